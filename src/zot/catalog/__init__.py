@@ -1,0 +1,1 @@
+"""What exists: repositories, tags, manifests, the blobs they name, uploads. One interface, several drivers."""

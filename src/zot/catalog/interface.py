@@ -1,0 +1,112 @@
+"""The catalog: what exists, decided in one place.
+
+Reads see every change that was answered before they began. Lists come in byte order, after a key and up to a limit,
+never more than `PAGE_LIMIT` rows; time is the catalog's own, in nanoseconds since the epoch. A driver that cannot be
+reached raises CatalogUnavailable: nothing is known of the outcome then, and the same command may be given again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from zot.catalog.commands import Command
+from zot.catalog.rows import (
+    BlobRow,
+    DoomedRow,
+    ExportRow,
+    GarbageRow,
+    ManifestDetails,
+    ManifestRow,
+    ReferrerRow,
+    RepositoryRow,
+    TagChange,
+    TagRow,
+    UploadRow,
+    UsageRow,
+)
+from zot.oci.digest import Digest
+from zot.oci.names import Reference, Repository, Tag
+
+PAGE_LIMIT = 1000
+
+Outcome = TypeVar("Outcome")
+
+
+class CatalogUnavailable(Exception):
+    """The catalog cannot be reached now. The outcome of a command is unknown."""
+
+
+class Catalog(Protocol):
+    """What exists. Reads are cheap enough for the event loop; changes are commands."""
+
+    async def do(self, command: Command[Outcome]) -> Outcome:
+        """Carry out a change and return its outcome, once it is as durable as the command's class says.
+
+        Raises CatalogUnavailable when the outcome is unknown.
+        """
+
+    async def repository(self, repository: Repository) -> RepositoryRow | None:
+        """Return the repository, None if there is none."""
+
+    async def repositories(self, after: str, limit: int) -> Sequence[Repository]:
+        """Return names greater than `after`."""
+
+    async def resolve(self, repository: Repository, reference: Reference) -> ManifestRow | None:
+        """Return the manifest that a tag or digest stands for."""
+
+    async def manifest_content(self, repository: Repository, digest: Digest) -> bytes | None:
+        """Return the bytes of a manifest."""
+
+    async def manifest(self, repository: Repository, digest: Digest) -> ManifestDetails | None:
+        """Return what is known of a manifest, with its tags."""
+
+    async def manifests(self, repository: Repository, after: str, limit: int) -> Sequence[ManifestDetails]:
+        """Return manifests with digests greater than `after`."""
+
+    async def tags(self, repository: Repository, after: str, limit: int) -> Sequence[TagRow]:
+        """Return tags with names greater than `after`."""
+
+    async def tag_log(self, repository: Repository, tag: Tag | None, before: int | None, limit: int) -> list[TagChange]:
+        """Return changes of one tag or of all, newest first, with sequence numbers less than `before`."""
+
+    async def referrers(
+        self, repository: Repository, subject: Digest, artifact_types: Sequence[str], after: str, limit: int
+    ) -> Sequence[ReferrerRow]:
+        """Return manifests whose subject this is, with digests greater than `after`; all types if none is named."""
+
+    async def blob(self, repository: Repository, digest: Digest) -> BlobRow | None:
+        """Return a present blob."""
+
+    async def blobs(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, int]]:
+        """Return present blobs, digest and size, with digests greater than `after`."""
+
+    async def holders(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
+        """Return repositories in which the blob is present, with names greater than `after`.
+
+        It may lag behind changes: whoever acts on it copes with the blob being gone.
+        """
+
+    async def upload(self, session: str) -> UploadRow | None:
+        """Return an upload session, finished ones included."""
+
+    async def uploads(self, idle_s: float, after: str, limit: int) -> Sequence[UploadRow]:
+        """Return sessions, finished ones too, with ids greater than `after` that nothing happened to for so long."""
+
+    async def garbage(self, stamped_before_s: float, limit: int) -> Sequence[GarbageRow]:
+        """Return stamped blobs whose stamp is not later than that of the collector's clock, oldest first."""
+
+    async def doomed(self, limit: int) -> Sequence[DoomedRow]:
+        """Return blobs that were doomed and not yet forgotten: what a crash left to finish."""
+
+    async def export(self, repository: Repository) -> ExportRow | None:
+        """Return how the repository's layout stands."""
+
+    async def exports_due(self, limit: int) -> Sequence[Repository]:
+        """Return adopted repositories whose layout does not show all changes, longest due first."""
+
+    async def usage(self, after: str, limit: int) -> Sequence[UsageRow]:
+        """Return counts of repositories with names greater than `after`."""
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of everything. Afterwards nothing else may be called."""

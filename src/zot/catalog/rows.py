@@ -1,0 +1,147 @@
+"""What the catalog answers to a question."""
+
+from __future__ import annotations
+
+import msgspec
+
+from zot.oci.digest import Digest
+from zot.oci.names import Repository, Tag
+
+
+class RepositoryRow(msgspec.Struct, frozen=True):
+    """A repository that exists."""
+
+    name: Repository
+    adopted: bool
+    """Whether all of its layout is in the catalog: only then is an absence an absence."""
+    bytes: int
+    """Sizes of its present blobs and its manifests, each counted once."""
+    revision: int
+    """Grows with each change that its layout has to show."""
+    exported: int
+    """The revision that its layout shows; less than `revision`: an export is due."""
+
+
+class ManifestRow(msgspec.Struct, frozen=True):
+    """A manifest that a reference resolves to."""
+
+    digest: Digest
+    media_type: str
+    size: int
+
+
+class ManifestDetails(msgspec.Struct, frozen=True):
+    """All that is known of a manifest, besides its content."""
+
+    digest: Digest
+    media_type: str
+    size: int
+    artifact_type: str | None
+    subject: Digest | None
+    pushed_ns: int
+    pushed_by: str
+    tags: tuple[Tag, ...]
+
+
+class TagRow(msgspec.Struct, frozen=True):
+    """A tag, in the order of names."""
+
+    name: Tag
+    digest: Digest
+    created_ns: int
+    """When the name first appeared; kept when the tag moves."""
+    moved_ns: int
+    by: str
+
+
+class BlobRow(msgspec.Struct, frozen=True):
+    """A present blob."""
+
+    size: int
+    media_type: str | None
+    """The type that a manifest of the repository gives it, if one does."""
+    stamped: bool
+    """A sweep found it unreferenced: whoever relies on it has to touch it."""
+
+
+class ReferrerRow(msgspec.Struct, frozen=True):
+    """A manifest whose subject was asked for."""
+
+    digest: Digest
+    media_type: str
+    size: int
+    artifact_type: str | None
+    annotations: dict[str, str]
+
+
+class TagChange(msgspec.Struct, frozen=True):
+    """An entry of the tag log, newest first. `before` None: the tag was created; `after` None: deleted."""
+
+    sequence: int
+    tag: Tag
+    before: Digest | None
+    after: Digest | None
+    at_ns: int
+    by: str
+
+
+class UploadRow(msgspec.Struct, frozen=True):
+    """An upload session."""
+
+    session: str
+    repository: Repository
+    principal: str
+    epoch: int
+    """Grows with each request that takes the session; a smaller one was fenced off."""
+    offset: int
+    """Bytes received and recorded: the truth, whatever the staged file's length."""
+    algorithm: str
+    prefix: Digest | None
+    """Digest of the first `offset` bytes, by `algorithm`, if the request that recorded them knew it."""
+    boot: str
+    """The server's start in which `prefix` was recorded; in any other it means nothing."""
+    updated_ns: int
+    finished: Digest | None
+    """The digest that it was finished as; such a row answers a repeated finish and nothing else."""
+
+
+class GarbageRow(msgspec.Struct, frozen=True):
+    """A blob that nothing referenced when a sweep stamped it."""
+
+    repository: Repository
+    digest: Digest
+    size: int
+    stamp_s: float
+    """The collector's own clock, in seconds, when it was stamped."""
+
+
+class DoomedRow(msgspec.Struct, frozen=True):
+    """A blob that was decided to go, and whose file is to be unlinked."""
+
+    repository: Repository
+    digest: Digest
+    token: str
+
+
+class ExportRow(msgspec.Struct, frozen=True):
+    """How a repository's layout stands to the catalog."""
+
+    repository: Repository
+    revision: int
+    exported: int
+    digest: str | None
+    """sha256 of the `index.json` last exported."""
+    signature: str | None
+    """Its size, inode and modification time, as text: different means look again, not changed."""
+    intent: str | None
+    """sha256 of the `index.json` that was about to be renamed into place; ours too, if a crash came between."""
+
+
+class UsageRow(msgspec.Struct, frozen=True):
+    """Counts of one repository."""
+
+    repository: Repository
+    bytes: int
+    tags: int
+    manifests: int
+    blobs: int

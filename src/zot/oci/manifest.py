@@ -1,0 +1,152 @@
+"""Manifests and indexes: from bytes to what a registry has to know of them (image-spec manifest.md, image-index.md)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from zot.oci import media_types
+from zot.oci.digest import Digest, InvalidDigestError, parse_digest
+
+
+class InvalidManifestError(ValueError):
+    """The bytes are not a manifest of the media type that was claimed."""
+
+
+class Descriptor(msgspec.Struct, frozen=True, rename="camel"):
+    """A reference to content by digest, size and media type (image-spec descriptor.md)."""
+
+    media_type: str
+    digest: str
+    size: int
+    urls: list[str] | None = None
+    annotations: dict[str, str] | None = None
+    artifact_type: str | None = None
+    platform: dict[str, Any] | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a registry has to know of a manifest or an index; the bytes themselves are kept as they came."""
+
+    media_type: str
+    artifact_type: str | None
+    """By the referrers rule: an image's `artifactType`, or else its config's media type; an index's own or none."""
+    annotations: dict[str, str]
+    subject: Digest | None
+    blobs: tuple[Descriptor, ...]
+    """Config and layers that must be in the repository: without non-distributable layers."""
+    children: tuple[Descriptor, ...]
+    """Manifests that an index lists; they may be absent (sparse index)."""
+    elsewhere: tuple[Descriptor, ...] = ()
+    """Non-distributable layers: kept from collection if they are here, not asked for if they are not."""
+
+
+class _Document(msgspec.Struct, rename="camel"):
+    schema_version: int
+    media_type: str | None = None
+    artifact_type: str | None = None
+    config: Descriptor | None = None
+    layers: list[Descriptor] | None = None
+    manifests: list[Descriptor] | None = None
+    subject: Descriptor | None = None
+    annotations: dict[str, str] | None = None
+
+
+def parse_manifest(content: bytes, media_type: str | None) -> Manifest:
+    """Parse a manifest or index sent as `media_type` (None: the one that it names itself).
+
+    Raises InvalidManifestError for what is not UTF-8 JSON, has a key twice, names another media type than it was
+    sent as, or breaks the schema. Unknown fields are allowed, as the specification demands.
+    """
+    document = _decode(content)
+    if document.schema_version != 2:
+        raise InvalidManifestError(f"schemaVersion is {document.schema_version}, not 2")
+    claimed = media_type or document.media_type
+    if claimed is None:
+        raise InvalidManifestError("no media type: neither Content-Type nor mediaType is given")
+    if claimed not in media_types.MANIFESTS:
+        raise InvalidManifestError(f"{claimed[:200]!r} is not a media type of manifests")
+    if document.media_type not in (None, claimed):
+        raise InvalidManifestError(f"mediaType {document.media_type[:200]!r} was sent as {claimed!r}")
+    parse = _index if claimed in media_types.INDEXES else _image
+    return parse(document, claimed)
+
+
+def _image(document: _Document, media_type: str) -> Manifest:
+    if document.manifests is not None:
+        raise InvalidManifestError("an image manifest has no 'manifests'")
+    if document.config is None:
+        raise InvalidManifestError("an image manifest needs a 'config'")
+    if document.layers is None:
+        raise InvalidManifestError("an image manifest needs 'layers'")
+    _check(document.config, *document.layers)
+    here: list[Descriptor] = [document.config]
+    elsewhere: list[Descriptor] = []
+    for layer in document.layers:
+        (elsewhere if media_types.is_non_distributable(layer.media_type) else here).append(layer)
+    return Manifest(
+        media_type=media_type,
+        artifact_type=document.artifact_type or document.config.media_type,
+        annotations=document.annotations or {},
+        subject=_subject(document),
+        blobs=tuple(here),
+        children=(),
+        elsewhere=tuple(elsewhere),
+    )
+
+
+def _index(document: _Document, media_type: str) -> Manifest:
+    if document.config is not None or document.layers is not None:
+        raise InvalidManifestError("an index has neither 'config' nor 'layers'")
+    if document.manifests is None:
+        raise InvalidManifestError("an index needs 'manifests'")
+    _check(*document.manifests)
+    return Manifest(
+        media_type=media_type,
+        artifact_type=document.artifact_type,
+        annotations=document.annotations or {},
+        subject=_subject(document),
+        blobs=(),
+        children=tuple(document.manifests),
+    )
+
+
+def _subject(document: _Document) -> Digest | None:
+    if document.subject is None:
+        return None
+    _check(document.subject)
+    return Digest(document.subject.digest)
+
+
+def _check(*descriptors: Descriptor) -> None:
+    for descriptor in descriptors:
+        if descriptor.size < 0:
+            raise InvalidManifestError(f"descriptor {descriptor.digest[:200]!r} has a negative size")
+        if not descriptor.media_type:
+            raise InvalidManifestError(f"descriptor {descriptor.digest[:200]!r} has an empty mediaType")
+        try:
+            parse_digest(descriptor.digest)
+        except InvalidDigestError as error:
+            raise InvalidManifestError(f"descriptor: {error}") from error
+
+
+def _decode(content: bytes) -> _Document:
+    try:
+        # The standard decoder, since it alone tells of a key given twice, which parsers resolve differently.
+        plain = json.loads(content.decode("utf-8"), object_pairs_hook=_unique)
+        return msgspec.convert(plain, _Document)
+    except InvalidManifestError:
+        raise
+    except RecursionError as error:
+        raise InvalidManifestError("the JSON is nested too deeply") from error
+    except (ValueError, msgspec.ValidationError) as error:
+        raise InvalidManifestError(str(error)[:400]) from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise InvalidManifestError("the JSON has a key twice in one object")
+    return document

@@ -1,0 +1,71 @@
+"""Names of repositories and tags, and what a manifest is asked for by (distribution-spec, Pulling manifests)."""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+from zot.oci.digest import Digest, parse_digest
+
+Repository = NewType("Repository", str)
+"""A repository's full name, such as `team/app`: made by `parse_repository` only."""
+
+Tag = NewType("Tag", str)
+"""A tag's name: made by `parse_tag` only. It has no colon, which is how it is told from a digest."""
+
+Reference = Tag | Digest
+"""What a manifest is asked for by."""
+
+# Clients limit host and name together to 255 characters; the path on disk has its own limit of 255 a component.
+REPOSITORY_LENGTH_LIMIT = 255
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+
+# Directory names of the image layout: a component of that name would lie inside another repository's content.
+_LAYOUT_NAMES = frozenset({"blobs"})
+
+
+class InvalidNameError(ValueError):
+    """The text does not match the grammar of repository names."""
+
+
+class InvalidTagError(ValueError):
+    """The text does not match the grammar of tags."""
+
+
+def parse_repository(text: str) -> Repository:
+    """Return `text` as a repository name; raise InvalidNameError otherwise."""
+    if len(text) > REPOSITORY_LENGTH_LIMIT:
+        raise InvalidNameError(f"a repository name has at most {REPOSITORY_LENGTH_LIMIT} characters")
+    if not _REPOSITORY.fullmatch(text):
+        raise InvalidNameError(f"{text!r} is not a repository name")
+    if not _LAYOUT_NAMES.isdisjoint(text.split("/")):
+        raise InvalidNameError(f"{text!r}: a component 'blobs' is reserved by the image layout")
+    return Repository(text)
+
+
+def parse_tag(text: str) -> Tag:
+    """Return `text` as a tag; raise InvalidTagError otherwise."""
+    if not _TAG.fullmatch(text):
+        raise InvalidTagError(f"{text[:200]!r} is not a tag")
+    return Tag(text)
+
+
+def parse_reference(text: str) -> Reference:
+    """Return `text` as a digest if it has a colon, else as a tag.
+
+    Raises InvalidDigestError or InvalidTagError.
+    """
+    return parse_digest(text) if ":" in text else parse_tag(text)
+
+
+def as_digest(reference: Reference) -> Digest | None:
+    """Return the reference if it is a digest, else None."""
+    return Digest(reference) if ":" in reference else None
+
+
+def as_tag(reference: Reference) -> Tag | None:
+    """Return the reference if it is a tag, else None."""
+    return None if ":" in reference else Tag(reference)

@@ -1,0 +1,177 @@
+"""Everything that a registry refuses, and how it is told (distribution-spec, Error codes).
+
+    RegistryError
+    ├── NameInvalid NameUnknown
+    ├── ManifestInvalid ManifestUnknown ManifestBlobUnknown ManifestTooLarge ManifestConflict MediaTypeUnsupported
+    ├── BlobUnknown BlobReferenced DigestInvalid
+    ├── UploadUnknown UploadInvalid UploadLengthInvalid RangeInvalid UploadBusy
+    ├── Unauthorized Denied Unsupported TooManyRequests QuotaExceeded
+    └── Unavailable (the fault is on this side, and passes)
+
+Each class is one row of the table: code, HTTP status, message. Use cases raise them; `zot.api` renders them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RegistryError(Exception):
+    """A refusal with the specification's code, its HTTP status and its message; `detail` says what it is about."""
+
+    code: ClassVar[str] = "UNSUPPORTED"
+    status: ClassVar[int] = 500
+    message: ClassVar[str] = "the operation is unsupported"
+
+    def __init__(self, description: str = "", /, **detail: object) -> None:
+        """Take one sentence about this case, and the values it concerns."""
+        super().__init__(description or self.message)
+        self.detail = {key: str(value) for key, value in detail.items()}
+        self.detail["description"] = description or self.message
+
+
+class NameInvalid(RegistryError):
+    """The repository name breaks the grammar."""
+
+    code, status, message = "NAME_INVALID", 400, "invalid repository name"
+
+
+class NameUnknown(RegistryError):
+    """There is no such repository."""
+
+    code, status, message = "NAME_UNKNOWN", 404, "repository name not known to registry"
+
+
+class ManifestInvalid(RegistryError):
+    """The manifest, its reference or its tags are not acceptable."""
+
+    code, status, message = "MANIFEST_INVALID", 400, "manifest invalid"
+
+
+class ManifestTooLarge(ManifestInvalid):
+    """The manifest exceeds the limit."""
+
+    status = 413
+
+
+class TooManyTags(ManifestInvalid):
+    """More `tag` parameters than one push may have."""
+
+    status = 414
+
+
+class MediaTypeUnsupported(ManifestInvalid):
+    """The Content-Type is none of a manifest."""
+
+    status = 415
+
+
+class ManifestConflict(ManifestInvalid):
+    """The digest is known by several tags, and the caller asked to be told."""
+
+    status = 409
+
+
+class ManifestUnknown(RegistryError):
+    """There is no such manifest or tag."""
+
+    code, status, message = "MANIFEST_UNKNOWN", 404, "manifest unknown"
+
+
+class ManifestBlobUnknown(RegistryError):
+    """The manifest names a blob that the repository does not have."""
+
+    code, status, message = "MANIFEST_BLOB_UNKNOWN", 404, "blob unknown to registry"
+
+
+class BlobUnknown(RegistryError):
+    """There is no such blob in the repository."""
+
+    code, status, message = "BLOB_UNKNOWN", 404, "blob unknown to registry"
+
+
+class DigestInvalid(RegistryError):
+    """The digest is malformed, not supported, or not that of the content."""
+
+    code, status, message = "DIGEST_INVALID", 400, "provided digest did not match uploaded content"
+
+
+class UploadUnknown(RegistryError):
+    """There is no such upload session in the repository."""
+
+    code, status, message = "BLOB_UPLOAD_UNKNOWN", 404, "blob upload unknown to registry"
+
+
+class UploadInvalid(RegistryError):
+    """The upload cannot go on like this."""
+
+    code, status, message = "BLOB_UPLOAD_INVALID", 400, "blob upload invalid"
+
+
+class RangeInvalid(UploadInvalid):
+    """The chunk does not start where the upload ends, or its length is not that of its range."""
+
+    status = 416
+
+
+class UploadBusy(UploadInvalid):
+    """Another request holds the session and did not let go in time."""
+
+    status = 409
+
+
+class SizeInvalid(RegistryError):
+    """The length is not that of the content."""
+
+    code, status, message = "SIZE_INVALID", 400, "provided length did not match content length"
+
+
+class Unauthorized(RegistryError):
+    """Nobody is known to be asking, and somebody has to be."""
+
+    code, status, message = "UNAUTHORIZED", 401, "authentication required"
+
+
+class Denied(RegistryError):
+    """Whoever is asking may not do this."""
+
+    code, status, message = "DENIED", 403, "requested access to the resource is denied"
+
+
+class QuotaExceeded(Denied):
+    """The repository's quota of bytes has no room for it."""
+
+
+class InUse(Denied):
+    """Something else in the repository refers to it."""
+
+    status = 405
+
+
+class Unsupported(RegistryError):
+    """The registry does not do this."""
+
+    code, status, message = "UNSUPPORTED", 405, "the operation is unsupported"
+
+
+class TooManyRequests(RegistryError):
+    """A limit on requests, sessions or repositories is reached."""
+
+    code, status, message = "TOOMANYREQUESTS", 429, "too many requests"
+
+
+class Unavailable(RegistryError):
+    """This side cannot do it now; the same request may succeed later."""
+
+    code, status, message = "UNAVAILABLE", 503, "the registry cannot do this at the moment"
+
+    def __init__(self, description: str = "", /, retry_after_s: int = 5, **detail: object) -> None:
+        """Take also after how many seconds to try again."""
+        super().__init__(description, **detail)
+        self.retry_after_s = retry_after_s
+
+
+class InsufficientStorage(Unavailable):
+    """The disk is nearly full: uploads are refused, so that deletes and collection still work."""
+
+    message = "not enough free storage"

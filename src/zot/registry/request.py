@@ -1,0 +1,216 @@
+"""What a client asks for, parsed once.
+
+The same value is authorised, handled, counted, logged and audited, so that a handler cannot act on a name that the
+policy did not see. One class a route and method; `rights` says what each of them needs.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar, NamedTuple
+
+import msgspec
+
+from zot.oci.digest import Digest
+from zot.oci.names import Reference, Repository, Tag, as_digest
+
+
+class Action(StrEnum):
+    """The actions that access control grants, by zot's names."""
+
+    READ = "read"
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    DETECT_MANIFEST_COLLISION = "detectManifestCollision"
+
+
+class Right(NamedTuple):
+    """One effect of a request: it may happen if one of `actions` is granted on the reference of the repository.
+
+    Where several actions are named, which of them is needed depends on what exists (a tag is created or moved); those
+    granted become conditions of the change itself, so that no race decides otherwise.
+    """
+
+    actions: tuple[Action, ...]
+    repository: Repository
+    reference: Reference | None = None
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What is asked for. `operation` is its name in logs, metrics and audit lines."""
+
+    operation: ClassVar[str]
+    changes: ClassVar[bool] = False
+    """Whether it is meant to change something: refused by a read-only registry, written to the audit log."""
+
+    def rights(self) -> tuple[Right, ...]:
+        """Return the rights needed; none: whoever is let in may ask, and answers are filtered."""
+        return ()
+
+
+class Ping(Request, frozen=True):
+    """GET /v2/: is this a registry, and am I let in."""
+
+    operation = "ping"
+
+
+class Discover(Request, frozen=True):
+    """GET /v2/_oci/ext/discover."""
+
+    operation = "discover"
+
+
+class ListRepositories(Request, frozen=True):
+    """GET /v2/_catalog."""
+
+    operation = "repositories.list"
+    limit: int | None = None
+    last: str = ""
+
+
+class OfRepository(Request, frozen=True):
+    """A request within one repository: reading, unless a subclass says otherwise."""
+
+    action: ClassVar[Action] = Action.READ
+    repository: Repository
+
+    def rights(self) -> tuple[Right, ...]:
+        """Return the one right on the repository."""
+        return (Right((self.action,), self.repository),)
+
+
+class ListTags(OfRepository, frozen=True):
+    """GET /v2/{name}/tags/list."""
+
+    operation = "tags.list"
+    limit: int | None = None
+    last: str = ""
+
+
+class ListReferrers(OfRepository, frozen=True):
+    """GET /v2/{name}/referrers/{digest}."""
+
+    operation = "referrers.list"
+    subject: Digest
+    artifact_types: tuple[str, ...] = ()
+    limit: int | None = None
+    last: str = ""
+
+
+class PullManifest(OfRepository, frozen=True):
+    """GET or HEAD /v2/{name}/manifests/{reference}."""
+
+    operation = "manifest.pull"
+    reference: Reference
+    head: bool = False
+
+    def rights(self) -> tuple[Right, ...]:
+        """Return the right to read this reference."""
+        return (Right((Action.READ,), self.repository, self.reference),)
+
+
+class PushManifest(OfRepository, frozen=True):
+    """PUT /v2/{name}/manifests/{reference}, with the tags of `?tag=` when it is pushed by digest."""
+
+    operation = "manifest.push"
+    changes = True
+    reference: Reference
+    tags: tuple[Tag, ...] = ()
+    """The tags that it creates or moves: the reference itself, or those of the query."""
+
+    def rights(self) -> tuple[Right, ...]:
+        """Return a right for each tag that may be created or moved, and one for a push by digest."""
+        either = (Action.CREATE, Action.UPDATE)
+        rights = [Right(either, self.repository, tag) for tag in self.tags]
+        if as_digest(self.reference) is not None:
+            # With tags, what adds content may come along with moving them; a bare digest is creation.
+            actions = either if self.tags else (Action.CREATE,)
+            rights.append(Right(actions, self.repository, self.reference))
+        return tuple(rights)
+
+
+class DeleteManifest(OfRepository, frozen=True):
+    """DELETE /v2/{name}/manifests/{reference}: a tag, or a manifest with all its tags."""
+
+    operation = "manifest.delete"
+    changes = True
+    reference: Reference
+
+    def rights(self) -> tuple[Right, ...]:
+        """Return the right to delete this reference."""
+        return (Right((Action.DELETE,), self.repository, self.reference),)
+
+
+class PullBlob(OfRepository, frozen=True):
+    """GET or HEAD /v2/{name}/blobs/{digest}."""
+
+    operation = "blob.pull"
+    digest: Digest
+    head: bool = False
+
+    def rights(self) -> tuple[Right, ...]:
+        """Return the right to read this digest."""
+        return (Right((Action.READ,), self.repository, self.digest),)
+
+
+class DeleteBlob(OfRepository, frozen=True):
+    """DELETE /v2/{name}/blobs/{digest}."""
+
+    operation = "blob.delete"
+    changes = True
+    digest: Digest
+
+    def rights(self) -> tuple[Right, ...]:
+        """Return the right to delete this digest."""
+        return (Right((Action.DELETE,), self.repository, self.digest),)
+
+
+class BeginUpload(OfRepository, frozen=True):
+    """POST /v2/{name}/blobs/uploads/: a session, a whole blob (`digest`), or a mount (`mount`)."""
+
+    operation = "upload.begin"
+    changes = True
+    action = Action.CREATE
+    digest: Digest | None = None
+    mount: Digest | None = None
+    source: Repository | None = None
+    """Where to mount from; None with `mount`: from wherever the principal may read it."""
+    algorithm: str | None = None
+    """The algorithm of the digest to come, where the client says it (`digest-algorithm`)."""
+
+
+class OfUpload(OfRepository, frozen=True):
+    """A request to an upload session of the repository."""
+
+    action = Action.CREATE
+    changes = True
+    session: str
+
+
+class UploadStatus(OfUpload, frozen=True):
+    """GET of a session."""
+
+    operation = "upload.status"
+    action = Action.READ
+    changes = False
+
+
+class AppendUpload(OfUpload, frozen=True):
+    """PATCH of a session."""
+
+    operation = "upload.append"
+
+
+class FinishUpload(OfUpload, frozen=True):
+    """PUT of a session."""
+
+    operation = "upload.finish"
+    digest: Digest
+
+
+class CancelUpload(OfUpload, frozen=True):
+    """DELETE of a session."""
+
+    operation = "upload.cancel"
+    action = Action.DELETE

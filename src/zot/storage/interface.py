@@ -1,0 +1,156 @@
+"""Where bytes are. What exists is the catalog's to decide: a file that is here proves nothing."""
+
+Content is immutable and addressed by (repository, digest); an upload's bytes are staged under (repository, session)
+until they are published. Two publications of one digest, or a publication and a removal, may meet: the catalog's
+claims order them, and a driver only has to be atomic in each call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from zot.oci.digest import CANONICAL, Digest
+from zot.oci.names import Repository
+
+
+class StorageError(Exception):
+    """The storage failed (an I/O error, no permission, a disk that is not mounted): nothing is known to be changed."""
+
+
+class StorageFull(StorageError):
+    """There is no room, or less than is kept free for deletes and collection."""
+
+
+class ContentMissing(StorageError):
+    """There is no such content, although somebody expected it."""
+
+
+class UploadMissing(StorageError):
+    """The staged bytes are gone, or fewer than were recorded: the upload cannot go on."""
+
+
+class DigestMismatch(Exception):
+    """The staged bytes have another digest than the one claimed. They stay staged."""
+
+    def __init__(self, claimed: Digest, actual: Digest) -> None:
+        """Take both digests."""
+        super().__init__(f"content has digest {actual}, not {claimed}")
+        self.claimed = claimed
+        self.actual = actual
+
+
+class UploadKey(NamedTuple):
+    """The address of staged bytes."""
+
+    repository: Repository
+    session: str
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far an upload is: the first `offset` bytes are staged; `prefix` is their digest if it is known."""
+
+    offset: int
+    algorithm: str = CANONICAL
+    prefix: Digest | None = None
+
+
+class Content(Protocol):
+    """Open content. It stays readable until it is closed, even if it is removed meanwhile."""
+
+    size: int
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that sendfile can read at any offset, None if this driver has none."""
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`, fewer only at the end. Raises StorageError."""
+
+    def will_need(self, offset: int, length: int) -> None:
+        """Hint that these bytes are read soon; returns at once."""
+
+    def close(self) -> None:
+        """Let go of it. Twice does no harm."""
+
+
+class FoundFile(NamedTuple):
+    """A content file that a walk came by."""
+
+    digest: Digest
+    size: int
+    modified_s: float
+
+
+Checkpoint = Callable[[Progress], Awaitable[None]]
+"""Called between pieces of an append with what is staged so far; what it raises ends the append."""
+
+
+class Storage(Protocol):
+    """Bytes by (repository, digest), and staged uploads."""
+
+    async def open(self, repository: Repository, digest: Digest) -> Content:
+        """Open content for reading. Raises ContentMissing."""
+
+    async def stat(self, repository: Repository, digest: Digest) -> int | None:
+        """Return the size of content, None if it is not there."""
+
+    async def begin(self, upload: UploadKey) -> None:
+        """Make an empty staged file. Raises StorageFull, StorageError."""
+
+    async def append(
+        self, upload: UploadKey, start: Progress, body: AsyncIterator[bytes], checkpoint: Checkpoint
+    ) -> Progress:
+        """Write the body behind the first `start.offset` bytes and return how far it got.
+
+        What lies behind that offset is cut off first, by which a fenced request's bytes vanish. The digest of the
+        bytes so far is kept if it can be: at offset 0, or if this process hashed what was before. `checkpoint` is
+        called about every 64 MiB, and once more at the end, also when the body breaks off: then with what was
+        written, before the body's exception goes on. Raises UploadMissing, StorageFull, StorageError.
+        """
+
+    async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
+        """Check that the first `progress.offset` bytes have this digest, and cut off the rest.
+
+        If `progress` has their digest by the same algorithm the file is not read again. Raises DigestMismatch,
+        UploadMissing, StorageError.
+        """
+
+    async def publish(self, upload: UploadKey, digest: Digest, twin: Repository | None) -> None:
+        """Make verified staged bytes the content of (repository, digest). When it returns it survives power loss.
+
+        `twin` is a repository that has the same content: a driver that can share the bytes does so. The staged file
+        is gone afterwards. Content that is there already is replaced by the same bytes. Again after an unknown
+        outcome: it returns if the content is there. Raises UploadMissing, StorageFull, StorageError.
+        """
+
+    async def link(self, source: Repository, target: Repository, digest: Digest) -> None:
+        """Make the source's content the target's too, sharing bytes if the driver can. Durable when it returns.
+
+        Raises ContentMissing if the source has it no more.
+        """
+
+    async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
+        """Store small content whole (manifests, for a layout). Durable when it returns. Again does no harm."""
+
+    async def remove(self, repository: Repository, digest: Digest) -> None:
+        """Remove content. That it is gone already does no harm. Returns when it is gone for readers to come."""
+
+    async def discard(self, upload: UploadKey) -> None:
+        """Remove staged bytes, if there are any."""
+
+    def walk(self, repository: Repository) -> AsyncIterator[FoundFile]:
+        """Iterate over the repository's content files, in no order, without holding up anything else."""
+
+    async def staged(self, repository: Repository) -> list[tuple[str, float]]:
+        """Return the repository's staged uploads: session and time of the last change (seconds since the epoch)."""
+
+    async def free_bytes(self, repository: Repository) -> int | None:
+        """Return the room where this repository's bytes are, None if there is no limit."""
+
+    async def ready(self) -> None:
+        """Raise StorageError unless it is the storage that it should be, reachable and writable."""
+
+    async def close(self) -> None:
+        """Let go of everything."""

@@ -1,0 +1,1 @@
+"""zb: measures how fast a registry takes pushes and serves pulls."""

@@ -1,0 +1,140 @@
+"""One client of one registry: one connection, one request at a time, as little work for each as possible."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urljoin
+
+import aiohttp
+from yarl import URL
+
+from zot.oci import media_types
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from zot.zb.blobs import Blob
+
+# Docker's registry hides OCI manifests from whoever does not ask for them, as every real client does.
+_ACCEPT = ", ".join((media_types.IMAGE_MANIFEST, media_types.IMAGE_INDEX, "*/*"))
+# A blob's stream is read in pieces of this size at most; the default of 64 KiB stops and starts the socket too often.
+_READ_BUFFER_BYTES = 1 << 20
+# On-demand sync answers only once the upstream's image is here, which for the largest takes a while.
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=600)
+
+
+class RequestError(Exception):
+    """A request failed: `status` is what the registry answered, 0 if it did not."""
+
+    def __init__(self, reason: str, status: int = 0) -> None:
+        """Take the reason, without what differs from one request to the next, so that equal ones can be counted."""
+        super().__init__(reason, status)
+        self.reason = reason
+        self.status = status
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Where a registry is, and as whom to speak to it. `credentials` is `user:password`."""
+
+    url: str
+    credentials: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as expected: `first_byte_ns` is the time from the request to the answer's head."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    first_byte_ns: int
+
+
+class Client:
+    """A client with a connection of its own; use it as an async context. Certificates are not verified."""
+
+    def __init__(self, registry: Registry, source_ip: str | None = None) -> None:
+        """Speak to `registry`, from `source_ip` if one is given."""
+        self._url = registry.url.rstrip("/")
+        self._auth = aiohttp.BasicAuth(*_user_and_password(registry.credentials)) if registry.credentials else None
+        self._source = (source_ip, 0) if source_ip else None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=1, local_addr=self._source, ssl=False),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auth=self._auth,
+            auto_decompress=False,
+            headers={"Accept": _ACCEPT},
+            timeout=_TIMEOUT,
+            read_bufsize=_READ_BUFFER_BYTES,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        expected: int,
+        body: bytes | Blob | None = None,
+        content_type: str = "application/octet-stream",
+    ) -> Answer:
+        """Send one request and read its answer whole; raise RequestError unless its status is the one expected.
+
+        `path` may be a Location as a registry gave it: a path or a whole URL.
+        """
+        headers = {}
+        if body is not None:
+            headers["Content-Type"] = content_type
+            headers["Content-Length"] = str(len(body) if isinstance(body, bytes) else body.size)
+        data = body if isinstance(body, bytes | None) else body.chunks()
+        started_ns = time.perf_counter_ns()
+        try:
+            async with self._session.request(method, self._locate(path), data=data, headers=headers) as response:
+                first_byte_ns = time.perf_counter_ns() - started_ns
+                content = await response.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise RequestError(_reason(method, error)) from error
+        if response.status != expected:
+            raise RequestError(f"{method} was answered with {response.status}, not {expected}", response.status)
+        return Answer(response.headers, content, first_byte_ns)
+
+    async def drain(self, path: str, size: int) -> int:
+        """GET a blob of `size` bytes and drop them; return the time to its first byte in nanoseconds."""
+        started_ns = time.perf_counter_ns()
+        received = 0
+        try:
+            async with self._session.get(self._locate(path)) as response:
+                first_byte_ns = time.perf_counter_ns() - started_ns
+                async for chunk in response.content.iter_any():
+                    received += len(chunk)
+        except (aiohttp.ClientError, OSError) as error:
+            raise RequestError(_reason("GET", error)) from error
+        if response.status != 200:
+            raise RequestError(f"GET was answered with {response.status}, not 200", response.status)
+        if received != size:
+            raise RequestError("GET of a blob gave another length than its descriptor", response.status)
+        return first_byte_ns
+
+    def _locate(self, path: str) -> URL:
+        return URL(urljoin(self._url + "/", path), encoded=True)
+
+
+def _user_and_password(credentials: str) -> tuple[str, str]:
+    user, _, password = credentials.partition(":")
+    return user, password
+
+
+def _reason(method: str, error: Exception) -> str:
+    return f"{method} was not answered: {error or type(error).__name__}"
