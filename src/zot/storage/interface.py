@@ -1,4 +1,4 @@
-"""Where bytes are. What exists is the catalog's to decide: a file that is here proves nothing."""
+"""Where bytes are. What exists is the catalog's to decide: a file that is here proves nothing.
 
 Content is immutable and addressed by (repository, digest); an upload's bytes are staged under (repository, session)
 until they are published. Two publications of one digest, or a publication and a removal, may meet: the catalog's
