@@ -1,0 +1,61 @@
+# `make help` lists the targets. Everything made lands in .venv and .cache.
+
+UV_VERSION := 0.13.9
+PYTHON     ?= python3
+VENV       := .venv
+BIN        := $(VENV)/bin
+PYTEST     := $(BIN)/pytest
+
+# Extras that install from wheels. ldap is compiled, so it needs headers: `make test-deps` brings
+# them and builds it, and from then on it is kept.
+EXTRAS := cel redis aws $(if $(wildcard $(VENV)/lib/python*/site-packages/bonsai),ldap)
+
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-deps check format bench conformance torture clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/.synced ## Install into .venv what uv.lock says: zot, zli, zb and the tools
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet 'uv==$(UV_VERSION)'
+
+$(VENV)/.synced: $(BIN)/uv pyproject.toml uv.lock
+	$(BIN)/uv sync --quiet --locked $(addprefix --extra ,$(EXTRAS))
+	@touch $@
+
+run: setup ## Serve a registry on 127.0.0.1:8080 with its data in ./zot-data
+	$(BIN)/zot serve
+
+test: setup ## Run all tests; those whose programs are missing are skipped and listed
+	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
+
+test-deps: setup ## Install the programs that tests talk to (apt as root, go, npm)
+	$(BIN)/python scripts/test_deps.py
+	$(MAKE) --no-print-directory --always-make $(VENV)/.synced EXTRAS='cel redis aws ldap'
+
+check: setup ## Format, lint, types, import rules
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Format the code and apply the safe fixes
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup ## Measure, side by side with docker-registry where it is installed
+	$(BIN)/python -m bench $(ARGS)
+
+conformance: setup ## Run the OCI conformance program with every switch on
+	$(BIN)/python scripts/conformance.py $(ARGS)
+
+torture: setup ## Kill and crash it far more often than the tests do (long)
+	$(PYTEST) tests/crash --torture $(ARGS)
+
+clean: ## Remove .venv, .cache and what tools left behind; never data
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

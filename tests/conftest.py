@@ -1,0 +1,44 @@
+"""What all tests share: the programs they need, the servers they talk to, the long runs."""
+
+from collections import Counter
+
+import pytest
+
+import programs
+
+pytest_plugins = [
+    "certificates",
+    "servers.docker_registry",
+    "servers.nats",
+    "servers.oidc",
+    "servers.redis",
+    "servers.slapd",
+]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --torture, which asks crash tests for their long runs."""
+    parser.addoption("--torture", action="store_true", help="run crash tests at the length of `make torture`")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers (--strict-markers refuses any other)."""
+    config.addinivalue_line("markers", "needs(*programs): the test runs these programs of tests/programs.toml")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Hold `needs`: skip a test whose programs are not installed, fail it in CI."""
+    for mark in item.iter_markers("needs"):
+        for program in mark.args:
+            programs.require(program)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name each missing program with the number of tests that were skipped for want of it."""
+    skipped: Counter[str] = Counter()
+    for report in terminalreporter.getreports("skipped"):
+        reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
+        _, lacking, program = reason.partition(programs.LACKING)
+        skipped.update([program] if lacking else [])
+    for program, tests in sorted(skipped.items()):
+        terminalreporter.write_line(f"{program} is not installed, {tests} tests skipped: make test-deps", yellow=True)

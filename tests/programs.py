@@ -1,0 +1,53 @@
+"""Find the programs outside Python that tests talk to.
+
+`tests/programs.toml` lists them; `make test-deps` installs them. A test names what it needs with
+`@pytest.mark.needs("skopeo", "crane")`, or asks `programs.require("skopeo")` for the path.
+"""
+
+import functools
+import os
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+GO_BIN = ROOT / ".cache" / "bin"
+NODE_MODULES = ROOT / ".cache" / "node" / "node_modules"
+# Debian keeps servers in /usr/sbin, which is not on everybody's PATH.
+PATH = os.pathsep.join([str(GO_BIN), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+INSTALLERS = {"apt": "apt-get", "go": "go", "npm": "npm"}
+LACKING = "not installed (make test-deps): "
+
+
+@functools.cache
+def sources() -> dict[str, str]:
+    """Map each known program to what installs it: `apt`, `go` or `npm`."""
+    tables = tomllib.loads((ROOT / "tests" / "programs.toml").read_text())
+    return {program: source for source in INSTALLERS for program in tables[source]}
+
+
+def find(program: str) -> Path | None:
+    """Give the path of an installed program (of a Node package, its folder), None if it is not installed.
+
+    Raises KeyError for a program that `programs.toml` does not list.
+    """
+    if sources()[program] == "npm":
+        folder = NODE_MODULES / program
+        return folder if folder.is_dir() and shutil.which("node") else None
+    found = shutil.which(program, path=PATH)
+    return Path(found) if found else None
+
+
+def require(program: str) -> Path:
+    """Give the path of a program; without it, skip the running test.
+
+    In CI (`CI=true`) it fails the test instead, if `make test-deps` would have installed the program there.
+    """
+    path = find(program)
+    if path:
+        return path
+    if os.environ.get("CI") == "true" and shutil.which(INSTALLERS[sources()[program]]):
+        pytest.fail(LACKING + program, pytrace=False)
+    pytest.skip(LACKING + program)
