@@ -1,0 +1,1 @@
+"""The configuration: one model file a section, and what is done with a configuration file."""

@@ -1,0 +1,103 @@
+"""Defaults that depend on other keys: what zot fills in after reading the file, and says when it corrects something."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from zot.config.model import DIST_SPEC_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from zot.config.extensions import Extensions
+    from zot.config.http import Http
+    from zot.config.model import Config
+    from zot.config.secret_files import OpenIdCredentials
+    from zot.config.section import Section
+    from zot.config.storage import Store
+
+S = TypeVar("S", bound="Section")
+AnyStore = TypeVar("AnyStore", bound="Store")
+
+# Scans and verification of a whole store are not done more often than this.
+SHORTEST_INTERVAL_S = 7200.0
+
+
+def complete(config: Config) -> tuple[Config, list[str]]:
+    """Return the configuration with the defaults that depend on other keys, and warnings about what was corrected."""
+    warnings: list[str] = []
+    storage = _complete_store(config.storage, warnings)
+    sub_paths = {route: _complete_store(sub_path, warnings) for route, sub_path in storage.sub_paths.items()}
+    storage = _replace(storage, sub_paths=sub_paths)
+    if config.dist_spec_version != DIST_SPEC_VERSION:
+        warnings.append(
+            f"distSpecVersion: {config.dist_spec_version!r} differs from the version used, {DIST_SPEC_VERSION}"
+        )
+    completed = _replace(
+        config,
+        dist_spec_version=DIST_SPEC_VERSION,
+        storage=storage,
+        http=_complete_http(config.http, config.secrets.openid, warnings),
+        extensions=_complete_extensions(config.extensions, warnings),
+    )
+    return completed, warnings
+
+
+def _replace(section: S, **values: Any) -> S:
+    """Return a copy with `values`, of which `model_fields_set` goes on telling what the file said."""
+    changed = {name: value for name, value in values.items() if getattr(section, name) is not value}
+    if not changed:
+        return section
+    copy = section.model_copy(update=changed)
+    copy.__pydantic_fields_set__.intersection_update(section.model_fields_set)
+    return copy
+
+
+def _complete_store(store: AnyStore, warnings: list[str]) -> AnyStore:
+    said, values = store.model_fields_set, dict[str, Any]()
+    if store.gc:
+        delay_s = store.gc_delay_s
+    else:
+        # What was not said is off with the collection; what was said draws a warning from the rules.
+        delay_s = 0.0
+        values |= {name: 0.0 for name in ("gc_delay_s", "gc_interval_s") if name not in said}
+    if "delay_s" not in store.retention.model_fields_set:
+        values["retention"] = _replace(store.retention, delay_s=delay_s)
+    if store.storage_driver is not None:
+        if store.dedupe and "remote_cache" not in said:
+            values["remote_cache"] = True
+        driver = store.storage_driver
+        if driver.get("name") == "s3" and "regionendpoint" in driver and "forcepathstyle" not in driver:
+            warnings.append("storage.storageDriver: forcepathstyle is set to true because regionendpoint is there")
+            values["storage_driver"] = driver | {"forcepathstyle": True}
+    return _replace(store, **values)
+
+
+def _complete_http(http: Http, credentials: Mapping[str, OpenIdCredentials], warnings: list[str]) -> Http:
+    openid = http.auth.openid
+    if openid is None:
+        return http
+    providers = {}
+    for name, provider in openid.providers.items():
+        providers[name] = provider
+        if name in credentials:
+            found = credentials[name]
+            providers[name] = _replace(provider, client_id=found.client_id, client_secret=found.client_secret)
+        elif provider.client_id or provider.client_secret:
+            warnings.append(
+                f"http.auth.openid.providers.{name}: clientid and clientsecret in the configuration are deprecated: "
+                "put them into a credentialsFile"
+            )
+    # Clients without a browser need a way in, too.
+    return _replace(http, auth=_replace(http.auth, openid=_replace(openid, providers=providers), apikey=True))
+
+
+def _complete_extensions(extensions: Extensions, warnings: list[str]) -> Extensions:
+    search, scrub = extensions.search, extensions.scrub
+    if search is not None and search.cve is not None and search.cve.update_interval_s < SHORTEST_INTERVAL_S:
+        warnings.append("extensions.search.cve.updateInterval is shorter than 2h: 2h is used")
+        search = _replace(search, cve=_replace(search.cve, update_interval_s=SHORTEST_INTERVAL_S))
+    if scrub is not None and scrub.interval_s < SHORTEST_INTERVAL_S:
+        warnings.append("extensions.scrub.interval is shorter than 2h: 2h is used")
+        scrub = _replace(scrub, interval_s=SHORTEST_INTERVAL_S)
+    return _replace(extensions, search=search, scrub=scrub)

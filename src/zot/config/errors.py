@@ -1,0 +1,33 @@
+"""What is said about a configuration that cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BAD_CONFIG = "invalid server config: "
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason to refuse a configuration.
+
+    `text` is zot's own sentence where it has one, so that scripts which look for it go on working; `key` is the path
+    of the key at fault as written in the file; `expected` says what would be right.
+    """
+
+    text: str
+    key: str = ""
+    expected: str = ""
+    prefix: str = BAD_CONFIG
+
+    def __str__(self) -> str:
+        place = ": ".join(part for part in (self.key, self.expected) if part)
+        return f"{self.prefix}{self.text}" + (f" ({place})" if place else "")
+
+
+class ConfigurationError(ValueError):
+    """A configuration that is refused; the message has one line a problem, the first by zot's order of checks."""
+
+    def __init__(self, *problems: Problem | str) -> None:
+        self.problems = tuple(Problem(item) if isinstance(item, str) else item for item in problems)
+        super().__init__("\n".join(map(str, self.problems)))

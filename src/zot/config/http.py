@@ -1,0 +1,111 @@
+"""`http`: where the server listens, whom it lets in, and what it bounds."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+from zot.config.access_control import AccessControl
+from zot.config.auth import Auth
+from zot.config.durations import Seconds
+from zot.config.section import Listed, Section, own_key, zot_key
+
+Network = IPv4Network | IPv6Network
+
+DOCKER2S2 = "docker2s2"
+
+
+def _network(value: object) -> Network:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a network such as 10.0.0.0/8 or ::1/128")  # noqa: TRY004 - pydantic's way
+    return ip_network(value, strict=False)
+
+
+Cidr = Annotated[
+    Network,
+    BeforeValidator(_network),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+
+
+class Tls(Section):
+    """Certificates, as paths of PEM files."""
+
+    cert: str = zot_key("cert", "", doc="Certificate chain; its content is reloaded when the file changes.")
+    key: str = zot_key("key", "", doc="Private key of the certificate; its content is reloaded when the file changes.")
+    cacert: str = zot_key(
+        "cacert", "", doc="Authorities of client certificates: one that is presented is verified (mTLS)."
+    )
+
+
+class MethodRate(Section):
+    """The limit of one HTTP method."""
+
+    method: str = zot_key("method", "", doc="HTTP method, such as GET.")
+    rate: int = zot_key("rate", 0, doc="Requests a second.")
+
+
+class RateLimit(Section):
+    """How many requests a second are answered, by client address and path."""
+
+    rate: int | None = zot_key("rate", None, doc="Requests a second; absent: no limit.")
+    methods: Listed[MethodRate] = zot_key("methods", (), doc="Limits of single methods, in place of `rate`.")
+
+
+class Limits(Section):
+    """Bounds on what a client may ask for."""
+
+    max_manifest_bytes: int = own_key("http.limits.maxManifestBytes")
+    max_header_bytes: int = own_key("http.limits.maxHeaderBytes")
+    max_page_size: int = own_key("http.limits.maxPageSize")
+    max_uploads_per_repository: int = own_key("http.limits.maxUploadsPerRepository")
+    max_connections: int | None = own_key("http.limits.maxConnections")
+    min_bytes_per_second: int = own_key("http.limits.minBytesPerSecond")
+    header_timeout_s: Seconds = own_key("http.limits.headerTimeout")
+    idle_timeout_s: Seconds = own_key("http.limits.idleTimeout")
+
+
+class Http(Section):
+    """The HTTP server."""
+
+    address: str = zot_key("address", "127.0.0.1", doc="Address to listen on.")
+    port: str = zot_key(
+        "port", "8080", doc="Port to listen on; 0 or empty: one that the kernel chooses, which is logged."
+    )
+    external_url: str = zot_key(
+        "externalUrl", "", doc="Origin by which browsers reach the server, for login redirects."
+    )
+    allow_origin: str = zot_key("allowOrigin", "", doc="Value of Access-Control-Allow-Origin; empty: `*`.")
+    realm: str = zot_key("realm", "", doc="Realm of the Basic authentication challenge.")
+    read_timeout_s: Seconds = zot_key(
+        "readTimeout", 60.0, doc="Time without progress after which a client that sends is dropped; 0 or less: none."
+    )
+    write_timeout_s: Seconds = zot_key(
+        "writeTimeout", 60.0, doc="Time without progress after which a client that reads is dropped; 0 or less: none."
+    )
+    tls: Tls | None = zot_key("tls", None, doc="HTTPS; needs `cert` and `key`.")
+    auth: Auth = zot_key("auth", Auth(), doc="Ways to log in.")
+    access_control: AccessControl | None = zot_key(
+        "accessControl", None, doc="Who may do what; absent: whoever got in may do everything.", reload=True
+    )
+    ratelimit: RateLimit | None = zot_key("ratelimit", None, doc="Limits on requests a second.")
+    compat: Listed[str] = zot_key(
+        "compat",
+        (DOCKER2S2,),
+        doc="Media types accepted beside OCI's: `docker2s2`. Accepted by default; an empty list refuses them.",
+    )
+    workers: int | None = own_key("http.workers")
+    unix_socket: str = own_key("http.unixSocket")
+    trusted_proxies: Listed[Cidr] = own_key("http.trustedProxies")
+    drain_timeout_s: Seconds = own_key("http.drainTimeout")
+    limits: Limits = own_key("http.limits", default=Limits())
+
+    @property
+    def verifies_clients(self) -> bool:
+        """Whether client certificates are asked for and verified (mTLS)."""
+        return self.tls is not None and bool(self.tls.cert and self.tls.key and self.tls.cacert)

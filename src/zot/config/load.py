@@ -1,0 +1,86 @@
+"""From a configuration file to the configuration that the server runs by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from zot.config.defaults import complete
+from zot.config.errors import ConfigurationError, Problem
+from zot.config.keys import path_text, section_at
+from zot.config.log import LEVELS
+from zot.config.model import Config
+from zot.config.parse import Tree, lower_keys, read_tree
+from zot.config.rules import check
+from zot.config.secret_files import read_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+    CompileCondition = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that may be used, and what its author should know all the same."""
+
+    config: Config
+    warnings: tuple[str, ...]
+
+
+def load(path: Path, compile_condition: CompileCondition | None = None) -> Loaded:
+    """Read, complete and check the configuration file at `path`, and the secret files that it names.
+
+    `compile_condition` compiles one CEL expression of the access control or raises ValueError; without it conditions
+    are not looked at. Raises ConfigurationError, which names every problem of the first kind that was found: the file's
+    syntax, its keys and types, its secret files, its rules. Storage is not opened.
+    """
+    return load_tree(read_tree(path), compile_condition)
+
+
+def load_tree(tree: Tree, compile_condition: CompileCondition | None = None) -> Loaded:
+    """Complete and check a configuration that is already an object of keys and values; laws as for `load`."""
+    lowered = lower_keys(tree)
+    try:
+        config = Config.model_validate(lowered, by_name=False)
+    except ValidationError as error:
+        raise ConfigurationError(*_problems(error)) from None
+    if config.log.level.lower() not in LEVELS:
+        levels = ", ".join(LEVELS)
+        raise ConfigurationError(
+            Problem(f"invalid log level '{config.log.level}', supported levels are: {levels}", "log.level")
+        )
+    config, warnings = complete(config.with_secrets(read_secrets(config.http.auth)))
+    warnings += check(config, compile_condition)
+    return Loaded(config, tuple(warnings))
+
+
+def _problems(error: ValidationError) -> list[Problem]:
+    details = error.errors(include_url=False)
+    unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
+    problems = [_problem(detail) for detail in details if detail["type"] != "extra_forbidden"]
+    if unknown:
+        named = ", ".join(_unknown(location) for location in unknown)
+        problems.append(Problem("failed to load config due to unknown keys", named))
+    return problems
+
+
+def _unknown(location: tuple[str | int, ...]) -> str:
+    section = section_at(Config, location)
+    known = {str(field.alias).lower(): str(field.alias) for field in section.model_fields.values()} if section else {}
+    close = get_close_matches(str(location[-1]), known, n=1)
+    return path_text(location) + (f" (did you mean {known[close[0]]}?)" if close else "")
+
+
+def _problem(detail: ErrorDetails) -> Problem:
+    cause: Any = detail.get("ctx", {}).get("error")
+    path = path_text(detail["loc"])
+    if cause is not None:
+        return Problem(str(cause), path)
+    return Problem(f"{path} has a wrong value", expected=detail["msg"])

@@ -1,0 +1,171 @@
+"""From the bytes of a file to plain values: JSON, YAML, TOML, with nothing in them that could surprise later."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from datetime import date, time
+from typing import TYPE_CHECKING, Any
+
+from zot.config.errors import ConfigurationError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+Tree = dict[str, Any]
+
+FILE_LIMIT_BYTES = 4 << 20
+DEPTH_LIMIT = 64
+NODES_LIMIT = 200_000
+# Of viper's formats; a file that names one of the others is told so instead of being guessed at.
+_DROPPED_FORMATS = frozenset({"properties", "props", "prop", "hcl", "tfvars", "dotenv", "env", "ini"})
+
+
+def read_tree(path: Path) -> Tree:
+    """Return the top-level object of the file, its format chosen by the file's extension.
+
+    Without a known extension JSON, TOML and YAML are tried in this order. Raises ConfigurationError if the file cannot
+    be read, is empty, is larger than 4 MiB, names a key twice, or is in none of these formats.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(Problem(f"cannot read {path}: {error.strerror}")) from error
+    if len(content) > FILE_LIMIT_BYTES:
+        raise ConfigurationError(Problem(f"{path} is larger than {FILE_LIMIT_BYTES >> 20} MiB"))
+    return parse_tree(content, path.suffix.removeprefix(".").lower(), str(path))
+
+
+def parse_tree(content: bytes, extension: str, name: str) -> Tree:
+    """Return the top-level object of `content`; `name` says in errors where it comes from. Laws as for `read_tree`."""
+    if extension in _DROPPED_FORMATS:
+        raise ConfigurationError(Problem(f"{name}: the format .{extension} is not supported: use JSON, YAML or TOML"))
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(Problem(f"{name} is not UTF-8: byte {error.start} is wrong")) from error
+    parser = _PARSERS.get(extension)
+    tree = _parse(parser, text, name) if parser is not None else _parse_any(text, name)
+    if tree is None or tree == {}:
+        raise ConfigurationError(Problem("failed to load config due to the absence of any key:value pair", name))
+    if not isinstance(tree, dict):
+        raise ConfigurationError(Problem(f"{name} holds a {_kind(tree)} where an object of keys and values belongs"))
+    _Walk(name).check(tree)
+    return tree
+
+
+def lower_keys(value: Any) -> Any:
+    """Return the tree with all keys in lower case, as zot reads them: those that users choose, too.
+
+    Raises ConfigurationError for an object that has the same key in two spellings.
+    """
+    if isinstance(value, list):
+        return [lower_keys(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    lowered: Tree = {}
+    for name, item in value.items():
+        if name.lower() in lowered:
+            raise ConfigurationError(Problem(f"the key {name!r} is there twice, in two spellings", name))
+        lowered[name.lower()] = lower_keys(item)
+    return lowered
+
+
+def _parse(parser: Callable[[str], Any], text: str, name: str) -> Any:
+    if not text.strip():
+        return None
+    try:
+        return parser(text)
+    except RecursionError:
+        raise ConfigurationError(Problem(f"{name} is nested more than {DEPTH_LIMIT} levels deep")) from None
+    except ValueError as error:
+        raise ConfigurationError(Problem(f"failed to read configuration {name}: {error}")) from error
+
+
+def _parse_any(text: str, name: str) -> Any:
+    failures = []
+    for extension in ("json", "toml", "yaml"):
+        try:
+            return _parse(_PARSERS[extension], text, name)
+        except ConfigurationError as error:
+            failures.append(f"{extension}: {error.problems[0].text}")
+    tried = "; ".join(failures)
+    raise ConfigurationError(Problem(f"failed to read configuration, tried all supported config types: {tried}", name))
+
+
+def _parse_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+
+
+def _unique(pairs: Iterable[tuple[str, Any]]) -> Tree:
+    tree: Tree = {}
+    for name, value in pairs:
+        if name in tree:
+            raise ValueError(f"the key {name!r} is there twice")
+        tree[name] = value
+    return tree
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _parse_yaml(text: str) -> Any:
+    # Imported here: most configurations are JSON, and each process of the server reads one.
+    from zot.config.yaml import load_yaml  # noqa: PLC0415
+
+    return load_yaml(text)
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "json": _parse_json,
+    "toml": tomllib.loads,
+    "yaml": _parse_yaml,
+    "yml": _parse_yaml,
+}
+
+
+class _Walk:
+    """Refuses what no configuration needs: endless or huge values (by YAML aliases), odd keys, broken text."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.nodes = 0
+
+    def check(self, value: Any, depth: int = 0) -> None:
+        self.nodes += 1
+        if depth > DEPTH_LIMIT or self.nodes > NODES_LIMIT:
+            self._refuse(f"has more than {NODES_LIMIT} values or {DEPTH_LIMIT} levels")
+        if isinstance(value, dict):
+            for name, item in value.items():
+                self._check_key(name)
+                self.check(item, depth + 1)
+        elif isinstance(value, list):
+            for item in value:
+                self.check(item, depth + 1)
+        elif isinstance(value, str):
+            self._check_text(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            self._refuse(f"has the number {value}, which is not finite")
+        elif isinstance(value, date | time | bytes | set):
+            self._refuse(f"has {value!r}, a {_kind(value)}: write it as a text in quotes")
+
+    def _check_key(self, name: Any) -> None:
+        if not isinstance(name, str):
+            self._refuse(f"has the key {name!r}, which is not a text: write it in quotes")
+        self._check_text(name)
+
+    def _check_text(self, text: str) -> None:
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            self._refuse("has a text with half a surrogate pair")
+
+    def _refuse(self, what: str) -> None:
+        raise ConfigurationError(Problem(f"{self.name} {what}"))
+
+
+def _kind(value: object) -> str:
+    kinds = {list: "list", str: "text", bool: "bool", int: "number", float: "number"}
+    return kinds.get(type(value), type(value).__name__)

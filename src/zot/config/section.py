@@ -1,0 +1,112 @@
+"""What all sections of the configuration share: zot's spelling of keys, its leniency with types, no unknown keys."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, model_validator
+
+from zot.config.beyond_zot import beyond_zot
+
+RELOAD = "x-reload"
+BEYOND_ZOT = "x-zot"
+
+T = TypeVar("T")
+
+
+class Section(BaseModel):
+    """An object of the configuration file; immutable.
+
+    Keys match without regard to case; `null` means absent. `model_fields_set` tells what the file said from what is
+    a default. An unknown key is an error. Attributes are named in Python's way, keys (the aliases) in zot's.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        coerce_numbers_to_str=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        # A start without a configuration file needs a fraction of the models.
+        defer_build=True,
+        # Errors are shown to whoever reads the log; the value may be a password.
+        hide_input_in_errors=True,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_keys(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        spelling = _spelling(cls)
+        spelled = {}
+        for name, value in data.items():
+            known = spelling.get(name.lower()) if isinstance(name, str) else None
+            if value is None and (known or name in cls.model_fields):
+                continue
+            spelled[known or name] = value
+        return spelled
+
+
+@cache
+def _spelling(section: type[Section]) -> dict[str, str]:
+    return {str(field.alias).lower(): str(field.alias) for field in section.model_fields.values()}
+
+
+def zot_key(name: str, default: Any = ..., *, doc: str, reload: bool = False, secret: bool = False) -> Any:
+    """Return the field for zot's key `name`.
+
+    `doc` is one line for the reference and the schema; `reload` says that a change takes effect without a restart;
+    a `secret` value is kept out of `repr`.
+    """
+    return Field(default, alias=name, description=doc, repr=not secret, json_schema_extra={RELOAD: reload})
+
+
+def own_key(path: str, *, default: Section | None = None, reload: bool = False) -> Any:
+    """Return the field for a key that zot does not have; name, default and meaning come from the table.
+
+    `default` is for an object: the section with its own defaults.
+    """
+    entry = beyond_zot(path)
+    return Field(
+        entry.default if default is None else default,
+        alias=entry.name,
+        description=entry.meaning,
+        json_schema_extra={RELOAD: reload, BEYOND_ZOT: False},
+    )
+
+
+def _listed(value: object) -> object:
+    """Make a single value a list of one; an empty string or object is an empty list."""
+    if isinstance(value, list | tuple):
+        return value
+    if value is None or value in ("", {}):
+        return ()
+    return (value,)
+
+
+def _flag(value: object) -> object:
+    """Read an empty string as false, as zot does; the rest is pydantic's reading of `true`, `1`, `false`, `0`."""
+    return False if value == "" else value
+
+
+def _driver(value: object) -> object:
+    """Take an empty driver object for an absent one, as zot does."""
+    return None if value == {} else value
+
+
+Listed = Annotated[tuple[T, ...], BeforeValidator(_listed)]
+"""A list in the file, or a single value that stands for a list of one."""
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+"""A bool in the file, or its text or number."""
+
+DriverOptions = Annotated[dict[str, Any] | None, BeforeValidator(_driver)]
+"""A driver's `name` and parameters, with keys in lower case; what the parameters mean is the driver's to say."""
+
+Secret = Annotated[
+    SecretStr,
+    PlainSerializer(lambda secret: "******" if secret.get_secret_value() else "", return_type=str),
+]
+"""A text that is masked wherever it is printed; `get_secret_value()` tells it."""

@@ -1,0 +1,196 @@
+"""`storage`: where content is kept, and when it is removed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+from zot.config.durations import Seconds
+from zot.config.section import DriverOptions, Flag, Listed, Section, own_key, zot_key
+
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class TimeWindow:
+    """A time of day in UTC, in minutes since midnight; it wraps around midnight if it ends before it starts."""
+
+    start_min: int
+    end_min: int
+
+    @classmethod
+    def parse(cls, text: str) -> TimeWindow:
+        """Return the window written `HH:MM-HH:MM`; raise ValueError with zot's words otherwise."""
+        start, dash, end = text.partition("-")
+        if not dash:
+            raise ValueError(f'invalid gcTimeWindow "{text}", expected format "HH:MM-HH:MM"')
+        window = cls(_time_of_day(start, text), _time_of_day(end, text))
+        if window.start_min == window.end_min:
+            raise ValueError(f'invalid gcTimeWindow "{text}": start and end of the window cannot be equal')
+        return window
+
+    def contains(self, minute: int) -> bool:
+        """Tell whether `minute` of the day (UTC) lies in the window; its end does not."""
+        if self.start_min < self.end_min:
+            return self.start_min <= minute < self.end_min
+        return minute >= self.start_min or minute < self.end_min
+
+    def __str__(self) -> str:
+        return "-".join(f"{minute // 60:02}:{minute % 60:02}" for minute in (self.start_min, self.end_min))
+
+
+def _time_of_day(text: str, window: str) -> int:
+    found = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text.strip(), re.ASCII)
+    if not found:
+        raise ValueError(f'invalid gcTimeWindow "{window}": invalid time "{text.strip()}", expected 24h format "HH:MM"')
+    return int(found[1]) * 60 + int(found[2])
+
+
+def _window(value: object) -> object:
+    if isinstance(value, TimeWindow):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f'invalid gcTimeWindow {value!r}, expected format "HH:MM-HH:MM"')  # noqa: TRY004 - pydantic's way
+    return TimeWindow.parse(value) if value else None
+
+
+Window = Annotated[
+    TimeWindow | None,
+    BeforeValidator(_window),
+    PlainSerializer(lambda window: str(window or ""), return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+
+
+class KeepUntagged(Section):
+    """Which untagged manifests a retention policy keeps: those that one of the rules keeps."""
+
+    pulled_within_s: Seconds | None = zot_key(
+        "pulledWithin", None, doc="Keep what was pulled or pushed within this time."
+    )
+    pushed_within_s: Seconds | None = zot_key("pushedWithin", None, doc="Keep what was pushed within this time.")
+    most_recently_pushed_count: int = zot_key(
+        "mostRecentlyPushedCount", 0, doc="Keep this many of the latest pushed; 0: rule not used."
+    )
+    most_recently_pulled_count: int = zot_key(
+        "mostRecentlyPulledCount", 0, doc="Keep this many of the latest pulled; 0: rule not used."
+    )
+
+
+class KeepTags(KeepUntagged):
+    """Which tags a retention policy keeps: those matching `patterns`, and kept by one of the rules if there are any."""
+
+    patterns: Listed[str] = zot_key("patterns", (), doc="Regular expressions of tags; none means every tag.")
+
+
+class RetentionPolicy(Section):
+    """What is kept in the repositories that match; the first policy that matches a repository holds."""
+
+    repositories: Listed[str] = zot_key("repositories", (), doc="Globs of the repositories meant.")
+    delete_referrers: Flag = zot_key("deleteReferrers", False, doc="Remove referrers whose subject is gone.")
+    delete_untagged: Flag = zot_key("deleteUntagged", True, doc="Remove manifests that no tag and no index names.")
+    keep_tags: Listed[KeepTags] = zot_key(
+        "keepTags", (), doc="Tags to keep; a tag that no entry keeps is removed. None: every tag is kept."
+    )
+    keep_untagged: KeepUntagged | None = zot_key("keepUntagged", None, doc="Untagged manifests to keep all the same.")
+
+
+class Retention(Section):
+    """Which tags and manifests garbage collection removes although nothing is wrong with them."""
+
+    dry_run: Flag = zot_key("dryRun", False, doc="Only log what would be removed.", reload=True)
+    delay_s: Seconds = zot_key(
+        "delay",
+        HOUR_S,
+        doc="Age that untagged manifests and referrers reach before they go. Default: that of `gcDelay`.",
+        reload=True,
+    )
+    policies: Listed[RetentionPolicy] = zot_key("policies", (), doc="The policies, by repository pattern.", reload=True)
+
+
+class Store(Section):
+    """What the main store and each sub-path have in common."""
+
+    root_directory: str = zot_key("rootDirectory", "", doc="Directory of the store; local even with a storage driver.")
+    dedupe: Flag = zot_key(
+        "dedupe", True, doc="Keep equal blobs of several repositories once, by hard links.", reload=True
+    )
+    remote_cache: Flag = zot_key(
+        "remoteCache",
+        False,
+        doc="Keep the catalog in `cacheDriver`. Default: true with `dedupe` and a `storageDriver`.",
+    )
+    gc: Flag = zot_key("gc", True, doc="Collect garbage periodically.", reload=True)
+    gc_delay_s: Seconds = zot_key(
+        "gcDelay", HOUR_S, doc="Age that an unreferenced blob or upload reaches before it goes.", reload=True
+    )
+    gc_interval_s: Seconds = zot_key(
+        "gcInterval", HOUR_S, doc="Time from one collection to the next; 0: once at start.", reload=True
+    )
+    gc_time_window: Window = zot_key(
+        "gcTimeWindow", None, doc="`HH:MM-HH:MM` in UTC in which collections may start; empty: always.", reload=True
+    )
+    commit: Flag = zot_key(
+        "commit",
+        True,
+        doc="Sync to disk before a push is acknowledged. zot's default is false; here only a plain false trades "
+        "safety for speed.",
+    )
+    redirect_blob_url: Flag = zot_key(
+        "redirectBlobURL", False, doc="Send clients to signed URLs of the object store for blobs.", reload=True
+    )
+    retention: Retention = zot_key("retention", Retention(), doc="Which tags and manifests to remove.")
+    storage_driver: DriverOptions = zot_key(
+        "storageDriver",
+        None,
+        doc="`name` (`s3`, `gcs`, `azure`) and parameters of an object store; absent: the file system.",
+        secret=True,
+    )
+    cache_driver: DriverOptions = zot_key(
+        "cacheDriver",
+        None,
+        doc="`name` (`redis`, `dynamodb`) and parameters of a catalog shared by replicas; absent: embedded.",
+        secret=True,
+    )
+
+
+class SubPath(Store):
+    """A store of its own for the repositories below a route; it collects and dedupes only if told to."""
+
+    dedupe: Flag = zot_key(
+        "dedupe", False, doc="Keep equal blobs of several repositories once, by hard links.", reload=True
+    )
+    gc: Flag = zot_key("gc", False, doc="Collect garbage periodically.", reload=True)
+
+
+class Catalog(Section):
+    """Where the embedded catalog is."""
+
+    directory: str = own_key("storage.catalog.directory")
+
+
+class Quota(Section):
+    """How much a set of repositories may hold."""
+
+    repositories: Listed[str] = own_key("storage.quotas[].repositories")
+    limit_bytes: int = own_key("storage.quotas[].bytes")
+
+
+class Storage(Store):
+    """The main store."""
+
+    max_repos: int = zot_key("maxRepos", 0, doc="Refuse new repositories once there are this many; 0: no limit.")
+    fast_restart: Flag = zot_key(
+        "fastRestart", False, doc="Accepted for zot's sake: every start is fast, whatever the store holds."
+    )
+    sub_paths: dict[str, SubPath] = zot_key(
+        "subPaths", {}, doc="Stores for the repositories below a route, such as `/team-a`."
+    )
+    catalog: Catalog = own_key("storage.catalog", default=Catalog())
+    read_only: Flag = own_key("storage.readOnly")
+    min_free_bytes: int = own_key("storage.minFreeBytes")
+    min_free_percent: float = own_key("storage.minFreePercent")
+    quotas: Listed[Quota] = own_key("storage.quotas", reload=True)
