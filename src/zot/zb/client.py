@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zot.zb.blobs import Blob
 
 # Docker's registry hides OCI manifests from whoever does not ask for them, as every real client does.
-_ACCEPT = ", ".join((media_types.IMAGE_MANIFEST, media_types.IMAGE_INDEX, "*/*"))
+_ACCEPT = f"{media_types.IMAGE_MANIFEST}, {media_types.IMAGE_INDEX}, */*"
 # A blob's stream is read in pieces of this size at most; the default of 64 KiB stops and starts the socket too often.
 _READ_BUFFER_BYTES = 1 << 20
 # On-demand sync answers only once the upstream's image is here, which for the largest takes a while.
@@ -137,4 +137,4 @@ def _user_and_password(credentials: str) -> tuple[str, str]:
 
 
 def _reason(method: str, error: Exception) -> str:
-    return f"{method} was not answered: {error or type(error).__name__}"
+    return f"{method} was not answered: {str(error) or type(error).__name__}"

@@ -1,0 +1,45 @@
+"""Two registries side by side: each workload runs alternately against both, so that a busy minute hits both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zot.zb.client import Registry
+    from zot.zb.load import Load
+    from zot.zb.statistics import Summary
+    from zot.zb.workloads import Workload
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One workload against both: of each the run with the median of requests a second."""
+
+    name: str
+    ours: Summary
+    theirs: Summary
+    failed: int
+    """Requests that failed in any run against either."""
+
+    @property
+    def ratio(self) -> float:
+        """How many times as many requests a second the first registry answers."""
+        return self.ours.per_second / self.theirs.per_second
+
+
+def compare(load: Load, workload: Workload, ours: Registry, theirs: Registry, rounds: int) -> Comparison:
+    """Run the workload `rounds` times against each registry, the order changing from round to round.
+
+    Raises RequestError when preparation or cleanup fails.
+    """
+    runs: dict[Registry, list[Summary]] = {ours: [], theirs: []}
+    for number in range(rounds):
+        for registry in (ours, theirs) if number % 2 == 0 else (theirs, ours):
+            runs[registry].append(load.run(workload, registry, seed=number))
+    failed = sum(summary.failed for summaries in runs.values() for summary in summaries)
+    return Comparison(workload.name, _median(runs[ours]), _median(runs[theirs]), failed)
+
+
+def _median(summaries: list[Summary]) -> Summary:
+    return sorted(summaries, key=lambda summary: summary.per_second)[len(summaries) // 2]

@@ -1,0 +1,140 @@
+"""How results are shown: zot's text and `ci-cd.json`, one JSON document, and the side-by-side table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from zot.zb.statistics import FIRST_BYTE_NAMES, Summary, geometric_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from zot.zb.compare import Comparison
+    from zot.zb.workloads import Workload
+
+Rows = Sequence[tuple[str, object]]
+
+CI_CD_FILE = "ci-cd.json"
+_SIZE_LABELS = ("1MB", "10MB", "100MB")
+
+
+def header(rows: Rows) -> str:
+    """Return what stands above all results."""
+    return _blocks([rows])
+
+
+def text(workload: Workload, summary: Summary) -> str:
+    """Return the figures of one workload in zot's form: blocks of `name: value`, each ended by an empty line."""
+    blocks: list[list[tuple[str, object]]] = [
+        [
+            ("Test name:", summary.name),
+            ("Time taken for tests:", duration(summary.total_ns)),
+            ("Requests per second:", f"{summary.per_second:.8g}"),
+            ("Complete requests:", summary.requests - summary.failed),
+            ("Failed requests:", summary.failed),
+            *(("Error", f"{reason} count: {count}") for reason, count in sorted(summary.errors.items())),
+        ]
+    ]
+    if workload.mixes_sizes:
+        blocks.append([(f"{label}:", summary.counts[label]) for label in _SIZE_LABELS])
+    if workload.mixes_pulls:
+        blocks.append([(f"{kind}:", summary.counts[kind]) for kind in ("Pull", "Push")])
+    blocks.append([(f"{kind} responses:", count) for kind, count in sorted(summary.statuses.items())])
+    blocks.append([("min:", duration(summary.min_ns)), ("max:", duration(summary.max_ns))])
+    blocks[-1] += [(f"p{percent}:", duration(value)) for percent, value in summary.percentiles_ns.items()]
+    for kind, name in FIRST_BYTE_NAMES.items():
+        times = summary.first_bytes_ns.get(kind, {})
+        blocks.append([(f"{name} TTFB p{percent}:", duration(value)) for percent, value in times.items()])
+    return "============\n" + _blocks(blocks)
+
+
+def side_by_side_header(widest: int) -> str:
+    """Return the head of the side-by-side table, whose first column is `widest` characters wide."""
+    return f"{'':{widest}}  {'A req/s':>10} {'B req/s':>10} {'A/B':>6}   {'A p50':>10} {'B p50':>10}   {'failed':>6}"
+
+
+def side_by_side(comparison: Comparison, widest: int) -> str:
+    """Return one line of the side-by-side table."""
+    ours, theirs = comparison.ours, comparison.theirs
+    return (
+        f"{comparison.name:{widest}}  {ours.per_second:10.2f} {theirs.per_second:10.2f} {comparison.ratio:6.2f}"
+        f"   {_short(ours.percentiles_ns[50])} {_short(theirs.percentiles_ns[50])}   {comparison.failed:6}"
+    )
+
+
+def side_by_side_footer(comparisons: Sequence[Comparison], widest: int) -> str:
+    """Return the last line of the side-by-side table: the geometric mean of the ratios."""
+    return f"{'Geometric mean':{widest}}  {'':21} {geometric_mean(each.ratio for each in comparisons):6.2f}"
+
+
+def write_ci_cd(summaries: Iterable[Summary], directory: Path) -> Path:
+    """Write `ci-cd.json`, the form that benchmark dashboards of continuous integration read; return its path."""
+    path = directory / CI_CD_FILE
+    rows = [
+        {"name": each.name, "unit": "requests per sec", "value": each.per_second, "range": "3"} for each in summaries
+    ]
+    path.write_text(json.dumps(rows))
+    path.chmod(0o600)
+    return path
+
+
+def as_json(summary: Summary) -> dict[str, Any]:
+    """Return the figures of one workload for JSON, times in milliseconds."""
+    return {
+        "name": summary.name,
+        "requests": summary.requests,
+        "failed": summary.failed,
+        "errors": summary.errors,
+        "total_ms": summary.total_ns / 1e6,
+        "per_second": summary.per_second,
+        "min_ms": summary.min_ns / 1e6,
+        "max_ms": summary.max_ns / 1e6,
+        "percentiles_ms": _milliseconds(summary.percentiles_ns),
+        "first_bytes_ms": {kind: _milliseconds(times) for kind, times in summary.first_bytes_ns.items()},
+        "statuses": summary.statuses,
+        "counts": summary.counts,
+    }
+
+
+def side_by_side_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Return the side-by-side table for JSON."""
+    rows = [{"a": as_json(each.ours), "b": as_json(each.theirs), "ratio": each.ratio} for each in comparisons]
+    return {"workloads": rows, "geometric_mean": geometric_mean(each.ratio for each in comparisons)}
+
+
+def duration(nanoseconds: int) -> str:
+    """Return a duration in Go's form, such as `402.259µs` or `1m2.5s`."""
+    for unit, size in (("ns", 1), ("µs", 1_000), ("ms", 1_000_000)):
+        if nanoseconds < size * 1000:
+            return f"{_trimmed(nanoseconds, size)}{unit}"
+    minutes, rest = divmod(nanoseconds, 60_000_000_000)
+    seconds = f"{_trimmed(rest, 1_000_000_000)}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{seconds}"
+    return f"{minutes}m{seconds}" if minutes else seconds
+
+
+def _trimmed(value: int, unit: int) -> str:
+    whole, rest = divmod(value, unit)
+    digits = len(str(unit)) - 1
+    return f"{whole}.{rest:0{digits}}".rstrip("0").rstrip(".") if digits else str(whole)
+
+
+def _milliseconds(times: Mapping[int, int]) -> dict[str, float]:
+    return {f"p{percent}": value / 1e6 for percent, value in times.items()}
+
+
+def _short(nanoseconds: int) -> str:
+    return f"{nanoseconds / 1e6:8.2f}ms"
+
+
+def _blocks(blocks: Iterable[Rows]) -> str:
+    lines = []
+    for rows in filter(None, blocks):
+        width = max(len(name) for name, _ in rows)
+        lines += [f"{name:{width}} {value}" for name, value in rows] + [""]
+    return "\n".join(lines)
