@@ -6,9 +6,10 @@ VENV       := .venv
 BIN        := $(VENV)/bin
 PYTEST     := $(BIN)/pytest
 
-# Extras that install from wheels. ldap is compiled, so it needs headers: `make test-deps` brings
-# them and builds it, and from then on it is kept.
-EXTRAS := cel redis aws $(if $(wildcard $(VENV)/lib/python*/site-packages/bonsai),ldap)
+# The extras that install from wheels. ldap is compiled: `make test-deps` brings its headers and builds it,
+# and from then on it is kept.
+SYNC := $(BIN)/uv sync --quiet --locked --extra cel --extra redis --extra aws
+LDAP := $(if $(wildcard $(VENV)/lib/python*/site-packages/bonsai),--extra ldap)
 
 export UV_PYTHON_DOWNLOADS := never
 
@@ -25,7 +26,7 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet 'uv==$(UV_VERSION)'
 
 $(VENV)/.synced: $(BIN)/uv pyproject.toml uv.lock
-	$(BIN)/uv sync --quiet --locked $(addprefix --extra ,$(EXTRAS))
+	$(SYNC) $(LDAP)
 	@touch $@
 
 run: setup ## Serve a registry on 127.0.0.1:8080 with its data in ./zot-data
@@ -36,7 +37,7 @@ test: setup ## Run all tests; those whose programs are missing are skipped and l
 
 test-deps: setup ## Install the programs that tests talk to (apt as root, go, npm)
 	$(BIN)/python scripts/test_deps.py
-	$(MAKE) --no-print-directory --always-make $(VENV)/.synced EXTRAS='cel redis aws ldap'
+	test ! -e /usr/include/ldap.h || $(SYNC) --extra ldap
 
 check: setup ## Format, lint, types, import rules
 	$(BIN)/ruff format --check

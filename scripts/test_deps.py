@@ -106,8 +106,13 @@ def npm() -> list[str]:
 
 
 def run(name: str, command: list[str], env: dict[str, str]) -> bool:
-    """Run one installer with its output in .cache/test-deps-NAME.log; True if it succeeded."""
+    """Run one installer, twice if it must be, with its output in .cache/test-deps-NAME.log; True if it succeeded."""
     log = CACHE / f"test-deps-{name}.log"
+    return attempt(command, env, log) or attempt(command, env, log)
+
+
+def attempt(command: list[str], env: dict[str, str], log: Path) -> bool:
+    """Run one installer and say how it went."""
     say(" ".join(command))
     started_s = time.monotonic()
     with log.open("a") as out:

@@ -1,0 +1,62 @@
+"""Calls that the product never makes, whatever a linter was told to overlook."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+MODULES = {"dill", "marshal", "pickle", "shelve"}
+CALLS = {"asyncio.to_thread", "eval", "exec", "os.popen", "os.system", "to_thread"}
+
+
+def offences(source: str) -> Iterator[str]:
+    """Name each forbidden import and call of a module, with its line.
+
+    Modules that read code out of data; calls that run text as code or through a shell; and the default
+    executor of an event loop, which nobody bounds: blocking work goes to a named pool.
+    """
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                found = {alias.name for alias in names} & MODULES
+            case ast.ImportFrom(module=str(module), names=names):
+                found = ({module} & MODULES) | ({f"{module}.{alias.name}" for alias in names} & CALLS)
+            case ast.Call(func=function, args=arguments, keywords=keywords):
+                called = ast.unparse(function)
+                found = {called} & CALLS
+                if called.endswith(".run_in_executor") and ast.unparse(arguments[0]) == "None":
+                    found.add("run_in_executor(None")
+                if any(word.arg == "shell" and ast.unparse(word.value) != "False" for word in keywords):
+                    found.add("shell=")
+            case _:
+                continue
+        yield from (f"line {node.lineno}: {name}" for name in found)
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_module_makes_a_forbidden_call(path: Path) -> None:
+    """No module of the product unpickles, evaluates, uses a shell or the default executor."""
+    assert list(offences(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle",
+        "from marshal import loads",
+        "from asyncio import to_thread",
+        "async def f(): await asyncio.to_thread(g)",
+        "loop.run_in_executor(None, g)",
+        "asyncio.get_running_loop().run_in_executor(None, g)",
+        "eval(text)",
+        "os.system(line)",
+        "subprocess.run(line, shell=True)",
+        "subprocess.run(line, shell=ask)",
+    ],
+)
+def test_the_check_sees_what_it_forbids(code: str) -> None:
+    """Each kind of offence is found."""
+    assert list(offences(code)) != []

@@ -1,0 +1,138 @@
+"""Who may import what, beyond the layers that import-linter checks (pyproject.toml)."""
+
+import ast
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+# A third-party library (or a part of one) and the modules that may import it.
+FENCES = {
+    "aiobotocore": ["zot.catalog.dynamodb*", "zot.accounts.dynamodb*", "zot.storage.s3*", "zot.auth.aws*"],
+    "aiohttp.web": ["zot.api*", "zot.processes*", "zot.extensions.*.routes*", "zot.testing"],
+    "apsw": ["zot.catalog.sqlite*", "zot.accounts.sqlite*"],
+    "bonsai": ["zot.auth.*ldap*"],
+    "cel_expr_python": ["zot.auth.cel"],
+    "graphql": ["zot.extensions.search*"],
+    "jinja2": ["zot.extensions.ui*"],
+    "nats": ["zot.extensions.events*"],
+    "obstore": ["zot.storage.object_store*"],
+    "pydantic": ["zot.config*"],
+    "redis": ["zot.*.redis*"],
+    "sqlite3": [],
+}
+
+# The drivers of an interface, and who may import them beside their own package: those who put parts together.
+DRIVERS = {
+    "zot.catalog": ["sqlite", "redis", "dynamodb", "memory"],
+    "zot.storage": ["filesystem", "disk", "object_store", "memory"],
+    "zot.accounts": ["sqlite", "files", "redis", "dynamodb", "memory"],
+}
+ASSEMBLERS = ["zot.app", "zot.cli*", "zot.processes*", "zot.testing"]
+
+
+@cache
+def imports() -> dict[str, list[str]]:
+    """Map each module of the product to the full names it imports: `from a import b` counts as `a.b`."""
+    return {module_name(path): list(_imported(ast.parse(path.read_bytes()))) for path in SOURCE.rglob("*.py")}
+
+
+def module_name(path: Path) -> str:
+    """`zot.oci.digest` for src/zot/oci/digest.py, `zot.oci` for src/zot/oci/__init__.py."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports are refused by ruff (TID252)"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def importers(package: str) -> list[str]:
+    """The modules that import `package` or something in it."""
+    return [
+        module
+        for module, names in imports().items()
+        if any(name == package or name.startswith(f"{package}.") for name in names)
+    ]
+
+
+@pytest.mark.parametrize("library", FENCES)
+def test_a_library_stays_behind_its_fence(library: str) -> None:
+    """Only the modules that are there for a library import it, so that it can be replaced in one place."""
+    outside = [
+        module for module in importers(library) if not any(fnmatch(module, allowed) for allowed in FENCES[library])
+    ]
+    assert outside == []
+
+
+@pytest.mark.parametrize("package", DRIVERS)
+def test_only_the_assemblers_know_drivers(package: str) -> None:
+    """Use cases see an interface; which driver is behind it is known where the parts are put together."""
+    outside = [
+        f"{module} imports {package}.{driver}"
+        for driver in DRIVERS[package]
+        for module in importers(f"{package}.{driver}")
+        if not any(fnmatch(module, allowed) for allowed in [f"{package}*", *ASSEMBLERS])
+    ]
+    assert outside == []
+
+
+@pytest.mark.parametrize("client", ["zot.zb", "zot.zli"])
+def test_clients_import_values_alone(client: str) -> None:
+    """The command-line clients work against any registry: of the product they know the OCI values only."""
+    foreign = [
+        f"{module} imports {name}"
+        for module, names in imports().items()
+        if module == client or module.startswith(f"{client}.")
+        for name in names
+        if name.startswith("zot.") and not name.startswith((f"{client}.", "zot.oci.", "zot.__version__"))
+    ]
+    assert foreign == []
+
+
+def test_values_do_no_io() -> None:
+    """The OCI values are pure: no file, socket, process, thread, event loop or clock."""
+    impure = {
+        "aiohttp",
+        "asyncio",
+        "http",
+        "io",
+        "os",
+        "pathlib",
+        "random",
+        "socket",
+        "subprocess",
+        "threading",
+        "time",
+    }
+    found = [
+        f"{module} imports {name}"
+        for module, names in imports().items()
+        if module.startswith("zot.oci")
+        for name in names
+        if name.split(".")[0] in impure
+    ]
+    assert found == []
+
+
+def test_an_extension_sees_others_through_their_interface() -> None:
+    """An extension imports another extension's `interface` module, never its insides."""
+    found = []
+    for module, names in imports().items():
+        if not module.startswith("zot.extensions."):
+            continue
+        own = module.split(".")[2]
+        for name in names:
+            parts = name.split(".")
+            if parts[:2] == ["zot", "extensions"] and len(parts) > 3 and parts[2] != own and parts[3] != "interface":
+                found.append(f"{module} imports {name}")
+    assert found == []
