@@ -1,0 +1,148 @@
+"""How staged bytes, or another repository's, become a blob: claim, publish, commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from zot.catalog.commands import Claim, ClaimBlob, DropClaim, PublishBlob, Published, new_id
+from zot.catalog.interface import PAGE_LIMIT
+from zot.oci.digest import Digest
+from zot.oci.names import Repository
+from zot.registry.errors import QuotaExceeded, Unavailable
+from zot.registry.registry import Registry
+from zot.storage.interface import ContentMissing, UploadKey
+
+# A doomed blob is unlinked within milliseconds, unless the process that was about to do it died.
+_DOOMED_WAIT_S = 5.0
+_DOOMED_POLL_S = 0.005
+_TWINS = 4
+# Pages of repositories looked at for one that the principal may read.
+_HOLDER_PAGES = 10
+
+
+async def publish(registry: Registry, upload: UploadKey, digest: Digest, size: int) -> None:
+    """Make verified staged bytes a blob of the upload's repository, and finish the session. Durable when it returns.
+
+    Raises QuotaExceeded, StorageFull, Unavailable.
+    """
+
+    async def place() -> None:
+        twin = await _twin(registry, upload.repository, digest) if registry.dedupe else None
+        await registry.storage.publish(upload, digest, twin)
+
+    was_here = await _make_present(registry, upload.repository, digest, size, place, upload.session)
+    if was_here:
+        await registry.storage.discard(upload)
+
+
+async def mount(
+    registry: Registry,
+    repository: Repository,
+    digest: Digest,
+    source: Repository | None,
+    readable: Callable[[Repository], bool],
+) -> bool:
+    """Make a blob of another repository this one's, too. False: there is none that may be read. Durable when True.
+
+    Without `source`, any repository that is `readable` may give it: knowing a digest is no right to its content.
+    """
+    await registry.writable(repository)
+    if source is not None:
+        return (
+            readable(source)
+            and await _exists(registry, source)
+            and await _mount_from(registry, repository, digest, source)
+        )
+    after = ""
+    for _ in range(_HOLDER_PAGES):
+        holders = await registry.catalog.holders(digest, after, PAGE_LIMIT)
+        for holder in holders:
+            if readable(holder) and await _mount_from(registry, repository, digest, holder):
+                return True
+        if len(holders) < PAGE_LIMIT:
+            break
+        after = holders[-1]
+    return False
+
+
+async def _mount_from(registry: Registry, repository: Repository, digest: Digest, source: Repository) -> bool:
+    row = await registry.catalog.blob(source, digest)
+    if row is None:
+        return False
+
+    async def place() -> None:
+        if source != repository:
+            await registry.storage.link(source, repository, digest)
+
+    try:
+        await _make_present(registry, repository, digest, row.size, place, None)
+    except ContentMissing:  # collected meanwhile
+        return False
+    return True
+
+
+async def _make_present(
+    registry: Registry,
+    repository: Repository,
+    digest: Digest,
+    size: int,
+    place: Callable[[], Awaitable[None]],
+    session: str | None,
+) -> bool:
+    """Have `place` put the content there, under a claim, and commit; tell whether it was there before."""
+    quota_bytes = registry.quotas.bytes_of(repository)
+    while True:
+        async with _claimed(registry, repository, digest) as (claim, token):
+            if claim is Claim.CLAIMED:
+                await place()
+            published = await registry.catalog.do(
+                PublishBlob(
+                    repository=repository,
+                    digest=digest,
+                    token=token,
+                    size=size,
+                    session=session,
+                    quota_bytes=quota_bytes,
+                )
+            )
+        match published:
+            case Published.PRESENT:
+                return claim is Claim.PRESENT
+            case Published.NO_ROOM:
+                raise QuotaExceeded(f"the quota of {quota_bytes} bytes has no room for {size} more", name=repository)
+            case Published.CLAIM_LOST:  # by a restart of the catalog, or it was there and went: from the start
+                continue
+
+
+@asynccontextmanager
+async def _claimed(registry: Registry, repository: Repository, digest: Digest) -> AsyncIterator[tuple[Claim, str]]:
+    """Claim the digest, waiting while it is being removed; drop the claim if what follows fails."""
+    token = new_id()
+    deadline = asyncio.get_running_loop().time() + _DOOMED_WAIT_S
+    while (claim := await registry.catalog.do(ClaimBlob(repository=repository, digest=digest, token=token))) is (
+        Claim.DOOMED
+    ):
+        if asyncio.get_running_loop().time() > deadline:
+            raise Unavailable("the blob is being removed", retry_after_s=1, digest=digest)
+        await asyncio.sleep(_DOOMED_POLL_S)
+    try:
+        yield claim, token
+    except BaseException:
+        await registry.catalog.do(DropClaim(repository=repository, digest=digest, token=token))
+        raise
+
+
+async def _twin(registry: Registry, repository: Repository, digest: Digest) -> Repository | None:
+    """Return another repository with the same content, to share its bytes."""
+    return next((each for each in await registry.catalog.holders(digest, "", _TWINS) if each != repository), None)
+
+
+async def _exists(registry: Registry, source: Repository) -> bool:
+    row = await registry.catalog.repository(source)
+    if row is None and not await registry.layouts.exists(source):
+        return False
+    if row is None or not row.adopted:
+        await registry.layouts.ensure_adopted(source)
+    return True

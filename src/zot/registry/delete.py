@@ -1,0 +1,110 @@
+"""Deleting tags, manifests and blobs: gone at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from zot.catalog.commands import (
+    Absent,
+    Deleted,
+    DeleteManifest,
+    DeleteTag,
+    Doom,
+    DoomBlob,
+    ForgetBlob,
+    Referenced,
+    TagRefused,
+    TagsDiffer,
+    new_id,
+)
+from zot.oci.digest import Digest
+from zot.oci.names import Repository, Tag
+from zot.registry.errors import (
+    BlobUnknown,
+    Denied,
+    InUse,
+    ManifestConflict,
+    ManifestUnknown,
+    Unavailable,
+)
+from zot.registry.registry import Registry
+
+# How often a decision is made anew because the tags changed meanwhile.
+_DECISIONS = 5
+
+
+async def tag(registry: Registry, repository: Repository, tag: Tag, *, immutable: bool, by: str) -> None:
+    """Delete a tag; its manifest stays. Raises ManifestUnknown, NameUnknown, Denied if it is immutable."""
+    registry.refuse_if_read_only()
+    await registry.known(repository)
+    outcome = await registry.catalog.do(DeleteTag(repository=repository, tag=tag, immutable=immutable, by=by))
+    match outcome:
+        case Absent():
+            raise ManifestUnknown(reference=tag)
+        case TagRefused():
+            raise Denied(f"tag {tag!r} is immutable", reference=tag)
+
+
+async def manifest(
+    registry: Registry,
+    repository: Repository,
+    digest: Digest,
+    *,
+    immutable: Callable[[Tag], bool],
+    detect_collision: bool,
+    by: str,
+) -> None:
+    """Delete a manifest with all its tags, each of which passes the guard that deleting it alone would.
+
+    Raises ManifestUnknown, NameUnknown, Denied (an immutable tag), InUse (an index lists it), ManifestConflict (it
+    has several tags and the caller asked to be told).
+    """
+    registry.refuse_if_read_only()
+    await registry.known(repository)
+    details = await registry.catalog.manifest(repository, digest)
+    if details is None:
+        raise ManifestUnknown(reference=digest)
+    tags = details.tags
+    for _ in range(_DECISIONS):
+        if detect_collision and len(tags) > 1:
+            raise ManifestConflict(f"{len(tags)} tags point to the manifest", reference=digest)
+        kept = next((each for each in tags if immutable(each)), None)
+        if kept is not None:
+            raise Denied(f"tag {kept!r} points to the manifest and is immutable", reference=digest)
+        outcome = await registry.catalog.do(DeleteManifest(repository=repository, digest=digest, if_tags=tags, by=by))
+        match outcome:
+            case Deleted():
+                return
+            case Absent():
+                raise ManifestUnknown(reference=digest)
+            case Referenced(by=indexes):
+                raise InUse(f"index {indexes[0]} lists the manifest", reference=digest)
+            case TagsDiffer(tags=now):
+                tags = now
+    raise Unavailable("the manifest's tags keep changing")
+
+
+async def blob(registry: Registry, repository: Repository, digest: Digest) -> None:
+    """Delete a blob that no manifest names. When it returns the blob is gone, durably, and so is its file.
+
+    Raises BlobUnknown, NameUnknown, InUse.
+    """
+    registry.refuse_if_read_only()
+    await registry.known(repository)
+    token = new_id()
+    match await registry.catalog.do(DoomBlob(repository=repository, digest=digest, token=token)):
+        case Doom.ABSENT:
+            raise BlobUnknown(digest=digest)
+        case Doom.REFERENCED:
+            raise InUse("a manifest of the repository names the blob", digest=digest)
+        case Doom.CLAIMED:
+            raise Unavailable("the blob is being pushed", retry_after_s=1, digest=digest)
+        case Doom.DOOMED:
+            await asyncio.shield(remove_doomed(registry, repository, digest, token))
+
+
+async def remove_doomed(registry: Registry, repository: Repository, digest: Digest, token: str) -> None:
+    """Unlink a doomed blob's file, then forget its row. Again does no harm."""
+    await registry.storage.remove(repository, digest)
+    await registry.catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))

@@ -1,0 +1,51 @@
+"""What the registry needs of the layouts that others wrote below its roots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from zot.oci.digest import Digest
+from zot.oci.names import Reference, Repository
+
+
+class Layouts(Protocol):
+    """The door to repositories that the catalog does not know yet."""
+
+    async def ensure_adopted(self, repository: Repository) -> None:
+        """Return once all of the repository's layout is in the catalog; a repository that is nowhere is created.
+
+        Whoever writes, lists or deletes in a repository calls it first. Raises Unavailable when it takes longer than
+        a request should wait; adoption goes on meanwhile.
+        """
+
+    async def exists(self, repository: Repository) -> bool:
+        """Tell whether there is a layout of that name which the catalog does not know yet."""
+
+    async def read(self, repository: Repository, reference: Reference) -> tuple[Digest, str, bytes] | None:
+        """Return digest, media type and content of a manifest, straight from a layout that is not adopted yet."""
+
+    async def names(self, after: str, limit: int) -> Sequence[Repository]:
+        """Return names greater than `after` of layouts not adopted yet, in byte order.
+
+        Raises Unavailable while it is not known yet which there are: a list is late rather than short.
+        """
+
+
+class NoLayouts:
+    """Nobody else writes here: storage without layouts, or an empty one."""
+
+    async def ensure_adopted(self, repository: Repository) -> None:
+        """Have nothing to do."""
+
+    async def exists(self, repository: Repository) -> bool:  # noqa: ARG002
+        """There is none."""
+        return False
+
+    async def read(self, repository: Repository, reference: Reference) -> tuple[Digest, str, bytes] | None:  # noqa: ARG002
+        """Find nothing."""
+        return None
+
+    async def names(self, after: str, limit: int) -> Sequence[Repository]:  # noqa: ARG002
+        """Know of none."""
+        return ()

@@ -1,0 +1,66 @@
+"""Reading manifests and blobs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zot.catalog.commands import TouchBlob
+from zot.catalog.rows import BlobRow
+from zot.oci.digest import Digest
+from zot.oci.names import Repository
+from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown
+from zot.registry.registry import Registry
+from zot.registry.request import PullBlob, PullManifest
+
+
+class PulledManifest(NamedTuple):
+    """A manifest as it was pushed, byte for byte."""
+
+    digest: Digest
+    media_type: str
+    content: bytes
+
+
+async def manifest(registry: Registry, request: PullManifest) -> PulledManifest:
+    """Return the manifest that the reference stands for now. Raises ManifestUnknown, NameUnknown."""
+    row = await registry.catalog.resolve(request.repository, request.reference)
+    if row is None:
+        return await _outside_catalog(registry, request)
+    content = registry.cache.get(row.digest)
+    if content is None:
+        content = await registry.catalog.manifest_content(request.repository, row.digest)
+        if content is None:  # deleted between the two reads
+            raise ManifestUnknown(reference=request.reference)
+        registry.cache.put(row.digest, content)
+    return PulledManifest(row.digest, row.media_type, content)
+
+
+async def _outside_catalog(registry: Registry, request: PullManifest) -> PulledManifest:
+    row = await registry.catalog.repository(request.repository)
+    if row is None or not row.adopted:
+        found = await registry.layouts.read(request.repository, request.reference)
+        if found is not None:
+            return PulledManifest(*found)
+        if row is None and not await registry.layouts.exists(request.repository):
+            raise NameUnknown(name=request.repository, reference=request.reference)
+    raise ManifestUnknown(reference=request.reference)
+
+
+async def blob(registry: Registry, request: PullBlob) -> BlobRow:
+    """Return a present blob. Raises BlobUnknown, NameUnknown.
+
+    Whoever asks may rely on it for the collection's delay: a stamped blob is touched, and one that is gone by then
+    is unknown.
+    """
+    row = await registry.catalog.blob(request.repository, request.digest)
+    if row is None:
+        await registry.known(request.repository)
+        row = await registry.catalog.blob(request.repository, request.digest)
+    if row is None or (row.stamped and not await _touch(registry, request.repository, request.digest)):
+        raise BlobUnknown(digest=request.digest)
+    return row
+
+
+async def _touch(registry: Registry, repository: Repository, digest: Digest) -> bool:
+    # A read-only registry collects nothing, so what is there stays.
+    return registry.read_only or await registry.catalog.do(TouchBlob(repository=repository, digest=digest))

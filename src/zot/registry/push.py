@@ -1,0 +1,137 @@
+"""Storing manifests and moving tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from zot.catalog.commands import (
+    Edge,
+    MissingBlobs,
+    NoRoom,
+    PutManifest,
+    Refusal,
+    Stored,
+    TagMove,
+    TagRefused,
+)
+from zot.oci import media_types
+from zot.oci.digest import CANONICAL, Digest, algorithm_of, digest_of
+from zot.oci.manifest import Descriptor, InvalidManifestError, Manifest, parse_manifest
+from zot.oci.names import Repository, Tag, as_digest
+from zot.registry.errors import (
+    Denied,
+    DigestInvalid,
+    ManifestBlobUnknown,
+    ManifestInvalid,
+    ManifestTooLarge,
+    MediaTypeUnsupported,
+    QuotaExceeded,
+    TooManyRequests,
+)
+from zot.registry.registry import Registry
+from zot.registry.request import PushManifest
+
+
+class Pushed(NamedTuple):
+    """What was stored."""
+
+    digest: Digest
+    subject: Digest | None
+    tags: tuple[Tag, ...]
+
+
+async def manifest(
+    registry: Registry,
+    request: PushManifest,
+    content: bytes,
+    media_type: str | None,
+    moves: Sequence[TagMove],
+    by: str,
+) -> Pushed:
+    """Store a manifest and point `moves` at it. When it returns, both survive power loss. Again does no harm.
+
+    `moves` are the request's tags with what the principal may do to each. Raises ManifestInvalid, ManifestTooLarge,
+    MediaTypeUnsupported, DigestInvalid, ManifestBlobUnknown, Denied, QuotaExceeded, TooManyRequests, Unavailable.
+    """
+    registry.refuse_if_read_only()
+    digest = _digest(request, content)
+    parsed = parse(registry, content, media_type)
+    await registry.writable(request.repository)
+    outcome = await registry.catalog.do(
+        PutManifest(
+            repository=request.repository,
+            digest=digest,
+            content=content,
+            media_type=parsed.media_type,
+            artifact_type=parsed.artifact_type,
+            subject=parsed.subject,
+            annotations=parsed.annotations,
+            edges=edges(parsed, sparse=registry.sparse),
+            tags=tuple(moves),
+            by=by,
+            quota_bytes=registry.quotas.bytes_of(request.repository),
+            repositories_limit=registry.quotas.repositories,
+        )
+    )
+    if not isinstance(outcome, Stored):
+        raise _refusal(request.repository, outcome)
+    return Pushed(digest, parsed.subject, tuple(move.tag for move in moves))
+
+
+def parse(registry: Registry, content: bytes, media_type: str | None) -> Manifest:
+    """Return what the bytes say. Raises ManifestTooLarge, MediaTypeUnsupported, ManifestInvalid."""
+    if len(content) > registry.limits.manifest_bytes:
+        raise ManifestTooLarge(f"a manifest has at most {registry.limits.manifest_bytes} bytes")
+    accepted = media_types.MANIFESTS if registry.docker_types else media_types.OCI_MANIFESTS
+    if media_type is not None and media_type not in accepted:
+        raise MediaTypeUnsupported(mediaType=media_type[:200])
+    try:
+        parsed = parse_manifest(content, media_type)
+    except InvalidManifestError as error:
+        raise ManifestInvalid(str(error)) from error
+    if parsed.media_type not in accepted:
+        raise MediaTypeUnsupported(mediaType=parsed.media_type)
+    return parsed
+
+
+def edges(manifest: Manifest, *, sparse: bool = False) -> tuple[Edge, ...]:
+    """Return what a manifest keeps from collection, each digest once; `sparse`: none of its blobs need be there."""
+
+    def edge(descriptor: Descriptor, *, child: bool = False, optional: bool = False) -> Edge:
+        return Edge(Digest(descriptor.digest), descriptor.media_type, descriptor.size, child, optional)
+
+    found = {
+        **{each.digest: edge(each, child=True) for each in manifest.children},
+        **{each.digest: edge(each, optional=True) for each in manifest.elsewhere},
+        **{each.digest: edge(each, optional=sparse) for each in manifest.blobs},
+    }
+    return tuple(found.values())
+
+
+def _digest(request: PushManifest, content: bytes) -> Digest:
+    """Return the digest to store under: the one asked for, which must be the content's, else the canonical one."""
+    claimed = as_digest(request.reference)
+    actual = digest_of(content, algorithm_of(claimed) if claimed else CANONICAL)
+    if claimed is not None and claimed != actual:
+        raise DigestInvalid(f"the manifest has digest {actual}", reference=claimed)
+    return actual
+
+
+def _refusal(repository: Repository, outcome: MissingBlobs | TagRefused | NoRoom) -> Exception:
+    match outcome:
+        case MissingBlobs(digests):
+            shown = ", ".join(digests[:10])
+            return ManifestBlobUnknown("the repository lacks blobs that the manifest names", digest=shown)
+        case TagRefused(tag, Refusal.IMMUTABLE):
+            return Denied(f"tag {tag!r} is immutable and points elsewhere", reference=tag)
+        case TagRefused(tag, Refusal.MAY_NOT_MOVE):
+            return Denied(f"tag {tag!r} exists, and moving it needs the action 'update'", reference=tag)
+        case TagRefused(tag, _):
+            return Denied(f"tag {tag!r} does not exist, and creating it needs the action 'create'", reference=tag)
+        case NoRoom(limit, _, of_repositories=True):
+            return TooManyRequests("the registry's limit on repositories is reached", limit=limit)
+        case NoRoom(limit, used):
+            return QuotaExceeded(
+                f"the quota of {limit} bytes has {max(0, limit - used)} bytes left", name=repository, limit=limit
+            )

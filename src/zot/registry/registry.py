@@ -1,0 +1,67 @@
+"""The registry: the parts that its use cases work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from zot.catalog.interface import Catalog
+from zot.oci.names import Repository
+from zot.registry.content_cache import ContentCache
+from zot.registry.errors import NameUnknown, Unsupported
+from zot.registry.layouts import Layouts, NoLayouts
+from zot.registry.quota import Quotas
+from zot.storage.interface import Storage
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what one client can ask for; nothing larger is ever held."""
+
+    manifest_bytes: int = 4 * MIB
+    page: int = 10_000
+    """Entries of one answer to a list."""
+    tags_per_push: int = 46
+    uploads_per_repository: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """What exists (catalog), where its bytes are (storage), and the rules that hold for all."""
+
+    catalog: Catalog
+    storage: Storage
+    boot: str
+    """Names this start of the server: digests of unfinished uploads count within it only."""
+    layouts: Layouts = field(default_factory=NoLayouts)
+    limits: Limits = field(default_factory=Limits)
+    quotas: Quotas = field(default_factory=Quotas)
+    cache: ContentCache = field(default_factory=ContentCache)
+    dedupe: bool = True
+    docker_types: bool = True
+    """Accept Docker's schema 2 manifests beside OCI's."""
+    sparse: bool = False
+    """Accept images some of whose blobs are not here."""
+    read_only: bool = False
+
+    async def known(self, repository: Repository) -> None:
+        """Return if the repository exists and the catalog has all of it. Raises NameUnknown, Unavailable."""
+        row = await self.catalog.repository(repository)
+        if row is not None and row.adopted:
+            return
+        if row is None and not await self.layouts.exists(repository):
+            raise NameUnknown(name=repository)
+        await self.layouts.ensure_adopted(repository)
+
+    async def writable(self, repository: Repository) -> None:
+        """Return once the repository may be written to, creating it if need be. Raises Unsupported, Unavailable."""
+        self.refuse_if_read_only()
+        row = await self.catalog.repository(repository)
+        if row is None or not row.adopted:
+            await self.layouts.ensure_adopted(repository)
+
+    def refuse_if_read_only(self) -> None:
+        """Raise Unsupported if nothing may be changed."""
+        if self.read_only:
+            raise Unsupported("the registry is read-only")

@@ -1,0 +1,227 @@
+"""Upload sessions: begin, append, finish, cancel; and what makes their bytes a blob."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+from zot.catalog.commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
+from zot.catalog.rows import UploadRow
+from zot.oci.digest import CANONICAL, Digest, algorithm_of
+from zot.oci.names import Repository
+from zot.oci.ranges import ByteRange
+from zot.registry.blobs import publish
+from zot.registry.errors import DigestInvalid, RangeInvalid, SizeInvalid, TooManyRequests, UploadUnknown
+from zot.registry.registry import Registry
+from zot.registry.request import AppendUpload, FinishUpload, OfUpload, UploadStatus
+from zot.registry.request import CancelUpload as Cancel
+from zot.storage.interface import DigestMismatch, Progress, UploadKey, UploadMissing
+
+Body = AsyncIterator[bytes]
+
+_FENCE_POLL_S = 0.5
+
+
+class Fenced(Exception):
+    """A newer request took the session: this one's connection is to be closed, its bytes do not count."""
+
+
+async def begin(registry: Registry, repository: Repository, principal: str, algorithm: str | None = None) -> str:
+    """Open a session and return its id. It survives the death of every process, not of the machine.
+
+    Raises TooManyRequests, StorageFull, Unavailable.
+    """
+    await registry.writable(repository)
+    session = str(uuid4())
+    begun = await registry.catalog.do(
+        BeginUpload(
+            repository=repository,
+            session=session,
+            principal=principal,
+            algorithm=algorithm or CANONICAL,
+            limit=registry.limits.uploads_per_repository,
+        )
+    )
+    if begun is Begun.TOO_MANY:
+        raise TooManyRequests("the repository has too many open uploads")
+    try:
+        await registry.storage.begin(UploadKey(repository, session))
+    except BaseException:
+        await registry.catalog.do(CancelUpload(repository=repository, session=session))
+        raise
+    return session
+
+
+async def status(registry: Registry, request: UploadStatus, principal: str) -> int:
+    """Return the number of bytes received. Raises UploadUnknown."""
+    row = await registry.catalog.upload(request.session)
+    if row is None or row.finished is not None or not _belongs(row, request, principal):
+        raise UploadUnknown(session_id=request.session)
+    return row.offset
+
+
+async def append(registry: Registry, request: AppendUpload, principal: str, body: Body, chunk: ByteRange | None) -> int:
+    """Append the body, which has to start where the upload ends if `chunk` is given; return the bytes received.
+
+    What a broken body brought is kept. Raises RangeInvalid, UploadUnknown, UploadBusy, Fenced, StorageFull.
+    """
+    lease = await _lease(registry, request, principal)
+    if lease.finished is not None:
+        raise UploadUnknown(session_id=request.session)
+    return (await _append(registry, lease, body, chunk)).offset
+
+
+async def finish(
+    registry: Registry, request: FinishUpload, principal: str, body: Body | None, chunk: ByteRange | None
+) -> None:
+    """Append the body, if there is one, and make all bytes the blob of that digest. Then it survives power loss.
+
+    Again with the same digest it succeeds again. Raises DigestInvalid (the session is gone then), RangeInvalid,
+    UploadUnknown, UploadBusy, Fenced, QuotaExceeded, StorageFull, Unavailable.
+    """
+    registry.refuse_if_read_only()
+    lease = await _lease(registry, request, principal)
+    if lease.finished is not None:
+        if lease.finished == request.digest:
+            return
+        raise UploadUnknown("the upload was finished with another digest", session_id=request.session)
+    progress = _progress(registry, lease)
+    if progress.offset == 0:
+        progress = Progress(0, algorithm_of(request.digest))
+    if body is not None:
+        progress = await _append(registry, lease, body, chunk, progress)
+    elif chunk is not None:
+        _check_chunk(chunk, progress.offset)
+    key = UploadKey(lease.repository, lease.session)
+    try:
+        await registry.storage.verify(key, progress, request.digest)
+    except DigestMismatch as mismatch:
+        # These bytes can never become that digest.
+        await _discard(registry, lease.repository, lease.session)
+        raise DigestInvalid(f"the uploaded content has digest {mismatch.actual}", digest=request.digest) from mismatch
+    except UploadMissing as missing:
+        raise UploadUnknown(session_id=request.session) from missing
+    await publish(registry, key, request.digest, progress.offset)
+
+
+async def whole(
+    registry: Registry, repository: Repository, principal: str, digest: Digest, body: Body, length: int
+) -> None:
+    """Take a blob in one request: the same as beginning and finishing, with nothing left behind if it fails."""
+    session = await begin(registry, repository, principal, algorithm_of(digest))
+    request = FinishUpload(repository=repository, session=session, digest=digest)
+    try:
+        await finish(registry, request, principal, _exactly(body, length), None)
+    except BaseException:
+        await _discard(registry, repository, session)
+        raise
+
+
+async def cancel(registry: Registry, request: Cancel, principal: str) -> None:
+    """Remove a session and its bytes. Raises UploadUnknown."""
+    registry.refuse_if_read_only()
+    row = await registry.catalog.upload(request.session)
+    if row is None or row.finished is not None or not _belongs(row, request, principal):
+        raise UploadUnknown(session_id=request.session)
+    await _discard(registry, request.repository, request.session)
+
+
+async def _discard(registry: Registry, repository: Repository, session: str) -> None:
+    await registry.catalog.do(CancelUpload(repository=repository, session=session))
+    await registry.storage.discard(UploadKey(repository, session))
+
+
+async def _lease(registry: Registry, request: OfUpload, principal: str) -> UploadRow:
+    registry.refuse_if_read_only()
+    row = await registry.catalog.upload(request.session)
+    if row is None or not _belongs(row, request, principal):
+        raise UploadUnknown(session_id=request.session)
+    leased = await registry.catalog.do(LeaseUpload(repository=request.repository, session=request.session))
+    if leased is None:
+        raise UploadUnknown(session_id=request.session)
+    return leased
+
+
+def _belongs(row: UploadRow, request: OfUpload, principal: str) -> bool:
+    """A session is its repository's and its principal's: the id alone is no authority."""
+    return row.repository == request.repository and row.principal == principal
+
+
+def _progress(registry: Registry, lease: UploadRow) -> Progress:
+    return Progress(lease.offset, lease.algorithm, lease.prefix if lease.boot == registry.boot else None)
+
+
+def _check_chunk(chunk: ByteRange, offset: int) -> None:
+    if chunk.start != offset:
+        raise RangeInvalid(f"the chunk starts at {chunk.start}, the upload is at {offset}", offset=offset)
+
+
+async def _append(
+    registry: Registry, lease: UploadRow, body: Body, chunk: ByteRange | None, start: Progress | None = None
+) -> Progress:
+    start = start or _progress(registry, lease)
+    if chunk is not None:
+        _check_chunk(chunk, start.offset)
+        body = _exactly(body, chunk.length)
+
+    async def record(progress: Progress) -> None:
+        command = AdvanceUpload(
+            repository=lease.repository,
+            session=lease.session,
+            epoch=lease.epoch,
+            offset=progress.offset,
+            algorithm=progress.algorithm,
+            prefix=progress.prefix,
+            boot=registry.boot,
+        )
+        if not await registry.catalog.do(command):
+            raise Fenced(lease.session)
+
+    try:
+        async with _unless_fenced(registry, lease):
+            return await registry.storage.append(UploadKey(lease.repository, lease.session), start, body, record)
+    except UploadMissing as missing:
+        raise UploadUnknown(session_id=lease.session) from missing
+
+
+@asynccontextmanager
+async def _unless_fenced(registry: Registry, lease: UploadRow) -> AsyncIterator[None]:
+    """Break off what is done inside, by raising Fenced, soon after a newer request took the session.
+
+    A client whose connection died tries again at once, while this side may still wait for the old one's bytes.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    fenced = False
+
+    async def watch() -> None:
+        nonlocal fenced
+        while not fenced:
+            await asyncio.sleep(_FENCE_POLL_S)
+            row = await registry.catalog.upload(lease.session)
+            fenced = row is None or row.epoch != lease.epoch
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if fenced and not task.uncancel():
+            raise Fenced(lease.session) from None
+        raise
+    finally:
+        watcher.cancel()
+
+
+async def _exactly(body: Body, length: int) -> Body:
+    """Pass a body on that has to have this length. Raises SizeInvalid at its end otherwise."""
+    received = 0
+    async for piece in body:
+        received += len(piece)
+        if received > length:
+            raise SizeInvalid(f"more than the {length} bytes announced")
+        yield piece
+    if received != length:
+        raise SizeInvalid(f"{received} bytes came where {length} were announced")
