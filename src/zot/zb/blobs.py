@@ -1,23 +1,19 @@
 """The blobs that are pushed and pulled: files made before a run and removed after it."""
 
-from __future__ import annotations
-
 import hashlib
 import mmap
 import os
 import tempfile
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zot.oci.digest import CANONICAL, Digest, digest_of, finished
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
-
 MIB = 1 << 20
 SMALL, MEDIUM, LARGE, HUGE = MIB, 10 * MIB, 100 * MIB, 1024 * MIB
+USUAL_SIZES = (SMALL, MEDIUM, LARGE)
 LABELS = {SMALL: "1MB", MEDIUM: "10MB", LARGE: "100MB", HUGE: "1GB"}
 
 # The random first page makes each run's blobs new to the registry; the rest is a hole, which costs no disk.

@@ -1,19 +1,13 @@
 """Removing what a workload pushed, through the API alone: manifest first, then what it named."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import msgspec
 
 from zot.oci import media_types
 from zot.oci.digest import digest_of
 from zot.oci.manifest import parse_manifest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from zot.zb.client import Client
+from zot.zb.client import Client
 
 
 class _Tags(msgspec.Struct):

@@ -1,14 +1,13 @@
 """The command line of `zb`."""
 
-from __future__ import annotations
-
 import ipaddress
 import json
 import platform
 import re
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -17,9 +16,6 @@ from zot import __version__
 from zot.zb.client import RequestError
 from zot.zb.run import Options, run
 from zot.zb.workloads import selected
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Value = TypeVar("Value")
 

@@ -1,22 +1,17 @@
 """One client of one registry: one connection, one request at a time, as little work for each as possible."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from types import TracebackType
+from typing import Self
 from urllib.parse import urljoin
 
 import aiohttp
 from yarl import URL
 
 from zot.oci import media_types
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
-
-    from zot.zb.blobs import Blob
+from zot.zb.blobs import Blob
 
 # Docker's registry hides OCI manifests from whoever does not ask for them, as every real client does.
 _ACCEPT = f"{media_types.IMAGE_MANIFEST}, {media_types.IMAGE_INDEX}, */*"

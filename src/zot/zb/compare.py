@@ -1,15 +1,11 @@
 """Two registries side by side: each workload runs alternately against both, so that a busy minute hits both."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from zot.zb.client import Registry
-    from zot.zb.load import Load
-    from zot.zb.statistics import Summary
-    from zot.zb.workloads import Workload
+from zot.zb.client import Registry
+from zot.zb.load import Load
+from zot.zb.statistics import Summary
+from zot.zb.workloads import Workload
 
 
 @dataclass(frozen=True)

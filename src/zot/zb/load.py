@@ -1,27 +1,21 @@
 """Making load: the clients of a workload, spread over processes so that one core's Python is not the limit."""
 
-from __future__ import annotations
-
 import asyncio
 import multiprocessing
 import os
 import random
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from multiprocessing.synchronize import Barrier
 
+from zot.zb.blobs import Blob
 from zot.zb.client import Client, Registry
 from zot.zb.statistics import Record, Summary, summarize
 from zot.zb.workloads import Visit, Workload
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from multiprocessing.synchronize import Barrier
-
-    from zot.zb.blobs import Blob
 
 _START_LIMIT_S = 60
 

@@ -1,16 +1,10 @@
 """Pulling an image as clients do: manifest HEAD and GET, config, then the layers; what comes is dropped."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from zot.oci import media_types
 from zot.oci.manifest import InvalidManifestError, parse_manifest
-from zot.zb.client import RequestError
-
-if TYPE_CHECKING:
-    from zot.zb.client import Client
+from zot.zb.client import Client, RequestError
 
 
 @dataclass(frozen=True)

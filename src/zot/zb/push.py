@@ -1,18 +1,11 @@
 """Pushing an image: one layer, a config and a manifest, each request as the specification's order wants it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from zot.oci import media_types
-from zot.zb.blobs import IMAGE_CONFIG, IMAGE_CONFIG_DIGEST
-
-if TYPE_CHECKING:
-    from zot.oci.digest import Digest
-    from zot.zb.blobs import Blob
-    from zot.zb.client import Client
+from zot.oci.digest import Digest
+from zot.zb.blobs import IMAGE_CONFIG, IMAGE_CONFIG_DIGEST, Blob
+from zot.zb.client import Client
 
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 

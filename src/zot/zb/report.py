@@ -1,24 +1,18 @@
 """How results are shown: zot's text and `ci-cd.json`, one JSON document, and the side-by-side table."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from zot.zb.blobs import LABELS, USUAL_SIZES
+from zot.zb.compare import Comparison
 from zot.zb.statistics import FIRST_BYTE_NAMES, Summary, geometric_mean
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from zot.zb.compare import Comparison
-    from zot.zb.workloads import Workload
+from zot.zb.workloads import Workload
 
 Rows = Sequence[tuple[str, object]]
 
 CI_CD_FILE = "ci-cd.json"
-_SIZE_LABELS = ("1MB", "10MB", "100MB")
 
 
 def header(rows: Rows) -> str:
@@ -39,7 +33,7 @@ def text(workload: Workload, summary: Summary) -> str:
         ]
     ]
     if workload.mixes_sizes:
-        blocks.append([(f"{label}:", summary.counts[label]) for label in _SIZE_LABELS])
+        blocks.append([(f"{LABELS[size]}:", summary.counts[LABELS[size]]) for size in USUAL_SIZES])
     if workload.mixes_pulls:
         blocks.append([(f"{kind}:", summary.counts[kind]) for kind in ("Pull", "Push")])
     blocks.append([(f"{kind} responses:", count) for kind, count in sorted(summary.statuses.items())])

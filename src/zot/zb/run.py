@@ -1,24 +1,18 @@
 """One run of `zb`: prepare the blobs, start the clients, run the workloads, show what came of it."""
 
-from __future__ import annotations
-
 import json
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zot.zb import blobs, load, report
 from zot.zb.client import Registry
 from zot.zb.compare import Comparison, compare
+from zot.zb.load import Load
+from zot.zb.statistics import Summary
 from zot.zb.workloads import SUITE, Workload, selected
-
-if TYPE_CHECKING:
-    import re
-    from collections.abc import Iterator, Sequence
-
-    from zot.zb.load import Load
-    from zot.zb.statistics import Summary
 
 
 @dataclass(frozen=True)

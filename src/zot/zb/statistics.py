@@ -1,16 +1,11 @@
 """From what clients saw to the figures that are reported. Times are in nanoseconds."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from zot.zb.pull import FirstBytes
+from zot.zb.pull import FirstBytes
 
 PERCENTILES = (50, 75, 90, 99)
 FIRST_BYTE_NAMES = {

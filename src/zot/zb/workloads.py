@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import random
+import re
 import time
 import uuid
 from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from zot.zb.blobs import HUGE, LABELS, LARGE, MEDIUM, SMALL
+from zot.zb.blobs import HUGE, LABELS, LARGE, MEDIUM, SMALL, USUAL_SIZES, Blob
 from zot.zb.cleanup import remove
 from zot.zb.client import Client, RequestError
 from zot.zb.pull import FirstBytes, pull
 from zot.zb.push import push
 from zot.zb.statistics import Record
-
-if TYPE_CHECKING:
-    import random
-    import re
-    from collections.abc import Awaitable, Callable, Mapping
-
-    from zot.zb.blobs import Blob
 
 
 @dataclass(frozen=True)
@@ -150,7 +145,7 @@ async def pull_and_push(visit: Visit) -> None:
 _ONE_SIZE = {LABELS[size]: {size: 1} for size in (SMALL, MEDIUM, LARGE, HUGE)}
 _MOSTLY_MEDIUM = {SMALL: 20, MEDIUM: 70, LARGE: 10}
 _EVEN = {SMALL: 1, MEDIUM: 1, LARGE: 1}
-_USUAL = ("1MB", "10MB", "100MB")
+_USUAL = tuple(LABELS[size] for size in USUAL_SIZES)
 
 SUITE = (
     Workload("Get Catalog", get_catalog, {SMALL: 70, MEDIUM: 20, LARGE: 10}),
