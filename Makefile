@@ -56,7 +56,7 @@ conformance: setup ## Run the OCI conformance program with every switch on
 	$(BIN)/python scripts/conformance.py $(ARGS)
 
 torture: setup ## Kill and crash it far more often than the tests do (long)
-	$(PYTEST) tests/crash --torture $(ARGS)
+	$(PYTEST) tests/crash --torture --timeout 0 $(ARGS)
 
 clean: ## Remove .venv, .cache and what tools left behind; never data
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

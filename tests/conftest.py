@@ -21,6 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--torture", action="store_true", help="run crash tests at the length of `make torture`")
 
 
+@pytest.fixture(scope="session")
+def torture(request: pytest.FixtureRequest) -> bool:
+    """Whether the run is `make torture`: crash tests then do hours of what they otherwise do for seconds."""
+    asked: bool = request.config.getoption("--torture")
+    return asked
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers (--strict-markers refuses any other)."""
     config.addinivalue_line("markers", "needs(*programs): the test runs these programs of tests/programs.toml")
