@@ -31,3 +31,17 @@ class ConfigurationError(ValueError):
     def __init__(self, *problems: Problem | str) -> None:
         self.problems = tuple(Problem(item) if isinstance(item, str) else item for item in problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Something that the author of a configuration should know, although the configuration is accepted."""
+
+    text: str
+    key: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.text}" if self.key else self.text
+
+
+Finding = Problem | Advice

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, field_validator
 
 from zot.config.durations import Seconds
 from zot.config.section import Flag, Listed, Secret, Section, zot_key
@@ -114,7 +114,7 @@ class Sink(Section):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = zot_key("type", "", doc="`http` or `nats`.")
+    type: str = zot_key("type", doc="`http` or `nats`.")
     address: str = zot_key("address", "", doc="URL of the sink. Mandatory.")
     channel: str = zot_key("channel", "", doc="nats: subject; http: CloudEvents attribute `channel`.")
     timeout_s: Seconds = zot_key("timeout", 30.0, doc="Longest duration of one delivery.")
@@ -122,6 +122,13 @@ class Sink(Section):
     headers: dict[str, str] = zot_key("headers", {}, doc="http: further headers.", secret=True)
     credentials: SinkCredentials | None = zot_key("credentials", None, doc="How the server identifies itself.")
     tls: SinkTls | None = zot_key("tlsconfig", None, doc="Certificates for the sink.")
+
+    @field_validator("type")
+    @classmethod
+    def _supported(cls, value: str) -> str:
+        if value not in ("http", "nats"):
+            raise ValueError(f"event sink is not supported: {value!r} is neither 'http' nor 'nats'")
+        return value
 
 
 class Events(Section):

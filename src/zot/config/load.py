@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -12,6 +13,7 @@ from zot.config.defaults import complete
 from zot.config.errors import ConfigurationError, Problem
 from zot.config.keys import path_text, section_at
 from zot.config.log import LEVELS
+from zot.config.masking import mask
 from zot.config.model import Config
 from zot.config.parse import Tree, lower_keys, read_tree
 from zot.config.rules import check
@@ -79,8 +81,13 @@ def _unknown(location: tuple[str | int, ...]) -> str:
 
 
 def _problem(detail: ErrorDetails) -> Problem:
-    cause: Any = detail.get("ctx", {}).get("error")
-    path = path_text(detail["loc"])
+    path, value = path_text(detail["loc"]), detail["input"]
+    name = next((part for part in reversed(detail["loc"]) if isinstance(part, str)), "")
+    cause = detail.get("ctx", {}).get("error")
     if cause is not None:
         return Problem(str(cause), path)
-    return Problem(f"{path} has a wrong value", expected=detail["msg"])
+    if detail["type"] == "missing":
+        return Problem(f"{path} is missing")
+    shown = reprlib.repr(mask(value, name))
+    expected = detail["msg"].removeprefix("Input should be ")
+    return Problem(f"{path} is {shown}", expected=f"should be {expected}")

@@ -1,0 +1,109 @@
+"""Rules of `http.accessControl`."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from zot.config import pattern_rules
+from zot.config.errors import Advice, Finding, Problem
+from zot.oci.globs import compile_glob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from zot.config.access_control import AccessControl, Policy
+    from zot.config.http import Http
+
+PATH = "http.accessControl"
+ACTIONS = frozenset({"read", "create", "update", "delete", "detectManifestCollision"})
+
+
+def ways_in(http: Http) -> Iterator[Finding]:
+    """Check that rules about users have users."""
+    rules, auth = http.access_control, http.auth
+    if rules is None or auth.has_basic or auth.has_bearer or http.verifies_clients:
+        return
+    if not (rules.only_anonymous or rules.only_anonymous_metrics):
+        yield Problem(
+            "access control config requires one of htpasswd, ldap, openid or mTLS authentication or using only "
+            "'anonymousPolicy' policies",
+            PATH,
+        )
+
+
+def conditions(rules: AccessControl | None, compile_condition: Callable[[str], object] | None) -> Iterator[Finding]:
+    """Check that every condition compiles."""
+    if rules is None or compile_condition is None:
+        return
+    for place, policy in _policies(rules):
+        for i, condition in enumerate(policy.conditions):
+            try:
+                compile_condition(condition.expression)
+            except ValueError as error:
+                yield Problem(f"{place}: condition[{i}]: {error}", PATH)
+
+
+def patterns(rules: AccessControl | None) -> Iterator[Finding]:
+    """Check that every pattern of repositories compiles."""
+    for pattern in rules.repositories if rules is not None else ():
+        try:
+            compile_glob(pattern)
+        except ValueError as error:
+            yield Problem(
+                "failed to compile authorization pattern",
+                f'{PATH}.repositories["{pattern}"]',
+                str(error),
+                prefix="syntax error in pattern: ",
+            )
+
+
+def oddities(http: Http) -> Iterator[Finding]:
+    """Point out rules that let everybody in, keep everybody out, or cannot mean what they say."""
+    rules = http.access_control
+    if rules is None:
+        if not (http.auth.has_basic or http.auth.has_bearer or http.verifies_clients or _is_local(http)):
+            yield Advice("everybody who reaches this address may push and delete", "http.address")
+        return
+    for i, entry in enumerate(rules.immutable_tags):
+        key = f"{PATH}.immutableTags[{i}]"
+        yield from pattern_rules.globs(entry.repositories, f"{key}.repositories", "invalid repository pattern")
+        yield from pattern_rules.regexes(entry.tags, f"{key}.tags", "invalid tag pattern")
+    granted = _granted(rules)
+    if not any(granted.values()) and not rules.only_anonymous_metrics:
+        yield Advice("no rule allows anything: everybody is locked out", PATH)
+    for place, actions in granted.items():
+        for action in sorted(set(actions) - ACTIONS):
+            yield Advice(f"{place}: unknown action {action!r} grants nothing", PATH)
+    named = {group for _, policy in _policies(rules) for group in policy.groups}
+    for group in sorted(named - set(rules.groups)):
+        if group.lower() in rules.groups:
+            yield Advice(
+                f"the names of groups are read in lower case: write {group.lower()!r} for {group!r} in policies",
+                f"{PATH}.groups",
+            )
+
+
+def _policies(rules: AccessControl) -> Iterator[tuple[str, Policy]]:
+    """Yield every policy with its place, as zot words it."""
+    for pattern, repository in rules.repositories.items():
+        for i, policy in enumerate(repository.policies):
+            yield f'repositories["{pattern}"].policies[{i}]', policy
+    yield "adminPolicy", rules.admin_policy
+
+
+def _granted(rules: AccessControl) -> dict[str, tuple[str, ...]]:
+    granted = {place: policy.actions for place, policy in _policies(rules)}
+    for pattern, repository in rules.repositories.items():
+        granted[f'repositories["{pattern}"].defaultPolicy'] = repository.default_policy
+        granted[f'repositories["{pattern}"].anonymousPolicy'] = repository.anonymous_policy
+    return granted
+
+
+def _is_local(http: Http) -> bool:
+    if http.unix_socket or http.address == "localhost":
+        return True
+    try:
+        return ip_address(http.address).is_loopback
+    except ValueError:
+        return False
