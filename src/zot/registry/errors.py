@@ -1,12 +1,13 @@
 """Everything that a registry refuses, and how it is told (distribution-spec, Error codes).
 
     RegistryError
-    ├── NameInvalid NameUnknown
-    ├── ManifestInvalid ManifestUnknown ManifestBlobUnknown ManifestTooLarge ManifestConflict MediaTypeUnsupported
-    ├── BlobUnknown BlobReferenced DigestInvalid
-    ├── UploadUnknown UploadInvalid UploadLengthInvalid RangeInvalid UploadBusy
-    ├── Unauthorized Denied Unsupported TooManyRequests QuotaExceeded
-    └── Unavailable (the fault is on this side, and passes)
+    ├── NameInvalid NameUnknown PageInvalid
+    ├── ManifestInvalid (ManifestTooLarge TooManyTags MediaTypeUnsupported ManifestConflict)
+    ├── ManifestUnknown ManifestBlobUnknown
+    ├── BlobUnknown DigestInvalid SizeInvalid
+    ├── UploadUnknown UploadInvalid (RangeInvalid UploadBusy)
+    ├── Unauthorized Denied (QuotaExceeded InUse) Unsupported TooManyRequests
+    └── Unavailable (InsufficientStorage): the fault is on this side, and passes
 
 Each class is one row of the table: code, HTTP status, message. Use cases raise them; `zot.api` renders them.
 """
@@ -70,6 +71,12 @@ class ManifestConflict(ManifestInvalid):
     """The digest is known by several tags, and the caller asked to be told."""
 
     status = 409
+
+
+class PageInvalid(RegistryError):
+    """A list's parameters are malformed."""
+
+    code, status, message = "PAGINATION_NUMBER_INVALID", 400, "invalid number of results requested"
 
 
 class ManifestUnknown(RegistryError):

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from zot.catalog.commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
+from zot.catalog.interface import CatalogUnavailable
 from zot.catalog.rows import UploadRow
 from zot.oci.digest import CANONICAL, Digest, algorithm_of
 from zot.oci.names import Repository
@@ -200,7 +201,10 @@ async def _unless_fenced(registry: Registry, lease: UploadRow) -> AsyncIterator[
         nonlocal fenced
         while not fenced:
             await asyncio.sleep(_FENCE_POLL_S)
-            row = await registry.catalog.upload(lease.session)
+            try:
+                row = await registry.catalog.upload(lease.session)
+            except CatalogUnavailable:
+                continue
             fenced = row is None or row.epoch != lease.epoch
         task.cancel()
 

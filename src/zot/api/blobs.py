@@ -1,0 +1,48 @@
+"""/v2/{name}/blobs/{digest}."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from zot.api.body import Pace
+from zot.api.call import Call
+from zot.api.conditional import entity_tag, is_current, range_applies
+from zot.api.content import send
+from zot.oci.media_types import OCTET_STREAM
+from zot.oci.ranges import UnsatisfiableRangeError, parse_ranges
+from zot.registry import delete, pull
+from zot.registry.registry import Registry
+from zot.registry.request import DeleteBlob, PullBlob
+
+
+async def get(registry: Registry, pace: Pace, call: Call, request: PullBlob) -> web.StreamResponse:
+    """GET and HEAD: the content, or ranges of it."""
+    row = await pull.blob(registry, request)
+    headers = {
+        "Content-Type": row.media_type or OCTET_STREAM,
+        "Docker-Content-Digest": request.digest,
+        "ETag": entity_tag(request.digest),
+        "Accept-Ranges": "bytes",
+    }
+    http = call.http
+    if is_current(http, request.digest):
+        return web.Response(status=304, headers=headers)
+    if request.head:
+        headers["Content-Length"] = str(row.size)
+        return web.Response(headers=headers)
+    ranges = None
+    asked = http.headers.get("Range")
+    if asked is not None and range_applies(http, request.digest):
+        try:
+            ranges = parse_ranges(asked, row.size)
+        except UnsatisfiableRangeError:
+            return web.Response(status=416, headers={"Content-Range": f"bytes */{row.size}"})
+    content = await registry.storage.open(request.repository, request.digest)
+    return await send(http, content, ranges, headers, pace.idle_s)
+
+
+async def remove(registry: Registry, call: Call, request: DeleteBlob) -> web.Response:
+    """DELETE: the blob is gone when this answers."""
+    del call
+    await delete.blob(registry, request.repository, request.digest)
+    return web.Response(status=202)

@@ -1,0 +1,21 @@
+"""One request on its way: what was sent, what it means, who asks, and what was decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from zot.auth.decision import Decision
+from zot.auth.principal import Principal
+from zot.registry.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was let in."""
+
+    http: web.BaseRequest
+    request: Request
+    principal: Principal
+    decision: Decision

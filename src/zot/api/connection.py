@@ -1,0 +1,166 @@
+"""Connections: aiohttp's protocol with bounds on what a client may do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_server import Server
+
+from zot.api.errors import answer
+from zot.registry.errors import RegistryError, Unavailable
+
+Observe = Callable[[web.BaseRequest, web.StreamResponse, float], None]
+"""Called after each answer was sent, with the seconds it took."""
+
+
+class BadRequest(RegistryError):
+    """The bytes are not an acceptable HTTP request."""
+
+    code, status, message = "UNSUPPORTED", 400, "bad request"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What one connection may hold, and all together."""
+
+    header_bytes: int = 32 * 1024
+    """Of the request line, and of each header."""
+    headers: int = 128
+    header_s: float = 5.0
+    """From a request's first byte to the end of its headers."""
+    keep_alive_s: float = 120.0
+    requests: int = 10_000
+    """After which it is closed, so that the load of several processes evens out."""
+    age_s: float = 300.0
+    connections: int = 10_000
+    read_buffer_bytes: int = 256 * 1024
+    stalled_s: float = 60.0
+    """How long the kernel tries to send to a client that takes nothing."""
+
+
+class Connection(RequestHandler):
+    """One client's connection."""
+
+    __slots__ = ("_born_s", "_header_timer", "_limits")
+
+    def __init__(self, server: ConnectionServer, limits: ConnectionLimits, **parameters: Any) -> None:
+        """Take the limits, and what aiohttp's own protocol takes."""
+        super().__init__(server, **parameters)
+        self._limits = limits
+        self._born_s = self._loop.time()
+        self._header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start with the kernel told to give up on a client that takes nothing."""
+        super().connection_made(transport)
+        peer = transport.get_extra_info("socket")
+        if peer is not None and peer.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._limits.stalled_s * 1000))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the timer."""
+        self._stop_header_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and start a timer while a request's headers are incomplete."""
+        super().data_received(data)
+        if self._current_request is not None or self._messages:
+            if self._header_timer is not None:
+                self._stop_header_timer()
+        elif self._header_timer is None and not self._request_in_progress:
+            self._header_timer = self._loop.call_later(self._limits.header_s, self._headers_late)
+
+    def worn_out(self) -> bool:
+        """Tell whether this connection has served long enough and should be closed after the answer."""
+        return self._request_count >= self._limits.requests or self._loop.time() - self._born_s >= self._limits.age_s
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer bytes that are no request in the form of every other error."""
+        if status != 400:
+            return super().handle_error(request, status, exc, message)
+        response = answer(BadRequest((message or "malformed HTTP").splitlines()[0][:200]))
+        response.force_close()
+        return response
+
+    def _headers_late(self) -> None:
+        self._header_timer = None
+        if self._current_request is None and not self._messages:
+            self.force_close()
+
+    def _stop_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+
+class ConnectionServer(Server):
+    """Makes the connections of one process, and refuses those beyond its limit before descriptors run out."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Any],
+        limits: ConnectionLimits,
+        observe: Observe,
+    ) -> None:
+        """Take the handler of requests, the limits, and who is told of each answer."""
+        super().__init__(self._unless_full)
+        self._handle = handler
+        self._limits = limits
+        self._observer = _Observer(observe)
+        self.draining = False
+
+    def __call__(self) -> Connection:
+        """Make the protocol of a new connection."""
+        limits = self._limits
+        return Connection(
+            self,
+            limits,
+            loop=self._loop,
+            access_log_class=self._observer.of_connection,
+            max_line_size=limits.header_bytes,
+            max_field_size=limits.header_bytes,
+            max_headers=limits.headers,
+            keepalive_timeout=limits.keep_alive_s,
+            lingering_time=1.0,
+            read_bufsize=limits.read_buffer_bytes,
+            # Content is stored as it was sent.
+            auto_decompress=False,
+        )
+
+    async def _unless_full(self, http: web.BaseRequest) -> web.StreamResponse:
+        if len(self._connections) > self._limits.connections:
+            response: web.StreamResponse = answer(Unavailable("too many connections", retry_after_s=1))
+            response.force_close()
+            return response
+        response = await self._handle(http)
+        connection = http.protocol
+        if not response.prepared and (self.draining or (isinstance(connection, Connection) and connection.worn_out())):
+            response.force_close()
+        return response
+
+
+class _Observer(AbstractAccessLogger):
+    """The one observer of all connections, in the form that aiohttp calls."""
+
+    def __init__(self, observe: Observe) -> None:
+        self._observe = observe
+
+    def of_connection(self, *_: object) -> _Observer:
+        return self
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        self._observe(request, response, time)

@@ -1,0 +1,91 @@
+"""The distribution API: from a request's class to the use case that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from zot.api import blobs, lists, manifests, uploads
+from zot.api.body import Pace
+from zot.api.call import Call
+from zot.api.gate import Gate
+from zot.api.route import parse
+from zot.registry.registry import Registry
+from zot.registry.request import (
+    AppendUpload,
+    BeginUpload,
+    CancelUpload,
+    DeleteBlob,
+    DeleteManifest,
+    Discover,
+    FinishUpload,
+    ListReferrers,
+    ListRepositories,
+    ListTags,
+    Ping,
+    PullBlob,
+    PullManifest,
+    PushManifest,
+    Request,
+    UploadStatus,
+)
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+VERSION_HEADER = ("Docker-Distribution-API-Version", "registry/2.0")
+
+
+class Distribution:
+    """Everything below `/v2/` that the specification names."""
+
+    def __init__(
+        self, registry: Registry, gate: Gate, pace: Pace, extensions: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        """Take the registry, its gate, what is expected of clients, and what `discover` answers."""
+        self._registry = registry
+        self._gate = gate
+        self._tags_limit = registry.limits.tags_per_push
+        self._extensions = extensions
+        self._handlers = self._table(registry, gate, pace)
+
+    async def handle(self, http: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
+        """Answer one request. Raises NoRoute, RegistryError, Answered, and what storage and catalog raise."""
+        request = parse(http.method, path, query, tags_limit=self._tags_limit)
+        http["request"] = request
+        call = await self._gate.admit(http, request)
+        return await self._handlers[type(request)](call)
+
+    def _table(self, registry: Registry, gate: Gate, pace: Pace) -> dict[type[Request], Handler]:
+        def to(function: Callable[..., Awaitable[web.StreamResponse]], *parts: object) -> Handler:
+            return lambda call: function(*parts, call, call.request)
+
+        return {
+            Ping: self._ping,
+            Discover: self._discover,
+            ListRepositories: to(lists.repositories, registry, gate.policy),
+            ListTags: to(lists.tags, registry),
+            ListReferrers: to(lists.referrers, registry),
+            PullManifest: to(manifests.get, registry),
+            PushManifest: to(manifests.put, registry, gate.policy, pace),
+            DeleteManifest: to(manifests.remove, registry, gate.policy),
+            PullBlob: to(blobs.get, registry, pace),
+            DeleteBlob: to(blobs.remove, registry),
+            BeginUpload: to(uploads.begin, registry, gate.policy, pace),
+            UploadStatus: to(uploads.status, registry),
+            AppendUpload: to(uploads.append, registry, pace),
+            FinishUpload: to(uploads.finish, registry, pace),
+            CancelUpload: to(uploads.cancel, registry),
+        }
+
+    async def _ping(self, call: Call) -> web.Response:
+        headers = {"Content-Type": "application/json"}
+        if not call.principal.authenticated:
+            # Docker's client asks here how to log in, even where anonymous reading is allowed.
+            headers.update(self._gate.doorkeeper.challenge(call.http, call.request))
+        return web.Response(headers=headers)
+
+    async def _discover(self, call: Call) -> web.Response:
+        del call
+        return web.json_response({"extensions": self._extensions()})

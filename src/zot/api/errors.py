@@ -1,0 +1,71 @@
+"""Refusals and faults as answers: one place, one form (distribution-spec, Error codes)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import msgspec
+from aiohttp import web
+
+from zot.catalog.interface import CatalogFull, CatalogUnavailable
+from zot.registry.errors import InsufficientStorage, RegistryError, Unavailable, Unsupported, UploadBusy
+from zot.storage.interface import StorageBusy, StorageError, StorageFull, UploadLocked
+
+_log = logging.getLogger("zot.api")
+
+
+class Answered(Exception):
+    """A refusal together with the headers that have to go with it."""
+
+    def __init__(self, error: RegistryError, headers: Mapping[str, str]) -> None:
+        """Take both."""
+        super().__init__(str(error))
+        self.error = error
+        self.headers = headers
+
+
+class InternalError(RegistryError):
+    """A fault on this side. What it is stands in the log, not in the answer."""
+
+    code, status, message = "UNKNOWN", 500, "unknown error"
+
+
+def answer(error: RegistryError, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Render a refusal: code, message and detail, in the specification's form."""
+    body = {"errors": [{"code": error.code, "message": error.message, "detail": error.detail}]}
+    response = web.Response(
+        status=error.status, body=msgspec.json.encode(body), headers={"Content-Type": "application/json"}
+    )
+    response.headers.update(headers or {})
+    if isinstance(error, Unavailable):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+def refusal(error: Exception) -> RegistryError:
+    """Return what a client is told about anything that a use case raises; a fault on this side is logged."""
+    match error:
+        case RegistryError():
+            return error
+        case StorageFull() | CatalogFull():
+            _log.error("no room: %s", error)
+            return InsufficientStorage(retry_after_s=60)
+        case UploadLocked():
+            return UploadBusy("another request holds the upload")
+        case StorageBusy():
+            return Unavailable("too much is waiting for the disk", retry_after_s=1)
+        case CatalogUnavailable():
+            _log.error("catalog unavailable: %s", error)
+            return Unavailable("the catalog cannot be reached")
+        case StorageError():
+            _log.error("storage failed: %s", error)
+            return InternalError("the storage failed")
+        case _:
+            _log.error("panic recovered: %r", error, exc_info=error)
+            return InternalError()
+
+
+def method_not_allowed(method: str) -> RegistryError:
+    """Return the refusal of a method that a path does not have."""
+    return Unsupported(f"{method[:16]} is not a method of this resource")

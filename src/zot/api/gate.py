@@ -1,0 +1,85 @@
+"""Who is let in, and to what: every request of the distribution API passes here before anything is done for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from aiohttp import web
+
+from zot.api.call import Call
+from zot.api.errors import Answered
+from zot.auth.decision import AllowAll, Circumstances, Decision, Policy
+from zot.auth.principal import ANONYMOUS, Principal
+from zot.registry.errors import Denied, Unauthorized
+from zot.registry.request import Request
+
+
+class Doorkeeper(Protocol):
+    """Establishes who asks, by whatever ways of authentication are configured."""
+
+    async def principal(self, http: web.BaseRequest, request: Request) -> Principal:
+        """Return who asks, ANONYMOUS if that is enough here. Raises Answered with a challenge otherwise."""
+
+    def challenge(self, http: web.BaseRequest, request: Request) -> Mapping[str, str]:
+        """Return the headers that tell an anonymous client how to say who it is."""
+
+    async def refused(self, http: web.BaseRequest, principal: Principal) -> None:
+        """Be told of a refusal, to slow down whoever guesses."""
+
+
+class OpenDoor:
+    """Nobody has to say who they are."""
+
+    async def principal(self, http: web.BaseRequest, request: Request) -> Principal:  # noqa: ARG002
+        """Everybody is anonymous."""
+        return ANONYMOUS
+
+    def challenge(self, http: web.BaseRequest, request: Request) -> Mapping[str, str]:  # noqa: ARG002
+        """There is no way to say it."""
+        return {}
+
+    async def refused(self, http: web.BaseRequest, principal: Principal) -> None:
+        """Nothing can be guessed."""
+
+
+class Gate:
+    """Authentication, then the policy, on the parsed request."""
+
+    def __init__(self, doorkeeper: Doorkeeper | None = None, policy: Policy | None = None) -> None:
+        """Take both; None: everybody is let in, and may do everything."""
+        self.doorkeeper = doorkeeper or OpenDoor()
+        self.policy = policy or AllowAll()
+
+    async def admit(self, http: web.BaseRequest, request: Request) -> Call:
+        """Return the call if it may be made. Raises Answered (401 with a challenge, 403 with the reason)."""
+        principal = await self.doorkeeper.principal(http, request)
+        http["principal"] = principal
+        decision = self.policy.decide(principal, request, circumstances(http))
+        if not decision.allowed:
+            raise await self._refusal(http, request, principal, decision)
+        return Call(http, request, principal, decision)
+
+    async def _refusal(
+        self, http: web.BaseRequest, request: Request, principal: Principal, decision: Decision
+    ) -> Answered:
+        await self.doorkeeper.refused(http, principal)
+        headers = self.doorkeeper.challenge(http, request)
+        if not principal.authenticated:
+            return Answered(Unauthorized(), headers)
+        return Answered(Denied(decision.reason, **({"reason": decision.reason} if decision.reason else {})), headers)
+
+
+def circumstances(http: web.BaseRequest) -> Circumstances:
+    """Return what conditions may look at besides the request."""
+    headers = http.headers
+    forwarded = headers.get("X-Forwarded-For")
+    transport = http.transport
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    return Circumstances(
+        method=http.method,
+        user_agent=headers.get("User-Agent", ""),
+        client_ip=http.remote or "",
+        forwarded_for=tuple(each.strip() for each in forwarded.split(",")) if forwarded else (),
+        tls_version=tls.version() if tls is not None else None,
+    )

@@ -1,0 +1,99 @@
+"""/v2/{name}/manifests/{reference}."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from zot.api.body import Pace, small
+from zot.api.call import Call
+from zot.api.conditional import entity_tag, is_current
+from zot.auth.decision import Policy
+from zot.catalog.commands import TagMove
+from zot.oci.names import Tag, as_digest, as_tag
+from zot.registry import delete, pull, push
+from zot.registry.errors import MediaTypeUnsupported
+from zot.registry.registry import Registry
+from zot.registry.request import Action, DeleteManifest, PullManifest, PushManifest
+
+
+async def get(registry: Registry, call: Call, request: PullManifest) -> web.Response:
+    """GET and HEAD: the manifest, byte for byte as it was pushed."""
+    found = await pull.manifest(registry, request)
+    headers = {
+        "Content-Type": found.media_type,
+        "Docker-Content-Digest": found.digest,
+        "ETag": entity_tag(found.digest),
+    }
+    if is_current(call.http, found.digest):
+        return web.Response(status=304, headers=headers)
+    if request.head:
+        headers["Content-Length"] = str(len(found.content))
+        return web.Response(headers=headers)
+    return web.Response(body=found.content, headers=headers)
+
+
+async def put(registry: Registry, policy: Policy, pace: Pace, call: Call, request: PushManifest) -> web.Response:
+    """PUT: store it and move its tags; what the principal may do to each is a condition of the change itself."""
+    registry.refuse_if_read_only()
+    media_type = _media_type(call.http)
+    content = await small(call.http, pace, registry.limits.manifest_bytes)
+    moves = _moves(policy, call, request)
+    pushed = await push.manifest(registry, request, content, media_type, moves, call.principal.name)
+    response = web.Response(status=201)
+    response.headers["Location"] = f"/v2/{request.repository}/manifests/{pushed.digest}"
+    response.headers["Docker-Content-Digest"] = pushed.digest
+    if pushed.subject is not None:
+        response.headers["OCI-Subject"] = pushed.subject
+    if as_digest(request.reference) is not None:
+        for tag in pushed.tags:
+            response.headers.add("OCI-Tag", tag)
+    return response
+
+
+async def remove(registry: Registry, policy: Policy, call: Call, request: DeleteManifest) -> web.Response:
+    """DELETE: a tag, or a manifest with every tag that points to it."""
+    repository, principal = request.repository, call.principal
+
+    def immutable(tag: Tag) -> bool:
+        return policy.immutable(principal, repository, tag)
+
+    tag, digest = as_tag(request.reference), as_digest(request.reference)
+    if tag is not None:
+        await delete.tag(registry, repository, tag, immutable=immutable(tag), by=principal.name)
+    elif digest is not None:
+        await delete.manifest(
+            registry,
+            repository,
+            digest,
+            immutable=immutable,
+            detect_collision=policy.detects_collisions(principal, repository),
+            by=principal.name,
+        )
+    return web.Response(status=202)
+
+
+def _moves(policy: Policy, call: Call, request: PushManifest) -> Sequence[TagMove]:
+    moves = []
+    for tag in request.tags:
+        granted = call.decision.granted(tag)
+        moves.append(
+            TagMove(
+                tag=tag,
+                may_create=Action.CREATE in granted,
+                may_move=Action.UPDATE in granted,
+                immutable=policy.immutable(call.principal, request.repository, tag),
+            )
+        )
+    return moves
+
+
+def _media_type(http: web.BaseRequest) -> str | None:
+    header = http.headers.get("Content-Type")
+    if header is None:
+        return None
+    media_type = header.partition(";")[0].strip()
+    if not media_type:
+        raise MediaTypeUnsupported("Content-Type is empty")
+    return media_type

@@ -1,0 +1,142 @@
+"""/v2/{name}/blobs/uploads/ and the sessions below it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from zot.api.body import Pace, is_empty, pieces
+from zot.api.call import Call
+from zot.api.errors import Answered
+from zot.auth.decision import Policy
+from zot.oci.digest import Digest
+from zot.oci.media_types import OCTET_STREAM
+from zot.oci.names import Repository
+from zot.oci.ranges import ByteRange, parse_chunk_range
+from zot.registry import blobs, uploads
+from zot.registry.errors import MediaTypeUnsupported, RangeInvalid, UploadInvalid
+from zot.registry.registry import Registry
+from zot.registry.request import (
+    AppendUpload,
+    BeginUpload,
+    CancelUpload,
+    FinishUpload,
+    OfUpload,
+    PullBlob,
+    UploadStatus,
+)
+
+
+async def begin(registry: Registry, policy: Policy, pace: Pace, call: Call, request: BeginUpload) -> web.Response:
+    """POST: mount a blob, take a whole one, or open a session."""
+    repository = request.repository
+    if request.mount is not None and await _mount(registry, policy, call, request, request.mount):
+        return _created(repository, request.mount)
+    if request.digest is not None:
+        await _whole(registry, pace, call, request, request.digest)
+        return _created(repository, request.digest)
+    session = await uploads.begin(registry, repository, call.principal.name, request.algorithm)
+    return _accepted(202, repository, session, 0)
+
+
+async def status(registry: Registry, call: Call, request: UploadStatus) -> web.Response:
+    """GET: how far the session is."""
+    offset = await uploads.status(registry, request, call.principal.name)
+    return _accepted(204, request.repository, request.session, offset)
+
+
+async def append(registry: Registry, pace: Pace, call: Call, request: AppendUpload) -> web.Response:
+    """PATCH: a chunk at its place (Content-Range), or the next bytes (without)."""
+    chunk = _chunk(call.http)
+    body = pieces(call.http, pace)
+    try:
+        offset = await uploads.append(registry, request, call.principal.name, body, chunk)
+    except RangeInvalid as error:
+        raise await _where_it_is(registry, request, error) from error
+    return _accepted(202, request.repository, request.session, offset)
+
+
+async def finish(registry: Registry, pace: Pace, call: Call, request: FinishUpload) -> web.Response:
+    """PUT: the last bytes, if there are any, and the digest of all."""
+    chunk = _chunk(call.http)
+    body = None if is_empty(call.http) else pieces(call.http, pace)
+    try:
+        await uploads.finish(registry, request, call.principal.name, body, chunk)
+    except RangeInvalid as error:
+        raise await _where_it_is(registry, request, error) from error
+    return _created(request.repository, request.digest)
+
+
+async def cancel(registry: Registry, call: Call, request: CancelUpload) -> web.Response:
+    """DELETE: forget the session."""
+    await uploads.cancel(registry, request, call.principal.name)
+    return web.Response(status=204)
+
+
+async def _mount(registry: Registry, policy: Policy, call: Call, request: BeginUpload, digest: Digest) -> bool:
+    """Mounting needs read on the source: knowing a digest is no right to its content."""
+
+    def readable(source: Repository) -> bool:
+        return policy.decide(call.principal, PullBlob(repository=source, digest=digest)).allowed
+
+    return await blobs.mount(registry, request.repository, digest, request.source, readable)
+
+
+async def _whole(registry: Registry, pace: Pace, call: Call, request: BeginUpload, digest: Digest) -> None:
+    media_type = call.http.headers.get("Content-Type", OCTET_STREAM).partition(";")[0].strip()
+    if media_type != OCTET_STREAM:
+        raise MediaTypeUnsupported(f"a blob is sent as {OCTET_STREAM}", mediaType=media_type[:200])
+    length = call.http.content_length
+    if length is None:
+        if call.http.body_exists:
+            raise UploadInvalid("a blob in one request needs a Content-Length", digest=digest)
+        length = 0
+    body: AsyncIterator[bytes] = pieces(call.http, pace)
+    await uploads.whole(registry, request.repository, call.principal.name, digest, body, length)
+
+
+def _chunk(http: web.BaseRequest) -> ByteRange | None:
+    """Return the place of the body in the upload; None if it was not said."""
+    header = http.headers.get("Content-Range")
+    if header is None:
+        return None
+    try:
+        chunk = parse_chunk_range(header)
+    except ValueError as error:
+        raise RangeInvalid(str(error)) from error
+    length = http.content_length
+    if length is not None and length != chunk.length:
+        raise RangeInvalid(f"Content-Range {header[:64]!r} is not of {length} bytes")
+    return chunk
+
+
+async def _where_it_is(registry: Registry, request: AppendUpload | FinishUpload, error: RangeInvalid) -> Answered:
+    """Tell with a refused chunk where to go on (distribution-spec, Pushing a blob in chunks)."""
+    row = await registry.catalog.upload(request.session)
+    offset = row.offset if row is not None else 0
+    return Answered(error, {"Location": _location(request), "Range": _range(offset)})
+
+
+def _accepted(status: int, repository: Repository, session: str, offset: int) -> web.Response:
+    headers = {
+        "Location": f"/v2/{repository}/blobs/uploads/{session}",
+        "Range": _range(offset),
+        "Blob-Upload-UUID": session,
+        "Docker-Upload-UUID": session,
+    }
+    return web.Response(status=status, headers=headers)
+
+
+def _created(repository: Repository, digest: Digest) -> web.Response:
+    headers = {"Location": f"/v2/{repository}/blobs/{digest}", "Docker-Content-Digest": digest}
+    return web.Response(status=201, headers=headers)
+
+
+def _location(request: OfUpload) -> str:
+    return f"/v2/{request.repository}/blobs/uploads/{request.session}"
+
+
+def _range(offset: int) -> str:
+    # The specification has no way to say "nothing yet"; clients know 0-0 for it.
+    return f"0-{max(0, offset - 1)}"
