@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from zot.auth.principal import Principal
+from zot.auth.scopes import allowed
 from zot.oci.names import Repository, Tag
 from zot.registry.request import Action, Request, Right
 
@@ -39,7 +40,9 @@ class Decision(msgspec.Struct, frozen=True):
     allowed: bool
     grants: tuple[Grant, ...] = ()
     reason: str = ""
-    """For a refusal: what would be missing, or the message of the condition that failed."""
+    """For a refusal: what would be missing, and which rule said so. For logs and `explain`: it names rules."""
+    message: str = ""
+    """For a refusal: what the condition that failed says to the client."""
 
     def granted(self, tag: Tag) -> frozenset[Action]:
         """Return the actions granted on a tag of the request."""
@@ -49,10 +52,15 @@ class Decision(msgspec.Struct, frozen=True):
 class Policy(Protocol):
     """Decides on the parsed request, and on nothing else. Compiled once, safe to share, never blocks."""
 
+    lets_anonymous_in: bool
+    """Whether somebody who does not say who they are may do anything at all."""
+    names_users: bool
+    """Whether logging in may give more than staying anonymous."""
+
     def decide(self, principal: Principal, request: Request, circumstances: Circumstances = NOWHERE) -> Decision:
         """Decide whether the principal may do all that the request does."""
 
-    def readable(self, principal: Principal, repository: Repository) -> bool:
+    def readable(self, principal: Principal, repository: Repository, circumstances: Circumstances = NOWHERE) -> bool:
         """Tell whether lists show the repository to the principal."""
 
     def detects_collisions(self, principal: Principal, repository: Repository) -> bool:
@@ -61,20 +69,38 @@ class Policy(Protocol):
     def immutable(self, principal: Principal, repository: Repository, tag: Tag) -> bool:
         """Tell whether the tag, once it is there, may neither be moved nor deleted by the principal."""
 
+    def is_admin(self, principal: Principal) -> bool:
+        """Tell whether the principal may use what is for administrators alone."""
+
+    def reads_metrics(self, principal: Principal) -> bool:
+        """Tell whether the principal may read the metrics."""
+
 
 class AllowAll:
-    """The policy of a registry without access control: whoever was let in may do everything."""
+    """The policy of a registry without access control: whoever was let in may do everything.
+
+    A token server's tokens and scoped API keys are still held to their scopes.
+    """
+
+    lets_anonymous_in = False
+    names_users = True
 
     def decide(self, principal: Principal, request: Request, circumstances: Circumstances = NOWHERE) -> Decision:  # noqa: ARG002
-        """Grant every right."""
+        """Grant every right that the scopes of the credentials do not leave out."""
+        grants = tuple(_within_scopes(principal, right) for right in request.rights())
+        missing = next((grant for grant in grants if not grant.actions), None)
+        if missing is None:
+            return Decision(allowed=True, grants=grants)
+        needed = " or ".join(missing.right.actions)
         return Decision(
-            allowed=True,
-            grants=tuple(Grant(right, frozenset(right.actions), "no accessControl") for right in request.rights()),
+            allowed=False,
+            grants=grants,
+            reason=f"{principal.name!r} needs {needed} on {missing.right.repository}; {missing.rule}",
         )
 
-    def readable(self, principal: Principal, repository: Repository) -> bool:  # noqa: ARG002
-        """Show every repository."""
-        return True
+    def readable(self, principal: Principal, repository: Repository, circumstances: Circumstances = NOWHERE) -> bool:  # noqa: ARG002
+        """Show every repository that the scopes of the credentials do not leave out."""
+        return bool(_within_scopes(principal, Right((Action.READ,), repository)).actions)
 
     def detects_collisions(self, principal: Principal, repository: Repository) -> bool:  # noqa: ARG002
         """Never: it is asked for by an action that nobody was given."""
@@ -83,3 +109,19 @@ class AllowAll:
     def immutable(self, principal: Principal, repository: Repository, tag: Tag) -> bool:  # noqa: ARG002
         """Nothing is."""
         return False
+
+    def is_admin(self, principal: Principal) -> bool:
+        """Everybody is, but with credentials that are limited."""
+        return not principal.limited
+
+    def reads_metrics(self, principal: Principal) -> bool:
+        """Everybody does, but with credentials that are limited."""
+        return not principal.limited
+
+
+def _within_scopes(principal: Principal, right: Right) -> Grant:
+    scopes = principal.scopes
+    if scopes is None:
+        return Grant(right, frozenset(right.actions), "no accessControl")
+    actions = frozenset(action for action in right.actions if allowed(scopes, action, right.repository))
+    return Grant(right, actions, "the scopes of the credentials")

@@ -1,0 +1,38 @@
+"""Tags that stay as they were pushed (`http.accessControl.immutableTags`)."""
+
+from __future__ import annotations
+
+from zot.auth.members import Members
+from zot.auth.principal import Principal
+from zot.config.access_control import AccessControl
+from zot.oci.globs import compile_glob
+from zot.oci.names import Repository, Tag
+from zot.oci.regexes import compile_regex
+
+ROOT = "http.accessControl.immutableTags"
+
+
+class ImmutableTags:
+    """The compiled entries."""
+
+    def __init__(self, rules: AccessControl) -> None:
+        """Compile; raise ValueError if a pattern is wrong."""
+        self._entries = [
+            (
+                [compile_glob(pattern) for pattern in entry.repositories],
+                [compile_regex(pattern) for pattern in entry.tags],
+                Members((), entry.except_groups, rules.groups),
+            )
+            for entry in rules.immutable_tags
+        ]
+
+    def rule(self, principal: Principal, configured: frozenset[str], repository: Repository, tag: Tag) -> str | None:
+        """Return the place of the first entry that keeps the tag from this principal, None if none does."""
+        for number, (repositories, tags, exempt) in enumerate(self._entries):
+            if (
+                any(glob.matches(repository) for glob in repositories)
+                and (not tags or any(regex.fullmatch(tag) for regex in tags))
+                and not exempt.include(principal, configured)
+            ):
+                return f"{ROOT}[{number}]"
+        return None

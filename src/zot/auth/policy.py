@@ -1,0 +1,209 @@
+"""Access control as the configuration has it (`http.accessControl`), compiled once.
+
+For a repository the longest matching pattern holds alone. Its entries grant actions to users and groups; then its
+`defaultPolicy` grants to everybody who is logged in, or its `anonymousPolicy` to everybody who is not; at last the
+`adminPolicy` grants everywhere. Nothing denies: what nobody grants is denied. An entry with conditions grants only
+where all of them are true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+from zot.auth.cel import Expression, condition
+from zot.auth.decision import NOWHERE, Circumstances, Decision, Grant
+from zot.auth.facts import facts, facts_of_right
+from zot.auth.immutability import ImmutableTags
+from zot.auth.members import Members, Memberships
+from zot.auth.patterns import Patterns
+from zot.auth.principal import Principal
+from zot.auth.scopes import allowed
+from zot.config.access_control import AccessControl, RepositoryPolicy
+from zot.config.access_control import Policy as EntryConfig
+from zot.oci.names import Repository, Tag
+from zot.registry.request import Action, Request, Right
+
+ROOT = "http.accessControl"
+
+
+class AccessPolicy:
+    """The policy of a registry with access control. Immutable: another configuration is another policy."""
+
+    def __init__(self, rules: AccessControl) -> None:
+        """Compile; raise ValueError if a pattern or a condition is wrong."""
+        self._memberships = Memberships(rules.groups)
+        self._patterns = Patterns(list(rules.repositories))
+        self._repositories = [
+            _Repository(f'{ROOT}.repositories["{pattern}"]', held, rules)
+            for pattern, held in rules.repositories.items()
+        ]
+        self._admin = _Entry(f"{ROOT}.adminPolicy", rules.admin_policy, rules)
+        self._immutable = ImmutableTags(rules)
+        self._metrics = rules.metrics
+        self.lets_anonymous_in = any(held.anonymous_policy for held in rules.repositories.values())
+        self.names_users = bool(rules.admin_policy.actions) or any(
+            held.default_policy or held.policies for held in rules.repositories.values()
+        )
+
+    def decide(self, principal: Principal, request: Request, circumstances: Circumstances = NOWHERE) -> Decision:
+        """Decide whether the principal may do all that the request does."""
+        asker = self._asker(principal, circumstances)
+        grants = tuple(self._grant(asker, right) for right in request.rights())
+        missing = next((grant for grant in grants if not grant.actions), None)
+        if missing is None:
+            return Decision(allowed=True, grants=grants)
+        return Decision(allowed=False, grants=grants, reason=_missing(principal, missing), message=asker.failed_message)
+
+    def readable(self, principal: Principal, repository: Repository, circumstances: Circumstances = NOWHERE) -> bool:
+        """Tell whether lists show the repository: whether reading is granted whatever the reference."""
+        right = Right((Action.READ,), repository)
+        return bool(self._grant(self._asker(principal, circumstances), right).actions)
+
+    def detects_collisions(self, principal: Principal, repository: Repository) -> bool:
+        """Tell whether deleting a digest with several tags is a conflict: for who has that action, but no admin."""
+        asker = self._asker(principal, NOWHERE)
+        right = Right((Action.DETECT_MANIFEST_COLLISION,), repository)
+        return not asker.is_admin and bool(self._grant(asker, right).actions)
+
+    def immutable(self, principal: Principal, repository: Repository, tag: Tag) -> bool:
+        """Tell whether the tag may neither be moved nor deleted; whatever a token's scopes say."""
+        return self.immutable_by(principal, repository, tag) is not None
+
+    def immutable_by(self, principal: Principal, repository: Repository, tag: Tag) -> str | None:
+        """Return the place of the rule that keeps the tag as it is, None if none does."""
+        return self._immutable.rule(principal, self.configured_groups(principal), repository, tag)
+
+    def is_admin(self, principal: Principal) -> bool:
+        """Tell whether the admin policy names the principal or one of their groups."""
+        return self._asker(principal, NOWHERE).is_admin
+
+    def reads_metrics(self, principal: Principal) -> bool:
+        """Tell whether the principal may read the metrics: users by name, everybody else together."""
+        if principal.authenticated:
+            return principal.name in self._metrics.users and not principal.limited
+        return Action.READ in self._metrics.anonymous_policy
+
+    def configured_groups(self, principal: Principal) -> frozenset[str]:
+        """Return the groups that the configuration puts the principal in."""
+        return self._memberships.of(principal)
+
+    def _asker(self, principal: Principal, circumstances: Circumstances) -> _Asker:
+        return _Asker(principal, self._memberships.of(principal), circumstances, self._admin)
+
+    def _grant(self, asker: _Asker, right: Right) -> Grant:
+        scopes = asker.principal.scopes
+        if asker.principal.authorized_elsewhere:
+            actions = frozenset(action for action in right.actions if allowed(scopes or (), action, right.repository))
+            return Grant(right, actions, "the access entries of the token")
+        place = self._patterns.longest(right.repository)
+        held = None if place is None else self._repositories[place]
+        granted: set[Action] = set()
+        rule = f"{ROOT}.repositories: no pattern matches" if held is None else f"{held.place}: no rule grants it"
+        for action in right.actions:
+            if scopes is not None and not allowed(scopes, action, right.repository):
+                rule = rule if granted else "the scopes of the API key leave it out"
+                continue
+            granting = (held and held.granting(asker, right, action)) or self._granting_admin(asker, right, action)
+            if granting:
+                granted.add(action)
+                rule = granting
+        return Grant(right, frozenset(granted), rule)
+
+    def _granting_admin(self, asker: _Asker, right: Right, action: Action) -> str | None:
+        # Within the scopes of an API key, which were looked at before, an administrator's grants hold as well.
+        admin = self._admin
+        grants = action in admin.actions and admin.members.include(asker.principal, asker.configured)
+        return admin.place if grants and asker.meets(admin, right, action) else None
+
+
+class _Entry:
+    """One entry of policies: whom it names, what it grants, and under which conditions."""
+
+    def __init__(self, place: str, entry: EntryConfig, rules: AccessControl) -> None:
+        self.place = place
+        self.members = Members(entry.users, entry.groups, rules.groups)
+        self.actions = frozenset(entry.actions)
+        self.conditions: tuple[tuple[Expression, str], ...] = tuple(
+            (condition(item.expression), item.message) for item in entry.conditions
+        )
+
+
+class _Repository:
+    """The rules of one pattern, by whom and what they name: as quick with a thousand entries as with one."""
+
+    def __init__(self, place: str, held: RepositoryPolicy, rules: AccessControl) -> None:
+        self.place = place
+        self._default = frozenset(held.default_policy)
+        self._anonymous = frozenset(held.anonymous_policy)
+        self._users: dict[tuple[str, str], list[_Entry]] = {}
+        self._groups: dict[tuple[str, str], list[_Entry]] = {}
+        self._configured: dict[tuple[str, str], list[_Entry]] = {}
+        for number, config in enumerate(held.policies):
+            entry = _Entry(f"{place}.policies[{number}]", config, rules)
+            _index(self._users, entry.members.users, entry)
+            _index(self._groups, entry.members.groups, entry)
+            _index(self._configured, entry.members.configured, entry)
+
+    def granting(self, asker: _Asker, right: Right, action: Action) -> str | None:
+        """Return the place of the rule that grants the action, None if none does."""
+        if not asker.principal.authenticated:
+            return f"{self.place}.anonymousPolicy" if action in self._anonymous else None
+        for entry in self._naming(asker, action):
+            if asker.meets(entry, right, action):
+                return entry.place
+        return f"{self.place}.defaultPolicy" if action in self._default else None
+
+    def _naming(self, asker: _Asker, action: Action) -> Iterable[_Entry]:
+        yield from self._users.get((asker.principal.name, action), ())
+        for group in asker.principal.groups:
+            yield from self._groups.get((group, action), ())
+        for group in asker.configured:
+            yield from self._configured.get((group, action), ())
+
+
+def _index(index: dict[tuple[str, str], list[_Entry]], names: Iterable[str], entry: _Entry) -> None:
+    for name in names:
+        for action in entry.actions:
+            index.setdefault((name, action), []).append(entry)
+
+
+class _Asker:
+    """A principal in their circumstances, with what is found out about them once a decision and only if needed."""
+
+    def __init__(
+        self, principal: Principal, configured: frozenset[str], circumstances: Circumstances, admin: _Entry
+    ) -> None:
+        self.principal = principal
+        self.configured = configured
+        self.failed_message = ""
+        self._circumstances = circumstances
+        self._admin = admin
+
+    @cached_property
+    def is_admin(self) -> bool:
+        return not self.principal.limited and self._admin.members.include(self.principal, self.configured)
+
+    @cached_property
+    def _facts(self) -> Mapping[str, Any]:
+        groups = sorted(self.principal.groups | self.configured)
+        return facts(self.principal, groups, self._circumstances, is_admin=self.is_admin)
+
+    def meets(self, entry: _Entry, right: Right, action: Action) -> bool:
+        """Tell whether all conditions of the entry are true; remember what the first that fails has to say."""
+        if not entry.conditions:
+            return True
+        data = {**self._facts, **facts_of_right(right, action)}
+        for expression, message in entry.conditions:
+            if not expression.holds(data):
+                self.failed_message = self.failed_message or message
+                return False
+        return True
+
+
+def _missing(principal: Principal, grant: Grant) -> str:
+    who = repr(principal.name) if principal.authenticated else "anonymous"
+    needed = " or ".join(grant.right.actions)
+    what = " ".join(filter(None, (grant.right.repository, grant.right.reference)))
+    return f"{who} needs {needed} on {what}; {grant.rule}"

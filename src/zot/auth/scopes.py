@@ -1,0 +1,74 @@
+"""What credentials are limited to: the scopes of API keys, and the access entries of a token server's tokens.
+
+Both are written like Docker's token scopes (distribution, Token Scope Documentation):
+`repository:NAME:ACTION[,ACTION...]`, with the actions `pull`, `push` and `delete`; an API key's NAME may be a glob.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from zot.oci.globs import Glob, compile_glob
+from zot.oci.names import Repository
+from zot.registry.request import Action
+
+SCOPE_LENGTH_LIMIT = 512
+
+_MEANING = {
+    "pull": frozenset({Action.READ}),
+    "push": frozenset({Action.CREATE, Action.UPDATE}),
+    "delete": frozenset({Action.DELETE}),
+}
+
+
+class InvalidScopeError(ValueError):
+    """The text is no scope; the message says what would be."""
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """Some actions on the repositories that match."""
+
+    repositories: Glob
+    actions: frozenset[Action]
+    expires_s: float | None = None
+    """Seconds since the epoch after which it allows nothing; None: as long as the credentials."""
+
+    def allows(self, action: Action, repository: Repository) -> bool:
+        """Tell whether it allows the action on the repository now."""
+        if self.expires_s is not None and time.time() >= self.expires_s:
+            return False
+        return action in self.actions and self.repositories.matches(repository)
+
+
+def parse_scope(text: str) -> Scope:
+    """Return the scope that an API key is created with; raise InvalidScopeError otherwise."""
+    expected = "repository:NAME:ACTION[,ACTION...], with the actions pull, push and delete"
+    if len(text) > SCOPE_LENGTH_LIMIT:
+        raise InvalidScopeError(f"a scope has at most {SCOPE_LENGTH_LIMIT} characters")
+    kind, _, rest = text.partition(":")
+    pattern, _, actions = rest.rpartition(":")
+    names = actions.split(",")
+    if kind != "repository" or not pattern or not _MEANING.keys() >= set(names):
+        raise InvalidScopeError(f"{text!r} is not a scope: {expected}")
+    try:
+        return Scope(compile_glob(pattern), meaning(names))
+    except ValueError as error:
+        raise InvalidScopeError(f"{text!r} is not a scope: {error}") from error
+
+
+def meaning(names: Iterable[str]) -> frozenset[Action]:
+    """Return the actions that `pull`, `push` and `delete` stand for; other names stand for nothing."""
+    return frozenset(action for name in names for action in _MEANING.get(name, ()))
+
+
+def docker_action(action: Action) -> str:
+    """Return how a challenge asks for the action: `pull`, `push` or `delete`."""
+    return next((name for name, actions in _MEANING.items() if action in actions), "pull")
+
+
+def allowed(scopes: Iterable[Scope], action: Action, repository: Repository) -> bool:
+    """Tell whether any of the scopes allows the action on the repository."""
+    return any(scope.allows(action, repository) for scope in scopes)
