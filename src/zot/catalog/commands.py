@@ -5,7 +5,8 @@ what happened; conditions are part of it, so that no race can come between looki
 survive power loss once answered; the others survive the death of every process, but may be lost with the machine.
 
 Commands carry an id. One whose outcome is unknown (a timeout, a writer that died) is given again with the same id:
-either it does no harm to do it again, or the catalog remembers the outcome (`remembered`) and answers that.
+either it does no harm to do it again, or the catalog remembers the outcome (`remembered`) for `REMEMBERED_S` and
+answers that. Whatever moves a tag is remembered, so that no repetition undoes a change that came between.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
 
 Outcome_co = TypeVar("Outcome_co", covariant=True)
+
+REMEMBERED_S = 60
+"""How long outcomes are remembered: longer than anybody repeats a command."""
 
 
 def new_id() -> str:
@@ -51,10 +55,10 @@ class Claim(StrEnum):
 
 
 class ClaimBlob(Command[Claim], frozen=True, kw_only=True, tag=True):
-    """Announce that a file of this digest is about to be published under `token`. Creates the repository.
+    """Announce that a file of this digest is about to be published under `token`. CLAIMED creates the repository.
 
-    Several claims of one digest stand beside each other, each with its own token; while one stands, nothing dooms
-    the blob. Claims are dropped at the start of the server.
+    Again with the same token: the same claim. Several claims of one digest stand beside each other, each with its own
+    token; while one stands, nothing dooms the blob. Claims are dropped at the start of the server.
     """
 
     durable: ClassVar[bool] = False
@@ -75,9 +79,10 @@ class Published(StrEnum):
 class PublishBlob(Command[Published], frozen=True, kw_only=True, tag=True):
     """Make a claimed blob present: its file is in place and synced. Durable; then 201 may be answered.
 
-    With `session`, that upload is finished in the same commit, and keeps its row for a repeated finish. If the blob is
-    present by another's doing it stays so, its stamp cleared. Naming a `quota_bytes` refuses to let the repository's
-    bytes grow beyond it.
+    With `session`, that upload of the repository is finished in the same commit, and keeps its row for a repeated
+    finish. If the blob is present already (by another's doing, or this is a repetition) it stays so whether or not the
+    claim stands, its stamp cleared. Naming a `quota_bytes` refuses to let the repository's bytes grow beyond it.
+    The claim is gone afterwards, whatever the outcome.
     """
 
     digest: Digest
@@ -119,8 +124,8 @@ class Doom(StrEnum):
 class DoomBlob(Command[Doom], frozen=True, kw_only=True, tag=True):
     """Decide that a present, unreferenced, unclaimed blob goes; it is invisible from then on. Unlink, then forget.
 
-    With `stamped_before_s` only if it carries a stamp of the collector's clock not later than that.
-    Again with the same token: DOOMED.
+    With `stamped_before_s` only if it carries a stamp of the collector's clock not later than that (else CLAIMED).
+    Again with the same token: DOOMED; doomed under another one it is ABSENT already.
     """
 
     digest: Digest
@@ -129,7 +134,7 @@ class DoomBlob(Command[Doom], frozen=True, kw_only=True, tag=True):
 
 
 class ForgetBlob(Command[None], frozen=True, kw_only=True, tag=True):
-    """Remove the row of a blob doomed under `token`: its file is unlinked. A repository may be pushed to again."""
+    """Remove the row of a blob doomed under `token`: its file is unlinked. It may be claimed again from then on."""
 
     digest: Digest
     token: str
@@ -138,7 +143,7 @@ class ForgetBlob(Command[None], frozen=True, kw_only=True, tag=True):
 class StampGarbage(Command[int], frozen=True, kw_only=True, tag=True):
     """Stamp the repository's present, unreferenced, unclaimed blobs that have no stamp with `now_s`; return how many.
 
-    At most `limit` of them at once: as many as that means call again.
+    At most `limit` of them at once, in the order of digests: as many as that means call again.
     """
 
     durable: ClassVar[bool] = False
@@ -150,7 +155,7 @@ class StampGarbage(Command[int], frozen=True, kw_only=True, tag=True):
 
 
 class Edge(msgspec.Struct, frozen=True):
-    """A manifest's reference to content of its repository."""
+    """A manifest's reference to content of its repository: one a digest, even if it names that twice."""
 
     digest: Digest
     media_type: str
@@ -161,6 +166,14 @@ class Edge(msgspec.Struct, frozen=True):
     """A blob that need not be there (non-distributable layer)."""
 
 
+class Refusal(StrEnum):
+    """Why a tag is not changed."""
+
+    MAY_NOT_CREATE = "may not create"
+    MAY_NOT_MOVE = "may not move"
+    IMMUTABLE = "immutable"
+
+
 class TagMove(msgspec.Struct, frozen=True):
     """A tag to point at the manifest, and what the principal may do to it."""
 
@@ -169,6 +182,16 @@ class TagMove(msgspec.Struct, frozen=True):
     may_move: bool = True
     immutable: bool = False
     """It may be created, but once it is there it stays at its digest."""
+
+    def refusal(self, before: Digest | None, after: Digest) -> Refusal | None:
+        """Tell why the tag, now at `before` (None: nowhere), may not point to `after`. It may stay where it is."""
+        if before is None:
+            return None if self.may_create else Refusal.MAY_NOT_CREATE
+        if before == after:
+            return None
+        if not self.may_move:
+            return Refusal.MAY_NOT_MOVE
+        return Refusal.IMMUTABLE if self.immutable else None
 
 
 class Stored(msgspec.Struct, frozen=True, tag=True):
@@ -184,14 +207,6 @@ class MissingBlobs(msgspec.Struct, frozen=True, tag=True):
     """Not stored: the repository lacks these blobs."""
 
     digests: tuple[Digest, ...]
-
-
-class Refusal(StrEnum):
-    """Why a tag is not changed."""
-
-    MAY_NOT_CREATE = "may not create"
-    MAY_NOT_MOVE = "may not move"
-    IMMUTABLE = "immutable"
 
 
 class TagRefused(msgspec.Struct, frozen=True, tag=True):
@@ -213,10 +228,13 @@ class NoRoom(msgspec.Struct, frozen=True, tag=True):
 class PutManifest(Command[Stored | MissingBlobs | TagRefused | NoRoom], frozen=True, kw_only=True, tag=True):
     """Store a manifest and point the tags at it, in one step, if every blob that it needs is present.
 
-    Durable. Creates the repository. The same again changes nothing and answers Stored. Stamps of the blobs that it
-    names are cleared; from this commit on they are referenced. Each tag that changes gets an entry in the tag log.
+    Durable. Stored creates the repository. A manifest that is there already stays as it was first stored. Stamps of
+    the blobs that it names are cleared; from this commit on they are referenced. Each tag that changes gets an entry
+    in the tag log. What refuses it is looked for in this order: tags, `repositories_limit` (repositories count once
+    they have a manifest), missing blobs, `quota_bytes`; the limits refuse only what grows.
     """
 
+    remembered: ClassVar[bool] = True
     digest: Digest
     content: bytes
     media_type: str
@@ -258,7 +276,8 @@ class Referenced(msgspec.Struct, frozen=True, tag=True):
 class DeleteManifest(Command[Deleted | Absent | TagsDiffer | Referenced], frozen=True, kw_only=True, tag=True):
     """Delete a manifest and its tags, if these are exactly `if_tags` (None: whatever they are).
 
-    Its edges go with it: what only it referenced becomes garbage. An index's child is not deleted. Durable.
+    Its edges go with it: what only it referenced becomes garbage. An index's child is not deleted. Durable. Tags are
+    looked at before references.
     """
 
     remembered: ClassVar[bool] = True
@@ -283,13 +302,17 @@ class DeleteTag(Command[Deleted | Absent | TagRefused], frozen=True, kw_only=Tru
 class RestoreTag(Command[Stored | Absent | TagRefused], frozen=True, kw_only=True, tag=True):
     """Point a tag at a manifest that is still here. Durable. Absent: the manifest is not."""
 
+    remembered: ClassVar[bool] = True
     digest: Digest
     move: TagMove
     by: str = ""
 
 
 class RemoveRepository(Command[bool], frozen=True, kw_only=True, tag=True):
-    """Forget a repository that has no manifest, blob, claim or open upload; False if it has one. Durable."""
+    """Forget a repository that has no manifest, blob (doomed ones too), claim or open upload; False if it has one.
+
+    Its finished uploads and its tag log go with it. True also if there is none. Durable.
+    """
 
     remembered: ClassVar[bool] = True
 
@@ -305,7 +328,10 @@ class Begun(StrEnum):
 
 
 class BeginUpload(Command[Begun], frozen=True, kw_only=True, tag=True):
-    """Open an upload session at offset 0, unless the repository has `limit` open ones. Creates the repository."""
+    """Open an upload session at offset 0, unless the repository has `limit` open ones. BEGUN creates the repository.
+
+    A session that is there already is left as it is: BEGUN.
+    """
 
     durable: ClassVar[bool] = False
     session: str
@@ -325,7 +351,7 @@ class LeaseUpload(Command[UploadRow | None], frozen=True, kw_only=True, tag=True
 
 
 class AdvanceUpload(Command[bool], frozen=True, kw_only=True, tag=True):
-    """Record that the first `offset` bytes are in the staged file. False: the epoch was fenced off, or it is gone.
+    """Record that the first `offset` bytes are in the staged file. False: fenced off, finished, or gone.
 
     `prefix` is the digest of those bytes by `algorithm` if it is known; it counts within this `boot` only.
     """
@@ -368,7 +394,10 @@ class LayoutManifest(msgspec.Struct, frozen=True):
 
 
 class LayoutTag(msgspec.Struct, frozen=True):
-    """A tag that a layout's index names. `if_digest`: taken only if the catalog's tag is there (None: only if new)."""
+    """A tag that a layout's index names. `if_digest`: taken only if the catalog's tag is there (None: only if new).
+
+    Never taken if its manifest is not in the catalog: a tag points to a manifest that is there.
+    """
 
     tag: Tag
     digest: Digest
@@ -386,8 +415,10 @@ class Adopt(Command[tuple[Tag, ...]], frozen=True, kw_only=True, tag=True):
     """Take in a part of a layout: what is there already stays, so it may be given again. Creates the repository.
 
     Blobs become present, manifests are stored with their edges whether or not all their blobs are there, and tags are
-    set by their condition; those not taken are returned. Parts are small (some hundred entries), so that no other
-    command waits long. With `complete` the repository is adopted from then on.
+    set by their condition; those that do not point where the layout has them are returned. A doomed blob stays
+    doomed. Parts are small (some hundred entries), so that no other command waits long. With `complete` the repository
+    is adopted from then on. What is taken in makes an export due like any other change: `Exported` says if the layout
+    shows it already.
     """
 
     blobs: tuple[LayoutBlob, ...] = ()
@@ -407,7 +438,10 @@ class IntendExport(Command[bool], frozen=True, kw_only=True, tag=True):
 
 
 class Exported(Command[None], frozen=True, kw_only=True, tag=True):
-    """Record that the layout shows `revision`: `digest` and `signature` are those of the file in place."""
+    """Record that the layout shows `revision`: `digest` and `signature` are those of the file in place.
+
+    It ends the intent. One of an older revision than was recorded changes nothing.
+    """
 
     durable: ClassVar[bool] = False
     revision: int
@@ -416,7 +450,7 @@ class Exported(Command[None], frozen=True, kw_only=True, tag=True):
 
 
 class MarkDirty(Command[None], frozen=True, kw_only=True, tag=True):
-    """Make an export due: the layout was seen to lack what the catalog has."""
+    """Make an export due, by a new revision: the layout was seen to lack what the catalog has."""
 
     durable: ClassVar[bool] = False
 

@@ -1,8 +1,14 @@
 """The catalog: what exists, decided in one place.
 
 Reads see every change that was answered before they began. Lists come in byte order, after a key and up to a limit,
-never more than `PAGE_LIMIT` rows; time is the catalog's own, in nanoseconds since the epoch. A driver that cannot be
-reached raises CatalogUnavailable: nothing is known of the outcome then, and the same command may be given again.
+never more than `PAGE_LIMIT` rows; time is the catalog's own, in nanoseconds since the epoch, and no two entries of the
+tag log have the same. A driver that cannot be reached raises CatalogUnavailable: nothing is known of the outcome then,
+and the same command may be given again.
+
+    CatalogError
+    ├── CatalogUnavailable (it may pass; the outcome is unknown)
+    ├── CatalogFull (nothing was changed)
+    └── CatalogUnusable (it cannot be opened; somebody has to act)
 """
 
 from __future__ import annotations
@@ -33,8 +39,20 @@ PAGE_LIMIT = 1000
 Outcome = TypeVar("Outcome")
 
 
-class CatalogUnavailable(Exception):
+class CatalogError(Exception):
+    """The catalog failed. Unless a subclass says otherwise the command changed nothing, and would fail again."""
+
+
+class CatalogUnavailable(CatalogError):
     """The catalog cannot be reached now. The outcome of a command is unknown."""
+
+
+class CatalogFull(CatalogError):
+    """There is no room for the change: nothing was changed. The same command may succeed once there is."""
+
+
+class CatalogUnusable(CatalogError):
+    """The catalog cannot be opened as it is; the message says why, and what would be right."""
 
 
 class Catalog(Protocol):
@@ -43,7 +61,7 @@ class Catalog(Protocol):
     async def do(self, command: Command[Outcome]) -> Outcome:
         """Carry out a change and return its outcome, once it is as durable as the command's class says.
 
-        Raises CatalogUnavailable when the outcome is unknown.
+        Raises CatalogUnavailable when the outcome is unknown, CatalogFull or CatalogError when nothing was changed.
         """
 
     async def repository(self, repository: Repository) -> RepositoryRow | None:

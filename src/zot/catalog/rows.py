@@ -15,9 +15,9 @@ class RepositoryRow(msgspec.Struct, frozen=True):
     adopted: bool
     """Whether all of its layout is in the catalog: only then is an absence an absence."""
     bytes: int
-    """Sizes of its present blobs and its manifests, each counted once."""
+    """Sizes of its present blobs and its manifests; a digest that is both counts once."""
     revision: int
-    """Grows with each change that its layout has to show."""
+    """Grows with each change of its manifests and tags: what its layout has to show."""
     exported: int
     """The revision that its layout shows; less than `revision`: an export is due."""
 
@@ -49,7 +49,7 @@ class TagRow(msgspec.Struct, frozen=True):
     name: Tag
     digest: Digest
     created_ns: int
-    """When the name first appeared; kept when the tag moves."""
+    """When the name appeared; kept when the tag moves."""
     moved_ns: int
     by: str
 
@@ -59,7 +59,7 @@ class BlobRow(msgspec.Struct, frozen=True):
 
     size: int
     media_type: str | None
-    """The type that a manifest of the repository gives it, if one does."""
+    """The type that a manifest of the repository gives it, the oldest one that does."""
     stamped: bool
     """A sweep found it unreferenced: whoever relies on it has to touch it."""
 

@@ -1,0 +1,107 @@
+"""Commands on blobs, in memory."""
+
+from __future__ import annotations
+
+import msgspec
+
+from zot.catalog.commands import (
+    Claim,
+    ClaimBlob,
+    Doom,
+    DoomBlob,
+    DropClaim,
+    ForgetBlob,
+    PublishBlob,
+    Published,
+    StampGarbage,
+    TouchBlob,
+)
+from zot.catalog.interface import PAGE_LIMIT
+from zot.catalog.memory.state import Scope, StoredBlob
+
+
+def claim(scope: Scope, command: ClaimBlob) -> Claim:
+    """Carry out ClaimBlob."""
+    blob = scope.repository.blobs.get(command.digest)
+    if blob is None:
+        scope.create().claims.add((command.digest, command.token))
+        return Claim.CLAIMED
+    if blob.doom is not None:
+        return Claim.DOOMED
+    blob.stamp_s = None
+    return Claim.PRESENT
+
+
+def publish(scope: Scope, command: PublishBlob) -> Published:
+    """Carry out PublishBlob."""
+    repository = scope.repository
+    blob = repository.present(command.digest)
+    claim = (command.digest, command.token)
+    claimed = claim in repository.claims
+    repository.claims.discard(claim)
+    if blob is None:
+        if not claimed:
+            return Published.CLAIM_LOST
+        grows = 0 if command.digest in repository.manifests else command.size
+        if command.quota_bytes is not None and grows and repository.bytes + grows > command.quota_bytes:
+            return Published.NO_ROOM
+        repository.blobs[command.digest] = StoredBlob(command.size)
+    else:
+        blob.stamp_s = None
+    if command.session and (row := scope.upload(command.session)):
+        scope.record(msgspec.structs.replace(row, finished=command.digest, updated_ns=scope.now_ns))
+    return Published.PRESENT
+
+
+def drop_claim(scope: Scope, command: DropClaim) -> None:
+    """Carry out DropClaim."""
+    scope.repository.claims.discard((command.digest, command.token))
+
+
+def touch(scope: Scope, command: TouchBlob) -> bool:
+    """Carry out TouchBlob."""
+    blob = scope.repository.present(command.digest)
+    if blob:
+        blob.stamp_s = None
+    return blob is not None
+
+
+def doom(scope: Scope, command: DoomBlob) -> Doom:
+    """Carry out DoomBlob."""
+    repository = scope.repository
+    blob = repository.blobs.get(command.digest)
+    if blob is None or blob.doom not in (None, command.token):
+        return Doom.ABSENT
+    if blob.doom == command.token:
+        return Doom.DOOMED
+    if repository.referenced(command.digest):
+        return Doom.REFERENCED
+    if repository.claimed(command.digest):
+        return Doom.CLAIMED
+    if command.stamped_before_s is not None and (blob.stamp_s is None or blob.stamp_s > command.stamped_before_s):
+        return Doom.CLAIMED
+    blob.doom, blob.stamp_s = command.token, None
+    return Doom.DOOMED
+
+
+def forget(scope: Scope, command: ForgetBlob) -> None:
+    """Carry out ForgetBlob."""
+    blob = scope.repository.blobs.get(command.digest)
+    if blob and blob.doom == command.token:
+        del scope.repository.blobs[command.digest]
+
+
+def stamp(scope: Scope, command: StampGarbage) -> int:
+    """Carry out StampGarbage."""
+    repository = scope.repository
+    garbage = sorted(
+        digest
+        for digest, blob in repository.blobs.items()
+        if blob.doom is None
+        and blob.stamp_s is None
+        and not repository.referenced(digest)
+        and not repository.claimed(digest)
+    )[: max(0, min(command.limit, PAGE_LIMIT))]
+    for digest in garbage:
+        repository.blobs[digest].stamp_s = command.now_s
+    return len(garbage)

@@ -1,0 +1,247 @@
+"""The in-memory catalog."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from zot.catalog.clock import Clock, Source
+from zot.catalog.commands import (
+    REMEMBERED_S,
+    Adopt,
+    AdvanceUpload,
+    BeginUpload,
+    CancelUpload,
+    ClaimBlob,
+    Command,
+    DeleteManifest,
+    DeleteTag,
+    DoomBlob,
+    DropClaim,
+    Exported,
+    ForgetBlob,
+    IntendExport,
+    LeaseUpload,
+    MarkDirty,
+    PublishBlob,
+    PutManifest,
+    RemoveRepository,
+    RestoreTag,
+    StampGarbage,
+    TouchBlob,
+)
+from zot.catalog.interface import PAGE_LIMIT, Outcome
+from zot.catalog.memory import blobs, layouts, manifests, uploads
+from zot.catalog.memory.state import Scope, State, StoredRepository
+from zot.catalog.rows import (
+    BlobRow,
+    DoomedRow,
+    ExportRow,
+    GarbageRow,
+    ManifestDetails,
+    ManifestRow,
+    ReferrerRow,
+    RepositoryRow,
+    TagChange,
+    TagRow,
+    UploadRow,
+    UsageRow,
+)
+from zot.oci.digest import Digest
+from zot.oci.names import Reference, Repository, Tag, as_digest
+
+_VERBS: Mapping[type[Command[Any]], Callable[[Scope, Any], Any]] = {
+    ClaimBlob: blobs.claim,
+    PublishBlob: blobs.publish,
+    DropClaim: blobs.drop_claim,
+    TouchBlob: blobs.touch,
+    DoomBlob: blobs.doom,
+    ForgetBlob: blobs.forget,
+    StampGarbage: blobs.stamp,
+    PutManifest: manifests.put,
+    DeleteManifest: manifests.delete,
+    DeleteTag: manifests.delete_tag,
+    RestoreTag: manifests.restore_tag,
+    RemoveRepository: manifests.remove_repository,
+    BeginUpload: uploads.begin,
+    LeaseUpload: uploads.lease,
+    AdvanceUpload: uploads.advance,
+    CancelUpload: uploads.cancel,
+    Adopt: layouts.adopt,
+    IntendExport: layouts.intend_export,
+    Exported: layouts.exported,
+    MarkDirty: layouts.mark_dirty,
+}
+
+Item = TypeVar("Item")
+
+
+def _page(items: Iterable[Item], limit: int) -> list[Item]:
+    """Return the first items in byte order, which is that of code points in UTF-8."""
+    return sorted(items)[: max(0, min(limit, PAGE_LIMIT))]  # type: ignore[type-var] # all are texts or tuples of them
+
+
+class MemoryCatalog:
+    """A `Catalog` that is gone with the process. `source` tells the time."""
+
+    def __init__(self, source: Source = time.time_ns) -> None:
+        """Start empty."""
+        self._source = source
+        self._state = State(Clock(source))
+        self._remembered: dict[str, tuple[int, Any]] = {}
+
+    async def do(self, command: Command[Outcome]) -> Outcome:
+        """Carry out a change and return its outcome."""
+        scope = Scope(self._state, command.repository)
+        if not command.remembered:
+            return self._carry_out(scope, command)
+        self._remembered = {
+            id_: known for id_, known in self._remembered.items() if known[0] > scope.now_ns - REMEMBERED_S * 10**9
+        }
+        if command.id not in self._remembered:
+            self._remembered[command.id] = scope.now_ns, self._carry_out(scope, command)
+        outcome: Outcome = self._remembered[command.id][1]
+        return outcome
+
+    def _carry_out(self, scope: Scope, command: Command[Outcome]) -> Outcome:
+        outcome: Outcome = _VERBS[type(command)](scope, command)
+        return outcome
+
+    def _repository(self, name: Repository) -> StoredRepository:
+        return self._state.repositories.get(name) or StoredRepository(name)
+
+    async def repository(self, repository: Repository) -> RepositoryRow | None:
+        """Return the repository, None if there is none."""
+        known = self._state.repositories.get(repository)
+        return known.row() if known else None
+
+    async def repositories(self, after: str, limit: int) -> Sequence[Repository]:
+        """Return names greater than `after`."""
+        return _page((name for name in self._state.repositories if name > after), limit)
+
+    async def resolve(self, repository: Repository, reference: Reference) -> ManifestRow | None:
+        """Return the manifest that a tag or digest stands for."""
+        known = self._repository(repository)
+        digest = as_digest(reference) or known.tagged(Tag(reference))
+        manifest = known.manifests.get(digest) if digest else None
+        if manifest is None:
+            return None
+        return ManifestRow(manifest.entry.digest, manifest.entry.media_type, manifest.size)
+
+    async def manifest_content(self, repository: Repository, digest: Digest) -> bytes | None:
+        """Return the bytes of a manifest."""
+        manifest = self._repository(repository).manifests.get(digest)
+        return manifest.entry.content if manifest else None
+
+    async def manifest(self, repository: Repository, digest: Digest) -> ManifestDetails | None:
+        """Return what is known of a manifest, with its tags."""
+        return self._repository(repository).details(digest)
+
+    async def manifests(self, repository: Repository, after: str, limit: int) -> Sequence[ManifestDetails]:
+        """Return manifests with digests greater than `after`."""
+        known = self._repository(repository)
+        page = _page((digest for digest in known.manifests if digest > after), limit)
+        return [details for digest in page if (details := known.details(digest))]
+
+    async def tags(self, repository: Repository, after: str, limit: int) -> Sequence[TagRow]:
+        """Return tags with names greater than `after`."""
+        tags = self._repository(repository).tags
+        return [tags[tag] for tag in _page((tag for tag in tags if tag > after), limit)]
+
+    async def tag_log(self, repository: Repository, tag: Tag | None, before: int | None, limit: int) -> list[TagChange]:
+        """Return changes of one tag or of all, newest first, with sequence numbers less than `before`."""
+        newest_first = [
+            change
+            for change in reversed(self._repository(repository).log)
+            if tag in (None, change.tag) and (before is None or change.sequence < before)
+        ]
+        return newest_first[: max(0, min(limit, PAGE_LIMIT))]
+
+    async def referrers(
+        self, repository: Repository, subject: Digest, artifact_types: Sequence[str], after: str, limit: int
+    ) -> Sequence[ReferrerRow]:
+        """Return manifests whose subject this is, with digests greater than `after`; all types if none is named."""
+        known = self._repository(repository).manifests
+        page = _page(
+            (
+                digest
+                for digest, manifest in known.items()
+                if digest > after
+                and manifest.entry.subject == subject
+                and (not artifact_types or manifest.entry.artifact_type in artifact_types)
+            ),
+            limit,
+        )
+        return [
+            ReferrerRow(digest, entry.media_type, len(entry.content), entry.artifact_type, entry.annotations)
+            for digest in page
+            for entry in (known[digest].entry,)
+        ]
+
+    async def blob(self, repository: Repository, digest: Digest) -> BlobRow | None:
+        """Return a present blob."""
+        return self._repository(repository).blob_row(digest)
+
+    async def blobs(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, int]]:
+        """Return present blobs, digest and size, with digests greater than `after`."""
+        known = self._repository(repository).blobs
+        return _page(((digest, each.size) for digest, each in known.items() if not each.doom and digest > after), limit)
+
+    async def holders(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
+        """Return repositories in which the blob is present, with names greater than `after`."""
+        known = self._state.repositories
+        return _page((name for name, each in known.items() if name > after and each.present(digest)), limit)
+
+    async def upload(self, session: str) -> UploadRow | None:
+        """Return an upload session, finished ones included."""
+        return self._state.uploads.get(session)
+
+    async def uploads(self, idle_s: float, after: str, limit: int) -> Sequence[UploadRow]:
+        """Return sessions, finished ones too, with ids greater than `after` that nothing happened to for so long."""
+        until_ns = self._source() - int(idle_s * 10**9)
+        known = self._state.uploads
+        page = _page((id_ for id_, row in known.items() if id_ > after and row.updated_ns <= until_ns), limit)
+        return [known[session] for session in page]
+
+    async def garbage(self, stamped_before_s: float, limit: int) -> Sequence[GarbageRow]:
+        """Return stamped blobs whose stamp is not later than that of the collector's clock, oldest first."""
+        stamped = (
+            (blob.stamp_s, name, digest, blob.size)
+            for name, each in self._state.repositories.items()
+            for digest, blob in each.blobs.items()
+            if blob.stamp_s is not None and blob.stamp_s <= stamped_before_s
+        )
+        return [GarbageRow(name, digest, size, stamp_s) for stamp_s, name, digest, size in _page(stamped, limit)]
+
+    async def doomed(self, limit: int) -> Sequence[DoomedRow]:
+        """Return blobs that were doomed and not yet forgotten: what a crash left to finish."""
+        doomed = (
+            (name, digest, blob.doom)
+            for name, each in self._state.repositories.items()
+            for digest, blob in each.blobs.items()
+            if blob.doom is not None
+        )
+        return [DoomedRow(*row) for row in _page(doomed, limit)]
+
+    async def export(self, repository: Repository) -> ExportRow | None:
+        """Return how the repository's layout stands."""
+        known = self._state.repositories.get(repository)
+        return known.export_row() if known else None
+
+    async def exports_due(self, limit: int) -> Sequence[Repository]:
+        """Return adopted repositories whose layout does not show all changes, longest due first."""
+        due = (
+            (each.due_ns, name)
+            for name, each in self._state.repositories.items()
+            if each.adopted and each.due_ns is not None
+        )
+        return [name for _, name in _page(due, limit)]
+
+    async def usage(self, after: str, limit: int) -> Sequence[UsageRow]:
+        """Return counts of repositories with names greater than `after`."""
+        names = await self.repositories(after, limit)
+        return [self._state.repositories[name].usage_row() for name in names]
+
+    async def close(self) -> None:
+        """Let go of nothing: there is nothing."""

@@ -1,0 +1,56 @@
+"""Commands of adoption and export, in memory."""
+
+from __future__ import annotations
+
+from zot.catalog.commands import Adopt, Exported, IntendExport, LayoutTag, MarkDirty
+from zot.catalog.memory.manifests import store
+from zot.catalog.memory.state import Scope, StoredBlob
+from zot.oci.names import Tag
+
+
+def adopt(scope: Scope, command: Adopt) -> tuple[Tag, ...]:
+    """Carry out Adopt."""
+    repository = scope.create()
+    for blob in command.blobs:
+        repository.blobs.setdefault(blob.digest, StoredBlob(blob.size))
+    for manifest in command.manifests:
+        store(scope, manifest, command.by)
+    repository.adopted = repository.adopted or command.complete
+    return tuple(tag.tag for tag in command.tags if not _taken(scope, tag, command.by))
+
+
+def _taken(scope: Scope, tag: LayoutTag, by: str) -> bool:
+    repository = scope.repository
+    before = repository.tagged(tag.tag)
+    if before == tag.digest:
+        return True
+    if before != tag.if_digest or tag.digest not in repository.manifests:
+        return False
+    scope.point(tag.tag, tag.digest, by)
+    scope.changed()
+    return True
+
+
+def intend_export(scope: Scope, command: IntendExport) -> bool:
+    """Carry out IntendExport."""
+    repository = scope.repository
+    if repository.adopted:
+        repository.export_intent = command.digest
+    return repository.adopted
+
+
+def exported(scope: Scope, command: Exported) -> None:
+    """Carry out Exported."""
+    repository = scope.repository
+    if command.revision < repository.exported:
+        return
+    repository.exported = command.revision
+    repository.export_digest, repository.export_signature = command.digest, command.signature
+    repository.export_intent = None
+    # What changed meanwhile waits behind the repositories that are due already.
+    repository.due_ns = scope.now_ns if repository.revision > command.revision else None
+
+
+def mark_dirty(scope: Scope, _command: MarkDirty) -> None:
+    """Carry out MarkDirty."""
+    scope.changed()

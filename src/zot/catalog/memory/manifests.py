@@ -1,0 +1,155 @@
+"""Commands on manifests, tags and repositories, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zot.catalog.commands import (
+    Absent,
+    Deleted,
+    DeleteManifest,
+    DeleteTag,
+    LayoutManifest,
+    MissingBlobs,
+    NoRoom,
+    PutManifest,
+    Referenced,
+    Refusal,
+    RemoveRepository,
+    RestoreTag,
+    Stored,
+    TagMove,
+    TagRefused,
+    TagsDiffer,
+)
+from zot.catalog.memory.state import Scope, StoredManifest, StoredRepository
+from zot.oci.digest import Digest
+
+
+def put(scope: Scope, command: PutManifest) -> Stored | MissingBlobs | TagRefused | NoRoom:
+    """Carry out PutManifest."""
+    repository = scope.repository
+    refused = (
+        _refused(repository, command.tags, command.digest)
+        or _too_many_repositories(scope, command)
+        or _missing(repository, command)
+        or _too_many_bytes(repository, command)
+    )
+    if refused:
+        return refused
+    entry = LayoutManifest(
+        command.digest,
+        command.content,
+        command.media_type,
+        command.artifact_type,
+        command.subject,
+        command.annotations,
+        command.edges,
+        scope.now_ns,
+    )
+    created = store(scope, entry, command.by)
+    return _move(scope, command.tags, command.digest, command.by, created=created)
+
+
+def store(scope: Scope, entry: LayoutManifest, by: str) -> bool:
+    """Store a manifest unless it is there; tell whether it was stored. Stamps of what it names are cleared."""
+    repository = scope.create()
+    created = entry.digest not in repository.manifests
+    if created:
+        repository.manifests[entry.digest] = StoredManifest(entry, by)
+        scope.changed()
+    for digest in (entry.digest, *(edge.digest for edge in entry.edges)):
+        if digest in repository.blobs:
+            repository.blobs[digest].stamp_s = None
+    return created
+
+
+def delete(scope: Scope, command: DeleteManifest) -> Deleted | Absent | TagsDiffer | Referenced:
+    """Carry out DeleteManifest."""
+    repository = scope.repository
+    manifest = repository.manifests.get(command.digest)
+    if manifest is None:
+        return Absent()
+    tags = repository.tags_of(command.digest)
+    if command.if_tags is not None and set(command.if_tags) != set(tags):
+        return TagsDiffer(tags)
+    if indexes := repository.indexes_of(command.digest):
+        return Referenced(indexes)
+    for tag in tags:
+        scope.point(tag, None, command.by)
+    del repository.manifests[command.digest]
+    scope.changed()
+    return Deleted(command.digest, manifest.entry.media_type, tags)
+
+
+def delete_tag(scope: Scope, command: DeleteTag) -> Deleted | Absent | TagRefused:
+    """Carry out DeleteTag."""
+    repository = scope.repository
+    row = repository.tags.get(command.tag)
+    if row is None or command.if_digest not in (None, row.digest):
+        return Absent()
+    if command.immutable:
+        return TagRefused(command.tag, Refusal.IMMUTABLE)
+    scope.point(command.tag, None, command.by)
+    scope.changed()
+    return Deleted(row.digest, repository.manifests[row.digest].entry.media_type, (command.tag,))
+
+
+def restore_tag(scope: Scope, command: RestoreTag) -> Stored | Absent | TagRefused:
+    """Carry out RestoreTag."""
+    if command.digest not in scope.repository.manifests:
+        return Absent()
+    refused = _refused(scope.repository, (command.move,), command.digest)
+    return refused or _move(scope, (command.move,), command.digest, command.by, created=False)
+
+
+def remove_repository(scope: Scope, _command: RemoveRepository) -> bool:
+    """Carry out RemoveRepository."""
+    repository = scope.repository
+    busy = any(row.finished is None for row in scope.uploads())
+    if repository.manifests or repository.blobs or repository.claims or busy:
+        return False
+    scope.forget()
+    return True
+
+
+def _refused(repository: StoredRepository, moves: Sequence[TagMove], digest: Digest) -> TagRefused | None:
+    for move in moves:
+        if why := move.refusal(repository.tagged(move.tag), digest):
+            return TagRefused(move.tag, why)
+    return None
+
+
+def _too_many_repositories(scope: Scope, command: PutManifest) -> NoRoom | None:
+    if command.repositories_limit is None or scope.repository.manifests:
+        return None
+    used = scope.holding_manifests()
+    return (
+        NoRoom(command.repositories_limit, used, of_repositories=True) if used >= command.repositories_limit else None
+    )
+
+
+def _missing(repository: StoredRepository, command: PutManifest) -> MissingBlobs | None:
+    needed = (edge.digest for edge in command.edges if not edge.child and not edge.optional)
+    missing = tuple(digest for digest in needed if not repository.present(digest))
+    return MissingBlobs(missing) if missing else None
+
+
+def _too_many_bytes(repository: StoredRepository, command: PutManifest) -> NoRoom | None:
+    if command.quota_bytes is None or command.digest in repository.manifests or repository.present(command.digest):
+        return None
+    used = repository.bytes
+    full = used + len(command.content) > command.quota_bytes
+    return NoRoom(command.quota_bytes, used, of_repositories=False) if full else None
+
+
+def _move(scope: Scope, moves: Sequence[TagMove], digest: Digest, by: str, *, created: bool) -> Stored:
+    changes = []
+    for move in moves:
+        before = scope.repository.tagged(move.tag)
+        if before != digest:
+            changes.append((move.tag, before))
+            scope.point(move.tag, digest, by)
+    if changes:
+        scope.changed()
+    return Stored(created, tuple(changes))

@@ -1,0 +1,226 @@
+"""What the in-memory catalog holds, and the little of it that a command gets to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from zot.catalog.clock import Clock
+from zot.catalog.commands import LayoutManifest
+from zot.catalog.rows import (
+    BlobRow,
+    ExportRow,
+    ManifestDetails,
+    RepositoryRow,
+    TagChange,
+    TagRow,
+    UploadRow,
+    UsageRow,
+)
+from zot.oci.digest import Digest
+from zot.oci.names import Repository, Tag
+
+
+@dataclass(slots=True)
+class StoredBlob:
+    """A blob: present, or doomed under a token."""
+
+    size: int
+    stamp_s: float | None = None
+    doom: str | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class StoredManifest:
+    """A manifest, and who pushed it."""
+
+    entry: LayoutManifest
+    by: str
+
+    @property
+    def size(self) -> int:
+        """Return the length of its content."""
+        return len(self.entry.content)
+
+
+@dataclass(slots=True)
+class StoredRepository:
+    """A repository with all that is in it. Manifests are in the order in which they came."""
+
+    name: Repository
+    adopted: bool = False
+    revision: int = 0
+    exported: int = 0
+    due_ns: int | None = None
+    export_digest: str | None = None
+    export_signature: str | None = None
+    export_intent: str | None = None
+    blobs: dict[Digest, StoredBlob] = field(default_factory=dict)
+    claims: set[tuple[Digest, str]] = field(default_factory=set)
+    manifests: dict[Digest, StoredManifest] = field(default_factory=dict)
+    tags: dict[Tag, TagRow] = field(default_factory=dict)
+    log: list[TagChange] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """Return what its present blobs and manifests take, each digest once."""
+        sizes = {digest: blob.size for digest, blob in self.blobs.items() if blob.doom is None}
+        sizes.update((digest, manifest.size) for digest, manifest in self.manifests.items() if digest not in sizes)
+        return sum(sizes.values())
+
+    def present(self, digest: Digest) -> StoredBlob | None:
+        """Return a blob unless it is doomed."""
+        blob = self.blobs.get(digest)
+        return blob if blob and blob.doom is None else None
+
+    def tagged(self, tag: Tag) -> Digest | None:
+        """Return what a tag points to."""
+        row = self.tags.get(tag)
+        return row.digest if row else None
+
+    def claimed(self, digest: Digest) -> bool:
+        """Tell whether a claim stands."""
+        return any(digest == each for each, _ in self.claims)
+
+    def referenced(self, digest: Digest) -> bool:
+        """Tell whether a manifest names it, or it is one."""
+        return digest in self.manifests or self._named_as(digest) is not None
+
+    def indexes_of(self, digest: Digest) -> tuple[Digest, ...]:
+        """Return the indexes that list the manifest."""
+        return tuple(
+            sorted(
+                index
+                for index, manifest in self.manifests.items()
+                if any(edge.child and edge.digest == digest for edge in manifest.entry.edges)
+            )
+        )
+
+    def tags_of(self, digest: Digest) -> tuple[Tag, ...]:
+        """Return the tags that point to the manifest."""
+        return tuple(sorted(tag for tag, row in self.tags.items() if row.digest == digest))
+
+    def row(self) -> RepositoryRow:
+        """Return it as a row."""
+        return RepositoryRow(self.name, self.adopted, self.bytes, self.revision, self.exported)
+
+    def export_row(self) -> ExportRow:
+        """Return how its layout stands."""
+        return ExportRow(
+            self.name,
+            self.revision,
+            self.exported,
+            self.export_digest,
+            self.export_signature,
+            self.export_intent,
+        )
+
+    def usage_row(self) -> UsageRow:
+        """Return its counts."""
+        blobs = sum(blob.doom is None for blob in self.blobs.values())
+        return UsageRow(self.name, self.bytes, len(self.tags), len(self.manifests), blobs)
+
+    def blob_row(self, digest: Digest) -> BlobRow | None:
+        """Return a present blob as a row."""
+        blob = self.present(digest)
+        return BlobRow(blob.size, self._named_as(digest), blob.stamp_s is not None) if blob else None
+
+    def details(self, digest: Digest) -> ManifestDetails | None:
+        """Return what is known of a manifest."""
+        manifest = self.manifests.get(digest)
+        if manifest is None:
+            return None
+        entry = manifest.entry
+        return ManifestDetails(
+            digest,
+            entry.media_type,
+            manifest.size,
+            entry.artifact_type,
+            entry.subject,
+            entry.pushed_ns,
+            manifest.by,
+            self.tags_of(digest),
+        )
+
+    def _named_as(self, digest: Digest) -> str | None:
+        edges = (edge for manifest in self.manifests.values() for edge in manifest.entry.edges)
+        return next((edge.media_type for edge in edges if edge.digest == digest), None)
+
+
+@dataclass(slots=True)
+class State:
+    """Everything."""
+
+    clock: Clock
+    repositories: dict[Repository, StoredRepository] = field(default_factory=dict)
+    uploads: dict[str, UploadRow] = field(default_factory=dict)
+    sequence: int = 0
+
+
+class Scope:
+    """What a command may touch: one repository, its uploads, and the number of the others."""
+
+    def __init__(self, state: State, name: Repository) -> None:
+        """Open the scope of one command on one repository, at one time."""
+        self._state = state
+        self._name = name
+        self._changed = False
+        self.now_ns = state.clock.now_ns()
+
+    @property
+    def repository(self) -> StoredRepository:
+        """The repository; an empty one stands in for it if there is none, and is not kept."""
+        return self._state.repositories.get(self._name) or StoredRepository(self._name)
+
+    def create(self) -> StoredRepository:
+        """Return the repository, made if there is none."""
+        return self._state.repositories.setdefault(self._name, StoredRepository(self._name))
+
+    def changed(self) -> None:
+        """Give the repository, if there is one, a new revision, once a command, and make an export due."""
+        repository = self._state.repositories.get(self._name)
+        if repository is None or self._changed:
+            return
+        self._changed = True
+        repository.revision += 1
+        if repository.due_ns is None:
+            repository.due_ns = self.now_ns
+
+    def forget(self) -> None:
+        """Remove the repository and its uploads."""
+        self._state.repositories.pop(self._name, None)
+        for row in self.uploads():
+            del self._state.uploads[row.session]
+
+    def holding_manifests(self) -> int:
+        """Return how many repositories have a manifest."""
+        return sum(bool(each.manifests) for each in self._state.repositories.values())
+
+    def upload(self, session: str) -> UploadRow | None:
+        """Return an upload of the repository."""
+        row = self._state.uploads.get(session)
+        return row if row and row.repository == self._name else None
+
+    def uploads(self) -> list[UploadRow]:
+        """Return the uploads of the repository."""
+        return [row for row in self._state.uploads.values() if row.repository == self._name]
+
+    def record(self, row: UploadRow) -> None:
+        """Put an upload's row in place. A session of another repository stays as it is."""
+        if self._state.uploads.get(row.session, row).repository == self._name:
+            self._state.uploads[row.session] = row
+
+    def drop_upload(self, session: str) -> None:
+        """Remove an upload of the repository."""
+        if self.upload(session):
+            del self._state.uploads[session]
+
+    def point(self, tag: Tag, digest: Digest | None, by: str) -> None:
+        """Let a tag of an existing repository point to a digest, or nowhere, and log it."""
+        repository = self._state.repositories[self._name]
+        before = repository.tags.pop(tag, None)
+        if digest is not None:
+            created_ns = before.created_ns if before else self.now_ns
+            repository.tags[tag] = TagRow(tag, digest, created_ns, self.now_ns, by)
+        self._state.sequence += 1
+        left = before.digest if before else None
+        repository.log.append(TagChange(self._state.sequence, tag, left, digest, self.now_ns, by))

@@ -1,0 +1,61 @@
+"""Commands on upload sessions, in memory."""
+
+from __future__ import annotations
+
+import msgspec
+
+from zot.catalog.commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
+from zot.catalog.memory.state import Scope
+from zot.catalog.rows import UploadRow
+
+
+def begin(scope: Scope, command: BeginUpload) -> Begun:
+    """Carry out BeginUpload."""
+    if scope.upload(command.session):
+        return Begun.BEGUN
+    if sum(row.finished is None for row in scope.uploads()) >= command.limit:
+        return Begun.TOO_MANY
+    name = scope.create().name
+    scope.record(
+        UploadRow(
+            command.session, name, command.principal, 0, 0, command.algorithm, None, "", scope.now_ns, finished=None
+        )
+    )
+    return Begun.BEGUN
+
+
+def lease(scope: Scope, command: LeaseUpload) -> UploadRow | None:
+    """Carry out LeaseUpload."""
+    row = scope.upload(command.session)
+    if row is None or row.finished is not None:
+        return row
+    row = msgspec.structs.replace(row, epoch=row.epoch + 1, updated_ns=scope.now_ns)
+    scope.record(row)
+    return row
+
+
+def advance(scope: Scope, command: AdvanceUpload) -> bool:
+    """Carry out AdvanceUpload."""
+    row = scope.upload(command.session)
+    if row is None or row.finished is not None or row.epoch != command.epoch:
+        return False
+    scope.record(
+        msgspec.structs.replace(
+            row,
+            offset=command.offset,
+            algorithm=command.algorithm,
+            prefix=command.prefix,
+            boot=command.boot,
+            updated_ns=scope.now_ns,
+        )
+    )
+    return True
+
+
+def cancel(scope: Scope, command: CancelUpload) -> bool:
+    """Carry out CancelUpload."""
+    row = scope.upload(command.session)
+    if row is None or command.if_epoch not in (None, row.epoch):
+        return False
+    scope.drop_upload(command.session)
+    return True
