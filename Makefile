@@ -14,7 +14,7 @@ LDAP := $(if $(wildcard $(VENV)/lib/python*/site-packages/bonsai),--extra ldap)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-deps check format bench conformance torture clean
+.PHONY: help setup run test test-python test-deps check format bench conformance torture clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,10 @@ run: setup ## Serve a registry on 127.0.0.1:8080 with its data in ./zot-data
 
 test: setup ## Run all tests; those whose programs are missing are skipped and listed
 	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
+
+test-python: setup ## Run all tests on another Python: make test-python PYTHON=python3.13
+	UV_PROJECT_ENVIRONMENT=.cache/python $(SYNC) $(LDAP) --python $(PYTHON)
+	.cache/python/bin/pytest -n 2 --dist loadgroup $(ARGS)
 
 test-deps: setup ## Install the programs that tests talk to (apt as root, go, npm)
 	$(BIN)/python scripts/test_deps.py

@@ -11,6 +11,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class Authority:
     """A certificate authority in a folder: `ca.pem`, and NAME.pem with NAME.key for each certificate issued."""
@@ -21,8 +33,9 @@ class Authority:
         self.path = folder / "ca.pem"
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name([(NameOID.COMMON_NAME, common_name)])
-        may_sign = x509.BasicConstraints(ca=True, path_length=0)
-        builder = _valid(self._name, self._name, self._key).add_extension(may_sign, critical=True)
+        builder = _valid(self._name, self._name, self._key)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        builder = builder.add_extension(_SIGNS_CERTIFICATES, critical=True)
         self.path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def issue(
@@ -43,13 +56,13 @@ class Authority:
         """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _valid(_name(subject or [(NameOID.COMMON_NAME, name)]), self._name, key, days=days)
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(signer, critical=False)
         others = [*map(_host, hosts), *map(x509.RFC822Name, emails), *map(x509.UniformResourceIdentifier, uris)]
         if others:
             builder = builder.add_extension(x509.SubjectAlternativeName(others), critical=False)
         certificate, secret = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        certificate.write_bytes(
-            builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM),
-        )
+        certificate.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
         secret.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -71,6 +84,7 @@ def _valid(
         x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
         .not_valid_before(ends - dt.timedelta(days=30))
         .not_valid_after(ends)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
 
