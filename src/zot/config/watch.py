@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from watchfiles import awatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
     from pathlib import Path
 
 # An editor or a deployment makes several changes in a row: they are reported together.
@@ -63,7 +63,7 @@ class Watch:
         self._seen |= changed
         return frozenset(changed)
 
-    async def _notices(self, directories: frozenset[Path]) -> AsyncIterator[None]:
+    async def _notices(self, directories: frozenset[Path]) -> AsyncGenerator[None, None]:
         """Yield after each change in the directories, and once a second."""
         if not directories:
             await asyncio.sleep(POLL_MS / 1000)
