@@ -8,6 +8,7 @@ import programs
 
 pytest_plugins = [
     "certificates",
+    "clients",
     "servers.docker_registry",
     "servers.nats",
     "servers.oidc",

@@ -11,6 +11,7 @@ import pytest
 
 import programs
 from certificates import Authority
+from clients import Clients
 from servers import slapd as ldap
 from servers.docker_registry import DockerRegistry
 from servers.nats import NatsServer
@@ -62,6 +63,15 @@ def test_docker_registry_answers(docker_registry: DockerRegistry) -> None:
     """The version check answers 200."""
     with urllib.request.urlopen(f"{docker_registry.url}/v2/") as answer:
         assert answer.status == 200
+
+
+def test_clients_keep_credentials_in_their_own_home(docker_registry: DockerRegistry, clients: Clients) -> None:
+    """A login is found again below the test's folder, and another client of the same home uses it."""
+    host = docker_registry.url.removeprefix("http://")
+    clients.run("skopeo", "login", "--tls-verify=false", "--username", "u", "--password-stdin", host, stdin="secret")
+    assert host in (clients.folder / ".docker" / "config.json").read_text()
+    assert clients.run("crane", "catalog", host) == ""
+    assert "MANIFEST_UNKNOWN" in clients.refused("crane", "manifest", f"{host}/absent:tag")
 
 
 @pytest.mark.needs("ldapsearch")
