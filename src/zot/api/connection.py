@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ class ConnectionLimits:
     connections: int = 10_000
     read_buffer_bytes: int = 256 * 1024
     stalled_s: float = 60.0
-    """How long the kernel tries to send to a client that takes nothing."""
+    """How long the kernel tries to send to a client that takes nothing; 0: as long as it likes."""
 
 
 class Connection(RequestHandler):
@@ -61,8 +61,9 @@ class Connection(RequestHandler):
         """Start with the kernel told to give up on a client that takes nothing."""
         super().connection_made(transport)
         peer = transport.get_extra_info("socket")
-        if peer is not None and peer.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._limits.stalled_s * 1000))
+        stalled_ms = int(self._limits.stalled_s * 1000)
+        if stalled_ms and peer is not None and peer.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_ms)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the timer."""
@@ -77,6 +78,11 @@ class Connection(RequestHandler):
                 self._stop_header_timer()
         elif self._header_timer is None and not self._request_in_progress:
             self._header_timer = self._loop.call_later(self._limits.header_s, self._headers_late)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way."""
+        return self._request_in_progress or bool(self._messages)
 
     def worn_out(self) -> bool:
         """Tell whether this connection has served long enough and should be closed after the answer."""
@@ -114,13 +120,13 @@ class ConnectionServer(Server):
         self,
         handler: Callable[[web.BaseRequest], Any],
         limits: ConnectionLimits,
-        observe: Observe,
+        observers: Sequence[Observe],
     ) -> None:
-        """Take the handler of requests, the limits, and who is told of each answer."""
+        """Take the handler of requests, the limits, and those who are told of each answer."""
         super().__init__(self._unless_full)
         self._handle = handler
         self._limits = limits
-        self._observer = _Observer(observe)
+        self._observer = _Observer(observers)
         self.draining = False
 
     def __call__(self) -> Connection:
@@ -141,6 +147,16 @@ class ConnectionServer(Server):
             auto_decompress=False,
         )
 
+    def busy(self) -> int:
+        """Return the number of connections with a request under way."""
+        return sum(isinstance(each, Connection) and each.busy for each in self._connections)
+
+    def close_idle(self) -> None:
+        """Close the connections that wait for a request."""
+        for each in list(self._connections):
+            if isinstance(each, Connection) and not each.busy:
+                each.force_close()
+
     async def _unless_full(self, http: web.BaseRequest) -> web.StreamResponse:
         if len(self._connections) > self._limits.connections:
             response: web.StreamResponse = answer(Unavailable("too many connections", retry_after_s=1))
@@ -154,13 +170,18 @@ class ConnectionServer(Server):
 
 
 class _Observer(AbstractAccessLogger):
-    """The one observer of all connections, in the form that aiohttp calls."""
+    """The observers of all connections, in the form that aiohttp calls."""
 
-    def __init__(self, observe: Observe) -> None:
-        self._observe = observe
+    def __init__(self, observers: Sequence[Observe]) -> None:
+        self._observers = tuple(observers)
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self._observers)
 
     def of_connection(self, *_: object) -> _Observer:
         return self
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        self._observe(request, response, time)
+        for observe in self._observers:
+            observe(request, response, time)

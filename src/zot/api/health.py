@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -19,6 +20,8 @@ class Health:
         self._check = check
         self.started = False
         self.draining = False
+        self.asked_s = float("-inf")
+        """When somebody last asked whether it is ready, on the monotonic clock: there is a load balancer to tell."""
 
     async def live(self, http: web.BaseRequest) -> web.Response:
         """The process answers."""
@@ -33,6 +36,7 @@ class Health:
     async def ready(self, http: web.BaseRequest) -> web.Response:
         """Requests are served; not while draining, nor while the storage is away."""
         del http
+        self.asked_s = time.monotonic()
         if not self.started:
             return _not_ready(500, NOT_READY)
         if self.draining:

@@ -1,0 +1,50 @@
+"""`zot`: finds the command and runs it."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from zot import __version__
+
+COMMANDS = {
+    "serve": "zot.cli.serve",
+    "verify": "zot.cli.verify",
+    "schema": "zot.cli.schema",
+    "config": "zot.cli.config",
+}
+
+
+class Commands(click.Group):
+    """Imports a command's module when it is asked for, so that none pays for the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        del ctx
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command `command` of its module."""
+        del ctx
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = import_module(module).command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-v", "--version", message="zot %(version)s, distribution-spec 1.1.1")
+def cli() -> None:
+    """An OCI image registry."""
+
+
+def main() -> None:
+    """Run the command line. Exit status 0: done; 1: it failed, and why is on standard error; 2: wrong usage."""
+    try:
+        cli(prog_name="zot")
+    except BrokenPipeError:  # somebody closed the pager
+        sys.exit(1)

@@ -1,0 +1,31 @@
+"""`zot serve`: run the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zot.cli.configuration import checked
+
+
+@click.command("serve")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.option("--workers", type=click.IntRange(0, 64), help="Processes that answer requests; 0: all in one process.")
+@click.option("--read-only", is_flag=True, help="Refuse every push and delete.")
+@click.option("--force-reparse", is_flag=True, help="Accepted for zot's sake: every start looks for changes.")
+def command(file: Path | None, *, workers: int | None, read_only: bool, force_reparse: bool) -> None:
+    """Serve the configuration FILE; without one, 127.0.0.1:8080 from the directory ./zot-data.
+
+    Runs until SIGTERM, SIGINT or SIGHUP: requests under way are finished, and every layout is brought level with
+    what was pushed.
+    """
+    del force_reparse
+    config = checked(file)
+    from zot.processes.start import CannotStart, start
+
+    try:
+        status = start(config, file, workers=workers, read_only=read_only)
+    except CannotStart as error:
+        raise click.ClickException(str(error)) from error
+    raise SystemExit(status)

@@ -1,0 +1,51 @@
+"""What a server consists of: decided once by `zot serve`, handed to each process as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from uuid import uuid4
+
+VARIABLE = "ZOT_PLAN"
+"""The environment variable by which a process gets its plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One start of the server. Plain values, so that the supervisor needs no library to read it."""
+
+    config: str | None
+    """The configuration file; None: the embedded default."""
+    boot: str
+    workers: int
+    """HTTP workers; 0: everything in one process."""
+    address: str
+    port: int
+    unix_socket: str | None
+    catalog_directory: str
+    roots: tuple[str, ...]
+    """The directories that this server locks: every root of its stores, and the catalog's."""
+    drain_s: float
+    read_only: bool = False
+    tls: bool = False
+
+    @property
+    def writer_socket(self) -> str:
+        """Where the catalog writer listens."""
+        return f"{self.catalog_directory}/writer.sock"
+
+    def encode(self) -> str:
+        """Return the plan as JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def decode(cls, text: str) -> Plan:
+        """Return the plan that `encode` wrote."""
+        values = json.loads(text)
+        values["roots"] = tuple(values["roots"])
+        return cls(**values)
+
+
+def new_boot() -> str:
+    """Return the name of a new start of the server."""
+    return uuid4().hex
