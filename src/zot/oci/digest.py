@@ -7,7 +7,9 @@ import re
 from typing import TYPE_CHECKING, NewType
 
 if TYPE_CHECKING:
-    from hashlib import _Hash as Hash
+    from hashlib import _Hash
+
+    Hash = _Hash
 else:
     Hash = object
 

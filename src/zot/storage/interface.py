@@ -24,12 +24,20 @@ class StorageFull(StorageError):
     """There is no room, or less than is kept free for deletes and collection."""
 
 
+class StorageBusy(StorageError):
+    """Too much is waiting for the disk already: nothing was begun, the same call may succeed in a moment."""
+
+
 class ContentMissing(StorageError):
     """There is no such content, although somebody expected it."""
 
 
 class UploadMissing(StorageError):
     """The staged bytes are gone, or fewer than were recorded: the upload cannot go on."""
+
+
+class UploadLocked(StorageError):
+    """Another request is writing to the upload and did not let go in time. Nothing was changed."""
 
 
 class DigestMismatch(Exception):
@@ -84,7 +92,7 @@ class FoundFile(NamedTuple):
 
 
 Checkpoint = Callable[[Progress], Awaitable[None]]
-"""Called between pieces of an append with what is staged so far; what it raises ends the append."""
+"""Called by an append with what is staged so far; what it raises ends the append: nothing is written after it."""
 
 
 class Storage(Protocol):
@@ -97,24 +105,26 @@ class Storage(Protocol):
         """Return the size of content, None if it is not there."""
 
     async def begin(self, upload: UploadKey) -> None:
-        """Make an empty staged file. Raises StorageFull, StorageError."""
+        """Make an empty staged file. Again does no harm. Raises StorageFull, StorageError."""
 
     async def append(
         self, upload: UploadKey, start: Progress, body: AsyncIterator[bytes], checkpoint: Checkpoint
     ) -> Progress:
         """Write the body behind the first `start.offset` bytes and return how far it got.
 
-        What lies behind that offset is cut off first, by which a fenced request's bytes vanish. The digest of the
-        bytes so far is kept if it can be: at offset 0, or if this process hashed what was before. `checkpoint` is
-        called about every 64 MiB, and once more at the end, also when the body breaks off: then with what was
-        written, before the body's exception goes on. Raises UploadMissing, StorageFull, StorageError.
+        One append at a time has an upload; another waits for it 2 s at most. `checkpoint` is called with `start` first,
+        once the upload is held and before anything is changed: there a request that was fenced off meanwhile ends.
+        Then what lies behind the offset is cut off, so that a fenced request's bytes vanish. It is called again about
+        every 64 MiB, and at the end, also when the body breaks off or the wait is cancelled: then with what was
+        written, before the body's exception goes on. The digest of the bytes so far is kept if it can be: at offset 0,
+        or if this process hashed what was before. Raises UploadMissing, UploadLocked, StorageFull, StorageError.
         """
 
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
         """Check that the first `progress.offset` bytes have this digest, and cut off the rest.
 
         If `progress` has their digest by the same algorithm the file is not read again. Raises DigestMismatch,
-        UploadMissing, StorageError.
+        UploadMissing, UploadLocked, StorageError.
         """
 
     async def publish(self, upload: UploadKey, digest: Digest, twin: Repository | None) -> None:
@@ -122,7 +132,8 @@ class Storage(Protocol):
 
         `twin` is a repository that has the same content: a driver that can share the bytes does so. The staged file
         is gone afterwards. Content that is there already is replaced by the same bytes. Again after an unknown
-        outcome: it returns if the content is there. Raises UploadMissing, StorageFull, StorageError.
+        outcome: it returns if the content is there. Raises UploadMissing, UploadLocked, StorageFull, StorageError; the
+        staged bytes may be gone then, if the disk could not keep them.
         """
 
     async def link(self, source: Repository, target: Repository, digest: Digest) -> None:

@@ -1,0 +1,237 @@
+"""Content files on a disk: published, shared by hard links, copied, opened, removed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Generator
+from contextlib import ExitStack, suppress
+from itertools import islice
+
+from zot.oci.digest import Digest, InvalidDigestError, algorithm_of, parse_digest
+from zot.oci.names import Repository
+from zot.storage.directories import Directories
+from zot.storage.disk import Disk, File
+from zot.storage.faults import NO_LINK, storage_errors
+from zot.storage.interface import ContentMissing, FoundFile, UploadKey, UploadMissing
+from zot.storage.layout_paths import LayoutPaths
+from zot.storage.pools import Pool
+from zot.storage.uploads import Uploads
+
+_WALK_BATCH = 256
+
+_log = logging.getLogger(__name__)
+
+
+class ContentFiles:
+    """Operations on content files; each runs whole in a pool's thread. They raise OSError, ContentMissing.
+
+    A file gets its name in `blobs` only when its bytes are complete and synced, and the name is synced before the
+    operation returns; with `durable` off nothing is synced.
+    """
+
+    def __init__(
+        self, disk: Disk, paths: LayoutPaths, directories: Directories, uploads: Uploads, *, durable: bool
+    ) -> None:
+        """Keep content in the repositories' directories below one root."""
+        self._disk = disk
+        self._paths = paths
+        self._directories = directories
+        self._uploads = uploads
+        self._durable = durable
+        self.links_refused = 0
+        """How often content was not shared because the file system refused a hard link."""
+
+    def open(self, repository: Repository, digest: Digest) -> tuple[File, int]:
+        """Open content; return it and its size."""
+        try:
+            file = self._disk.open(self._paths.content(repository, digest))
+        except (FileNotFoundError, NotADirectoryError):
+            raise _missing(repository, digest) from None
+        with ExitStack() as failing:
+            failing.enter_context(file)
+            size = self._disk.status_of(file).st_size
+            failing.pop_all()
+        return file, size
+
+    def size(self, repository: Repository, digest: Digest) -> int | None:
+        """Return the size of content, None if it is not there."""
+        try:
+            return self._disk.status(self._paths.content(repository, digest)).st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def publish(self, upload: UploadKey, digest: Digest, twin: Repository | None) -> None:
+        """Make the staged file content, or drop it for a link to the twin's. Raises UploadMissing, UploadLocked."""
+        target = self._paths.content(upload.repository, digest)
+        self._directories.for_content(upload.repository, algorithm_of(digest))
+        try:
+            held = self._uploads.hold(upload, 0)
+        except UploadMissing:
+            # Published already, by a call whose outcome the caller did not learn.
+            if self.size(upload.repository, digest) is None:
+                raise
+            self._sync_file(target)
+            self._sync_name(upload.repository, digest)
+            return
+        with held.file as staged:
+            shared = twin is not None and self._share_twin(twin, upload.repository, digest, held.size)
+            if not shared:
+                self._sync_staged(staged)
+                self._disk.rename(staged.path, target)
+            self._sync_name(upload.repository, digest)
+            if shared:
+                self._disk.unlink(staged.path)
+
+    def link(self, source: Repository, target: Repository, digest: Digest) -> bool:
+        """Make the target's content a link to the source's; return False if the file system refuses."""
+        self._directories.for_content(target, algorithm_of(digest))
+        try:
+            # Whoever wrote the file may not have synced it.
+            self._sync_file(self._paths.content(source, digest))
+            shared = self._share(source, target, digest)
+        except FileNotFoundError:
+            if self.size(source, digest) is None:
+                raise _missing(source, digest) from None
+            raise
+        if shared:
+            self._sync_name(target, digest)
+        return shared
+
+    def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
+        """Write small content whole. The room that uploads leave is for this, too."""
+        target = self._paths.content(repository, digest)
+        self._directories.for_content(repository, algorithm_of(digest))
+        with self._disk.staged(self._paths.temporary(repository)) as file:
+            self._disk.write(file, [content], 0)
+            if self._durable:
+                self._disk.sync(file)
+            self._disk.rename(file.path, target)
+        self._sync_name(repository, digest)
+
+    def remove(self, repository: Repository, digest: Digest) -> None:
+        """Remove content, if it is there. A power loss may bring it back, as a file that nobody knows."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            self._disk.unlink(self._paths.content(repository, digest))
+
+    def walk(self, repository: Repository, algorithm: str) -> Generator[list[FoundFile], None, None]:
+        """Iterate over content files, some hundred at once. Other files than content are passed over."""
+        try:
+            listing = self._disk.entries(self._paths.blobs(repository, algorithm))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        with listing as entries:
+            while batch := list(islice(entries, _WALK_BATCH)):
+                yield [found for entry in batch if (found := _found_file(algorithm, entry))]
+
+    def _sync_staged(self, staged: File) -> None:
+        if not self._durable:
+            return
+        try:
+            self._disk.sync(staged)
+        except OSError:
+            # Its bytes may be lost, and a second sync would not say so: the upload has to be begun anew.
+            with suppress(OSError):
+                self._disk.unlink(staged.path)
+            raise
+
+    def _sync_file(self, path: str) -> None:
+        if self._durable:
+            with self._disk.open(path) as file:
+                self._disk.sync(file)
+
+    def _sync_name(self, repository: Repository, digest: Digest) -> None:
+        self._directories.sync(self._paths.blobs(repository, algorithm_of(digest)))
+
+    def _share_twin(self, twin: Repository, repository: Repository, digest: Digest, size: int) -> bool:
+        """Make the content a link to the twin's; False if that is not possible, or the twin's has another size."""
+        found = self.size(twin, digest)
+        if found != size:
+            if found is not None:
+                _log.warning("%s of %s has %d bytes instead of %d: it is not shared", digest, twin, found, size)
+            return False
+        try:
+            self._sync_file(self._paths.content(twin, digest))
+        except OSError as error:
+            _log.warning("%s of %s cannot be read (%s): it is not shared", digest, twin, error.strerror)
+            return False
+        try:
+            return self._share(twin, repository, digest)
+        except FileNotFoundError:  # removed meanwhile
+            return False
+
+    def _share(self, source: Repository, target: Repository, digest: Digest) -> bool:
+        """Make the target's content a link to the source's, replacing what is there; False if that is refused."""
+        path, new = self._paths.content(source, digest), self._paths.content(target, digest)
+        try:
+            self._disk.link(path, new)
+        except FileExistsError:
+            self._replace_by_link(path, new, self._paths.temporary(target))
+        except OSError as error:
+            if error.errno not in NO_LINK:
+                raise
+            if not self.links_refused:
+                _log.warning("%s: hard link refused (%s): such content takes space of its own", new, error.strerror)
+            self.links_refused += 1
+            return False
+        return True
+
+    def _replace_by_link(self, path: str, new: str, temporary: str) -> None:
+        if os.path.samestat(self._disk.status(path), self._disk.status(new)):
+            return
+        self._disk.link(path, temporary)
+        try:
+            self._disk.rename(temporary, new)
+        except BaseException:
+            with suppress(OSError):
+                self._disk.unlink(temporary)
+            raise
+
+
+class FileContent:
+    """Open content (a `Content`)."""
+
+    def __init__(self, disk: Disk, pool: Pool, file: File, size: int) -> None:
+        """Own the file."""
+        self._disk = disk
+        self._pool = pool
+        self._file = file
+        self.size = size
+
+    def fileno(self) -> int | None:
+        """Return the file's descriptor."""
+        return self._file.descriptor
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`, fewer only at the end."""
+        with storage_errors("read content"):
+            return await self._pool.run(self._disk.read, self._file, length, offset)
+
+    def will_need(self, offset: int, length: int) -> None:
+        """Have a thread ask the system for these bytes; under load it is left out."""
+        # Of its own, because the content may be closed before the thread comes to it.
+        file = File(os.dup(self._file.descriptor), self._file.path)
+        if not self._pool.hint(self._ask_for, file, offset, length):
+            file.close()
+
+    def _ask_for(self, file: File, offset: int, length: int) -> None:
+        with file:
+            self._disk.will_need(file, offset, length)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _missing(repository: Repository, digest: Digest) -> ContentMissing:
+    return ContentMissing(f"{repository} has no content {digest}")
+
+
+def _found_file(algorithm: str, entry: os.DirEntry[str]) -> FoundFile | None:
+    try:
+        digest = parse_digest(f"{algorithm}:{entry.name}")
+        status = entry.stat(follow_symlinks=False)
+    except (InvalidDigestError, FileNotFoundError):  # not ours; removed meanwhile
+        return None
+    return FoundFile(digest, status.st_size, status.st_mtime) if stat.S_ISREG(status.st_mode) else None

@@ -1,0 +1,49 @@
+"""Content copied where it cannot be shared: to another root, or where the file system refuses hard links."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+from zot.oci.digest import Digest, algorithm_of
+from zot.oci.names import Repository
+from zot.storage.interface import Content, DigestMismatch, Progress, Storage, StorageError, UploadKey
+
+_PIECE_BYTES = 1024 * 1024
+
+
+async def copy_content(
+    storage: Storage, repository: Repository, target_storage: Storage, target: Repository, digest: Digest
+) -> None:
+    """Copy content into another repository, verifying it on the way. Durable when it returns.
+
+    Raises ContentMissing, StorageFull, StorageError (also if the source is damaged); nothing is left then.
+    """
+    content = await storage.open(repository, digest)
+    upload = UploadKey(target, str(uuid4()))
+    try:
+        await target_storage.begin(upload)
+        progress = await target_storage.append(
+            upload, Progress(0, algorithm_of(digest)), _pieces(content), _nothing_to_record
+        )
+        await target_storage.verify(upload, progress, digest)
+        await target_storage.publish(upload, digest, None)
+    except DigestMismatch as mismatch:
+        await target_storage.discard(upload)
+        raise StorageError(f"content of {repository} is damaged: {mismatch}") from mismatch
+    except BaseException:
+        await target_storage.discard(upload)
+        raise
+    finally:
+        content.close()
+
+
+async def _pieces(content: Content) -> AsyncIterator[bytes]:
+    offset = 0
+    while piece := await content.read(offset, _PIECE_BYTES):
+        yield piece
+        offset += len(piece)
+
+
+async def _nothing_to_record(_: Progress) -> None:
+    """A copy does not go on after a break: it begins anew."""

@@ -1,0 +1,238 @@
+"""The only door to the file system for registry data.
+
+Each operation goes through `Disk.perform`, with what it does as a plain value: a twin of the class that records them,
+or lets some fail, replaces that one method. All raise OSError; what it means to a caller is said one level up.
+Interrupted system calls are repeated by Python itself (PEP 475).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from types import TracebackType
+from typing import NamedTuple, ParamSpec, Self, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DIRECTORY_MODE = 0o700
+FILE_MODE = 0o600
+
+CHANGES = frozenset(
+    {"create", "write", "truncate", "sync", "sync directory", "rename", "link", "unlink", "mkdir", "rmdir"}
+)
+"""Verbs of the operations that change the disk, or what survives a power loss."""
+
+
+class Operation(NamedTuple):
+    """What one call does. The path of an open file is the one that it was opened by."""
+
+    verb: str
+    path: str
+    target: str = ""
+    """The new name, for `rename` and `link`."""
+    offset: int = 0
+    """Where `read` and `write` begin; the new length, for `truncate`."""
+    data: Sequence[bytes] = ()
+    """What `write` was given; it may write less, and returns how much."""
+
+
+class File:
+    """An open file. Closing it lets go of its lock, too."""
+
+    __slots__ = ("descriptor", "path")
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        """Own the descriptor."""
+        self.descriptor = descriptor
+        self.path = path
+
+    def close(self) -> None:
+        """Close it. Twice does no harm."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        """Close it at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+
+class Disk:
+    """Small operations on files and directories. They block: call them in a pool's thread."""
+
+    def perform(self, operation: Operation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Carry out one operation: every access to the file system comes by here, and nowhere else."""
+        del operation
+        return call(*args, **kwargs)
+
+    # --- files ---
+
+    def open(self, path: str) -> File:
+        """Open a file for reading."""
+        return File(self.perform(Operation("open", path), os.open, path, os.O_RDONLY), path)
+
+    def open_to_write(self, path: str) -> File:
+        """Open a file that is there for reading and writing."""
+        return File(self.perform(Operation("open", path), os.open, path, os.O_RDWR), path)
+
+    def create(self, path: str, *, exclusive: bool = False) -> File:
+        """Open a file for reading and writing, and make it if it is not there. `exclusive`: it must not be there."""
+        flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if exclusive else 0)
+        return File(self.perform(Operation("create", path), os.open, path, flags, FILE_MODE), path)
+
+    def read(self, file: File, length: int, offset: int) -> bytes:
+        """Return `length` bytes from `offset`, fewer only at the end of the file."""
+        piece = self._read(file, length, offset)
+        if len(piece) in {0, length}:
+            return piece
+        pieces = [piece]
+        missing = length - len(piece)
+        while missing and (piece := self._read(file, missing, offset + length - missing)):
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
+
+    def _read(self, file: File, length: int, offset: int) -> bytes:
+        return self.perform(Operation("read", file.path, offset=offset), os.pread, file.descriptor, length, offset)
+
+    def write(self, file: File, pieces: Sequence[bytes], offset: int) -> None:
+        """Write all pieces, one behind the other. When it raises, some of them may be written."""
+        while pieces:
+            operation = Operation("write", file.path, offset=offset, data=pieces)
+            written = self.perform(operation, os.pwritev, file.descriptor, pieces, offset)
+            offset += written
+            pieces = _behind(pieces, written)
+
+    def truncate(self, file: File, length: int) -> None:
+        """Cut the file to `length` bytes."""
+        self.perform(Operation("truncate", file.path, offset=length), os.ftruncate, file.descriptor, length)
+
+    def sync(self, file: File) -> None:
+        """Make the file's bytes survive a power loss. After an error they are lost: a second try proves nothing."""
+        self.perform(Operation("sync", file.path), _sync, file.descriptor)
+
+    def lock(self, file: File) -> bool:
+        """Lock the file until it is closed; return False at once if another open file has the lock."""
+        return self.perform(Operation("lock", file.path), _lock, file.descriptor)
+
+    def will_need(self, file: File, offset: int, length: int) -> None:
+        """Have these bytes read from the disk into memory, if the system can be told."""
+        if sys.platform == "linux":
+            self.perform(
+                Operation("read ahead", file.path, offset=offset),
+                os.posix_fadvise,
+                file.descriptor,
+                offset,
+                length,
+                os.POSIX_FADV_WILLNEED,
+            )
+
+    # --- names ---
+
+    def rename(self, path: str, target: str) -> None:
+        """Give a file another name, replacing what has that name. It survives once the directory is synced."""
+        self.perform(Operation("rename", path, target), os.rename, path, target)
+
+    def link(self, path: str, target: str) -> None:
+        """Give a file a second name, which must be free."""
+        self.perform(Operation("link", path, target), os.link, path, target)
+
+    def unlink(self, path: str) -> None:
+        """Remove a name, and with its last name the file."""
+        self.perform(Operation("unlink", path), os.unlink, path)
+
+    def mkdir(self, path: str) -> None:
+        """Make a directory whose parent is there."""
+        self.perform(Operation("mkdir", path), os.mkdir, path, DIRECTORY_MODE)
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory."""
+        self.perform(Operation("rmdir", path), os.rmdir, path)
+
+    def sync_directory(self, path: str) -> None:
+        """Make the names in a directory survive a power loss."""
+        self.perform(Operation("sync directory", path), _sync_directory, path)
+
+    # --- looking ---
+
+    def status(self, path: str) -> os.stat_result:
+        """Return what is known of a file or directory."""
+        return self.perform(Operation("stat", path), os.stat, path)
+
+    def status_of(self, file: File) -> os.stat_result:
+        """Return what is known of an open file."""
+        return self.perform(Operation("stat", file.path), os.fstat, file.descriptor)
+
+    def entries(self, path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        """Open a directory to iterate over what is in it."""
+        return self.perform(Operation("list", path), os.scandir, path)
+
+    def free_bytes(self, path: str) -> tuple[int, int]:
+        """Return what is free for us on the file system of `path`, and its size, in bytes."""
+        found = self.perform(Operation("free", path), os.statvfs, path)
+        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+    def writable(self, path: str) -> bool:
+        """Tell whether entries can be made in a directory."""
+        return self.perform(Operation("access", path), os.access, path, os.W_OK | os.X_OK)
+
+    # --- whole files ---
+
+    def read_file(self, path: str, limit_bytes: int) -> bytes:
+        """Return a file's content, at most `limit_bytes` of it."""
+        with self.open(path) as file:
+            return self.read(file, limit_bytes, 0)
+
+    @contextmanager
+    def staged(self, path: str) -> Iterator[File]:
+        """Make a new file, to be filled, synced and given its real name in the block. If that fails it is removed."""
+        with self.create(path, exclusive=True) as file:
+            try:
+                yield file
+            except BaseException:
+                with suppress(OSError):  # what failed first is what counts
+                    self.unlink(path)
+                raise
+
+
+def _behind(pieces: Sequence[bytes], written: int) -> Sequence[bytes]:
+    """Return what is left of the pieces when the first `written` bytes are gone."""
+    for index, piece in enumerate(pieces):
+        if written < len(piece):
+            return [piece[written:], *pieces[index + 1 :]]
+        written -= len(piece)
+    return ()
+
+
+def _sync(descriptor: int) -> None:
+    if sys.platform == "darwin":
+        # fsync leaves the bytes in the drive's cache there.
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(descriptor)
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,241 @@
+"""The storage on a file system: an OCI image layout for each repository below one root."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from zot.oci.digest import HEX_LENGTHS, Digest, algorithm_of, finished, hasher
+from zot.oci.names import Repository
+from zot.storage.append import append_body
+from zot.storage.content import ContentFiles, FileContent
+from zot.storage.copy import copy_content
+from zot.storage.directories import Directories
+from zot.storage.disk import Disk
+from zot.storage.faults import storage_errors
+from zot.storage.identity import Identity
+from zot.storage.interface import (
+    Checkpoint,
+    Content,
+    DigestMismatch,
+    FoundFile,
+    Progress,
+    StorageError,
+    UploadKey,
+    UploadLocked,
+)
+from zot.storage.layout_paths import LayoutPaths
+from zot.storage.pools import Pool, Pools
+from zot.storage.room import Room
+from zot.storage.uploads import Held, StagedFile, States, Uploads
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MIB = 1024 * 1024
+_LOCK_WAIT_S = 2.0
+_LOCK_POLL_S = 0.02
+# One job of hashing: short enough that a cancelled request need not wait long.
+_HASH_STEP_BYTES = 64 * _MIB
+
+
+class FilesystemStorage:
+    """`Storage` on a directory; its laws are stated there. Each step runs whole in a thread of a pool.
+
+    A cancelled call waits for its thread and leaves no file open. What `durable=False` gives up is that acknowledged
+    content survives a loss of power; processes may die at any moment in either case.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        pools: Pools,
+        *,
+        durable: bool = True,
+        expected: str | None = None,
+        min_free_percent: float = 1.0,
+        min_free_bytes: int = 512 * _MIB,
+        disk: Disk | None = None,
+    ) -> None:
+        """Use the directory `root`, which is made when it is first written to.
+
+        With `expected` it has to be the store with that identity. Uploads leave the larger of `min_free_percent` and
+        `min_free_bytes` free. The pools may be shared, and stay open.
+        """
+        self.root = str(Path(root).absolute())
+        disk = disk or Disk()
+        paths = LayoutPaths(self.root)
+        self._disk = disk
+        self._pools = pools
+        self._identity = Identity(disk, self.root, expected)
+        directories = Directories(disk, paths, self._identity, durable=durable)
+        self._uploads = Uploads(disk, paths, directories, Room(disk, self.root, min_free_percent, min_free_bytes))
+        self._content = ContentFiles(disk, paths, directories, self._uploads, durable=durable)
+        self._states = States()
+
+    @property
+    def links_refused(self) -> int:
+        """How often content took space of its own because the file system refused a hard link."""
+        return self._content.links_refused
+
+    async def identity(self) -> str:
+        """Return the store's identity, making the root and the identity on first use.
+
+        Raises StorageError if another one is expected.
+        """
+        return await _run(self._pools.durable, f"open the store {self.root}", self._identity.establish)
+
+    # --- content ---
+
+    async def open(self, repository: Repository, digest: Digest) -> Content:
+        """Open content for reading. Raises ContentMissing."""
+        with storage_errors(f"open {digest} of {repository}"):
+            file, size = await self._pools.read.acquire(
+                lambda: self._content.open(repository, digest), lambda opened: opened[0].close()
+            )
+        return FileContent(self._disk, self._pools.read, file, size)
+
+    async def stat(self, repository: Repository, digest: Digest) -> int | None:
+        """Return the size of content, None if it is not there."""
+        return await _run(
+            self._pools.read, f"look for {digest} in {repository}", self._content.size, repository, digest
+        )
+
+    async def publish(self, upload: UploadKey, digest: Digest, twin: Repository | None) -> None:
+        """Make verified staged bytes content. Durable when it returns."""
+        doing = f"publish {digest} in {upload.repository}"
+        await _once_free(lambda: _run(self._pools.durable, doing, self._content.publish, upload, digest, twin))
+
+    async def link(self, source: Repository, target: Repository, digest: Digest) -> None:
+        """Make the source's content the target's too, by a hard link or else a copy. Durable when it returns."""
+        doing = f"link {digest} of {source} in {target}"
+        if not await _run(self._pools.durable, doing, self._content.link, source, target, digest):
+            await copy_content(self, source, self, target, digest)
+
+    async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
+        """Store small content whole. Durable when it returns."""
+        doing = f"store {digest} in {repository}"
+        await _run(self._pools.durable, doing, self._content.put, repository, digest, content)
+
+    async def remove(self, repository: Repository, digest: Digest) -> None:
+        """Remove content."""
+        doing = f"remove {digest} from {repository}"
+        await _run(self._pools.durable, doing, self._content.remove, repository, digest)
+
+    async def walk(self, repository: Repository) -> AsyncIterator[FoundFile]:
+        """Iterate over content files, some hundred in each job of the read pool."""
+        for algorithm in HEX_LENGTHS:
+            walk = self._content.walk(repository, algorithm)
+            try:
+                while found := await _run(self._pools.read, f"list the content of {repository}", next, walk, ()):
+                    for each in found:
+                        yield each
+            finally:
+                await self._pools.read.complete(walk.close)
+
+    # --- uploads ---
+
+    async def begin(self, upload: UploadKey) -> None:
+        """Make an empty staged file."""
+        await _run(self._pools.hash, f"begin an upload to {upload.repository}", self._uploads.begin, upload)
+
+    async def append(
+        self, upload: UploadKey, start: Progress, body: AsyncIterator[bytes], checkpoint: Checkpoint
+    ) -> Progress:
+        """Write the body behind the first `start.offset` bytes and return how far it got."""
+        held = await self._hold(upload, start.offset)
+        try:
+            await checkpoint(start)
+            await self._cut(upload, held, start.offset)
+            staged = StagedFile(self._uploads, self._pools.hash, held.file, start, self._states.take(upload, start))
+            try:
+                return await append_body(staged, body, checkpoint)
+            finally:
+                self._states.keep(upload, staged.progress, staged.state)
+        finally:
+            await self._pools.hash.complete(held.file.close)
+
+    async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
+        """Check that the first `progress.offset` bytes have this digest, and cut off the rest."""
+        actual = progress.prefix
+        if actual is not None and algorithm_of(actual) == algorithm_of(digest):
+            doing = f"cut an upload to {upload.repository}"
+            await _once_free(lambda: _run(self._pools.hash, doing, self._uploads.cut, upload, progress.offset))
+        else:
+            actual = await self._hash(upload, progress.offset, algorithm_of(digest))
+        if actual != digest:
+            raise DigestMismatch(digest, actual)
+
+    async def discard(self, upload: UploadKey) -> None:
+        """Remove staged bytes, if there are any."""
+        await _run(self._pools.hash, f"discard an upload to {upload.repository}", self._uploads.discard, upload)
+
+    async def staged(self, repository: Repository) -> list[tuple[str, float]]:
+        """Return the repository's staged uploads: session and time of the last change."""
+        return await _run(self._pools.read, f"list uploads to {repository}", self._uploads.staged, repository)
+
+    # --- the store ---
+
+    async def free_bytes(self, repository: Repository) -> int | None:
+        """Return the room where this repository's bytes are."""
+        del repository
+        free_bytes, _ = await _run(self._pools.read, f"look for room on {self.root}", self._disk.free_bytes, self.root)
+        return free_bytes
+
+    async def ready(self) -> None:
+        """Raise StorageError unless the root is the store that it should be, and can be written to."""
+        doing = f"use the store {self.root}"
+        await _run(self._pools.durable, doing, self._identity.reread)
+        if not await _run(self._pools.read, doing, self._disk.writable, self.root):
+            raise StorageError(f"cannot write to {self.root}: it is read-only, or belongs to somebody else")
+
+    async def close(self) -> None:
+        """Nothing is held: each call closes what it opened."""
+
+    # --- staged files ---
+
+    async def _hold(self, upload: UploadKey, offset: int) -> Held:
+        with storage_errors(f"open an upload to {upload.repository}"):
+            return await _once_free(
+                lambda: self._pools.hash.acquire(
+                    lambda: self._uploads.hold(upload, offset), lambda held: held.file.close()
+                )
+            )
+
+    async def _cut(self, upload: UploadKey, held: Held, length: int) -> None:
+        if held.size > length:
+            with storage_errors(f"cut an upload to {upload.repository}"):
+                await self._pools.hash.complete(self._uploads.cut_held, held, length)
+
+    async def _hash(self, upload: UploadKey, length: int, algorithm: str) -> Digest:
+        held = await self._hold(upload, length)
+        state = hasher(algorithm)
+        try:
+            await self._cut(upload, held, length)
+            for offset in range(0, length, _HASH_STEP_BYTES):
+                step = min(_HASH_STEP_BYTES, length - offset)
+                with storage_errors(f"read an upload to {upload.repository}"):
+                    await self._pools.hash.complete(self._uploads.hash, held.file, offset, step, state)
+        finally:
+            await self._pools.hash.complete(held.file.close)
+        return finished(state, algorithm)
+
+
+async def _run(pool: Pool, doing: str, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    with storage_errors(doing):
+        return await pool.run(job, *args, **kwargs)
+
+
+async def _once_free(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Try again while another request has the upload, for a while. Raises UploadLocked."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _LOCK_WAIT_S
+    while True:
+        try:
+            return await attempt()
+        except UploadLocked:
+            if loop.time() > deadline:
+                raise
+        await asyncio.sleep(_LOCK_POLL_S)

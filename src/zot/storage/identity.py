@@ -1,0 +1,115 @@
+"""Which store a root is: an id kept in it, so that an unmounted disk is not taken for an empty store."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from uuid import uuid4
+
+from zot.storage.disk import Disk
+from zot.storage.faults import NO_LINK
+from zot.storage.interface import StorageError
+
+_LIMIT_BYTES = 64 * 1024
+
+
+class Identity:
+    """The id in `<root>/.zot/store.json`. It is made once, by whoever comes first, and never changes."""
+
+    def __init__(self, disk: Disk, root: str, expected: str | None) -> None:
+        """Look at `root`. With `expected` it has to be that store, else it may be any, also a new one."""
+        self._disk = disk
+        self._root = root
+        self._expected = expected
+        self._seen: tuple[int, int] | None = None
+
+    def establish(self) -> str:
+        """Return the store's id, making the root and the id if neither was there and none is expected.
+
+        Raises StorageError if another id is expected, OSError.
+        """
+        found = self._read()
+        if found is None and self._expected is None:
+            found = self._make()
+        return self._compare(found)
+
+    def check(self) -> None:
+        """Raise StorageError if the root is not, or no more, the store it should be; OSError if it can't be read."""
+        try:
+            status = self._disk.status(self._root)
+        except FileNotFoundError:
+            self._seen = None
+        else:
+            # As long as it is the same directory nobody mounted anything over it, or took the mount away.
+            if (status.st_dev, status.st_ino) == self._seen:
+                return
+        self.establish()
+        status = self._disk.status(self._root)
+        self._seen = (status.st_dev, status.st_ino)
+
+    def reread(self) -> None:
+        """Check even if the directory is the same one."""
+        self._seen = None
+        self.check()
+
+    def _read(self) -> str | None:
+        path = f"{self._root}/.zot/store.json"
+        try:
+            content = self._disk.read_file(path, _LIMIT_BYTES)
+        except FileNotFoundError:
+            return None
+        try:
+            return str(json.loads(content)["store"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageError(f"{path} is damaged: it should be an object with the key 'store'") from error
+
+    def _compare(self, found: str | None) -> str:
+        if self._expected is None:
+            # From now on it has to stay this one.
+            self._expected = found
+        if found is None:
+            raise StorageError(
+                f"{self._root} is empty or not a store, where store {self._expected} is expected: is its disk mounted?"
+            )
+        if found != self._expected:
+            raise StorageError(f"{self._root} is store {found}, where store {self._expected} is expected")
+        return found
+
+    def _make(self) -> str:
+        directory = f"{self._root}/.zot"
+        make_directories(self._disk, directory)
+        with self._disk.staged(f"{directory}/store.json.{uuid4().hex}") as file:
+            self._disk.write(file, [json.dumps({"store": str(uuid4())}).encode()], 0)
+            self._disk.sync(file)
+            self._claim(file.path, f"{directory}/store.json")
+        self._disk.sync_directory(directory)
+        made = self._read()
+        assert made is not None
+        return made
+
+    def _claim(self, staged: str, path: str) -> None:
+        """Give the file its name if nobody else was first: of several processes that start together one wins."""
+        try:
+            self._disk.link(staged, path)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno not in NO_LINK:
+                raise
+            self._disk.rename(staged, path)
+            return
+        self._disk.unlink(staged)
+
+
+def make_directories(disk: Disk, path: str) -> None:
+    """Make a directory, and those above it that are missing, and sync the names made. Again does no harm."""
+    parent = path.rpartition("/")[0] or "/"
+    try:
+        disk.mkdir(path)
+    except FileNotFoundError:
+        make_directories(disk, parent)
+        with suppress(FileExistsError):
+            disk.mkdir(path)
+    except FileExistsError:
+        pass
+    disk.sync_directory(parent)

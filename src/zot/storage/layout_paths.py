@@ -1,0 +1,56 @@
+"""Where things are below a root: an OCI image layout for each repository, as zot lays it out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from uuid import uuid4
+
+from zot.oci.digest import Digest, algorithm_of, hex_of
+from zot.oci.names import Repository
+from zot.storage.interface import UploadKey, UploadMissing
+
+# A session comes from a URL and becomes a file name: it must not leave the directory, nor hide in it.
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutPaths:
+    """Paths below `root`. Names and digests are safe in paths by their grammars."""
+
+    root: str
+
+    def repository(self, repository: Repository) -> str:
+        """Return the directory that is the repository's image layout."""
+        return f"{self.root}/{repository}"
+
+    def oci_layout(self, repository: Repository) -> str:
+        """Return the file that says that a directory is an image layout."""
+        return f"{self.root}/{repository}/oci-layout"
+
+    def blobs(self, repository: Repository, algorithm: str) -> str:
+        """Return the directory of the repository's content with digests of that algorithm."""
+        return f"{self.root}/{repository}/blobs/{algorithm}"
+
+    def content(self, repository: Repository, digest: Digest) -> str:
+        """Return the file of that content."""
+        return f"{self.root}/{repository}/blobs/{algorithm_of(digest)}/{hex_of(digest)}"
+
+    def uploads(self, repository: Repository) -> str:
+        """Return the directory of the repository's staged files."""
+        return f"{self.root}/{repository}/.uploads"
+
+    def staged(self, upload: UploadKey) -> str:
+        """Return the staged file of an upload. Raises UploadMissing if no upload can have that session."""
+        if not is_session(upload.session):
+            raise UploadMissing(f"{upload.session[:128]!r} is no upload session")
+        return f"{self.root}/{upload.repository}/.uploads/{upload.session}"
+
+    def temporary(self, repository: Repository) -> str:
+        """Return a new name for a file that gets its real one soon. Left by a crash it looks like an old upload."""
+        return f"{self.root}/{repository}/.uploads/{uuid4()}"
+
+
+def is_session(name: str) -> bool:
+    """Tell whether a file of that name in `.uploads` can be a session's."""
+    return _SESSION.fullmatch(name) is not None

@@ -1,0 +1,226 @@
+"""The storage in memory: for tests, and for registries that live as long as a test."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from zot.oci.digest import CANONICAL, Digest, Hash, algorithm_of, digest_of, finished, hasher
+from zot.oci.names import Repository
+from zot.storage.append import append_body
+from zot.storage.interface import (
+    Checkpoint,
+    Content,
+    ContentMissing,
+    DigestMismatch,
+    FoundFile,
+    Progress,
+    UploadKey,
+    UploadLocked,
+    UploadMissing,
+)
+
+_LOCK_WAIT_S = 2.0
+
+
+class MemoryStorage:
+    """`Storage` in this process; its laws are stated there. Nothing survives the process, so nothing is durable."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._content: dict[tuple[Repository, Digest], _Stored] = {}
+        self._staged: dict[UploadKey, _Staged] = {}
+
+    # --- content ---
+
+    async def open(self, repository: Repository, digest: Digest) -> Content:
+        """Open content for reading. Raises ContentMissing."""
+        return MemoryContent(self._stored(repository, digest).content)
+
+    async def stat(self, repository: Repository, digest: Digest) -> int | None:
+        """Return the size of content, None if it is not there."""
+        stored = self._content.get((repository, digest))
+        return None if stored is None else len(stored.content)
+
+    async def publish(self, upload: UploadKey, digest: Digest, twin: Repository | None) -> None:
+        """Make verified staged bytes content, or share the twin's."""
+        staged = self._staged.get(upload)
+        if staged is None:
+            if (upload.repository, digest) not in self._content:
+                raise UploadMissing(f"no staged bytes of upload {upload.session}")
+            return
+        async with staged.held():
+            self._require_current(upload, staged)
+            shared = None if twin is None else self._content.get((twin, digest))
+            if shared is not None and len(shared.content) == len(staged.content):
+                self._store(upload.repository, digest, shared.content)
+            else:
+                self._store(upload.repository, digest, bytes(staged.content))
+            del self._staged[upload]
+
+    async def link(self, source: Repository, target: Repository, digest: Digest) -> None:
+        """Make the source's content the target's too."""
+        self._store(target, digest, self._stored(source, digest).content)
+
+    async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
+        """Store small content whole."""
+        self._store(repository, digest, content)
+
+    async def remove(self, repository: Repository, digest: Digest) -> None:
+        """Remove content."""
+        self._content.pop((repository, digest), None)
+
+    async def walk(self, repository: Repository) -> AsyncIterator[FoundFile]:
+        """Iterate over the repository's content."""
+        for (owner, digest), stored in list(self._content.items()):
+            if owner == repository:
+                yield FoundFile(digest, len(stored.content), stored.modified_s)
+
+    # --- uploads ---
+
+    async def begin(self, upload: UploadKey) -> None:
+        """Make empty staged bytes."""
+        self._staged.setdefault(upload, _Staged())
+
+    async def append(
+        self, upload: UploadKey, start: Progress, body: AsyncIterator[bytes], checkpoint: Checkpoint
+    ) -> Progress:
+        """Add the body behind the first `start.offset` bytes and return how far it got."""
+        staged = self._require(upload, start.offset)
+        async with staged.held():
+            self._require_current(upload, staged)
+            await checkpoint(start)
+            staged.cut(start)
+            return await append_body(staged, body, checkpoint)
+
+    async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
+        """Check that the first `progress.offset` bytes have this digest, and cut off the rest."""
+        staged = self._require(upload, progress.offset)
+        async with staged.held():
+            self._require_current(upload, staged)
+            del staged.content[progress.offset :]
+            actual = progress.prefix
+            if actual is None or algorithm_of(actual) != algorithm_of(digest):
+                actual = digest_of(staged.content, algorithm_of(digest))
+        if actual != digest:
+            raise DigestMismatch(digest, actual)
+
+    async def discard(self, upload: UploadKey) -> None:
+        """Remove staged bytes, if there are any."""
+        self._staged.pop(upload, None)
+
+    async def staged(self, repository: Repository) -> list[tuple[str, float]]:
+        """Return the repository's staged uploads: session and time of the last change."""
+        return [(key.session, staged.changed_s) for key, staged in self._staged.items() if key.repository == repository]
+
+    # --- the store ---
+
+    async def free_bytes(self, repository: Repository) -> int | None:
+        """Return None: there is no limit that is known here."""
+        del repository
+        return None
+
+    async def ready(self) -> None:
+        """Return: it always is."""
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self._content.clear()
+        self._staged.clear()
+
+    # --- inside ---
+
+    def _store(self, repository: Repository, digest: Digest, content: bytes) -> None:
+        self._content[repository, digest] = _Stored(content, time.time())
+
+    def _stored(self, repository: Repository, digest: Digest) -> _Stored:
+        try:
+            return self._content[repository, digest]
+        except KeyError:
+            raise ContentMissing(f"{repository} has no content {digest}") from None
+
+    def _require(self, upload: UploadKey, length: int) -> _Staged:
+        staged = self._staged.get(upload)
+        if staged is None or len(staged.content) < length:
+            raise UploadMissing(f"no {length} bytes of upload {upload.session} are staged")
+        return staged
+
+    def _require_current(self, upload: UploadKey, staged: _Staged) -> None:
+        if self._staged.get(upload) is not staged:
+            raise UploadMissing(f"upload {upload.session} is finished")
+
+
+class MemoryContent:
+    """Open content (a `Content`)."""
+
+    def __init__(self, content: bytes) -> None:
+        """Hold on to the bytes, whatever is removed meanwhile."""
+        self._content = content
+        self.size = len(content)
+
+    def fileno(self) -> int | None:
+        """Return None: there is no file."""
+        return None
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`, fewer only at the end."""
+        return self._content[offset : offset + length]
+
+    def will_need(self, offset: int, length: int) -> None:
+        """Do nothing: the bytes are here."""
+
+    def close(self) -> None:
+        """Let go of the bytes."""
+        self._content = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    content: bytes
+    modified_s: float
+
+
+@dataclass(slots=True, eq=False)
+class _Staged:
+    """Bytes of an upload (a `zot.storage.append.Target` while they are held)."""
+
+    content: bytearray = field(default_factory=bytearray)
+    changed_s: float = field(default_factory=time.time)
+    algorithm: str = CANONICAL
+    state: Hash | None = field(default_factory=hasher)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        try:
+            await asyncio.wait_for(self.lock.acquire(), _LOCK_WAIT_S)
+        except TimeoutError:
+            raise UploadLocked("another request writes to the upload") from None
+        try:
+            yield
+        finally:
+            self.lock.release()
+
+    @property
+    def progress(self) -> Progress:
+        prefix = finished(self.state, self.algorithm) if self.state is not None else None
+        return Progress(len(self.content), self.algorithm, prefix)
+
+    def cut(self, start: Progress) -> None:
+        """Begin to append at `start`."""
+        if start.offset == 0:
+            self.state = hasher(start.algorithm)
+        elif self.progress != start:
+            self.state = None
+        self.algorithm = start.algorithm
+        del self.content[start.offset :]
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        for chunk in chunks:
+            self.content += chunk
+            if self.state is not None:
+                self.state.update(chunk)
+        self.changed_s = time.time()

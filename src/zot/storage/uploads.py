@@ -1,0 +1,183 @@
+"""Staged files of uploads on a disk: opened under a lock, cut, appended to, hashed."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from typing import NamedTuple
+
+from zot.oci.digest import Hash, finished, hasher
+from zot.oci.names import Repository
+from zot.storage.directories import Directories
+from zot.storage.disk import Disk, File
+from zot.storage.faults import storage_errors
+from zot.storage.interface import Progress, UploadKey, UploadLocked, UploadMissing
+from zot.storage.layout_paths import LayoutPaths, is_session
+from zot.storage.pools import Pool
+from zot.storage.room import Room
+
+_ROOM_CHECK_BYTES = 64 * 1024 * 1024
+_READ_BYTES = 1024 * 1024
+_STATES = 1024
+
+
+class Held(NamedTuple):
+    """A staged file under its lock, and its size when it was opened. Close the file to let go of it."""
+
+    file: File
+    size: int
+
+
+class Uploads:
+    """Operations on staged files; each runs whole in a pool's thread. They raise OSError, too."""
+
+    def __init__(self, disk: Disk, paths: LayoutPaths, directories: Directories, room: Room) -> None:
+        """Stage in the repositories' directories below one root."""
+        self._disk = disk
+        self._paths = paths
+        self._directories = directories
+        self._room = room
+
+    def begin(self, upload: UploadKey) -> None:
+        """Make the staged file, unless it is there. Raises StorageFull."""
+        path = self._paths.staged(upload)
+        self._room.check()
+        self._directories.for_uploads(upload.repository)
+        self._disk.create(path).close()
+
+    def hold(self, upload: UploadKey, offset: int) -> Held:
+        """Open the staged file, which has to have `offset` bytes at least, with a lock that ends when it is closed.
+
+        Raises UploadLocked at once if somebody else has the lock.
+        """
+        try:
+            file = self._disk.open_to_write(self._paths.staged(upload))
+        except FileNotFoundError:
+            raise UploadMissing(f"no staged bytes of upload {upload.session}") from None
+        with ExitStack() as failing:
+            failing.enter_context(file)
+            if not self._disk.lock(file):
+                raise UploadLocked(f"another request writes to upload {upload.session}")
+            self._require_current(upload, file)
+            size = self._disk.status_of(file).st_size
+            if size < offset:
+                raise UploadMissing(f"upload {upload.session} has {size} bytes staged, of {offset} recorded")
+            failing.pop_all()
+        return Held(file, size)
+
+    def _require_current(self, upload: UploadKey, file: File) -> None:
+        """Whoever had the lock before may have published the file: then it is content, and must not be touched."""
+        try:
+            current = os.path.samestat(self._disk.status(file.path), self._disk.status_of(file))
+        except FileNotFoundError:
+            current = False
+        if not current:
+            raise UploadMissing(f"upload {upload.session} is finished")
+
+    def cut_held(self, held: Held, length: int) -> None:
+        """Cut off what lies behind the first `length` bytes."""
+        if held.size > length:
+            self._disk.truncate(held.file, length)
+
+    def cut(self, upload: UploadKey, length: int) -> None:
+        """Open the staged file under its lock and cut off what lies behind the first `length` bytes."""
+        held = self.hold(upload, length)
+        with held.file:
+            self.cut_held(held, length)
+
+    def write(self, file: File, chunks: Sequence[bytes], offset: int) -> int:
+        """Write the chunks at `offset` and return where they end. Raises StorageFull."""
+        end = offset + sum(map(len, chunks))
+        if offset // _ROOM_CHECK_BYTES != end // _ROOM_CHECK_BYTES:
+            self._room.check()
+        self._disk.write(file, chunks, offset)
+        return end
+
+    def hash(self, file: File, offset: int, length: int, state: Hash) -> None:
+        """Have `state` see `length` bytes from `offset`."""
+        end = offset + length
+        while offset < end:
+            piece = self._disk.read(file, min(_READ_BYTES, end - offset), offset)
+            if not piece:
+                raise UploadMissing(f"the staged bytes end at {offset}, before the {end} recorded")
+            state.update(piece)
+            offset += len(piece)
+
+    def discard(self, upload: UploadKey) -> None:
+        """Remove the staged file, if it is there."""
+        try:
+            self._disk.unlink(self._paths.staged(upload))
+        except (FileNotFoundError, NotADirectoryError, UploadMissing):
+            return
+
+    def staged(self, repository: Repository) -> list[tuple[str, float]]:
+        """Return sessions and when their files were changed."""
+        found = []
+        try:
+            with self._disk.entries(self._paths.uploads(repository)) as entries:
+                for entry in entries:
+                    if is_session(entry.name) and entry.is_file(follow_symlinks=False):
+                        with suppress(FileNotFoundError):  # finished meanwhile
+                            found.append((entry.name, entry.stat(follow_symlinks=False).st_mtime))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return found
+
+
+class States:
+    """Live hash states of what this process appended, so that the next append goes on with them. Never saved."""
+
+    def __init__(self) -> None:
+        """Remember none."""
+        self._states: OrderedDict[tuple[UploadKey, Progress], Hash] = OrderedDict()
+
+    def take(self, upload: UploadKey, start: Progress) -> Hash | None:
+        """Return the state after the bytes that `start` stands for, None if it is not known.
+
+        A state is found by the digest of those bytes: bytes that another process wrote meanwhile have another.
+        """
+        if start.offset == 0:
+            return hasher(start.algorithm)
+        return self._states.pop((upload, start), None) if start.prefix is not None else None
+
+    def keep(self, upload: UploadKey, progress: Progress, state: Hash | None) -> None:
+        """Remember a state. The one that was not asked for the longest is forgotten for it."""
+        if state is None or progress.offset == 0:
+            return
+        self._states[upload, progress] = state
+        if len(self._states) > _STATES:
+            self._states.popitem(last=False)
+
+
+class StagedFile:
+    """A staged file that is being appended to, under its lock (a `zot.storage.append.Target`)."""
+
+    def __init__(self, uploads: Uploads, pool: Pool, file: File, start: Progress, state: Hash | None) -> None:
+        """Append at `start.offset`; `state` has seen the bytes before it, if it is known."""
+        self._uploads = uploads
+        self._pool = pool
+        self._file = file
+        self._offset = start.offset
+        self._algorithm = start.algorithm
+        self.state = state
+
+    @property
+    def progress(self) -> Progress:
+        """How far it got, with the digest if the state is known."""
+        prefix = finished(self.state, self._algorithm) if self.state is not None else None
+        return Progress(self._offset, self._algorithm, prefix)
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Write and hash the chunks in one job."""
+        with storage_errors("write staged bytes"):
+            await self._pool.complete(self._write, chunks)
+
+    def _write(self, chunks: Sequence[bytes]) -> None:
+        # Offset and state move here, in the thread: whoever waits for it may be cancelled.
+        end = self._uploads.write(self._file, chunks, self._offset)
+        if self.state is not None:
+            for chunk in chunks:
+                self.state.update(chunk)
+        self._offset = end
