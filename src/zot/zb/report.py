@@ -47,21 +47,32 @@ def text(workload: Workload, summary: Summary) -> str:
 
 def side_by_side_header(widest: int) -> str:
     """Return the head of the side-by-side table, whose first column is `widest` characters wide."""
-    return f"{'':{widest}}  {'A req/s':>10} {'B req/s':>10} {'A/B':>6}   {'A p50':>10} {'B p50':>10}   {'failed':>6}"
+    rates, latencies = f"{'A req/s':>10} {'B req/s':>10} {'A/B':>6}", f"{'A p50 ms':>10} {'B p50 ms':>10} {'B/A':>6}"
+    return f"{'':{widest}}  {rates}  {latencies}  failed"
 
 
 def side_by_side(comparison: Comparison, widest: int) -> str:
     """Return one line of the side-by-side table."""
     ours, theirs = comparison.ours, comparison.theirs
     return (
-        f"{comparison.name:{widest}}  {ours.per_second:10.2f} {theirs.per_second:10.2f} {comparison.ratio:6.2f}"
-        f"   {_short(ours.percentiles_ns[50])} {_short(theirs.percentiles_ns[50])}   {comparison.failed:6}"
+        f"{comparison.name:{widest}}"
+        f"  {ours.per_second:10.2f} {theirs.per_second:10.2f} {comparison.rate_ratio:6.2f}"
+        f"  {ours.percentiles_ns[50] / 1e6:10.2f} {theirs.percentiles_ns[50] / 1e6:10.2f}"
+        f" {comparison.latency_ratio:6.2f}  {comparison.failed:6}"
     )
 
 
 def side_by_side_footer(comparisons: Sequence[Comparison], widest: int) -> str:
-    """Return the last line of the side-by-side table: the geometric mean of the ratios."""
-    return f"{'Geometric mean':{widest}}  {'':21} {geometric_mean(each.ratio for each in comparisons):6.2f}"
+    """Return the last line of the side-by-side table: the geometric means of the ratios."""
+    rates, latencies = _means(comparisons)
+    return f"{'Geometric mean':{widest}}  {'':21} {rates:6.2f}  {'':21} {latencies:6.2f}"
+
+
+def _means(comparisons: Sequence[Comparison]) -> tuple[float, float]:
+    return (
+        geometric_mean(each.rate_ratio for each in comparisons),
+        geometric_mean(each.latency_ratio for each in comparisons),
+    )
 
 
 def write_ci_cd(summaries: Iterable[Summary], directory: Path) -> Path:
@@ -95,8 +106,17 @@ def as_json(summary: Summary) -> dict[str, Any]:
 
 def side_by_side_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """Return the side-by-side table for JSON."""
-    rows = [{"a": as_json(each.ours), "b": as_json(each.theirs), "ratio": each.ratio} for each in comparisons]
-    return {"workloads": rows, "geometric_mean": geometric_mean(each.ratio for each in comparisons)}
+    rates, latencies = _means(comparisons)
+    rows = [
+        {
+            "a": as_json(each.ours),
+            "b": as_json(each.theirs),
+            "rate_ratio": each.rate_ratio,
+            "latency_ratio": each.latency_ratio,
+        }
+        for each in comparisons
+    ]
+    return {"workloads": rows, "mean_rate_ratio": rates, "mean_latency_ratio": latencies}
 
 
 def duration(nanoseconds: int) -> str:

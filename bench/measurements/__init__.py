@@ -1,0 +1,37 @@
+"""The measurements, in the order in which they run: what is quick to see comes first."""
+
+from collections.abc import Callable, Iterator
+
+from bench.context import Context
+from bench.figures import Figure
+from bench.measurements import (
+    authentication,
+    blob_pull,
+    blob_push,
+    catalog,
+    commit,
+    first_start,
+    manifest_get,
+    manifest_latency,
+    memory,
+    tag_push,
+    tls_pull,
+    workloads,
+)
+
+Measurement = Callable[[Context], Iterator[Figure]]
+
+ALL: dict[str, Measurement] = {
+    "manifest-get": manifest_get.measure,
+    "manifest-latency": manifest_latency.measure,
+    "authentication": authentication.measure,
+    "tag-push": tag_push.measure,
+    "commit": commit.measure,
+    "blob-pull": blob_pull.measure,
+    "tls-pull": tls_pull.measure,
+    "blob-push": blob_push.measure,
+    "catalog": catalog.measure,
+    "first-start": first_start.measure,
+    "memory": memory.measure,
+    "workloads": workloads.measure,
+}
