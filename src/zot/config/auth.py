@@ -165,7 +165,7 @@ class Auth(Section):
         "sessionKeysFile", "", doc='File with `{"hashKey", "encryptKey"}` that protect local sessions.'
     )
     session_driver: DriverOptions = zot_key(
-        "sessionDriver", None, doc="Where sessions are kept: `name` is `local` or `redis`.", secret=True
+        "sessionDriver", None, doc="Where sessions are kept: `name` is `local` or `redis`."
     )
     secure_session: Flag | None = zot_key(
         "secureSession", None, doc="Mark cookies Secure although TLS ends before this server.", reload=True

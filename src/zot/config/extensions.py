@@ -119,7 +119,7 @@ class Sink(Section):
     channel: str = zot_key("channel", "", doc="nats: subject; http: CloudEvents attribute `channel`.")
     timeout_s: Seconds = zot_key("timeout", 30.0, doc="Longest duration of one delivery.")
     proxy: str | None = zot_key("proxy", None, doc="http: proxy to go through.")
-    headers: dict[str, str] = zot_key("headers", {}, doc="http: further headers.", secret=True)
+    headers: dict[str, str] = zot_key("headers", {}, doc="http: further headers.")
     credentials: SinkCredentials | None = zot_key("credentials", None, doc="How the server identifies itself.")
     tls: SinkTls | None = zot_key("tlsconfig", None, doc="Certificates for the sink.")
 

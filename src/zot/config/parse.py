@@ -32,8 +32,8 @@ def read_tree(path: Path) -> Tree:
     try:
         with path.open("rb") as file:
             content = file.read(FILE_LIMIT_BYTES + 1)
-    except OSError as error:
-        raise ConfigurationError(Problem(f"cannot read {path}: {error.strerror}")) from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise ConfigurationError(Problem(f"cannot read {path}: {getattr(error, 'strerror', error)}")) from error
     if len(content) > FILE_LIMIT_BYTES:
         raise ConfigurationError(Problem(f"{path} is larger than {FILE_LIMIT_BYTES >> 20} MiB"))
     return parse_tree(content, path.suffix.removeprefix(".").lower(), str(path))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, model_validator
 
 from zot.config.beyond_zot import beyond_zot
+from zot.config.masking import mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RELOAD = "x-reload"
 BEYOND_ZOT = "x-zot"
@@ -34,6 +38,12 @@ class Section(BaseModel):
         hide_input_in_errors=True,
     )
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Print values with secrets masked: a configuration ends up in logs and error messages."""
+        for name, value in super().__repr_args__():
+            field = type(self).model_fields.get(name or "")
+            yield name, mask(value, str(field.alias) if field else "")
+
     @model_validator(mode="before")
     @classmethod
     def _spell_keys(cls, data: object) -> object:
@@ -54,13 +64,12 @@ def _spelling(section: type[Section]) -> dict[str, str]:
     return {str(field.alias).lower(): str(field.alias) for field in section.model_fields.values()}
 
 
-def zot_key(name: str, default: Any = ..., *, doc: str, reload: bool = False, secret: bool = False) -> Any:
+def zot_key(name: str, default: Any = ..., *, doc: str, reload: bool = False) -> Any:
     """Return the field for zot's key `name`.
 
-    `doc` is one line for the reference and the schema; `reload` says that a change takes effect without a restart;
-    a `secret` value is kept out of `repr`.
+    `doc` is one line for the reference and the schema; `reload` says that a change takes effect without a restart.
     """
-    return Field(default, alias=name, description=doc, repr=not secret, json_schema_extra={RELOAD: reload})
+    return Field(default, alias=name, description=doc, json_schema_extra={RELOAD: reload})
 
 
 def own_key(path: str, *, default: Section | None = None, reload: bool = False) -> Any:

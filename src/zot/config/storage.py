@@ -147,13 +147,11 @@ class Store(Section):
         "storageDriver",
         None,
         doc="`name` (`s3`, `gcs`, `azure`) and parameters of an object store; absent: the file system.",
-        secret=True,
     )
     cache_driver: DriverOptions = zot_key(
         "cacheDriver",
         None,
         doc="`name` (`redis`, `dynamodb`) and parameters of a catalog shared by replicas; absent: embedded.",
-        secret=True,
     )
 
 

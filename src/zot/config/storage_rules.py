@@ -52,7 +52,7 @@ def collection(storage: Storage) -> Iterator[Finding]:
 
 
 def _retention(path: str, retention: Retention) -> Iterator[Finding]:
-    if retention.delay_s < 0:
+    if retention.delay_s < 0 and "delay_s" in retention.model_fields_set:
         yield Problem(f"invalid retention delay {format_seconds(retention.delay_s)}", f"{path}.delay", "0s or more")
     for i, policy in enumerate(retention.policies):
         key = f"{path}.policies[{i}]"

@@ -25,7 +25,7 @@ FEATURES = (
     "storage.cacheDriver.name=dynamodb",
     "storage.quotas",
     "storage.readOnly",
-    "http.tls",
+    "http.tls.cert",
     "http.ratelimit",
     "http.unixSocket",
     "http.auth.htpasswd",

@@ -1,0 +1,83 @@
+"""Durations in Go's syntax."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zot.config.durations import format_ns, format_seconds, parse_ns
+
+GO_LIMIT_NS = 2**63 - 1
+
+WRITTEN = [
+    ("0", 0),
+    ("-0", 0),
+    ("5s", 5_000_000_000),
+    ("24h", 86_400_000_000_000),
+    ("1h30m", 5_400_000_000_000),
+    ("1.5h", 5_400_000_000_000),
+    (".5s", 500_000_000),
+    ("500ms", 500_000_000),
+    ("3us", 3_000),
+    ("3µs", 3_000),
+    ("7ns", 7),
+    ("-2m3.5s", -123_500_000_000),
+    ("+1m", 60_000_000_000),
+    ("1m1h1m", 3_720_000_000_000),
+]
+
+PRINTED = [
+    (0, "0s"),
+    (1, "1ns"),
+    (1_100, "1.1µs"),
+    (2_200_000, "2.2ms"),
+    (3_300_000_000, "3.3s"),
+    (245_000_000_000, "4m5s"),
+    (3_600_000_000_000, "1h0m0s"),
+    (-18_367_001_000_000, "-5h6m7.001s"),
+    (GO_LIMIT_NS, "2562047h47m16.854775807s"),
+]
+
+NO_DURATIONS = ["", "3", "s", "1d", "1 h", "1h ", "h1", "1..5s", "-", "+", "--1s", "1e3s", "٣s", "1s.", "2562048h"]
+
+
+@pytest.mark.parametrize(("text", "expected_ns"), WRITTEN)
+def test_reads_go_durations(text: str, expected_ns: int) -> None:
+    """Every form that Go reads is read as Go reads it."""
+    assert parse_ns(text) == expected_ns
+
+
+@pytest.mark.parametrize(("duration_ns", "text"), PRINTED)
+def test_prints_as_go_does(duration_ns: int, text: str) -> None:
+    """A duration is printed as Go prints it."""
+    assert format_ns(duration_ns) == text
+
+
+@pytest.mark.parametrize("text", NO_DURATIONS)
+def test_refuses_the_rest(text: str) -> None:
+    """What Go does not read is a ValueError that shows what would be right, or the limit."""
+    with pytest.raises(ValueError, match=r"duration such as|292 years"):
+        parse_ns(text)
+
+
+@given(st.integers(-GO_LIMIT_NS, GO_LIMIT_NS))
+def test_round_trip(duration_ns: int) -> None:
+    """What is printed reads back as the same number of nanoseconds."""
+    assert parse_ns(format_ns(duration_ns)) == duration_ns
+
+
+@given(st.text(alphabet="0123456789.hmsnuµ+- ", max_size=12))
+def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
+    """Whatever the text, it is a number of nanoseconds or a ValueError, never anything else."""
+    try:
+        duration_ns = parse_ns(text)
+    except ValueError:
+        return
+    assert parse_ns(format_ns(duration_ns)) == duration_ns
+
+
+def test_prints_seconds() -> None:
+    """Seconds are printed to the nanosecond, without the noise of binary fractions."""
+    assert format_seconds(0.1) == "100ms"
+    assert format_seconds(5400.0) == "1h30m0s"

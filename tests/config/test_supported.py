@@ -1,0 +1,87 @@
+"""Features that are not built are refused, never silently ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zot.config.errors import ConfigurationError
+from zot.config.load import load_tree
+from zot.config.model import Config
+from zot.config.supported import FEATURES, asked_for, refuse_unbuilt
+
+ROOT = {"rootDirectory": "/data"}
+RULES = {"repositories": {"**": {"anonymousPolicy": ["read"]}}}
+OIDC = {"issuer": "https://i", "audiences": ["a"]}
+SBOM = {"search": {"cve": {"trivy": {"sbom": {"enable": True}}}}}
+PROVIDER = {"clientid": "i", "issuer": "https://i", "scopes": ["openid"]}
+
+ASKING = [
+    ({"storage": {**ROOT, "gc": True}}, {"storage.gc"}),
+    ({"storage": {**ROOT, "retention": {"policies": [{"repositories": ["a"]}]}}}, {"storage.retention"}),
+    ({"storage": {**ROOT, "maxRepos": 5}}, {"storage.maxRepos"}),
+    ({"storage": {**ROOT, "quotas": [{"repositories": "a", "bytes": 1}]}}, {"storage.quotas"}),
+    ({"storage": {"storageDriver": {"name": "s3"}, "dedupe": False}}, {"storage.storageDriver.name=s3"}),
+    ({"http": {"auth": {"htpasswd": {"path": "x"}}}}, {"http.auth.htpasswd"}),
+    ({"http": {"auth": {"openid": {"providers": {"oidc": PROVIDER}}}}}, {"http.auth.openid"}),
+    ({"http": {"auth": {"bearer": {"oidc": [OIDC]}}}}, {"http.auth.bearer", "http.auth.bearer.oidc"}),
+    ({"http": {"auth": {"sessionDriver": {"name": "redis"}}}}, {"http.auth.sessionDriver.name=redis"}),
+    ({"http": {"accessControl": RULES}}, {"http.accessControl"}),
+    ({"extensions": {"search": {}}}, {"extensions.search"}),
+    ({"extensions": {"metrics": {}}}, {"extensions.metrics"}),
+    ({"extensions": SBOM}, {"extensions.search", "extensions.search.cve", "extensions.search.cve.trivy.sbom"}),
+    ({"cluster": {"members": ["a:1"], "hashKey": "0123456789abcdef"}}, {"cluster"}),
+]
+
+SILENT = [
+    {},
+    {"storage": {**ROOT, "gc": False, "retention": {}, "maxRepos": 0, "quotas": []}},
+    {"http": {"auth": {"htpasswd": {}, "apikey": False, "sessionDriver": {"name": "local"}}, "tls": {}}},
+    {"extensions": {"search": {"enable": False, "cve": {}}, "sync": {"enable": False}, "events": {}, "lint": {}}},
+    {"scheduler": {}},
+]
+
+
+def config_of(tree: dict[str, Any]) -> Config:
+    """Return the configuration that `tree` means."""
+    return load_tree({"storage": ROOT, **tree}).config
+
+
+@pytest.mark.parametrize(("tree", "features"), ASKING)
+def test_features_asked_for(tree: dict[str, Any], features: set[str]) -> None:
+    """A configured feature is known by the path of its key, and refused by that name unless it is built."""
+    config = config_of(tree)
+    assert asked_for(config) == features
+    refuse_unbuilt(config, frozenset(FEATURES))
+    for missing in features:
+        with pytest.raises(
+            ConfigurationError, match=rf"does not have what the key asks for \({missing.partition('=')[0]}"
+        ):
+            refuse_unbuilt(config, frozenset(FEATURES) - {missing})
+
+
+@pytest.mark.parametrize("tree", SILENT)
+def test_what_is_off_asks_for_nothing(tree: dict[str, Any]) -> None:
+    """Defaults, and what is switched off or empty, are never refused."""
+    config = config_of(tree)
+    assert asked_for(config) == set()
+    refuse_unbuilt(config, frozenset())
+
+
+def test_sub_paths_are_looked_at() -> None:
+    """A feature that only a sub-path asks for is refused with the sub-path's key."""
+    config = config_of({"storage": {**ROOT, "subPaths": {"/a": {"rootDirectory": "/a", "gc": True}}}})
+    with pytest.raises(ConfigurationError, match=r'storage\.subPaths\["/a"\]\.gc'):
+        refuse_unbuilt(config, frozenset())
+
+
+def test_the_default_asks_for_nothing() -> None:
+    """A server without a configuration file starts whatever is built."""
+    refuse_unbuilt(Config.default(), frozenset())
+
+
+def test_unknown_features_are_a_mistake_of_the_program() -> None:
+    """A build that claims a feature which does not exist is found out at once."""
+    with pytest.raises(AssertionError, match=r"no such feature: storage.teleport"):
+        refuse_unbuilt(Config.default(), frozenset({"storage.teleport"}))
