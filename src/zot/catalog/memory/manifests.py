@@ -54,14 +54,14 @@ def put(scope: Scope, command: PutManifest) -> Stored | MissingBlobs | TagRefuse
 def store(scope: Scope, entry: LayoutManifest, by: str) -> bool:
     """Store a manifest unless it is there; tell whether it was stored. Stamps of what it names are cleared."""
     repository = scope.create()
-    created = entry.digest not in repository.manifests
-    if created:
-        repository.manifests[entry.digest] = StoredManifest(entry, by)
-        scope.changed()
+    if entry.digest in repository.manifests:
+        return False
+    repository.manifests[entry.digest] = StoredManifest(entry, by)
+    scope.changed()
     for digest in (entry.digest, *(edge.digest for edge in entry.edges)):
         if digest in repository.blobs:
             repository.blobs[digest].stamp_s = None
-    return created
+    return True
 
 
 def delete(scope: Scope, command: DeleteManifest) -> Deleted | Absent | TagsDiffer | Referenced:

@@ -1,0 +1,1 @@
+"""The embedded catalog: one SQLite database, read by everybody, written by one."""

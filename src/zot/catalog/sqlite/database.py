@@ -1,0 +1,51 @@
+"""The database as its writer has it open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from zot.catalog.sqlite.connection import open_for_writing
+from zot.catalog.sqlite.log import WriteAheadLog
+from zot.catalog.sqlite.schema import migrate
+
+
+class Database:
+    """A connection that writes, its cursor, and its log."""
+
+    def __init__(self, path: Path, vfs: str | None = None) -> None:
+        """Open the database and bring it to the present schema. Raises apsw.Error, CatalogUnusable."""
+        self._connection = open_for_writing(path, vfs)
+        self._durable = True
+        self.cursor = self._connection.cursor()
+        self.wal = WriteAheadLog(self._connection)
+        try:
+            migrate(self._connection, path)
+        except BaseException:
+            self.close()
+            raise
+
+    def begin(self, *, durable: bool) -> None:
+        """Begin a transaction whose commit waits for the disk if it is to be durable.
+
+        A commit that does not wait is still in order: the next durable one syncs it, too.
+        """
+        if durable != self._durable:
+            self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+        self.execute("BEGIN IMMEDIATE")
+
+    def execute(self, sql: str, *bindings: apsw.SQLiteValue) -> list[Any]:
+        """Execute a statement and return its rows."""
+        return self.cursor.execute(sql, bindings).fetchall()
+
+    def roll_back(self) -> None:
+        """Undo the transaction, if there is one."""
+        if self._connection.in_transaction:
+            self.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Let go of the database; a transaction is undone, the log stays as it is."""
+        self._connection.close(force=True)

@@ -1,0 +1,52 @@
+"""The embedded catalog as its users see it: reads of their own, changes through the one writer."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+from zot.catalog.clock import Source
+from zot.catalog.commands import Command
+from zot.catalog.interface import Outcome
+from zot.catalog.sqlite.place import DATABASE
+from zot.catalog.sqlite.reader import Reader
+from zot.catalog.sqlite.thread import WriterThread
+from zot.catalog.sqlite.writer import Writer
+
+
+class Submitter(Protocol):
+    """The way to the writer."""
+
+    async def do(self, command: Command[Outcome]) -> Outcome:
+        """Carry out a change, as `Catalog.do`."""
+
+    async def close(self) -> None:
+        """Let go of it."""
+
+
+class SqliteCatalog(Reader):
+    """A `Catalog` on SQLite."""
+
+    def __init__(self, path: Path, submitter: Submitter, source: Source = time.time_ns) -> None:
+        """Read the database at `path`, and give changes to `submitter`."""
+        super().__init__(path, source)
+        self._submitter = submitter
+
+    async def do(self, command: Command[Outcome]) -> Outcome:
+        """Carry out a change and return its outcome."""
+        return await self._submitter.do(command)
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of everything."""
+        self.stop_reading()
+        await self._submitter.close()
+
+
+def open_in_thread(directory: Path, boot: str, source: Source = time.time_ns) -> SqliteCatalog:
+    """Open the catalog in `directory` with its writer as a thread of this process.
+
+    `boot` is an id of this start of the server: claims of another one are dropped. Raises CatalogUnusable.
+    """
+    writer = Writer(directory, boot, source)
+    return SqliteCatalog(directory / DATABASE, WriterThread(writer), source)

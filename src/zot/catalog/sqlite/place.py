@@ -1,0 +1,86 @@
+"""The catalog's directory: that it is fit, and that nobody else writes in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from zot.catalog.interface import CatalogUnusable
+
+DATABASE = "catalog.db"
+_LOCK = "catalog.lock"
+_MOUNTS = Path("/proc/self/mountinfo")
+
+# The index of a write-ahead log is memory shared by processes of one kernel: SQLite has it corrupted across machines.
+_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs"})
+_LOCAL_FUSE = frozenset({"fuseblk", "fuse.fuse-overlayfs"})
+
+
+class Mount(NamedTuple):
+    """A line of mountinfo (proc_pid_mountinfo(5)): the device of what is mounted, and its type."""
+
+    device: tuple[int, int]
+    file_system: str
+
+
+def prepare(directory: Path) -> Path:
+    """Return the path of the database in a directory that is made if need be. Raises CatalogUnusable.
+
+    Only its owner can read it. A new file's entry is synced, so that no crash takes the database from its log.
+    """
+    path = directory / DATABASE
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        refuse_network(directory, _mounts())
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _sync(directory)
+        _sync(directory.parent)
+    except OSError as error:
+        raise CatalogUnusable(f"storage.catalog.directory: {directory} cannot be used: {error}") from error
+    return path
+
+
+def refuse_network(directory: Path, mounts: list[Mount]) -> None:
+    """Raise CatalogUnusable if the directory is on a file system of several machines."""
+    device = directory.stat().st_dev
+    number = (os.major(device), os.minor(device))
+    found = next((mount.file_system for mount in mounts if mount.device == number), "")
+    if found in _NETWORK or (found.startswith("fuse") and found not in _LOCAL_FUSE):
+        raise CatalogUnusable(
+            f"storage.catalog.directory: {directory} is on {found}, where SQLite is not safe; name a directory on a "
+            "local disk (the blobs may stay where they are)"
+        )
+
+
+def lock(directory: Path) -> int:
+    """Return a descriptor that holds the writer's lock until it is closed. Raises CatalogUnusable if another has it."""
+    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise CatalogUnusable(
+            f"the catalog in {directory} is in use by another writer; stop that server first"
+        ) from error
+    return descriptor
+
+
+def _mounts() -> list[Mount]:
+    if not _MOUNTS.exists():  # not Linux
+        return []
+    mounts = []
+    for line in _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        front, _, back = line.partition(" - ")
+        major, _, minor = front.split(" ")[2].partition(":")
+        mounts.append(Mount((int(major), int(minor)), back.split(" ")[0]))
+    return mounts
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,238 @@
+"""Reads: one statement each, on the caller's thread.
+
+A point read takes some microseconds and a page is bounded, so they are done on the event loop. No statement is left
+open over an await: that would hold the log back from starting anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from zot.catalog.clock import Source
+from zot.catalog.interface import PAGE_LIMIT
+from zot.catalog.rows import (
+    BlobRow,
+    DoomedRow,
+    ExportRow,
+    GarbageRow,
+    ManifestDetails,
+    ManifestRow,
+    ReferrerRow,
+    RepositoryRow,
+    TagChange,
+    TagRow,
+    UploadRow,
+    UsageRow,
+)
+from zot.catalog.sqlite import verbs_uploads
+from zot.catalog.sqlite.connection import open_for_reading, translated
+from zot.oci.digest import Digest
+from zot.oci.names import Reference, Repository, Tag
+
+_BY_TAG = """
+SELECT manifest.digest, media_type, size FROM tag JOIN manifest ON manifest.id = tag.manifest_id
+WHERE tag.repository = ? AND tag.name = ?
+"""
+_BY_DIGEST = "SELECT digest, media_type, size FROM manifest WHERE repository = ? AND digest = ?"
+_CONTENT = """
+SELECT bytes FROM manifest JOIN content ON manifest_id = id WHERE repository = ? AND digest = ?
+"""
+# A tag has no space in it.
+_DETAILS = """
+SELECT digest, media_type, size, artifact_type, subject, pushed_ns, pushed_by,
+  (SELECT group_concat(name, ' ' ORDER BY name) FROM tag WHERE manifest_id = manifest.id)
+FROM manifest WHERE repository = ? AND
+"""
+_TAGS = """
+SELECT name, digest, created_ns, moved_ns, moved_by FROM tag JOIN manifest ON manifest.id = tag.manifest_id
+WHERE tag.repository = ? AND name > ? ORDER BY name LIMIT ?
+"""
+_TAG_LOG = """
+SELECT sequence, tag, digest_before, digest_after, at_ns, moved_by FROM tag_log WHERE repository = ? AND sequence < ?
+"""
+_LAST_SEQUENCE = (1 << 63) - 1
+_REFERRERS = """
+SELECT digest, media_type, size, artifact_type, annotations FROM manifest
+WHERE repository = ?1 AND subject = ?2 AND digest > ?3
+  AND (?4 IS NULL OR artifact_type IN (SELECT value FROM json_each(?4)))
+ORDER BY digest LIMIT ?5
+"""
+_BLOB = """
+SELECT size,
+  (SELECT media_type FROM edge
+    WHERE repository = blob.repository AND digest = blob.digest ORDER BY manifest_id LIMIT 1),
+  stamp_s IS NOT NULL
+FROM blob WHERE repository = ? AND digest = ? AND doom IS NULL
+"""
+_BLOBS = "SELECT digest, size FROM blob WHERE repository = ? AND digest > ? AND doom IS NULL ORDER BY digest LIMIT ?"
+_HOLDERS = (
+    "SELECT repository FROM blob WHERE digest = ? AND repository > ? AND doom IS NULL ORDER BY repository LIMIT ?"
+)
+_GARBAGE = """
+SELECT repository, digest, size, stamp_s FROM blob WHERE stamp_s <= ? ORDER BY stamp_s, repository, digest LIMIT ?
+"""
+_DOOMED = "SELECT repository, digest, doom FROM blob WHERE doom IS NOT NULL ORDER BY repository, digest LIMIT ?"
+_EXPORT = """
+SELECT name, revision, exported, export_digest, export_signature, export_intent FROM repository WHERE name = ?
+"""
+_EXPORTS_DUE = "SELECT name FROM repository WHERE due_ns IS NOT NULL AND adopted ORDER BY due_ns, name LIMIT ?"
+
+
+class Reader:
+    """The reading half of `Catalog`. The database is opened by the first read, and anew after an error."""
+
+    def __init__(self, path: Path, source: Source = time.time_ns) -> None:
+        """Read the database at `path`, which need not be there yet; `source` tells the time."""
+        self._path = path
+        self._source = source
+        self._connection: apsw.Connection | None = None
+        self._cursor: apsw.Cursor | None = None
+
+    async def repository(self, repository: Repository) -> RepositoryRow | None:
+        """Return the repository, None if there is none."""
+        rows = self._rows(
+            "SELECT name, adopted, bytes, revision, exported FROM repository WHERE name = ?", (repository,)
+        )
+        for name, adopted, size, revision, exported in rows:
+            return RepositoryRow(name, bool(adopted), size, revision, exported)
+        return None
+
+    async def repositories(self, after: str, limit: int) -> Sequence[Repository]:
+        """Return names greater than `after`."""
+        return self._column("SELECT name FROM repository WHERE name > ? ORDER BY name LIMIT ?", (after, _page(limit)))
+
+    async def resolve(self, repository: Repository, reference: Reference) -> ManifestRow | None:
+        """Return the manifest that a tag or digest stands for."""
+        rows = self._rows(_BY_DIGEST if ":" in reference else _BY_TAG, (repository, reference))
+        return ManifestRow(*rows[0]) if rows else None
+
+    async def manifest_content(self, repository: Repository, digest: Digest) -> bytes | None:
+        """Return the bytes of a manifest."""
+        rows = self._rows(_CONTENT, (repository, digest))
+        return rows[0][0] if rows else None
+
+    async def manifest(self, repository: Repository, digest: Digest) -> ManifestDetails | None:
+        """Return what is known of a manifest, with its tags."""
+        rows = self._rows(f"{_DETAILS} digest = ?", (repository, digest))
+        return _details(rows[0]) if rows else None
+
+    async def manifests(self, repository: Repository, after: str, limit: int) -> Sequence[ManifestDetails]:
+        """Return manifests with digests greater than `after`."""
+        rows = self._rows(f"{_DETAILS} digest > ? ORDER BY digest LIMIT ?", (repository, after, _page(limit)))
+        return [_details(row) for row in rows]
+
+    async def tags(self, repository: Repository, after: str, limit: int) -> Sequence[TagRow]:
+        """Return tags with names greater than `after`."""
+        return [TagRow(*row) for row in self._rows(_TAGS, (repository, after, _page(limit)))]
+
+    async def tag_log(self, repository: Repository, tag: Tag | None, before: int | None, limit: int) -> list[TagChange]:
+        """Return changes of one tag or of all, newest first, with sequence numbers less than `before`."""
+        until = _LAST_SEQUENCE if before is None else before
+        if tag is None:
+            rows = self._rows(f"{_TAG_LOG} ORDER BY sequence DESC LIMIT ?", (repository, until, _page(limit)))
+        else:
+            rows = self._rows(
+                f"{_TAG_LOG} AND tag = ? ORDER BY sequence DESC LIMIT ?", (repository, until, tag, _page(limit))
+            )
+        return [TagChange(*row) for row in rows]
+
+    async def referrers(
+        self, repository: Repository, subject: Digest, artifact_types: Sequence[str], after: str, limit: int
+    ) -> Sequence[ReferrerRow]:
+        """Return manifests whose subject this is, with digests greater than `after`; all types if none is named."""
+        wanted = msgspec.json.encode(list(artifact_types)).decode() if artifact_types else None
+        rows = self._rows(_REFERRERS, (repository, subject, after, wanted, _page(limit)))
+        return [
+            ReferrerRow(digest, media_type, size, artifact_type, msgspec.json.decode(annotations, type=dict[str, str]))
+            for digest, media_type, size, artifact_type, annotations in rows
+        ]
+
+    async def blob(self, repository: Repository, digest: Digest) -> BlobRow | None:
+        """Return a present blob."""
+        for size, media_type, stamped in self._rows(_BLOB, (repository, digest)):
+            return BlobRow(size, media_type, bool(stamped))
+        return None
+
+    async def blobs(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, int]]:
+        """Return present blobs, digest and size, with digests greater than `after`."""
+        return self._rows(_BLOBS, (repository, after, _page(limit)))
+
+    async def holders(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
+        """Return repositories in which the blob is present, with names greater than `after`."""
+        return self._column(_HOLDERS, (digest, after, _page(limit)))
+
+    async def upload(self, session: str) -> UploadRow | None:
+        """Return an upload session, finished ones included."""
+        rows = self._rows(f"{verbs_uploads.SELECT} WHERE session = ?", (session,))
+        return UploadRow(*rows[0]) if rows else None
+
+    async def uploads(self, idle_s: float, after: str, limit: int) -> Sequence[UploadRow]:
+        """Return sessions, finished ones too, with ids greater than `after` that nothing happened to for so long."""
+        until_ns = self._source() - int(idle_s * 10**9)
+        rows = self._rows(
+            f"{verbs_uploads.SELECT} WHERE updated_ns <= ? AND session > ? ORDER BY session LIMIT ?",
+            (until_ns, after, _page(limit)),
+        )
+        return [UploadRow(*row) for row in rows]
+
+    async def garbage(self, stamped_before_s: float, limit: int) -> Sequence[GarbageRow]:
+        """Return stamped blobs whose stamp is not later than that of the collector's clock, oldest first."""
+        return [GarbageRow(*row) for row in self._rows(_GARBAGE, (stamped_before_s, _page(limit)))]
+
+    async def doomed(self, limit: int) -> Sequence[DoomedRow]:
+        """Return blobs that were doomed and not yet forgotten: what a crash left to finish."""
+        return [DoomedRow(*row) for row in self._rows(_DOOMED, (_page(limit),))]
+
+    async def export(self, repository: Repository) -> ExportRow | None:
+        """Return how the repository's layout stands."""
+        rows = self._rows(_EXPORT, (repository,))
+        return ExportRow(*rows[0]) if rows else None
+
+    async def exports_due(self, limit: int) -> Sequence[Repository]:
+        """Return adopted repositories whose layout does not show all changes, longest due first."""
+        return self._column(_EXPORTS_DUE, (_page(limit),))
+
+    async def usage(self, after: str, limit: int) -> Sequence[UsageRow]:
+        """Return counts of repositories with names greater than `after`."""
+        rows = self._rows(
+            "SELECT name, bytes, tags, manifests, blobs FROM repository WHERE name > ? ORDER BY name LIMIT ?",
+            (after, _page(limit)),
+        )
+        return [UsageRow(*row) for row in rows]
+
+    def stop_reading(self) -> None:
+        """Close the database."""
+        connection, self._connection, self._cursor = self._connection, None, None
+        if connection is not None:
+            connection.close()
+
+    def _rows(self, sql: str, bindings: tuple[apsw.SQLiteValue, ...]) -> list[Any]:
+        try:
+            return (self._cursor or self._open()).execute(sql, bindings).fetchall()
+        except apsw.Error as error:
+            self.stop_reading()
+            raise translated(error) from error
+
+    def _column(self, sql: str, bindings: tuple[apsw.SQLiteValue, ...]) -> list[Any]:
+        return [value for (value,) in self._rows(sql, bindings)]
+
+    def _open(self) -> apsw.Cursor:
+        self._connection = open_for_reading(self._path)
+        self._cursor = self._connection.cursor()
+        return self._cursor
+
+
+def _page(limit: int) -> int:
+    return max(0, min(limit, PAGE_LIMIT))
+
+
+def _details(row: tuple[Any, ...]) -> ManifestDetails:
+    columns: list[Any] = list(row)
+    columns[-1] = tuple(columns[-1].split(" ")) if columns[-1] else ()
+    return ManifestDetails(*columns)

@@ -1,0 +1,158 @@
+"""The tables, and how an older database becomes the present one.
+
+Keys start with the repository's name: a point read needs no lookup of an id first, and pages come in byte order from
+the index itself. Nothing about a blob's state is stored twice but two things, kept up by the verbs because asking
+anew would cost as much as the store is large: `blob.referenced`, and the counts of a repository.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+
+from zot.catalog.interface import CatalogUnusable
+
+_FIRST = """
+CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE repository (
+  name TEXT PRIMARY KEY,
+  adopted INTEGER NOT NULL DEFAULT 0,
+  bytes INTEGER NOT NULL DEFAULT 0,
+  blobs INTEGER NOT NULL DEFAULT 0,
+  manifests INTEGER NOT NULL DEFAULT 0,
+  tags INTEGER NOT NULL DEFAULT 0,
+  revision INTEGER NOT NULL DEFAULT 0,
+  exported INTEGER NOT NULL DEFAULT 0,
+  due_ns INTEGER,
+  export_digest TEXT,
+  export_signature TEXT,
+  export_intent TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX repository_due ON repository (due_ns) WHERE due_ns IS NOT NULL AND adopted;
+CREATE INDEX repository_holding_manifests ON repository (name) WHERE manifests > 0;
+
+CREATE TABLE blob (
+  repository TEXT NOT NULL REFERENCES repository,
+  digest TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  referenced INTEGER NOT NULL,
+  stamp_s REAL,
+  doom TEXT, -- the token it is doomed under; NULL: it is present
+  PRIMARY KEY (repository, digest)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX blob_holders ON blob (digest, repository) WHERE doom IS NULL;
+CREATE INDEX blob_unreferenced ON blob (repository, digest) WHERE NOT referenced AND stamp_s IS NULL AND doom IS NULL;
+CREATE INDEX blob_garbage ON blob (stamp_s, repository, digest) WHERE stamp_s IS NOT NULL;
+CREATE INDEX blob_doomed ON blob (repository, digest) WHERE doom IS NOT NULL;
+
+CREATE TABLE claim (
+  repository TEXT NOT NULL REFERENCES repository,
+  digest TEXT NOT NULL,
+  token TEXT NOT NULL,
+  PRIMARY KEY (repository, digest, token)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE manifest (
+  id INTEGER PRIMARY KEY,
+  repository TEXT NOT NULL REFERENCES repository,
+  digest TEXT NOT NULL,
+  media_type TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  artifact_type TEXT,
+  subject TEXT,
+  pushed_ns INTEGER NOT NULL,
+  pushed_by TEXT NOT NULL,
+  annotations TEXT NOT NULL, -- last, since it may be long and hot reads leave it alone
+  UNIQUE (repository, digest)
+) STRICT;
+CREATE INDEX manifest_subject ON manifest (repository, subject, digest) WHERE subject IS NOT NULL;
+
+CREATE TABLE content (
+  manifest_id INTEGER PRIMARY KEY REFERENCES manifest ON DELETE CASCADE,
+  bytes BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE edge (
+  repository TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  manifest_id INTEGER NOT NULL REFERENCES manifest ON DELETE CASCADE,
+  media_type TEXT NOT NULL,
+  child INTEGER NOT NULL,
+  PRIMARY KEY (repository, digest, manifest_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX edge_manifest ON edge (manifest_id);
+
+CREATE TABLE tag (
+  repository TEXT NOT NULL REFERENCES repository,
+  name TEXT NOT NULL,
+  manifest_id INTEGER NOT NULL REFERENCES manifest,
+  created_ns INTEGER NOT NULL,
+  moved_ns INTEGER NOT NULL,
+  moved_by TEXT NOT NULL,
+  PRIMARY KEY (repository, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tag_manifest ON tag (manifest_id);
+
+CREATE TABLE tag_log (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  repository TEXT NOT NULL REFERENCES repository,
+  tag TEXT NOT NULL,
+  digest_before TEXT,
+  digest_after TEXT,
+  at_ns INTEGER NOT NULL,
+  moved_by TEXT NOT NULL
+) STRICT;
+CREATE INDEX tag_log_repository ON tag_log (repository);
+CREATE INDEX tag_log_tag ON tag_log (repository, tag);
+
+CREATE TABLE upload (
+  session TEXT PRIMARY KEY,
+  repository TEXT NOT NULL REFERENCES repository,
+  principal TEXT NOT NULL,
+  epoch INTEGER NOT NULL DEFAULT 0,
+  received INTEGER NOT NULL DEFAULT 0,
+  algorithm TEXT NOT NULL,
+  prefix TEXT,
+  boot TEXT NOT NULL DEFAULT '',
+  updated_ns INTEGER NOT NULL,
+  finished TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX upload_repository ON upload (repository, finished);
+CREATE INDEX upload_updated ON upload (updated_ns);
+
+CREATE TABLE remembered (
+  command TEXT PRIMARY KEY,
+  at_ns INTEGER NOT NULL,
+  outcome BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX remembered_at ON remembered (at_ns);
+"""
+
+MIGRATIONS = (_FIRST,)
+"""Scripts that lead from each version to the next; what was released is never edited. Each takes less than a second."""
+
+# "zotc": what tells our database from anybody's.
+_APPLICATION_ID = 0x7A6F7463
+
+
+def migrate(connection: apsw.Connection, path: Path) -> None:
+    """Bring the database to the present version, step by step, each step whole or not at all.
+
+    Raises CatalogUnusable if a newer program wrote it, or if it is none of ours.
+    """
+    application: int = connection.pragma("application_id")
+    version: int = connection.pragma("user_version")
+    if application not in (0, _APPLICATION_ID):
+        raise CatalogUnusable(f"{path} is a database of another program; name another directory for the catalog")
+    if version > len(MIGRATIONS):
+        raise CatalogUnusable(
+            f"{path} was written by a newer zot (schema {version}, this one knows up to {len(MIGRATIONS)}); "
+            "start that version, or restore a backup made before"
+        )
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        with connection:
+            connection.execute(script)
+            connection.pragma("application_id", _APPLICATION_ID)
+            connection.pragma("user_version", number)

@@ -1,0 +1,70 @@
+"""What a command gets to work with: its repository's rows, in the transaction of its batch, at one time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import apsw
+
+from zot.oci.names import Repository
+
+Row = tuple[Any, ...]
+
+_SETTLE = """
+UPDATE repository SET bytes = bytes + ?2, blobs = blobs + ?3, manifests = manifests + ?4, tags = tags + ?5,
+  revision = revision + ?6, due_ns = iif(?6, coalesce(due_ns, ?7), due_ns)
+WHERE name = ?1
+"""
+
+
+class Scope:
+    """One command on one repository. The counts are what it adds to the repository's; `settle` writes them down."""
+
+    __slots__ = ("_connection", "_cursor", "blobs", "bytes", "changed", "manifests", "now_ns", "repository", "tags")
+
+    def __init__(self, cursor: apsw.Cursor, repository: Repository, now_ns: int) -> None:
+        """Begin at a time."""
+        self._cursor = cursor
+        self._connection = cursor.connection
+        self.repository = repository
+        self.now_ns = now_ns
+        self.bytes = self.blobs = self.manifests = self.tags = 0
+        self.changed = False
+        """Whether the layout has to show it."""
+
+    def rows(self, sql: str, *bindings: apsw.SQLiteValue) -> list[Row]:
+        """Execute a statement of which ?1 is the repository, and return its rows."""
+        return self._cursor.execute(sql, (self.repository, *bindings)).fetchall()
+
+    def row(self, sql: str, *bindings: apsw.SQLiteValue) -> Row | None:
+        """Return the first row."""
+        rows = self.rows(sql, *bindings)
+        return rows[0] if rows else None
+
+    def value(self, sql: str, *bindings: apsw.SQLiteValue) -> Any:
+        """Return the first column of the first row, None if there is no row."""
+        row = self.row(sql, *bindings)
+        return row[0] if row else None
+
+    def change(self, sql: str, *bindings: apsw.SQLiteValue) -> int:
+        """Execute a statement and return how many rows it changed."""
+        self.rows(sql, *bindings)
+        return self._connection.changes()
+
+    def change_many(self, sql: str, bindings: Iterable[Row]) -> None:
+        """Execute a statement for each of the bindings, to which the repository is not added."""
+        self._cursor.executemany(sql, bindings)
+
+    def inserted_id(self) -> int:
+        """Return the id of the row inserted last."""
+        return self._connection.last_insert_rowid()
+
+    def create(self) -> None:
+        """Make the repository, if there is none."""
+        self.rows("INSERT INTO repository (name) VALUES (?1) ON CONFLICT DO NOTHING")
+
+    def settle(self) -> None:
+        """Write the counts down; a change that the layout has to show gives a new revision and makes an export due."""
+        if self.changed or self.bytes or self.blobs:
+            self.rows(_SETTLE, self.bytes, self.blobs, self.manifests, self.tags, self.changed, self.now_ns)

@@ -1,0 +1,139 @@
+"""Commands on blobs, in SQL."""
+
+from __future__ import annotations
+
+from zot.catalog.commands import (
+    Claim,
+    ClaimBlob,
+    Doom,
+    DoomBlob,
+    DropClaim,
+    ForgetBlob,
+    PublishBlob,
+    Published,
+    StampGarbage,
+    TouchBlob,
+)
+from zot.catalog.interface import PAGE_LIMIT
+from zot.catalog.sqlite.scope import Scope
+from zot.oci.digest import Digest
+
+_BLOB = "SELECT size, referenced, stamp_s, doom FROM blob WHERE repository = ?1 AND digest = ?2"
+_ADD = """
+INSERT INTO blob (repository, digest, size, referenced) VALUES (?1, ?2, ?3,
+  ?4 OR EXISTS (SELECT 1 FROM edge WHERE repository = ?1 AND digest = ?2))
+ON CONFLICT DO NOTHING
+"""
+_CLEAR_STAMP = "UPDATE blob SET stamp_s = NULL WHERE repository = ?1 AND digest = ?2 AND stamp_s IS NOT NULL"
+_CLAIM = "INSERT INTO claim (repository, digest, token) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"
+_DROP_CLAIM = "DELETE FROM claim WHERE repository = ?1 AND digest = ?2 AND token = ?3"
+_STAMP = """
+UPDATE blob SET stamp_s = ?2 WHERE repository = ?1 AND digest IN (
+  SELECT digest FROM blob AS garbage
+  WHERE repository = ?1 AND NOT referenced AND stamp_s IS NULL AND doom IS NULL
+    AND NOT EXISTS (SELECT 1 FROM claim WHERE repository = ?1 AND digest = garbage.digest)
+  ORDER BY digest LIMIT ?3)
+"""
+
+
+def claim(scope: Scope, command: ClaimBlob) -> Claim:
+    """Carry out ClaimBlob."""
+    found = scope.row(_BLOB, command.digest)
+    if found is None:
+        scope.create()
+        scope.change(_CLAIM, command.digest, command.token)
+        return Claim.CLAIMED
+    _, _, stamp_s, doom = found
+    if doom is not None:
+        return Claim.DOOMED
+    if stamp_s is not None:
+        scope.change(_CLEAR_STAMP, command.digest)
+    return Claim.PRESENT
+
+
+def publish(scope: Scope, command: PublishBlob) -> Published:
+    """Carry out PublishBlob."""
+    claimed = scope.change(_DROP_CLAIM, command.digest, command.token)
+    found = scope.row(_BLOB, command.digest)
+    if found is not None and found[3] is None:
+        scope.change(_CLEAR_STAMP, command.digest)
+    elif not claimed:
+        return Published.CLAIM_LOST
+    elif _over_quota(scope, command):
+        return Published.NO_ROOM
+    else:
+        add(scope, command.digest, command.size)
+    if command.session is not None:
+        scope.change(
+            "UPDATE upload SET finished = ?3, updated_ns = ?4 WHERE repository = ?1 AND session = ?2",
+            command.session,
+            command.digest,
+            scope.now_ns,
+        )
+    return Published.PRESENT
+
+
+def add(scope: Scope, digest: Digest, size: int) -> None:
+    """Make a blob present unless there is one, doomed or not."""
+    is_manifest = _is_manifest(scope, digest)
+    if scope.change(_ADD, digest, size, is_manifest):
+        scope.blobs += 1
+        scope.bytes += 0 if is_manifest else size
+
+
+def drop_claim(scope: Scope, command: DropClaim) -> None:
+    """Carry out DropClaim."""
+    scope.change(_DROP_CLAIM, command.digest, command.token)
+
+
+def touch(scope: Scope, command: TouchBlob) -> bool:
+    """Carry out TouchBlob."""
+    found = scope.row(_BLOB, command.digest)
+    if found is None or found[3] is not None:
+        return False
+    scope.change(_CLEAR_STAMP, command.digest)
+    return True
+
+
+def doom(scope: Scope, command: DoomBlob) -> Doom:
+    """Carry out DoomBlob."""
+    found = scope.row(_BLOB, command.digest)
+    if found is None:
+        return Doom.ABSENT
+    size, referenced, stamp_s, token = found
+    if token is not None:
+        return Doom.DOOMED if token == command.token else Doom.ABSENT
+    if referenced:
+        return Doom.REFERENCED
+    if scope.value("SELECT 1 FROM claim WHERE repository = ?1 AND digest = ?2 LIMIT 1", command.digest):
+        return Doom.CLAIMED
+    if command.stamped_before_s is not None and (stamp_s is None or stamp_s > command.stamped_before_s):
+        return Doom.CLAIMED
+    scope.change(
+        "UPDATE blob SET doom = ?3, stamp_s = NULL WHERE repository = ?1 AND digest = ?2", command.digest, command.token
+    )
+    scope.blobs -= 1
+    scope.bytes -= size
+    return Doom.DOOMED
+
+
+def forget(scope: Scope, command: ForgetBlob) -> None:
+    """Carry out ForgetBlob."""
+    scope.change("DELETE FROM blob WHERE repository = ?1 AND digest = ?2 AND doom = ?3", command.digest, command.token)
+
+
+def stamp(scope: Scope, command: StampGarbage) -> int:
+    """Carry out StampGarbage."""
+    return scope.change(_STAMP, command.now_s, max(0, min(command.limit, PAGE_LIMIT)))
+
+
+def _over_quota(scope: Scope, command: PublishBlob) -> bool:
+    if command.quota_bytes is None or command.size == 0 or _is_manifest(scope, command.digest):
+        return False
+    used: int = scope.value("SELECT bytes FROM repository WHERE name = ?1")
+    return used + command.size > command.quota_bytes
+
+
+def _is_manifest(scope: Scope, digest: Digest) -> bool:
+    """Tell whether the blob's bytes count as a manifest already."""
+    return bool(scope.value("SELECT 1 FROM manifest WHERE repository = ?1 AND digest = ?2", digest))

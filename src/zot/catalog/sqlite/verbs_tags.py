@@ -1,0 +1,95 @@
+"""Commands on tags, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zot.catalog.commands import Absent, Deleted, DeleteTag, Refusal, RestoreTag, Stored, TagMove, TagRefused
+from zot.catalog.sqlite.scope import Scope
+from zot.oci.digest import Digest
+from zot.oci.names import Tag
+
+_TAG = """
+SELECT manifest.digest, manifest.media_type FROM tag JOIN manifest ON manifest.id = tag.manifest_id
+WHERE tag.repository = ?1 AND tag.name = ?2
+"""
+_POINT = """
+INSERT INTO tag (repository, name, manifest_id, created_ns, moved_ns, moved_by) VALUES (?1, ?2, ?3, ?4, ?4, ?5)
+ON CONFLICT DO UPDATE SET
+  manifest_id = excluded.manifest_id, moved_ns = excluded.moved_ns, moved_by = excluded.moved_by
+"""
+_LOG = """
+INSERT INTO tag_log (repository, tag, digest_before, digest_after, at_ns, moved_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+"""
+
+
+def refused(scope: Scope, moves: Sequence[TagMove], digest: Digest) -> TagRefused | None:
+    """Return the first of the moves that may not be made."""
+    for each in moves:
+        if why := each.refusal(at(scope, each.tag), digest):
+            return TagRefused(each.tag, why)
+    return None
+
+
+def move(
+    scope: Scope, moves: Sequence[TagMove], manifest_id: int, digest: Digest, by: str
+) -> tuple[tuple[Tag, Digest | None], ...]:
+    """Point tags at a manifest; return those that pointed elsewhere, with what they pointed to."""
+    changes = []
+    for each in moves:
+        before = at(scope, each.tag)
+        if before != digest:
+            point(scope, each.tag, before, manifest_id, digest, by)
+            changes.append((each.tag, before))
+    return tuple(changes)
+
+
+def at(scope: Scope, tag: Tag) -> Digest | None:
+    """Return what a tag points to."""
+    found: Digest | None = scope.value(_TAG, tag)
+    return found
+
+
+def of_manifest(scope: Scope, manifest_id: int) -> tuple[Tag, ...]:
+    """Return the tags that point to a manifest."""
+    rows = scope.rows("SELECT name FROM tag WHERE repository = ?1 AND manifest_id = ?2 ORDER BY name", manifest_id)
+    return tuple(name for (name,) in rows)
+
+
+def point(scope: Scope, tag: Tag, before: Digest | None, manifest_id: int, digest: Digest, by: str) -> None:
+    """Let a tag point to a manifest, and log it."""
+    scope.change(_POINT, tag, manifest_id, scope.now_ns, by)
+    scope.change(_LOG, tag, before, digest, scope.now_ns, by)
+    scope.tags += before is None
+    scope.changed = True
+
+
+def remove(scope: Scope, tag: Tag, before: Digest, by: str) -> None:
+    """Remove a tag, and log it."""
+    scope.change("DELETE FROM tag WHERE repository = ?1 AND name = ?2", tag)
+    scope.change(_LOG, tag, before, None, scope.now_ns, by)
+    scope.tags -= 1
+    scope.changed = True
+
+
+def delete(scope: Scope, command: DeleteTag) -> Deleted | Absent | TagRefused:
+    """Carry out DeleteTag."""
+    found = scope.row(_TAG, command.tag)
+    if found is None or command.if_digest not in (None, found[0]):
+        return Absent()
+    if command.immutable:
+        return TagRefused(command.tag, Refusal.IMMUTABLE)
+    digest, media_type = found
+    remove(scope, command.tag, digest, command.by)
+    return Deleted(digest, media_type, (command.tag,))
+
+
+def restore(scope: Scope, command: RestoreTag) -> Stored | Absent | TagRefused:
+    """Carry out RestoreTag."""
+    manifest_id = scope.value("SELECT id FROM manifest WHERE repository = ?1 AND digest = ?2", command.digest)
+    if manifest_id is None:
+        return Absent()
+    moves = (command.move,)
+    return refused(scope, moves, command.digest) or Stored(
+        created=False, changes=move(scope, moves, manifest_id, command.digest, command.by)
+    )

@@ -1,0 +1,224 @@
+"""The one writer: carries commands out, a batch in one commit, each as if it were alone.
+
+A batch takes what has arrived, up to `BATCH_LIMIT` commands or `BATCH_S`, so that a disk's sync is shared by those
+who wait for it and no command waits for a long batch. Nothing is answered before the commit.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from zot.catalog.clock import Clock, Source
+from zot.catalog.commands import (
+    REMEMBERED_S,
+    Adopt,
+    AdvanceUpload,
+    BeginUpload,
+    CancelUpload,
+    ClaimBlob,
+    Command,
+    DeleteManifest,
+    DeleteTag,
+    DoomBlob,
+    DropClaim,
+    Exported,
+    ForgetBlob,
+    IntendExport,
+    LeaseUpload,
+    MarkDirty,
+    PublishBlob,
+    PutManifest,
+    RemoveRepository,
+    RestoreTag,
+    StampGarbage,
+    TouchBlob,
+)
+from zot.catalog.interface import CatalogError, CatalogUnusable
+from zot.catalog.sqlite import place, verbs_blobs, verbs_layouts, verbs_manifests, verbs_tags, verbs_uploads
+from zot.catalog.sqlite.codec import decode_outcome, encode
+from zot.catalog.sqlite.connection import translated
+from zot.catalog.sqlite.database import Database
+from zot.catalog.sqlite.scope import Scope
+
+BATCH_LIMIT = 256
+BATCH_S = 0.002
+
+_VERBS: Mapping[type[Command[Any]], Callable[[Scope, Any], Any]] = {
+    ClaimBlob: verbs_blobs.claim,
+    PublishBlob: verbs_blobs.publish,
+    DropClaim: verbs_blobs.drop_claim,
+    TouchBlob: verbs_blobs.touch,
+    DoomBlob: verbs_blobs.doom,
+    ForgetBlob: verbs_blobs.forget,
+    StampGarbage: verbs_blobs.stamp,
+    PutManifest: verbs_manifests.put,
+    DeleteManifest: verbs_manifests.delete,
+    DeleteTag: verbs_tags.delete,
+    RestoreTag: verbs_tags.restore,
+    RemoveRepository: verbs_manifests.remove_repository,
+    BeginUpload: verbs_uploads.begin,
+    LeaseUpload: verbs_uploads.lease,
+    AdvanceUpload: verbs_uploads.advance,
+    CancelUpload: verbs_uploads.cancel,
+    Adopt: verbs_layouts.adopt,
+    IntendExport: verbs_layouts.intend_export,
+    Exported: verbs_layouts.exported,
+    MarkDirty: verbs_layouts.mark_dirty,
+}
+
+# Faults of the command itself; any other error of SQLite concerns the whole batch.
+_OF_COMMAND = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError)
+
+_logger = logging.getLogger(__name__)
+
+
+class Writer:
+    """The database, opened for writing under a lock. It is called by one thread at a time."""
+
+    def __init__(self, directory: Path, boot: str, source: Source = time.time_ns, vfs: str | None = None) -> None:
+        """Open the catalog in `directory`, made if need be. Claims of another `boot` are dropped.
+
+        Raises CatalogUnusable if it cannot be opened, is in use, or was written by a newer program.
+        """
+        self._vfs = vfs
+        self._path = place.prepare(directory)
+        self._lock = place.lock(directory)
+        try:
+            self._database: Database | None = Database(self._path, vfs)
+            _drop_claims(self._database, boot)
+            self._clock = Clock(source, _last_ns(self._database))
+        except apsw.Error as error:
+            os.close(self._lock)
+            raise CatalogUnusable(f"{self._path} cannot be opened: {error}") from error
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    @property
+    def wants_idle(self) -> bool:
+        """Tell whether `tend` should be called in the next pause."""
+        return self._database is not None and self._database.wal.wants_idle
+
+    def run(self, commands: Sequence[Command[Any]]) -> list[Any]:
+        """Carry out the first of the commands in one commit; return the outcome or CatalogError of each of these.
+
+        How many it was is the length of the answer: at least one, if any were given. They are in the database when
+        it returns, synced to the disk if one of them is durable.
+        """
+        try:
+            if self._database is None:
+                self._database = _reopened(self._path, self._vfs)
+            return self._commit(self._database, commands)
+        except apsw.Error as error:
+            self._give_up(error)
+            return [translated(error)] * len(commands)
+
+    def tend(self, *, idle: bool) -> None:
+        """Look after the log; to be called when a batch is answered, and in pauses."""
+        if self._database is None:
+            return
+        try:
+            self._database.wal.tend(idle=idle)
+        except apsw.Error as error:
+            self._give_up(error)
+
+    def close(self) -> None:
+        """Empty the log, if no reader is in the way, and let go of database and lock."""
+        try:
+            if self._database is not None:
+                self._database.wal.empty()
+        except apsw.Error as error:
+            _logger.warning("the catalog's log was left as it is: %s", error)
+        finally:
+            self._let_go()
+            os.close(self._lock)
+
+    def _give_up(self, error: apsw.Error) -> None:
+        """Undo an unfinished batch; let go of the database if it is not to be trusted."""
+        _logger.error("the catalog's writer failed: %s", error)
+        try:
+            if self._database is not None and not isinstance(error, apsw.IOError):
+                self._database.roll_back()
+                return
+        except apsw.Error:
+            _logger.exception("and could not go back")
+        self._let_go()
+
+    def _let_go(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
+
+    def _commit(self, database: Database, commands: Sequence[Command[Any]]) -> list[Any]:
+        database.begin(durable=any(command.durable for command in commands))
+        until_s = time.monotonic() + BATCH_S
+        outcomes = []
+        for command in commands:
+            outcomes.append(self._attempt(database, command))
+            if time.monotonic() > until_s:
+                break
+        database.execute("COMMIT")
+        return outcomes
+
+    def _attempt(self, database: Database, command: Command[Any]) -> Any:
+        """Carry out a command, wholly or not at all."""
+        database.execute("SAVEPOINT command")
+        try:
+            outcome = self._carry_out(database, command)
+        except Exception as error:  # one command's fault must not fail the others, or stop the writer
+            if isinstance(error, apsw.Error) and not isinstance(error, _OF_COMMAND):
+                raise
+            _logger.exception("%s on %s failed", type(command).__name__, command.repository)
+            database.execute("ROLLBACK TO command")
+            outcome = CatalogError(f"{type(command).__name__} failed: {error}")
+        database.execute("RELEASE command")
+        return outcome
+
+    def _carry_out(self, database: Database, command: Command[Any]) -> Any:
+        now_ns = self._clock.now_ns()
+        if command.remembered:
+            database.execute("DELETE FROM remembered WHERE at_ns <= ?", now_ns - REMEMBERED_S * 10**9)
+            for (known,) in database.execute("SELECT outcome FROM remembered WHERE command = ?", command.id):
+                return decode_outcome(type(command), known)
+        scope = Scope(database.cursor, command.repository, now_ns)
+        outcome = _VERBS[type(command)](scope, command)
+        scope.settle()
+        if command.remembered:
+            database.execute("INSERT INTO remembered VALUES (?, ?, ?)", command.id, now_ns, encode(outcome))
+        return outcome
+
+
+def _reopened(path: Path, vfs: str | None) -> Database:
+    """Open the database after it failed, and empty the log before anything is added to it.
+
+    A page whose sync failed may be lost although the system takes it for written, and what is appended behind it would
+    be lost with it. Copied into the database and synced there, nothing depends on that log any more.
+    """
+    database = Database(path, vfs)
+    try:
+        database.wal.empty()
+    except apsw.Error:
+        database.close()
+        raise
+    return database
+
+
+def _drop_claims(database: Database, boot: str) -> None:
+    """Drop what processes of an earlier start of the server claimed: they are gone."""
+    if not database.execute("SELECT 1 FROM setting WHERE name = 'boot' AND value = ?", boot):
+        database.begin(durable=True)
+        database.execute("DELETE FROM claim")
+        database.execute("INSERT OR REPLACE INTO setting (name, value) VALUES ('boot', ?)", boot)
+        database.execute("COMMIT")
+
+
+def _last_ns(database: Database) -> int:
+    rows = database.execute("SELECT at_ns FROM tag_log ORDER BY sequence DESC LIMIT 1")
+    return rows[0][0] if rows else 0
