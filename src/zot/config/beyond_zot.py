@@ -74,6 +74,11 @@ KEYS = (
         "The server listens on address and port.", "none",
     ),
     BeyondZot(
+        "http.acceptSparse", False, "bool",
+        "Accept images of which some config or layers are not in the repository.",
+        "zot checks the config and layers of images, and of nothing else.",
+    ),
+    BeyondZot(
         "http.trustedProxies", (), "list of CIDR",
         "Peers whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host headers are believed.",
         "zot believes these headers from everybody where it uses them.", "none",

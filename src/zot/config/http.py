@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 from zot.config.access_control import AccessControl
 from zot.config.auth import Auth
 from zot.config.durations import Seconds
-from zot.config.section import Listed, Section, own_key, zot_key
+from zot.config.section import Flag, Listed, Section, own_key, zot_key
 
 Network = IPv4Network | IPv6Network
 
@@ -101,6 +101,7 @@ class Http(Section):
     )
     workers: int | None = own_key("http.workers")
     unix_socket: str = own_key("http.unixSocket")
+    accept_sparse: Flag = own_key("http.acceptSparse")
     trusted_proxies: Listed[Cidr] = own_key("http.trustedProxies")
     drain_timeout_s: Seconds = own_key("http.drainTimeout")
     limits: Limits = own_key("http.limits", default=Limits())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 from watchfiles import awatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, Iterable
     from pathlib import Path
 
 # An editor or a deployment makes several changes in a row: they are reported together.
@@ -43,7 +43,7 @@ class Watch:
         """End `changes`, within a second; called twice, nothing more happens."""
         self._stop.set()
 
-    async def changes(self) -> AsyncIterator[frozenset[Path]]:
+    async def changes(self) -> AsyncGenerator[frozenset[Path], None]:
         """Yield the files that were written, replaced, removed or made since the last time, until `stop`."""
         with ThreadPoolExecutor(1, thread_name_prefix="watch") as pool:
             loop = asyncio.get_running_loop()
@@ -51,8 +51,7 @@ class Watch:
                 directories = await loop.run_in_executor(pool, _directories, tuple(self._seen))
                 async with aclosing(self._notices(directories)) as notices:
                     async for _ in notices:
-                        paths = tuple(self._seen)
-                        if changed := self._note(await loop.run_in_executor(pool, _signatures, paths)):
+                        if changed := self._note(await loop.run_in_executor(pool, _signatures, tuple(self._seen))):
                             yield changed
                         if directories != await loop.run_in_executor(pool, _directories, tuple(self._seen)):
                             break
@@ -64,12 +63,19 @@ class Watch:
         return frozenset(changed)
 
     async def _notices(self, directories: frozenset[Path]) -> AsyncGenerator[None, None]:
-        """Yield after each change in the directories, and once a second."""
-        if not directories:
+        """Yield at once, after each change in the directories, and once a second."""
+        yield
+        if directories:
+            # A directory may be gone by now, or the kernel out of watches: then polling has to do for a second.
+            with suppress(OSError, RuntimeError):
+                async with aclosing(self._events(directories)) as events:
+                    async for _ in events:
+                        yield
+        if not self._stop.is_set():
             await asyncio.sleep(POLL_MS / 1000)
-            yield
-            return
-        events = awatch(
+
+    def _events(self, directories: frozenset[Path]) -> AsyncGenerator[object, None]:
+        return awatch(
             *directories,
             watch_filter=None,
             debounce=LONGEST_WAIT_MS,
@@ -79,15 +85,16 @@ class Watch:
             recursive=False,
             stop_event=self._stop,
         )
-        async with aclosing(events):
-            async for _ in events:
-                yield
 
 
 def _directories(paths: tuple[Path, ...]) -> frozenset[Path]:
     """Return where a change of the files would show: beside each path, and where a symlink leads."""
-    directories = {path.parent for path in paths} | {path.resolve().parent for path in paths}
-    return frozenset(directory for directory in directories if directory.is_dir())
+    directories = set()
+    for path in paths:
+        directories.add(path.parent)
+        with suppress(OSError, RuntimeError):  # links that lead in a circle
+            directories.add(path.resolve().parent)
+    return frozenset(directory for directory in directories if _signature(directory) and directory.is_dir())
 
 
 def _signatures(paths: tuple[Path, ...]) -> dict[Path, Signature]:

@@ -1,0 +1,148 @@
+"""Seeing that files change."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from zot.config.watch import Watch
+
+Changes = AsyncGenerator[frozenset[Path], None]
+
+
+@asynccontextmanager
+async def watching(*paths: Path) -> AsyncIterator[tuple[Watch, Changes]]:
+    """Watch the files, and end the watch."""
+    watch = Watch(paths)
+    async with aclosing(watch.changes()) as found:
+        yield watch, found
+        watch.stop()
+
+
+def replace(path: Path, text: str) -> None:
+    """Replace a file as editors do: by renaming another one over it."""
+    staged = path.with_suffix(".new")
+    staged.write_text(text, encoding="utf-8")
+    staged.replace(path)
+
+
+async def test_a_file_that_is_written(tmp_path: Path) -> None:
+    """A file that is written in place has changed, and no other one beside it."""
+    path, other = tmp_path / "a", tmp_path / "b"
+    path.touch()
+    other.touch()
+    async with watching(path, other) as (_, found):
+        path.write_text("x", encoding="utf-8")
+        assert await anext(found) == {path}
+
+
+async def test_a_file_that_is_replaced_again_and_again(tmp_path: Path) -> None:
+    """A file that is replaced by a rename has changed, each time."""
+    path = tmp_path / "a"
+    path.touch()
+    async with watching(path) as (_, found):
+        for text in ("x", "xx", "xxx"):
+            replace(path, text)
+            assert await anext(found) == {path}
+
+
+async def test_files_that_come_and_go(tmp_path: Path) -> None:
+    """A file that is made, and one that is removed, have changed."""
+    path = tmp_path / "a"
+    async with watching(path) as (_, found):
+        path.write_text("x", encoding="utf-8")
+        assert await anext(found) == {path}
+        path.unlink()
+        assert await anext(found) == {path}
+
+
+async def test_a_kubernetes_volume(tmp_path: Path) -> None:
+    """A volume whose `..data` link is swapped to a new directory has all its files changed, twice in a row."""
+    paths = [tmp_path / "config.json", tmp_path / "htpasswd"]
+
+    def publish(version: int) -> None:
+        directory = tmp_path / f"..{version}"
+        directory.mkdir()
+        for path in paths:
+            (directory / path.name).write_text(str(version), encoding="utf-8")
+        link = tmp_path / "..data_tmp"
+        link.symlink_to(directory.name)
+        link.replace(tmp_path / "..data")
+
+    publish(1)
+    for path in paths:
+        path.symlink_to(f"..data/{path.name}")
+    async with watching(*paths) as (_, found):
+        for version in (2, 3):
+            publish(version)
+            seen: frozenset[Path] = frozenset()
+            while seen != set(paths):
+                seen |= await anext(found)
+            assert {path.read_text(encoding="utf-8") for path in paths} == {str(version)}
+
+
+async def test_the_target_of_a_link(tmp_path: Path) -> None:
+    """A link to a file elsewhere has changed when that file is written."""
+    target = tmp_path / "elsewhere" / "file"
+    target.parent.mkdir()
+    target.touch()
+    path = tmp_path / "here" / "link"
+    path.parent.mkdir()
+    path.symlink_to(target)
+    async with watching(path) as (_, found):
+        target.write_text("x", encoding="utf-8")
+        assert await anext(found) == {path}
+
+
+async def test_a_change_before_the_first_look(tmp_path: Path) -> None:
+    """What changes after the watch is made but before it is listened to is not missed."""
+    path = tmp_path / "a"
+    watch = Watch([path])
+    path.write_text("x", encoding="utf-8")
+    async with aclosing(watch.changes()) as found:
+        assert await anext(found) == {path}
+
+
+async def test_other_files_to_follow(tmp_path: Path) -> None:
+    """Files can be exchanged while watching: those that are no longer followed are not reported."""
+    old, new = tmp_path / "old" / "file", tmp_path / "new" / "file"
+    for path in (old, new):
+        path.parent.mkdir()
+        path.touch()
+    async with watching(old) as (watch, found):
+        watch.follow([new])
+        old.write_text("x", encoding="utf-8")
+        new.write_text("x", encoding="utf-8")
+        assert await anext(found) == {new}
+
+
+async def test_a_directory_that_is_not_there_yet(tmp_path: Path) -> None:
+    """A file in a directory that is made later is seen."""
+    path = tmp_path / "later" / "file"
+    async with watching(path) as (_, found):
+        path.parent.mkdir()
+        path.write_text("x", encoding="utf-8")
+        assert await anext(found) == {path}
+
+
+async def test_stop_ends_the_watch(tmp_path: Path) -> None:
+    """After `stop` the watch ends by itself."""
+    watch = Watch([tmp_path / "a"])
+    asyncio.get_running_loop().call_later(0.01, watch.stop)
+    assert [changed async for changed in watch.changes()] == []
+    watch.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a pipe")
+async def test_only_looks(tmp_path: Path) -> None:
+    """Watched files are never opened: a pipe nobody writes to does not block."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    async with watching(path, tmp_path / "a") as (_, found):
+        (tmp_path / "a").touch()
+        assert await anext(found) == {tmp_path / "a"}
