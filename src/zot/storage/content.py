@@ -78,7 +78,7 @@ class ContentFiles:
         with held.file as staged:
             shared = twin is not None and self._share_twin(twin, upload.repository, digest, held.size)
             if not shared:
-                self._sync_staged(staged)
+                self._uploads.sync(staged)
                 self._disk.rename(staged.path, target)
             self._sync_name(upload.repository, digest)
             if shared:
@@ -122,19 +122,9 @@ class ContentFiles:
         except (FileNotFoundError, NotADirectoryError):
             return
         with listing as entries:
-            while batch := list(islice(entries, _WALK_BATCH)):
-                yield [found for entry in batch if (found := _found_file(algorithm, entry))]
-
-    def _sync_staged(self, staged: File) -> None:
-        if not self._durable:
-            return
-        try:
-            self._disk.sync(staged)
-        except OSError:
-            # Its bytes may be lost, and a second sync would not say so: the upload has to be begun anew.
-            with suppress(OSError):
-                self._disk.unlink(staged.path)
-            raise
+            found = (_found_file(algorithm, entry) for entry in entries)
+            while batch := list(islice((each for each in found if each is not None), _WALK_BATCH)):
+                yield batch
 
     def _sync_file(self, path: str) -> None:
         if self._durable:
@@ -221,7 +211,10 @@ class FileContent:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        file, self._file = self._file, File(-1, self._file.path)
+        # The last close of a removed file frees all its blocks: that is for a thread.
+        if file.descriptor < 0 or self._disk.status_of(file).st_nlink or not self._pool.hint(file.close):
+            file.close()
 
 
 def _missing(repository: Repository, digest: Digest) -> ContentMissing:

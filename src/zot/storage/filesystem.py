@@ -71,7 +71,8 @@ class FilesystemStorage:
         self._pools = pools
         self._identity = Identity(disk, self.root, expected)
         directories = Directories(disk, paths, self._identity, durable=durable)
-        self._uploads = Uploads(disk, paths, directories, Room(disk, self.root, min_free_percent, min_free_bytes))
+        room = Room(disk, self.root, min_free_percent, min_free_bytes)
+        self._uploads = Uploads(disk, paths, directories, room, durable=durable)
         self._content = ContentFiles(disk, paths, directories, self._uploads, durable=durable)
         self._states = States()
 
@@ -129,9 +130,9 @@ class FilesystemStorage:
         for algorithm in HEX_LENGTHS:
             walk = self._content.walk(repository, algorithm)
             try:
-                while found := await _run(self._pools.read, f"list the content of {repository}", next, walk, ()):
-                    for each in found:
-                        yield each
+                while batch := await _run(self._pools.read, f"list content of {repository}", next, walk, None):
+                    for found in batch:
+                        yield found
             finally:
                 await self._pools.read.complete(walk.close)
 
@@ -149,11 +150,12 @@ class FilesystemStorage:
         try:
             await checkpoint(start)
             await self._cut(upload, held, start.offset)
-            staged = StagedFile(self._uploads, self._pools.hash, held.file, start, self._states.take(upload, start))
+            staged = StagedFile(self._uploads, self._pools, held.file, start, self._states.take(upload, start))
             try:
                 return await append_body(staged, body, checkpoint)
             finally:
                 self._states.keep(upload, staged.progress, staged.state)
+                await staged.settle()
         finally:
             await self._pools.hash.complete(held.file.close)
 

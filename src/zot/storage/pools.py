@@ -79,9 +79,9 @@ class Pool:
             raise StorageBusy(f"too many {self._name} operations are waiting for the disk")
         try:
             future = self._executor.submit(job, *args, **kwargs)
-        except RuntimeError:  # the pool is closed
+        except RuntimeError as error:  # the pool is closed
             self._places.release()
-            raise
+            raise StorageBusy("the storage is shutting down") from error
         future.add_done_callback(lambda _: self._places.release())
         return future
 

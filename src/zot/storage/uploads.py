@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,10 +16,11 @@ from zot.storage.disk import Disk, File
 from zot.storage.faults import storage_errors
 from zot.storage.interface import Progress, UploadKey, UploadLocked, UploadMissing
 from zot.storage.layout_paths import LayoutPaths, is_session
-from zot.storage.pools import Pool
+from zot.storage.pools import Pools, settled
 from zot.storage.room import Room
 
 _ROOM_CHECK_BYTES = 64 * 1024 * 1024
+_SYNC_BYTES = 32 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 _STATES = 1024
 
@@ -33,8 +35,9 @@ class Held(NamedTuple):
 class Uploads:
     """Operations on staged files; each runs whole in a pool's thread. They raise OSError, too."""
 
-    def __init__(self, disk: Disk, paths: LayoutPaths, directories: Directories, room: Room) -> None:
+    def __init__(self, disk: Disk, paths: LayoutPaths, directories: Directories, room: Room, *, durable: bool) -> None:
         """Stage in the repositories' directories below one root."""
+        self._durable = durable
         self._disk = disk
         self._paths = paths
         self._directories = directories
@@ -43,8 +46,8 @@ class Uploads:
     def begin(self, upload: UploadKey) -> None:
         """Make the staged file, unless it is there. Raises StorageFull."""
         path = self._paths.staged(upload)
-        self._room.check()
         self._directories.for_uploads(upload.repository)
+        self._room.check()
         self._disk.create(path).close()
 
     def hold(self, upload: UploadKey, offset: int) -> Held:
@@ -94,6 +97,18 @@ class Uploads:
             self._room.check()
         self._disk.write(file, chunks, offset)
         return end
+
+    def sync(self, file: File) -> None:
+        """Have the disk take the staged bytes, if they are to be durable. After an OSError the upload is dropped."""
+        if not self._durable:
+            return
+        try:
+            self._disk.sync(file)
+        except OSError:
+            # Bytes may be lost, and a second sync would not say so.
+            with suppress(OSError):
+                self._disk.unlink(file.path)
+            raise
 
     def hash(self, file: File, offset: int, length: int, state: Hash) -> None:
         """Have `state` see `length` bytes from `offset`."""
@@ -154,14 +169,16 @@ class States:
 class StagedFile:
     """A staged file that is being appended to, under its lock (a `zot.storage.append.Target`)."""
 
-    def __init__(self, uploads: Uploads, pool: Pool, file: File, start: Progress, state: Hash | None) -> None:
+    def __init__(self, uploads: Uploads, pools: Pools, file: File, start: Progress, state: Hash | None) -> None:
         """Append at `start.offset`; `state` has seen the bytes before it, if it is known."""
         self._uploads = uploads
-        self._pool = pool
+        self._pools = pools
         self._file = file
         self._offset = start.offset
         self._algorithm = start.algorithm
         self.state = state
+        self._syncing: asyncio.Future[None] | None = None
+        self._synced = start.offset
 
     @property
     def progress(self) -> Progress:
@@ -170,9 +187,24 @@ class StagedFile:
         return Progress(self._offset, self._algorithm, prefix)
 
     async def write(self, chunks: Sequence[bytes]) -> None:
-        """Write and hash the chunks in one job."""
+        """Write and hash the chunks in one job.
+
+        The disk takes the bytes while the next ones come: what is left to sync when the upload is published, and the
+        memory that waits for the disk, does not grow with the upload.
+        """
         with storage_errors("write staged bytes"):
-            await self._pool.complete(self._write, chunks)
+            await self._pools.hash.complete(self._write, chunks)
+        if self._offset - self._synced >= _SYNC_BYTES:
+            await self.settle()
+            self._synced = self._offset
+            self._syncing = asyncio.ensure_future(self._pools.durable.complete(self._uploads.sync, self._file))
+
+    async def settle(self) -> None:
+        """Wait for the sync under way, after which the file may be closed. Raises StorageError if it failed."""
+        syncing, self._syncing = self._syncing, None
+        if syncing is not None:
+            with storage_errors("sync staged bytes"):
+                await settled(syncing)
 
     def _write(self, chunks: Sequence[bytes]) -> None:
         # Offset and state move here, in the thread: whoever waits for it may be cancelled.

@@ -1,0 +1,104 @@
+"""One server a root: a lock that its processes inherit, and the locks by which zot would be seen."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from zot.storage.disk import FILE_MODE, Disk
+from zot.storage.faults import storage_errors
+from zot.storage.identity import make_directories
+from zot.storage.interface import StorageError
+
+_POLL_S = 0.1
+_HOLDER_LIMIT_BYTES = 4096
+# zot locks these for as long as it runs (bbolt, flock).
+_ZOT_DATABASES = ("cache.db", "meta.db")
+
+
+class RootInUse(StorageError):
+    """Another server has the root."""
+
+
+class RootLock:
+    """The lock on `<root>/.zot/lock`, held until every process that has its descriptors has closed them or ended.
+
+    So the children of a server that was killed keep the next one away until the last of them is gone.
+    """
+
+    def __init__(self, descriptors: list[int]) -> None:
+        """Own the descriptors: the lock's, and those of zot's databases."""
+        self.descriptors = descriptors
+        """Inheritable; for the `pass_fds` of a child process."""
+
+    def close(self) -> None:
+        """Let go of it in this process; children keep it. Twice does no harm."""
+        # Closing, not unlocking: an unlock would take the lock from the children, too.
+        while self.descriptors:
+            os.close(self.descriptors.pop())
+
+
+def lock_root(root: str, wait_s: float = 30.0) -> RootLock:
+    """Lock a root, making it if it is not there; wait so long for another server to end. It blocks.
+
+    Raises RootInUse, naming who holds it, StorageError.
+    """
+    path = Path(root, ".zot", "lock")
+    with storage_errors(f"lock {root}"), ExitStack() as failing:
+        make_directories(Disk(), str(path.parent.absolute()))
+        lock = RootLock([])
+        failing.callback(lock.close)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+        lock.descriptors.append(descriptor)
+        if not _lock_within(descriptor, fcntl.LOCK_EX, wait_s):
+            raise RootInUse(f"{root} is in use by {_holder(descriptor)}")
+        _sign(descriptor)
+        for name in _ZOT_DATABASES:
+            _keep_zot_away(Path(root, name), lock, wait_s)
+        for each in lock.descriptors:
+            os.set_inheritable(each, True)
+        failing.pop_all()
+    return lock
+
+
+def _lock_within(descriptor: int, kind: int, wait_s: float) -> bool:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_S)
+        else:
+            return True
+
+
+def _keep_zot_away(database: Path, lock: RootLock, wait_s: float) -> None:
+    """Hold a database of zot's, if there is one, so that zot neither runs here now nor starts here later."""
+    try:
+        descriptor = os.open(database, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    lock.descriptors.append(descriptor)
+    if not _lock_within(descriptor, fcntl.LOCK_SH, wait_s):
+        raise RootInUse(f"zot is running on {database.parent}: it holds {database.name}")
+
+
+def _sign(descriptor: int) -> None:
+    holder = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, _HOLDER_LIMIT_BYTES, 0))
+        return f"process {int(holder['pid'])}, since {holder['since']}"
+    except (ValueError, KeyError, TypeError):  # not written yet
+        return "another server"
