@@ -1,0 +1,46 @@
+"""The password hashes of htpasswd files: bcrypt, sha256-crypt and sha512-crypt."""
+
+from __future__ import annotations
+
+import re
+
+import bcrypt
+from passlib.hash import sha256_crypt, sha512_crypt
+
+# bcrypt looks at so many bytes, and the library refuses more; zot's and Apache's ignore them.
+_BCRYPT_LENGTH = 72
+
+# A cost of 2^16 is 4 s of one processor; a hash beyond it would hold a thread for longer than a client waits.
+_BCRYPT_COST_LIMIT = 16
+_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+
+# The library runs the rounds in Python, at about a microsecond each.
+_SHA_CRYPT_ROUNDS_LIMIT = 1_000_000
+
+
+def usable(hashed: str) -> bool:
+    """Tell whether `verify` may ever say True: the kind is known, it is well-formed, and it is affordable."""
+    found = _BCRYPT.fullmatch(hashed)
+    if found:
+        return 4 <= int(found[1]) <= _BCRYPT_COST_LIMIT
+    for kind in (sha256_crypt, sha512_crypt):
+        if kind.identify(hashed):
+            try:
+                parsed = kind.from_string(hashed)
+            except ValueError:
+                return False
+            return bool(parsed.rounds <= _SHA_CRYPT_ROUNDS_LIMIT and parsed.checksum)
+    return False
+
+
+def verify(password: str, hashed: str) -> bool:
+    """Tell whether the password is the hashed one; never for a hash that is not usable. Takes long: not on the loop."""
+    if not usable(hashed):
+        return False
+    if hashed.startswith("$2"):
+        return bcrypt.checkpw(password.encode()[:_BCRYPT_LENGTH], hashed.encode())
+    kind = sha256_crypt if hashed.startswith("$5$") else sha512_crypt
+    try:
+        return bool(kind.verify(password, hashed))
+    except ValueError:  # a password with a NUL, or of thousands of characters
+        return False

@@ -1,0 +1,71 @@
+"""A file whose content decides who is let in: never older than a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from zot.registry.errors import Unavailable
+from zot.storage.interface import StorageBusy
+from zot.storage.pools import Pool
+
+T = TypeVar("T")
+
+CHECKED_EVERY_S = 0.1
+
+# A file changed so lately may be changed again within the same tick of the file system's clock.
+_SETTLED_AFTER_NS = 1_000_000_000
+
+
+class WatchedFile(Generic[T]):
+    """A parsed file. Whoever asks for its content gets what was there at most `CHECKED_EVERY_S` ago.
+
+    The path is looked at when somebody asks, through symbolic links, so that neither a swap of a link's target (as
+    Kubernetes does with secrets) nor a file system without notifications escapes it.
+    """
+
+    def __init__(self, path: Path, parse: Callable[[bytes], T], pool: Pool) -> None:
+        """Describe the file; nothing is read yet. `parse` runs in the pool, and may raise ValueError."""
+        self._path = path
+        self._parse = parse
+        self._pool = pool
+        self._checked_s = float("-inf")
+        self._signature: tuple[int, ...] | None = None
+        self._content: T | None = None
+        self._reading = asyncio.Lock()
+
+    async def content(self) -> T:
+        """Return the content as parsed; the same object until the file changes.
+
+        Raises Unavailable if the file cannot be read or understood: it may be there again in a moment.
+        """
+        if self._content is not None and time.monotonic() - self._checked_s < CHECKED_EVERY_S:
+            return self._content
+        async with self._reading:
+            if self._content is None or time.monotonic() - self._checked_s >= CHECKED_EVERY_S:
+                started_s = time.monotonic()
+                try:
+                    await self._pool.run(self._refresh)
+                except StorageBusy as error:
+                    raise Unavailable("too many logins are waiting", retry_after_s=1) from error
+                except (OSError, ValueError) as error:
+                    self._content = self._signature = None
+                    raise Unavailable(f"{self._path.name} cannot be read") from error
+                self._checked_s = started_s
+        assert self._content is not None
+        return self._content
+
+    def _refresh(self) -> None:
+        status = os.stat(self._path)  # noqa: PTH116 - as quick as it gets
+        signature = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if signature == self._signature:
+            return
+        content = self._parse(self._path.read_bytes())
+        if content != self._content:
+            self._content = content
+        settled = time.time_ns() - status.st_mtime_ns > _SETTLED_AFTER_NS
+        self._signature = signature if settled else None
