@@ -58,7 +58,7 @@ def zot() -> Iterator[str]:
         config = Path(folder, "config.json")
         settings = {
             "storage": {"rootDirectory": f"{folder}/data"},
-            "http": {"address": "127.0.0.1", "port": str(port)},
+            "http": {"address": "127.0.0.1", "port": str(port), "acceptSparse": True},
             "log": {"level": "warn"},
         }
         config.write_text(json.dumps(settings))

@@ -29,7 +29,7 @@ FENCES = {
 # The drivers of an interface, and who may import them beside their own package: those who put parts together.
 DRIVERS = {
     "zot.catalog": ["sqlite", "redis", "dynamodb", "memory"],
-    "zot.storage": ["filesystem", "disk", "object_store", "memory"],
+    "zot.storage": ["filesystem", "object_store", "memory"],
     "zot.accounts": ["sqlite", "files", "redis", "dynamodb", "memory"],
 }
 ASSEMBLERS = ["zot.app", "zot.cli*", "zot.processes*", "zot.testing"]
