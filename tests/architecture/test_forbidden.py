@@ -53,13 +53,16 @@ def test_no_module_makes_a_forbidden_call(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    sorted(path for part in STORE_PARTS for path in (SOURCE / "zot" / part).rglob("*.py")),
+    sorted(
+        path
+        for part in STORE_PARTS
+        for path in (SOURCE / "zot" / part).rglob("*.py")
+        if path.relative_to(SOURCE / "zot").as_posix() not in DOORS
+    ),
     ids=lambda path: str(path.relative_to(SOURCE)),
 )
 def test_the_disk_module_is_the_only_door_to_the_file_system(path: Path) -> None:
     """No other module of the store opens, writes, renames or removes a file."""
-    if path.relative_to(SOURCE / "zot").as_posix() in DOORS:
-        return
     calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     names = [(call.lineno, ast.unparse(call.func)) for call in calls]
     assert [
