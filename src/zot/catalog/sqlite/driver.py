@@ -9,6 +9,7 @@ from typing import Protocol
 from zot.catalog.clock import Source
 from zot.catalog.commands import Command
 from zot.catalog.interface import Outcome
+from zot.catalog.sqlite.client import WriterClient
 from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.reader import Reader
 from zot.catalog.sqlite.thread import WriterThread
@@ -50,3 +51,11 @@ def open_in_thread(directory: Path, boot: str, source: Source = time.time_ns) ->
     """
     writer = Writer(directory, boot, source)
     return SqliteCatalog(directory / DATABASE, WriterThread(writer), source)
+
+
+def connect(directory: Path, socket_path: Path) -> SqliteCatalog:
+    """Use the catalog in `directory` whose writer (`serve_writer`) listens at `socket_path`, or will.
+
+    Until it does, commands wait for it up to their deadline, and reads raise CatalogUnavailable on a first start.
+    """
+    return SqliteCatalog(directory / DATABASE, WriterClient(socket_path))

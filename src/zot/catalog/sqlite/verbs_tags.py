@@ -10,8 +10,8 @@ from zot.oci.digest import Digest
 from zot.oci.names import Tag
 
 _TAG = """
-SELECT manifest.digest, manifest.media_type FROM tag JOIN manifest ON manifest.id = tag.manifest_id
-WHERE tag.repository = ?1 AND tag.name = ?2
+SELECT digest, media_type FROM manifest
+WHERE id = (SELECT manifest_id FROM tag WHERE repository = ?1 AND name = ?2)
 """
 _POINT = """
 INSERT INTO tag (repository, name, manifest_id, created_ns, moved_ns, moved_by) VALUES (?1, ?2, ?3, ?4, ?4, ?5)

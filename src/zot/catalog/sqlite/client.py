@@ -1,0 +1,133 @@
+"""The way to a writer that is a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from zot.catalog.commands import Command
+from zot.catalog.interface import CatalogError, CatalogUnavailable, Outcome
+from zot.catalog.sqlite.codec import encode
+from zot.catalog.sqlite.protocol import Frames, frame, outcome_of, read_answer
+
+DEADLINE_S = 10.0
+"""How long a command waits for its outcome, a writer's death and new start included."""
+
+WAITING_LIMIT = 4096
+"""How many commands of one process may be without an answer."""
+
+_FIRST_DELAY_S = 0.01
+_LONGEST_DELAY_S = 0.25
+
+
+class _Waiting(NamedTuple):
+    command: Command[Any]
+    frame: bytes
+    future: asyncio.Future[Any]
+
+
+class WriterClient:
+    """Sends commands to the writer, again when it was replaced, until they are answered or their deadline is past.
+
+    It connects when the first command is given. All of it belongs to one event loop.
+    """
+
+    def __init__(self, socket_path: Path, deadline_s: float = DEADLINE_S) -> None:
+        """Take where the writer listens, or will."""
+        self._socket_path = socket_path
+        self._deadline_s = deadline_s
+        self._waiting: dict[str, _Waiting] = {}
+        self._transport: asyncio.Transport | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def do(self, command: Command[Outcome]) -> Outcome:
+        """Carry out a change. If the caller is cancelled, it may be carried out all the same."""
+        if self._closed:
+            raise CatalogUnavailable("the catalog was closed")
+        if len(self._waiting) >= WAITING_LIMIT:
+            raise CatalogUnavailable(f"{WAITING_LIMIT} commands wait for the catalog's writer already")
+        waiting = _Waiting(command, frame(encode(command)), asyncio.get_running_loop().create_future())
+        self._waiting[command.id] = waiting
+        self._send(waiting.frame)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                outcome: Outcome = await waiting.future
+        except TimeoutError as error:
+            raise CatalogUnavailable(f"the catalog's writer did not answer in {self._deadline_s:g} s") from error
+        finally:
+            del self._waiting[command.id]
+        return outcome
+
+    async def close(self) -> None:
+        """Let the commands given so far be answered, then disconnect."""
+        self._closed = True
+        await asyncio.gather(*(each.future for each in self._waiting.values()), return_exceptions=True)
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._transport is not None:
+            self._transport.close()
+
+    def connected(self, transport: asyncio.Transport) -> None:
+        """Send all that is not answered: it is not known what of it another writer had received."""
+        self._transport = transport
+        transport.write(b"".join(each.frame for each in self._waiting.values()))
+
+    def disconnected(self) -> None:
+        """Look for the next writer, if anybody waits for it."""
+        self._transport = None
+        if self._waiting:
+            self._connect()
+
+    def received(self, content: bytes) -> None:
+        """Give an answer to whoever waits for it."""
+        answer = read_answer(content)
+        waiting = self._waiting.get(answer.id)
+        if waiting is None or waiting.future.done():  # its caller has gone
+            return
+        outcome = outcome_of(answer, waiting.command)
+        if isinstance(outcome, CatalogError):
+            waiting.future.set_exception(outcome)
+        else:
+            waiting.future.set_result(outcome)
+
+    def _send(self, content: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(content)
+        else:
+            self._connect()  # which sends it with the others
+
+    def _connect(self) -> None:
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.get_running_loop().create_task(self._keep_trying(), name="catalog-connect")
+
+    async def _keep_trying(self) -> None:
+        delay_s = _FIRST_DELAY_S
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            try:
+                await loop.create_unix_connection(lambda: _Connection(self), str(self._socket_path))
+            except OSError:  # it is being started, or replaced
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+            else:
+                return
+
+
+class _Connection(asyncio.Protocol):
+    """A connection to one writer."""
+
+    def __init__(self, client: WriterClient) -> None:
+        self._client = client
+        self._frames = Frames()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._client.connected(cast("asyncio.Transport", transport))
+
+    def data_received(self, data: bytes) -> None:
+        for content in self._frames.feed(data):
+            self._client.received(content)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._client.disconnected()

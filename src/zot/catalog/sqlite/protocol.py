@@ -1,0 +1,89 @@
+"""How commands travel to the writer's process and outcomes back: frames on a Unix socket.
+
+A frame is four bytes of length, big-endian, and that many bytes of MessagePack: a command on the way there, an
+`Answer` on the way back. Many commands are under way on a connection, and answers name them by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from zot.catalog.commands import Command
+from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable
+from zot.catalog.sqlite.codec import decode_outcome, encode
+
+FRAME_LIMIT_BYTES = 64 << 20
+"""Far above a manifest; what adoption gives in one command has to stay below."""
+
+_LENGTH_BYTES = 4
+_ERRORS = {kind.__name__: kind for kind in (CatalogError, CatalogFull, CatalogUnavailable)}
+
+
+class FrameTooLarge(CatalogError):
+    """The command is larger than a frame may be."""
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """What came of the command of this id: an outcome, or the name and text of an error."""
+
+    id: str
+    outcome: msgspec.Raw
+    error: str = ""
+    text: str = ""
+
+
+_decode_answer = msgspec.msgpack.Decoder(Answer).decode
+_NO_OUTCOME = msgspec.Raw(encode(None))
+
+
+def frame(content: bytes) -> bytes:
+    """Return content as a frame. Raises FrameTooLarge."""
+    if len(content) > FRAME_LIMIT_BYTES:
+        raise FrameTooLarge(f"a command of {len(content)} bytes, the limit is {FRAME_LIMIT_BYTES}")
+    return len(content).to_bytes(_LENGTH_BYTES, "big") + content
+
+
+def answer_frame(command: Command[Any], outcome: Any) -> bytes:
+    """Return the frame that answers a command with its outcome or CatalogError."""
+    if isinstance(outcome, CatalogError):
+        return frame(encode(Answer(command.id, _NO_OUTCOME, type(outcome).__name__, str(outcome))))
+    return frame(encode(Answer(command.id, msgspec.Raw(encode(outcome)))))
+
+
+def read_answer(content: bytes) -> Answer:
+    """Return the answer that a frame's content stands for."""
+    return _decode_answer(content)
+
+
+def outcome_of(answer: Answer, command: Command[Any]) -> Any:
+    """Return the outcome, or the CatalogError, that answers the command."""
+    if answer.error:
+        return _ERRORS[answer.error](answer.text)
+    return decode_outcome(type(command), answer.outcome)
+
+
+class Frames:
+    """Cuts a stream of bytes into the contents of frames."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._pending = bytearray()
+
+    def feed(self, received: bytes) -> Iterator[bytes]:
+        """Yield the contents of the frames that are complete now. Raises FrameTooLarge, and then it is over."""
+        pending = self._pending
+        pending += received
+        start = 0
+        while len(pending) - start >= _LENGTH_BYTES:
+            begin = start + _LENGTH_BYTES
+            length = int.from_bytes(pending[start:begin], "big")
+            if length > FRAME_LIMIT_BYTES:
+                raise FrameTooLarge(f"a frame of {length} bytes, the limit is {FRAME_LIMIT_BYTES}")
+            if len(pending) - begin < length:
+                break
+            yield bytes(pending[begin : begin + length])
+            start = begin + length
+        del pending[:start]
