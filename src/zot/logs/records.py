@@ -1,0 +1,109 @@
+"""Records of the standard library's logging as lines."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from pathlib import Path
+
+import msgspec
+
+import zot
+from zot.logs.fields import REQUEST_ID
+from zot.logs.masking import masked_fields, masked_text
+from zot.logs.writer import LineWriter
+
+TRACE, PANIC = 5, 60
+
+_SOURCE = f"{Path(zot.__file__).parents[1]}/"
+# What a record holds besides its texts.
+_OVERHEAD_BYTES = 500
+
+
+class RecordLine(msgspec.Struct, frozen=True):
+    """A record, taken down when it was logged: nothing of it changes before it is written."""
+
+    time_ns: int
+    level: str
+    message: str
+    fields: dict[str, object]
+    request_id: str = ""
+    error: str | None = None
+    traceback: str | None = None
+    source: dict[str, object] = msgspec.field(default_factory=dict)
+    """zot's `caller`, `func` and `goroutine`; the audit log has none."""
+
+    def values(self) -> dict[str, object]:
+        """Return zot's fields, secrets masked."""
+        values = {"time": self.time_ns, "level": self.level, "message": masked_text(self.message)}
+        for name, value in masked_fields(self.fields).items():
+            # The line's own fields cannot be replaced.
+            values.setdefault(name, value)
+        if self.request_id:
+            values.setdefault("requestId", self.request_id)
+        if self.error is not None:
+            values["error"] = masked_text(self.error)
+        if self.traceback is not None:
+            values["traceback"] = masked_text(self.traceback)
+        return values | self.source
+
+
+class LineHandler(logging.Handler):
+    """Hands records to a writer, each as one line."""
+
+    def __init__(self, writer: LineWriter, *, audit: bool = False) -> None:
+        """Take the writer; `audit`: every line is kept, and none says where in the source it was written."""
+        super().__init__()
+        self._writer = writer
+        self._audit = audit
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take the record down."""
+        try:
+            line = RecordLine(
+                time_ns=round(record.created * 1_000_000) * 1000,
+                level=level_name(record.levelno),
+                message=record.getMessage(),
+                fields=getattr(record, "fields", {}),
+                request_id=REQUEST_ID.get(),
+                **_error(record),
+                source={} if self._audit else _source(record),
+            )
+        except Exception:  # noqa: BLE001 (as every handler of the standard library: a wrong call must not break its caller)
+            self.handleError(record)
+            return
+        size_bytes = _OVERHEAD_BYTES + len(line.message) + len(line.traceback or "")
+        self._writer.write(line, size_bytes, keep=self._audit or record.levelno >= logging.WARNING)
+
+    def flush(self) -> None:
+        """Write what waits; the standard library calls this when the process ends."""
+        self._writer.flush()
+
+
+def level_name(number: int) -> str:
+    """Return zot's name of a level."""
+    if number >= logging.ERROR:
+        return "error"
+    if number >= logging.WARNING:
+        return "warn"
+    if number >= logging.INFO:
+        return "info"
+    return "debug" if number >= logging.DEBUG else "trace"
+
+
+def _error(record: logging.LogRecord) -> dict[str, str]:
+    if record.exc_info is None or record.exc_info[1] is None:
+        return {}
+    error = record.exc_info[1]
+    return {
+        "error": str(error) or type(error).__name__,
+        "traceback": "".join(traceback.format_exception(error)).rstrip(),
+    }
+
+
+def _source(record: logging.LogRecord) -> dict[str, object]:
+    return {
+        "caller": f"{record.pathname.removeprefix(_SOURCE)}:{record.lineno}",
+        "func": f"{record.name}.{record.funcName}",
+        "goroutine": record.thread,
+    }

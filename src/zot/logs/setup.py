@@ -1,0 +1,104 @@
+"""Starting the logs of a process, by the configuration's section `log`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from zot.logs.forms import json_line, text_line
+from zot.logs.records import PANIC, TRACE, LineHandler
+from zot.logs.writer import LineWriter
+
+LEVELS = {
+    "trace": TRACE,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.CRITICAL,
+    "panic": PANIC,
+}
+"""zot's names of levels; `trace` is everything."""
+
+AUDIT = "zot.audit"
+"""The logger of the audit log: what is logged there at any level goes to that file, and nowhere else."""
+
+
+class Logs:
+    """The logs of a process, from here to `close`: everything that goes through the standard library's `logging`.
+
+    The level holds for this program. Libraries are heard from WARNING on, whatever the level: what they say below
+    that is about themselves, and may hold secrets.
+    """
+
+    def __init__(
+        self, level: str, output: str = "", audit: str = "", form: Literal["text", "json"] | None = None
+    ) -> None:
+        """Open the files; an empty `output` is standard output, an empty `audit` means no audit log.
+
+        `form` None: text if standard output is a terminal, else JSON. The audit log is always JSON. Raises KeyError
+        for a level that is none, OSError if a file cannot be opened.
+        """
+        self.level = LEVELS[level.lower()]
+        if form is None:
+            form = "text" if not output and sys.stdout.isatty() else "json"
+        self.writer = LineWriter(Path(output) if output else None, text_line if form == "text" else json_line)
+        try:
+            self.audit_writer = LineWriter(Path(audit), json_line) if audit else None
+        except OSError:
+            self.writer.close()
+            raise
+        self._install()
+
+    def __enter__(self) -> Self:
+        """Be closed at the end of a `with`."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    @property
+    def shows_access(self) -> bool:
+        """Whether the level lets access lines through, which have level `info`."""
+        return self.level <= logging.INFO
+
+    @property
+    def dropped(self) -> int:
+        """How many lines were lost because the disk did not keep up."""
+        return self.writer.dropped + (self.audit_writer.dropped if self.audit_writer is not None else 0)
+
+    def close(self) -> None:
+        """Write what waits and put the standard library's logging back as it was. Twice is once."""
+        for logger, handler in self._handlers:
+            logger.removeHandler(handler)
+        self._handlers.clear()
+        for logger, level in self._levels:
+            logger.setLevel(level)
+        logging.captureWarnings(capture=False)
+        self.writer.close()
+        if self.audit_writer is not None:
+            self.audit_writer.close()
+
+    def _install(self) -> None:
+        logging.addLevelName(TRACE, "TRACE")
+        root, own, audit = logging.getLogger(), logging.getLogger("zot"), logging.getLogger(AUDIT)
+        self._levels = [(logger, logger.level) for logger in (root, own, audit)]
+        root.setLevel(max(self.level, logging.WARNING))
+        own.setLevel(self.level)
+        audit.setLevel(logging.INFO)
+        audit.propagate = False
+        logging.captureWarnings(capture=True)
+        handler = logging.NullHandler() if self.audit_writer is None else LineHandler(self.audit_writer, audit=True)
+        self._handlers: list[tuple[logging.Logger, logging.Handler]] = [
+            (root, LineHandler(self.writer)),
+            (audit, handler),
+        ]
+        for logger, each in self._handlers:
+            logger.addHandler(each)
