@@ -1,0 +1,48 @@
+"""Everything in one process: for small machines, tests and `zot.testing`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from zot.app import open_core, open_http
+from zot.catalog.sqlite.driver import open_in_thread
+from zot.config.model import Config
+from zot.processes.notify import notify
+from zot.processes.plan import Plan
+from zot.processes.serving import Serving
+
+
+def serve(config: Config, plan: Plan, listener: socket.socket) -> int:
+    """Serve until a signal says to stop; return the exit status."""
+    asyncio.run(_until_signalled(config, plan, listener))
+    return 0
+
+
+async def _until_signalled(config: Config, plan: Plan, listener: socket.socket) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    await run(config, plan, listener, stop, lambda: notify("READY=1"))
+    notify("STOPPING=1")
+
+
+async def run(
+    config: Config, plan: Plan, listener: socket.socket, stop: asyncio.Event, ready: Callable[[], None]
+) -> None:
+    """Serve on a listening socket until `stop` is set, then drain; `ready` is called once requests are answered."""
+    catalog = open_in_thread(Path(plan.catalog_directory), plan.boot)
+    core = await open_core(config, plan, catalog)
+    http = open_http(core, slot=0)
+    serving = Serving(http.server, http.health, config.http.drain_timeout_s)
+    await serving.start(listener, http.tls)
+    http.health.started = True
+    ready()
+    async with http.running():
+        await stop.wait()
+        await serving.drain()
+    await core.close()

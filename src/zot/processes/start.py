@@ -1,0 +1,127 @@
+"""Starting a server: what it needs is had or refused here, before any process of it runs."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from zot.config.capacity import worker_count
+from zot.config.model import Config
+from zot.processes.listeners import CannotListen, listen, listen_unix
+from zot.processes.plan import VARIABLE, Plan, new_boot
+from zot.processes.tls import CannotServeTls, Certificates
+from zot.storage.interface import StorageError
+from zot.storage.lock import RootLock, lock_root
+
+
+class CannotStart(Exception):
+    """Why the server does not start, in one sentence."""
+
+
+def start(config: Config, file: Path | None, *, workers: int | None, read_only: bool) -> int:
+    """Serve a checked configuration until a signal says to stop; return the exit status. Raises CannotStart.
+
+    With workers this process becomes the supervisor, with a fresh interpreter that has imported nothing of this.
+    """
+    raise_descriptor_limit()
+    plan = make_plan(config, file, workers=workers, read_only=read_only)
+    _check_tls(config)
+    try:
+        locks = [lock_root(root) for root in plan.roots]
+        count = max(1, plan.workers)
+        if plan.unix_socket is not None:
+            sockets = [listen_unix(plan.unix_socket)] * count
+        else:
+            sockets = listen(plan.address, plan.port, count)
+    except (StorageError, CannotListen) as error:
+        raise CannotStart(str(error)) from error
+    announce(plan, sockets[0].getsockname())
+    if plan.workers == 0:
+        from zot.processes.single import serve  # noqa: PLC0415 (a supervisor needs none of it)
+
+        return serve(config, plan, sockets[0])
+    return _become_supervisor(plan, sockets, locks)
+
+
+def _become_supervisor(plan: Plan, sockets: Sequence[socket.socket], locks: Sequence[RootLock]) -> NoReturn:
+    held = [descriptor for lock in locks for descriptor in lock.descriptors]
+    for descriptor in (*held, *(each.fileno() for each in sockets)):
+        os.set_inheritable(descriptor, True)
+    environment = {
+        **os.environ,
+        VARIABLE: plan.encode(),
+        "ZOT_LISTENERS": ",".join(str(each.fileno()) for each in sockets),
+        "ZOT_LOCKS": ",".join(map(str, held)),
+    }
+    os.execve(sys.executable, [sys.executable, "-m", "zot.processes.supervisor"], environment)  # noqa: S606
+
+
+def make_plan(config: Config, file: Path | None, *, workers: int | None, read_only: bool) -> Plan:
+    """Decide what the server consists of."""
+    storage, http = config.storage, config.http
+    root = _absolute(storage.root_directory)
+    catalog = _absolute(storage.catalog.directory) if storage.catalog.directory else f"{root}/.zot"
+    roots = dict.fromkeys([root, *(_absolute(each.root_directory) for each in storage.sub_paths.values())])
+    return Plan(
+        config=str(file.absolute()) if file is not None else None,
+        boot=new_boot(),
+        workers=worker_count(http) if workers is None else workers,
+        address=http.address,
+        port=int(http.port or 0),
+        unix_socket=http.unix_socket or None,
+        catalog_directory=catalog,
+        roots=tuple(roots),
+        drain_s=http.drain_timeout_s,
+        read_only=read_only or storage.read_only,
+        tls=bool(http.tls and http.tls.cert),
+    )
+
+
+def _absolute(path: str) -> str:
+    """Return the path from the root; symlinks in it stay, since they may be swapped on purpose."""
+    return str(Path(path).absolute())
+
+
+def raise_descriptor_limit() -> None:
+    """Take as many file descriptors as this process may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):  # macOS refuses what it says is its limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def announce(plan: Plan, where: object) -> None:
+    """Say where the server is, and how to push a first image to it."""
+    scheme = "https" if plan.tls else "http"
+    if isinstance(where, tuple):
+        host = "localhost" if where[0] in {"127.0.0.1", "0.0.0.0", "::", "::1"} else where[0]  # noqa: S104
+        place = f"{host}:{where[1]}"
+        shown = f"{scheme}://{f'[{where[0]}]' if ':' in where[0] else where[0]}:{where[1]}"
+    else:
+        place, shown = "localhost", f"unix:{plan.unix_socket}"
+    lines = [f"zot serves {shown} from {plan.roots[0]}"]
+    if plan.config is None:
+        lines += [
+            "Push a first image:",
+            "  docker pull busybox",
+            f"  docker tag busybox {place}/busybox",
+            f"  docker push {place}/busybox",
+        ]
+    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.flush()
+
+
+def _check_tls(config: Config) -> None:
+    tls = config.http.tls
+    if tls is None or not tls.cert:
+        return
+    try:
+        Certificates(Path(tls.cert), Path(tls.key), Path(tls.cacert) if tls.cacert else None)
+    except CannotServeTls as error:
+        raise CannotStart(str(error)) from error

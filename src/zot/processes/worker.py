@@ -1,0 +1,29 @@
+"""An HTTP worker's process: answers requests on its own listening socket."""
+
+from __future__ import annotations
+
+from zot.app import open_core, open_http
+from zot.processes.child import Context, Fatal
+from zot.processes.configuration import configuration, connect_catalog
+from zot.processes.serving import Serving
+from zot.processes.tls import CannotServeTls
+
+
+async def run(context: Context) -> None:
+    """Serve until told to stop; then finish what is under way."""
+    plan = context.plan
+    config = configuration(plan)
+    core = await open_core(config, plan, await connect_catalog(plan))
+    try:
+        http = open_http(core, context.slot)
+    except CannotServeTls as error:
+        raise Fatal(str(error)) from error
+    assert context.listener is not None
+    serving = Serving(http.server, http.health, config.http.drain_timeout_s)
+    await serving.start(context.listener, http.tls)
+    http.health.started = True
+    context.ready()
+    async with http.running():
+        await context.stop.wait()
+        await serving.drain()
+    await core.close()

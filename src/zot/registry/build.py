@@ -1,0 +1,60 @@
+"""The registry, from the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from zot.catalog.interface import Catalog
+from zot.config.http import DOCKER2S2
+from zot.config.model import Config
+from zot.oci.globs import Glob, compile_glob
+from zot.registry.layouts import Layouts
+from zot.registry.quota import ByteQuota, Quotas
+from zot.registry.registry import Limits, Registry
+from zot.storage.interface import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the registry stands on."""
+
+    catalog: Catalog
+    storage: Storage
+    layouts: Layouts
+    boot: str
+    read_only: bool = False
+
+
+def build(config: Config, parts: Parts) -> Registry:
+    """Return the registry that the configuration describes."""
+    limits = config.http.limits
+    return Registry(
+        catalog=parts.catalog,
+        storage=parts.storage,
+        boot=parts.boot,
+        layouts=parts.layouts,
+        limits=Limits(
+            manifest_bytes=limits.max_manifest_bytes,
+            page=limits.max_page_size,
+            uploads_per_repository=limits.max_uploads_per_repository,
+        ),
+        quotas=_quotas(config),
+        dedupe=config.storage.dedupe,
+        docker_types=DOCKER2S2 in config.http.compat,
+        sparse=config.http.accept_sparse,
+        read_only=parts.read_only or config.storage.read_only,
+    )
+
+
+def _quotas(config: Config) -> Quotas:
+    quotas = []
+    for quota in config.storage.quotas:
+        globs = [compile_glob(pattern) for pattern in quota.repositories]
+        quotas.append(ByteQuota(partial(_any_matches, globs), quota.limit_bytes))
+    return Quotas(quotas, config.storage.max_repos or None)
+
+
+def _any_matches(globs: Sequence[Glob], name: str) -> bool:
+    return any(glob.matches(name) for glob in globs)
