@@ -45,34 +45,38 @@ class FailingDisk(Disk):
 
 
 class NthFails(Disk):
-    """A disk whose operation number `nth` (from 0) fails with an errno, or writes one byte if it is a write."""
+    """A disk one of whose operations fails with an errno; None: it writes one byte, if it is a write."""
 
     def __init__(self, error: int | None) -> None:
-        """Fail with that errno; None: the operation is a short write if it is a write, and succeeds otherwise."""
+        """Fail like that, once armed."""
         self._error = error
-        self.nth = -1
-        self.count = 0
+        self._left = -1
+        self._verb: str | None = None
+        self.failed_verb: str | None = None
 
     def arm(self, nth: int) -> None:
-        """Count from here; let that operation fail."""
-        self.nth = nth
-        self.count = 0
+        """Let operation number `nth` from here fail, counted from 0."""
+        self._left, self._verb, self.failed_verb = nth, None, None
+
+    def arm_verb(self, verb: str, nth: int = 0) -> None:
+        """Let operation number `nth` of that kind fail."""
+        self._left, self._verb, self.failed_verb = nth, verb, None
 
     def disarm(self) -> bool:
-        """Fail no more; tell whether the operation to fail was reached."""
-        reached = 0 <= self.nth < self.count
-        self.nth = -1
-        return reached
+        """Fail no more; tell whether the operation that was to fail was reached."""
+        self._left = -1
+        return self.failed_verb is not None
 
     def perform(self, operation: Operation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do it, or fail."""
-        number = self.count
-        self.count += 1
-        if number == self.nth:
-            if self._error is not None:
-                raise OSError(self._error, os.strerror(self._error), operation.path)
-            if operation.verb == "write":
-                return call(*_one_byte_of(args), **kwargs)  # type: ignore[arg-type] # the write's own arguments
+        if self._verb in {None, operation.verb} and self._left >= 0:
+            self._left -= 1
+            if self._left < 0:
+                self.failed_verb = operation.verb
+                if self._error is not None:
+                    raise OSError(self._error, os.strerror(self._error), operation.path)
+                if operation.verb == "write":
+                    return call(*_one_byte_of(args), **kwargs)  # type: ignore[arg-type] # the write's own arguments
         return super().perform(operation, call, *args, **kwargs)
 
 

@@ -212,8 +212,12 @@ class FileContent:
     def close(self) -> None:
         """Close the file."""
         file, self._file = self._file, File(-1, self._file.path)
+        try:
+            removed = self._disk.status_of(file).st_nlink == 0
+        except OSError:  # closed already; closing is never refused
+            removed = False
         # The last close of a removed file frees all its blocks: that is for a thread.
-        if file.descriptor < 0 or self._disk.status_of(file).st_nlink or not self._pool.hint(file.close):
+        if not removed or not self._pool.hint(file.close):
             file.close()
 
 

@@ -1,0 +1,871 @@
+"""The laws of `zot.storage.interface.Storage`, held by every driver."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from zot.oci.digest import CANONICAL, Digest, algorithm_of, digest_of
+from zot.oci.names import Repository, parse_repository
+from zot.storage import filesystem, memory
+from zot.storage.filesystem import FilesystemStorage
+from zot.storage.interface import (
+    ContentMissing,
+    DigestMismatch,
+    Progress,
+    Storage,
+    StorageError,
+    UploadKey,
+    UploadLocked,
+    UploadMissing,
+)
+from zot.storage.memory import MemoryStorage
+from zot.storage.pools import Pools
+from zot.storage.routed import RoutedStorage
+
+APP = parse_repository("team/app")
+# In the routed storage it has another root than the first.
+OTHER = parse_repository("infra/app")
+NESTED = parse_repository("team/app/nested")
+
+UPLOAD = UploadKey(APP, "11111111-2222-3333-4444-555555555555")
+CONTENT = b"some content, " * 1000
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def pools() -> Iterator[Pools]:
+    """The pools of one test, closed after it."""
+    pools = Pools()
+    yield pools
+    pools.close()
+
+
+@pytest.fixture(params=["filesystem", "filesystem not durable", "memory", "routed"])
+async def storage(request: pytest.FixtureRequest, tmp_path: Path, pools: Pools) -> AsyncIterator[Storage]:
+    """An empty storage of each kind."""
+
+    def on(directory: str, *, durable: bool = True) -> FilesystemStorage:
+        return FilesystemStorage(
+            str(tmp_path / directory), pools, durable=durable, min_free_percent=0, min_free_bytes=0
+        )
+
+    made: Storage
+    match request.param:
+        case "filesystem":
+            made = on("root")
+        case "filesystem not durable":
+            made = on("root", durable=False)
+        case "memory":
+            made = MemoryStorage()
+        case _:
+            made = RoutedStorage(on("root"), {"/infra": on("infra")})
+    yield made
+    await made.close()
+
+
+class Checkpoints:
+    """A checkpoint that remembers what it was told, and may raise at one of the calls."""
+
+    def __init__(self, fails_at: int = -1) -> None:
+        """Raise at call number `fails_at`, from 0."""
+        self.seen: list[Progress] = []
+        self._fails_at = fails_at
+
+    async def __call__(self, progress: Progress) -> None:
+        """Remember it."""
+        self.seen.append(progress)
+        if len(self.seen) - 1 == self._fails_at:
+            raise FencedError
+
+    @property
+    def offsets(self) -> list[int]:
+        """What it was told, the offsets alone."""
+        return [progress.offset for progress in self.seen]
+
+
+class FencedError(Exception):
+    """What a checkpoint raises."""
+
+
+class BrokenError(Exception):
+    """What a body raises."""
+
+
+async def body(*chunks: bytes, then: Exception | None = None) -> AsyncIterator[bytes]:
+    """Give the chunks, then end or raise."""
+    for chunk in chunks:
+        yield chunk
+    if then is not None:
+        raise then
+
+
+async def stalling(chunk: bytes, given: asyncio.Event, release: asyncio.Event) -> AsyncIterator[bytes]:
+    """Give a chunk, tell that it was taken, and wait."""
+    yield chunk
+    given.set()
+    await release.wait()
+
+
+async def stage(
+    storage: Storage, content: bytes = CONTENT, upload: UploadKey = UPLOAD, algorithm: str = CANONICAL
+) -> Progress:
+    """Begin an upload and append the content."""
+    await storage.begin(upload)
+    return await storage.append(upload, Progress(0, algorithm), body(content), Checkpoints())
+
+
+async def push(
+    storage: Storage, repository: Repository, content: bytes = CONTENT, session: str = "a-session"
+) -> Digest:
+    """Upload, verify, publish."""
+    upload, digest = UploadKey(repository, session), digest_of(content)
+    await storage.verify(upload, await stage(storage, content, upload), digest)
+    await storage.publish(upload, digest, None)
+    return digest
+
+
+async def read(storage: Storage, repository: Repository, digest: Digest) -> bytes:
+    """Return content whole."""
+    content = await storage.open(repository, digest)
+    try:
+        return await content.read(0, content.size)
+    finally:
+        content.close()
+
+
+async def sessions(storage: Storage, repository: Repository = APP) -> list[str]:
+    """Return the sessions of staged uploads."""
+    return [session for session, _ in await storage.staged(repository)]
+
+
+# --- content ---
+
+
+async def test_missing_content_cannot_be_opened(storage: Storage) -> None:
+    """Opening content that is not there raises ContentMissing."""
+    with pytest.raises(ContentMissing):
+        await storage.open(APP, digest_of(CONTENT))
+
+
+async def test_missing_content_has_no_size(storage: Storage) -> None:
+    """The size of content that is not there is None, in an unknown repository and in a known one."""
+    assert await storage.stat(APP, digest_of(CONTENT)) is None
+    await push(storage, APP)
+    assert await storage.stat(APP, digest_of(b"else")) is None
+
+
+async def test_content_has_its_size(storage: Storage) -> None:
+    """Size and open agree on the number of bytes."""
+    digest = await push(storage, APP)
+    content = await storage.open(APP, digest)
+    content.close()
+    assert content.size == await storage.stat(APP, digest) == len(CONTENT)
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 10), (7, 100), (len(CONTENT) - 5, 5)])
+async def test_a_range_is_read(storage: Storage, offset: int, length: int) -> None:
+    """A read gives the bytes from its offset."""
+    content = await storage.open(APP, await push(storage, APP))
+    assert await content.read(offset, length) == CONTENT[offset : offset + length]
+    content.close()
+
+
+async def test_a_read_ends_with_the_content(storage: Storage) -> None:
+    """A read that goes beyond the end gives fewer bytes, one behind it none."""
+    content = await storage.open(APP, await push(storage, APP))
+    assert await content.read(len(CONTENT) - 3, 100) == CONTENT[-3:]
+    assert await content.read(len(CONTENT), 100) == b""
+    content.close()
+
+
+async def test_empty_content(storage: Storage) -> None:
+    """Content of no bytes is content."""
+    digest = await push(storage, APP, b"")
+    assert await storage.stat(APP, digest) == 0
+    assert await read(storage, APP, digest) == b""
+
+
+async def test_removed_content_stays_readable(storage: Storage) -> None:
+    """Who opened content before its removal reads it to the end."""
+    digest = await push(storage, APP)
+    content = await storage.open(APP, digest)
+    await storage.remove(APP, digest)
+    assert await content.read(0, content.size) == CONTENT
+    content.close()
+
+
+async def test_replaced_content_stays_readable(storage: Storage) -> None:
+    """Who opened content before it was replaced by the same bytes reads it to the end."""
+    digest = await push(storage, APP)
+    content = await storage.open(APP, digest)
+    await push(storage, APP)
+    assert await content.read(0, content.size) == CONTENT
+    content.close()
+
+
+async def test_content_is_closed_twice(storage: Storage) -> None:
+    """Closing twice does no harm, also when it was removed meanwhile."""
+    digest = await push(storage, APP)
+    content = await storage.open(APP, digest)
+    await storage.remove(APP, digest)
+    content.close()
+    content.close()
+
+
+async def test_a_hint_changes_nothing(storage: Storage) -> None:
+    """Announcing a read returns at once; closing right after it does no harm."""
+    content = await storage.open(APP, await push(storage, APP))
+    content.will_need(0, content.size)
+    assert await content.read(0, 4) == CONTENT[:4]
+    content.will_need(0, content.size)
+    content.close()
+
+
+async def test_a_descriptor_reads_the_content(storage: Storage) -> None:
+    """The descriptor, if there is one, gives the content at any offset."""
+    content = await storage.open(APP, await push(storage, APP))
+    if (descriptor := content.fileno()) is not None:
+        assert os.pread(descriptor, 20, 5) == CONTENT[5:25]
+    content.close()
+
+
+async def test_content_is_its_repositorys(storage: Storage) -> None:
+    """Content is addressed by repository and digest: another repository, also a nested one, does not have it."""
+    digest = await push(storage, APP)
+    assert await storage.stat(OTHER, digest) is None
+    assert await storage.stat(NESTED, digest) is None
+
+
+# --- begin ---
+
+
+async def test_a_begun_upload_is_staged(storage: Storage) -> None:
+    """An upload that was begun is listed."""
+    await storage.begin(UPLOAD)
+    assert await sessions(storage) == [UPLOAD.session]
+
+
+async def test_beginning_again_does_no_harm(storage: Storage) -> None:
+    """Beginning an upload again keeps its bytes."""
+    progress = await stage(storage)
+    await storage.begin(UPLOAD)
+    await storage.verify(UPLOAD, progress, digest_of(CONTENT))
+
+
+# --- append ---
+
+
+async def test_an_append_tells_how_far_it_got(storage: Storage) -> None:
+    """An append from the start returns the length and the digest of the body."""
+    assert await stage(storage) == Progress(len(CONTENT), CANONICAL, digest_of(CONTENT))
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
+async def test_an_append_hashes_by_the_algorithm_asked_for(storage: Storage, algorithm: str) -> None:
+    """The digest so far is by the algorithm of the start."""
+    progress = await stage(storage, algorithm=algorithm)
+    assert progress == Progress(len(CONTENT), algorithm, digest_of(CONTENT, algorithm))
+
+
+async def test_an_append_goes_on_hashing(storage: Storage) -> None:
+    """An append that goes on where this process ended returns the digest of all bytes."""
+    progress = await stage(storage)
+    progress = await storage.append(UPLOAD, progress, body(b"more"), Checkpoints())
+    assert progress == Progress(len(CONTENT) + 4, CANONICAL, digest_of(CONTENT + b"more"))
+
+
+async def test_an_unknown_prefix_stays_unknown(storage: Storage) -> None:
+    """An append behind bytes whose digest is not known returns no digest; the bytes are right all the same."""
+    await stage(storage)
+    progress = await storage.append(UPLOAD, Progress(len(CONTENT)), body(b"more"), Checkpoints())
+    assert progress == Progress(len(CONTENT) + 4)
+    await storage.verify(UPLOAD, progress, digest_of(CONTENT + b"more"))
+
+
+async def test_a_state_of_other_bytes_is_not_used(storage: Storage) -> None:
+    """What this process hashed counts only if it has the digest recorded: another one may have written since."""
+    await stage(storage)
+    start = Progress(len(CONTENT), CANONICAL, digest_of(b"what another process wrote"))
+    progress = await storage.append(UPLOAD, start, body(b"more"), Checkpoints())
+    assert progress.prefix is None
+
+
+async def test_an_append_cuts_what_lies_behind_its_start(storage: Storage) -> None:
+    """What is staged behind the start vanishes, so that bytes which were never recorded do not count."""
+    await stage(storage)
+    progress = await storage.append(UPLOAD, Progress(4), body(b"!"), Checkpoints())
+    await storage.verify(UPLOAD, progress, digest_of(CONTENT[:4] + b"!"))
+
+
+async def test_an_append_of_nothing_cuts_too(storage: Storage) -> None:
+    """An append without a body leaves exactly the bytes before its start."""
+    await stage(storage)
+    progress = await storage.append(UPLOAD, Progress(4), body(), Checkpoints())
+    assert progress.offset == 4
+    with pytest.raises(UploadMissing):
+        await storage.append(UPLOAD, Progress(5), body(), Checkpoints())
+
+
+async def test_an_append_from_the_start_begins_anew(storage: Storage) -> None:
+    """An append at offset 0 forgets what was staged, its digest too."""
+    await stage(storage)
+    progress = await storage.append(UPLOAD, Progress(0), body(b"anew"), Checkpoints())
+    assert progress == Progress(4, CANONICAL, digest_of(b"anew"))
+
+
+async def test_an_append_to_nothing_fails(storage: Storage) -> None:
+    """An upload that was never begun is missing."""
+    with pytest.raises(UploadMissing):
+        await storage.append(UPLOAD, Progress(0), body(CONTENT), Checkpoints())
+
+
+async def test_an_append_behind_the_end_fails(storage: Storage) -> None:
+    """If fewer bytes are staged than were recorded the upload is missing; nothing was written or recorded."""
+    await stage(storage)
+    checkpoints = Checkpoints()
+    with pytest.raises(UploadMissing):
+        await storage.append(UPLOAD, Progress(len(CONTENT) + 1), body(b"more"), checkpoints)
+    assert checkpoints.seen == []
+
+
+@pytest.mark.parametrize("session", ["..", "../../../secret", "a/b", ".hidden", "", "nul\0"])
+async def test_a_session_is_no_path(storage: Storage, session: str) -> None:
+    """What cannot be a session's name is a missing upload, and discarding it removes nothing."""
+    digest = await push(storage, APP)
+    upload = UploadKey(APP, session)
+    with pytest.raises(UploadMissing):
+        await storage.append(upload, Progress(0), body(b"!"), Checkpoints())
+    await storage.discard(upload)
+    assert await read(storage, APP, digest) == CONTENT
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [[b"x"] * 5000, [b"", b"abc", b"", b"d"], [b"y" * (3 * MIB)], [b"z" * 700_001] * 5],
+    ids=["tiny", "empty", "large", "odd"],
+)
+async def test_chunks_of_any_size(storage: Storage, chunks: list[bytes]) -> None:
+    """How a body is cut into chunks makes no difference."""
+    await storage.begin(UPLOAD)
+    progress = await storage.append(UPLOAD, Progress(0), body(*chunks), Checkpoints())
+    whole = b"".join(chunks)
+    assert progress == Progress(len(whole), CANONICAL, digest_of(whole))
+    await storage.publish(UPLOAD, digest_of(whole), None)
+    assert await read(storage, APP, digest_of(whole)) == whole
+
+
+# --- checkpoints ---
+
+
+async def test_checkpoints_come_first_and_last(storage: Storage) -> None:
+    """A checkpoint is called with the start before anything else, and at the end with what is returned."""
+    start = await stage(storage)
+    checkpoints = Checkpoints()
+    progress = await storage.append(UPLOAD, start, body(b"more"), checkpoints)
+    assert checkpoints.seen == [start, progress]
+
+
+async def test_long_bodies_are_recorded_on_the_way(storage: Storage) -> None:
+    """A checkpoint is called about every 64 MiB; its digests are those of the bytes so far."""
+    await storage.begin(UPLOAD)
+    checkpoints = Checkpoints()
+    await storage.append(UPLOAD, Progress(0), body(*[bytes(8 * MIB)] * 18), checkpoints)
+    first, *between, last = checkpoints.offsets
+    assert (first, last) == (0, 144 * MIB)
+    assert len(between) == 2
+    assert all(64 * MIB <= later - earlier <= 80 * MIB for earlier, later in zip([0, *between], between, strict=False))
+    assert checkpoints.seen[1].prefix == digest_of(bytes(between[0]))
+
+
+async def test_a_fenced_append_changes_nothing(storage: Storage) -> None:
+    """If the first checkpoint raises, that ends the append before anything was cut or written."""
+    progress = await stage(storage)
+    with pytest.raises(FencedError):
+        await storage.append(UPLOAD, Progress(4), body(b"!" * 100), Checkpoints(fails_at=0))
+    await storage.verify(UPLOAD, Progress(progress.offset), digest_of(CONTENT))
+
+
+async def test_nothing_follows_a_checkpoint_that_raised(storage: Storage) -> None:
+    """If a later checkpoint raises, nothing is written or recorded after it."""
+    await storage.begin(UPLOAD)
+    checkpoints = Checkpoints(fails_at=1)
+    with pytest.raises(FencedError):
+        await storage.append(UPLOAD, Progress(0), body(*[bytes(MIB)] * 80), checkpoints)
+    written = checkpoints.offsets[-1]
+    assert len(checkpoints.seen) == 2
+    with pytest.raises(UploadMissing):
+        await storage.append(UPLOAD, Progress(written + 1), body(), Checkpoints())
+
+
+async def test_a_last_checkpoint_that_raises_is_told(storage: Storage) -> None:
+    """What the last checkpoint raises ends the append: it is not told as done."""
+    await storage.begin(UPLOAD)
+    checkpoints = Checkpoints(fails_at=1)
+    with pytest.raises(FencedError):
+        await storage.append(UPLOAD, Progress(0), body(b"abc"), checkpoints)
+    assert checkpoints.offsets == [0, 3]
+
+
+@pytest.mark.parametrize("chunks", [[b"abc"], [bytes(MIB), bytes(MIB), b"abc"]], ids=["small", "large"])
+async def test_what_a_broken_body_brought_is_kept(storage: Storage, chunks: list[bytes]) -> None:
+    """A body that breaks off is recorded as far as it came, then its exception goes on; the upload can go on, too."""
+    await storage.begin(UPLOAD)
+    checkpoints = Checkpoints()
+    with pytest.raises(BrokenError):
+        await storage.append(UPLOAD, Progress(0), body(*chunks, then=BrokenError()), checkpoints)
+    came = b"".join(chunks)
+    assert checkpoints.seen[-1] == Progress(len(came), CANONICAL, digest_of(came))
+    progress = await storage.append(UPLOAD, checkpoints.seen[-1], body(b"rest"), Checkpoints())
+    assert progress.prefix == digest_of(came + b"rest")
+    await storage.verify(UPLOAD, Progress(progress.offset), digest_of(came + b"rest"))
+
+
+async def test_a_broken_body_is_told_even_if_recording_fails(storage: Storage) -> None:
+    """The body's exception is what the caller sees; that recording failed as well is noted on it."""
+    await storage.begin(UPLOAD)
+    with pytest.raises(BrokenError) as caught:
+        await storage.append(UPLOAD, Progress(0), body(b"abc", then=BrokenError()), Checkpoints(fails_at=1))
+    assert any("FencedError" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("size", [10, 3 * MIB])
+async def test_a_cancelled_append_is_recorded(storage: Storage, size: int) -> None:
+    """Cancelling an append keeps and records what came, frees the upload, and is a cancellation to the caller."""
+    await storage.begin(UPLOAD)
+    given, checkpoints = asyncio.Event(), Checkpoints()
+    appending = asyncio.create_task(
+        storage.append(UPLOAD, Progress(0), stalling(bytes(size), given, asyncio.Event()), checkpoints)
+    )
+    await given.wait()
+    appending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await appending
+    assert checkpoints.seen[-1] == Progress(size, CANONICAL, digest_of(bytes(size)))
+    await storage.append(UPLOAD, checkpoints.seen[-1], body(b"rest"), Checkpoints())
+
+
+# --- one request at a time ---
+
+
+async def test_a_second_append_waits_for_the_first(storage: Storage) -> None:
+    """Two appends to one upload do not run at once: the second begins when the first ended."""
+    await storage.begin(UPLOAD)
+    given, release = asyncio.Event(), asyncio.Event()
+    first = asyncio.create_task(storage.append(UPLOAD, Progress(0), stalling(b"old", given, release), Checkpoints()))
+    await given.wait()
+    checkpoints = Checkpoints()
+    second = asyncio.create_task(storage.append(UPLOAD, Progress(0), body(b"newer"), checkpoints))
+    await asyncio.sleep(0.05)
+    assert checkpoints.seen == []
+    release.set()
+    await first
+    assert await second == Progress(5, CANONICAL, digest_of(b"newer"))
+    await storage.verify(UPLOAD, Progress(5), digest_of(b"newer"))
+
+
+@pytest.mark.parametrize("act", ["append", "verify", "publish"])
+async def test_nobody_waits_for_ever(storage: Storage, act: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While an append goes on and does not let go, what else needs the upload raises UploadLocked."""
+    monkeypatch.setattr(filesystem, "_LOCK_WAIT_S", 0.01)
+    monkeypatch.setattr(memory, "_LOCK_WAIT_S", 0.01)
+    await storage.begin(UPLOAD)
+    given, release = asyncio.Event(), asyncio.Event()
+    first = asyncio.create_task(storage.append(UPLOAD, Progress(0), stalling(b"old", given, release), Checkpoints()))
+    await given.wait()
+    calls = {
+        "append": lambda: storage.append(UPLOAD, Progress(0), body(b"newer"), Checkpoints()),
+        "verify": lambda: storage.verify(UPLOAD, Progress(0), digest_of(b"")),
+        "publish": lambda: storage.publish(UPLOAD, digest_of(b""), None),
+    }
+    with pytest.raises(UploadLocked):
+        await calls[act]()
+    release.set()
+    assert (await first).prefix == digest_of(b"old")
+
+
+async def test_a_request_that_stalled_does_no_harm_later(storage: Storage) -> None:
+    """A request that was fenced off before it came to append leaves what the newer one verified as it is."""
+    newer = await stage(storage)
+    await storage.verify(UPLOAD, newer, digest_of(CONTENT))
+    with pytest.raises(FencedError):
+        await storage.append(UPLOAD, Progress(0), body(b"stale"), Checkpoints(fails_at=0))
+    await storage.publish(UPLOAD, digest_of(CONTENT), None)
+    assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
+
+
+async def test_published_bytes_are_out_of_reach(storage: Storage) -> None:
+    """Nobody appends to what was published: the upload is missing, the content as it was."""
+    digest = await push(storage, APP, session=UPLOAD.session)
+    with pytest.raises(UploadMissing):
+        await storage.append(UPLOAD, Progress(0), body(b"!"), Checkpoints())
+    assert await read(storage, APP, digest) == CONTENT
+
+
+async def test_who_waited_for_a_publication_does_not_write(storage: Storage) -> None:
+    """An append that waits while the upload is published finds it missing."""
+    progress = await stage(storage)
+    digest = digest_of(CONTENT)
+    publishing = asyncio.gather(
+        storage.publish(UPLOAD, digest, None),
+        *[storage.append(UPLOAD, Progress(progress.offset), body(), Checkpoints()) for _ in range(4)],
+        return_exceptions=True,
+    )
+    published, *appended = await publishing
+    assert published is None
+    assert all(isinstance(each, UploadMissing | Progress) for each in appended)
+    assert await read(storage, APP, digest) == CONTENT
+
+
+# --- verify ---
+
+
+async def test_the_right_digest_is_accepted(storage: Storage) -> None:
+    """Verifying the digest of the staged bytes returns, as often as it is asked."""
+    progress = await stage(storage)
+    await storage.verify(UPLOAD, progress, digest_of(CONTENT))
+    await storage.verify(UPLOAD, progress, digest_of(CONTENT))
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_wrong_digest_is_refused(storage: Storage, known: bool) -> None:
+    """DigestMismatch tells both digests; the bytes stay staged."""
+    progress = await stage(storage)
+    start = progress if known else Progress(progress.offset)
+    with pytest.raises(DigestMismatch) as caught:
+        await storage.verify(UPLOAD, start, digest_of(b"else"))
+    assert (caught.value.claimed, caught.value.actual) == (digest_of(b"else"), digest_of(CONTENT))
+    await storage.verify(UPLOAD, progress, digest_of(CONTENT))
+
+
+@pytest.mark.parametrize("algorithm", ["sha384", "sha512"])
+async def test_another_algorithm_is_verified(storage: Storage, algorithm: str) -> None:
+    """A digest by another algorithm than the recorded one is compared with the bytes themselves."""
+    progress = await stage(storage)
+    await storage.verify(UPLOAD, progress, digest_of(CONTENT, algorithm))
+    with pytest.raises(DigestMismatch):
+        await storage.verify(UPLOAD, progress, digest_of(b"else", algorithm))
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_verifying_cuts_the_rest(storage: Storage, known: bool) -> None:
+    """Only the bytes recorded are verified, and only they are published."""
+    await stage(storage)
+    progress = Progress(4, CANONICAL, digest_of(CONTENT[:4]) if known else None)
+    await storage.verify(UPLOAD, progress, digest_of(CONTENT[:4]))
+    await storage.publish(UPLOAD, digest_of(CONTENT[:4]), None)
+    assert await read(storage, APP, digest_of(CONTENT[:4])) == CONTENT[:4]
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_missing_bytes_are_not_verified(storage: Storage, known: bool) -> None:
+    """An upload that is unknown, or shorter than recorded, is missing, whatever digest was recorded."""
+    prefix = digest_of(CONTENT) if known else None
+    with pytest.raises(UploadMissing):
+        await storage.verify(UPLOAD, Progress(len(CONTENT), CANONICAL, prefix), digest_of(CONTENT))
+    await stage(storage, CONTENT[:-1])
+    with pytest.raises(UploadMissing):
+        await storage.verify(UPLOAD, Progress(len(CONTENT), CANONICAL, prefix), digest_of(CONTENT))
+
+
+# --- publish ---
+
+
+async def test_published_bytes_are_content(storage: Storage) -> None:
+    """Publishing makes the staged bytes content, and the upload is gone."""
+    await stage(storage)
+    await storage.publish(UPLOAD, digest_of(CONTENT), None)
+    assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
+    assert await sessions(storage) == []
+
+
+@pytest.mark.parametrize("algorithm", ["sha384", "sha512"])
+async def test_content_of_each_algorithm(storage: Storage, algorithm: str) -> None:
+    """Content has its place by the algorithm of its digest."""
+    digest = digest_of(CONTENT, algorithm)
+    assert algorithm_of(digest) == algorithm
+    await storage.verify(UPLOAD, await stage(storage, algorithm=algorithm), digest)
+    await storage.publish(UPLOAD, digest, None)
+    assert await read(storage, APP, digest) == CONTENT
+    assert await storage.stat(APP, digest_of(CONTENT)) is None
+
+
+async def test_publishing_again_does_no_harm(storage: Storage) -> None:
+    """After an unknown outcome the same publication is given again: it returns, the content is there."""
+    digest = await push(storage, APP, session=UPLOAD.session)
+    await storage.publish(UPLOAD, digest, None)
+    await storage.publish(UPLOAD, digest, OTHER)
+    assert await read(storage, APP, digest) == CONTENT
+
+
+async def test_publishing_nothing_fails(storage: Storage) -> None:
+    """An upload that is not there cannot be published, unless its content is there."""
+    with pytest.raises(UploadMissing):
+        await storage.publish(UPLOAD, digest_of(CONTENT), None)
+    await push(storage, OTHER)
+    with pytest.raises(UploadMissing):
+        await storage.publish(UPLOAD, digest_of(CONTENT), OTHER)
+
+
+async def test_publishing_onto_content_replaces_it(storage: Storage) -> None:
+    """The same content is published by two uploads: both return, both uploads are gone."""
+    await push(storage, APP, session="one")
+    digest = await push(storage, APP, session="two")
+    assert await read(storage, APP, digest) == CONTENT
+    assert await sessions(storage) == []
+
+
+async def test_content_published_by_many_at_once(storage: Storage) -> None:
+    """Ten publications of one digest at the same moment all return, and no upload is left."""
+    digests = await asyncio.gather(*[push(storage, APP, session=f"session-{number}") for number in range(10)])
+    assert set(digests) == {digest_of(CONTENT)}
+    assert await read(storage, APP, digests[0]) == CONTENT
+    assert await sessions(storage) == []
+
+
+async def test_different_content_published_at_once(storage: Storage) -> None:
+    """Publications of different content into several new repositories do not disturb each other."""
+    repositories = [APP, OTHER, NESTED]
+    contents = [b"content %d" % number for number in range(12)]
+    digests = await asyncio.gather(
+        *[push(storage, repositories[i % 3], each, f"session-{i}") for i, each in enumerate(contents)]
+    )
+    for i, digest in enumerate(digests):
+        assert await read(storage, repositories[i % 3], digest) == contents[i]
+
+
+async def test_content_is_published_after_its_removal(storage: Storage) -> None:
+    """What was removed can be pushed again."""
+    digest = await push(storage, APP)
+    await storage.remove(APP, digest)
+    await push(storage, APP)
+    assert await read(storage, APP, digest) == CONTENT
+
+
+async def test_content_is_published_beside_a_twin(storage: Storage) -> None:
+    """With a twin the content is there all the same, and stays when the twin's is removed."""
+    digest = await push(storage, OTHER)
+    await stage(storage)
+    await storage.publish(UPLOAD, digest, OTHER)
+    assert await sessions(storage) == []
+    await storage.remove(OTHER, digest)
+    assert await read(storage, APP, digest) == CONTENT
+
+
+async def test_a_twin_without_the_content_is_no_obstacle(storage: Storage) -> None:
+    """A twin whose content is gone, or that never was, does not keep anybody from publishing."""
+    await stage(storage)
+    await storage.publish(UPLOAD, digest_of(CONTENT), OTHER)
+    assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
+
+
+async def test_a_twin_of_another_size_is_not_shared(storage: Storage) -> None:
+    """A twin's content that has another size is damaged: it is not taken for the staged bytes."""
+    digest = digest_of(CONTENT)
+    await storage.put(OTHER, digest, CONTENT[:-1])
+    await stage(storage)
+    await storage.publish(UPLOAD, digest, OTHER)
+    assert await read(storage, APP, digest) == CONTENT
+
+
+# --- link ---
+
+
+async def test_linked_content_is_the_targets(storage: Storage) -> None:
+    """A link makes content the target's, and leaves it the source's."""
+    digest = await push(storage, APP)
+    await storage.link(APP, OTHER, digest)
+    assert await read(storage, OTHER, digest) == await read(storage, APP, digest) == CONTENT
+
+
+async def test_linking_again_does_no_harm(storage: Storage) -> None:
+    """Linking content that the target has already, or to its own repository, returns."""
+    digest = await push(storage, APP)
+    await storage.link(APP, OTHER, digest)
+    await storage.link(APP, OTHER, digest)
+    await storage.link(APP, APP, digest)
+    assert await read(storage, OTHER, digest) == CONTENT
+
+
+async def test_linked_content_stands_alone(storage: Storage) -> None:
+    """Removing the source's content leaves the target's."""
+    digest = await push(storage, APP)
+    await storage.link(APP, OTHER, digest)
+    await storage.remove(APP, digest)
+    assert await read(storage, OTHER, digest) == CONTENT
+
+
+async def test_missing_content_is_not_linked(storage: Storage) -> None:
+    """If the source does not have it, ContentMissing is raised, and the target does not have it."""
+    digest = digest_of(CONTENT)
+    with pytest.raises(ContentMissing):
+        await storage.link(APP, OTHER, digest)
+    assert await storage.stat(OTHER, digest) is None
+    assert await sessions(storage, OTHER) == []
+
+
+# --- put, remove ---
+
+
+async def test_put_content_is_there(storage: Storage) -> None:
+    """Small content is stored whole, again as often as one likes, and nothing is left staged."""
+    digest = digest_of(b"{}")
+    await storage.put(APP, digest, b"{}")
+    await storage.put(APP, digest, b"{}")
+    assert await read(storage, APP, digest) == b"{}"
+    assert await sessions(storage) == []
+
+
+async def test_removed_content_is_gone(storage: Storage) -> None:
+    """When a removal returns nobody can open the content; removing again does no harm."""
+    digest = await push(storage, APP)
+    await storage.remove(APP, digest)
+    await storage.remove(APP, digest)
+    assert await storage.stat(APP, digest) is None
+    with pytest.raises(ContentMissing):
+        await storage.open(APP, digest)
+
+
+async def test_removing_from_an_unknown_repository_does_no_harm(storage: Storage) -> None:
+    """Removing content that never was returns."""
+    await storage.remove(APP, digest_of(CONTENT))
+
+
+# --- discard, staged ---
+
+
+async def test_discarded_bytes_are_gone(storage: Storage) -> None:
+    """A discarded upload is missing; discarding again, or an upload that never was, does no harm."""
+    progress = await stage(storage)
+    await storage.discard(UPLOAD)
+    await storage.discard(UPLOAD)
+    assert await sessions(storage) == []
+    with pytest.raises(UploadMissing):
+        await storage.verify(UPLOAD, progress, digest_of(CONTENT))
+
+
+async def test_an_upload_is_discarded_during_an_append(storage: Storage) -> None:
+    """Discarding does not wait for an append under way; what that writes is gone, too."""
+    await storage.begin(UPLOAD)
+    given, release = asyncio.Event(), asyncio.Event()
+    appending = asyncio.create_task(
+        storage.append(UPLOAD, Progress(0), stalling(CONTENT, given, release), Checkpoints())
+    )
+    await given.wait()
+    await storage.discard(UPLOAD)
+    release.set()
+    progress = await appending
+    with pytest.raises(UploadMissing):
+        await storage.verify(UPLOAD, progress, digest_of(CONTENT))
+
+
+async def test_uploads_are_listed_by_repository(storage: Storage) -> None:
+    """Each repository has its own uploads; the time is that of the last change."""
+    other = UploadKey(OTHER, "other-session")
+    await stage(storage)
+    await storage.begin(other)
+    [(session, changed_s)] = await storage.staged(APP)
+    assert session == UPLOAD.session
+    assert changed_s > 1_600_000_000
+    assert await sessions(storage, OTHER) == [other.session]
+
+
+async def test_an_unknown_repository_has_no_uploads(storage: Storage) -> None:
+    """A repository that nobody pushed to has no staged uploads."""
+    assert await storage.staged(APP) == []
+
+
+# --- walk ---
+
+
+async def test_a_walk_finds_all_content(storage: Storage) -> None:
+    """A walk comes by each content once, with its size, of all algorithms, and by no staged bytes."""
+    contents = [b"content %d" % number for number in range(300)]
+    for each in contents:
+        await storage.put(APP, digest_of(each), each)
+    await storage.put(APP, digest_of(b"long", "sha512"), b"long")
+    await stage(storage)
+    found = [(file.digest, file.size) async for file in storage.walk(APP)]
+    expected = [(digest_of(each), len(each)) for each in contents] + [(digest_of(b"long", "sha512"), 4)]
+    assert sorted(found) == sorted(expected)
+
+
+async def test_a_walk_stays_in_its_repository(storage: Storage) -> None:
+    """A walk does not come by the content of other repositories, nested ones neither."""
+    await push(storage, OTHER)
+    await push(storage, NESTED)
+    assert [file async for file in storage.walk(APP)] == []
+
+
+async def test_a_walk_tells_the_time_of_the_last_change(storage: Storage) -> None:
+    """The time is in seconds since the epoch."""
+    await push(storage, APP)
+    [file] = [file async for file in storage.walk(APP)]
+    assert file.modified_s > 1_600_000_000
+
+
+async def test_content_may_be_removed_during_a_walk(storage: Storage) -> None:
+    """Who walks may remove what it comes by."""
+    for number in range(5):
+        await push(storage, APP, b"content %d" % number)
+    async for file in storage.walk(APP):
+        await storage.remove(APP, file.digest)
+    assert [file async for file in storage.walk(APP)] == []
+
+
+async def test_a_walk_may_be_left(storage: Storage) -> None:
+    """A walk that is not gone to its end keeps nothing open that hinders others."""
+    for number in range(3):
+        await push(storage, APP, b"content %d" % number)
+    walk = storage.walk(APP)
+    await anext(walk)
+    await push(storage, APP, b"another")
+    async for _ in walk:
+        pass
+
+
+# --- the storage ---
+
+
+async def test_free_bytes_are_a_number(storage: Storage) -> None:
+    """The room is a number of bytes, or None where there is no limit."""
+    await push(storage, APP)
+    free_bytes = await storage.free_bytes(APP)
+    assert free_bytes is None or free_bytes > 0
+
+
+async def test_a_new_storage_is_ready(storage: Storage) -> None:
+    """A storage is ready before it was used, and after."""
+    await storage.ready()
+    await push(storage, APP)
+    await storage.ready()
+
+
+async def test_an_upload_ends_with_cancelled_calls(storage: Storage) -> None:
+    """A call that is cancelled at any moment leaves the upload such that the next call works."""
+    digest = digest_of(CONTENT)
+    for steps in range(12):
+        upload = UploadKey(APP, f"session-{steps}")
+        task = asyncio.create_task(push(storage, APP, session=upload.session))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await storage.begin(upload)
+        progress = await storage.append(upload, Progress(0), body(CONTENT), Checkpoints())
+        await storage.verify(upload, progress, digest)
+        await storage.publish(upload, digest, None)
+        assert await sessions(storage) == []
+    assert await read(storage, APP, digest) == CONTENT
+
+
+def test_errors_are_one_tree() -> None:
+    """A caller that handles StorageError handles all of a storage's failures but a wrong digest."""
+    assert issubclass(UploadMissing, StorageError)
+    assert issubclass(UploadLocked, StorageError)
+    assert issubclass(ContentMissing, StorageError)
+    assert not issubclass(DigestMismatch, StorageError)

@@ -1,0 +1,252 @@
+"""Each operation on the disk fails once, in turn, for each way of failing: the storage says so and goes on."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.failing_disk import NthFails
+from zot.oci.digest import digest_of
+from zot.oci.names import parse_repository
+from zot.storage.filesystem import FilesystemStorage
+from zot.storage.interface import Progress, StorageError, StorageFull, UploadKey, UploadMissing
+from zot.storage.pools import Pools
+
+APP = parse_repository("team/app")
+OTHER = parse_repository("team/other")
+UPLOAD = UploadKey(APP, "the-session")
+CONTENT = b"content " * 500
+DIGEST = digest_of(CONTENT)
+
+# None is a short write: no failure, but the rest has to be written, too.
+WAYS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EDQUOT": errno.EDQUOT, "EINTR": errno.EINTR, "short write": None}
+
+Act = Callable[[FilesystemStorage], Awaitable[object]]
+
+
+@pytest.fixture
+def pools() -> Iterator[Pools]:
+    """The pools of one test, closed after it."""
+    pools = Pools()
+    yield pools
+    pools.close()
+
+
+async def body(*chunks: bytes) -> AsyncIterator[bytes]:
+    """Give the chunks."""
+    for chunk in chunks:
+        yield chunk
+
+
+async def ignore(_: Progress) -> None:
+    """Record nothing."""
+
+
+async def nothing(_: FilesystemStorage) -> None:
+    """Do nothing."""
+
+
+async def begin(storage: FilesystemStorage) -> None:
+    """Begin the upload."""
+    await storage.begin(UPLOAD)
+
+
+async def append(storage: FilesystemStorage) -> None:
+    """Append in two requests, cutting something."""
+    await storage.append(UPLOAD, Progress(0), body(CONTENT[:1000], b"to be cut"), ignore)
+    await storage.append(UPLOAD, Progress(1000), body(CONTENT[1000:]), ignore)
+
+
+async def verify(storage: FilesystemStorage) -> None:
+    """Verify the bytes by reading them."""
+    await storage.verify(UPLOAD, Progress(len(CONTENT)), DIGEST)
+
+
+async def publish(storage: FilesystemStorage) -> None:
+    """Publish the upload."""
+    await storage.publish(UPLOAD, DIGEST, None)
+
+
+async def publish_beside_twin(storage: FilesystemStorage) -> None:
+    """Publish the upload where another repository has the content."""
+    await storage.publish(UPLOAD, DIGEST, OTHER)
+
+
+async def put(storage: FilesystemStorage) -> None:
+    """Store content whole."""
+    await storage.put(APP, DIGEST, CONTENT)
+
+
+async def link(storage: FilesystemStorage) -> None:
+    """Take content over from another repository."""
+    await storage.link(OTHER, APP, DIGEST)
+
+
+async def read(storage: FilesystemStorage) -> None:
+    """Read content, whose size and staged neighbours are asked for, too."""
+    content = await storage.open(APP, DIGEST)
+    try:
+        assert await content.read(0, content.size) == CONTENT
+    finally:
+        content.close()
+    assert await storage.stat(APP, DIGEST) == len(CONTENT)
+    assert [found.digest async for found in storage.walk(APP)] == [DIGEST]
+    await storage.staged(APP)
+    await storage.free_bytes(APP)
+    await storage.ready()
+
+
+async def remove(storage: FilesystemStorage) -> None:
+    """Remove content."""
+    await storage.remove(APP, DIGEST)
+
+
+async def discard(storage: FilesystemStorage) -> None:
+    """Discard the upload."""
+    await storage.discard(UPLOAD)
+
+
+async def put_other(storage: FilesystemStorage) -> None:
+    """Store the content in the other repository."""
+    await storage.put(OTHER, DIGEST, CONTENT)
+
+
+SCENARIOS: dict[str, tuple[list[Act], Act]] = {
+    "begin": ([nothing], begin),
+    "append": ([begin], append),
+    "verify": ([begin, append], verify),
+    "publish": ([begin, append], publish),
+    "publish beside a twin": ([put_other, begin, append], publish_beside_twin),
+    "publish onto content": ([put, begin, append], publish),
+    "publish again": ([begin, append, publish], publish),
+    "put": ([nothing], put),
+    "link": ([put_other], link),
+    "link onto content": ([put_other, put], link),
+    "read": ([put], read),
+    "remove": ([put], remove),
+    "discard": ([begin, append], discard),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_every_operation_fails_once(scenario: str, way: str, tmp_path: Path, pools: Pools) -> None:
+    """The failure is a StorageError (StorageFull if there is no room), leaves no file behind, and the next try works.
+
+    A publication whose bytes the disk did not keep has lost its upload: then a new upload works.
+    """
+    before, act = SCENARIOS[scenario]
+    nth = 0
+    reached = True
+    while reached:
+        disk = NthFails(WAYS[way])
+        root = tmp_path / f"{nth}"
+        storage = FilesystemStorage(str(root), pools, disk=disk, min_free_percent=0, min_free_bytes=0)
+        for each in before:
+            await each(storage)
+        disk.arm(nth)
+        failed = await _error_of(act(storage))
+        reached = disk.disarm()
+        if way == "short write":
+            assert failed is None
+        elif isinstance(failed, StorageFull):
+            assert way in {"ENOSPC", "EDQUOT"}
+        elif failed is not None:
+            assert way not in {"ENOSPC", "EDQUOT"} or isinstance(failed, UploadMissing)
+        _assert_nothing_left(root, disk)
+        await _assert_works(storage, act)
+        nth += 1
+    assert nth > 1
+
+
+async def _error_of(call: Awaitable[object]) -> StorageError | None:
+    try:
+        await call
+    except StorageError as error:
+        return error
+    return None
+
+
+def _assert_nothing_left(root: Path, disk: NthFails) -> None:
+    """Only the upload itself is staged, unless it was the removal of a file that failed."""
+    if disk.failed_verb == "unlink":
+        return
+    found = {entry for entry in root.rglob("*") if entry.is_file()}
+    staged = {entry.name for entry in found if entry.parent.name == ".uploads"}
+    assert staged <= {UPLOAD.session}
+    assert not [entry for entry in found if entry.parent.name == ".zot" and entry.name != "store.json"]
+
+
+async def _assert_works(storage: FilesystemStorage, act: Act) -> None:
+    try:
+        await act(storage)
+    except UploadMissing:
+        assert act in {publish, publish_beside_twin}
+    await storage.begin(UPLOAD)
+    await storage.append(UPLOAD, Progress(0), body(CONTENT), ignore)
+    await storage.publish(UPLOAD, DIGEST, None)
+    await read(storage)
+
+
+async def test_a_failed_sync_is_not_tried_again(tmp_path: Path, pools: Pools) -> None:
+    """After a sync that failed the staged file is dropped: a second sync would prove nothing."""
+    disk = NthFails(errno.EIO)
+    storage = FilesystemStorage(str(tmp_path), pools, disk=disk, min_free_percent=0, min_free_bytes=0)
+    await begin(storage)
+    await append(storage)
+    await storage.put(APP, digest_of(b"first"), b"first")
+    disk.arm_verb("sync")
+    with pytest.raises(StorageError):
+        await publish(storage)
+    disk.disarm()
+    with pytest.raises(UploadMissing):
+        await publish(storage)
+    assert await storage.stat(APP, DIGEST) is None
+
+
+async def test_a_failed_sync_on_the_way_ends_the_append(tmp_path: Path, pools: Pools) -> None:
+    """Long uploads are synced as they come; if that fails the append raises, and the upload is gone."""
+    disk = NthFails(errno.EIO)
+    storage = FilesystemStorage(str(tmp_path), pools, disk=disk, min_free_percent=0, min_free_bytes=0)
+    await begin(storage)
+    disk.arm_verb("sync")
+    with pytest.raises(StorageError):
+        await storage.append(UPLOAD, Progress(0), body(*[bytes(1024 * 1024)] * 40), ignore)
+    disk.disarm()
+    with pytest.raises(UploadMissing):
+        await storage.append(UPLOAD, Progress(0), body(b"more"), ignore)
+
+
+async def test_a_failed_write_is_recorded_up_to_there(tmp_path: Path, pools: Pools) -> None:
+    """A disk that is full in the middle of an append: what was written whole is recorded, and the upload can go on."""
+    disk = NthFails(errno.ENOSPC)
+    storage = FilesystemStorage(str(tmp_path), pools, disk=disk, min_free_percent=0, min_free_bytes=0)
+    await begin(storage)
+    seen: list[Progress] = []
+
+    async def remember(progress: Progress) -> None:
+        seen.append(progress)
+
+    piece = os.urandom(1024 * 1024)
+    disk.arm_verb("write", 2)
+    with pytest.raises(StorageFull):
+        await storage.append(UPLOAD, Progress(0), body(*[piece] * 5), remember)
+    disk.disarm()
+    assert seen[-1] == Progress(2 * len(piece), "sha256", digest_of(piece * 2))
+    progress = await storage.append(UPLOAD, seen[-1], body(*[piece] * 3), remember)
+    assert progress.prefix == digest_of(piece * 5)
+    await storage.verify(UPLOAD, Progress(progress.offset), digest_of(piece * 5))
+
+
+async def test_the_failure_names_what_and_where(tmp_path: Path, pools: Pools) -> None:
+    """A directory without permission gives an error that says what was to be done, and the path."""
+    disk = NthFails(errno.EACCES)
+    storage = FilesystemStorage(str(tmp_path), pools, disk=disk, min_free_percent=0, min_free_bytes=0)
+    await storage.identity()
+    disk.arm_verb("create")
+    with pytest.raises(StorageError, match=rf"begin an upload to team/app: Permission denied: {tmp_path}"):
+        await begin(storage)
