@@ -125,12 +125,14 @@ class DoomBlob(Command[Doom], frozen=True, kw_only=True, tag=True):
     """Decide that a present, unreferenced, unclaimed blob goes; it is invisible from then on. Unlink, then forget.
 
     With `stamped_before_s` only if it carries a stamp of the collector's clock not later than that (else CLAIMED).
-    Again with the same token: DOOMED; doomed under another one it is ABSENT already.
+    Again with the same token: DOOMED; doomed under another one it is ABSENT already. With `stray` it is a digest
+    without a row that is doomed, since a file is there that nobody knows, and no present blob (CLAIMED).
     """
 
     digest: Digest
     token: str
     stamped_before_s: float | None = None
+    stray: bool = False
 
 
 class ForgetBlob(Command[None], frozen=True, kw_only=True, tag=True):

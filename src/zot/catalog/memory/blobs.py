@@ -17,7 +17,7 @@ from zot.catalog.commands import (
     TouchBlob,
 )
 from zot.catalog.interface import PAGE_LIMIT
-from zot.catalog.memory.state import Scope, StoredBlob
+from zot.catalog.memory.state import Scope, StoredBlob, StoredRepository
 
 
 def claim(scope: Scope, command: ClaimBlob) -> Claim:
@@ -70,17 +70,28 @@ def doom(scope: Scope, command: DoomBlob) -> Doom:
     """Carry out DoomBlob."""
     repository = scope.repository
     blob = repository.blobs.get(command.digest)
+    if blob is None and command.stray and scope.exists:
+        return _doom_stray(repository, command)
     if blob is None or blob.doom not in (None, command.token):
         return Doom.ABSENT
     if blob.doom == command.token:
         return Doom.DOOMED
     if repository.referenced(command.digest):
         return Doom.REFERENCED
-    if repository.claimed(command.digest):
+    if repository.claimed(command.digest) or command.stray:
         return Doom.CLAIMED
     if command.stamped_before_s is not None and (blob.stamp_s is None or blob.stamp_s > command.stamped_before_s):
         return Doom.CLAIMED
     blob.doom, blob.stamp_s = command.token, None
+    return Doom.DOOMED
+
+
+def _doom_stray(repository: StoredRepository, command: DoomBlob) -> Doom:
+    if repository.referenced(command.digest):
+        return Doom.REFERENCED
+    if repository.claimed(command.digest):
+        return Doom.CLAIMED
+    repository.blobs[command.digest] = StoredBlob(0, doom=command.token)
     return Doom.DOOMED
 
 

@@ -171,6 +171,11 @@ class Scope:
         """The repository; an empty one stands in for it if there is none, and is not kept."""
         return self._state.repositories.get(self._name) or StoredRepository(self._name)
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a repository."""
+        return self._name in self._state.repositories
+
     def create(self) -> StoredRepository:
         """Return the repository, made if there is none."""
         return self._state.repositories.setdefault(self._name, StoredRepository(self._name))

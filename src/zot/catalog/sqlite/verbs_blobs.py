@@ -27,6 +27,11 @@ ON CONFLICT DO NOTHING
 _CLEAR_STAMP = "UPDATE blob SET stamp_s = NULL WHERE repository = ?1 AND digest = ?2 AND stamp_s IS NOT NULL"
 _CLAIM = "INSERT INTO claim (repository, digest, token) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"
 _DROP_CLAIM = "DELETE FROM claim WHERE repository = ?1 AND digest = ?2 AND token = ?3"
+_DOOM_STRAY = """
+INSERT INTO blob (repository, digest, size, referenced, doom)
+SELECT name, ?2, 0, 0, ?3 FROM repository WHERE name = ?1
+"""
+_CLAIMED = "SELECT 1 FROM claim WHERE repository = ?1 AND digest = ?2 LIMIT 1"
 _STAMP = """
 UPDATE blob SET stamp_s = ?2 WHERE repository = ?1 AND digest IN (
   SELECT digest FROM blob AS garbage
@@ -99,13 +104,13 @@ def doom(scope: Scope, command: DoomBlob) -> Doom:
     """Carry out DoomBlob."""
     found = scope.row(_BLOB, command.digest)
     if found is None:
-        return Doom.ABSENT
+        return _doom_stray(scope, command) if command.stray else Doom.ABSENT
     size, referenced, stamp_s, token = found
     if token is not None:
         return Doom.DOOMED if token == command.token else Doom.ABSENT
     if referenced:
         return Doom.REFERENCED
-    if scope.value("SELECT 1 FROM claim WHERE repository = ?1 AND digest = ?2 LIMIT 1", command.digest):
+    if command.stray or scope.value(_CLAIMED, command.digest):
         return Doom.CLAIMED
     if command.stamped_before_s is not None and (stamp_s is None or stamp_s > command.stamped_before_s):
         return Doom.CLAIMED
@@ -115,6 +120,16 @@ def doom(scope: Scope, command: DoomBlob) -> Doom:
     scope.blobs -= 1
     scope.bytes -= size
     return Doom.DOOMED
+
+
+def _doom_stray(scope: Scope, command: DoomBlob) -> Doom:
+    named = scope.value("SELECT 1 FROM edge WHERE repository = ?1 AND digest = ?2 LIMIT 1", command.digest)
+    if named or _is_manifest(scope, command.digest):
+        return Doom.REFERENCED
+    if scope.value(_CLAIMED, command.digest):
+        return Doom.CLAIMED
+    doomed = scope.change(_DOOM_STRAY, command.digest, command.token)
+    return Doom.DOOMED if doomed else Doom.ABSENT
 
 
 def forget(scope: Scope, command: ForgetBlob) -> None:
