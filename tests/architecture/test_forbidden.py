@@ -36,7 +36,8 @@ def offences(source: str) -> Iterator[str]:
             case ast.Call(func=function, args=arguments, keywords=keywords):
                 called = ast.unparse(function)
                 found = {called} & CALLS
-                if called.endswith(".run_in_executor") and ast.unparse(arguments[0]) == "None":
+                executors = [*arguments[:1], *(word.value for word in keywords if word.arg == "executor")]
+                if called.endswith(".run_in_executor") and "None" in map(ast.unparse, executors):
                     found.add("run_in_executor(None")
                 if any(word.arg == "shell" and ast.unparse(word.value) != "False" for word in keywords):
                     found.add("shell=")
@@ -80,6 +81,7 @@ def test_the_disk_module_is_the_only_door_to_the_file_system(path: Path) -> None
         "from asyncio import to_thread",
         "async def f(): await asyncio.to_thread(g)",
         "loop.run_in_executor(None, g)",
+        "loop.run_in_executor(executor=None, func=g)",
         "asyncio.get_running_loop().run_in_executor(None, g)",
         "eval(text)",
         "os.system(line)",
