@@ -182,7 +182,8 @@ def test_defaults_do_not_count_as_said() -> None:
 
 def test_remote_stores_have_remote_catalogs_by_default() -> None:
     """With an object store and dedupe the catalog is remote unless the file says otherwise."""
-    storage = {**ROOT, "storageDriver": {"name": "s3"}, "cacheDriver": {"name": "dynamodb"}}
+    tables = {"name": "dynamodb", "region": "r", "cachetablename": "t"}
+    storage = {**ROOT, "storageDriver": {"name": "s3", "bucket": "b"}, "cacheDriver": tables}
     assert config_of({"storage": storage}).storage.remote_cache
     assert not config_of({"storage": {**storage, "dedupe": False}}).storage.remote_cache
     assert not config_of({"storage": ROOT}).storage.remote_cache
@@ -190,7 +191,7 @@ def test_remote_stores_have_remote_catalogs_by_default() -> None:
 
 def test_path_style_follows_an_own_endpoint() -> None:
     """An S3 endpoint of one's own is addressed by path, with a warning, unless the file says otherwise."""
-    driver = {"name": "s3", "regionendpoint": "localhost:4566"}
+    driver = {"name": "s3", "bucket": "b", "regionendpoint": "localhost:4566"}
     loaded = load_tree({"storage": {**ROOT, "storageDriver": driver, "remoteCache": False}})
     assert loaded.config.storage.storage_driver == {**driver, "forcepathstyle": True}
     assert "forcepathstyle" in loaded.warnings[0]

@@ -14,7 +14,9 @@ BAD = "invalid server config: "
 ROOT = {"rootDirectory": "/data"}
 TLS = {"cert": "c.pem", "key": "k.pem", "cacert": "ca.pem"}
 REDIS = {"name": "redis", "url": "redis://localhost:6379"}
-S3 = {**ROOT, "storageDriver": {"name": "s3"}}
+BUCKET = {"name": "s3", "bucket": "b"}
+TABLES = {"name": "dynamodb", "region": "r", "cacheTablename": "t"}
+S3 = {**ROOT, "storageDriver": BUCKET}
 
 
 def storage(**values: Any) -> dict[str, Any]:
@@ -256,6 +258,9 @@ FURTHER_PROBLEMS = [
     (storage(quotas=[{"repositories": "a", "bytes": -1}]), "invalid limit", "storage.quotas[0].bytes"),
     (storage(quotas=[{"repositories": "a"}]), "storage.quotas[0].bytes is missing", ""),
     (storage(retention={"delay": "-1s"}), "invalid retention delay -1s", "storage.retention.delay"),
+    (storage(storageDriver={"name": "s3"}, dedupe=False), "invalid parameter of driver s3", "storageDriver.bucket"),
+    (storage(storageDriver={**BUCKET, "chunksize": 1}, dedupe=False), "invalid size 1", "storageDriver.chunksize"),
+    (storage(cacheDriver={**REDIS, "url": "http://h"}, remoteCache=True), "invalid value for url", "cacheDriver.url"),
     (http(tls={"cert": "c"}), "HTTPS needs a certificate and its key", "http.tls.key"),
     (http(compat=["docker1"]), "unsupported media type compatibility 'docker1'", "docker2s2"),
     (http(ratelimit={"rate": 0}), "invalid rate 0", "http.ratelimit.rate"),
@@ -280,8 +285,8 @@ ACCEPTED = [
     storage(gcTimeWindow=""),
     storage(cacheDriver=REDIS, remoteCache=True),
     {"storage": {**S3, "cacheDriver": REDIS}},
-    {"storage": {"storageDriver": {"name": "gcs"}, "dedupe": False}},
-    sub_path(storageDriver={"name": "s3"}, cacheDriver={"name": "dynamodb"}, remoteCache=True),
+    {"storage": {"storageDriver": {"name": "gcs", "bucket": "b"}, "dedupe": False}},
+    sub_path(storageDriver=BUCKET, cacheDriver=TABLES, remoteCache=True),
     auth(sessionDriver={"name": "local"}),
     auth(sessionDriver=REDIS),
     auth(sessionDriver={"name": "redis", "keyprefix": 8}),
@@ -350,6 +355,9 @@ WARNINGS = [
     (storage(gc=False, gcInterval="1h"), "storage.gcInterval: ignored"),
     (sub_path(gcTimeWindow="01:00-02:00"), 'storage.subPaths["/a"].gcTimeWindow: ignored'),
     (storage(cacheDriver=REDIS), "storage.cacheDriver: ignored"),
+    (storage(**{**S3, "dedupe": False, "storageDriver": {**BUCKET, "colour": "red"}}), "storageDriver.colour: unknown"),
+    (storage(cacheDriver={"name": "redis", "colour": "red"}, remoteCache=True), "storage.cacheDriver.colour: unknown"),
+    (auth(sessionDriver={**REDIS, "keyprefix": []}), "http.auth.sessionDriver.keyprefix: not a text"),
     (extension(mgmt={}), "extensions.mgmt: ignored"),
     (extension(apikey={"enable": True}), "extensions.apikey: ignored"),
     (http(tls={}), "http.tls: without cert and key"),

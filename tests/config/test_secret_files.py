@@ -119,7 +119,7 @@ def test_secrets_are_printed_nowhere(tmp_path: Path) -> None:
         "storage": {
             **ROOT,
             "storageDriver": {"name": "s3", "secretKey": "hidden-3", "session-token": "hidden-4", "bucket": "shown"},
-            "cacheDriver": {"name": "redis", "url": "rediss://user:hid/den@5@host:6379/1?password=hidden-6&db=2"},
+            "cacheDriver": {"name": "redis", "url": "rediss://user:hid%2Fden@5@host:6379/1?password=hidden-6&db=2"},
         },
         "http": {
             "auth": {
@@ -148,7 +148,7 @@ def test_secrets_are_printed_nowhere(tmp_path: Path) -> None:
     for text in (repr(config), str(config), json.dumps(masked(config))):
         assert "hidden" not in text
         assert "12345678" not in text
-        assert "hid/den" not in text
+        assert "hid%2Fden" not in text
     dump = masked(config)
     assert dump["storage"]["storageDriver"] == {
         "name": "s3", "secretkey": "******", "session-token": "******", "bucket": "shown",

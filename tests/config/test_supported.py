@@ -22,7 +22,7 @@ ASKING = [
     ({"storage": {**ROOT, "retention": {"policies": [{"repositories": ["a"]}]}}}, {"storage.retention"}),
     ({"storage": {**ROOT, "maxRepos": 5}}, {"storage.maxRepos"}),
     ({"storage": {**ROOT, "quotas": [{"repositories": "a", "bytes": 1}]}}, {"storage.quotas"}),
-    ({"storage": {"storageDriver": {"name": "s3"}, "dedupe": False}}, {"storage.storageDriver.name=s3"}),
+    ({"storage": {"storageDriver": {"name": "s3", "bucket": "b"}, "dedupe": False}}, {"storage.storageDriver.name=s3"}),
     ({"http": {"auth": {"htpasswd": {"path": "x"}}}}, {"http.auth.htpasswd"}),
     ({"http": {"auth": {"openid": {"providers": {"oidc": PROVIDER}}}}}, {"http.auth.openid"}),
     ({"http": {"auth": {"bearer": {"oidc": [OIDC]}}}}, {"http.auth.bearer", "http.auth.bearer.oidc"}),

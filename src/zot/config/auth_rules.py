@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from zot.config import pattern_rules
 from zot.config.auth import OAUTH2_PROVIDERS, OPENID_PROVIDERS
-from zot.config.errors import Advice, Finding, Problem
+from zot.config.errors import Advice, ConfigurationError, Finding, Problem
+from zot.config.redis_options import redis_options
 from zot.config.urls import split_url
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LDAP_PREFIX = "invalid LDAP configuration: "
 SESSION_DRIVERS = ("local", "redis")
+SESSION_PREFIX = "zotsession"
 
 # What may name a user in a client certificate, in lower case, by the spelling that `identityAttributes` prefers.
 IDENTITY_ATTRIBUTES = {
@@ -140,10 +142,10 @@ def sessions(auth: Auth) -> Iterator[Finding]:
         if auth.session_keys_file:
             text = "session keys not supported when redis session driver is used!"
             yield Problem(text, "http.auth.sessionKeysFile")
-        if not isinstance(driver.get("url", ""), str):
-            yield Problem(
-                "cachedriver redis has invalid value for url", f"{path}.url", "a text such as redis://host:6379"
-            )
+        try:
+            yield from map(Advice, redis_options(driver, SESSION_PREFIX, path)[1])
+        except ConfigurationError as error:
+            yield from error.problems
 
 
 def bounds(auth: Auth) -> Iterator[Finding]:

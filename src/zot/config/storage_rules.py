@@ -5,11 +5,13 @@ from __future__ import annotations
 import os.path
 from itertools import combinations
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zot.config import pattern_rules
+from zot.config.driver_options import DRIVERS, driver_options, unknown_parameters
 from zot.config.durations import format_seconds
-from zot.config.errors import Advice, Finding, Problem
+from zot.config.errors import Advice, ConfigurationError, Finding, Problem
+from zot.config.redis_options import redis_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,6 +140,9 @@ def bounds(storage: Storage) -> Iterator[Finding]:
     for path, store in stores(storage):
         if not store.root_directory and store.storage_driver is None:
             yield Problem("image store not found", f"{path}.rootDirectory", "the directory of the store")
+        for name, driver in (("storageDriver", store.storage_driver), ("cacheDriver", store.cache_driver)):
+            if driver is not None:
+                yield from _parameters(driver, f"{path}.{name}")
     for route in storage.sub_paths:
         if not route.startswith("/") or not route[1:] or "/" in route[1:]:
             yield Problem(f"invalid route {route!r}", "storage.subPaths", "a slash and one component, such as /infra")
@@ -152,3 +157,16 @@ def bounds(storage: Storage) -> Iterator[Finding]:
         yield from pattern_rules.globs(quota.repositories, f"{key}.repositories", "invalid repository pattern")
         if quota.limit_bytes < 0:
             yield Problem(f"invalid limit {quota.limit_bytes}", f"{key}.bytes", "0 or more")
+
+
+def _parameters(driver: dict[str, Any], key: str) -> Iterator[Finding]:
+    """Check a driver's parameters, about which zot says nothing before it starts."""
+    try:
+        if driver.get("name") == "redis":
+            _, warnings = redis_options(driver, "zot", key)
+            yield from map(Advice, warnings)
+        elif model := DRIVERS.get(str(driver.get("name"))):
+            for unknown in unknown_parameters(driver_options(driver, model, key)):
+                yield Advice("unknown parameter, ignored", f"{key}.{unknown}")
+    except ConfigurationError as error:
+        yield from error.problems

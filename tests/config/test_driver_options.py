@@ -1,0 +1,51 @@
+"""The parameters of the drivers of object stores and shared catalogs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zot.config.driver_options import S3, Azure, DynamoDb, Gcs, driver_options, unknown_parameters
+from zot.config.errors import ConfigurationError
+
+
+def test_s3() -> None:
+    """Parameters are converted to what they mean, and absent ones have the defaults of zot's driver."""
+    driver = {"name": "s3", "bucket": "b", "secure": "false", "chunksize": "5242880", "secretkey": "hidden"}
+    options = driver_options(driver, S3, "key")
+    assert (options.bucket, options.secure, options.chunk_bytes) == ("b", False, 5 << 20)
+    assert (options.storage_class, options.force_path_style) == ("STANDARD", False)
+    assert options.secret_key is not None
+    assert options.secret_key.get_secret_value() == "hidden"
+    assert "hidden" not in repr(options)
+
+
+def test_defaults_of_the_others() -> None:
+    """The other object stores keep content below /zot."""
+    assert driver_options({"name": "gcs", "bucket": "b"}, Gcs, "key").root_directory == "/zot"
+    azure = {"name": "azure", "accountname": "a", "container": "c", "credentials": {"type": "shared_key"}}
+    options = driver_options(azure, Azure, "key")
+    assert (options.root_directory, options.credentials.type) == ("/zot", "shared_key")
+
+
+def test_unknown_parameters_are_known_by_name() -> None:
+    """A parameter that the driver does not know is no error, as in zot, but can be told."""
+    driver = {"name": "dynamodb", "region": "r", "cachetablename": "t", "colour": "red"}
+    assert unknown_parameters(driver_options(driver, DynamoDb, "key")) == ["colour"]
+
+
+@pytest.mark.parametrize(
+    ("driver", "key"),
+    [
+        ({"name": "s3"}, "key.bucket"),
+        ({"name": "s3", "bucket": "b", "secure": "hidden"}, "key.secure"),
+        ({"name": "s3", "bucket": "b", "secretkey": ["hidden"]}, "key.secretkey"),
+        ({"name": "s3", "bucket": "b", "chunksize": 5}, "key.chunksize"),
+    ],
+)
+def test_wrong_parameters_are_refused(driver: dict[str, Any], key: str) -> None:
+    """A missing or impossible parameter is refused by the path of its key; the value is not shown."""
+    with pytest.raises(ConfigurationError, match=key) as caught:
+        driver_options(driver, S3, "key")
+    assert "hidden" not in str(caught.value)
