@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -477,7 +477,7 @@ async def test_nobody_waits_for_ever(storage: Storage, act: str, monkeypatch: py
     given, release = asyncio.Event(), asyncio.Event()
     first = asyncio.create_task(storage.append(UPLOAD, Progress(0), stalling(b"old", given, release), Checkpoints()))
     await given.wait()
-    calls = {
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
         "append": lambda: storage.append(UPLOAD, Progress(0), body(b"newer"), Checkpoints()),
         "verify": lambda: storage.verify(UPLOAD, Progress(0), digest_of(b"")),
         "publish": lambda: storage.publish(UPLOAD, digest_of(b""), None),

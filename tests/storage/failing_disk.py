@@ -76,11 +76,30 @@ class NthFails(Disk):
                 if self._error is not None:
                     raise OSError(self._error, os.strerror(self._error), operation.path)
                 if operation.verb == "write":
-                    return call(*_one_byte_of(args), **kwargs)  # type: ignore[arg-type] # the write's own arguments
+                    return call(*_shortened(operation, args, 1), **kwargs)  # type: ignore[arg-type] # the write's own arguments
         return super().perform(operation, call, *args, **kwargs)
 
 
-def _one_byte_of(write: Sequence[object]) -> tuple[object, ...]:
-    descriptor, pieces, offset = write
-    assert isinstance(pieces, Sequence)
-    return descriptor, [pieces[0][:1]], offset
+class ShortDisk(Disk):
+    """A disk that reads and writes a few bytes at once."""
+
+    def __init__(self, limit: int) -> None:
+        """Take at most `limit` bytes at once."""
+        self._limit = limit
+
+    def perform(self, operation: Operation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do less than was asked for."""
+        return call(*_shortened(operation, args, self._limit), **kwargs)  # type: ignore[arg-type] # of the same types
+
+
+def _shortened(operation: Operation, args: Sequence[object], limit: int) -> Sequence[object]:
+    """Return the arguments of a system call that reads or writes no more than `limit` bytes; others unchanged."""
+    match operation.verb:
+        case "write":
+            descriptor, _, offset = args
+            return descriptor, [b"".join(operation.data)[:limit]], offset
+        case "read":
+            descriptor, length, offset = args
+            assert isinstance(length, int)
+            return descriptor, min(length, limit), offset
+    return args

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from storage.failing_disk import NthFails
+from storage.pushing import body, ignore
 from zot.oci.digest import digest_of
 from zot.oci.names import parse_repository
 from zot.storage.filesystem import FilesystemStorage
@@ -26,24 +27,6 @@ DIGEST = digest_of(CONTENT)
 WAYS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EDQUOT": errno.EDQUOT, "EINTR": errno.EINTR, "short write": None}
 
 Act = Callable[[FilesystemStorage], Awaitable[object]]
-
-
-@pytest.fixture
-def pools() -> Iterator[Pools]:
-    """The pools of one test, closed after it."""
-    pools = Pools()
-    yield pools
-    pools.close()
-
-
-async def body(*chunks: bytes) -> AsyncIterator[bytes]:
-    """Give the chunks."""
-    for chunk in chunks:
-        yield chunk
-
-
-async def ignore(_: Progress) -> None:
-    """Record nothing."""
 
 
 async def nothing(_: FilesystemStorage) -> None:

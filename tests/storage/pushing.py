@@ -1,0 +1,30 @@
+"""Uploads as a test writes them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+from zot.oci.digest import Digest, digest_of
+from zot.oci.names import Repository
+from zot.storage.interface import Progress, Storage, UploadKey
+
+
+async def body(*chunks: bytes) -> AsyncIterator[bytes]:
+    """Give the chunks."""
+    for chunk in chunks:
+        yield chunk
+
+
+async def ignore(_: Progress) -> None:
+    """Record nothing."""
+
+
+async def push(storage: Storage, repository: Repository, content: bytes, twin: Repository | None = None) -> Digest:
+    """Upload, verify and publish content."""
+    upload, digest = UploadKey(repository, str(uuid4())), digest_of(content)
+    await storage.begin(upload)
+    progress = await storage.append(upload, Progress(0), body(content), ignore)
+    await storage.verify(upload, progress, digest)
+    await storage.publish(upload, digest, twin)
+    return digest

@@ -1,0 +1,99 @@
+"""The sync of a directory, for all who wait for it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from zot.storage.directories import Directories
+from zot.storage.disk import Disk
+from zot.storage.identity import Identity
+from zot.storage.layout_paths import LayoutPaths
+
+OTHERS = 5
+
+
+class SteppedDisk(Disk):
+    """Each sync of a directory waits until it is let go, and may fail."""
+
+    def __init__(self) -> None:
+        """Fail none."""
+        self.begun: list[Event] = [Event() for _ in range(3)]
+        self.release: list[Event] = [Event() for _ in range(3)]
+        self.syncs = 0
+        self.fails_at = -1
+
+    def sync_directory(self, path: str) -> None:
+        """Wait, then sync or fail."""
+        number = self.syncs
+        self.syncs += 1
+        self.begun[number].set()
+        self.release[number].wait()
+        if number == self.fails_at:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        super().sync_directory(path)
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    """Threads enough for all callers."""
+    with ThreadPoolExecutor(OTHERS + 2) as threads:
+        yield threads
+
+
+def waiting(directories: Directories, path: str) -> int:
+    """Return how many calls for that directory are under way."""
+    syncs = directories._syncs.get(path)
+    return 0 if syncs is None else syncs.users
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_one_sync_serves_all_that_wait(tmp_path: Path, threads: ThreadPoolExecutor, fails: bool) -> None:
+    """Who comes while a sync runs is served by one more, which begins after they came; its error is theirs, too."""
+    disk = SteppedDisk()
+    disk.fails_at = 1 if fails else -1
+    path = str(tmp_path)
+    directories = Directories(disk, LayoutPaths(path), Identity(disk, path, None), durable=True)
+
+    first = threads.submit(directories.sync, path)
+    disk.begun[0].wait()
+    others = [threads.submit(directories.sync, path) for _ in range(OTHERS)]
+    while waiting(directories, path) < 1 + OTHERS:
+        pass
+    assert not any(other.done() for other in others)
+    disk.release[0].set()
+    first.result()
+    disk.begun[1].wait()
+    late = threads.submit(directories.sync, path)
+    while waiting(directories, path) < 1 + OTHERS:
+        pass
+    disk.release[1].set()
+    errors = [other.exception() for other in others]
+    assert all(isinstance(error, OSError) if fails else error is None for error in errors)
+    assert not late.done()
+    disk.release[2].set()
+    late.result()
+    assert disk.syncs == 3
+    assert waiting(directories, path) == 0
+
+
+def test_directories_do_not_wait_for_each_other(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    """The sync of one directory goes on while another's takes its time."""
+    disk = SteppedDisk()
+    one, other = str(tmp_path / "one"), str(tmp_path / "other")
+    Path(one).mkdir()
+    Path(other).mkdir()
+    directories = Directories(disk, LayoutPaths(str(tmp_path)), Identity(disk, str(tmp_path), None), durable=True)
+    first = threads.submit(directories.sync, one)
+    disk.begun[0].wait()
+    disk.release[1].set()
+    directories.sync(other)
+    assert not first.done()
+    disk.release[0].set()
+    first.result()

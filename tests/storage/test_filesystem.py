@@ -1,0 +1,339 @@
+"""What is special to the storage on a file system: the layout, the order of what it does, links, room, memory."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import stat
+import tracemalloc
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from storage.failing_disk import FailingDisk, ObservedDisk
+from storage.pushing import body, ignore, push
+from zot.oci.digest import Digest, digest_of, hex_of
+from zot.oci.names import Repository, parse_repository
+from zot.storage.disk import CHANGES, Disk, Operation
+from zot.storage.filesystem import FilesystemStorage
+from zot.storage.interface import Progress, StorageError, StorageFull, UploadKey
+from zot.storage.pools import Pools
+
+APP = parse_repository("team/app")
+OTHER = parse_repository("team/other")
+CONTENT = b"content " * 500
+MIB = 1024 * 1024
+
+
+def on(root: Path, pools: Pools, disk: Disk | None = None, *, durable: bool = True) -> FilesystemStorage:
+    """Return a storage without a reserve."""
+    return FilesystemStorage(str(root), pools, disk=disk, durable=durable, min_free_percent=0, min_free_bytes=0)
+
+
+def file_of(root: Path, repository: Repository, digest: Digest) -> Path:
+    """Return where the specification of the image layout has the content."""
+    return root / repository / "blobs" / "sha256" / hex_of(digest)
+
+
+async def test_each_repository_is_an_image_layout(tmp_path: Path, pools: Pools) -> None:
+    """A repository that was pushed to has zot's files and no others; index.json is the export's to write."""
+    storage = on(tmp_path, pools)
+    digest = await push(storage, APP, CONTENT)
+    layout = tmp_path / "team" / "app"
+    assert sorted(entry.name for entry in layout.iterdir()) == [".uploads", "blobs", "oci-layout"]
+    assert json.loads((layout / "oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}
+    assert file_of(tmp_path, APP, digest).read_bytes() == CONTENT
+
+
+async def test_an_upload_alone_makes_no_layout(tmp_path: Path, pools: Pools) -> None:
+    """A repository that was never pushed to the end is no layout: zot would list it."""
+    await on(tmp_path, pools).begin(UploadKey(APP, "session"))
+    assert [entry.name for entry in (tmp_path / "team" / "app").iterdir()] == [".uploads"]
+
+
+async def test_an_existing_layout_is_kept(tmp_path: Path, pools: Pools) -> None:
+    """What other tools wrote into a layout is left as it is."""
+    layout = tmp_path / "team" / "app"
+    layout.mkdir(parents=True)
+    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0", "by": "skopeo"}')
+    (layout / "index.json").write_text("{}")
+    await push(on(tmp_path, pools), APP, CONTENT)
+    assert "skopeo" in (layout / "oci-layout").read_text()
+    assert (layout / "index.json").read_text() == "{}"
+
+
+async def test_nobody_else_reads_it(tmp_path: Path, pools: Pools) -> None:
+    """Directories are 0700 and files 0600, as zot makes them."""
+    storage = on(tmp_path / "root", pools)
+    await push(storage, APP, CONTENT)
+    await storage.begin(UploadKey(APP, "session"))
+    await storage.put(APP, digest_of(b"{}"), b"{}")
+    for path in [tmp_path / "root", *(tmp_path / "root").rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+async def test_foreign_files_are_passed_over(tmp_path: Path, pools: Pools) -> None:
+    """A walk does not come by files whose names are no digests, nor by directories."""
+    storage = on(tmp_path, pools)
+    digest = await push(storage, APP, CONTENT)
+    blobs = file_of(tmp_path, APP, digest).parent
+    (blobs / "README").write_text("not ours")
+    (blobs / ("0" * 64)).mkdir()
+    (tmp_path / APP / ".uploads" / ".hidden").write_text("not ours")
+    assert [found.digest async for found in storage.walk(APP)] == [digest]
+    assert await storage.staged(APP) == []
+
+
+async def test_a_removed_repository_is_made_again(tmp_path: Path, pools: Pools) -> None:
+    """The directories of a repository may vanish, as upkeep removes empty ones: the next push makes them again."""
+    storage = on(tmp_path, pools)
+    digest = await push(storage, APP, CONTENT)
+    await storage.remove(APP, digest)
+    layout = tmp_path / APP
+    (layout / "oci-layout").unlink()
+    for directory in ("blobs/sha256", "blobs", ".uploads", "."):
+        (layout / directory).rmdir()
+    await push(storage, APP, CONTENT)
+    assert (layout / "oci-layout").is_file()
+
+
+# --- durability ---
+
+
+def changes(disk: ObservedDisk, root: Path) -> list[str]:
+    """Return what changed the disk, as `verb name`."""
+    return [
+        f"{each.verb} {os.path.relpath(each.target or each.path, root)}"
+        for each in disk.operations
+        if each.verb in CHANGES
+    ]
+
+
+async def test_bytes_are_synced_before_their_name(tmp_path: Path, pools: Pools) -> None:
+    """A publication syncs the file, renames it, syncs the directory, and does nothing else once all is made."""
+    disk = ObservedDisk()
+    storage = on(tmp_path, pools, disk)
+    await push(storage, APP, b"the first")
+    digest = digest_of(CONTENT)
+    await storage.begin(UploadKey(APP, "session"))
+    await storage.append(UploadKey(APP, "session"), Progress(0), body(CONTENT), ignore)
+    disk.operations.clear()
+    await storage.publish(UploadKey(APP, "session"), digest, None)
+    assert changes(disk, tmp_path) == [
+        "sync team/app/.uploads/session",
+        f"rename team/app/blobs/sha256/{hex_of(digest)}",
+        "sync directory team/app/blobs/sha256",
+    ]
+
+
+async def test_every_new_name_is_synced(tmp_path: Path, pools: Pools) -> None:
+    """The first publication syncs the directory of each name that content depends on, before it returns."""
+    disk = ObservedDisk()
+    await push(on(tmp_path, pools, disk), APP, CONTENT)
+    done = changes(disk, tmp_path)
+    for made, holder in [
+        ("mkdir team", "."),
+        ("mkdir team/app", "team"),
+        ("mkdir team/app/blobs", "team/app"),
+        ("mkdir team/app/blobs/sha256", "team/app/blobs"),
+        ("rename team/app/oci-layout", "team/app"),
+    ]:
+        assert f"sync directory {holder}" in done[done.index(made) :]
+    assert any(each.startswith("sync team/app/.uploads/") for each in done[: done.index("rename team/app/oci-layout")])
+
+
+async def test_linked_content_is_synced(tmp_path: Path, pools: Pools) -> None:
+    """A link syncs the bytes, which somebody else may have written, and its own name."""
+    disk = ObservedDisk()
+    storage = on(tmp_path, pools, disk)
+    digest = await push(storage, OTHER, CONTENT)
+    await push(storage, APP, b"the first")
+    disk.operations.clear()
+    await storage.link(OTHER, APP, digest)
+    assert changes(disk, tmp_path) == [
+        f"sync team/other/blobs/sha256/{hex_of(digest)}",
+        f"link team/app/blobs/sha256/{hex_of(digest)}",
+        "sync directory team/app/blobs/sha256",
+    ]
+
+
+async def test_a_publication_whose_outcome_was_unknown_is_synced(tmp_path: Path, pools: Pools) -> None:
+    """Publishing again what is there syncs it: the first call may have ended before that."""
+    disk = ObservedDisk()
+    storage = on(tmp_path, pools, disk)
+    digest = await push(storage, APP, CONTENT)
+    disk.operations.clear()
+    await storage.publish(UploadKey(APP, "session"), digest, None)
+    assert changes(disk, tmp_path) == [
+        f"sync team/app/blobs/sha256/{hex_of(digest)}",
+        "sync directory team/app/blobs/sha256",
+    ]
+
+
+async def test_nothing_is_synced_if_nothing_is_durable(tmp_path: Path, pools: Pools) -> None:
+    """With `durable` off no operation on content syncs anything."""
+    await on(tmp_path, pools).identity()
+    disk = ObservedDisk()
+    storage = on(tmp_path, pools, disk, durable=False)
+    digest = await push(storage, APP, bytes(40 * MIB))
+    await storage.link(APP, OTHER, digest)
+    await storage.put(APP, digest_of(b"{}"), b"{}")
+    assert not {"sync", "sync directory"} & set(disk.verbs())
+
+
+async def test_long_uploads_are_synced_as_they_come(tmp_path: Path, pools: Pools) -> None:
+    """The disk takes the bytes of a long upload on the way, so that publishing it does not wait for all of them."""
+    disk = ObservedDisk()
+    storage = on(tmp_path, pools, disk)
+    upload = UploadKey(APP, "session")
+    await storage.begin(upload)
+    await storage.append(upload, Progress(0), body(*[bytes(MIB)] * 70), ignore)
+    assert disk.operations.count(Operation("sync", str(tmp_path / APP / ".uploads" / "session"))) == 2
+
+
+# --- sharing ---
+
+
+async def test_twins_share_their_bytes(tmp_path: Path, pools: Pools) -> None:
+    """Content that another repository has is one inode with two names."""
+    storage = on(tmp_path, pools)
+    digest = await push(storage, OTHER, CONTENT)
+    await push(storage, APP, CONTENT, twin=OTHER)
+    assert file_of(tmp_path, APP, digest).samefile(file_of(tmp_path, OTHER, digest))
+    assert storage.links_refused == 0
+
+
+async def test_linked_content_is_shared(tmp_path: Path, pools: Pools) -> None:
+    """A mounted blob is one inode with two names, also where the target had a file of its own."""
+    storage = on(tmp_path, pools)
+    digest = await push(storage, OTHER, CONTENT)
+    await push(storage, APP, CONTENT)
+    assert not file_of(tmp_path, APP, digest).samefile(file_of(tmp_path, OTHER, digest))
+    await storage.link(OTHER, APP, digest)
+    assert file_of(tmp_path, APP, digest).samefile(file_of(tmp_path, OTHER, digest))
+    assert await storage.staged(APP) == []
+
+
+@pytest.mark.parametrize("error", [errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP])
+async def test_a_refused_link_is_a_file_of_its_own(
+    error: int, tmp_path: Path, pools: Pools, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Too many links, another owner, another disk: the content gets its own file; one warning, each one counted."""
+    storage = on(tmp_path, pools, FailingDisk(lambda operation: error if _links_content(operation) else 0))
+    digest = await push(storage, OTHER, CONTENT)
+    await push(storage, APP, CONTENT, twin=OTHER)
+    third = parse_repository("team/third")
+    await storage.link(OTHER, third, digest)
+    for repository in (APP, OTHER, third):
+        assert file_of(tmp_path, repository, digest).read_bytes() == CONTENT
+        assert file_of(tmp_path, repository, digest).stat().st_nlink == 1
+    assert storage.links_refused == 2
+    assert len(caplog.records) == 1
+
+
+def _links_content(operation: Operation) -> bool:
+    return operation.verb == "link" and "/blobs/" in operation.path
+
+
+async def test_damaged_content_is_not_copied(tmp_path: Path, pools: Pools) -> None:
+    """Where a copy has to be made it is verified: damaged content stays alone."""
+    storage = on(tmp_path, pools, FailingDisk(lambda each: errno.EMLINK if _links_content(each) else 0))
+    digest = digest_of(CONTENT)
+    await storage.put(OTHER, digest, b"damaged")
+    with pytest.raises(StorageError, match="damaged"):
+        await storage.link(OTHER, APP, digest)
+    assert await storage.stat(APP, digest) is None
+    assert await storage.staged(APP) == []
+
+
+async def test_a_twin_that_cannot_be_read_is_not_shared(
+    tmp_path: Path, pools: Pools, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A twin whose file the disk cannot give is no reason to refuse a push that brings the bytes."""
+    digest = digest_of(CONTENT)
+    await on(tmp_path, pools).put(OTHER, digest, CONTENT)
+    bad = str(file_of(tmp_path, OTHER, digest))
+    disk = FailingDisk(lambda each: errno.EIO if each == Operation("sync", bad) else 0)
+    await push(on(tmp_path, pools, disk), APP, CONTENT, twin=OTHER)
+    assert file_of(tmp_path, APP, digest).stat().st_nlink == 1
+    assert "not shared" in caplog.text
+
+
+# --- room ---
+
+
+async def test_uploads_leave_room(tmp_path: Path, pools: Pools) -> None:
+    """Below the reserve nothing is begun; what exists can be read, removed, and small content stored."""
+    roomy = on(tmp_path, pools)
+    digest = await push(roomy, APP, CONTENT)
+    full = FilesystemStorage(str(tmp_path), pools, min_free_percent=100.0, min_free_bytes=0)
+    with pytest.raises(StorageFull, match="kept for deletes"):
+        await full.begin(UploadKey(APP, "session"))
+    await full.put(APP, digest_of(b"{}"), b"{}")
+    await full.remove(APP, digest)
+    assert await full.stat(APP, digest) is None
+
+
+async def test_a_disk_that_fills_up_ends_the_append(tmp_path: Path, pools: Pools) -> None:
+    """The reserve is looked at during an upload, too; what was written is recorded."""
+    roomy = on(tmp_path, pools)
+    full = FilesystemStorage(str(tmp_path), pools, min_free_percent=0.0, min_free_bytes=1 << 62)
+    upload = UploadKey(APP, "session")
+    await roomy.begin(upload)
+    seen = []
+
+    async def remember(progress: Progress) -> None:
+        seen.append(progress.offset)
+
+    with pytest.raises(StorageFull):
+        await full.append(upload, Progress(0), body(*[bytes(MIB)] * 70), remember)
+    assert seen == [0, 63 * MIB]
+
+
+# --- memory ---
+
+
+async def test_a_long_upload_takes_little_memory(tmp_path: Path, pools: Pools) -> None:
+    """Of 256 MiB that come faster than they are written, less than 6 MiB are in memory at any moment."""
+    storage = on(tmp_path, pools, durable=False)
+    upload = UploadKey(APP, "session")
+    await storage.begin(upload)
+    seed = os.urandom(64 * 1024)
+
+    async def long_body() -> AsyncIterator[bytes]:
+        for _ in range(256 * 16):
+            yield bytes(bytearray(seed))
+
+    tracemalloc.start()
+    try:
+        progress = await storage.append(upload, Progress(0), long_body(), ignore)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert progress.offset == 256 * MIB
+    assert peak_bytes < 6 * MIB
+
+
+def open_files() -> int:
+    """Return how many files this process has open."""
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+async def test_files_are_closed(tmp_path: Path, pools: Pools) -> None:
+    """After pushes, reads, failures and cancelled calls as many files are open as before."""
+    storage = on(tmp_path, pools)
+    digest = await push(storage, APP, CONTENT)
+    before = open_files()
+    for steps in range(10):
+        task = asyncio.create_task(push(storage, APP, CONTENT))
+        opening = asyncio.create_task(storage.open(APP, digest))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        opening.cancel()
+        for result in await asyncio.gather(task, opening, return_exceptions=True):
+            assert isinstance(result, asyncio.CancelledError)
+    assert open_files() == before

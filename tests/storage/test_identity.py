@@ -1,0 +1,132 @@
+"""Which store a root is."""
+
+from __future__ import annotations
+
+import errno
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from storage.failing_disk import FailingDisk
+from storage.pushing import push
+from zot.oci.names import parse_repository
+from zot.storage.disk import Disk
+from zot.storage.filesystem import FilesystemStorage
+from zot.storage.identity import Identity
+from zot.storage.interface import StorageError, UploadKey
+from zot.storage.pools import Pools
+
+APP = parse_repository("team/app")
+
+
+def at(root: Path, pools: Pools, expected: str | None = None) -> FilesystemStorage:
+    """Return a storage without a reserve."""
+    return FilesystemStorage(str(root), pools, expected=expected, min_free_percent=0, min_free_bytes=0)
+
+
+async def test_an_identity_is_made_once(tmp_path: Path, pools: Pools) -> None:
+    """A new root gets an identity, which it keeps, and under which it can be opened."""
+    made = await at(tmp_path / "root", pools).identity()
+    assert str(UUID(made)) == made
+    assert json.loads((tmp_path / "root" / ".zot" / "store.json").read_bytes()) == {"store": made}
+    again = at(tmp_path / "root", pools, expected=made)
+    await again.ready()
+    assert await again.identity() == made
+
+
+async def test_a_foreign_store_gets_an_identity(tmp_path: Path, pools: Pools) -> None:
+    """A directory that another program filled is taken as it is, and gets an identity."""
+    (tmp_path / "app" / "blobs").mkdir(parents=True)
+    made = await at(tmp_path, pools).identity()
+    assert str(UUID(made)) == made
+
+
+@pytest.mark.parametrize("missing", [False, True])
+async def test_an_empty_root_is_not_the_store(tmp_path: Path, pools: Pools, missing: bool) -> None:
+    """Where a certain store is expected, an empty or missing root is an error, and nothing is made in it."""
+    root = tmp_path / "root"
+    if not missing:
+        root.mkdir()
+    storage = at(root, pools, expected=str(uuid4()))
+    with pytest.raises(StorageError, match="is its disk mounted"):
+        await storage.ready()
+    with pytest.raises(StorageError, match="is its disk mounted"):
+        await storage.begin(UploadKey(APP, "session"))
+    assert not missing or not root.exists()
+    assert missing or not list(root.iterdir())
+
+
+async def test_another_store_is_refused(tmp_path: Path, pools: Pools) -> None:
+    """A root with another identity than expected is an error that names both."""
+    made = await at(tmp_path, pools).identity()
+    expected = str(uuid4())
+    with pytest.raises(StorageError, match=rf"is store {made}, where store {expected} is expected"):
+        await at(tmp_path, pools, expected=expected).identity()
+
+
+async def test_a_root_that_vanishes_is_noticed(tmp_path: Path, pools: Pools) -> None:
+    """When the disk is unmounted under a server, it is not ready and begins nothing, and heals when it is back."""
+    root, aside = tmp_path / "root", tmp_path / "aside"
+    storage = at(root, pools)
+    digest = await push(storage, APP, b"content")
+    root.rename(aside)
+    root.mkdir()
+    with pytest.raises(StorageError, match="is its disk mounted"):
+        await storage.ready()
+    with pytest.raises(StorageError, match="is its disk mounted"):
+        await storage.begin(UploadKey(APP, "session"))
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    aside.rename(root)
+    await storage.ready()
+    await storage.begin(UploadKey(APP, "session"))
+    assert await storage.stat(APP, digest) == 7
+
+
+async def test_a_damaged_identity_is_said(tmp_path: Path, pools: Pools) -> None:
+    """A store.json that is not what it should be is an error that names the file."""
+    await at(tmp_path, pools).identity()
+    (tmp_path / ".zot" / "store.json").write_text("[]")
+    with pytest.raises(StorageError, match=r"store\.json is damaged"):
+        await at(tmp_path, pools).ready()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_processes_that_start_together_agree(tmp_path: Path, links: bool) -> None:
+    """Whoever makes the identity first decides; without hard links it is made all the same."""
+    disk = Disk() if links else FailingDisk(lambda each: errno.EPERM if each.verb == "link" else 0)
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda _: Identity(disk, str(tmp_path), None).establish(), range(8 if links else 1)))
+    assert len(set(made)) == 1
+    assert [entry.name for entry in (tmp_path / ".zot").iterdir()] == ["store.json"]
+
+
+class ReadOnlyDisk(Disk):
+    """A disk that says what a read-only one says; a test that runs as root may write to any other."""
+
+    def writable(self, path: str) -> bool:
+        """Return False."""
+        del path
+        return False
+
+
+async def test_a_read_only_root_is_not_ready(tmp_path: Path, pools: Pools) -> None:
+    """A root that cannot be written to is said to be so; its content can be read."""
+    storage = at(tmp_path, pools)
+    digest = await push(storage, APP, b"content")
+    read_only = FilesystemStorage(str(tmp_path), pools, disk=ReadOnlyDisk())
+    with pytest.raises(StorageError, match=f"cannot write to {tmp_path}"):
+        await read_only.ready()
+    assert await read_only.stat(APP, digest) == 7
+
+
+async def test_a_relative_root_stays_where_it_is(tmp_path: Path, pools: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root given relative to the working directory does not move with it."""
+    monkeypatch.chdir(tmp_path)
+    storage = at(Path("data"), pools)
+    digest = await push(storage, APP, b"content")
+    monkeypatch.chdir("/")
+    assert await storage.stat(APP, digest) == 7
