@@ -37,7 +37,7 @@ ASKING = [
 SILENT = [
     {},
     {"storage": {**ROOT, "gc": False, "retention": {}, "maxRepos": 0, "quotas": []}},
-    {"http": {"auth": {"htpasswd": {}, "apikey": False, "sessionDriver": {"name": "local"}}, "tls": {}}},
+    {"http": {"auth": {"htpasswd": {}, "apikey": False, "sessionDriver": {"name": "local"}}}},
     {"extensions": {"search": {"enable": False, "cve": {}}, "sync": {"enable": False}, "events": {}, "lint": {}}},
     {"scheduler": {}},
 ]

@@ -25,7 +25,7 @@ FEATURES = (
     "storage.cacheDriver.name=dynamodb",
     "storage.quotas",
     "storage.readOnly",
-    "http.tls.cert",
+    "http.tls",
     "http.ratelimit",
     "http.unixSocket",
     "http.auth.htpasswd",
