@@ -9,8 +9,8 @@ from urllib.parse import unquote_plus
 
 from zot.config.masking import MASK, is_secret, mask, mask_urls
 
-# Parts of names, in lower case: `X-Amz-Security-Token`, `client_secret`, `X-Registry-Auth`.
-_TELLING = ("auth", "cookie", "credential", "passw", "secret", "signature", "token")
+# Parts of names, in lower case: `X-Amz-Security-Token`, `client_secret`, `Set-Cookie`.
+_TELLING = ("cookie", "credential", "passw", "secret", "signature", "token")
 # What a login server hands to the callback (OAuth 2.0, RFC 6749, 4.1.2), and signed URLs carry.
 _PARAMETERS = frozenset({"code", "sig", "state"})
 
@@ -23,7 +23,7 @@ _API_KEY = re.compile(r"zak_[0-9A-Za-z]+")
 def names_secret(name: str) -> bool:
     """Tell whether a header, field or parameter of this name holds a secret."""
     lowered = name.lower()
-    return any(part in lowered for part in _TELLING) or is_secret(name)
+    return any(part in lowered for part in _TELLING) or lowered.endswith("-auth") or is_secret(name)
 
 
 def masked_query(target: str) -> str:

@@ -1,0 +1,158 @@
+"""Where a request really comes from, and by which address the client knows this server, behind trusted proxies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
+
+from aiohttp import web
+
+Network = IPv4Network | IPv6Network
+
+_HEADERS_LIMIT = 4096
+"""Characters of forwarding headers looked at; no chain of proxies needs more."""
+
+_MAPPED = "::ffff:"
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+# RFC 7239, section 6: an address, in brackets if it is one of IPv6, and perhaps a port.
+_NODE = re.compile(r"\[(?P<v6>[^\]]+)\](?::\d{1,5})?|(?P<v4>[^:]+)(?::\d{1,5})?|(?P<bare>.+)")
+
+
+class Address(NamedTuple):
+    """An end of a connection. `ip` is empty for a Unix socket; `port` is None where it is not known."""
+
+    ip: str
+    port: int | None
+
+    def __str__(self) -> str:
+        """Return `192.0.2.1:4711`, `[2001:db8::1]:4711`, or what of it is known."""
+        if not self.ip:
+            return "unix"
+        host = f"[{self.ip}]" if ":" in self.ip else self.ip
+        return host if self.port is None else f"{host}:{self.port}"
+
+
+_CLIENT = web.RequestKey("client", Address)
+
+
+class ClientAddresses:
+    """Tells clients' addresses. Headers are believed from trusted proxies alone, and from a Unix socket's peers.
+
+    `X-Forwarded-For` goes before `Forwarded` (RFC 7239), which counts where the former is absent: a proxy that sets
+    the latter has to remove the former.
+    """
+
+    def __init__(self, trusted: Iterable[Network] = ()) -> None:
+        """Take the networks of trusted proxies."""
+        self._trusted = tuple(trusted)
+
+    def peer(self, http: web.BaseRequest) -> Address:
+        """Return who is at the other end of the connection."""
+        name = http.protocol.peername
+        if not isinstance(name, tuple):
+            return Address("", None)
+        return Address(name[0].removeprefix(_MAPPED), name[1])
+
+    def of(self, http: web.BaseRequest) -> Address:
+        """Return the client: the right-most address that is not a trusted proxy's."""
+        peer = self.peer(http)
+        if not self._trusted and peer.ip:
+            return peer
+        known = http.get(_CLIENT)
+        if known is None:
+            known = http[_CLIENT] = self._forwarded(http, peer)
+        return known
+
+    def trusts(self, http: web.BaseRequest) -> bool:
+        """Tell whether the peer's headers about the client are believed."""
+        return self._trusts(self.peer(http).ip)
+
+    def origin(self, http: web.BaseRequest) -> str:
+        """Return scheme and host by which the client reached the server, such as `https://registry.example.com`.
+
+        For absolute URLs in answers; without a usable Host header the host is empty.
+        """
+        scheme, host = http.scheme, http.headers.get("Host", "")
+        if self.trusts(http) and _short(http):
+            told = _told(http)
+            if told.get("proto", "").lower() in {"http", "https"}:
+                scheme = told["proto"].lower()
+            if _HOST.fullmatch(told.get("host", "")):
+                host = told["host"]
+        return f"{scheme}://{host if _HOST.fullmatch(host) else ''}"
+
+    def _forwarded(self, http: web.BaseRequest, peer: Address) -> Address:
+        if not self._trusts(peer.ip) or not _short(http):
+            return peer
+        ip = client_ip(peer.ip, _chain(http), self._trusted)
+        return peer if ip == peer.ip else Address(ip, None)
+
+    def _trusts(self, ip: str) -> bool:
+        return not ip or _within(ip_address(ip), self._trusted)
+
+
+def client_ip(peer: str, chain: Sequence[str], trusted: Sequence[Network]) -> str:
+    """Return the right-most address of `chain` that is not trusted: who spoke to the outermost trusted proxy.
+
+    `chain` is what the proxies wrote, the nearest last; `peer` is trusted. What stands left of an untrusted or
+    unreadable entry is hearsay. If all are trusted, the left-most is the client.
+    """
+    client = peer
+    for entry in reversed(chain):
+        address = parse_node(entry)
+        if address is None:
+            break
+        client = str(address)
+        if not _within(address, trusted):
+            break
+    return client
+
+
+def parse_node(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address in an entry of X-Forwarded-For or `for=`, with or without a port; None if there is none.
+
+    An IPv4 address written as one of IPv6 is returned as the former; a zone is left out.
+    """
+    found = _NODE.fullmatch(text.strip())
+    if found is None:
+        return None
+    written = found["v6"] or found["v4"] or found["bare"]
+    try:
+        address = ip_address(written.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _within(address: IPv4Address | IPv6Address, networks: Iterable[Network]) -> bool:
+    return any(address in network for network in networks)
+
+
+def _short(http: web.BaseRequest) -> bool:
+    headers = http.headers
+    return (
+        sum(len(value) for name in ("X-Forwarded-For", "Forwarded") for value in headers.getall(name, ()))
+        <= _HEADERS_LIMIT
+    )
+
+
+def _chain(http: web.BaseRequest) -> list[str]:
+    values = http.headers.getall("X-Forwarded-For", None)
+    if values is not None:
+        return ",".join(values).split(",")
+    return [element.get("for", "") for element in http.forwarded]
+
+
+def _told(http: web.BaseRequest) -> dict[str, str]:
+    """Return what the nearest proxy says of scheme and host."""
+    headers = http.headers
+    told = {
+        "proto": headers.getall("X-Forwarded-Proto", [""])[-1].rpartition(",")[2].strip(),
+        "host": headers.getall("X-Forwarded-Host", [""])[-1].rpartition(",")[2].strip(),
+    }
+    if "X-Forwarded-Proto" not in headers and "X-Forwarded-Host" not in headers and http.forwarded:
+        told = dict(http.forwarded[-1])
+    return told

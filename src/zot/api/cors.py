@@ -1,0 +1,64 @@
+"""Answers to browsers whose page came from elsewhere (Cross-Origin Resource Sharing; `http.allowOrigin`)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+_ALLOWED_HEADERS = "Authorization,content-type,X-ZOT-API-CLIENT"
+
+_EXTENSIONS = "/v2/_zot/ext"
+_LOGOUT = "/zot/auth/logout"
+
+# What zot's web interface asks for, and no other resource.
+_METHODS = {
+    "/v2/": "GET",
+    "/v2/_catalog": "GET",
+    "/v2/_oci/ext/discover": "GET",
+    "/zot/auth/apikey": "POST,GET,DELETE",
+    _LOGOUT: "POST",
+    f"{_EXTENSIONS}/cosign": "POST",
+    f"{_EXTENSIONS}/mgmt": "GET",
+    f"{_EXTENSIONS}/notation": "POST",
+    f"{_EXTENSIONS}/search": "GET,POST",
+    f"{_EXTENSIONS}/userprefs": "PUT",
+}
+_METHODS_OF_REPOSITORY = {"manifests": "HEAD,GET,DELETE", "referrers": "GET"}
+
+
+class Cors:
+    """The headers that let pages of another origin use the API."""
+
+    def __init__(self, allow_origin: str, *, credentials: bool) -> None:
+        """Take the origin (empty: `*`), and whether browsers may log in, which is never so for every origin."""
+        origin = allow_origin.strip() or "*"
+        common = {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Headers": _ALLOWED_HEADERS}
+        if credentials and origin != "*":
+            common["Access-Control-Allow-Credentials"] = "true"
+        self._headers = {
+            methods: {**common, "Access-Control-Allow-Methods": f"{methods},OPTIONS"}
+            for methods in {*_METHODS.values(), *_METHODS_OF_REPOSITORY.values()}
+        }
+
+    def preflight(self, http: web.BaseRequest) -> web.Response | None:
+        """Answer an OPTIONS request, without asking who sends it; None: the path is not for other origins."""
+        path = http.raw_path.partition("?")[0]
+        methods = _methods(path)
+        if methods is None:
+            return None
+        return web.Response(status=200 if path == _LOGOUT else 204, headers=self._headers[methods])
+
+    def mark(self, http: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Add the headers to an answer that was not begun yet, if the path is for other origins."""
+        methods = None if response.prepared else _methods(http.raw_path.partition("?")[0])
+        if methods is not None:
+            response.headers.update(self._headers[methods])
+
+
+def _methods(path: str) -> str | None:
+    known = _METHODS.get(path)
+    if known is not None or not path.startswith("/v2/"):
+        return known
+    if path.endswith("/tags/list"):
+        return "GET"
+    kind = path.rsplit("/", 2)[-2]
+    return _METHODS_OF_REPOSITORY.get(kind)

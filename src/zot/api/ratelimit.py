@@ -1,0 +1,105 @@
+"""How many requests a second are answered, by client and path (`http.ratelimit`)."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from http import HTTPStatus
+from ipaddress import IPv6Address
+
+from aiohttp import web
+
+from zot.api.client_address import ClientAddresses
+
+BUCKETS_LIMIT = 50_000
+"""Clients and paths remembered by a limit. The one not heard of for longest is forgotten, and starts afresh."""
+
+
+class TokenBuckets:
+    """A bucket of tokens for each key: it starts full, fills at a rate, and every permission takes one token.
+
+    In any time span, a key is permitted no more than its burst and what flowed in meanwhile.
+    """
+
+    def __init__(
+        self,
+        rate_per_s: float,
+        buckets_limit: int = BUCKETS_LIMIT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the rate, which is the burst as well (at least 1), and how many keys are remembered."""
+        self._rate_per_s = rate_per_s
+        self._burst = max(1.0, rate_per_s)
+        self._limit = buckets_limit
+        self._clock = clock
+        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many keys are remembered."""
+        return len(self._buckets)
+
+    def take(self, key: Hashable) -> bool:
+        """Take a token; False if there is none."""
+        now_s = self._clock()
+        tokens, at_s = self._buckets.pop(key, (self._burst, now_s))
+        tokens = min(self._burst, tokens + (now_s - at_s) * self._rate_per_s)
+        permitted = tokens >= 1
+        self._buckets[key] = (tokens - 1 if permitted else tokens, now_s)
+        if len(self._buckets) > self._limit:
+            self._buckets.popitem(last=False)
+        return permitted
+
+
+class RateLimit:
+    """The limits of one process. With several workers each holds its share, as connections are spread over them."""
+
+    def __init__(
+        self,
+        rate: int | None,
+        methods: Mapping[str, int],
+        addresses: ClientAddresses,
+        workers: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take requests a second, for all methods together (None: no limit) and for single ones beside it."""
+        self._addresses = addresses
+        self._rates = {method.upper(): each for method, each in methods.items()}
+        if rate is not None:
+            self._rates[""] = rate
+        self._buckets = {
+            method: TokenBuckets(each / max(1, workers), clock=clock) for method, each in self._rates.items()
+        }
+
+    def refusal(self, http: web.BaseRequest) -> web.Response | None:
+        """Count the request; return the answer 429 if it is one too many, None if it may go on."""
+        client = self._addresses.of(http).ip
+        # The hash stands for both, so that long paths are not kept.
+        key = hash((_network(client), http.raw_path.partition("?")[0]))
+        for method in ("", http.method):
+            buckets = self._buckets.get(method)
+            if buckets is not None and not buckets.take(key):
+                response = web.Response(
+                    status=429, text=HTTPStatus.TOO_MANY_REQUESTS.phrase, headers={"Retry-After": "1"}
+                )
+                self.mark(http, response)
+                return response
+        return None
+
+    def mark(self, http: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Add zot's headers to an answer that was not begun yet; the limit is the method's, if it has one."""
+        rate = self._rates.get(http.method, self._rates.get(""))
+        if response.prepared or rate is None:
+            return
+        headers = response.headers
+        headers["X-Rate-Limit-Limit"] = f"{rate:.2f}"
+        headers["X-Rate-Limit-Duration"] = "1"
+        headers["X-Rate-Limit-Request-Remote-Addr"] = str(self._addresses.peer(http))
+        forwarded = http.headers.get("X-Forwarded-For")
+        if forwarded is not None and forwarded.isprintable():
+            headers["X-Rate-Limit-Request-Forwarded-For"] = forwarded
+
+
+def _network(ip: str) -> Hashable:
+    """Return what is one client: an address, or the half of one of IPv6 that names a network."""
+    return int(IPv6Address(ip.partition("%")[0])) >> 64 if ":" in ip else ip

@@ -1,0 +1,48 @@
+"""Each request has a name of its own."""
+
+from ipaddress import ip_network
+
+import pytest
+from aiohttp import web
+
+from exchanges import exchange
+from zot.api.client_address import ClientAddresses
+from zot.api.request_id import RequestIds, request_id
+from zot.logs.fields import REQUEST_ID
+
+NOBODY = ClientAddresses()
+LOOPBACK = ClientAddresses([ip_network("127.0.0.0/8")])
+
+
+async def named(ids: RequestIds, headers: dict[str, str]) -> str:
+    """The name that a request got."""
+
+    async def handler(http: web.BaseRequest) -> web.StreamResponse:
+        name = ids.begin(http)
+        assert request_id(http) == REQUEST_ID.get() == name
+        return web.Response(text=name)
+
+    async with exchange(handler) as server:
+        return (await server.ask("GET", "/", headers)).body.decode()
+
+
+async def test_names_differ() -> None:
+    """No two requests have the same name, in whatever process."""
+    ids, others = RequestIds(NOBODY), RequestIds(NOBODY)
+    assert len({await named(ids, {}), await named(ids, {}), await named(others, {})}) == 3
+
+
+async def test_a_trusted_proxys_name_is_kept() -> None:
+    """What a trusted proxy called the request, it is called here."""
+    assert await named(RequestIds(LOOPBACK), {"X-Request-Id": "abc-123"}) == "abc-123"
+
+
+@pytest.mark.parametrize("given", ["", "a b", 'a"b', "x" * 129, "a\tb", "ä"])
+async def test_a_name_that_is_none_is_replaced(given: str) -> None:
+    """What could confuse a log is no name, even from a trusted proxy."""
+    assert await named(RequestIds(LOOPBACK), {"X-Request-Id": given}) != given
+
+
+async def test_a_strangers_name_is_not_taken() -> None:
+    """A client cannot make its requests look like another's."""
+    assert await named(RequestIds(NOBODY), {"X-Request-Id": "abc-123"}) != "abc-123"
