@@ -1,0 +1,388 @@
+"""The laws of the catalog's commands on blobs, held by every driver."""
+
+from __future__ import annotations
+
+from contract.catalog.examples import APP, OTHER, digest, doom, layer, push, push_blob, stamp
+from zot.catalog.commands import (
+    Adopt,
+    BeginUpload,
+    Claim,
+    ClaimBlob,
+    Doom,
+    DropClaim,
+    ForgetBlob,
+    LayoutBlob,
+    PublishBlob,
+    Published,
+    StampGarbage,
+    TouchBlob,
+)
+from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.rows import BlobRow, DoomedRow, GarbageRow
+
+BLOB = digest("blob")
+
+
+def claim(token: str = "t") -> ClaimBlob:
+    """Return a claim of BLOB."""
+    return ClaimBlob(repository=APP, digest=BLOB, token=token)
+
+
+def publish(token: str = "t", size: int = 4, quota_bytes: int | None = None) -> PublishBlob:
+    """Return the publication of BLOB."""
+    return PublishBlob(repository=APP, digest=BLOB, token=token, size=size, quota_bytes=quota_bytes)
+
+
+async def test_a_claim_creates_the_repository(catalog: Catalog) -> None:
+    """A claim of an absent blob stands, and its repository exists from then on, not adopted."""
+    assert await catalog.do(claim()) is Claim.CLAIMED
+    row = await catalog.repository(APP)
+    assert row is not None
+    assert not row.adopted
+
+
+async def test_a_claimed_blob_is_not_visible(catalog: Catalog) -> None:
+    """Only what is present is seen."""
+    await catalog.do(claim())
+    assert await catalog.blob(APP, BLOB) is None
+    assert await catalog.blobs(APP, "", 10) == []
+    assert await catalog.holders(BLOB, "", 10) == []
+
+
+async def test_a_claim_given_twice_is_one_claim(catalog: Catalog) -> None:
+    """A repeated claim is the same claim: taking it back once takes it back."""
+    await catalog.do(claim())
+    assert await catalog.do(claim()) is Claim.CLAIMED
+    await catalog.do(DropClaim(repository=APP, digest=BLOB, token="t"))
+    assert await catalog.do(publish()) is Published.CLAIM_LOST
+
+
+async def test_claims_stand_beside_each_other(catalog: Catalog) -> None:
+    """Two pushes of one blob each have their claim, and both find it present in the end."""
+    assert await catalog.do(claim("one")) is Claim.CLAIMED
+    assert await catalog.do(claim("two")) is Claim.CLAIMED
+    assert await catalog.do(publish("one")) is Published.PRESENT
+    assert await catalog.do(publish("two")) is Published.PRESENT
+
+
+async def test_a_claim_of_a_present_blob_says_so(catalog: Catalog) -> None:
+    """What is present needs no claim, and gets none: it can be doomed at once."""
+    await push_blob(catalog, "blob")
+    assert await catalog.do(claim("again")) is Claim.PRESENT
+    assert await doom(catalog, BLOB) is Doom.DOOMED
+
+
+async def test_a_claim_of_a_present_blob_clears_its_stamp(catalog: Catalog) -> None:
+    """Whoever relies on a stamped blob gets a whole delay."""
+    await push_blob(catalog, "blob")
+    await stamp(catalog)
+    await catalog.do(claim("again"))
+    assert await catalog.garbage(1e9, 10) == []
+
+
+async def test_a_doomed_blob_refuses_claims(catalog: Catalog) -> None:
+    """A push waits until the file of a doomed blob is unlinked."""
+    await push_blob(catalog, "blob")
+    await doom(catalog, BLOB)
+    assert await catalog.do(claim("again")) is Claim.DOOMED
+
+
+async def test_a_published_blob_is_present(catalog: Catalog) -> None:
+    """After publishing everybody sees the blob, its size and that nothing is known of its type."""
+    await catalog.do(claim())
+    assert await catalog.do(publish(size=4)) is Published.PRESENT
+    assert await catalog.blob(APP, BLOB) == BlobRow(4, None, stamped=False)
+
+
+async def test_publishing_ends_the_claim(catalog: Catalog) -> None:
+    """Once a blob is published nothing of its claim is left that would keep it from being doomed."""
+    await push_blob(catalog, "blob")
+    assert await doom(catalog, BLOB) is Doom.DOOMED
+
+
+async def test_nothing_is_published_without_a_claim(catalog: Catalog) -> None:
+    """Without a claim that stands, nothing becomes present."""
+    assert await catalog.do(publish()) is Published.CLAIM_LOST
+    assert await catalog.blob(APP, BLOB) is None
+
+
+async def test_another_token_is_no_claim(catalog: Catalog) -> None:
+    """A claim is its token's."""
+    await catalog.do(claim("mine"))
+    assert await catalog.do(publish("yours")) is Published.CLAIM_LOST
+    assert await catalog.do(publish("mine")) is Published.PRESENT
+
+
+async def test_publishing_again_finds_it_present(catalog: Catalog) -> None:
+    """A publication whose answer was lost is given again, and the blob is counted once."""
+    await catalog.do(claim())
+    await catalog.do(publish(size=4))
+    assert await catalog.do(publish(size=4)) is Published.PRESENT
+    (usage,) = await catalog.usage("", 10)
+    assert (usage.blobs, usage.bytes) == (1, 4)
+
+
+async def test_publishing_what_is_present_clears_its_stamp(catalog: Catalog) -> None:
+    """A push that comes second gets a whole delay, too."""
+    await catalog.do(claim("second"))
+    await catalog.do(claim("first"))
+    await catalog.do(publish("first"))
+    await catalog.do(DropClaim(repository=APP, digest=BLOB, token="second"))
+    await stamp(catalog)
+    assert await catalog.do(publish("second")) is Published.PRESENT
+    assert await catalog.garbage(1e9, 10) == []
+
+
+async def test_a_quota_refuses_growth_beyond_it(catalog: Catalog) -> None:
+    """A blob that does not fit is not stored; its claim and its size are not kept."""
+    await push_blob(catalog, "1234")
+    await catalog.do(claim())
+    assert await catalog.do(publish(size=4, quota_bytes=7)) is Published.NO_ROOM
+    assert await catalog.blob(APP, BLOB) is None
+    assert await catalog.do(publish(size=4)) is Published.CLAIM_LOST
+    row = await catalog.repository(APP)
+    assert row is not None
+    assert row.bytes == 4
+
+
+async def test_a_quota_may_be_filled(catalog: Catalog) -> None:
+    """The quota itself may be used up to its last byte."""
+    await push_blob(catalog, "1234")
+    await catalog.do(claim())
+    assert await catalog.do(publish(size=4, quota_bytes=8)) is Published.PRESENT
+
+
+async def test_a_quota_lets_pass_what_is_there(catalog: Catalog) -> None:
+    """Publishing what is present does not grow anything, so that no quota refuses it."""
+    await catalog.do(claim("one"))
+    await catalog.do(claim("two"))
+    await catalog.do(publish("one", size=4))
+    assert await catalog.do(publish("two", size=4, quota_bytes=1)) is Published.PRESENT
+
+
+async def test_a_dropped_claim_is_gone(catalog: Catalog) -> None:
+    """What was taken back cannot be published; taking it back twice does no harm."""
+    await catalog.do(claim())
+    await catalog.do(DropClaim(repository=APP, digest=BLOB, token="t"))
+    await catalog.do(DropClaim(repository=APP, digest=BLOB, token="t"))
+    assert await catalog.do(publish()) is Published.CLAIM_LOST
+
+
+async def test_touching_clears_the_stamp(catalog: Catalog) -> None:
+    """A touched blob is no candidate any more, and the collector is told that it was touched."""
+    await push_blob(catalog, "blob")
+    await stamp(catalog, 100)
+    assert await catalog.do(TouchBlob(repository=APP, digest=BLOB)) is True
+    assert await catalog.blob(APP, BLOB) == BlobRow(4, None, stamped=False)
+    assert await doom(catalog, BLOB, stamped_before_s=1e9) is Doom.CLAIMED
+
+
+async def test_touching_tells_whether_it_is_present(catalog: Catalog) -> None:
+    """What is absent, claimed or doomed cannot be touched."""
+    touch = TouchBlob(repository=APP, digest=BLOB)
+    assert await catalog.do(touch) is False
+    await catalog.do(claim("other"))
+    assert await catalog.do(touch) is False
+    await catalog.do(publish("other"))
+    await doom(catalog, BLOB)
+    assert await catalog.do(touch) is False
+
+
+async def test_a_doomed_blob_is_invisible(catalog: Catalog) -> None:
+    """From the decision on nobody sees the blob, and its bytes do not count."""
+    await push_blob(catalog, "blob")
+    assert await doom(catalog, BLOB) is Doom.DOOMED
+    assert await catalog.blob(APP, BLOB) is None
+    assert await catalog.blobs(APP, "", 10) == []
+    assert await catalog.holders(BLOB, "", 10) == []
+    (usage,) = await catalog.usage("", 10)
+    assert (usage.blobs, usage.bytes) == (0, 0)
+
+
+async def test_what_is_not_there_is_not_doomed(catalog: Catalog) -> None:
+    """An absent blob is absent, claimed or not."""
+    assert await doom(catalog, BLOB) is Doom.ABSENT
+    await catalog.do(claim())
+    assert await doom(catalog, BLOB) is Doom.ABSENT
+
+
+async def test_dooming_again_is_told_by_its_token(catalog: Catalog) -> None:
+    """The same decision may be given again; to anybody else the blob is gone."""
+    await push_blob(catalog, "blob")
+    await doom(catalog, BLOB, "mine")
+    assert await doom(catalog, BLOB, "mine") is Doom.DOOMED
+    assert await doom(catalog, BLOB, "yours") is Doom.ABSENT
+
+
+async def test_a_referenced_blob_is_not_doomed(catalog: Catalog) -> None:
+    """What a manifest names stays."""
+    await push_blob(catalog, "blob")
+    await push(catalog, "image", layer("blob"))
+    assert await doom(catalog, BLOB) is Doom.REFERENCED
+
+
+async def test_a_manifests_own_content_is_referenced(catalog: Catalog) -> None:
+    """A blob that is the content of a manifest shares its file, and stays while the manifest does."""
+    await push_blob(catalog, "image")
+    await push(catalog, "image")
+    assert await doom(catalog, digest("image")) is Doom.REFERENCED
+    assert await stamp(catalog) == 0
+
+
+async def test_content_pushed_after_its_manifest_is_referenced(catalog: Catalog) -> None:
+    """The order in which a digest comes as a manifest and as a blob does not matter."""
+    await push(catalog, "image")
+    await push_blob(catalog, "image")
+    assert await doom(catalog, digest("image")) is Doom.REFERENCED
+
+
+async def test_a_claimed_blob_is_not_doomed(catalog: Catalog) -> None:
+    """While a push is about to publish a blob, nobody removes it under its hands."""
+    await catalog.do(claim("late"))
+    await catalog.do(claim("early"))
+    await catalog.do(publish("early"))
+    assert await doom(catalog, BLOB) is Doom.CLAIMED
+    await catalog.do(DropClaim(repository=APP, digest=BLOB, token="late"))
+    assert await doom(catalog, BLOB) is Doom.DOOMED
+
+
+async def test_a_collector_dooms_what_stayed_stamped(catalog: Catalog) -> None:
+    """A stamp that is late or missing protects the blob; one that is old enough does not."""
+    await push_blob(catalog, "blob")
+    assert await doom(catalog, BLOB, stamped_before_s=100) is Doom.CLAIMED
+    await stamp(catalog, 100.5)
+    assert await doom(catalog, BLOB, stamped_before_s=100.4) is Doom.CLAIMED
+    assert await doom(catalog, BLOB, stamped_before_s=100.5) is Doom.DOOMED
+
+
+async def test_a_forgotten_blob_may_come_again(catalog: Catalog) -> None:
+    """Once its file is unlinked and its row removed, the blob is as absent as one that never was."""
+    await push_blob(catalog, "blob")
+    await doom(catalog, BLOB, "mine")
+    await catalog.do(ForgetBlob(repository=APP, digest=BLOB, token="mine"))
+    assert await catalog.doomed(10) == []
+    assert await push_blob(catalog, "blob") == BLOB
+
+
+async def test_forgetting_needs_the_token(catalog: Catalog) -> None:
+    """Neither a present blob nor one doomed by another is forgotten."""
+    await push_blob(catalog, "blob")
+    await catalog.do(ForgetBlob(repository=APP, digest=BLOB, token="mine"))
+    assert await catalog.blob(APP, BLOB)
+    await doom(catalog, BLOB, "mine")
+    await catalog.do(ForgetBlob(repository=APP, digest=BLOB, token="yours"))
+    assert await catalog.doomed(10) == [DoomedRow(APP, BLOB, "mine")]
+
+
+async def test_a_sweep_stamps_what_is_unreferenced(catalog: Catalog) -> None:
+    """Only present, unreferenced, unclaimed blobs without a stamp get one, each once."""
+    for name in ("named", "loose", "claimed", "doomed"):
+        await push_blob(catalog, name)
+    await push(catalog, "image", layer("named"))
+    await catalog.do(Adopt(repository=APP, blobs=(LayoutBlob(digest("found"), 5),)))
+    await catalog.do(ClaimBlob(repository=APP, digest=digest("later"), token="t"))
+    await catalog.do(Adopt(repository=APP, blobs=(LayoutBlob(digest("later"), 5),)))
+    await doom(catalog, digest("doomed"))
+    assert await stamp(catalog, 100) == 3
+    assert await stamp(catalog, 200) == 0
+    assert {(row.digest, row.stamp_s) for row in await catalog.garbage(1e9, 10)} == {
+        (digest("loose"), 100),
+        (digest("claimed"), 100),
+        (digest("found"), 100),
+    }
+
+
+async def test_a_sweep_stamps_no_more_than_asked(catalog: Catalog) -> None:
+    """A sweep goes on where it stopped until fewer than the limit are stamped."""
+    for name in ("a", "b", "c"):
+        await push_blob(catalog, name)
+    sweep = StampGarbage(repository=APP, now_s=1, limit=2)
+    assert await catalog.do(sweep) == 2
+    assert await catalog.do(sweep) == 1
+    assert await catalog.do(StampGarbage(repository=APP, now_s=1, limit=-1)) == 0
+
+
+async def test_a_sweep_concerns_its_repository(catalog: Catalog) -> None:
+    """A sweep of one repository stamps nothing in another."""
+    await push_blob(catalog, "blob", OTHER)
+    assert await stamp(catalog, repository=APP) == 0
+
+
+async def test_garbage_comes_oldest_first(catalog: Catalog) -> None:
+    """Candidates come by their stamps, up to the one asked for."""
+    for at_s, name in ((3, "c"), (1, "a"), (2, "b")):
+        await push_blob(catalog, name)
+        await stamp(catalog, at_s)
+    assert await catalog.garbage(2, 10) == [
+        GarbageRow(APP, digest("a"), 1, 1),
+        GarbageRow(APP, digest("b"), 1, 2),
+    ]
+    assert [row.stamp_s for row in await catalog.garbage(9, 1)] == [1]
+
+
+async def test_a_page_has_no_more_than_the_limit(catalog: Catalog) -> None:
+    """Whatever is asked for, a page has at most PAGE_LIMIT rows, and none for a negative number."""
+    blobs = tuple(LayoutBlob(digest(str(number)), 1) for number in range(PAGE_LIMIT + 1))
+    await catalog.do(Adopt(repository=APP, blobs=blobs))
+    assert len(await catalog.blobs(APP, "", 10 * PAGE_LIMIT)) == PAGE_LIMIT
+    assert await catalog.blobs(APP, "", -1) == []
+
+
+async def test_blobs_come_in_the_order_of_digests(catalog: Catalog) -> None:
+    """Pages of blobs follow each other without a gap."""
+    for name in ("a", "b", "c"):
+        await push_blob(catalog, name)
+    expected = sorted((digest(name), 1) for name in ("a", "b", "c"))
+    first = await catalog.blobs(APP, "", 2)
+    assert [*first, *await catalog.blobs(APP, first[-1][0], 2)] == expected
+
+
+async def test_holders_are_the_repositories_that_have_it(catalog: Catalog) -> None:
+    """A blob's holders come in the order of names, page by page."""
+    for repository in (OTHER, APP):
+        await push_blob(catalog, "blob", repository)
+    assert await catalog.holders(BLOB, "", 10) == [OTHER, APP]
+    assert await catalog.holders(BLOB, OTHER, 10) == [APP]
+    assert await catalog.holders(BLOB, "", 1) == [OTHER]
+
+
+async def test_a_blobs_type_is_what_its_oldest_manifest_says(catalog: Catalog) -> None:
+    """A blob has the type that a manifest gives it, until no manifest does."""
+    await push_blob(catalog, "blob")
+    await push(catalog, "image", layer("blob"))
+    row = await catalog.blob(APP, BLOB)
+    assert row is not None
+    assert row.media_type == layer("blob").media_type
+
+
+async def test_publishing_finishes_the_upload(catalog: Catalog) -> None:
+    """The session is finished in the same commit, and tells as which digest."""
+    await catalog.do(BeginUpload(repository=APP, session="s"))
+    await catalog.do(claim())
+    await catalog.do(PublishBlob(repository=APP, digest=BLOB, token="t", size=4, session="s"))
+    row = await catalog.upload("s")
+    assert row is not None
+    assert row.finished == BLOB
+
+
+async def test_publishing_elsewhere_leaves_the_upload(catalog: Catalog) -> None:
+    """A session of another repository is not finished, and one that is gone is not missed."""
+    await catalog.do(BeginUpload(repository=OTHER, session="s"))
+    await catalog.do(claim())
+    for session in ("s", "gone"):
+        command = PublishBlob(repository=APP, digest=BLOB, token="t", size=4, session=session)
+        assert await catalog.do(command) is Published.PRESENT
+    row = await catalog.upload("s")
+    assert row is not None
+    assert row.finished is None
+
+
+async def test_a_refused_publication_leaves_the_upload_open(catalog: Catalog) -> None:
+    """Without room, the session is as it was."""
+    await catalog.do(BeginUpload(repository=APP, session="s"))
+    await catalog.do(claim())
+    command = PublishBlob(repository=APP, digest=BLOB, token="t", size=4, session="s", quota_bytes=3)
+    assert await catalog.do(command) is Published.NO_ROOM
+    row = await catalog.upload("s")
+    assert row is not None
+    assert row.finished is None

@@ -1,0 +1,183 @@
+"""The laws of upload sessions, held by every driver."""
+
+from __future__ import annotations
+
+import msgspec
+
+from contract.catalog.examples import APP, OTHER, digest, doom
+from zot.catalog.commands import (
+    AdvanceUpload,
+    BeginUpload,
+    Begun,
+    CancelUpload,
+    Claim,
+    ClaimBlob,
+    ForgetBlob,
+    LeaseUpload,
+    PublishBlob,
+    RemoveRepository,
+)
+from zot.catalog.interface import Catalog
+from zot.catalog.rows import UploadRow
+
+BEGIN = BeginUpload(repository=APP, session="s", principal="alice", algorithm="sha512")
+LEASE = LeaseUpload(repository=APP, session="s")
+ADVANCE = AdvanceUpload(
+    repository=APP, session="s", epoch=1, offset=10, algorithm="sha256", prefix=digest("prefix"), boot="b"
+)
+
+
+async def row(catalog: Catalog, session: str = "s") -> UploadRow:
+    """Return a session that has to be there."""
+    found = await catalog.upload(session)
+    assert found is not None
+    return found
+
+
+async def finish(catalog: Catalog, session: str = "s") -> None:
+    """Finish a session of APP as a blob."""
+    blob = digest(session)
+    assert await catalog.do(ClaimBlob(repository=APP, digest=blob, token="t")) is Claim.CLAIMED
+    await catalog.do(PublishBlob(repository=APP, digest=blob, token="t", size=1, session=session))
+
+
+async def test_a_session_begins_at_nothing(catalog: Catalog) -> None:
+    """A new session has no bytes, nobody who holds it, and its repository exists."""
+    assert await catalog.do(BEGIN) is Begun.BEGUN
+    found = await row(catalog)
+    assert found.updated_ns > 0
+    assert msgspec.structs.replace(found, updated_ns=0) == UploadRow(
+        "s", APP, "alice", 0, 0, "sha512", None, "", 0, None
+    )
+    assert await catalog.repository(APP)
+
+
+async def test_beginning_again_leaves_it_as_it_is(catalog: Catalog) -> None:
+    """A repetition neither resets a session nor counts twice."""
+    await catalog.do(BEGIN)
+    await catalog.do(LEASE)
+    await catalog.do(ADVANCE)
+    before = await row(catalog)
+    assert await catalog.do(msgspec.structs.replace(BEGIN, limit=1)) is Begun.BEGUN
+    assert await row(catalog) == before
+
+
+async def test_a_repository_has_so_many_open_sessions(catalog: Catalog) -> None:
+    """One more than the limit is refused; finished ones and those of others do not count."""
+    one = BeginUpload(repository=APP, session="1", limit=1)
+    two = BeginUpload(repository=APP, session="2", limit=1)
+    assert await catalog.do(BeginUpload(repository=OTHER, session="0", limit=1)) is Begun.BEGUN
+    assert await catalog.do(one) is Begun.BEGUN
+    assert await catalog.do(two) is Begun.TOO_MANY
+    assert await catalog.upload("2") is None
+    await finish(catalog, "1")
+    assert await catalog.do(two) is Begun.BEGUN
+
+
+async def test_a_refused_session_makes_no_repository(catalog: Catalog) -> None:
+    """Where none may be open, nothing is created."""
+    assert await catalog.do(msgspec.structs.replace(BEGIN, limit=0)) is Begun.TOO_MANY
+    assert await catalog.repository(APP) is None
+
+
+async def test_a_lease_fences_the_one_before(catalog: Catalog) -> None:
+    """The newer request's epoch is greater; the older one can record nothing any more."""
+    await catalog.do(BEGIN)
+    first = await catalog.do(LEASE)
+    second = await catalog.do(LeaseUpload(repository=APP, session="s"))
+    assert first is not None
+    assert second is not None
+    assert second.epoch > first.epoch
+    assert second == await row(catalog)
+    assert await catalog.do(msgspec.structs.replace(ADVANCE, epoch=first.epoch)) is False
+    assert (await row(catalog)).offset == 0
+    assert await catalog.do(msgspec.structs.replace(ADVANCE, epoch=second.epoch)) is True
+
+
+async def test_only_a_session_of_the_repository_is_leased(catalog: Catalog) -> None:
+    """A session is its repository's: its id alone opens nothing."""
+    assert await catalog.do(LEASE) is None
+    await catalog.do(BEGIN)
+    assert await catalog.do(LeaseUpload(repository=OTHER, session="s")) is None
+    assert (await row(catalog)).epoch == 0
+
+
+async def test_progress_is_recorded(catalog: Catalog) -> None:
+    """The offset, and the digest of the bytes so far with its algorithm and the boot it counts in."""
+    await catalog.do(BEGIN)
+    await catalog.do(LEASE)
+    before = await row(catalog)
+    assert await catalog.do(ADVANCE) is True
+    found = await row(catalog)
+    assert (found.offset, found.algorithm, found.prefix, found.boot) == (10, "sha256", digest("prefix"), "b")
+    assert found.updated_ns > before.updated_ns
+
+
+async def test_progress_needs_the_repository(catalog: Catalog) -> None:
+    """Neither another repository nor an absent session takes progress."""
+    assert await catalog.do(ADVANCE) is False
+    await catalog.do(BEGIN)
+    await catalog.do(LEASE)
+    assert await catalog.do(msgspec.structs.replace(ADVANCE, repository=OTHER)) is False
+
+
+async def test_a_finished_session_stays_as_it_is(catalog: Catalog) -> None:
+    """It answers a repeated finish with its digest, its epoch unchanged, and takes no bytes."""
+    await catalog.do(BEGIN)
+    await catalog.do(LEASE)
+    await finish(catalog)
+    leased = await catalog.do(LeaseUpload(repository=APP, session="s"))
+    assert leased is not None
+    assert (leased.finished, leased.epoch) == (digest("s"), 1)
+    assert await catalog.do(ADVANCE) is False
+
+
+async def test_a_cancelled_session_is_gone(catalog: Catalog) -> None:
+    """There is nothing left of it."""
+    await catalog.do(BEGIN)
+    assert await catalog.do(CancelUpload(repository=APP, session="s")) is True
+    assert await catalog.upload("s") is None
+    assert await catalog.do(CancelUpload(repository=APP, session="s")) is False
+
+
+async def test_cancelling_is_remembered(catalog: Catalog) -> None:
+    """Given again, it tells that it did cancel."""
+    await catalog.do(BEGIN)
+    cancel = CancelUpload(repository=APP, session="s")
+    assert await catalog.do(cancel) is True
+    assert await catalog.do(cancel) is True
+
+
+async def test_cancelling_needs_the_repository(catalog: Catalog) -> None:
+    """A session is not cancelled by way of another repository."""
+    await catalog.do(BEGIN)
+    assert await catalog.do(CancelUpload(repository=OTHER, session="s")) is False
+    assert await catalog.upload("s")
+
+
+async def test_a_session_in_use_is_not_collected(catalog: Catalog) -> None:
+    """A session that was taken since it was found idle stays."""
+    await catalog.do(BEGIN)
+    await catalog.do(LEASE)
+    assert await catalog.do(CancelUpload(repository=APP, session="s", if_epoch=0)) is False
+    assert await catalog.do(CancelUpload(repository=APP, session="s", if_epoch=1)) is True
+
+
+async def test_idle_sessions_are_found(catalog: Catalog) -> None:
+    """Those that nothing happened to for so long, finished ones too, page by page."""
+    for session in ("a", "b", "c"):
+        await catalog.do(BeginUpload(repository=APP, session=session))
+    await finish(catalog, "b")
+    assert await catalog.uploads(3600, "", 10) == []
+    assert [each.session for each in await catalog.uploads(0, "", 2)] == ["a", "b"]
+    assert [each.session for each in await catalog.uploads(0, "b", 2)] == ["c"]
+
+
+async def test_finished_sessions_go_with_their_repository(catalog: Catalog) -> None:
+    """They do not hold it, and leave nothing behind."""
+    await catalog.do(BEGIN)
+    await finish(catalog)
+    await doom(catalog, digest("s"), "t")
+    await catalog.do(ForgetBlob(repository=APP, digest=digest("s"), token="t"))
+    assert await catalog.do(RemoveRepository(repository=APP)) is True
+    assert await catalog.upload("s") is None
