@@ -1,6 +1,8 @@
 """The command as users run it, against Docker's registry."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -85,6 +87,20 @@ def test_a_registry_that_is_not_there_ends_the_run(tmp_path: Path) -> None:
     done = zb(tmp_path, "-t", "^Pull 1MB$", f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 1
     assert "Error: preparation or cleanup of a workload failed: POST was not answered" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.needs("docker-registry")
+def test_an_interrupted_run_ends_at_once(docker_registry: DockerRegistry, tmp_path: Path) -> None:
+    """Ctrl-C in the midst of a workload ends every client, and the blobs are removed."""
+    command = [sys.executable, "-m", "zot.zb", "-c", "2", "-n", "10000", "-t", "^Push Monolith 1MB$"]
+    with subprocess.Popen(
+        [*command, docker_registry.url], cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("Starting tests") for line in process.stdout)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(30) == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,13 +68,21 @@ def started(plan: Plan) -> Iterator[Load]:
     # What a process needs to start and import belongs to no workload's time: all meet here first.
     everybody = context.Barrier(processes + 1)
     with ProcessPoolExecutor(processes, context, initializer=_meet, initargs=(everybody,)) as pool:
-        for _ in range(processes):
-            pool.submit(int)
-        everybody.wait(_START_LIMIT_S)
-        yield Load(plan, pool, processes)
+        try:
+            for _ in range(processes):
+                pool.submit(int)
+            everybody.wait(_START_LIMIT_S)
+            yield Load(plan, pool, processes)
+        except BaseException:
+            # Nobody wants the rest of a run that is broken off: the pool would wait for it.
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 def _meet(everybody: Barrier) -> None:
+    # Ctrl-C reaches every process of the terminal's group; the first one decides what comes of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     everybody.wait(_START_LIMIT_S)
 
 
