@@ -1,0 +1,23 @@
+"""Session ids: random, in characters that stand in a cookie and in a file name as they are."""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+
+# The lengths of zot's own ids.
+LOCAL_BYTES = 32
+REDIS_BYTES = 64
+
+_FORM = re.compile(r"[A-Z2-7]{52,103}")
+
+
+def random_id(size_bytes: int) -> str:
+    """Return so many random bytes in base32, without padding."""
+    return base64.b32encode(secrets.token_bytes(size_bytes)).rstrip(b"=").decode()
+
+
+def well_formed(session_id: str) -> bool:
+    """Tell whether the text may be an id: whatever else a cookie holds never reaches a store."""
+    return _FORM.fullmatch(session_id) is not None

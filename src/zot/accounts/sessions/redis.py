@@ -1,0 +1,106 @@
+"""Sessions in Redis, or Valkey, or whatever speaks its protocol: shared by all replicas.
+
+One key a session, `<keyprefix>:<id>`, expiring with its cookie. The id in the cookie is bare: it is 64 random bytes,
+and nobody can list the keys but who has Redis.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from zot.accounts.sessions.ids import REDIS_BYTES, random_id, well_formed
+from zot.accounts.sessions.interface import SessionsUnavailable
+from zot.accounts.sessions.redis_client import connect, disconnect
+from zot.config.redis_options import redis_options
+
+DEFAULT_PREFIX = "zotsession"
+PLACE = "http.auth.sessionDriver"
+
+_log = logging.getLogger("zot.accounts")
+
+_GLOB = re.compile(r"([*?\[\]\\^-])")
+
+
+class RedisSessions:
+    """Sessions in Redis; the laws are those of `SessionStore`. Its connections are its own."""
+
+    def __init__(self, client: Any, prefix: str) -> None:
+        """Take a client, which is closed with the store, and what keys begin with."""
+        self._client = client
+        self._prefix = prefix
+
+    @classmethod
+    async def open(cls, driver: Mapping[str, Any]) -> RedisSessions:
+        """Connect by the section `http.auth.sessionDriver`.
+
+        Raises ConfigurationError if an option is wrong, and SessionsUnavailable if the server cannot be reached.
+        """
+        options, warnings = redis_options(driver, DEFAULT_PREFIX, PLACE)
+        for warning in warnings:
+            _log.warning("%s", warning)
+        store = cls(connect(options), options.key_prefix)
+        try:
+            with _translated():
+                await store._client.ping()
+        except SessionsUnavailable:
+            await store.close()
+            raise
+        return store
+
+    def new_id(self) -> str:
+        """See `SessionStore`."""
+        return random_id(REDIS_BYTES)
+
+    async def put(self, session_id: str, value: bytes, ttl_s: int) -> None:
+        """See `SessionStore`."""
+        with _translated():
+            await self._client.set(self._key(session_id), value, ex=ttl_s)
+
+    async def get(self, session_id: str) -> bytes | None:
+        """See `SessionStore`."""
+        if not well_formed(session_id):
+            return None
+        with _translated():
+            value: bytes | None = await self._client.get(self._key(session_id))
+        return value
+
+    async def delete(self, session_id: str) -> bool:
+        """See `SessionStore`."""
+        if not well_formed(session_id):
+            return False
+        with _translated():
+            return bool(await self._client.delete(self._key(session_id)))
+
+    async def ids(self) -> AsyncIterator[str]:
+        """See `SessionStore`. Without a prefix, keys of others that look like ids are among them."""
+        pattern = _GLOB.sub(r"\\\1", self._prefix) + "*"
+        with _translated():
+            async for key in self._client.scan_iter(match=pattern, count=500):
+                session_id = key.decode("utf-8", "replace").removeprefix(self._prefix)
+                if well_formed(session_id):
+                    yield session_id
+
+    async def sweep(self) -> None:
+        """Redis does it."""
+
+    async def close(self) -> None:
+        """See `SessionStore`."""
+        with _translated():
+            await disconnect(self._client)
+
+    def _key(self, session_id: str) -> str:
+        return f"{self._prefix}{session_id}"
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    from redis.exceptions import RedisError  # noqa: PLC0415 - an extra
+
+    try:
+        yield
+    except (TimeoutError, RedisError, OSError) as error:
+        raise SessionsUnavailable(f"the session store cannot be reached: {error}") from error

@@ -1,0 +1,263 @@
+"""Accounts in an SQLite file, `identity.db`: every process of a server reads and writes it directly.
+
+Changes are rare (logins, new keys, stars) and each is one short transaction, so writers of several processes wait for
+each other without a writer process between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+import apsw
+import msgspec
+
+from zot.accounts.interface import AccountsUnavailable, ApiKey, KeyedUser, User
+from zot.oci.names import Repository
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WRITE_PATIENCE_MS = 5000
+READ_PATIENCE_MS = 50
+
+# "zoti": what tells our database from anybody's.
+_APPLICATION_ID = 0x7A6F7469
+
+_FIRST = """
+CREATE TABLE user (name TEXT PRIMARY KEY, groups TEXT NOT NULL, service INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE api_key (
+  hash TEXT PRIMARY KEY,
+  id TEXT NOT NULL,
+  owner TEXT NOT NULL REFERENCES user ON DELETE CASCADE,
+  label TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  created_s REAL NOT NULL,
+  expires_s REAL,
+  last_used_s REAL,
+  creator_agent TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX api_key_owner ON api_key (owner, created_s, id);
+CREATE TABLE star (
+  owner TEXT NOT NULL REFERENCES user ON DELETE CASCADE,
+  repository TEXT NOT NULL,
+  PRIMARY KEY (owner, repository)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX star_repository ON star (repository);
+CREATE TABLE bookmark (
+  owner TEXT NOT NULL REFERENCES user ON DELETE CASCADE,
+  repository TEXT NOT NULL,
+  PRIMARY KEY (owner, repository)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS = (_FIRST,)
+"""Scripts that lead from each version to the next; what was released is never edited."""
+
+_KEY = "SELECT hash, id, owner, label, scopes, created_s, expires_s, last_used_s, creator_agent FROM api_key"
+
+
+class Threads(Protocol):
+    """Where what waits for the disk runs."""
+
+    async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the job in a thread."""
+
+
+class SqliteAccounts:
+    """Accounts in a file; the laws are those of `Accounts`. Point reads are done on the event loop."""
+
+    def __init__(self, path: Path, threads: Threads) -> None:
+        """Open the file, making it if it is not there. Raises AccountsUnavailable if it cannot be used."""
+        self._threads = threads
+        with _translated():
+            self._writing = _connect(path, WRITE_PATIENCE_MS)
+            _migrate(self._writing, path)
+            self._reading = _connect(path, READ_PATIENCE_MS)
+        path.chmod(0o600)
+
+    async def record_login(self, name: str, groups: Sequence[str]) -> None:
+        """See `Accounts`."""
+        known = await self.user(name)
+        ordered = tuple(sorted(groups))
+        if known is None or (not known.service and known.groups != ordered):
+            await self._write(
+                "INSERT INTO user VALUES (?, ?, 0)"
+                " ON CONFLICT DO UPDATE SET groups = excluded.groups WHERE NOT service",
+                (name, _encode(ordered)),
+            )
+
+    async def user(self, name: str) -> User | None:
+        """See `Accounts`."""
+        rows = self._read("SELECT name, groups, service FROM user WHERE name = ?", (name,))
+        return _user(rows[0]) if rows else None
+
+    async def users(self, after: str, limit: int) -> Sequence[User]:
+        """See `Accounts`."""
+        rows = self._read("SELECT name, groups, service FROM user WHERE name > ? ORDER BY name LIMIT ?", (after, limit))
+        return list(map(_user, rows))
+
+    async def create_service(self, name: str, groups: Sequence[str]) -> bool:
+        """See `Accounts`."""
+        return await self._write(
+            "INSERT INTO user VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET groups = excluded.groups WHERE service",
+            (name, _encode(sorted(groups))),
+        )
+
+    async def delete_user(self, name: str) -> bool:
+        """See `Accounts`."""
+        return await self._write("DELETE FROM user WHERE name = ?", (name,))
+
+    async def add_key(self, key: ApiKey) -> None:
+        """See `Accounts`."""
+        row = (
+            key.hash,
+            key.id,
+            key.owner,
+            key.label,
+            _encode(key.scopes),
+            key.created_s,
+            key.expires_s,
+            key.last_used_s,
+            key.creator_agent,
+        )
+        await self._with_user(key.owner, "INSERT INTO api_key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    async def key(self, hashed: str) -> KeyedUser | None:
+        """See `Accounts`."""
+        rows = self._read(f"{_KEY} WHERE hash = ?", (hashed,))
+        user = await self.user(rows[0][2]) if rows else None
+        return KeyedUser(_key(rows[0]), user) if user is not None else None
+
+    async def keys(self, owner: str) -> Sequence[ApiKey]:
+        """See `Accounts`."""
+        return list(map(_key, self._read(f"{_KEY} WHERE owner = ? ORDER BY created_s, id", (owner,))))
+
+    async def delete_key(self, owner: str, key_id: str) -> bool:
+        """See `Accounts`."""
+        return await self._write("DELETE FROM api_key WHERE owner = ? AND id = ?", (owner, key_id))
+
+    async def key_used(self, hashed: str, when_s: float) -> None:
+        """See `Accounts`."""
+        await self._write("UPDATE api_key SET last_used_s = ? WHERE hash = ?", (when_s, hashed))
+
+    async def toggle_star(self, name: str, repository: Repository) -> bool:
+        """See `Accounts`."""
+        return await self._toggle("star", name, repository)
+
+    async def toggle_bookmark(self, name: str, repository: Repository) -> bool:
+        """See `Accounts`."""
+        return await self._toggle("bookmark", name, repository)
+
+    async def starred(self, name: str) -> Sequence[Repository]:
+        """See `Accounts`."""
+        rows = self._read("SELECT repository FROM star WHERE owner = ? ORDER BY repository", (name,))
+        return [row[0] for row in rows]
+
+    async def bookmarked(self, name: str) -> Sequence[Repository]:
+        """See `Accounts`."""
+        rows = self._read("SELECT repository FROM bookmark WHERE owner = ? ORDER BY repository", (name,))
+        return [row[0] for row in rows]
+
+    async def stars(self, repository: Repository) -> int:
+        """See `Accounts`."""
+        return int(self._read("SELECT count(*) FROM star WHERE repository = ?", (repository,))[0][0])
+
+    async def close(self) -> None:
+        """See `Accounts`."""
+        await self._threads.run(self._close)
+
+    def _close(self) -> None:
+        self._reading.close()
+        self._writing.close()
+
+    def _read(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        with _translated():
+            return self._reading.execute(statement, values).fetchall()
+
+    async def _write(self, statement: str, values: tuple[Any, ...]) -> bool:
+        """Run one statement in a transaction of its own; tell whether it changed anything."""
+        return await self._threads.run(self._transact, [(statement, values)])
+
+    async def _with_user(self, name: str, statement: str, values: tuple[Any, ...]) -> bool:
+        """Run one statement, the user made before it if there is none."""
+        user = ("INSERT INTO user VALUES (?, '[]', 0) ON CONFLICT DO NOTHING", (name,))
+        return await self._threads.run(self._transact, [user, (statement, values)])
+
+    async def _toggle(self, table: str, name: str, repository: Repository) -> bool:
+        # Insert what was not there; if nothing was inserted it was there, and goes.
+        inserted = await self._with_user(
+            name,
+            f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT DO NOTHING",  # noqa: S608 - one of two names above
+            (name, repository),
+        )
+        if not inserted:
+            await self._write(
+                f"DELETE FROM {table} WHERE owner = ? AND repository = ?",  # noqa: S608 - one of two names above
+                (name, repository),
+            )
+        return inserted
+
+    def _transact(self, statements: Sequence[tuple[str, tuple[Any, ...]]]) -> bool:
+        with _translated():
+            # Immediate: two that begin by reading would not be able to wait for each other.
+            self._writing.execute("BEGIN IMMEDIATE")
+            try:
+                for statement, values in statements:
+                    self._writing.execute(statement, values)
+                changed = self._writing.changes() > 0
+                self._writing.execute("COMMIT")
+            except BaseException:
+                if self._writing.in_transaction:
+                    self._writing.execute("ROLLBACK")
+                raise
+        return changed
+
+
+def _connect(path: Path, patience_ms: int) -> apsw.Connection:
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(patience_ms)
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+    connection.pragma("foreign_keys", 1)
+    return connection
+
+
+def _migrate(connection: apsw.Connection, path: Path) -> None:
+    application: int = connection.pragma("application_id")
+    if application not in (0, _APPLICATION_ID):
+        raise AccountsUnavailable(f"{path} is a database of another program")
+    connection.execute("BEGIN IMMEDIATE")
+    version: int = connection.pragma("user_version")
+    if version > len(MIGRATIONS):
+        connection.execute("ROLLBACK")
+        raise AccountsUnavailable(f"{path} was written by a newer zot (schema {version}): start that version")
+    for script in MIGRATIONS[version:]:
+        connection.execute(script)
+    connection.pragma("application_id", _APPLICATION_ID)
+    connection.pragma("user_version", len(MIGRATIONS))
+    connection.execute("COMMIT")
+
+
+def _user(row: tuple[Any, ...]) -> User:
+    name, groups, service = row
+    return User(name, tuple(msgspec.json.decode(groups, type=list[str])), bool(service))
+
+
+def _key(row: tuple[Any, ...]) -> ApiKey:
+    hashed, key_id, owner, label, scopes, *rest = row
+    return ApiKey(key_id, owner, hashed, label, tuple(msgspec.json.decode(scopes, type=list[str])), *rest)
+
+
+def _encode(texts: Sequence[str]) -> str:
+    return msgspec.json.encode(list(texts)).decode()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except apsw.Error as error:
+        raise AccountsUnavailable(f"the database of accounts cannot be used: {error}") from error

@@ -1,0 +1,149 @@
+"""The laws of accounts, for every driver."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from zot.accounts.interface import Accounts, AccountsUnavailable, ApiKey, User
+from zot.accounts.memory import MemoryAccounts
+from zot.accounts.sqlite import SqliteAccounts
+from zot.oci.names import parse_repository
+from zot.storage.pools import Pool
+
+APP, OTHER = parse_repository("team/app"), parse_repository("other")
+KEY = ApiKey("1", "alice", "aa", "ci", ("repository:team/app:pull",), 10.0, 20.0, None, "curl/8")
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def accounts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Accounts]:
+    """Give each driver, empty."""
+    pool = Pool("accounts", 1, 64)
+    accounts = MemoryAccounts() if request.param == "memory" else SqliteAccounts(tmp_path / "identity.db", pool)
+    yield accounts
+    await accounts.close()
+    pool.close()
+
+
+async def test_a_login_replaces_the_groups_of_the_last(accounts: Accounts) -> None:
+    """Who was taken out of a group is out of it at the next login."""
+    assert await accounts.user("alice") is None
+    await accounts.record_login("alice", ["ops", "dev"])
+    assert await accounts.user("alice") == User("alice", ("dev", "ops"))
+    await accounts.record_login("alice", ["qa"])
+    assert await accounts.user("alice") == User("alice", ("qa",))
+    await accounts.record_login("alice", [])
+    assert await accounts.user("alice") == User("alice")
+
+
+async def test_a_service_account_is_no_user_and_no_user_is_one(accounts: Accounts) -> None:
+    """A login of the same name changes nothing about it, and a user is never turned into one."""
+    assert await accounts.create_service("robot", ["ci"])
+    await accounts.record_login("robot", ["admins"])
+    assert await accounts.user("robot") == User("robot", ("ci",), service=True)
+    assert await accounts.create_service("robot", ["cd"])
+    assert await accounts.user("robot") == User("robot", ("cd",), service=True)
+    await accounts.record_login("alice", ["dev"])
+    assert not await accounts.create_service("alice", ["admins"])
+    assert await accounts.user("alice") == User("alice", ("dev",))
+
+
+async def test_users_are_listed_in_byte_order_by_pages(accounts: Accounts) -> None:
+    """A page begins after the last name of the one before."""
+    for name in ("b", "a", "Z", "ä"):
+        await accounts.record_login(name, [])
+    assert [user.name for user in await accounts.users("", 2)] == ["Z", "a"]
+    assert [user.name for user in await accounts.users("a", 9)] == ["b", "ä"]
+
+
+async def test_a_key_is_found_by_its_hash_with_its_owner(accounts: Accounts) -> None:
+    """With everything it was added with; its owner need not have logged in before."""
+    await accounts.add_key(KEY)
+    found = await accounts.key("aa")
+    assert found is not None
+    assert (found.key, found.user) == (KEY, User("alice"))
+    assert await accounts.key("bb") is None
+    await accounts.record_login("alice", ["dev"])
+    found = await accounts.key("aa")
+    assert found is not None
+    assert found.user.groups == ("dev",)
+
+
+async def test_two_keys_are_valid_at_once_and_go_one_by_one(accounts: Accounts) -> None:
+    """A key is rotated by making the new one before the old one goes; nobody removes the key of another."""
+    await accounts.add_key(KEY)
+    await accounts.add_key(ApiKey("2", "alice", "bb", created_s=5.0))
+    assert [key.id for key in await accounts.keys("alice")] == ["2", "1"]
+    assert not await accounts.delete_key("bob", "1")
+    assert await accounts.delete_key("alice", "1")
+    assert not await accounts.delete_key("alice", "1")
+    assert await accounts.key("aa") is None
+    assert await accounts.key("bb") is not None
+
+
+async def test_the_use_of_a_key_is_noted(accounts: Accounts) -> None:
+    """Also of one that is gone meanwhile, which is no error."""
+    await accounts.add_key(KEY)
+    await accounts.key_used("aa", 30.0)
+    await accounts.key_used("gone", 30.0)
+    assert (await accounts.keys("alice"))[0].last_used_s == 30.0
+
+
+async def test_stars_and_bookmarks_are_toggled_by_user(accounts: Accounts) -> None:
+    """Each of them by itself; stars are counted over all users."""
+    assert await accounts.toggle_star("alice", APP)
+    assert await accounts.toggle_star("bob", APP)
+    assert await accounts.toggle_bookmark("alice", OTHER)
+    assert await accounts.stars(APP) == 2
+    assert list(await accounts.starred("alice")) == [APP]
+    assert list(await accounts.bookmarked("alice")) == [OTHER]
+    assert not await accounts.toggle_star("alice", APP)
+    assert await accounts.stars(APP) == 1
+    assert list(await accounts.starred("alice")) == []
+    assert not await accounts.toggle_bookmark("alice", OTHER)
+
+
+async def test_whoever_is_deleted_leaves_nothing(accounts: Accounts) -> None:
+    """Keys do not outlive their owner."""
+    await accounts.add_key(KEY)
+    await accounts.toggle_star("alice", APP)
+    await accounts.toggle_bookmark("alice", APP)
+    assert await accounts.delete_user("alice")
+    assert not await accounts.delete_user("alice")
+    assert await accounts.key("aa") is None
+    assert await accounts.stars(APP) == 0
+    assert list(await accounts.bookmarked("alice")) == []
+
+
+async def test_the_file_outlives_the_process_and_is_shared(tmp_path: Path) -> None:
+    """What one process wrote another reads at once, also after a restart; nobody else may read the file."""
+    pool, path = Pool("accounts", 1, 64), tmp_path / "identity.db"
+    first, second = SqliteAccounts(path, pool), SqliteAccounts(path, pool)
+    await first.add_key(KEY)
+    assert await second.key("aa") is not None
+    await first.close()
+    await second.close()
+    again = SqliteAccounts(path, pool)
+    assert await again.key("aa") is not None
+    assert path.stat().st_mode & 0o077 == 0
+    await again.close()
+    pool.close()
+
+
+async def test_a_foreign_or_newer_file_is_refused(tmp_path: Path) -> None:
+    """It is not touched: another version or program may want it back."""
+    pool, path = Pool("accounts", 1, 64), tmp_path / "identity.db"
+    await SqliteAccounts(path, pool).close()
+    connection = apsw.Connection(str(path))
+    connection.pragma("user_version", 99)
+    with pytest.raises(AccountsUnavailable, match="newer"):
+        SqliteAccounts(path, pool)
+    connection.pragma("application_id", 7)
+    with pytest.raises(AccountsUnavailable, match="another program"):
+        SqliteAccounts(path, pool)
+    connection.close()
+    (tmp_path / "text").write_bytes(b"no database at all, but long enough to be taken for one" * 100)
+    with pytest.raises(AccountsUnavailable):
+        SqliteAccounts(tmp_path / "text", pool)
+    pool.close()
