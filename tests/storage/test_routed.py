@@ -10,10 +10,10 @@ from storage.pushing import push
 from zot.oci.digest import hex_of
 from zot.oci.names import parse_repository
 from zot.storage.filesystem import FilesystemStorage
-from zot.storage.interface import Storage, StorageError
+from zot.storage.interface import StorageError
 from zot.storage.memory import MemoryStorage
 from zot.storage.pools import Pools
-from zot.storage.routed import RoutedStorage, by_root
+from zot.storage.routed import RoutedStorage
 
 APP = parse_repository("team/app")
 INFRA = parse_repository("infra/app")
@@ -31,27 +31,24 @@ def test_the_first_component_decides(name: str, routed: bool) -> None:
     assert storage.of(parse_repository(name)) is (infra if routed else default)
 
 
+def on(tmp_path: Path, pools: Pools) -> RoutedStorage:
+    """Return a storage with two roots, `a` and, for `infra/`, `b`."""
+    a, b = (FilesystemStorage(str(tmp_path / name), pools, min_free_percent=0, min_free_bytes=0) for name in ("a", "b"))
+    return RoutedStorage(a, {"/infra": b})
+
+
 async def test_names_are_kept_whole(tmp_path: Path, pools: Pools) -> None:
     """Below a route's root the repository has its full name."""
-
-    def make(root: str) -> FilesystemStorage:
-        return FilesystemStorage(root, pools, min_free_percent=0, min_free_bytes=0)
-
-    storage = by_root({"/infra": str(tmp_path / "infra-root")}, str(tmp_path / "root"), make)
+    storage = on(tmp_path, pools)
     digest = await push(storage, INFRA, b"content")
     await push(storage, ALONE, b"content")
-    name = f"blobs/sha256/{hex_of(digest)}"
-    assert (tmp_path / "infra-root" / "infra" / "app" / name).is_file()
-    assert (tmp_path / "root" / "infra" / name).is_file()
+    assert (tmp_path / "b" / "infra" / "app" / "blobs" / "sha256" / hex_of(digest)).is_file()
+    assert (tmp_path / "a" / "infra" / "blobs" / "sha256" / hex_of(digest)).is_file()
 
 
 async def test_content_is_shared_within_a_root_and_copied_between(tmp_path: Path, pools: Pools) -> None:
     """A link in one root is one inode; to another root the content is copied, and a twin there is not used."""
-
-    def make(root: str) -> FilesystemStorage:
-        return FilesystemStorage(root, pools, min_free_percent=0, min_free_bytes=0)
-
-    storage = by_root({"/infra": str(tmp_path / "b")}, str(tmp_path / "a"), make)
+    storage = on(tmp_path, pools)
     digest = await push(storage, APP, b"content")
     other, below = parse_repository("team/other"), parse_repository("infra/other")
     await storage.link(APP, other, digest)
@@ -64,20 +61,6 @@ async def test_content_is_shared_within_a_root_and_copied_between(tmp_path: Path
     assert links == [2, 2, 1, 1]
     assert storage.same_root(APP, other)
     assert not storage.same_root(APP, INFRA)
-
-
-def test_routes_with_one_root_share_it() -> None:
-    """A root is opened once, however many routes lead to it and however they are written."""
-    made: list[str] = []
-
-    def make(root: str) -> Storage:
-        made.append(root)
-        return MemoryStorage()
-
-    storage = by_root({"/a": "/data/x", "/b": "/data/x/", "/c": "/data/y"}, "/data/default", make)
-    assert made == ["/data/default", "/data/x", "/data/y"]
-    assert storage.same_root(parse_repository("a/one"), parse_repository("b/two"))
-    assert not storage.same_root(parse_repository("a/one"), parse_repository("c/two"))
 
 
 async def test_all_storages_have_to_be_ready(tmp_path: Path, pools: Pools) -> None:

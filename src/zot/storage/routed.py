@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
@@ -103,16 +102,3 @@ class RoutedStorage:
 
     def _all(self) -> Iterable[Storage]:
         return {id(each): each for each in (self._default, *self._routes.values())}.values()
-
-
-def by_root(routes: Mapping[str, str], default: str, make: Callable[[str], Storage]) -> RoutedStorage:
-    """Return a routed storage on directories: `make` is called once for each, however many routes it has."""
-    made: dict[Path, Storage] = {}
-
-    def storage(root: str) -> Storage:
-        path = Path(root).absolute()
-        if path not in made:
-            made[path] = make(str(path))
-        return made[path]
-
-    return RoutedStorage(storage(default), {route: storage(root) for route, root in routes.items()})

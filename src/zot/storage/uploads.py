@@ -57,7 +57,7 @@ class Uploads:
         """
         try:
             file = self._disk.open_to_write(self._paths.staged(upload))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise UploadMissing(f"no staged bytes of upload {upload.session}") from None
         with ExitStack() as failing:
             failing.enter_context(file)
