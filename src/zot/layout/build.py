@@ -1,0 +1,76 @@
+"""The layouts, from the configuration: what every process has, and what the jobs process has beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from zot.catalog.interface import Catalog
+from zot.config.storage import Storage as Configuration
+from zot.layout.discover import Discovery
+from zot.layout.export import Exporter
+from zot.layout.filesystem import FilesystemLayouts
+from zot.layout.foreign import ForeignEdits
+from zot.layout.layouts import StoreLayouts
+from zot.layout.merge import Merger
+from zot.layout.schedule import ExportSchedule
+from zot.oci.names import Repository
+from zot.storage.interface import Storage
+from zot.storage.pools import Pools
+from zot.storage.routed import RoutedStorage
+
+
+def build(config: Configuration, catalog: Catalog, storage: Storage, pools: Pools) -> StoreLayouts:
+    """Return what the registry asks about layouts. To be closed before the catalog and the storage."""
+    routes = {route: str(Path(each.root_directory).absolute()) for route, each in config.sub_paths.items()}
+    main = str(Path(config.root_directory).absolute())
+    stores: dict[str, Callable[[], Awaitable[None]]] = {main: _store_of(storage, Repository("a")).ready}
+    for route, root in routes.items():
+        stores.setdefault(root, _store_of(storage, Repository(f"{route[1:]}/a")).ready)
+
+    def root_of(repository: Repository) -> str:
+        first, below, _ = repository.partition("/")
+        return routes.get(f"/{first}", main) if below else main
+
+    return StoreLayouts(catalog, storage, FilesystemLayouts(stores, root_of, pools))
+
+
+def _store_of(storage: Storage, repository: Repository) -> Storage:
+    return storage.of(repository) if isinstance(storage, RoutedStorage) else storage
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutJobs:
+    """What keeps layouts and catalog level. One runs in a store's jobs process."""
+
+    exporter: Exporter
+    schedule: ExportSchedule
+    discovery: Discovery
+
+    async def run(self) -> None:
+        """Export, adopt and look for others' changes, until it is cancelled."""
+        async with asyncio.TaskGroup() as jobs:
+            jobs.create_task(self.schedule.run())
+            jobs.create_task(self.discovery.run())
+
+    async def drain(self, limit_s: float) -> bool:
+        """Bring all layouts level, once `run` has ended and nobody writes any more; False if not all were."""
+        return await self.schedule.drain(limit_s)
+
+
+def build_jobs(
+    catalog: Catalog, storage: Storage, layouts: StoreLayouts, *, catalog_is_older_than_ns: int = 0
+) -> LayoutJobs:
+    """Return the jobs on the layouts of this process.
+
+    `catalog_is_older_than_ns` is the start of a server whose catalog is older than its store, else 0.
+    """
+    merger = Merger(catalog, storage, layouts.files, catalog_is_older_than_ns=catalog_is_older_than_ns)
+    exporter = Exporter(catalog, storage, layouts.files, ForeignEdits(catalog, layouts.files, merger))
+    return LayoutJobs(
+        exporter,
+        ExportSchedule(catalog, layouts.files, exporter),
+        Discovery(catalog, layouts.adoption, layouts.foreign_names, exporter),
+    )

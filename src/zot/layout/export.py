@@ -1,0 +1,172 @@
+"""Export: a repository's layout made to show what the catalog has."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from weakref import WeakValueDictionary
+
+from zot.catalog.commands import (
+    Doom,
+    DoomBlob,
+    Exported,
+    ForgetBlob,
+    IntendExport,
+    MarkDirty,
+    RemoveRepository,
+    new_id,
+)
+from zot.catalog.interface import Catalog
+from zot.layout import index_json
+from zot.layout.foreign import ForeignEdits
+from zot.layout.index_json import Head, LayoutBroken, Listing
+from zot.layout.interface import LayoutFiles, Place, Signature
+from zot.layout.listing import Previous, listing
+from zot.layout.mark import Mark, last_change_ns
+from zot.oci.digest import Digest
+from zot.oci.names import Repository
+from zot.storage.interface import Storage
+
+_log = logging.getLogger(__name__)
+
+# How often an export begins anew because somebody else wrote the file meanwhile; then it is left for later.
+_ATTEMPTS = 3
+# Manifests whose files are known to be there: a bound on memory, not on what is right.
+_REMEMBERED = 4096
+
+
+class Exporter:
+    """Writes layouts, one repository at a time each. There is one exporter a store.
+
+    At every moment a layout's `index.json` is whole, and all manifests and blobs that it lists are there: their files
+    are synced before it is renamed into place. A crash leaves the old one or the new one, and the export due. What
+    another program wrote meanwhile is merged, not overwritten.
+    """
+
+    def __init__(self, catalog: Catalog, storage: Storage, files: LayoutFiles, edits: ForeignEdits) -> None:
+        """Export one store; `edits` has others' changes merged."""
+        self._catalog = catalog
+        self._storage = storage
+        self._files = files
+        self._edits = edits
+        self._locks: WeakValueDictionary[Repository, asyncio.Lock] = WeakValueDictionary()
+
+    async def export(self, repository: Repository) -> bool:
+        """Write the repository's layout if it is due; False if others kept writing it: it stays due.
+
+        Changes made while it runs are in it or not; then it stays due, too. Again does no harm. Raises StorageError,
+        CatalogError, LayoutBroken; it stays due then.
+        """
+        async with self._lock(repository):
+            return await self._export(repository)
+
+    async def check(self, repository: Repository) -> None:
+        """Look whether another program wrote, or removed, the layout's `index.json`. Raises StorageError."""
+        async with self._lock(repository):
+            await self._files.ready(repository)
+            await self._edits.check(repository)
+
+    async def remove(self, repository: Repository) -> bool:
+        """Remove a repository that has nothing left, from the catalog and then its layout; False if it has something.
+
+        Its layout shows before that it is empty: one that a crash leaves behind brings nothing back when it is adopted.
+        """
+        async with self._lock(repository):
+            row = await self._catalog.repository(repository)
+            if row is None or not row.adopted or not await self._export(repository):
+                return False
+            if not await self._catalog.do(RemoveRepository(repository=repository)):
+                return False
+            await self._files.remove(repository)
+            return True
+
+    def _lock(self, repository: Repository) -> asyncio.Lock:
+        lock = self._locks.get(repository)
+        if lock is None:
+            lock = self._locks[repository] = asyncio.Lock()
+        return lock
+
+    async def _export(self, repository: Repository) -> bool:
+        # On a disk that is not mounted everything would be missing.
+        await self._files.ready(repository)
+        for _ in range(_ATTEMPTS):
+            seen = await self._edits.settle(repository)
+            row = await self._catalog.repository(repository)
+            if row is None or not row.adopted or row.revision == row.exported:
+                return True
+            if await self._replace(repository, row.revision, seen):
+                return True
+        await self._catalog.do(MarkDirty(repository=repository))
+        _log.warning("%s: index.json keeps being written by another program: exported later", repository)
+        return False
+
+    async def _replace(self, repository: Repository, revision: int, seen: Signature | None) -> bool:
+        """Write an `index.json` that shows `revision`, or later; False if the one in place was not the one `seen`."""
+        # What changes from here on counts as not shown.
+        shown_ns = await last_change_ns(self._catalog, repository)
+        async with aclosing(self._files.read(repository)) as content:
+            head, entries = await _read(content)
+            previous = Previous(entries)
+            new = listing(self._catalog, repository, shown_ns, previous, _Put(self._catalog, self._storage, repository))
+            staged = await self._files.stage(repository, index_json.encode(head.showing(shown_ns), new))
+        if not await self._catalog.do(IntendExport(repository=repository, digest=staged.digest)):
+            return True  # removed meanwhile
+        if await self._files.signature(repository) != seen:
+            return False
+        await self._files.place(repository)
+        # Somebody may have written it at the last moment: then it is merged from what was replaced.
+        alone = await self._files.signature(repository, Place.REPLACED) in (None, seen)
+        if alone:
+            await self._files.forget_replaced(repository)
+        mark = Mark(staged.signature, shown_ns)
+        await self._catalog.do(
+            Exported(repository=repository, revision=revision, digest=staged.digest, signature=str(mark))
+        )
+        for digest in previous.gone:
+            await self._remove_file(repository, digest)
+        return alone
+
+    async def _remove_file(self, repository: Repository, digest: Digest) -> None:
+        """Remove a manifest's file unless the catalog has a manifest, or a blob, of that digest."""
+        if await self._catalog.resolve(repository, digest) is not None:
+            return
+        token = new_id()
+        # While it is doomed no push of a blob with these bytes can come between.
+        if (
+            await self._catalog.do(DoomBlob(repository=repository, digest=digest, token=token, stray=True))
+            is Doom.DOOMED
+        ):
+            await self._storage.remove(repository, digest)
+            await self._catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
+
+
+class _Put:
+    """Puts manifests' files where they are missing."""
+
+    def __init__(self, catalog: Catalog, storage: Storage, repository: Repository) -> None:
+        self._catalog = catalog
+        self._storage = storage
+        self._repository = repository
+        self._there: set[Digest] = set()
+
+    async def __call__(self, digest: Digest) -> None:
+        if digest in self._there:
+            return
+        if await self._storage.stat(self._repository, digest) is None:
+            content = await self._catalog.manifest_content(self._repository, digest)
+            if content is None:
+                return  # deleted meanwhile
+            await self._storage.put(self._repository, digest, content)
+        if len(self._there) == _REMEMBERED:
+            self._there.clear()
+        self._there.add(digest)
+
+
+async def _read(content: AsyncIterator[bytes]) -> Listing:
+    """Return the listing that is replaced: an empty one if there is none, or one that nobody can read."""
+    try:
+        return await index_json.read(content)
+    except LayoutBroken:
+        return Listing(Head(), index_json.iterate(()))

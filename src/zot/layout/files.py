@@ -1,0 +1,236 @@
+"""The files of layouts below one root: blocking steps, each for a pool's thread. They raise OSError."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+
+from zot.layout import index_json
+from zot.layout.index_json import LayoutBroken
+from zot.layout.interface import INDEX_LIMIT_BYTES, ContentFile, IndexFile, Place, Signature, StagedFile
+from zot.oci.digest import HEX_LENGTHS, Digest, algorithm_of, digest_of, hasher, hex_of
+from zot.oci.names import InvalidNameError, Repository, parse_repository
+from zot.storage.disk import Disk, File
+from zot.storage.faults import NO_LINK
+from zot.storage.identity import make_directories
+from zot.storage.layout_paths import LayoutPaths
+
+_log = logging.getLogger(__name__)
+
+_OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_GONE = (FileNotFoundError, NotADirectoryError)
+
+
+class RootFiles:
+    """Operations on `index.json`, and on what else makes a directory an image layout."""
+
+    def __init__(self, disk: Disk, root: str) -> None:
+        """Look below `root`."""
+        self._disk = disk
+        self._paths = LayoutPaths(root)
+
+    # --- which layouts there are ---
+
+    def walk(self) -> Iterator[Repository | None]:
+        """Iterate over all directories that may be a layout: the name of each that is one, None for the others."""
+        waiting = [""]
+        while waiting:
+            name = waiting.pop()
+            try:
+                files, directories = self._list(name)
+            except _GONE:
+                continue
+            except PermissionError as error:
+                _log.warning("%s cannot be read: layouts in it are not served", error.filename)
+                continue
+            for each in directories:
+                with suppress(InvalidNameError):  # nothing below it can have a repository's name
+                    waiting.append(parse_repository(f"{name}/{each}" if name else each))
+            yield Repository(name) if name and {"index.json", "oci-layout"} <= files else None
+
+    def _list(self, name: str) -> tuple[set[str], list[str]]:
+        files: set[str] = set()
+        directories: list[str] = []
+        with self._disk.entries(f"{self._paths.root}/{name}") as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    directories.append(entry.name)
+                else:
+                    files.add(entry.name)
+        return files, directories
+
+    def is_layout(self, repository: Repository) -> bool:
+        """Tell whether there is a layout of that name."""
+        try:
+            self._disk.status(self._paths.oci_layout(repository))
+            self._disk.status(self._index(repository))
+        except _GONE:
+            return False
+        return True
+
+    def lock(self, repository: Repository) -> File | bool:
+        """Lock the directory, and return it; False if it is locked, True if there is none."""
+        try:
+            directory = self._disk.open(self._paths.repository(repository))
+        except _GONE:
+            return True
+        try:
+            locked = self._disk.lock(directory)
+        except BaseException:
+            directory.close()
+            raise
+        if not locked:
+            directory.close()
+        return directory if locked else False
+
+    # --- reading ---
+
+    def signature(self, repository: Repository, place: Place) -> Signature | None:
+        """Return the signature of an `index.json`."""
+        try:
+            return _signature(self._disk.status(self._index(repository, place)))
+        except _GONE:
+            return None
+
+    def load(self, repository: Repository, place: Place) -> IndexFile | None:
+        """Read an `index.json` whole. The signature is older than the bytes, if they change meanwhile."""
+        try:
+            opened = self._disk.open(self._index(repository, place))
+        except _GONE:
+            return None
+        with opened as file:
+            signature = _signature(self._disk.status_of(file))
+            if signature.size > INDEX_LIMIT_BYTES:
+                raise LayoutBroken(f"index.json has {signature.size} bytes, more than {INDEX_LIMIT_BYTES}")
+            content = self._disk.read(file, signature.size, 0)
+        return IndexFile(index_json.decode(content), hex_of(digest_of(content)), signature)
+
+    def open(self, repository: Repository) -> File | None:
+        """Open `index.json` for reading."""
+        try:
+            return self._disk.open(self._index(repository))
+        except _GONE:
+            return None
+
+    def content(self, repository: Repository, digest: Digest, limit_bytes: int) -> ContentFile | None:
+        """Read a content file whole, if it has the digest of its name."""
+        try:
+            opened = self._disk.open(self._paths.content(repository, digest))
+        except _GONE:
+            return None
+        with opened as file:
+            status = self._disk.status_of(file)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > limit_bytes:
+                return None
+            content = self._disk.read(file, status.st_size, 0)
+        if digest_of(content, algorithm_of(digest)) != digest:
+            return None
+        return ContentFile(content, status.st_mtime_ns)
+
+    # --- replacing ---
+
+    def stage(self, repository: Repository) -> Staging:
+        """Begin a new file beside `index.json`, in the place of one that was begun before."""
+        path = self._staged(repository)
+        try:
+            file = self._disk.create(path)
+        except FileNotFoundError:
+            make_directories(self._disk, self._paths.uploads(repository))
+            file = self._disk.create(path)
+        staging = Staging(self._disk, file)
+        try:
+            self._disk.truncate(file, 0)
+        except BaseException:
+            staging.drop()
+            raise
+        return staging
+
+    def place(self, repository: Repository) -> None:
+        """Rename the staged file to `index.json`, which keeps its inode under another name for a while."""
+        self._make_layout(repository)
+        self.forget_replaced(repository)
+        index = self._index(repository)
+        try:
+            self._disk.link(index, self._index(repository, Place.REPLACED))
+        except FileNotFoundError:
+            pass  # there is none to replace
+        except OSError as error:
+            if error.errno not in NO_LINK:
+                raise
+        self._disk.rename(self._staged(repository), index)
+        self._disk.sync_directory(self._paths.repository(repository))
+
+    def forget_replaced(self, repository: Repository) -> None:
+        """Remove the other name of what was replaced."""
+        with suppress(*_GONE):
+            self._disk.unlink(self._index(repository, Place.REPLACED))
+
+    def remove(self, repository: Repository) -> None:
+        """Remove what makes it a layout, then its directories as far as they are empty."""
+        with suppress(*_GONE):
+            self._disk.unlink(self._index(repository))
+        for path in (self._paths.oci_layout(repository), self._staged(repository)):
+            with suppress(*_GONE):
+                self._disk.unlink(path)
+        self.forget_replaced(repository)
+        directory = self._paths.repository(repository)
+        blobs = [self._paths.blobs(repository, algorithm) for algorithm in HEX_LENGTHS]
+        for path in (*blobs, f"{directory}/blobs", self._paths.uploads(repository), directory):
+            with suppress(OSError):  # not empty, or not there
+                self._disk.rmdir(path)
+
+    def _make_layout(self, repository: Repository) -> None:
+        path = self._paths.oci_layout(repository)
+        with suppress(FileNotFoundError):
+            self._disk.status(path)
+            return
+        with self._disk.staged(self._paths.temporary(repository)) as file:
+            self._disk.write(file, [_OCI_LAYOUT], 0)
+            self._disk.sync(file)
+            self._disk.rename(file.path, path)
+
+    def _index(self, repository: Repository, place: Place = Place.CURRENT) -> str:
+        if place is Place.REPLACED:
+            # Hidden, so that it is not taken for an upload.
+            return f"{self._paths.uploads(repository)}/.index.json.replaced"
+        return f"{self._paths.repository(repository)}/index.json"
+
+    def _staged(self, repository: Repository) -> str:
+        return f"{self._paths.uploads(repository)}/.index.json.staged"
+
+
+class Staging:
+    """A new `index.json` that is being written."""
+
+    def __init__(self, disk: Disk, file: File) -> None:
+        """Own the file, which is empty."""
+        self._disk = disk
+        self._file = file
+        self._size = 0
+        self._state = hasher()
+
+    def write(self, piece: bytes) -> None:
+        """Add a piece."""
+        self._disk.write(self._file, [piece], self._size)
+        self._size += len(piece)
+        self._state.update(piece)
+
+    def finish(self) -> StagedFile:
+        """Sync and close it."""
+        self._disk.sync(self._file)
+        signature = _signature(self._disk.status_of(self._file))
+        self._file.close()
+        return StagedFile(self._state.hexdigest(), signature)
+
+    def drop(self) -> None:
+        """Close and remove it."""
+        self._file.close()
+        with suppress(OSError):  # what failed first is what counts
+            self._disk.unlink(self._file.path)
+
+
+def _signature(status: os.stat_result) -> Signature:
+    return Signature(status.st_size, status.st_ino, status.st_mtime_ns)

@@ -1,0 +1,93 @@
+"""Whose `index.json` it is: ours, or one that another program wrote since."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from zot.catalog.commands import Exported, MarkDirty
+from zot.catalog.interface import Catalog
+from zot.catalog.rows import ExportRow
+from zot.layout.index_json import LayoutBroken
+from zot.layout.interface import IndexFile, LayoutFiles, Place, Signature
+from zot.layout.mark import Mark, parse_mark
+from zot.layout.merge import Merger
+from zot.oci.names import Repository
+
+_log = logging.getLogger(__name__)
+
+# A program that writes in place is done within a second.
+_TRIES = 4
+_RETRY_S = 1.0
+
+
+class ForeignEdits:
+    """Finds what others wrote to the layouts of adopted repositories, and has it merged."""
+
+    def __init__(self, catalog: Catalog, files: LayoutFiles, merger: Merger, *, retry_s: float = _RETRY_S) -> None:
+        """Read a torn file again after `retry_s`."""
+        self._catalog = catalog
+        self._files = files
+        self._merger = merger
+        self._retry_s = retry_s
+
+    async def settle(self, repository: Repository) -> Signature | None:
+        """Merge what is not ours; return the signature of the `index.json` that was looked at, None if there is none.
+
+        That includes a file that an export replaced and nobody looked at, because the server died. A file that stays
+        unreadable is given up: the next export replaces it. Raises StorageError, CatalogError.
+        """
+        if await self._settle(repository, Place.REPLACED) is not None:
+            await self._files.forget_replaced(repository)
+        return await self._settle(repository, Place.CURRENT)
+
+    async def check(self, repository: Repository) -> None:
+        """Have an export put back an `index.json` that vanished, and one that is not ours be merged."""
+        if await self.settle(repository) is None:
+            row = await self._catalog.export(repository)
+            if row is not None and row.digest is not None:
+                _log.warning("%s: index.json is gone, and is put back", repository)
+                await self._catalog.do(MarkDirty(repository=repository))
+
+    async def _settle(self, repository: Repository, place: Place) -> Signature | None:
+        signature = await self._files.signature(repository, place)
+        row = await self._catalog.export(repository)
+        if row is None or signature is None:
+            return signature
+        last = parse_mark(row.signature)
+        if last is not None and last.signature == signature:
+            return signature
+        file = await self._load(repository, place)
+        if file is None:
+            await self._catalog.do(MarkDirty(repository=repository))
+            return signature
+        if file.digest not in (row.digest, row.intent):
+            await self._merger.merge(repository, file.parsed, last)
+        elif place is Place.CURRENT:
+            await self._recognise(repository, row, file, last)
+        return file.signature
+
+    async def _load(self, repository: Repository, place: Place) -> IndexFile | None:
+        """Read an index; None if it is gone, or cannot be read however often it is tried."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return await self._files.load(repository, place)
+            except LayoutBroken as error:
+                if tries_left:
+                    await asyncio.sleep(self._retry_s)
+                else:
+                    _log.warning("%s: %s: the next export replaces it", repository, error)
+        return None
+
+    async def _recognise(self, repository: Repository, row: ExportRow, file: IndexFile, last: Mark | None) -> None:
+        """Note the signature of a file that is ours: it was copied, or a crash came before it was noted.
+
+        Which revision it shows is not known, so an export that was due stays due.
+        """
+        shown_ns = file.parsed.head.shown_ns
+        if shown_ns is None:
+            shown_ns = last.shown_ns if last else 0
+        mark = Mark(file.signature, shown_ns)
+        await self._catalog.do(
+            Exported(repository=repository, revision=row.exported, digest=file.digest, signature=str(mark))
+        )

@@ -1,0 +1,115 @@
+"""The files of a layout that are not content: which layouts there are, and the `index.json` of each.
+
+Content is the storage's. What is here has no digest for a name, is replaced as a whole, and may be written by other
+programs at any moment, in place or by renaming: a reader copes with half of a file, and whoever replaces one looks at
+what was replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from zot.layout.index_json import Index
+from zot.oci.digest import Digest
+from zot.oci.names import Repository
+
+INDEX_LIMIT_BYTES = 256 * 1024 * 1024
+"""The largest `index.json` that is read whole: about a million tags."""
+
+
+class Place(StrEnum):
+    """Which `index.json`."""
+
+    CURRENT = "current"
+    REPLACED = "replaced"
+    """The one that was in place before the last `place`, until `forget_replaced`."""
+
+
+class Signature(NamedTuple):
+    """What tells a file from another one without reading it. Renaming keeps it."""
+
+    size: int
+    inode: int
+    modified_ns: int
+
+
+class IndexFile(NamedTuple):
+    """An `index.json` read whole."""
+
+    parsed: Index
+    digest: str
+    """Its sha256, in hexadecimal digits."""
+    signature: Signature
+
+
+class StagedFile(NamedTuple):
+    """A new `index.json` that is not in place yet."""
+
+    digest: str
+    """Its sha256, in hexadecimal digits."""
+    signature: Signature
+
+
+class ContentFile(NamedTuple):
+    """A small content file read whole; its bytes have the digest of its name."""
+
+    content: bytes
+    modified_ns: int
+
+
+class LayoutFiles(Protocol):
+    """The layouts of a store. Everything raises StorageError when the storage fails."""
+
+    async def ready(self, repository: Repository) -> None:
+        """Raise StorageError unless the repository's root is the store that it should be."""
+
+    def repositories(self) -> AsyncIterator[Repository]:
+        """Iterate over the names of all layouts, in no order, without holding up anything else.
+
+        A directory is a layout if it has `index.json` and `oci-layout`. Directories that no repository's name leads
+        to (`blobs`, `.uploads`, `_trivy`) are passed over.
+        """
+
+    async def existing(self, names: Sequence[Repository]) -> list[Repository]:
+        """Return those of the names that are layouts."""
+
+    async def signature(self, repository: Repository, place: Place = Place.CURRENT) -> Signature | None:
+        """Return the signature of an `index.json`, None if there is none."""
+
+    async def load(self, repository: Repository, place: Place = Place.CURRENT) -> IndexFile | None:
+        """Return an `index.json`, None if there is none.
+
+        Raises LayoutBroken if it is none, torn, or has more than INDEX_LIMIT_BYTES.
+        """
+
+    def read(self, repository: Repository) -> AsyncGenerator[bytes, None]:
+        """Iterate over the bytes of `index.json`, in pieces; over none if there is none."""
+
+    async def contents(
+        self, repository: Repository, digests: Sequence[Digest], limit_bytes: int
+    ) -> list[ContentFile | None]:
+        """Return small content files; None for one that is not there, too large, or has not the digest of its name."""
+
+    def adopting(self, repository: Repository) -> AbstractAsyncContextManager[bool]:
+        """Be the only one, of all processes, that adopts the layout; False if somebody else is at it.
+
+        True also where there is no directory, and so nothing to adopt. It ends with the block, or with the process.
+        """
+
+    async def stage(self, repository: Repository, content: AsyncIterator[bytes]) -> StagedFile:
+        """Write a new `index.json` beside the one in place, durably; it replaces what was staged before.
+
+        The directory is made, and becomes an image layout, if need be. When it raises nothing is staged.
+        """
+
+    async def place(self, repository: Repository) -> None:
+        """Put what was staged in place, durably. What it replaces can be read as REPLACED until it is forgotten."""
+
+    async def forget_replaced(self, repository: Repository) -> None:
+        """Remove what was replaced, if it is there."""
+
+    async def remove(self, repository: Repository) -> None:
+        """Make the directory no layout any more, and remove it as far as it is empty. Again does no harm."""

@@ -1,0 +1,57 @@
+"""What the registry asks of layouts (`zot.registry.layouts.Layouts`), in each process that serves requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zot.catalog.interface import Catalog
+from zot.layout.adopt import Adoption
+from zot.layout.interface import LayoutFiles
+from zot.layout.names import ForeignNames
+from zot.layout.read_through import read_through
+from zot.oci.digest import Digest
+from zot.oci.names import Reference, Repository
+from zot.storage.interface import Storage
+
+
+class StoreLayouts:
+    """The door to repositories that the catalog does not know yet; its laws are stated in the protocol."""
+
+    def __init__(self, catalog: Catalog, storage: Storage, files: LayoutFiles) -> None:
+        """Look at one store."""
+        self._catalog = catalog
+        self.files = files
+        self.adoption = Adoption(catalog, storage, files)
+        self.foreign_names = ForeignNames(catalog, files)
+
+    async def ensure_adopted(self, repository: Repository) -> None:
+        """Return once all of the repository's layout is in the catalog; a repository that is nowhere is created."""
+        await self.adoption.ensure(repository)
+
+    async def exists(self, repository: Repository) -> bool:
+        """Tell whether there is a layout of that name."""
+        return bool(await self.files.existing([repository]))
+
+    async def read(self, repository: Repository, reference: Reference) -> tuple[Digest, str, bytes] | None:
+        """Return digest, media type and content of a manifest, and have its repository adopted meanwhile.
+
+        One that `index.json` does not list (the child of an index) is known only when that is done.
+        """
+        manifest = await read_through(self.files, repository, reference)
+        if manifest is not None:
+            self.adoption.begin(repository)
+            return manifest.digest, manifest.media_type, manifest.content
+        if not await self.exists(repository):
+            return None
+        await self.adoption.ensure(repository)
+        row = await self._catalog.resolve(repository, reference)
+        content = await self._catalog.manifest_content(repository, row.digest) if row else None
+        return (row.digest, row.media_type, content) if row and content is not None else None
+
+    async def names(self, after: str, limit: int) -> Sequence[Repository]:
+        """Return names greater than `after` of layouts that the catalog does not list yet, in byte order."""
+        return await self.foreign_names.page(after, limit)
+
+    async def close(self) -> None:
+        """Break off the adoptions under way."""
+        await self.adoption.close()

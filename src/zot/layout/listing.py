@@ -1,0 +1,117 @@
+"""What the catalog has of a repository, as the entries of its `index.json`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import msgspec
+
+from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.rows import ManifestDetails, ManifestRow, TagRow
+from zot.layout.index_json import Entry, order
+from zot.oci.digest import Digest
+from zot.oci.names import Repository, Tag
+
+
+class Previous:
+    """The entries of the file that is about to be replaced, read in step with those that replace them."""
+
+    def __init__(self, entries: AsyncIterator[Entry]) -> None:
+        """Read `entries`, which are in the order of `order`."""
+        self._entries = entries
+        self._next: Entry | None = None
+        self._ended = False
+        self.gone: list[Digest] = []
+        """What it listed where the new one lists something else, or nothing."""
+
+    async def at(self, entry: Entry) -> Entry | None:
+        """Return what the file had for the entry's tag, or for its digest. Entries are asked for in order."""
+        key = order(entry)
+        while (found := await self._peek()) is not None and order(found) <= key:
+            self._next = None
+            if order(found) == key and found.digest == entry.digest:
+                return found
+            self.gone.append(found.digest)
+        return None
+
+    async def finish(self) -> None:
+        """Read the rest: none of it is listed any more."""
+        while (found := await self._peek()) is not None:
+            self._next = None
+            self.gone.append(found.digest)
+
+    async def _peek(self) -> Entry | None:
+        if self._next is None and not self._ended:
+            self._next = await anext(self._entries, None)
+            self._ended = self._next is None
+        return self._next
+
+
+async def listing(
+    catalog: Catalog,
+    repository: Repository,
+    shown_ns: int,
+    previous: Previous,
+    put: Callable[[Digest], Awaitable[None]],
+) -> AsyncIterator[Entry]:
+    """Iterate over the entries: each tag by name, then each manifest without a tag by digest.
+
+    They are read page by page while changes go on: every tag that is there all the time is listed once, at a
+    manifest that it had in that time. What `previous` says beside digest, type and size is kept. `put` is called with
+    each manifest that `previous` does not list at the same place: its file may not be there yet.
+    """
+
+    async def listed(manifest: ManifestRow | ManifestDetails, tag: Tag | None) -> Entry:
+        entry = Entry(manifest.digest, manifest.media_type, manifest.size, tag)
+        before = await previous.at(entry)
+        if before is None:
+            await put(manifest.digest)
+            return entry
+        return msgspec.structs.replace(entry, annotations=before.annotations, others=before.others)
+
+    async for tag in _tags(catalog, repository):
+        manifest = await catalog.resolve(repository, tag.digest)
+        if manifest is not None:  # else deleted since the page was read, its tag with it
+            yield await listed(manifest, tag.name)
+    async for details in _manifests(catalog, repository):
+        if not details.tags:
+            yield await listed(details, None)
+    await previous.finish()
+    # A manifest whose tag came or went while we read may be missing so far: once too often is better.
+    for digest in await _moved(catalog, repository, shown_ns):
+        manifest = await catalog.resolve(repository, digest)
+        if manifest is not None:
+            await put(digest)
+            yield Entry(digest, manifest.media_type, manifest.size)
+
+
+async def _tags(catalog: Catalog, repository: Repository) -> AsyncIterator[TagRow]:
+    after = ""
+    while page := await catalog.tags(repository, after, PAGE_LIMIT):
+        for tag in page:
+            yield tag
+        after = page[-1].name
+        await asyncio.sleep(0)  # reads need not wait for anything; others shall not wait for all pages
+
+
+async def _manifests(catalog: Catalog, repository: Repository) -> AsyncIterator[ManifestDetails]:
+    after = ""
+    while page := await catalog.manifests(repository, after, PAGE_LIMIT):
+        for manifest in page:
+            yield manifest
+        after = page[-1].digest
+        await asyncio.sleep(0)
+
+
+async def _moved(catalog: Catalog, repository: Repository, since_ns: int) -> list[Digest]:
+    """Return the manifests that tags pointed to before or after a change later than `since_ns`."""
+    digests: dict[Digest, None] = {}
+    before = None
+    while page := await catalog.tag_log(repository, None, before, PAGE_LIMIT):
+        for change in page:
+            if change.at_ns <= since_ns:
+                return list(digests)
+            digests.update((digest, None) for digest in (change.before, change.after) if digest is not None)
+        before = page[-1].sequence
+    return list(digests)

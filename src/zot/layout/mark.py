@@ -1,0 +1,36 @@
+"""How a layout's `index.json` is known to be ours: what the catalog keeps as the export's `signature`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zot.catalog.interface import Catalog
+from zot.layout.interface import Signature
+from zot.oci.names import Repository
+
+
+class Mark(NamedTuple):
+    """The file that an export, or an adoption, left in place."""
+
+    signature: Signature
+    shown_ns: int
+    """The time of the last tag change that the file shows for sure."""
+
+    def __str__(self) -> str:
+        """Return the text that the catalog keeps."""
+        return ":".join(map(str, (*self.signature, self.shown_ns)))
+
+
+def parse_mark(text: str | None) -> Mark | None:
+    """Return the mark that the catalog has kept, None if there is none."""
+    try:
+        size, inode, modified_ns, shown_ns = map(int, (text or "").split(":"))
+    except ValueError:
+        return None
+    return Mark(Signature(size, inode, modified_ns), shown_ns)
+
+
+async def last_change_ns(catalog: Catalog, repository: Repository) -> int:
+    """Return the time of the repository's last tag change, 0 if there was none."""
+    changes = await catalog.tag_log(repository, None, None, 1)
+    return changes[0].at_ns if changes else 0

@@ -1,0 +1,43 @@
+"""What a layout holds as `Adopt` commands, each small enough to hold nobody up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from zot.catalog.commands import Adopt, LayoutBlob, LayoutManifest, LayoutTag
+from zot.oci.names import Repository
+
+Item = LayoutBlob | LayoutManifest | LayoutTag
+
+# Less than 5 ms of the catalog's writer.
+_PART_ROWS = 256
+_PART_BYTES = 256 * 1024
+
+
+async def parts(repository: Repository, items: AsyncIterator[Item], by: str = "") -> AsyncIterator[Adopt]:
+    """Iterate over the commands that take the items in, in their order: a tag comes after its manifest."""
+    part: list[Item] = []
+    rows = size = 0
+    async for item in items:
+        item_rows, item_size = _weight(item)
+        if part and (rows + item_rows > _PART_ROWS or size + item_size > _PART_BYTES):
+            yield _command(repository, part, by)
+            part, rows, size = [], 0, 0
+        part.append(item)
+        rows, size = rows + item_rows, size + item_size
+    if part:
+        yield _command(repository, part, by)
+
+
+def _weight(item: Item) -> tuple[int, int]:
+    return (1 + len(item.edges), len(item.content)) if isinstance(item, LayoutManifest) else (1, 0)
+
+
+def _command(repository: Repository, part: list[Item], by: str) -> Adopt:
+    return Adopt(
+        repository=repository,
+        blobs=tuple(item for item in part if isinstance(item, LayoutBlob)),
+        manifests=tuple(item for item in part if isinstance(item, LayoutManifest)),
+        tags=tuple(item for item in part if isinstance(item, LayoutTag)),
+        by=by,
+    )

@@ -1,0 +1,104 @@
+"""When layouts are exported: soon after a change, each for a tenth of the time at most, and all of them at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from zot.catalog.interface import PAGE_LIMIT, Catalog, CatalogError
+from zot.layout.export import Exporter
+from zot.layout.index_json import LayoutBroken
+from zot.layout.interface import LayoutFiles
+from zot.oci.names import Repository
+from zot.storage.interface import StorageError
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE = 4
+_PACE = 10
+_FAILED_WAIT_S = 30.0
+
+
+class ExportSchedule:
+    """Exports what is due. One runs in a store's jobs process."""
+
+    def __init__(self, catalog: Catalog, files: LayoutFiles, exporter: Exporter, *, poll_s: float = 0.5) -> None:
+        """Look every `poll_s` for what is due."""
+        self._catalog = catalog
+        self._files = files
+        self._exporter = exporter
+        self._poll_s = poll_s
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._running: set[Repository] = set()
+        self._not_before: dict[Repository, float] = {}
+
+    async def run(self) -> None:
+        """Export until it is cancelled. The next export of a repository waits ten times as long as its last one took.
+
+        One that fails is logged and tried again after 30 s.
+        """
+        async with asyncio.TaskGroup() as exports:
+            while True:
+                for repository in await self._due_now():
+                    self._running.add(repository)
+                    exports.create_task(self._export_in_turn(repository))
+                await asyncio.sleep(self._poll_s)
+
+    async def drain(self, limit_s: float) -> bool:
+        """Export all that is due, the smallest `index.json` first, for at most `limit_s`; True if nothing is left.
+
+        What is left is logged, and is due after the next start. `run` must have ended. Raises CatalogError.
+        """
+        failed: set[Repository] = set()
+
+        async def export(repository: Repository) -> None:
+            async with self._slots:
+                if not await self._export(repository):
+                    failed.add(repository)
+
+        try:
+            async with asyncio.timeout(limit_s):
+                while due := [name for name in await self._catalog.exports_due(PAGE_LIMIT) if name not in failed]:
+                    async with asyncio.TaskGroup() as exports:
+                        for repository in await self._smallest_first(due):
+                            exports.create_task(export(repository))
+        except TimeoutError:
+            pass
+        left = await self._catalog.exports_due(PAGE_LIMIT)
+        if left:
+            more = " or more" if len(left) == PAGE_LIMIT else ""
+            _log.warning("%d%s layouts are not level: they are exported after the next start", len(left), more)
+        return not left
+
+    async def _due_now(self) -> list[Repository]:
+        now = asyncio.get_running_loop().time()
+        self._not_before = {name: time for name, time in self._not_before.items() if time > now}
+        try:
+            due = await self._catalog.exports_due(PAGE_LIMIT)
+        except CatalogError as error:
+            _log.warning("it cannot be told which layouts to export: %s", error)
+            return []
+        return [name for name in due if name not in self._not_before and name not in self._running]
+
+    async def _export_in_turn(self, repository: Repository) -> None:
+        loop = asyncio.get_running_loop()
+        async with self._slots:
+            begun = loop.time()
+            done = await self._export(repository)
+            ended = loop.time()
+        self._not_before[repository] = ended + (_PACE * (ended - begun) if done else _FAILED_WAIT_S)
+        self._running.discard(repository)
+
+    async def _export(self, repository: Repository) -> bool:
+        try:
+            return await self._exporter.export(repository)
+        except (StorageError, CatalogError, LayoutBroken) as error:
+            _log.warning("%s is not exported: %s", repository, error)
+            return False
+
+    async def _smallest_first(self, due: list[Repository]) -> list[Repository]:
+        sizes: dict[Repository, int] = {}
+        for name in due:
+            signature = await self._files.signature(name)
+            sizes[name] = signature.size if signature else 0
+        return sorted(due, key=sizes.__getitem__)

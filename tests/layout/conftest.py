@@ -1,0 +1,43 @@
+"""A store on a directory of the test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from layout.store import Store
+from zot.catalog.interface import Catalog
+from zot.storage.disk import Disk
+from zot.storage.pools import Pools
+
+MakeStore = Callable[..., Store]
+
+
+@pytest.fixture(scope="session")
+def pools() -> Iterator[Pools]:
+    """The threads that all tests share."""
+    pools = Pools()
+    yield pools
+    pools.close()
+
+
+@pytest.fixture
+async def make_store(tmp_path: Path, pools: Pools) -> AsyncIterator[MakeStore]:
+    """Return what opens the test's store, once for each process that there shall be."""
+    opened: list[Store] = []
+
+    def make(catalog: Catalog | None = None, disk: Disk | None = None, wait_s: float = 5.0) -> Store:
+        opened.append(Store(tmp_path / "root", pools, catalog, disk, wait_s))
+        return opened[-1]
+
+    yield make
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+def store(make_store: MakeStore) -> Store:
+    """The store of a server that is one process."""
+    return make_store()

@@ -1,0 +1,107 @@
+"""A store as the product puts it together, on a directory, with the catalog in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from layout.images import Image, Layout
+from zot.catalog.commands import (
+    Adopt,
+    DeleteManifest,
+    DeleteTag,
+    LayoutBlob,
+    PutManifest,
+    Stored,
+    TagMove,
+)
+from zot.catalog.interface import Catalog
+from zot.catalog.memory.driver import MemoryCatalog
+from zot.layout.adopt import Adoption
+from zot.layout.discover import Discovery
+from zot.layout.export import Exporter
+from zot.layout.filesystem import FilesystemLayouts
+from zot.layout.foreign import ForeignEdits
+from zot.layout.layouts import StoreLayouts
+from zot.layout.merge import Merger
+from zot.layout.schedule import ExportSchedule
+from zot.oci.digest import Digest
+from zot.oci.manifest import parse_manifest
+from zot.oci.names import Repository, parse_repository, parse_tag
+from zot.registry.push import edges
+from zot.storage.disk import Disk
+from zot.storage.filesystem import FilesystemStorage
+from zot.storage.pools import Pools
+
+APP = parse_repository("team/app")
+
+
+class Store:
+    """One process of a server on `root`. Several on one root and catalog are several processes."""
+
+    def __init__(
+        self, root: Path, pools: Pools, catalog: Catalog | None = None, disk: Disk | None = None, wait_s: float = 5.0
+    ) -> None:
+        """Begin with an empty catalog, unless one is given."""
+        self.root = root
+        self.catalog = catalog or MemoryCatalog()
+        self.storage = FilesystemStorage(str(root), pools, min_free_percent=0, min_free_bytes=0, disk=disk)
+        self.files = FilesystemLayouts({str(root): self.storage.ready}, lambda _: str(root), pools, disk=disk)
+        self.layouts = StoreLayouts(self.catalog, self.storage, self.files)
+        self.layouts.adoption = self.adoption = Adoption(self.catalog, self.storage, self.files, wait_s=wait_s)
+        merger = Merger(self.catalog, self.storage, self.files)
+        self.exporter = Exporter(
+            self.catalog, self.storage, self.files, ForeignEdits(self.catalog, self.files, merger, retry_s=0)
+        )
+        self.schedule = ExportSchedule(self.catalog, self.files, self.exporter, poll_s=0)
+        self.discovery = Discovery(
+            self.catalog, self.adoption, self.layouts.foreign_names, self.exporter, looks_per_s=1e6
+        )
+
+    def layout(self, repository: Repository = APP) -> Layout:
+        """Return a repository's layout, to look at and to write to as others do."""
+        return Layout(self.root / repository)
+
+    async def push(self, image: Image, *tags: str, repository: Repository = APP) -> None:
+        """Store an image and its tags as the registry does, at least as far as a layout can tell."""
+        await self.adoption.ensure(repository)
+        for child in image.children:
+            await self.push(child, repository=repository)
+        manifest = parse_manifest(image.content, image.media_type)
+        for descriptor, content in zip(manifest.blobs, image.blobs, strict=True):
+            digest = Digest(descriptor.digest)
+            await self.storage.put(repository, digest, content)
+            blob = LayoutBlob(digest, len(content))
+            await self.catalog.do(Adopt(repository=repository, blobs=(blob,)))
+        outcome = await self.catalog.do(
+            PutManifest(
+                repository=repository,
+                digest=Digest(image.digest),
+                content=image.content,
+                media_type=manifest.media_type,
+                artifact_type=manifest.artifact_type,
+                subject=manifest.subject,
+                edges=edges(manifest),
+                tags=tuple(TagMove(parse_tag(tag)) for tag in tags),
+            )
+        )
+        assert isinstance(outcome, Stored)
+
+    async def delete_tag(self, tag: str, repository: Repository = APP) -> None:
+        """Delete a tag."""
+        await self.catalog.do(DeleteTag(repository=repository, tag=parse_tag(tag)))
+
+    async def delete(self, image: Image, repository: Repository = APP) -> None:
+        """Delete a manifest with its tags."""
+        await self.catalog.do(DeleteManifest(repository=repository, digest=Digest(image.digest)))
+
+    async def tags(self, repository: Repository = APP) -> dict[str, str]:
+        """Return what the catalog has for each tag."""
+        return {row.name: row.digest for row in await self.catalog.tags(repository, "", 1000)}
+
+    async def is_due(self, repository: Repository = APP) -> bool:
+        """Tell whether an export is due."""
+        return repository in await self.catalog.exports_due(1000)
+
+    async def close(self) -> None:
+        """End what goes on in the background."""
+        await self.layouts.close()

@@ -1,0 +1,181 @@
+"""Adoption of layouts that other programs wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from layout.conftest import MakeStore
+from layout.images import DOCKER_MANIFEST, MANIFEST, image, index, sha256
+from layout.store import APP, Store
+from zot.catalog.commands import Adopt, LayoutTag
+from zot.catalog.memory.driver import MemoryCatalog
+from zot.layout.manifest_files import read_manifests
+from zot.oci.digest import Digest
+from zot.oci.names import parse_repository, parse_tag
+from zot.registry.errors import Unavailable
+from zot.storage.interface import StorageError
+
+ONE, TWO, THREE, FOUR = image("one"), image("two"), image("three", DOCKER_MANIFEST), image("four")
+NESTED = index(index(ONE, THREE), TWO)
+
+
+def write_like_zot(store: Store) -> None:
+    """Write a layout with tags, an untagged manifest, a nested index, a docker image and a referrer."""
+    layout = store.layout()
+    layout.put(NESTED, FOUR, image("signature", subject=ONE))
+    layout.write(
+        ONE.descriptor("1.0"),
+        NESTED.descriptor("latest"),
+        THREE.descriptor("docker"),
+        FOUR.descriptor(),
+        image("signature", subject=ONE).descriptor(),
+    )
+
+
+async def test_all_of_a_layout_is_taken_in(store: Store) -> None:
+    """Tags, untagged manifests, children of indexes, referrers and blobs are in the catalog afterwards."""
+    write_like_zot(store)
+    await store.adoption.ensure(APP)
+    assert await store.tags() == {"1.0": ONE.digest, "docker": THREE.digest, "latest": NESTED.digest}
+    row = await store.catalog.repository(APP)
+    assert row is not None
+    assert row.adopted
+    manifests = {each.digest: each for each in await store.catalog.manifests(APP, "", 1000)}
+    assert manifests.keys() == {
+        each.digest for each in (ONE, TWO, THREE, FOUR, NESTED, NESTED.children[0], image("signature", subject=ONE))
+    }
+    assert manifests[Digest(THREE.digest)].media_type == DOCKER_MANIFEST
+    assert len(await store.catalog.referrers(APP, Digest(ONE.digest), (), "", 10)) == 1
+    blobs = await store.catalog.blobs(APP, "", 1000)
+    assert len(blobs) == 10
+    assert not manifests.keys() & {digest for digest, _ in blobs}
+    modified_ns = store.layout().file(ONE.digest).stat().st_mtime_ns
+    assert manifests[Digest(ONE.digest)].pushed_ns == modified_ns
+
+
+async def test_an_adopted_layout_is_left_as_it_is(store: Store) -> None:
+    """Taking a layout in writes nothing to it: no export is due, and its own look is not taken for an edit."""
+    write_like_zot(store)
+    before = (store.layout().path / "index.json").read_bytes()
+    await store.adoption.ensure(APP)
+    assert not await store.is_due()
+    await store.exporter.check(APP)
+    assert not await store.is_due()
+    assert (store.layout().path / "index.json").read_bytes() == before
+
+
+async def test_a_push_into_a_layout_that_is_not_adopted_loses_nothing(store: Store) -> None:
+    """Hazard A4: the export after the first push shows the pushed tag and the 500 that were there."""
+    layout = store.layout()
+    layout.put(ONE)
+    layout.write(*(ONE.descriptor(f"v{number}") for number in range(500)))
+    await store.push(TWO, "new")
+    assert await store.exporter.export(APP)
+    assert layout.tags() == {**{f"v{number}": ONE.digest for number in range(500)}, "new": TWO.digest}
+
+
+async def test_it_may_be_done_again(store: Store) -> None:
+    """Adopting twice changes nothing."""
+    write_like_zot(store)
+    await store.adoption.ensure(APP)
+    before = await store.tags()
+    row = await store.catalog.repository(APP)
+    await store.adoption.ensure(APP)
+    assert await store.tags() == before
+    assert await store.catalog.repository(APP) == row
+
+
+async def test_many_may_do_it_at_once(make_store: MakeStore) -> None:
+    """Tasks of one process share the work, several processes wait for each other; all see the whole of it."""
+    catalog = MemoryCatalog()
+    stores = [make_store(catalog) for _ in range(3)]
+    write_like_zot(stores[0])
+    await asyncio.gather(*(store.adoption.ensure(APP) for store in stores for _ in range(5)))
+    assert len(await stores[0].tags()) == 3
+    assert len(await catalog.tag_log(APP, None, None, 100)) == 3
+
+
+async def test_what_cannot_be_served_is_left_out_and_named(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """A listed file that is missing, damaged, or no manifest is skipped with a warning; the rest is there."""
+    layout = store.layout()
+    nonsense = b'{"schemaVersion": 2, "mediaType": "application/json"}'
+    layout.put(ONE, TWO)
+    layout.put_content(nonsense)
+    layout.file(TWO.digest).write_bytes(b"damaged")
+    layout.write(
+        ONE.descriptor("one"),
+        TWO.descriptor("two"),
+        FOUR.descriptor("four"),
+        {"mediaType": MANIFEST, "digest": f"sha256:{'0' * 63}", "size": 1},
+        {**ONE.descriptor("nonsense"), "digest": sha256(nonsense)},
+    )
+    with caplog.at_level(logging.WARNING):
+        await store.adoption.ensure(APP)
+    assert await store.tags() == {"one": ONE.digest}
+    for named in (TWO.digest, FOUR.digest, sha256(nonsense), "descriptor 3"):
+        assert named in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schemaVersion": 1, "manifests": []}', b"\xff\xfe"])
+async def test_a_broken_index_refuses_its_repository_alone(store: Store, content: bytes) -> None:
+    """A repository whose index.json is none answers 503 and says why; others serve; mended it is adopted."""
+    write_like_zot(store)
+    other = parse_repository("team/other")
+    broken = store.layout(other)
+    broken.write()
+    (broken.path / "index.json").write_bytes(content)
+    with pytest.raises(Unavailable, match=r"index\.json"):
+        await store.adoption.ensure(other)
+    await store.discovery.adopt_all()
+    assert len(await store.tags()) == 3
+    assert (broken.path / "index.json").read_bytes() == content
+    broken.write(ONE.descriptor("one"))
+    broken.put(ONE)
+    await store.adoption.ensure(other)
+    assert await store.tags(other) == {"one": ONE.digest}
+
+
+async def test_a_request_waits_for_a_while_only(make_store: MakeStore) -> None:
+    """When adoption takes longer than a request should wait it is told to come again, and adoption goes on."""
+    store = make_store(wait_s=0)
+    write_like_zot(store)
+    with pytest.raises(Unavailable):
+        await store.adoption.ensure(APP)
+    await store.adoption.adopt(APP)
+    assert len(await store.tags()) == 3
+
+
+async def test_a_repository_that_is_nowhere_is_created(store: Store) -> None:
+    """What has no directory is adopted at once, empty, and no layout is made for it."""
+    await store.adoption.ensure(APP)
+    row = await store.catalog.repository(APP)
+    assert row is not None
+    assert row.adopted
+    assert not await store.is_due()
+    assert not store.layout().path.exists()
+
+
+async def test_an_unmounted_disk_is_no_empty_repository(store: Store) -> None:
+    """Hazard A5: where the root is not the store that it was, nothing is adopted."""
+    await store.storage.ready()
+    store.root.rename(store.root.with_name("elsewhere"))
+    store.root.mkdir()
+    with pytest.raises(StorageError):
+        await store.adoption.ensure(APP)
+    assert await store.catalog.repository(APP) is None
+
+
+async def test_one_that_was_broken_off_follows_the_file(store: Store) -> None:
+    """What a broken-off adoption had taken gives way to what the file says when it is begun anew."""
+    write_like_zot(store)
+    manifests = [each async for each in read_manifests(store.files, APP, {Digest(ONE.digest): None})]
+    tags = (LayoutTag(parse_tag("1.0"), Digest(ONE.digest)), LayoutTag(parse_tag("old"), Digest(ONE.digest)))
+    await store.catalog.do(Adopt(repository=APP, manifests=tuple(manifests), tags=tags))
+    store.layout().write(FOUR.descriptor("1.0"), NESTED.descriptor("latest"))
+    await store.adoption.ensure(APP)
+    assert await store.tags() == {"1.0": FOUR.digest, "latest": NESTED.digest, "old": ONE.digest}
+    assert await store.exporter.export(APP)
+    assert store.layout().tags() == await store.tags()

@@ -1,0 +1,200 @@
+"""`index.json`: bytes to entries and back."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import AsyncIterator, Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layout.images import INDEX, MANIFEST, REF_NAME
+from zot.layout import index_json
+from zot.layout.index_json import Entry, Head, LayoutBroken, decode, order, parse_ref_name
+from zot.oci.digest import Digest
+
+digests = st.integers(0, 2**256 - 1).map(lambda number: Digest(f"sha256:{number:064x}"))
+tags = st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}", fullmatch=True)
+texts = st.text(st.characters(codec="utf-8"), max_size=10)
+jsons = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=5,
+)
+descriptors = st.fixed_dictionaries(
+    {"mediaType": st.sampled_from([MANIFEST, INDEX]), "digest": digests, "size": st.integers(0, 2**40)},
+    optional={
+        "annotations": st.dictionaries(texts.filter(lambda key: key != REF_NAME), texts, max_size=2),
+        "platform": st.fixed_dictionaries({"os": texts, "architecture": texts}),
+        "data": texts,
+        "foreign": jsons,
+    },
+)
+
+
+async def pieces(content: bytes, size: int = 7) -> AsyncIterator[bytes]:
+    """Give the content in small pieces."""
+    for offset in range(0, len(content), size):
+        yield content[offset : offset + size]
+
+
+async def encode(head: Head, entries: Iterable[Entry]) -> bytes:
+    """Return an encoded index."""
+    return b"".join([piece async for piece in index_json.encode(head, index_json.iterate(entries))])
+
+
+async def read(content: bytes) -> tuple[Head, list[Entry]]:
+    """Return what is read piece by piece."""
+    listing = await index_json.read(pieces(content))
+    return listing.head, [entry async for entry in listing.entries]
+
+
+def plain(document: object) -> object:
+    """Return the document without what makes no difference: the order of keys, empty annotations."""
+    if isinstance(document, dict):
+        return {key: plain(value) for key, value in document.items() if (key, value) != ("annotations", {})}
+    return [plain(each) for each in document] if isinstance(document, list) else document
+
+
+@given(
+    st.dictionaries(tags, descriptors, max_size=4),
+    st.lists(descriptors, max_size=3),
+    st.dictionaries(texts, texts, max_size=2),
+    jsons,
+)
+async def test_what_others_wrote_is_kept(
+    tagged: dict[str, dict[str, object]],
+    untagged: list[dict[str, object]],
+    annotations: dict[str, str],
+    foreign: object,
+) -> None:
+    """Decoded and encoded again an index says the same, fields that nobody knows included; twice, the same bytes."""
+    listed = [
+        {**descriptor, "annotations": {**descriptor.get("annotations", {}), REF_NAME: tag}}  # type: ignore[dict-item]
+        for tag, descriptor in tagged.items()
+    ] + untagged
+    document = {"schemaVersion": 2, "manifests": listed, "annotations": annotations, "foreign": foreign}
+    content = json.dumps(document, indent=1).encode()
+    index = decode(content)
+    assert not index.flaws
+    again = await encode(index.head, index.entries)
+    assert plain(json.loads(again)) == plain(document)
+    assert await encode(index.head, index.entries) == again
+    assert decode(again) == index
+    entries = sorted(index.entries, key=order)
+    assert await read(await encode(index.head, entries)) == (index.head, entries)
+    assert await read(content) == (index.head, entries)
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [
+        ("latest", "latest"),
+        ("1.0", "1.0"),
+        ("docker.io/library/alpine:3.20", "3.20"),
+        ("localhost:5000/x/y:v1", "v1"),
+        ("x/y:v1@sha256:" + "0" * 64, "v1"),
+        ("localhost:5000/x/y", None),
+        ("docker.io/library/alpine", None),
+        ("x/y@sha256:" + "0" * 64, None),
+        ("sha256:" + "0" * 64, None),
+        ("", None),
+        (":", None),
+        ("-x", None),
+        ("a" * 129, None),
+        ("ünïcode", None),
+    ],
+)
+def test_a_ref_name_stands_for_a_tag(text: str, tag: str | None) -> None:
+    """A tag is itself; a whole image name stands for the tag in it; anything else for none."""
+    assert parse_ref_name(text) == tag
+
+
+def test_the_first_of_two_descriptors_has_the_tag() -> None:
+    """Of two descriptors for one tag the first has it, as in zot; the other is listed without."""
+    one, two = (f"sha256:{number:064}" for number in (1, 2))
+    index = decode(
+        json.dumps(
+            {
+                "schemaVersion": 2,
+                "manifests": [
+                    {"mediaType": MANIFEST, "digest": digest, "size": 1, "annotations": {REF_NAME: "x"}}
+                    for digest in (one, two)
+                ],
+            }
+        ).encode()
+    )
+    assert [(entry.digest, entry.tag) for entry in index.entries] == [(one, "x"), (two, None)]
+    assert len(index.flaws) == 1
+
+
+@pytest.mark.parametrize(
+    "descriptor",
+    [
+        "text",
+        {},
+        {"mediaType": MANIFEST, "digest": "sha256:0", "size": 1},
+        {"mediaType": MANIFEST, "digest": f"sha256:{0:064}", "size": "1"},
+        {"mediaType": MANIFEST, "digest": f"sha256:{0:064}", "size": 1, "annotations": {"a": 1}},
+    ],
+)
+def test_a_malformed_descriptor_is_left_out(descriptor: object) -> None:
+    """One malformed descriptor does not take the others with it."""
+    good = {"mediaType": MANIFEST, "digest": f"sha256:{0:064}", "size": 1}
+    index = decode(json.dumps({"schemaVersion": 2, "manifests": [good, descriptor]}).encode())
+    assert [entry.digest for entry in index.entries] == [good["digest"]]
+    assert len(index.flaws) == 1
+
+
+def test_an_empty_list_may_be_null() -> None:
+    """Go programs write a list without elements as null."""
+    assert not decode(b'{"schemaVersion":2,"manifests":null}').entries
+
+
+@given(st.binary(max_size=50) | jsons.map(lambda document: json.dumps(document).encode()))
+def test_anything_else_is_broken(content: bytes) -> None:
+    """Whatever the bytes are, they are an index or LayoutBroken is raised, nothing else."""
+    try:
+        decode(content)
+    except LayoutBroken:
+        return
+    assert json.loads(content)["manifests"] in (None, [])
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"manifests":' + b"[" * 100_000])
+def test_nesting_has_a_bound(content: bytes) -> None:
+    """JSON nested beyond reason is broken like any other."""
+    with pytest.raises(LayoutBroken):
+        decode(content)
+
+
+async def test_half_a_file_is_broken() -> None:
+    """Cut anywhere, an index is no index: another program may be in the middle of writing it."""
+    entries = [Entry(Digest(f"sha256:{number:064}"), MANIFEST, number) for number in range(3)]
+    content = await encode(Head().showing(5), entries)
+    for end in range(len(content)):
+        with pytest.raises(LayoutBroken):
+            decode(content[:end])
+        with pytest.raises(LayoutBroken):
+            await read(content[:end])
+    assert decode(content).head.shown_ns == 5
+
+
+async def test_a_large_index_costs_no_more_memory_than_a_small_one() -> None:
+    """Hazard C7: an index is read and written again a piece at a time, whatever its size."""
+
+    async def many() -> AsyncIterator[Entry]:
+        for number in range(20_000):
+            yield Entry(Digest(f"sha256:{number:064}"), MANIFEST, 1000, parse_ref_name(f"tag-{number:06}"))
+
+    tracemalloc.start()
+    try:
+        listing = await index_json.read(index_json.encode(Head(), many()))
+        size = sum([len(piece) async for piece in index_json.encode(listing.head, listing.entries)])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size > 4_000_000
+    assert peak < 1024 * 1024
