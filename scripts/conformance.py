@@ -62,7 +62,7 @@ def zot() -> Iterator[str]:
             "log": {"level": "warn"},
         }
         config.write_text(json.dumps(settings))
-        with subprocess.Popen([ROOT / ".venv" / "bin" / "zot", "serve", config], stdin=subprocess.DEVNULL) as server:
+        with subprocess.Popen([sys.executable, "-m", "zot", "serve", config], stdin=subprocess.DEVNULL) as server:
             url = f"http://127.0.0.1:{port}"
             try:
                 wait_until_served(server, url)
