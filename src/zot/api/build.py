@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zot.api.application import Application, Routes
+from aiohttp import web
+
+from zot.api.application import Application, Handler, Routes
 from zot.api.body import Pace
+from zot.api.client_address import ClientAddresses
 from zot.api.connection import ConnectionLimits, ConnectionServer, Observe
+from zot.api.cors import Cors
 from zot.api.distribution import Distribution
 from zot.api.gate import Gate
+from zot.api.guards import Guards
 from zot.api.health import Health
+from zot.api.ratelimit import RateLimit
+from zot.api.request_id import RequestIds
 from zot.config.http import Http
 from zot.registry.registry import Registry
+from zot.registry.request import UseExtension
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,37 +29,64 @@ class Parts:
 
     gate: Gate
     health: Health
-    observers: tuple[Observe, ...] = ()
-    routes: Routes | None = None
-    descriptors_limit: int = 4096
-    """How many files the process may have open."""
+    addresses: ClientAddresses
+    workers: int = 1
+    metrics: tuple[str, Handler] | None = None
+    """Path and handler of the metrics' page, if there is one."""
 
 
-def build(http: Http, registry: Registry, parts: Parts) -> ConnectionServer:
-    """Return what answers connections. Must be called in the running event loop that will serve them."""
+def build(http: Http, registry: Registry, parts: Parts) -> Application:
+    """Return what answers requests."""
     pace = Pace(idle_s=_limit(http.read_timeout_s), floor_bytes_per_s=http.limits.min_bytes_per_second)
-    distribution = Distribution(registry, parts.gate, pace, list)
     health = parts.health
     routes: Routes = {
         "/livez": {"GET": health.live},
         "/startupz": {"GET": health.startup},
         "/readyz": {"GET": health.ready},
-        **(parts.routes or {}),
+        **_metrics(parts),
     }
-    application = Application(distribution, routes)
-    return ConnectionServer(application.handle, _connection_limits(http, parts.descriptors_limit), parts.observers)
+    return Application(Distribution(registry, parts.gate, pace, list), _guards(http, parts), routes)
 
 
-def _connection_limits(http: Http, descriptors_limit: int) -> ConnectionLimits:
+def build_server(
+    http: Http, application: Application, observers: Sequence[Observe], descriptors_limit: int
+) -> ConnectionServer:
+    """Return what makes connections, in the running event loop that will serve them.
+
+    `descriptors_limit` is how many files the process may have open.
+    """
     # A connection may need two descriptors: its own, and that of the content it sends or stages.
     connections = http.limits.max_connections or max(16, (descriptors_limit - 64) // 2)
-    return ConnectionLimits(
+    limits = ConnectionLimits(
         header_bytes=http.limits.max_header_bytes,
         header_s=http.limits.header_timeout_s,
         keep_alive_s=http.limits.idle_timeout_s,
         connections=connections,
         stalled_s=_limit(http.write_timeout_s) or 0.0,
     )
+    return ConnectionServer(application.handle, limits, observers)
+
+
+def _guards(http: Http, parts: Parts) -> Guards:
+    limits = http.ratelimit
+    ratelimit = None
+    if limits is not None and (limits.rate is not None or limits.methods):
+        methods = {each.method: each.rate for each in limits.methods}
+        ratelimit = RateLimit(limits.rate, methods, parts.addresses, parts.workers)
+    cors = Cors(http.allow_origin, credentials=parts.gate.doorkeeper.has_passwords)
+    return Guards(RequestIds(parts.addresses), cors, ratelimit)
+
+
+def _metrics(parts: Parts) -> Routes:
+    if parts.metrics is None:
+        return {}
+    path, page = parts.metrics
+
+    async def get(request: web.BaseRequest) -> web.StreamResponse:
+        await parts.gate.enter(request, UseExtension(name="metrics"), parts.gate.policy.reads_metrics)
+        return await page(request)
+
+    return {path: {"GET": get}}
 
 
 def _limit(timeout_s: float) -> float | None:

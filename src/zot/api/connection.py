@@ -147,6 +147,10 @@ class ConnectionServer(Server):
             auto_decompress=False,
         )
 
+    def replace(self, handler: Callable[[web.BaseRequest], Any]) -> None:
+        """Have requests to come answered by another handler; those under way stay with theirs."""
+        self._handle = handler
+
     def busy(self) -> int:
         """Return the number of connections with a request under way."""
         return sum(isinstance(each, Connection) and each.busy for each in self._connections)

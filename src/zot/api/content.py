@@ -10,6 +10,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from zot.api.body import SlowClient
+from zot.api.guards import mark
 from zot.oci.ranges import ByteRange
 from zot.storage.interface import Content
 
@@ -54,6 +55,7 @@ async def _send_one(
 ) -> web.StreamResponse:
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = part.length
+    mark(http, response)
     await response.prepare(http)
     await _transfer(http, response, content, part, idle_s)
     await response.write_eof()
@@ -79,6 +81,7 @@ async def _send_parts(
     headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
     response = web.StreamResponse(status=206, headers=headers)
     response.content_length = sum(map(len, openings)) + sum(part.length for part in ranges) + len(closing)
+    mark(http, response)
     await response.prepare(http)
     for opening, part in zip(openings, ranges, strict=True):
         await response.write(opening)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from aiohttp import web
@@ -12,11 +12,14 @@ from zot.api.errors import Answered
 from zot.auth.decision import AllowAll, Circumstances, Decision, Policy
 from zot.auth.principal import ANONYMOUS, Principal
 from zot.registry.errors import Denied, Unauthorized
-from zot.registry.request import Request
+from zot.registry.request import Request, UseExtension
 
 
 class Doorkeeper(Protocol):
     """Establishes who asks, by whatever ways of authentication are configured."""
+
+    has_passwords: bool
+    """Whether browsers can log in (zot's basic-type authentication)."""
 
     async def principal(self, http: web.BaseRequest, request: Request) -> Principal:
         """Return who asks, ANONYMOUS if that is enough here. Raises Answered with a challenge otherwise."""
@@ -30,6 +33,8 @@ class Doorkeeper(Protocol):
 
 class OpenDoor:
     """Nobody has to say who they are."""
+
+    has_passwords = False
 
     async def principal(self, http: web.BaseRequest, request: Request) -> Principal:  # noqa: ARG002
         """Everybody is anonymous."""
@@ -59,6 +64,16 @@ class Gate:
         if not decision.allowed:
             raise await self._refusal(http, request, principal, decision)
         return Call(http, request, principal, decision)
+
+    async def enter(self, http: web.BaseRequest, request: UseExtension, may: Callable[[Principal], bool]) -> Principal:
+        """Return who uses an extension, if they may. Raises Answered, as `admit`."""
+        http["request"] = request
+        principal = await self.doorkeeper.principal(http, request)
+        http["principal"] = principal
+        if not may(principal):
+            refused = Decision(allowed=False, reason=f"{request.name} is not for {principal.name!r}")
+            raise await self._refusal(http, request, principal, refused)
+        return principal
 
     async def _refusal(
         self, http: web.BaseRequest, request: Request, principal: Principal, decision: Decision

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from zot.app import open_core, open_jobs
+from zot.app import Jobs, open_core
 from zot.processes.child import Context
 from zot.processes.configuration import configuration, connect_catalog
+from zot.processes.logs import open_logs
 
 
 async def run(context: Context) -> None:
     """Do what is due until told to stop; then bring every layout level with the catalog."""
     plan = context.plan
-    core = await open_core(configuration(plan), plan, await connect_catalog(plan))
-    jobs = open_jobs(core)
+    config = configuration(plan)
+    core = open_core(config, plan, open_logs(plan), await connect_catalog(plan))
+    jobs = Jobs(core)
     context.ready()
     async with jobs.running():
         await context.stop.wait()

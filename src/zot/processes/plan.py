@@ -28,11 +28,20 @@ class Plan:
     drain_s: float
     read_only: bool = False
     tls: bool = False
+    log_level: str = "debug"
+    log_output: str = ""
+    log_audit: str = ""
+    log_format: str | None = None
 
     @property
     def writer_socket(self) -> str:
         """Where the catalog writer listens."""
         return f"{self.catalog_directory}/writer.sock"
+
+    @property
+    def metrics_directory(self) -> str:
+        """Where the processes keep what they count."""
+        return f"{self.catalog_directory}/metrics"
 
     def encode(self) -> str:
         """Return the plan as JSON."""

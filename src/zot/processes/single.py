@@ -8,9 +8,10 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from zot.app import open_core, open_http
+from zot.app import Http, Jobs, open_core
 from zot.catalog.sqlite.driver import open_in_thread
 from zot.config.model import Config
+from zot.processes.logs import open_logs
 from zot.processes.notify import notify
 from zot.processes.plan import Plan
 from zot.processes.serving import Serving
@@ -36,13 +37,14 @@ async def run(
 ) -> None:
     """Serve on a listening socket until `stop` is set, then drain; `ready` is called once requests are answered."""
     catalog = open_in_thread(Path(plan.catalog_directory), plan.boot)
-    core = await open_core(config, plan, catalog)
-    http = open_http(core, slot=0)
+    core = open_core(config, plan, open_logs(plan), catalog)
+    http = Http(core, slot=0)
+    jobs = Jobs(core)
     serving = Serving(http.server, http.health, config.http.drain_timeout_s)
     await serving.start(listener, http.tls)
     http.health.started = True
     ready()
-    async with http.running():
+    async with jobs.running(), http.running():
         await stop.wait()
         await serving.drain()
     await core.close()

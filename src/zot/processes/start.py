@@ -41,6 +41,7 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
             sockets = listen(plan.address, plan.port, count)
     except (StorageError, CannotListen) as error:
         raise CannotStart(str(error)) from error
+    _empty_metrics(plan)
     announce(plan, sockets[0].getsockname())
     if plan.workers == 0:
         from zot.processes.single import serve  # noqa: PLC0415 (a supervisor needs none of it)
@@ -80,6 +81,10 @@ def make_plan(config: Config, file: Path | None, *, workers: int | None, read_on
         drain_s=http.drain_timeout_s,
         read_only=read_only or storage.read_only,
         tls=bool(http.tls and http.tls.cert),
+        log_level=config.log.level,
+        log_output=config.log.output,
+        log_audit=config.log.audit,
+        log_format=config.log.format,
     )
 
 
@@ -115,6 +120,13 @@ def announce(plan: Plan, where: object) -> None:
         ]
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()
+
+
+def _empty_metrics(plan: Plan) -> None:
+    """Forget what the processes of the last start counted, before any of this one counts."""
+    from zot.api.metrics_registry import empty  # noqa: PLC0415 (brings the metrics library)
+
+    empty(Path(plan.metrics_directory))
 
 
 def _check_tls(config: Config) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from zot.app import open_core, open_http
+from zot.app import Http, open_core
 from zot.processes.child import Context, Fatal
 from zot.processes.configuration import configuration, connect_catalog
+from zot.processes.logs import open_logs
 from zot.processes.serving import Serving
 from zot.processes.tls import CannotServeTls
 
@@ -13,9 +14,9 @@ async def run(context: Context) -> None:
     """Serve until told to stop; then finish what is under way."""
     plan = context.plan
     config = configuration(plan)
-    core = await open_core(config, plan, await connect_catalog(plan))
+    core = open_core(config, plan, open_logs(plan), await connect_catalog(plan))
     try:
-        http = open_http(core, context.slot)
+        http = Http(core, context.slot)
     except CannotServeTls as error:
         raise Fatal(str(error)) from error
     assert context.listener is not None

@@ -7,6 +7,7 @@ from pathlib import Path
 from zot.catalog.interface import CatalogError
 from zot.catalog.sqlite.server import serve_writer
 from zot.processes.child import Context, Fatal
+from zot.processes.logs import open_logs
 from zot.processes.sockets import reachable
 
 
@@ -18,6 +19,7 @@ async def run(context: Context) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 (nothing runs yet that could wait)
         # Whoever needs the writer waits for its socket, so there is nothing more to be ready for.
         context.ready()
-        await serve_writer(directory, reachable(Path(plan.writer_socket)), plan.boot, context.stop)
+        with open_logs(plan):
+            await serve_writer(directory, reachable(Path(plan.writer_socket)), plan.boot, context.stop)
     except CatalogError as error:
         raise Fatal(str(error)) from error

@@ -10,6 +10,7 @@ from zot.catalog.interface import Catalog
 from zot.config.http import DOCKER2S2
 from zot.config.model import Config
 from zot.oci.globs import Glob, compile_glob
+from zot.registry.content_cache import ContentCache
 from zot.registry.layouts import Layouts
 from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Limits, Registry
@@ -24,6 +25,7 @@ class Parts:
     storage: Storage
     layouts: Layouts
     boot: str
+    cache: ContentCache
     read_only: bool = False
 
 
@@ -41,6 +43,7 @@ def build(config: Config, parts: Parts) -> Registry:
             uploads_per_repository=limits.max_uploads_per_repository,
         ),
         quotas=_quotas(config),
+        cache=parts.cache,
         dedupe=config.storage.dedupe,
         docker_types=DOCKER2S2 in config.http.compat,
         sparse=config.http.accept_sparse,

@@ -61,6 +61,13 @@ class Discover(Request, frozen=True):
     operation = "discover"
 
 
+class UseExtension(Request, frozen=True):
+    """Something beside the distribution API, by its name: its own handler knows who may use it."""
+
+    operation = "extension"
+    name: str
+
+
 class ListRepositories(Request, frozen=True):
     """GET /v2/_catalog."""
 

@@ -1,0 +1,14 @@
+"""The logs of a process of the server."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from zot.logs.setup import Logs
+from zot.processes.plan import Plan
+
+
+def open_logs(plan: Plan) -> Logs:
+    """Open the logs that the configuration names. Raises OSError if a file cannot be opened."""
+    form = cast("Literal['text', 'json'] | None", plan.log_format)
+    return Logs(plan.log_level, plan.log_output, plan.log_audit, form)
