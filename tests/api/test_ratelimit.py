@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 from aiohttp import web
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -61,6 +61,7 @@ class Buckets(RuleBasedStateMachine):
 
 
 TestBuckets = Buckets.TestCase
+TestBuckets.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
 @given(st.lists(st.integers(0, 30)), st.integers(1, 10))

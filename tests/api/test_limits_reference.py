@@ -1,0 +1,81 @@
+"""The table of limits says what the code holds."""
+
+from pathlib import Path
+
+import pytest
+
+from zot.api import access_log, client_address, ratelimit, route
+from zot.api.connection import ConnectionLimits
+from zot.api.metrics_state import REPOSITORIES_LIMIT
+from zot.auth import credentials, remembered, scopes, throttle
+from zot.catalog.sqlite.client import WAITING_LIMIT
+from zot.config.beyond_zot import KEYS, BeyondZot
+from zot.config.http import Http
+from zot.config.parse import DEPTH_LIMIT, FILE_LIMIT_BYTES
+from zot.layout.interface import INDEX_LIMIT_BYTES
+from zot.logs.writer import KEPT_LIMIT_BYTES, QUEUE_LIMIT_BYTES
+from zot.oci.names import REPOSITORY_LENGTH_LIMIT
+from zot.oci.ranges import RANGES_LIMIT
+from zot.registry.registry import Limits
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "limits.md"
+ROWS = {
+    cells[1]: (cells[2], cells[3])
+    for line in PAGE.read_text().splitlines()
+    if len(cells := [cell.strip() for cell in line.split("|")]) == 6
+}
+
+KIB, MIB = 1 << 10, 1 << 20
+
+
+def size(limit_bytes: int) -> str:
+    """A number of bytes, as the page writes it."""
+    return f"{limit_bytes // MIB} MiB" if limit_bytes % MIB == 0 else f"{limit_bytes // KIB} KiB"
+
+
+@pytest.mark.parametrize(
+    ("what", "limit"),
+    [
+        ("Header fields of a request", f"{ConnectionLimits().headers}"),
+        ("Requests on one connection", f"{ConnectionLimits().requests:,}, and {ConnectionLimits().age_s / 60:.0f} min"),
+        ("Time without a byte from a client that sends", f"{Http().read_timeout_s:.0f} s"),
+        ("Time without a byte to a client that reads", f"{Http().write_timeout_s:.0f} s"),
+        ("Query parameters", f"{route._QUERY_FIELDS_LIMIT}"),
+        ("`X-Forwarded-For` and `Forwarded` headers of a request", size(client_address._HEADERS_LIMIT)),
+        ("Repository name", f"{REPOSITORY_LENGTH_LIMIT} characters"),
+        ("Tags moved by one push (`?tag=`)", f"{Limits().tags_per_push}"),
+        ("Ranges of one request", f"{RANGES_LIMIT}"),
+        ("`index.json` that is read", size(INDEX_LIMIT_BYTES)),
+        ("`Authorization` header", size(credentials.AUTHORIZATION_LENGTH_LIMIT)),
+        ("Verified passwords remembered", f"{remembered.COUNT_LIMIT:,}, for {remembered.LIFETIME_S:.0f} s"),
+        (
+            "Names and addresses with failed logins remembered",
+            f"{throttle.COUNT_LIMIT:,}, for {throttle.FORGOTTEN_AFTER_S / 60:.0f} min",
+        ),
+        ("Delay of a login after failures", f"{throttle.LONGEST_DELAY_S:.0f} s"),
+        ("Scope of an API key", f"{scopes.SCOPE_LENGTH_LIMIT} characters"),
+        ("Changes waiting for the catalog's writer", f"{WAITING_LIMIT:,}"),
+        ("Clients and paths remembered by a rate limit", f"{ratelimit.BUCKETS_LIMIT:,}"),
+        (
+            "Log lines waiting",
+            f"{size(QUEUE_LIMIT_BYTES)}; {size(KEPT_LIMIT_BYTES)} for warnings, errors and audit lines",
+        ),
+        (
+            "Path and header values in an access line",
+            f"{access_log._TARGET_LIMIT:,} and {access_log._HEADER_LIMIT} characters",
+        ),
+        ("Repositories with metrics of their own", f"{REPOSITORIES_LIMIT:,}"),
+        ("Configuration file", f"{size(FILE_LIMIT_BYTES)}, {DEPTH_LIMIT} levels"),
+    ],
+)
+def test_constants_are_as_documented(what: str, limit: str) -> None:
+    """Each bound that no key sets is the one in the code."""
+    assert ROWS[what][0] == limit
+
+
+@pytest.mark.parametrize("entry", [each for each in KEYS if each.path.startswith(("http.limits.", "storage.minFree"))])
+def test_keys_are_as_documented(entry: BeyondZot) -> None:
+    """Each key that sets a bound has a row with its default."""
+    (limit,) = (limit for limit, named in ROWS.values() if named == f"`{entry.path}`")
+    default = entry.default_text.replace("2m0s", "2 min").replace("5s", "5 s")
+    assert limit == default or (isinstance(entry.default, int | float) and f"{entry.default:,g}" in limit)
