@@ -29,9 +29,9 @@ class InvalidScopeError(ValueError):
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """Some actions on the repositories that match."""
+    """Some actions on one repository, or on those that match a glob."""
 
-    repositories: Glob
+    repositories: Glob | Repository
     actions: frozenset[Action]
     expires_s: float | None = None
     """Seconds since the epoch after which it allows nothing; None: as long as the credentials."""
@@ -40,7 +40,11 @@ class Scope(msgspec.Struct, frozen=True):
         """Tell whether it allows the action on the repository now."""
         if self.expires_s is not None and time.time() >= self.expires_s:
             return False
-        return action in self.actions and self.repositories.matches(repository)
+        return action in self.actions and (
+            self.repositories.matches(repository)
+            if isinstance(self.repositories, Glob)
+            else self.repositories == repository
+        )
 
 
 def parse_scope(text: str) -> Scope:

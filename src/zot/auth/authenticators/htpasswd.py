@@ -37,19 +37,22 @@ class Htpasswd:
         self._under_way: dict[tuple[Login, str], asyncio.Task[bool]] = {}
 
     async def known(self, login: Login) -> Principal | None:
-        """Return who that is if it was verified lately and the file has not changed since; cheap."""
-        users = await self._file.content()
-        if users is not self._users:
-            self._users = users
-            self._remembered.forget()
+        """Return who that is if it was verified lately and the file has not changed since."""
+        try:
+            await self._refresh()
+        except Unavailable:
+            return None
         return self._remembered.find(login)
 
     async def verify(self, login: Login) -> Principal | None:
-        """Return who that is, None if the name is not in the file or the password is wrong."""
-        known = await self.known(login)
+        """Return who that is, None if the name is not in the file or the password is wrong.
+
+        Raises Unavailable if the file cannot be read, or if too many logins are waiting.
+        """
+        users = await self._refresh()
+        known = self._remembered.find(login)
         if known is not None:
             return known
-        users = self._users
         hashed = users.get(login.name)
         if hashed is None:
             if self._hides_names and users:
@@ -61,6 +64,13 @@ class Htpasswd:
         if users is self._users:
             self._remembered.remember(login, principal)
         return principal
+
+    async def _refresh(self) -> Mapping[str, str]:
+        users = await self._file.content()
+        if users is not self._users:
+            self._users = users
+            self._remembered.forget()
+        return users
 
     async def _check(self, login: Login, hashed: str) -> bool:
         # A client opens several connections at once: they wait for one hash together.

@@ -48,6 +48,10 @@ class Ldap:
         self._turn = asyncio.Semaphore(self.processes_limit)
         self._waiting = 0
 
+    async def known(self, login: Login) -> Principal | None:  # noqa: ARG002 - as the protocol has it
+        """Nothing is remembered: the directory would not tell if somebody was taken out of it."""
+        return None
+
     async def verify(self, login: Login) -> Principal | None:
         """Return who that is with their groups, None if the directory does not know them by this password.
 

@@ -1,0 +1,59 @@
+"""The stores of accounts and sessions that a configuration asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from zot.accounts.interface import Accounts
+from zot.accounts.memory import MemoryAccounts
+from zot.accounts.sessions.interface import SessionStore
+from zot.accounts.sessions.local import LocalSessions
+from zot.accounts.sessions.memory import MemorySessions
+from zot.accounts.sessions.redis import RedisSessions
+from zot.accounts.sqlite import SqliteAccounts, Threads
+from zot.config.model import Config
+
+IDENTITY_FILE = "identity.db"
+SESSIONS_DIRECTORY = "_sessions"
+
+
+class Stores(msgspec.Struct, frozen=True):
+    """What is kept of users."""
+
+    accounts: Accounts
+    sessions: SessionStore
+
+    async def close(self) -> None:
+        """Let go of both."""
+        await self.sessions.close()
+        await self.accounts.close()
+
+
+async def open_stores(config: Config, threads: Threads) -> Stores | None:
+    """Open the stores, None if there are no users by this configuration.
+
+    Without a root directory both end with the process. Raises ConfigurationError if an option is wrong,
+    AccountsUnavailable and SessionsUnavailable if a store cannot be reached: such a server should not start.
+    """
+    auth, storage = config.http.auth, config.storage
+    if not auth.has_basic:
+        return None
+    root = Path(storage.root_directory) if storage.root_directory else None
+    sessions: SessionStore
+    if auth.session_driver_name == "redis":
+        sessions = await RedisSessions.open(auth.session_driver or {})
+    elif root is None:
+        sessions = MemorySessions()
+    else:
+        sessions = LocalSessions(root / SESSIONS_DIRECTORY, threads, config.secrets.session_keys)
+    if root is None:
+        return Stores(MemoryAccounts(), sessions)
+    directory = Path(storage.catalog.directory) if storage.catalog.directory else root / ".zot"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        return Stores(SqliteAccounts(directory / IDENTITY_FILE, threads), sessions)
+    except BaseException:
+        await sessions.close()
+        raise

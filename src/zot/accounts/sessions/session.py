@@ -1,0 +1,128 @@
+"""What a session holds, over whatever store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+import msgspec
+
+from zot.accounts.sessions.interface import SessionStore
+
+LIFETIME_S = 7200
+"""How long a session lasts from its login; use does not prolong it."""
+
+PENDING_LIFETIME_S = 600
+"""How long somebody may take to log in at a provider."""
+
+
+class Session(msgspec.Struct, frozen=True, tag="session", omit_defaults=True):
+    """Somebody's login. Their groups ride in it, so that a replica which never saw them knows them all the same."""
+
+    user: str
+    method: str
+    created_s: float
+    groups: tuple[str, ...] = ()
+    provider: str = ""
+    """The OpenID provider to log out from, too."""
+
+
+class PendingLogin(msgspec.Struct, frozen=True, tag="login", omit_defaults=True):
+    """A login that was sent to a provider. It is used once."""
+
+    provider: str
+    state: str
+    nonce: str
+    verifier: str
+    """The secret of PKCE (RFC 7636)."""
+    redirect_uri: str
+    callback_ui: str = ""
+    """Where the browser goes afterwards; empty: nowhere."""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A session as an administrator sees it."""
+
+    fingerprint: str
+    """What it is called; it opens nothing."""
+    session: Session
+
+
+T = TypeVar("T", Session, PendingLogin)
+
+
+class Sessions:
+    """Sessions and pending logins. Every method raises SessionsUnavailable if the store cannot be reached."""
+
+    def __init__(self, store: SessionStore) -> None:
+        """Take the store; it is closed by whoever made it."""
+        self._store = store
+
+    async def start(self, session: Session, old_id: str = "") -> str:
+        """Begin a session and return its id, always a new one; the old one is dead afterwards."""
+        session_id = await self._put(session, LIFETIME_S)
+        if old_id:
+            await self._store.delete(old_id)
+        return session_id
+
+    async def find(self, session_id: str) -> Session | None:
+        """Return the session, None if it is not known or over."""
+        return _decoded(await self._store.get(session_id), Session)
+
+    async def end(self, session_id: str) -> Session | None:
+        """End the session and return what it was; None if there was none."""
+        session = await self.find(session_id)
+        await self._store.delete(session_id)
+        return session
+
+    async def begin_login(self, login: PendingLogin) -> str:
+        """Keep a login that is under way, and return its id."""
+        return await self._put(login, PENDING_LIFETIME_S)
+
+    async def finish_login(self, login_id: str) -> PendingLogin | None:
+        """Return the login of this id to the first who asks, None to everybody else."""
+        login = _decoded(await self._store.get(login_id), PendingLogin)
+        return login if login is not None and await self._store.delete(login_id) else None
+
+    async def all(self) -> AsyncIterator[Listed]:
+        """Return the sessions there are."""
+        async for session_id in self._store.ids():
+            session = await self.find(session_id)
+            if session is not None:
+                yield Listed(_fingerprint(session_id), session)
+
+    async def revoke(self, *, user: str = "", fingerprint: str = "") -> int:
+        """End the sessions of a user, or the one called so; return how many there were."""
+        ended = 0
+        async for session_id in self._store.ids():
+            session = await self.find(session_id)
+            if session is None or not (
+                (user and session.user == user) or (fingerprint and _fingerprint(session_id) == fingerprint)
+            ):
+                continue
+            ended += await self._store.delete(session_id)
+        return ended
+
+    async def sweep(self) -> None:
+        """Remove what expired."""
+        await self._store.sweep()
+
+    async def _put(self, value: Session | PendingLogin, lifetime_s: int) -> str:
+        session_id = self._store.new_id()
+        await self._store.put(session_id, msgspec.json.encode(value), lifetime_s)
+        return session_id
+
+
+def _decoded(value: bytes | None, kind: type[T]) -> T | None:
+    """Return what was stored; None if it is none of ours, or of the other kind."""
+    if value is None:
+        return None
+    try:
+        return msgspec.json.decode(value, type=kind)
+    except msgspec.DecodeError:
+        return None
+
+
+def _fingerprint(session_id: str) -> str:
+    return hashlib.sha256(session_id.encode()).hexdigest()[:16]

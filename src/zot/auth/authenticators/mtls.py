@@ -1,0 +1,82 @@
+"""Users by their TLS client certificates, whose chain TLS has verified."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from zot.auth.principal import Principal
+from zot.config.auth import Mtls as MtlsConfig
+from zot.config.auth_rules import IDENTITY_ATTRIBUTES
+from zot.oci.regexes import compile_regex
+
+_log = logging.getLogger("zot.auth")
+
+DEFAULT_ATTRIBUTES = ("CommonName",)
+
+
+class Mtls:
+    """What of a certificate names the user: the first of the configured attributes that it has."""
+
+    method = "mtls"
+
+    def __init__(self, config: MtlsConfig | None) -> None:
+        """Take the section; None: the common name. Raises ValueError if the pattern is no expression."""
+        config = config or MtlsConfig()
+        names = config.identity_attributes or DEFAULT_ATTRIBUTES
+        self._attributes = [IDENTITY_ATTRIBUTES[name.strip().lower()] for name in names]
+        self._config = config
+        self._pattern = compile_regex(config.uri_san_pattern) if config.uri_san_pattern else None
+        # Parsing costs 100 µs, and a connection brings the same certificate with each of its requests.
+        self.verify = lru_cache(maxsize=1024)(self._verify)
+
+    def _verify(self, certificate: bytes) -> Principal | None:
+        """Return who presented the certificate (DER), None if nothing in it names somebody."""
+        try:
+            parsed = x509.load_der_x509_certificate(certificate)
+            for attribute in self._attributes:
+                name = self._value(parsed, attribute)
+                if name and name.isprintable():
+                    return Principal(name, self.method)
+        except ValueError as error:
+            _log.warning("a client certificate cannot be read: %s", error)
+        return None
+
+    def _value(self, certificate: x509.Certificate, attribute: str) -> str | None:
+        config = self._config
+        match attribute:
+            case "CommonName":
+                names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+                return str(names[0].value) if names else None
+            case "Subject":
+                return certificate.subject.rfc4514_string() or None
+            case "Email":
+                return _nth(_alternatives(certificate, x509.RFC822Name), config.email_san_index)
+            case "DNSName":
+                return _nth(_alternatives(certificate, x509.DNSName), config.dns_san_index)
+            case _:
+                uri = _nth(_alternatives(certificate, x509.UniformResourceIdentifier), config.uri_san_index)
+                return self._part(uri) if uri is not None and self._pattern is not None else uri
+
+    def _part(self, uri: str) -> str | None:
+        found: Any = self._pattern.search(uri) if self._pattern is not None else None
+        return str(found.group(1) or "") if found is not None else None
+
+
+def _alternatives(
+    certificate: x509.Certificate,
+    kind: type[x509.RFC822Name | x509.DNSName | x509.UniformResourceIdentifier],
+) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return list(names.value.get_values_for_type(kind))
+
+
+def _nth(values: list[str], index: int) -> str | None:
+    return values[index] if index < len(values) else None

@@ -1,0 +1,138 @@
+"""Workloads by the ID tokens of their platform: CI systems, Kubernetes (OpenID Connect Core, section 2).
+
+No secret is shared with them: the registry knows the issuer, and what a token has to say to be taken.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zot.auth.authenticators.bearer import scope_of
+from zot.auth.cel import Expression, ExpressionError, of_claims, validation
+from zot.auth.fetch import Fetcher
+from zot.auth.issuer import Issuer
+from zot.auth.principal import Principal
+from zot.auth.tokens import InvalidToken, audiences, unverified_claims
+from zot.config.auth import Bearer as BearerConfig
+from zot.config.auth import BearerOidc, CelClaimMapping
+from zot.config.errors import ConfigurationError, Problem
+from zot.registry.errors import Unavailable
+from zot.registry.request import Request
+
+PLACE = "http.auth.bearer.oidc"
+DEFAULT_USERNAME = "claims.iss + '/' + claims.sub"
+
+
+class Workloads:
+    """The issuers of `http.auth.bearer.oidc`."""
+
+    method = "oidc"
+
+    def __init__(self, config: BearerConfig, fetcher: Fetcher) -> None:
+        """Compile; raise ConfigurationError if an expression or a certificate is wrong. No issuer is asked yet."""
+        self._realm = config.realm
+        self._service = config.service
+        self._issuers = [_Issuer(entry, f"{PLACE}[{number}]", fetcher) for number, entry in enumerate(config.oidc)]
+
+    def concern(self, token: str) -> bool:
+        """Tell whether the token says that it is of one of the issuers; nothing else of it is believed yet."""
+        claims = unverified_claims(token)
+        return claims is not None and any(issuer.concerns(claims) for issuer in self._issuers)
+
+    async def verify(self, token: str) -> Principal:
+        """Return who the token is about; raise InvalidToken, or Unavailable if its issuer cannot be asked."""
+        claims = unverified_claims(token)
+        if claims is None:
+            raise InvalidToken("the token is malformed")
+        issuers = [issuer for issuer in self._issuers if issuer.concerns(claims)]
+        failure: InvalidToken | Unavailable = InvalidToken("the token is of no issuer that is known")
+        for issuer in issuers:
+            try:
+                return await issuer.verify(token)
+            except (InvalidToken, Unavailable) as error:
+                failure = error
+        raise failure
+
+    def challenge(self, request: Request | None) -> str | None:
+        """Return the WWW-Authenticate header; None if no realm says where tokens are to be had."""
+        if not self._realm:
+            return None
+        return f'Bearer realm="{self._realm}",service="{self._service}",scope="{scope_of(request)}"'
+
+
+class _Issuer:
+    """One issuer with what its tokens have to say."""
+
+    def __init__(self, config: BearerOidc, place: str, fetcher: Fetcher) -> None:
+        self._any_issuer = config.skip_issuer_verification
+        self._audiences = frozenset(audience.strip() for audience in config.audiences)
+        self._issuer = Issuer(config.issuer, fetcher, tls=_tls(config, place), any_issuer=self._any_issuer)
+        self._mapping = ClaimMapping(config.claim_mapping or CelClaimMapping(), f"{place}.claimMapping")
+
+    def concerns(self, claims: Mapping[str, Any]) -> bool:
+        """Tell whether a token that says so would be verified here."""
+        return (self._any_issuer or claims.get("iss") == self._issuer.url) and not self._audiences.isdisjoint(
+            audiences(claims)
+        )
+
+    async def verify(self, token: str) -> Principal:
+        claims = await self._issuer.verify(token, self._audiences)
+        name, groups = self._mapping.identity(claims)
+        return Principal(name, Workloads.method, frozenset(groups), claims)
+
+
+class ClaimMapping:
+    """From claims to an identity, in CEL: variables, then validations, then name and groups."""
+
+    def __init__(self, config: CelClaimMapping, place: str) -> None:
+        """Compile; raise ConfigurationError, which names the expression."""
+        self._variables = [
+            (variable.name, _compiled(of_claims, variable.expression, f"{place}.variables[{number}]"))
+            for number, variable in enumerate(config.variables)
+        ]
+        self._validations = [
+            (_compiled(validation, each.expression, f"{place}.validations[{number}]"), each.message)
+            for number, each in enumerate(config.validations)
+        ]
+        self._username = _compiled(of_claims, config.username or DEFAULT_USERNAME, f"{place}.username")
+        self._groups = _compiled(of_claims, config.groups, f"{place}.groups") if config.groups else None
+
+    def identity(self, claims: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
+        """Return the user name and the groups; raise InvalidToken if the claims are not what they have to be."""
+        data: dict[str, Any] = {"claims": dict(claims), "vars": {}}
+        try:
+            for name, expression in self._variables:
+                data["vars"] = {**data["vars"], name: expression.evaluate(data)}
+            for expression, message in self._validations:
+                if not expression.holds(data):
+                    raise InvalidToken(message or "the token's claims are not accepted")
+            name = self._username.evaluate(data)
+            groups = self._groups.evaluate(data) if self._groups is not None else []
+        except ExpressionError as error:
+            raise InvalidToken(f"the token's claims cannot be mapped: {error}") from error
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise InvalidToken("the token's claims give no user name")
+        if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+            raise InvalidToken("the token's claims give no list of groups")
+        return name, groups
+
+
+def _compiled(compile_expression: Any, text: str, place: str) -> Expression:
+    try:
+        expression: Expression = compile_expression(text)
+    except ExpressionError as error:
+        raise ConfigurationError(Problem(f"invalid CEL expression: {error}", place)) from None
+    return expression
+
+
+def _tls(config: BearerOidc, place: str) -> ssl.SSLContext | None:
+    if not (config.certificate_authority or config.certificate_authority_file):
+        return None
+    try:
+        return ssl.create_default_context(
+            cafile=config.certificate_authority_file or None, cadata=config.certificate_authority or None
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(Problem(f"the certificate authority cannot be read: {error}", place)) from None

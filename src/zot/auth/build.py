@@ -1,0 +1,127 @@
+"""The ways in and the policy that a configuration asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from zot.accounts.interface import Accounts
+from zot.accounts.sessions.interface import SessionStore
+from zot.accounts.sessions.session import Sessions
+from zot.auth.authenticators.apikey import ApiKeys
+from zot.auth.authenticators.bearer import Bearer, Keys
+from zot.auth.authenticators.htpasswd import Htpasswd
+from zot.auth.authenticators.ldap import Ldap
+from zot.auth.authenticators.mtls import Mtls
+from zot.auth.authenticators.workload import Workloads
+from zot.auth.aws_secrets import AwsSecretKeys
+from zot.auth.chain import Chain, PasswordAuthenticator, Ways
+from zot.auth.decision import AllowAll, Policy
+from zot.auth.fetch import Fetcher
+from zot.auth.key_files import KeyFile
+from zot.auth.logins.browser import BrowserLogins
+from zot.auth.policy import AccessPolicy
+from zot.config.auth import Auth as AuthConfig
+from zot.config.model import Config
+from zot.storage.pools import Pool
+
+PASSWORD_THREADS = 4
+PASSWORDS_WAITING_LIMIT = 256
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What the ways in stand on. Each is closed by whoever made it."""
+
+    passwords: Pool
+    """Where passwords are hashed, and small files read."""
+    accounts: Accounts | None = None
+    session_store: SessionStore | None = None
+
+
+class Auth:
+    """Who is asking, and may they. Another configuration is another Auth over the same parts."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        policy: Policy,
+        *,
+        sessions: Sessions | None = None,
+        accounts: Accounts | None = None,
+        logins: BrowserLogins | None = None,
+        workloads: Workloads | None = None,
+        fetcher: Fetcher | None = None,
+        ldap: Ldap | None = None,
+    ) -> None:
+        """Take what `build` has made."""
+        self.chain = chain
+        self.policy = policy
+        self.sessions = sessions
+        self.accounts = accounts
+        self.logins = logins
+        self.workloads = workloads
+        self.fetcher = fetcher or Fetcher()
+        self._ldap = ldap
+
+    async def close(self) -> None:
+        """Close what it has opened by itself: connections to issuers and directories."""
+        await self.fetcher.close()
+        if self._ldap is not None:
+            await self._ldap.close()
+
+
+def build(config: Config, parts: Parts) -> Auth:
+    """Return the ways in and the policy. Raises ConfigurationError, or ValueError if a pattern is wrong.
+
+    No server is asked yet, and no file read: what is down at the start may be up when somebody logs in.
+    """
+    auth, rules = config.http.auth, config.http.access_control
+    policy: Policy = AllowAll() if rules is None else AccessPolicy(rules)
+    fetcher = Fetcher()
+    ldap = Ldap(auth.ldap, config.secrets.ldap) if auth.ldap is not None else None
+    passwords: list[PasswordAuthenticator] = []
+    if auth.has_htpasswd:
+        passwords.append(Htpasswd(Path(auth.htpasswd.path), parts.passwords, hides_names=ldap is None))
+    if ldap is not None:
+        passwords.append(ldap)
+    sessions = Sessions(parts.session_store) if parts.session_store is not None and auth.has_basic else None
+    accounts = parts.accounts if auth.has_basic else None
+    logins = None
+    if auth.openid is not None and sessions is not None:
+        logins = BrowserLogins(auth.openid, sessions, fetcher, config.http.external_url)
+    bearer = auth.bearer
+    workloads = Workloads(bearer, fetcher) if bearer is not None and bearer.oidc else None
+    ways = Ways(
+        passwords=passwords,
+        api_keys=ApiKeys(accounts) if auth.apikey and accounts is not None else None,
+        logins=logins is not None,
+        mtls=Mtls(auth.mtls) if config.http.verifies_clients else None,
+        bearer=_bearer(auth, parts.passwords),
+        workloads=workloads,
+    )
+    chain = Chain(
+        ways, policy, sessions=sessions, accounts=accounts, realm=config.http.realm, fail_delay_s=auth.fail_delay_s
+    )
+    return Auth(
+        chain,
+        policy,
+        sessions=sessions,
+        accounts=accounts,
+        logins=logins,
+        workloads=workloads,
+        fetcher=fetcher,
+        ldap=ldap,
+    )
+
+
+def _bearer(auth: AuthConfig, pool: Pool) -> Bearer | None:
+    config = auth.bearer
+    if config is None or not auth.has_token_bearer:
+        return None
+    keys: Keys = (
+        AwsSecretKeys(config.aws_secrets_manager)
+        if config.aws_secrets_manager is not None
+        else KeyFile(Path(config.cert), pool)
+    )
+    return Bearer(config.realm, config.service, keys)

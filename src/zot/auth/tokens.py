@@ -1,0 +1,190 @@
+"""Signed tokens (JWS and JWT: RFC 7515, 7519; best practices: RFC 8725).
+
+Keys come from the configuration, never from the token; each key verifies the algorithms of its own type and no other,
+so that neither `none` nor a public key taken for a shared secret passes.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from joserfc import jwt
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jws import extract_compact
+
+TOKEN_LENGTH_LIMIT = 16 << 10
+LEEWAY_S = 5
+"""How much the clocks of issuer and registry may differ."""
+
+_RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_EC = {"P-256": frozenset({"ES256"}), "P-384": frozenset({"ES384"}), "P-521": frozenset({"ES512"})}
+_OKP = {"Ed25519": frozenset({"EdDSA", "Ed25519"})}
+_RSA_BITS_LEAST = 2048
+
+PublicKey = RSAKey | ECKey | OKPKey
+
+
+class InvalidToken(ValueError):
+    """The token is malformed, not signed by a key that is known, or not valid now. The message may be answered."""
+
+
+class VerificationKey(msgspec.Struct, frozen=True):
+    """A public key, with the id by which tokens name it, if it has one, and the algorithms that it verifies."""
+
+    id: str | None
+    key: PublicKey
+    algorithms: frozenset[str]
+
+
+def verify(token: str, keys: Sequence[VerificationKey], *, needs_key_id: bool = False) -> dict[str, Any]:
+    """Return the claims of a token signed by one of the keys, and valid now by its own `exp`, `nbf` and `iat`.
+
+    A token that names a key is verified by keys of that name, or by those without any. Raises InvalidToken.
+    """
+    if len(token) > TOKEN_LENGTH_LIMIT:
+        raise InvalidToken(f"the token has more than {TOKEN_LENGTH_LIMIT} characters")
+    try:
+        header = extract_compact(token.encode()).headers()
+    except (JoseError, ValueError) as error:
+        raise InvalidToken("the token is malformed") from error
+    algorithm, key_id = header.get("alg"), header.get("kid")
+    if needs_key_id and not key_id:
+        raise InvalidToken("the token names no key")
+    candidates = [
+        key
+        for key in keys
+        if algorithm in key.algorithms and (key_id is None or key.id is None or key.id == key_id)
+        if not needs_key_id or key.id == key_id
+    ]
+    for candidate in candidates:
+        try:
+            claims = _decode(token, candidate.key, str(algorithm))
+        except (JoseError, ValueError):
+            continue
+        _check_times(claims)
+        return claims
+    raise InvalidToken("the token is not signed by a key that is known")
+
+
+def unverified_claims(token: str) -> dict[str, Any] | None:
+    """Return what the token says, None if it is none. Nothing of it may be believed."""
+    if len(token) > TOKEN_LENGTH_LIMIT:
+        return None
+    try:
+        claims = msgspec.json.decode(extract_compact(token.encode()).payload)
+    except (JoseError, ValueError):
+        return None
+    return claims if isinstance(claims, dict) else None
+
+
+def audiences(claims: Mapping[str, Any]) -> frozenset[str]:
+    """Return whom the token is meant for; the claim is a text, or a list of texts."""
+    value = claims.get("aud")
+    values = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    return frozenset(each for each in values if isinstance(each, str))
+
+
+def keys_of_file(content: bytes) -> tuple[VerificationKey, ...]:
+    """Return the keys of PEM certificates, PEM public keys, or a JWK set; raise ValueError if there are none."""
+    text = content.strip()
+    return keys_of_jwks(text) if text.startswith(b"{") else _keys_of_pem(text)
+
+
+def keys_of_jwks(content: bytes) -> tuple[VerificationKey, ...]:
+    """Return the public signing keys of a JWK set, or of a single JWK; raise ValueError if there are none."""
+    document = msgspec.json.decode(content, type=dict[str, Any])
+    members = msgspec.convert(document.get("keys", [document]), list[dict[str, Any]])
+    # Keys for encryption, shared secrets and kinds that are not known are for others.
+    keys = [key for member in members if (key := _key_of_jwk(member)) is not None]
+    if not keys:
+        raise ValueError("the JWK set has no RSA, EC or Ed25519 key for signatures")
+    return tuple(keys)
+
+
+def _key_of_jwk(member: dict[str, Any]) -> VerificationKey | None:
+    if member.get("use", "sig") != "sig":
+        return None
+    public = {name: value for name, value in member.items() if name in {"kty", "crv", "n", "e", "x", "y"}}
+    try:
+        match member.get("kty"):
+            case "RSA":
+                key: PublicKey = RSAKey.import_key(public)
+            case "EC":
+                key = ECKey.import_key(public)
+            case "OKP":
+                key = OKPKey.import_key(public)
+            case _:
+                return None
+    except (JoseError, ValueError, KeyError):
+        return None
+    algorithms = _algorithms(key)
+    if isinstance(member.get("alg"), str):
+        algorithms &= {member["alg"]}
+    key_id = member.get("kid")
+    return VerificationKey(key_id if isinstance(key_id, str) else None, key, algorithms) if algorithms else None
+
+
+def _keys_of_pem(content: bytes) -> tuple[VerificationKey, ...]:
+    if b"-----BEGIN CERTIFICATE-----" in content:
+        public_keys: list[Any] = [certificate.public_key() for certificate in x509.load_pem_x509_certificates(content)]
+    else:
+        blocks = [block + b"-----END PUBLIC KEY-----" for block in content.split(b"-----END PUBLIC KEY-----")[:-1]]
+        public_keys = [serialization.load_pem_public_key(block) for block in blocks or [content]]
+    keys = []
+    for public_key in public_keys:
+        pem = public_key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        key = _import_pem(pem)
+        algorithms = _algorithms(key)
+        if not algorithms:
+            raise ValueError("a key is of a kind or size that does not verify tokens")
+        keys.append(VerificationKey(None, key, algorithms))
+    return tuple(keys)
+
+
+def _import_pem(pem: bytes) -> PublicKey:
+    for kind in (RSAKey, ECKey, OKPKey):
+        try:
+            return kind.import_key(pem)
+        except (JoseError, ValueError, TypeError):
+            continue
+    raise ValueError("a key is of a kind that does not verify tokens")
+
+
+def _algorithms(key: PublicKey) -> frozenset[str]:
+    if isinstance(key, RSAKey):
+        return _RSA if key.public_key.key_size >= _RSA_BITS_LEAST else frozenset()
+    curves = _EC if isinstance(key, ECKey) else _OKP
+    return curves.get(key.curve_name, frozenset())
+
+
+def _decode(token: str, key: PublicKey, algorithm: str) -> dict[str, Any]:
+    # RFC 9864 gave EdDSA the name Ed25519; issuers go on writing the old one, and the library warns of it each time.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SecurityWarning)
+        return jwt.decode(token, key, algorithms=[algorithm]).claims
+
+
+def _check_times(claims: Mapping[str, Any]) -> None:
+    now_s = time.time()
+    expires_s, begins_s, issued_s = (seconds(claims, name) for name in ("exp", "nbf", "iat"))
+    if expires_s is not None and expires_s + LEEWAY_S <= now_s:
+        raise InvalidToken("the token has expired")
+    if max(begins_s or 0.0, issued_s or 0.0) - LEEWAY_S > now_s:
+        raise InvalidToken("the token is not valid yet")
+
+
+def seconds(claims: Mapping[str, Any], name: str) -> float | None:
+    """Return a time of the claims in seconds since the epoch, None if it is not there; InvalidToken if it is none."""
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidToken(f"{name} is no time")
+    return float(value)
