@@ -1,8 +1,11 @@
 """The command line of the benchmark."""
 
+import http.client
 import json
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -10,13 +13,18 @@ import click
 from rich.console import Console
 
 from bench import report
+from bench.client import UnexpectedAnswerError
 from bench.context import Context
 from bench.figures import Figure
 from bench.measurements import ALL
 from bench.registries import Side
 from bench.sides import DockerRegistry, Running, Zot
 
-_CONSOLE = Console()
+# A server that does not start or answers something else ends its measurement, not the others.
+_FAILURES = (RuntimeError, UnexpectedAnswerError, OSError, http.client.HTTPException, subprocess.SubprocessError)
+
+# In a file or a pipe the table needs no narrower lines than it has.
+_CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
 _PROGRESS = Console(stderr=True)
 
 
@@ -52,17 +60,25 @@ def main(
             click.echo(f"{name}: {measure.__doc__}")
         return
     figures: list[Figure] = []
+    failures: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as folder, _PROGRESS.status("") as status:
         peer = None if alone else _peer(against)
         context = Context(Zot(zot_command), peer, Path(folder), quick, say=status.update)
         for name, measure in chosen.items():
             status.update(name)
-            for figure in measure(context):
-                _PROGRESS.print(f"{figure.what}: {figure.ours.median:,.3g} {figure.unit}", highlight=False)
-                figures.append(figure)
+            try:
+                for figure in measure(context):
+                    _PROGRESS.print(f"{figure.what}: {figure.ours.median:,.3g} {figure.unit}", highlight=False)
+                    figures.append(figure)
+            except _FAILURES as failure:
+                failures[name] = str(failure)
+                _PROGRESS.print(f"{name}: not measured: {failure}", style="red", markup=False, highlight=False)
     _CONSOLE.print(report.table(figures))
+    for name, reason in failures.items():
+        _CONSOLE.print(f"{name}: not measured: {reason}", style="red", markup=False, highlight=False)
     if json_file:
-        json_file.write_text(json.dumps(report.document(figures, quick), indent=2))
+        json_file.write_text(json.dumps(report.document(figures, failures, quick), indent=2))
+    sys.exit(1 if failures else 0)
 
 
 def _peer(against: str | None) -> Side | None:

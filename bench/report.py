@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,16 @@ def table(figures: Sequence[Figure]) -> Table:
     return shown
 
 
-def document(figures: Sequence[Figure], quick: bool) -> dict[str, Any]:
-    """Return the figures with what is needed to judge them: when, where and how they were taken."""
+def document(figures: Sequence[Figure], failures: Mapping[str, str], quick: bool) -> dict[str, Any]:
+    """Return the figures with what is needed to judge them: when, where and how they were taken.
+
+    `failures` tells of each measurement that could not be made why.
+    """
     return {
         "taken": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "quick": quick,
         "machine": machine(),
+        "not_measured": failures,
         "figures": [
             {
                 **dataclasses.asdict(figure),

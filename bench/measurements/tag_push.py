@@ -27,7 +27,7 @@ def measure(context: Context) -> Iterator[Figure]:
             }
             subjects["fsync of the disk"] = fsync(context.store(context.zot, "tags"))
             samples = alternate(subjects, runs, lambda subject: subject())
-        what = f"tag push, {count:,} tags"
+        what = f"tag push, tags: {count:,}"
         aim = "≤ 2 + fsync"
         yield Figure(what, "ms", samples.pop(context.zot.name), samples, more_is_better=False, aim=aim)
 
