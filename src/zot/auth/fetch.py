@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -22,6 +23,14 @@ class FetchError(Exception):
         self.status = status
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """An answer as it came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class Fetcher:
     """A client for JSON over HTTP. Its connections are made in the running event loop, when they are needed."""
 
@@ -33,11 +42,16 @@ class Fetcher:
         self, url: str, *, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
     ) -> Any:
         """Return the JSON document at the URL. Raises FetchError."""
-        return await self._request("GET", url, headers=headers, tls=tls)
+        return _document(url, await self._request("GET", url, {"Accept": "application/json", **(headers or {})}, tls))
 
     async def post(self, url: str, form: Mapping[str, str], *, headers: Mapping[str, str] | None = None) -> Any:
         """Send a form and return the JSON answer. Raises FetchError."""
-        return await self._request("POST", url, headers=headers, form=form)
+        sent = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+        return _document(url, await self._request("POST", url, sent, body=urlencode(form).encode()))
+
+    async def forward(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        """Send a request as it is and return the answer as it came, whatever its status. Raises FetchError."""
+        return await self._request(method, url, headers, body=body)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -48,34 +62,35 @@ class Fetcher:
         self,
         method: str,
         url: str,
-        *,
-        headers: Mapping[str, str] | None,
+        headers: Mapping[str, str],
         tls: ssl.SSLContext | None = None,
-        form: Mapping[str, str] | None = None,
-    ) -> Any:
+        body: bytes | None = None,
+    ) -> Answer:
         if self._client is None:
             # Proxies come from the environment, as in zot.
             self._client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S), trust_env=True)
-        sent = {"Accept": "application/json", **(headers or {})}
         try:
             # A redirect would carry secrets to a place that nobody configured.
             async with self._client.request(
-                method, url, headers=sent, data=form, allow_redirects=False, ssl=tls if tls is not None else True
+                method, url, headers=headers, data=body, allow_redirects=False, ssl=tls if tls is not None else True
             ) as response:
-                content = await response.content.read(ANSWER_LIMIT_BYTES + 1)
-                while len(content) <= ANSWER_LIMIT_BYTES and not response.content.at_eof():
-                    content += await response.content.read(ANSWER_LIMIT_BYTES + 1 - len(content))
-                status = response.status
+                content = bytearray()
+                async for piece in response.content.iter_any():
+                    content += piece
+                    if len(content) > ANSWER_LIMIT_BYTES:
+                        raise FetchError(f"{_host(url)}: the answer is too long")
+                return Answer(response.status, dict(response.headers), bytes(content))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise FetchError(f"{_host(url)}: {str(error) or type(error).__name__}") from error
-        if len(content) > ANSWER_LIMIT_BYTES:
-            raise FetchError(f"{_host(url)}: the answer is too long")
-        if status != 200:
-            raise FetchError(f"{_host(url)}: answered {status}", status)
-        try:
-            return msgspec.json.decode(content)
-        except msgspec.DecodeError as error:
-            raise FetchError(f"{_host(url)}: the answer is no JSON") from error
+
+
+def _document(url: str, answer: Answer) -> Any:
+    if answer.status != 200:
+        raise FetchError(f"{_host(url)}: answered {answer.status}", answer.status)
+    try:
+        return msgspec.json.decode(answer.body)
+    except msgspec.DecodeError as error:
+        raise FetchError(f"{_host(url)}: the answer is no JSON") from error
 
 
 def _host(url: str) -> str:

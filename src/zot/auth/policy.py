@@ -35,10 +35,7 @@ class AccessPolicy:
         """Compile; raise ValueError if a pattern or a condition is wrong."""
         self._memberships = Memberships(rules.groups)
         self._patterns = Patterns(list(rules.repositories))
-        self._repositories = [
-            _Repository(f'{ROOT}.repositories["{pattern}"]', held, rules)
-            for pattern, held in rules.repositories.items()
-        ]
+        self._repositories = [_Repository(pattern, held, rules) for pattern, held in rules.repositories.items()]
         self._admin = _Entry(f"{ROOT}.adminPolicy", rules.admin_policy, rules)
         self._immutable = ImmutableTags(rules)
         self._metrics = rules.metrics
@@ -89,6 +86,11 @@ class AccessPolicy:
         """Return the groups that the configuration puts the principal in."""
         return self._memberships.of(principal)
 
+    def pattern_of(self, repository: Repository) -> str | None:
+        """Return the pattern that holds for the repository, None if none matches."""
+        place = self._patterns.longest(repository)
+        return None if place is None else self._repositories[place].pattern
+
     def _asker(self, principal: Principal, circumstances: Circumstances) -> _Asker:
         return _Asker(principal, self._memberships.of(principal), circumstances, self._admin)
 
@@ -133,15 +135,16 @@ class _Entry:
 class _Repository:
     """The rules of one pattern, by whom and what they name: as quick with a thousand entries as with one."""
 
-    def __init__(self, place: str, held: RepositoryPolicy, rules: AccessControl) -> None:
-        self.place = place
+    def __init__(self, pattern: str, held: RepositoryPolicy, rules: AccessControl) -> None:
+        self.pattern = pattern
+        self.place = f'{ROOT}.repositories["{pattern}"]'
         self._default = frozenset(held.default_policy)
         self._anonymous = frozenset(held.anonymous_policy)
         self._users: dict[tuple[str, str], list[_Entry]] = {}
         self._groups: dict[tuple[str, str], list[_Entry]] = {}
         self._configured: dict[tuple[str, str], list[_Entry]] = {}
         for number, config in enumerate(held.policies):
-            entry = _Entry(f"{place}.policies[{number}]", config, rules)
+            entry = _Entry(f"{self.place}.policies[{number}]", config, rules)
             _index(self._users, entry.members.users, entry)
             _index(self._groups, entry.members.groups, entry)
             _index(self._configured, entry.members.configured, entry)

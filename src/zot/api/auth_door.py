@@ -1,0 +1,116 @@
+"""Who is asking: from an HTTP request to credentials, and from what they are worth back to headers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from zot.api import cookies
+from zot.api.client_address import ClientAddresses
+from zot.api.cookies import Cookies, cookie, set_later
+from zot.api.errors import Answered
+from zot.auth.build import Auth
+from zot.auth.credentials import Credentials, Door
+from zot.auth.logins.callbacks import origin_of
+from zot.auth.principal import Principal
+from zot.config.http import Http
+from zot.registry.errors import Unauthorized
+from zot.registry.request import Ping, Request, UseExtension
+
+UI_HEADER = "X-ZOT-API-CLIENT"
+UI = "zot-ui"
+MANAGEMENT_PATH = "/v2/_zot/ext/mgmt"
+
+_DOORS = {"metrics": Door.METRICS, "page": Door.PAGE}
+
+
+class AuthDoor:
+    """The doorkeeper of a registry with users."""
+
+    def __init__(self, config: Http, auth: Auth, addresses: ClientAddresses) -> None:
+        """Take the section `http`, the ways in, and who knows clients' addresses."""
+        settings = config.auth
+        self.has_passwords = settings.has_basic
+        # Behind a proxy that ends TLS only the configuration knows.
+        self.cookies = Cookies(secure=config.tls is not None or bool(settings.secure_session))
+        self._auth = auth
+        self._addresses = addresses
+        self._configured = [config.external_url, config.allow_origin]
+        self._external_origin = origin_of(config.external_url)
+
+    async def principal(self, http: web.BaseRequest, request: Request) -> Principal:
+        """Return who asks, ANONYMOUS if that is enough here.
+
+        Raises Answered with a challenge otherwise, CrossOrigin, and Unavailable.
+        """
+        credentials = self.credentials(http, request)
+        try:
+            admission = await self._auth.chain.authenticate(credentials)
+        except Unauthorized as error:
+            if credentials.session and not credentials.authorization:
+                set_later(http, self.cookies.without_session())
+            raise Answered(error, self.challenge(http, request)) from error
+        principal = admission.principal
+        if admission.session is not None:
+            for header in self.cookies.of_session(admission.session, principal.name):
+                set_later(http, header)
+        elif admission.forget_session:
+            set_later(http, self.cookies.without_session())
+        return principal
+
+    def challenge(self, http: web.BaseRequest, request: Request) -> Mapping[str, str]:
+        """Return the headers that tell a client how to say who it is."""
+        credentials = Credentials(from_ui=http.headers.get(UI_HEADER) == UI)
+        challenge = self._auth.chain.challenge(credentials, request)
+        return {} if challenge is None else {"WWW-Authenticate": challenge}
+
+    async def refused(self, http: web.BaseRequest, principal: Principal) -> None:
+        """Hold the refusal back for `failDelay`, if credentials were presented."""
+        if principal.authenticated or "Authorization" in http.headers:
+            await self._auth.chain.delay()
+
+    def credentials(self, http: web.BaseRequest, request: Request) -> Credentials:
+        """Return what the request brings to say who is asking."""
+        headers = http.headers
+        from_ui = headers.get(UI_HEADER) == UI
+        door = _door(http, request)
+        return Credentials(
+            authorization=tuple(headers.getall("Authorization", ())),
+            session=cookie(http, cookies.SESSION) if from_ui or door is Door.PAGE else "",
+            certificate=_certificate(http),
+            from_ui=from_ui,
+            same_origin=self.same_origin(http),
+            method=http.method,
+            door=door,
+            user_agent=headers.get("User-Agent", ""),
+            address=self._addresses.of(http).ip,
+        )
+
+    def same_origin(self, http: web.BaseRequest) -> bool:
+        """Tell whether no page of another origin made the request."""
+        if "Origin" not in http.headers and "Sec-Fetch-Site" not in http.headers:
+            return True
+        urls = [*self._configured, self._addresses.origin(http)]
+        return cookies.same_origin(http, {origin for url in urls if (origin := origin_of(url)) is not None})
+
+    def origin(self, http: web.BaseRequest) -> str:
+        """Return the registry's own origin, as browsers see it."""
+        return self._external_origin or self._addresses.origin(http)
+
+
+def _door(http: web.BaseRequest, request: Request) -> Door:
+    if isinstance(request, Ping):
+        return Door.PING
+    if isinstance(request, UseExtension):
+        if request.name == "mgmt" and http.raw_path == MANAGEMENT_PATH:
+            return Door.MANAGEMENT
+        return _DOORS.get(request.name, Door.REGISTRY)
+    return Door.REGISTRY
+
+
+def _certificate(http: web.BaseRequest) -> bytes | None:
+    transport = http.transport
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    certificate: bytes | None = tls.getpeercert(binary_form=True) if tls is not None else None
+    return certificate

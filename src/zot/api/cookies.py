@@ -1,0 +1,80 @@
+"""The cookies of logins, and whether a browser was made to send them by another site (RFC 6265, Fetch Metadata)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from urllib.parse import quote
+
+from aiohttp import web
+
+from zot.accounts.sessions.session import LIFETIME_S, PENDING_LIFETIME_S
+from zot.auth.logins.browser import CALLBACK_PATH
+from zot.auth.logins.callbacks import origin_of
+
+SESSION = "session"
+USER = "user"
+"""Who is logged in, for the pages to show. It proves nothing."""
+STATE = "statecookie"
+
+VALUE_LIMIT = 1024
+
+_PENDING = web.RequestKey("cookies", list)
+
+# What RFC 6265 allows in a value as it is, beside letters and digits.
+_SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"
+
+
+class Cookies:
+    """Writes cookies as zot does, SameSite added."""
+
+    def __init__(self, *, secure: bool) -> None:
+        """With `secure` browsers send them over HTTPS alone."""
+        self._ending = "; Secure; SameSite=Lax" if secure else "; SameSite=Lax"
+
+    def of_session(self, session_id: str, user: str) -> list[str]:
+        """Return the Set-Cookie headers of a session that begins."""
+        return [
+            f"{SESSION}={session_id}; Path=/; Max-Age={LIFETIME_S}; HttpOnly{self._ending}",
+            f"{USER}={quote(user, safe=_SAFE)}; Path=/; Max-Age={LIFETIME_S}{self._ending}",
+        ]
+
+    def without_session(self) -> str:
+        """Return the Set-Cookie header that makes a browser forget its session."""
+        return f"{SESSION}=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly{self._ending}"
+
+    def of_login(self, login_id: str) -> str:
+        """Return the Set-Cookie header of a login at a provider that begins."""
+        return f"{STATE}={login_id}; Path={CALLBACK_PATH}; Max-Age={PENDING_LIFETIME_S}; HttpOnly{self._ending}"
+
+    def without_login(self) -> str:
+        """Return the Set-Cookie header that makes a browser forget such a login."""
+        return f"{STATE}=; Path={CALLBACK_PATH}; Max-Age=0; HttpOnly{self._ending}"
+
+
+def cookie(http: web.BaseRequest, name: str) -> str:
+    """Return a cookie's value, empty if there is none, or none that could be ours."""
+    value = http.cookies.get(name, "")
+    return value if len(value) <= VALUE_LIMIT else ""
+
+
+def set_later(http: web.BaseRequest, header: str) -> None:
+    """Have a Set-Cookie header added to the answer, whatever the answer will be."""
+    http.setdefault(_PENDING, []).append(header)
+
+
+def mark(http: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Add to an answer that was not begun yet what `set_later` collected."""
+    if not response.prepared:
+        for header in http.pop(_PENDING, []):
+            response.headers.add("Set-Cookie", header)
+
+
+def same_origin(http: web.BaseRequest, own: Collection[str]) -> bool:
+    """Tell whether no browser says that a page of another origin made the request; `own` are the registry's origins.
+
+    Clients that are no browsers say nothing, and send no cookies but those that they mean to send.
+    """
+    origin = http.headers.get("Origin")
+    if origin is not None:
+        return origin_of(origin) in own
+    return http.headers.get("Sec-Fetch-Site", "none") in {"none", "same-origin"}
