@@ -1,4 +1,4 @@
-"""What runs in a process that the supervisor started: one role, until told to stop or left alone."""
+"""What runs in a process that the supervisor forked: one role, until told to stop or left alone."""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from importlib import import_module
 
-from zot.processes.plan import VARIABLE, Plan
-from zot.processes.supervisor import FATAL_STATUS
+from zot.processes.plan import Plan
 
-ROLES = {
-    "writer": "zot.processes.writer",
-    "worker": "zot.processes.worker",
-    "jobs": "zot.processes.jobs",
-}
+FATAL_STATUS = 78
+"""A child exits with it (EX_CONFIG of sysexits.h) when it would fail the same way again: the server stops."""
 
 
 class Fatal(Exception):
@@ -41,46 +36,56 @@ class Context:
 Role = Callable[[Context], Awaitable[None]]
 
 
-def main() -> int:
-    """Run the role that the environment names. Exit status 78: do not start it again."""
-    plan = Plan.decode(os.environ[VARIABLE])
-    role: Role = import_module(ROLES[os.environ["ZOT_ROLE"]]).run
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the supervisor wants to have running."""
+
+    name: str
+    role: Role
+    slot: int = 0
+    listener: socket.socket | None = None
+
+
+def run(plan: Plan, place: Place, lifeline: int, ready: int) -> int:
+    """Run a place's role in this process and return the exit status.
+
+    The end of the pipe `lifeline` means that the supervisor is gone; a byte into `ready` tells it that this process
+    does its work.
+    """
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
     try:
-        run(plan, role)
+        with asyncio.Runner(loop_factory=_loop_factory(plan, place)) as runner:
+            runner.run(_run(plan, place, lifeline, ready))
     except Fatal as error:
         sys.stderr.write(f"Error: {error}\n")
         return FATAL_STATUS
     return 0
 
 
-def run(plan: Plan, role: Role) -> None:
-    """Run a role in an event loop: uvloop's for TLS, whose records it writes several times as fast."""
-    if plan.tls and os.environ["ZOT_ROLE"] == "worker":
-        import uvloop  # noqa: PLC0415 (only where it is used)
+def _loop_factory(plan: Plan, place: Place) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """TLS is written by uvloop several times as fast; plain HTTP needs sendfile, which only the standard loop has."""
+    if place.listener is None or not plan.tls:
+        return None
+    import uvloop  # noqa: PLC0415 (only where it is used)
 
-        factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop
-    else:
-        factory = None
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_run(plan, role))
+    return uvloop.new_event_loop
 
 
-async def _run(plan: Plan, role: Role) -> None:
+async def _run(plan: Plan, place: Place, lifeline: int, ready: int) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    # The other end is the supervisor's: its end means that the supervisor is gone, however it went.
-    lifeline = int(os.environ["ZOT_LIFELINE"])
     loop.add_reader(lifeline, _orphaned, lifeline, stop)
-    listener = os.environ["ZOT_LISTENER"]
-    await role(
+    await place.role(
         Context(
             plan=plan,
-            slot=int(os.environ["ZOT_SLOT"]),
-            listener=socket.socket(fileno=int(listener)) if listener else None,
+            slot=place.slot,
+            listener=place.listener,
             stop=stop,
-            ready=lambda: _say_ready(int(os.environ["ZOT_READY"])),
+            ready=lambda: _say_ready(ready),
         )
     )
 
@@ -93,7 +98,3 @@ def _orphaned(lifeline: int, stop: asyncio.Event) -> None:
 def _say_ready(descriptor: int) -> None:
     os.write(descriptor, b"1")
     os.close(descriptor)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

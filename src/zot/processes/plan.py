@@ -1,18 +1,14 @@
-"""What a server consists of: decided once by `zot serve`, handed to each process as JSON."""
+"""What a server consists of: decided once by `zot serve`, and handed to each of its processes."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from uuid import uuid4
-
-VARIABLE = "ZOT_PLAN"
-"""The environment variable by which a process gets its plan."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One start of the server. Plain values, so that the supervisor needs no library to read it."""
+    """One start of the server."""
 
     config: str | None
     """The configuration file; None: the embedded default."""
@@ -42,17 +38,6 @@ class Plan:
     def metrics_directory(self) -> str:
         """Where the processes keep what they count."""
         return f"{self.catalog_directory}/metrics"
-
-    def encode(self) -> str:
-        """Return the plan as JSON."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def decode(cls, text: str) -> Plan:
-        """Return the plan that `encode` wrote."""
-        values = json.loads(text)
-        values["roots"] = tuple(values["roots"])
-        return cls(**values)
 
 
 def new_boot() -> str:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
 
 from zot.config.capacity import worker_count
 from zot.config.model import Config
+from zot.processes.child import Place
 from zot.processes.listeners import CannotListen, listen, listen_unix
-from zot.processes.plan import VARIABLE, Plan, new_boot
+from zot.processes.plan import Plan, new_boot
 from zot.processes.tls import CannotServeTls, Certificates
 from zot.storage.interface import StorageError
-from zot.storage.lock import RootLock, lock_root
+from zot.storage.lock import lock_root
 
 
 class CannotStart(Exception):
@@ -27,13 +26,14 @@ class CannotStart(Exception):
 def start(config: Config, file: Path | None, *, workers: int | None, read_only: bool) -> int:
     """Serve a checked configuration until a signal says to stop; return the exit status. Raises CannotStart.
 
-    With workers this process becomes the supervisor, with a fresh interpreter that has imported nothing of this.
+    The locks on the roots are inherited by every process, and held until the last of them is gone.
     """
     raise_descriptor_limit()
     plan = make_plan(config, file, workers=workers, read_only=read_only)
     _check_tls(config)
     try:
-        locks = [lock_root(root) for root in plan.roots]
+        for root in plan.roots:
+            lock_root(root)
         count = max(1, plan.workers)
         if plan.unix_socket is not None:
             sockets = [listen_unix(plan.unix_socket)] * count
@@ -47,20 +47,16 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
         from zot.processes.single import serve  # noqa: PLC0415 (a supervisor needs none of it)
 
         return serve(config, plan, sockets[0])
-    return _become_supervisor(plan, sockets, locks)
+    return _supervise(plan, sockets)
 
 
-def _become_supervisor(plan: Plan, sockets: Sequence[socket.socket], locks: Sequence[RootLock]) -> NoReturn:
-    held = [descriptor for lock in locks for descriptor in lock.descriptors]
-    for descriptor in (*held, *(each.fileno() for each in sockets)):
-        os.set_inheritable(descriptor, True)
-    environment = {
-        **os.environ,
-        VARIABLE: plan.encode(),
-        "ZOT_LISTENERS": ",".join(str(each.fileno()) for each in sockets),
-        "ZOT_LOCKS": ",".join(map(str, held)),
-    }
-    os.execve(sys.executable, [sys.executable, "-m", "zot.processes.supervisor"], environment)  # noqa: S606
+def _supervise(plan: Plan, sockets: Sequence[socket.socket]) -> int:
+    """Import what the children need, once for all of them, and start them."""
+    from zot.processes import jobs, supervisor, worker, writer  # noqa: PLC0415 (a single process needs none of them)
+
+    workers = [Place(f"worker-{slot}", worker.run, slot, each) for slot, each in enumerate(sockets)]
+    places = [[Place("writer", writer.run)], [Place("jobs", jobs.run)], workers]
+    return supervisor.Supervisor(plan, places).run()
 
 
 def make_plan(config: Config, file: Path | None, *, workers: int | None, read_only: bool) -> Plan:
