@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import hypothesis
 import pytest
 
 import programs
@@ -15,6 +16,10 @@ pytest_plugins = [
     "servers.redis",
     "servers.slapd",
 ]
+
+# How long an example takes says something about the machine, not about the code: no test depends on it.
+hypothesis.settings.register_profile("zot", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("zot")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
