@@ -49,8 +49,8 @@ class Place:
 def run(plan: Plan, place: Place, lifeline: int, ready: int) -> int:
     """Run a place's role in this process and return the exit status.
 
-    The end of the pipe `lifeline` means that the supervisor is gone; a byte into `ready` tells it that this process
-    does its work.
+    The end of the pipe `lifeline` means that the supervisor is gone, and whoever needs this process; a byte into
+    `ready` tells the supervisor that it does its work.
     """
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGHUP):

@@ -2,7 +2,7 @@
 
 It has imported what the others need and has one thread, so that a child is a fork: it starts in milliseconds, and the
 code is in memory once. The supervisor itself does nothing but wait, so that it does not die. If it does, by kill -9,
-the others see the end of the pipe that it holds, and leave.
+the others see the end of a pipe that it holds, and leave in the same order as else.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class _Child:
     """A place, and the process that has it now."""
 
     place: Place
+    group: int
     pid: int | None = None
     ready: bool = False
     started_s: float = 0.0
@@ -50,10 +51,12 @@ class Supervisor:
     def __init__(self, plan: Plan, places: Sequence[Sequence[Place]]) -> None:
         """Take the places in groups: they start together, and stop a group after the other, the last one first."""
         self._plan = plan
-        self._groups = [[_Child(place) for place in group] for group in places]
+        self._groups = [[_Child(place, number) for place in group] for number, group in enumerate(places)]
+        # A pipe a group, whose end its processes wait for. The other end is the supervisor's and that of all later
+        # groups, so that also without a supervisor each group goes when those that need it are gone.
+        self._lifelines = [os.pipe() for _ in places]
         self._children = [child for group in self._groups for child in group]
         self._selector = selectors.DefaultSelector()
-        self._lifeline, self._lifeline_held = os.pipe()
         self._wakeup, self._wakeup_held = os.pipe()
         self._stop_signals = 0
         self._failed = False
@@ -89,17 +92,18 @@ class Supervisor:
         child.pid = os.fork()
         if child.pid == 0:
             os.close(ready)
-            self._become(child.place, ready_held)
+            self._become(child, ready_held)
         os.close(ready_held)
         self._selector.register(ready, selectors.EVENT_READ, child)
 
-    def _become(self, place: Place, ready: int) -> NoReturn:
+    def _become(self, child: _Child, ready: int) -> NoReturn:
         """Be the child: never return into the supervisor's code."""
         status = 1
         try:
-            os.close(self._lifeline_held)
+            for _, held in self._lifelines[child.group :]:
+                os.close(held)
             self._selector.close()
-            status = run(self._plan, place, self._lifeline, ready)
+            status = run(self._plan, child.place, self._lifelines[child.group][0], ready)
         except BaseException:  # noqa: BLE001 (the last place where it can be said)
             traceback.print_exc()
         finally:
