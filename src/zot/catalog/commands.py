@@ -143,9 +143,11 @@ class ForgetBlob(Command[None], frozen=True, kw_only=True, tag=True):
 
 
 class StampGarbage(Command[int], frozen=True, kw_only=True, tag=True):
-    """Stamp the repository's present, unreferenced, unclaimed blobs that have no stamp with `now_s`; return how many.
+    """Stamp what nothing keeps and has no stamp yet with `now_s`; return how much that was.
 
-    At most `limit` of them at once, in the order of digests: as many as that means call again.
+    It is the repository's present, unreferenced, unclaimed blobs, and its manifests without a tag, an index that lists
+    them, or a subject that is here. At most `limit` at once, blobs first, each in the order of digests: as many as
+    that means call again. What is named again loses its stamp.
     """
 
     durable: ClassVar[bool] = False
@@ -230,10 +232,10 @@ class NoRoom(msgspec.Struct, frozen=True, tag=True):
 class PutManifest(Command[Stored | MissingBlobs | TagRefused | NoRoom], frozen=True, kw_only=True, tag=True):
     """Store a manifest and point the tags at it, in one step, if every blob that it needs is present.
 
-    Durable. Stored creates the repository. A manifest that is there already stays as it was first stored. Stamps of
-    the blobs that it names are cleared; from this commit on they are referenced. Each tag that changes gets an entry
-    in the tag log. What refuses it is looked for in this order: tags, `repositories_limit` (repositories count once
-    they have a manifest), missing blobs, `quota_bytes`; the limits refuse only what grows.
+    Durable. Stored creates the repository. A manifest that is there already stays as it was first stored. Its stamp
+    and those of the blobs that it names are cleared; from this commit on they are referenced. Each tag that changes
+    gets an entry in the tag log. What refuses it is looked for in this order: tags, `repositories_limit`
+    (repositories count once they have a manifest), missing blobs, `quota_bytes`; the limits refuse only what grows.
     """
 
     remembered: ClassVar[bool] = True
@@ -264,7 +266,7 @@ class Absent(msgspec.Struct, frozen=True, tag=True):
 
 
 class TagsDiffer(msgspec.Struct, frozen=True, tag=True):
-    """Not deleted: the manifest's tags are not those that the decision was made for; decide again."""
+    """Not deleted: the manifest's tags, or its stamp, are not what the decision was made for; decide again."""
 
     tags: tuple[Tag, ...]
 
@@ -279,13 +281,22 @@ class DeleteManifest(Command[Deleted | Absent | TagsDiffer | Referenced], frozen
     """Delete a manifest and its tags, if these are exactly `if_tags` (None: whatever they are).
 
     Its edges go with it: what only it referenced becomes garbage. An index's child is not deleted. Durable. Tags are
-    looked at before references.
+    looked at before references. With `stamped_before_s` only if it carries a stamp of the collector's clock not later
+    than that (else TagsDiffer).
     """
 
     remembered: ClassVar[bool] = True
     digest: Digest
     if_tags: tuple[Tag, ...] | None = None
+    stamped_before_s: float | None = None
     by: str = ""
+
+
+class TouchManifest(Command[bool], frozen=True, kw_only=True, tag=True):
+    """Clear the stamp of a manifest, so that a whole delay passes before it is collected. False: it is not here."""
+
+    durable: ClassVar[bool] = False
+    digest: Digest
 
 
 class DeleteTag(Command[Deleted | Absent | TagRefused], frozen=True, kw_only=True, tag=True):
@@ -467,6 +478,7 @@ AnyCommand = (
     | StampGarbage
     | PutManifest
     | DeleteManifest
+    | TouchManifest
     | DeleteTag
     | RestoreTag
     | RemoveRepository

@@ -21,7 +21,8 @@ from zot.catalog.rows import (
     BlobRow,
     DoomedRow,
     ExportRow,
-    GarbageRow,
+    LooseBlob,
+    LooseManifest,
     ManifestDetails,
     ManifestRow,
     ReferrerRow,
@@ -111,8 +112,11 @@ class Catalog(Protocol):
     async def uploads(self, idle_s: float, after: str, limit: int) -> Sequence[UploadRow]:
         """Return sessions, finished ones too, with ids greater than `after` that nothing happened to for so long."""
 
-    async def garbage(self, stamped_before_s: float, limit: int) -> Sequence[GarbageRow]:
-        """Return stamped blobs whose stamp is not later than that of the collector's clock, oldest first."""
+    async def loose_blobs(self, repository: Repository, after: str, limit: int) -> Sequence[LooseBlob]:
+        """Return present blobs that nothing references, with digests greater than `after`. Cost grows with these."""
+
+    async def loose_manifests(self, repository: Repository, after: str, limit: int) -> Sequence[LooseManifest]:
+        """Return manifests that nothing keeps, with digests greater than `after`. Cost grows with these."""
 
     async def doomed(self, limit: int) -> Sequence[DoomedRow]:
         """Return blobs that were doomed and not yet forgotten: what a crash left to finish."""

@@ -28,6 +28,8 @@ class ManifestRow(msgspec.Struct, frozen=True):
     digest: Digest
     media_type: str
     size: int
+    stamped: bool = False
+    """A sweep found that nothing keeps it: whoever relies on it has to touch it."""
 
 
 class ManifestDetails(msgspec.Struct, frozen=True):
@@ -105,14 +107,25 @@ class UploadRow(msgspec.Struct, frozen=True):
     """The digest that it was finished as; such a row answers a repeated finish and nothing else."""
 
 
-class GarbageRow(msgspec.Struct, frozen=True):
-    """A blob that nothing referenced when a sweep stamped it."""
+class LooseBlob(msgspec.Struct, frozen=True):
+    """A present blob that nothing references."""
 
-    repository: Repository
     digest: Digest
     size: int
-    stamp_s: float
-    """The collector's own clock, in seconds, when it was stamped."""
+    stamp_s: float | None
+    """The collector's own clock, in seconds, when a sweep found it so; cleared when it is touched."""
+
+
+class LooseManifest(msgspec.Struct, frozen=True):
+    """A manifest that nothing keeps: no tag, no index of its repository, and no subject that is here."""
+
+    digest: Digest
+    media_type: str
+    size: int
+    subject: Digest | None
+    pushed_ns: int
+    stamp_s: float | None
+    """The collector's own clock, in seconds, when a sweep found it so; cleared when it is touched."""
 
 
 class DoomedRow(msgspec.Struct, frozen=True):

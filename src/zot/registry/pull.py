@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zot.catalog.commands import TouchBlob
+from zot.catalog.commands import TouchBlob, TouchManifest
 from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest
-from zot.oci.names import Repository
 from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob, PullManifest
@@ -22,10 +21,15 @@ class PulledManifest(NamedTuple):
 
 
 async def manifest(registry: Registry, request: PullManifest) -> PulledManifest:
-    """Return the manifest that the reference stands for now. Raises ManifestUnknown, NameUnknown."""
+    """Return the manifest that the reference stands for now. Raises ManifestUnknown, NameUnknown.
+
+    Whoever asks may rely on it for the collection's delay, as with blobs: a push that is about to list it in an index.
+    """
     row = await registry.catalog.resolve(request.repository, request.reference)
     if row is None:
         return await _outside_catalog(registry, request)
+    if row.stamped and not await _touch(registry, TouchManifest(repository=request.repository, digest=row.digest)):
+        raise ManifestUnknown(reference=request.reference)
     content = registry.cache.get(row.digest)
     if content is None:
         content = await registry.catalog.manifest_content(request.repository, row.digest)
@@ -56,11 +60,12 @@ async def blob(registry: Registry, request: PullBlob) -> BlobRow:
     if row is None:
         await registry.known(request.repository)
         row = await registry.catalog.blob(request.repository, request.digest)
-    if row is None or (row.stamped and not await _touch(registry, request.repository, request.digest)):
+    touch = TouchBlob(repository=request.repository, digest=request.digest)
+    if row is None or (row.stamped and not await _touch(registry, touch)):
         raise BlobUnknown(digest=request.digest)
     return row
 
 
-async def _touch(registry: Registry, repository: Repository, digest: Digest) -> bool:
+async def _touch(registry: Registry, touch: TouchBlob | TouchManifest) -> bool:
     # A read-only registry collects nothing, so what is there stays.
-    return registry.read_only or await registry.catalog.do(TouchBlob(repository=repository, digest=digest))
+    return registry.read_only or await registry.catalog.do(touch)

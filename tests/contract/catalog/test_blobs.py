@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract.catalog.examples import APP, OTHER, digest, doom, layer, push, push_blob, stamp
+from contract.catalog.examples import APP, OTHER, V1, digest, doom, layer, push, push_blob, stamp
 from zot.catalog.commands import (
     Adopt,
     BeginUpload,
@@ -18,7 +18,7 @@ from zot.catalog.commands import (
     TouchBlob,
 )
 from zot.catalog.interface import PAGE_LIMIT, Catalog
-from zot.catalog.rows import BlobRow, DoomedRow, GarbageRow
+from zot.catalog.rows import BlobRow, DoomedRow
 
 BLOB = digest("blob")
 
@@ -77,7 +77,7 @@ async def test_a_claim_of_a_present_blob_clears_its_stamp(catalog: Catalog) -> N
     await push_blob(catalog, "blob")
     await stamp(catalog)
     await catalog.do(claim("again"))
-    assert await catalog.garbage(1e9, 10) == []
+    assert [row.stamp_s for row in await catalog.loose_blobs(APP, "", 10)] == [None]
 
 
 async def test_a_doomed_blob_refuses_claims(catalog: Catalog) -> None:
@@ -130,7 +130,7 @@ async def test_publishing_what_is_present_clears_its_stamp(catalog: Catalog) -> 
     await catalog.do(DropClaim(repository=APP, digest=BLOB, token="second"))
     await stamp(catalog)
     assert await catalog.do(publish("second")) is Published.PRESENT
-    assert await catalog.garbage(1e9, 10) == []
+    assert [row.stamp_s for row in await catalog.loose_blobs(APP, "", 10)] == [None]
 
 
 async def test_a_quota_refuses_growth_beyond_it(catalog: Catalog) -> None:
@@ -224,7 +224,7 @@ async def test_a_referenced_blob_is_not_doomed(catalog: Catalog) -> None:
 async def test_a_manifests_own_content_is_referenced(catalog: Catalog) -> None:
     """A blob that is the content of a manifest shares its file, and stays while the manifest does."""
     await push_blob(catalog, "image")
-    await push(catalog, "image")
+    await push(catalog, "image", tags=(V1,))
     assert await doom(catalog, digest("image")) is Doom.REFERENCED
     assert await stamp(catalog) == 0
 
@@ -278,17 +278,18 @@ async def test_a_sweep_stamps_what_is_unreferenced(catalog: Catalog) -> None:
     """Only present, unreferenced, unclaimed blobs without a stamp get one, each once."""
     for name in ("named", "loose", "claimed", "doomed"):
         await push_blob(catalog, name)
-    await push(catalog, "image", layer("named"))
+    await push(catalog, "image", layer("named"), tags=(V1,))
     await catalog.do(Adopt(repository=APP, blobs=(LayoutBlob(digest("found"), 5),)))
     await catalog.do(ClaimBlob(repository=APP, digest=digest("later"), token="t"))
     await catalog.do(Adopt(repository=APP, blobs=(LayoutBlob(digest("later"), 5),)))
     await doom(catalog, digest("doomed"))
     assert await stamp(catalog, 100) == 3
     assert await stamp(catalog, 200) == 0
-    assert {(row.digest, row.stamp_s) for row in await catalog.garbage(1e9, 10)} == {
+    assert {(row.digest, row.stamp_s) for row in await catalog.loose_blobs(APP, "", 10)} == {
         (digest("loose"), 100),
         (digest("claimed"), 100),
         (digest("found"), 100),
+        (digest("later"), None),
     }
 
 
@@ -308,16 +309,20 @@ async def test_a_sweep_concerns_its_repository(catalog: Catalog) -> None:
     assert await stamp(catalog, repository=APP) == 0
 
 
-async def test_garbage_comes_oldest_first(catalog: Catalog) -> None:
-    """Candidates come by their stamps, up to the one asked for."""
-    for at_s, name in ((3, "c"), (1, "a"), (2, "b")):
+async def test_loose_blobs_come_in_the_order_of_digests(catalog: Catalog) -> None:
+    """What nothing references is listed with its stamp, page by page, and nothing else is."""
+    for at_s, name in ((3, "c"), (1, "a")):
         await push_blob(catalog, name)
         await stamp(catalog, at_s)
-    assert await catalog.garbage(2, 10) == [
-        GarbageRow(APP, digest("a"), 1, 1),
-        GarbageRow(APP, digest("b"), 1, 2),
-    ]
-    assert [row.stamp_s for row in await catalog.garbage(9, 1)] == [1]
+    for name in ("b", "named"):
+        await push_blob(catalog, name)
+    await push(catalog, "image", layer("named"))
+    expected = sorted([(digest("a"), 1), (digest("b"), None), (digest("c"), 3)])
+    first = await catalog.loose_blobs(APP, "", 2)
+    assert [(row.digest, row.stamp_s) for row in [*first, *await catalog.loose_blobs(APP, first[1].digest, 2)]] == (
+        expected
+    )
+    assert await catalog.loose_blobs(OTHER, "", 10) == []
 
 
 async def test_a_page_has_no_more_than_the_limit(catalog: Catalog) -> None:

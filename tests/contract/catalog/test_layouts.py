@@ -165,7 +165,7 @@ async def test_adopted_blobs_are_referenced_by_what_names_them(catalog: Catalog)
     await catalog.do(Adopt(repository=APP, manifests=(found("one", layer("late")),)))
     await catalog.do(Adopt(repository=APP, blobs=(LayoutBlob(digest("late"), 4), LayoutBlob(digest("early"), 5))))
     await catalog.do(Adopt(repository=APP, manifests=(found("two", layer("early")),)))
-    assert await stamp(catalog) == 0
+    assert await catalog.loose_blobs(APP, "", 10) == []
     assert await doom(catalog, digest("early")) is Doom.REFERENCED
     assert await catalog.do(TouchBlob(repository=APP, digest=digest("late"))) is True
 

@@ -105,14 +105,14 @@ def forget(scope: Scope, command: ForgetBlob) -> None:
 def stamp(scope: Scope, command: StampGarbage) -> int:
     """Carry out StampGarbage."""
     repository = scope.repository
-    garbage = sorted(
+    limit = max(0, min(command.limit, PAGE_LIMIT))
+    blobs = sorted(
         digest
-        for digest, blob in repository.blobs.items()
-        if blob.doom is None
-        and blob.stamp_s is None
-        and not repository.referenced(digest)
-        and not repository.claimed(digest)
-    )[: max(0, min(command.limit, PAGE_LIMIT))]
-    for digest in garbage:
+        for digest in repository.loose_blobs()
+        if repository.blobs[digest].stamp_s is None and not repository.claimed(digest)
+    )[:limit]
+    for digest in blobs:
         repository.blobs[digest].stamp_s = command.now_s
-    return len(garbage)
+    manifests = sorted(set(repository.loose_manifests()) - repository.stamps.keys())[: limit - len(blobs)]
+    repository.stamps.update(dict.fromkeys(manifests, command.now_s))
+    return len(blobs) + len(manifests)

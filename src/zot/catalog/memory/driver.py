@@ -30,6 +30,7 @@ from zot.catalog.commands import (
     RestoreTag,
     StampGarbage,
     TouchBlob,
+    TouchManifest,
 )
 from zot.catalog.interface import PAGE_LIMIT, Outcome
 from zot.catalog.memory import blobs, layouts, manifests, uploads
@@ -38,7 +39,8 @@ from zot.catalog.rows import (
     BlobRow,
     DoomedRow,
     ExportRow,
-    GarbageRow,
+    LooseBlob,
+    LooseManifest,
     ManifestDetails,
     ManifestRow,
     ReferrerRow,
@@ -61,6 +63,7 @@ _VERBS: Mapping[type[Command[Any]], Callable[[Scope, Any], Any]] = {
     StampGarbage: blobs.stamp,
     PutManifest: manifests.put,
     DeleteManifest: manifests.delete,
+    TouchManifest: manifests.touch,
     DeleteTag: manifests.delete_tag,
     RestoreTag: manifests.restore_tag,
     RemoveRepository: manifests.remove_repository,
@@ -127,7 +130,8 @@ class MemoryCatalog:
         manifest = known.manifests.get(digest) if digest else None
         if manifest is None:
             return None
-        return ManifestRow(manifest.entry.digest, manifest.entry.media_type, manifest.size)
+        entry = manifest.entry
+        return ManifestRow(entry.digest, entry.media_type, manifest.size, entry.digest in known.stamps)
 
     async def manifest_content(self, repository: Repository, digest: Digest) -> bytes | None:
         """Return the bytes of a manifest."""
@@ -204,15 +208,17 @@ class MemoryCatalog:
         page = _page((id_ for id_, row in known.items() if id_ > after and row.updated_ns <= until_ns), limit)
         return [known[session] for session in page]
 
-    async def garbage(self, stamped_before_s: float, limit: int) -> Sequence[GarbageRow]:
-        """Return stamped blobs whose stamp is not later than that of the collector's clock, oldest first."""
-        stamped = (
-            (blob.stamp_s, name, digest, blob.size)
-            for name, each in self._state.repositories.items()
-            for digest, blob in each.blobs.items()
-            if blob.stamp_s is not None and blob.stamp_s <= stamped_before_s
-        )
-        return [GarbageRow(name, digest, size, stamp_s) for stamp_s, name, digest, size in _page(stamped, limit)]
+    async def loose_blobs(self, repository: Repository, after: str, limit: int) -> Sequence[LooseBlob]:
+        """Return present blobs that nothing references, with digests greater than `after`."""
+        known = self._repository(repository)
+        page = _page((digest for digest in known.loose_blobs() if digest > after), limit)
+        return [LooseBlob(digest, known.blobs[digest].size, known.blobs[digest].stamp_s) for digest in page]
+
+    async def loose_manifests(self, repository: Repository, after: str, limit: int) -> Sequence[LooseManifest]:
+        """Return manifests that nothing keeps, with digests greater than `after`."""
+        known = self._repository(repository)
+        page = _page((digest for digest in known.loose_manifests() if digest > after), limit)
+        return [known.loose_manifest(digest) for digest in page]
 
     async def doomed(self, limit: int) -> Sequence[DoomedRow]:
         """Return blobs that were doomed and not yet forgotten: what a crash left to finish."""

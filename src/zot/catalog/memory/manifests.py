@@ -21,6 +21,7 @@ from zot.catalog.commands import (
     TagMove,
     TagRefused,
     TagsDiffer,
+    TouchManifest,
 )
 from zot.catalog.memory.state import Scope, StoredManifest, StoredRepository
 from zot.oci.digest import Digest
@@ -48,6 +49,7 @@ def put(scope: Scope, command: PutManifest) -> Stored | MissingBlobs | TagRefuse
         scope.now_ns,
     )
     created = store(scope, entry, command.by)
+    repository.stamps.pop(command.digest, None)
     return _move(scope, command.tags, command.digest, command.by, created=created)
 
 
@@ -73,6 +75,9 @@ def delete(scope: Scope, command: DeleteManifest) -> Deleted | Absent | TagsDiff
     tags = repository.tags_of(command.digest)
     if command.if_tags is not None and set(command.if_tags) != set(tags):
         return TagsDiffer(tags)
+    stamp_s = repository.stamps.get(command.digest)
+    if command.stamped_before_s is not None and (stamp_s is None or stamp_s > command.stamped_before_s):
+        return TagsDiffer(tags)
     if indexes := repository.indexes_of(command.digest):
         return Referenced(indexes)
     for tag in tags:
@@ -80,6 +85,12 @@ def delete(scope: Scope, command: DeleteManifest) -> Deleted | Absent | TagsDiff
     del repository.manifests[command.digest]
     scope.changed()
     return Deleted(command.digest, manifest.entry.media_type, tags)
+
+
+def touch(scope: Scope, command: TouchManifest) -> bool:
+    """Carry out TouchManifest."""
+    scope.repository.stamps.pop(command.digest, None)
+    return command.digest in scope.repository.manifests
 
 
 def delete_tag(scope: Scope, command: DeleteTag) -> Deleted | Absent | TagRefused:

@@ -9,6 +9,7 @@ from zot.catalog.commands import LayoutManifest
 from zot.catalog.rows import (
     BlobRow,
     ExportRow,
+    LooseManifest,
     ManifestDetails,
     RepositoryRow,
     TagChange,
@@ -57,6 +58,8 @@ class StoredRepository:
     blobs: dict[Digest, StoredBlob] = field(default_factory=dict)
     claims: set[tuple[Digest, str]] = field(default_factory=set)
     manifests: dict[Digest, StoredManifest] = field(default_factory=dict)
+    stamps: dict[Digest, float] = field(default_factory=dict)
+    """Those of manifests."""
     tags: dict[Tag, TagRow] = field(default_factory=dict)
     log: list[TagChange] = field(default_factory=list)
 
@@ -94,6 +97,32 @@ class StoredRepository:
                 if any(edge.child and edge.digest == digest for edge in manifest.entry.edges)
             )
         )
+
+    def loose_blobs(self) -> list[Digest]:
+        """Return the present blobs that nothing references."""
+        named = {edge.digest for manifest in self.manifests.values() for edge in manifest.entry.edges}
+        return [
+            digest
+            for digest, blob in self.blobs.items()
+            if blob.doom is None and digest not in named and digest not in self.manifests
+        ]
+
+    def loose_manifests(self) -> list[Digest]:
+        """Return the manifests that no tag, no index, and no subject that is here keeps."""
+        kept = {row.digest for row in self.tags.values()}
+        for manifest in self.manifests.values():
+            kept.update(edge.digest for edge in manifest.entry.edges if edge.child)
+        return [
+            digest
+            for digest, manifest in self.manifests.items()
+            if digest not in kept and manifest.entry.subject not in self.manifests
+        ]
+
+    def loose_manifest(self, digest: Digest) -> LooseManifest:
+        """Return a manifest that nothing keeps as a row."""
+        entry = self.manifests[digest].entry
+        size = len(entry.content)
+        return LooseManifest(digest, entry.media_type, size, entry.subject, entry.pushed_ns, self.stamps.get(digest))
 
     def tags_of(self, digest: Digest) -> tuple[Tag, ...]:
         """Return the tags that point to the manifest."""
@@ -181,9 +210,17 @@ class Scope:
         return self._state.repositories.setdefault(self._name, StoredRepository(self._name))
 
     def changed(self) -> None:
-        """Give the repository, if there is one, a new revision, once a command, and make an export due."""
+        """Give the repository, if there is one, a new revision, once a command, and make an export due.
+
+        To be called after each change of manifests and tags: what is kept by it loses its stamp.
+        """
         repository = self._state.repositories.get(self._name)
-        if repository is None or self._changed:
+        if repository is None:
+            return
+        if repository.stamps:
+            loose = set(repository.loose_manifests())
+            repository.stamps = {digest: at_s for digest, at_s in repository.stamps.items() if digest in loose}
+        if self._changed:
             return
         self._changed = True
         repository.revision += 1

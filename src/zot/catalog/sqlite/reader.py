@@ -20,7 +20,8 @@ from zot.catalog.rows import (
     BlobRow,
     DoomedRow,
     ExportRow,
-    GarbageRow,
+    LooseBlob,
+    LooseManifest,
     ManifestDetails,
     ManifestRow,
     ReferrerRow,
@@ -37,10 +38,12 @@ from zot.oci.names import Reference, Repository, Tag
 
 # Subqueries rather than joins: measured, a point read by them takes 4 µs rather than 11.
 _BY_TAG = """
-SELECT digest, media_type, size FROM manifest
+SELECT digest, media_type, size, stamp_s IS NOT NULL FROM manifest
 WHERE id = (SELECT manifest_id FROM tag WHERE repository = ? AND name = ?)
 """
-_BY_DIGEST = "SELECT digest, media_type, size FROM manifest WHERE repository = ? AND digest = ?"
+_BY_DIGEST = """
+SELECT digest, media_type, size, stamp_s IS NOT NULL FROM manifest WHERE repository = ? AND digest = ?
+"""
 _CONTENT = """
 SELECT bytes FROM content WHERE manifest_id = (SELECT id FROM manifest WHERE repository = ? AND digest = ?)
 """
@@ -75,8 +78,13 @@ _BLOBS = "SELECT digest, size FROM blob WHERE repository = ? AND digest > ? AND 
 _HOLDERS = (
     "SELECT repository FROM blob WHERE digest = ? AND repository > ? AND doom IS NULL ORDER BY repository LIMIT ?"
 )
-_GARBAGE = """
-SELECT repository, digest, size, stamp_s FROM blob WHERE stamp_s <= ? ORDER BY stamp_s, repository, digest LIMIT ?
+_LOOSE_BLOBS = """
+SELECT digest, size, stamp_s FROM blob
+WHERE repository = ? AND digest > ? AND NOT referenced AND doom IS NULL ORDER BY digest LIMIT ?
+"""
+_LOOSE_MANIFESTS = """
+SELECT digest, media_type, size, subject, pushed_ns, stamp_s FROM manifest
+WHERE repository = ? AND digest > ? AND NOT kept ORDER BY digest LIMIT ?
 """
 _DOOMED = "SELECT repository, digest, doom FROM blob WHERE doom IS NOT NULL ORDER BY repository, digest LIMIT ?"
 _EXPORT = """
@@ -111,7 +119,10 @@ class Reader:
     async def resolve(self, repository: Repository, reference: Reference) -> ManifestRow | None:
         """Return the manifest that a tag or digest stands for."""
         rows = self._rows(_BY_DIGEST if ":" in reference else _BY_TAG, (repository, reference))
-        return ManifestRow(*rows[0]) if rows else None
+        if not rows:
+            return None
+        digest, media_type, size, stamped = rows[0]
+        return ManifestRow(digest, media_type, size, bool(stamped))
 
     async def manifest_content(self, repository: Repository, digest: Digest) -> bytes | None:
         """Return the bytes of a manifest."""
@@ -182,9 +193,13 @@ class Reader:
         )
         return [UploadRow(*row) for row in rows]
 
-    async def garbage(self, stamped_before_s: float, limit: int) -> Sequence[GarbageRow]:
-        """Return stamped blobs whose stamp is not later than that of the collector's clock, oldest first."""
-        return [GarbageRow(*row) for row in self._rows(_GARBAGE, (stamped_before_s, _page(limit)))]
+    async def loose_blobs(self, repository: Repository, after: str, limit: int) -> Sequence[LooseBlob]:
+        """Return present blobs that nothing references, with digests greater than `after`."""
+        return [LooseBlob(*row) for row in self._rows(_LOOSE_BLOBS, (repository, after, _page(limit)))]
+
+    async def loose_manifests(self, repository: Repository, after: str, limit: int) -> Sequence[LooseManifest]:
+        """Return manifests that nothing keeps, with digests greater than `after`."""
+        return [LooseManifest(*row) for row in self._rows(_LOOSE_MANIFESTS, (repository, after, _page(limit)))]
 
     async def doomed(self, limit: int) -> Sequence[DoomedRow]:
         """Return blobs that were doomed and not yet forgotten: what a crash left to finish."""

@@ -1,8 +1,8 @@
 """The tables, and how an older database becomes the present one.
 
 Keys start with the repository's name: a point read needs no lookup of an id first, and pages come in byte order from
-the index itself. Nothing about a blob's state is stored twice but two things, kept up by the verbs because asking
-anew would cost as much as the store is large: `blob.referenced`, and the counts of a repository.
+the index itself. Nothing about a state is stored twice but three things, kept up by the verbs because asking anew
+would cost as much as the store is large: `blob.referenced`, `manifest.kept`, and the counts of a repository.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ CREATE TABLE blob (
   PRIMARY KEY (repository, digest)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX blob_holders ON blob (digest, repository) WHERE doom IS NULL;
-CREATE INDEX blob_unreferenced ON blob (repository, digest) WHERE NOT referenced AND stamp_s IS NULL AND doom IS NULL;
-CREATE INDEX blob_garbage ON blob (stamp_s, repository, digest) WHERE stamp_s IS NOT NULL;
+CREATE INDEX blob_loose ON blob (repository, digest) WHERE NOT referenced AND doom IS NULL;
 CREATE INDEX blob_doomed ON blob (repository, digest) WHERE doom IS NOT NULL;
 
 CREATE TABLE claim (
@@ -64,10 +63,13 @@ CREATE TABLE manifest (
   subject TEXT,
   pushed_ns INTEGER NOT NULL,
   pushed_by TEXT NOT NULL,
+  kept INTEGER NOT NULL,
+  stamp_s REAL,
   annotations TEXT NOT NULL, -- last, since it may be long and hot reads leave it alone
   UNIQUE (repository, digest)
 ) STRICT;
 CREATE INDEX manifest_subject ON manifest (repository, subject, digest) WHERE subject IS NOT NULL;
+CREATE INDEX manifest_loose ON manifest (repository, digest) WHERE NOT kept;
 
 CREATE TABLE content (
   manifest_id INTEGER PRIMARY KEY REFERENCES manifest ON DELETE CASCADE,

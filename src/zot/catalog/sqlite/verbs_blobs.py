@@ -35,9 +35,13 @@ _CLAIMED = "SELECT 1 FROM claim WHERE repository = ?1 AND digest = ?2 LIMIT 1"
 _STAMP = """
 UPDATE blob SET stamp_s = ?2 WHERE repository = ?1 AND digest IN (
   SELECT digest FROM blob AS garbage
-  WHERE repository = ?1 AND NOT referenced AND stamp_s IS NULL AND doom IS NULL
+  WHERE repository = ?1 AND NOT referenced AND doom IS NULL AND stamp_s IS NULL
     AND NOT EXISTS (SELECT 1 FROM claim WHERE repository = ?1 AND digest = garbage.digest)
   ORDER BY digest LIMIT ?3)
+"""
+_STAMP_MANIFESTS = """
+UPDATE manifest SET stamp_s = ?2 WHERE id IN (
+  SELECT id FROM manifest WHERE repository = ?1 AND NOT kept AND stamp_s IS NULL ORDER BY digest LIMIT ?3)
 """
 
 
@@ -139,7 +143,9 @@ def forget(scope: Scope, command: ForgetBlob) -> None:
 
 def stamp(scope: Scope, command: StampGarbage) -> int:
     """Carry out StampGarbage."""
-    return scope.change(_STAMP, command.now_s, max(0, min(command.limit, PAGE_LIMIT)))
+    limit = max(0, min(command.limit, PAGE_LIMIT))
+    blobs = scope.change(_STAMP, command.now_s, limit)
+    return blobs + scope.change(_STAMP_MANIFESTS, command.now_s, limit - blobs)
 
 
 def _over_quota(scope: Scope, command: PublishBlob) -> bool:

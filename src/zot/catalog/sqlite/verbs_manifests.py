@@ -17,6 +17,7 @@ from zot.catalog.commands import (
     Stored,
     TagRefused,
     TagsDiffer,
+    TouchManifest,
 )
 from zot.catalog.sqlite import verbs_tags
 from zot.catalog.sqlite.scope import Scope
@@ -41,13 +42,19 @@ WHERE repository = ?1 AND digest IN (SELECT digest FROM edge WHERE manifest_id =
 """
 _ADD = """
 INSERT INTO manifest
-  (repository, digest, media_type, size, artifact_type, subject, pushed_ns, pushed_by, annotations)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+  (repository, digest, media_type, size, artifact_type, subject, pushed_ns, pushed_by, annotations, kept)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0)
 """
 _INDEXES = """
 SELECT manifest.digest FROM edge JOIN manifest ON manifest.id = edge.manifest_id
 WHERE edge.repository = ?1 AND edge.digest = ?2 AND edge.child ORDER BY manifest.digest
 """
+# Manifests that the manifest ?2 of digest ?3 may keep: what it lists, and what refers to it.
+_DEPENDENT = """
+SELECT digest FROM edge WHERE manifest_id = ?2 AND child
+UNION SELECT digest FROM manifest WHERE repository = ?1 AND subject = ?3
+"""
+_CLEAR_STAMP = "UPDATE manifest SET stamp_s = NULL WHERE repository = ?1 AND digest = ?2 AND stamp_s IS NOT NULL"
 _IN_USE = """
 SELECT EXISTS (SELECT 1 FROM manifest WHERE repository = ?1)
   OR EXISTS (SELECT 1 FROM blob WHERE repository = ?1)
@@ -82,6 +89,7 @@ def put(scope: Scope, command: PutManifest) -> Stored | MissingBlobs | TagRefuse
         known = add(scope, entry, command.by)
         created = True
     else:
+        scope.change(_CLEAR_STAMP, command.digest)
         created = False
     return Stored(created, verbs_tags.move(scope, command.tags, known, command.digest, command.by))
 
@@ -113,6 +121,7 @@ def add(scope: Scope, entry: LayoutManifest, by: str) -> int:
         [(scope.repository, edge.digest, known, edge.media_type, edge.child) for edge in entry.edges],
     )
     scope.change(_REFERENCE, _json([entry.digest, *(edge.digest for edge in entry.edges)]))
+    verbs_tags.settle_kept(scope, [entry.digest, *_dependent(scope, known, entry.digest)])
     scope.manifests += 1
     scope.bytes += 0 if _is_blob(scope, entry.digest) else size
     scope.changed = True
@@ -121,23 +130,35 @@ def add(scope: Scope, entry: LayoutManifest, by: str) -> int:
 
 def delete(scope: Scope, command: DeleteManifest) -> Deleted | Absent | TagsDiffer | Referenced:
     """Carry out DeleteManifest."""
-    found = scope.row("SELECT id, media_type, size FROM manifest WHERE repository = ?1 AND digest = ?2", command.digest)
+    found = scope.row(
+        "SELECT id, media_type, size, stamp_s FROM manifest WHERE repository = ?1 AND digest = ?2", command.digest
+    )
     if found is None:
         return Absent()
-    known, media_type, size = found
+    known, media_type, size, stamp_s = found
     tags = verbs_tags.of_manifest(scope, known)
     if command.if_tags is not None and set(command.if_tags) != set(tags):
+        return TagsDiffer(tags)
+    if command.stamped_before_s is not None and (stamp_s is None or stamp_s > command.stamped_before_s):
         return TagsDiffer(tags)
     if indexes := scope.rows(_INDEXES, command.digest):
         return Referenced(tuple(digest for (digest,) in indexes))
     for tag in tags:
         verbs_tags.remove(scope, tag, command.digest, command.by)
     scope.change(_UNREFERENCE, known, command.digest)
+    dependent = _dependent(scope, known, command.digest)
     scope.change("DELETE FROM manifest WHERE repository = ?1 AND id = ?2", known)
+    verbs_tags.settle_kept(scope, dependent)
     scope.manifests -= 1
     scope.bytes -= 0 if _is_blob(scope, command.digest) else size
     scope.changed = True
     return Deleted(command.digest, media_type, tags)
+
+
+def touch(scope: Scope, command: TouchManifest) -> bool:
+    """Carry out TouchManifest."""
+    scope.change(_CLEAR_STAMP, command.digest)
+    return find(scope, command.digest) is not None
 
 
 def remove_repository(scope: Scope, _command: RemoveRepository) -> bool:
@@ -170,6 +191,10 @@ def _too_many_bytes(scope: Scope, command: PutManifest) -> NoRoom | None:
         return None
     used: int = scope.value("SELECT bytes FROM repository WHERE name = ?1") or 0
     return NoRoom(limit, used, of_repositories=False) if used + len(command.content) > limit else None
+
+
+def _dependent(scope: Scope, manifest_id: int, digest: Digest) -> list[Digest]:
+    return [each for (each,) in scope.rows(_DEPENDENT, manifest_id, digest)]
 
 
 def _is_blob(scope: Scope, digest: Digest) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from zot.catalog.commands import Absent, Deleted, DeleteTag, Refusal, RestoreTag, Stored, TagMove, TagRefused
 from zot.catalog.sqlite.scope import Scope
 from zot.oci.digest import Digest
@@ -20,6 +22,14 @@ ON CONFLICT DO UPDATE SET
 """
 _LOG = """
 INSERT INTO tag_log (repository, tag, digest_before, digest_after, at_ns, moved_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+"""
+# Of the manifests in ?2: whether a tag, an index or a present subject keeps each. What changes has no stamp.
+_KEEP = """
+UPDATE manifest SET kept = NOT kept, stamp_s = NULL
+WHERE repository = ?1 AND digest IN (SELECT value FROM json_each(?2)) AND kept <> (
+  EXISTS (SELECT 1 FROM tag WHERE manifest_id = manifest.id)
+  OR EXISTS (SELECT 1 FROM edge WHERE edge.repository = ?1 AND edge.digest = manifest.digest AND edge.child)
+  OR EXISTS (SELECT 1 FROM manifest AS other WHERE other.repository = ?1 AND other.digest = manifest.subject))
 """
 
 
@@ -60,6 +70,7 @@ def point(scope: Scope, tag: Tag, before: Digest | None, manifest_id: int, diges
     """Let a tag point to a manifest, and log it."""
     scope.change(_POINT, tag, manifest_id, scope.now_ns, by)
     scope.change(_LOG, tag, before, digest, scope.now_ns, by)
+    settle_kept(scope, [digest, before] if before else [digest])
     scope.tags += before is None
     scope.changed = True
 
@@ -68,8 +79,14 @@ def remove(scope: Scope, tag: Tag, before: Digest, by: str) -> None:
     """Remove a tag, and log it."""
     scope.change("DELETE FROM tag WHERE repository = ?1 AND name = ?2", tag)
     scope.change(_LOG, tag, before, None, scope.now_ns, by)
+    settle_kept(scope, [before])
     scope.tags -= 1
     scope.changed = True
+
+
+def settle_kept(scope: Scope, digests: Sequence[Digest]) -> None:
+    """Write down whether something keeps each of these manifests: to be called when that may have changed."""
+    scope.change(_KEEP, msgspec.json.encode(digests).decode())
 
 
 def delete(scope: Scope, command: DeleteTag) -> Deleted | Absent | TagRefused:

@@ -39,6 +39,7 @@ from zot.catalog.commands import (
     RestoreTag,
     StampGarbage,
     TouchBlob,
+    TouchManifest,
 )
 from zot.catalog.interface import CatalogError, CatalogUnusable
 from zot.catalog.sqlite import place, verbs_blobs, verbs_layouts, verbs_manifests, verbs_tags, verbs_uploads
@@ -60,6 +61,7 @@ _VERBS: Mapping[type[Command[Any]], Callable[[Scope, Any], Any]] = {
     StampGarbage: verbs_blobs.stamp,
     PutManifest: verbs_manifests.put,
     DeleteManifest: verbs_manifests.delete,
+    TouchManifest: verbs_manifests.touch,
     DeleteTag: verbs_tags.delete,
     RestoreTag: verbs_tags.restore,
     RemoveRepository: verbs_manifests.remove_repository,
