@@ -49,12 +49,14 @@ class Place:
 def run(plan: Plan, place: Place, lifeline: int, ready: int) -> int:
     """Run a place's role in this process and return the exit status.
 
-    The end of the pipe `lifeline` means that the supervisor is gone, and whoever needs this process; a byte into
-    `ready` tells the supervisor that it does its work.
+    The end of the pipe `lifeline` means that it is time to leave: the supervisor says so, or is gone, and nobody else
+    needs this process. A byte into `ready` tells the supervisor that it does its work.
     """
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # A terminal, or an init system, may signal all processes at once: only the supervisor knows the order to go in.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     try:
         with asyncio.Runner(loop_factory=_loop_factory(plan, place)) as runner:
             runner.run(_run(plan, place, lifeline, ready))
@@ -76,9 +78,7 @@ def _loop_factory(plan: Plan, place: Place) -> Callable[[], asyncio.AbstractEven
 async def _run(plan: Plan, place: Place, lifeline: int, ready: int) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_reader(lifeline, _orphaned, lifeline, stop)
+    loop.add_reader(lifeline, _leave, lifeline, stop)
     await place.role(
         Context(
             plan=plan,
@@ -90,7 +90,7 @@ async def _run(plan: Plan, place: Place, lifeline: int, ready: int) -> None:
     )
 
 
-def _orphaned(lifeline: int, stop: asyncio.Event) -> None:
+def _leave(lifeline: int, stop: asyncio.Event) -> None:
     asyncio.get_running_loop().remove_reader(lifeline)
     stop.set()
 

@@ -52,8 +52,8 @@ class Supervisor:
         """Take the places in groups: they start together, and stop a group after the other, the last one first."""
         self._plan = plan
         self._groups = [[_Child(place, number) for place in group] for number, group in enumerate(places)]
-        # A pipe a group, whose end its processes wait for. The other end is the supervisor's and that of all later
-        # groups, so that also without a supervisor each group goes when those that need it are gone.
+        # A pipe a group, whose end its processes wait for: it tells them to leave. The other end is the supervisor's and
+        # that of all later groups, so that also without a supervisor each group goes when those that need it are gone.
         self._lifelines = [os.pipe() for _ in places]
         self._children = [child for group in self._groups for child in group]
         self._selector = selectors.DefaultSelector()
@@ -166,7 +166,7 @@ class Supervisor:
         for group in reversed(self._groups):
             for child in group:
                 child.stopping = True
-                self._signal(child, signal.SIGTERM)
+            os.close(self._lifelines[group[0].group][1])
             self._wait_for(group, time.monotonic() + self._plan.drain_s + _GRACE_S)
 
     def _wait_for(self, children: Sequence[_Child], deadline_s: float) -> None:
@@ -175,16 +175,12 @@ class Supervisor:
             # Told to stop once more, it stops at once.
             if time.monotonic() >= deadline_s or self._stop_signals > signals:
                 for child in children:
-                    self._signal(child, signal.SIGKILL)
+                    if child.pid is not None:
+                        os.kill(child.pid, signal.SIGKILL)
                 deadline_s = float("inf")
                 signals = self._stop_signals
             self._wait(min(max(0.0, deadline_s - time.monotonic()), 3600.0))
             self._reap()
-
-    @staticmethod
-    def _signal(child: _Child, number: int) -> None:
-        if child.pid is not None:
-            os.kill(child.pid, number)
 
 
 def _say(message: str, pid: int) -> None:
