@@ -52,8 +52,8 @@ class Supervisor:
         """Take the places in groups: they start together, and stop a group after the other, the last one first."""
         self._plan = plan
         self._groups = [[_Child(place, number) for place in group] for number, group in enumerate(places)]
-        # A pipe a group, whose end its processes wait for: it tells them to leave. The other end is the supervisor's and
-        # that of all later groups, so that also without a supervisor each group goes when those that need it are gone.
+        # A pipe a group, whose end tells its processes to leave. The other end is held by the supervisor and all later
+        # groups, so that also without a supervisor each group goes when those that need it are gone.
         self._lifelines = [os.pipe() for _ in places]
         self._children = [child for group in self._groups for child in group]
         self._selector = selectors.DefaultSelector()
