@@ -16,7 +16,8 @@ from zot.api.auth_door import AuthDoor
 from zot.api.cookies import cookie, set_later
 from zot.auth.build import Auth
 from zot.auth.credentials import CrossOrigin
-from zot.auth.logins.browser import CALLBACK_PATH, BrowserLogins
+from zot.auth.logins.browser import BrowserLogins
+from zot.auth.logins.callbacks import CALLBACK_PATH
 from zot.registry.errors import RegistryError, Unavailable
 from zot.registry.request import UseExtension
 

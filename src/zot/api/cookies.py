@@ -8,8 +8,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from zot.accounts.sessions.session import LIFETIME_S, PENDING_LIFETIME_S
-from zot.auth.logins.browser import CALLBACK_PATH
-from zot.auth.logins.callbacks import origin_of
+from zot.auth.logins.callbacks import CALLBACK_PATH, origin_of
 
 SESSION = "session"
 USER = "user"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from zot.auth.decision import AllowAll, Circumstances, Decision, Policy
 from zot.auth.principal import ANONYMOUS, Principal
 from zot.registry.errors import Denied, Unauthorized
 from zot.registry.request import Request, UseExtension
+
+_log = logging.getLogger("zot.api")
 
 
 class Doorkeeper(Protocol):
@@ -80,9 +83,12 @@ class Gate:
     ) -> Answered:
         await self.doorkeeper.refused(http, principal)
         headers = self.doorkeeper.challenge(http, request)
-        if not principal.authenticated:
+        # What was missing, and which rule said so, is for the operator; the client is told what a condition has to say.
+        _log.info("denied: %s", decision.reason)
+        if not principal.authenticated or principal.authorized_elsewhere:
+            # A token that allows less than it takes: the challenge names the one to get.
             return Answered(Unauthorized(), headers)
-        return Answered(Denied(decision.reason, **({"reason": decision.reason} if decision.reason else {})), headers)
+        return Answered(Denied(decision.message, **({"reason": decision.message} if decision.message else {})), headers)
 
 
 def circumstances(http: web.BaseRequest) -> Circumstances:

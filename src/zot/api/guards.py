@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from zot.api import cookies
 from zot.api.cors import Cors
 from zot.api.ratelimit import RateLimit
 from zot.api.request_id import HEADER, RequestIds, request_id
@@ -34,7 +35,9 @@ class Guards:
         if response.prepared:
             return
         response.headers[HEADER] = request_id(http)
+        cookies.mark(http, response)
         self.cors.mark(http, response)
+        cookies.mark(http, response)
         if self.ratelimit is not None:
             self.ratelimit.mark(http, response)
 

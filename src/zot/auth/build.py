@@ -64,6 +64,11 @@ class Auth:
         self.fetcher = fetcher or Fetcher()
         self._ldap = ldap
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is no way to say who one is: everybody is anonymous."""
+        return self.chain.is_open
+
     async def close(self) -> None:
         """Close what it has opened by itself: connections to issuers and directories."""
         await self.fetcher.close()

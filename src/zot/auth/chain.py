@@ -110,6 +110,12 @@ class Chain:
                 await self.delay()
             raise
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is no way in, so that everybody is anonymous."""
+        ways = self._ways
+        return not (ways.basic or ways.mtls or ways.bearer or ways.workloads)
+
     async def delay(self) -> None:
         """Wait for as long as a refusal is held back (`failDelay`)."""
         if self._fail_delay_s:

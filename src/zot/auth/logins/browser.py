@@ -11,7 +11,7 @@ import msgspec
 
 from zot.accounts.sessions.session import PendingLogin, Sessions
 from zot.auth.fetch import Fetcher
-from zot.auth.logins.callbacks import safe_callback
+from zot.auth.logins.callbacks import CALLBACK_PATH, safe_callback
 from zot.auth.logins.github import GithubLogin
 from zot.auth.logins.interface import LoginFailed, LoginProvider
 from zot.auth.logins.openid import OpenIdLogin
@@ -22,7 +22,6 @@ from zot.registry.errors import RegistryError, Unauthorized
 _log = logging.getLogger("zot.auth")
 
 PLACE = "http.auth.openid.providers"
-CALLBACK_PATH = "/zot/auth/callback"
 METHOD = "openid"
 
 

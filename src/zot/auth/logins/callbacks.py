@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+CALLBACK_PATH = "/zot/auth/callback"
+"""Below it, one path a provider: where providers send browsers back to."""
+
 DEFAULT = "/"
 
 

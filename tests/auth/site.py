@@ -1,0 +1,83 @@
+"""A whole registry in the test's own process, with the ways in of a configuration: HTTP in front, memory behind."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from zot.accounts import build as accounts_build
+from zot.api import auth_build
+from zot.api.application import Application
+from zot.api.body import Pace
+from zot.api.client_address import ClientAddresses
+from zot.api.cors import Cors
+from zot.api.distribution import Distribution
+from zot.api.guards import Guards
+from zot.api.request_id import RequestIds
+from zot.auth import build as auth_of
+from zot.auth import cel
+from zot.catalog.memory.driver import MemoryCatalog
+from zot.config.load import load_tree
+from zot.registry import build as registry_of
+from zot.registry.content_cache import ContentCache
+from zot.registry.layouts import NoLayouts
+from zot.storage.memory import MemoryStorage
+from zot.storage.pools import Pool
+
+UI = {"X-ZOT-API-CLIENT": "zot-ui"}
+EMPTY_INDEX = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+
+
+class Site:
+    """A running registry."""
+
+    def __init__(self, url: str, auth: auth_of.Auth, stores: accounts_build.Stores | None) -> None:
+        """Take what `serving` has made."""
+        self.url = url
+        self.auth = auth
+        self.stores = stores
+
+    @asynccontextmanager
+    async def client(self, **options: Any) -> AsyncIterator[aiohttp.ClientSession]:
+        """Open a browser, or what is like one: it keeps cookies, of addresses too."""
+        jar = aiohttp.CookieJar(unsafe=True)
+        async with aiohttp.ClientSession(self.url, cookie_jar=jar, **options) as client:
+            yield client
+
+    async def status(self, path: str, method: str = "GET", **options: Any) -> int:
+        """Send one request with nothing from before, and give the status."""
+        async with self.client() as client, client.request(method, path, allow_redirects=False, **options) as response:
+            return response.status
+
+
+@asynccontextmanager
+async def serving(root: Path, http: Mapping[str, Any], *, port: int = 0) -> AsyncIterator[Site]:
+    """Serve the section `http` of a configuration, with `root` for what is kept of users."""
+    tree = {"storage": {"rootDirectory": str(root)}, "http": dict(http)}
+    config = load_tree(tree, cel.condition).config
+    pool = Pool("passwords", 2, 64)
+    stores = await accounts_build.open_stores(config, pool)
+    parts = auth_of.Parts(pool, stores.accounts if stores else None, stores.sessions if stores else None)
+    auth = auth_of.build(config, parts)
+    addresses = ClientAddresses()
+    catalog, storage = MemoryCatalog(), MemoryStorage()
+    registry = registry_of.build(config, registry_of.Parts(catalog, storage, NoLayouts(), "boot", ContentCache()))
+    outside = auth_build.build(config.http, auth, addresses)
+    distribution = Distribution(registry, outside.gate, Pace(), list)
+    guards = Guards(RequestIds(addresses), Cors(config.http.allow_origin, credentials=outside.door.has_passwords))
+    runner = web.ServerRunner(web.Server(Application(distribution, guards, outside.routes).handle))
+    await runner.setup()
+    listener = web.TCPSite(runner, "127.0.0.1", port)
+    await listener.start()
+    try:
+        yield Site(f"http://127.0.0.1:{runner.addresses[0][1]}", auth, stores)
+    finally:
+        await runner.cleanup()
+        await auth.close()
+        if stores is not None:
+            await stores.close()
+        pool.close()
