@@ -22,20 +22,21 @@ LACKING = "not installed (make test-deps): "
 
 
 @functools.cache
-def sources() -> dict[str, str]:
-    """Map each known program to what installs it: `apt`, `go` or `npm`."""
+def sources() -> dict[str, tuple[str, str]]:
+    """Map each known program to what installs it (`apt`, `go` or `npm`) and from what."""
     tables = tomllib.loads((ROOT / "tests" / "programs.toml").read_text())
-    return {program: source for source in INSTALLERS for program in tables[source]}
+    return {program: (source, package) for source in INSTALLERS for program, package in tables[source].items()}
 
 
 def find(program: str) -> Path | None:
-    """Give the path of an installed program (of a Node package, its folder), None if it is not installed.
+    """Give the path of an installed program (of a Node package, its entry file), None if it is not installed.
 
     Raises KeyError for a program that `programs.toml` does not list.
     """
-    if sources()[program] == "npm":
-        folder = NODE_MODULES / program
-        return folder if folder.is_dir() and shutil.which("node") else None
+    source, package = sources()[program]
+    if source == "npm":
+        entry = NODE_MODULES / program / package
+        return entry if entry.exists() and shutil.which("node") else None
     found = shutil.which(program, path=PATH)
     return Path(found) if found else None
 
@@ -48,6 +49,6 @@ def require(program: str) -> Path:
     path = find(program)
     if path:
         return path
-    if os.environ.get("CI") == "true" and shutil.which(INSTALLERS[sources()[program]]):
+    if os.environ.get("CI") == "true" and shutil.which(INSTALLERS[sources()[program][0]]):
         pytest.fail(LACKING + program, pytrace=False)
     pytest.skip(LACKING + program)

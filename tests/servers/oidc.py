@@ -32,9 +32,8 @@ class OidcProvider(Process):
         """Describe the provider; nothing starts yet. `redirect_uris` are those the client may use."""
         self.port = free_port()
         self.issuer = f"http://127.0.0.1:{self.port}"
-        package = programs.require("oidc-provider")
         settings = {
-            "package": str(package / "lib" / "index.js"),
+            "package": str(programs.require("oidc-provider")),
             "port": self.port,
             "issuer": self.issuer,
             "client": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "redirect_uris": list(redirect_uris)},
