@@ -17,8 +17,9 @@ from zot.logs.writer import LineWriter
 class Said:
     """A line that says one thing."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, size_bytes: int = 10) -> None:
         self.message = message
+        self.size_bytes = size_bytes
 
     def values(self) -> dict[str, object]:
         return {"time": 0, "level": "info", "message": self.message}
@@ -35,7 +36,7 @@ class Slow(Said):
     """A line whose writing waits for the test."""
 
     def __init__(self) -> None:
-        super().__init__("slow")
+        super().__init__("slow", 60)
         self.begun, self.go_on = threading.Event(), threading.Event()
 
     def values(self) -> dict[str, object]:
@@ -58,7 +59,7 @@ def test_all_lines_are_there_in_order_after_close(tmp_path: Path) -> None:
     """What was written before `close` is in the file when it returns, in the order of writing; twice is once."""
     writer = LineWriter(tmp_path / "log", json_line)
     for number in range(1000):
-        writer.write(Said(str(number)), 10, keep=False)
+        writer.write(Said(str(number)), keep=False)
     writer.close()
     writer.close()
     assert messages(tmp_path / "log") == [str(number) for number in range(1000)]
@@ -67,7 +68,7 @@ def test_all_lines_are_there_in_order_after_close(tmp_path: Path) -> None:
 def test_flush_returns_when_lines_are_written(tmp_path: Path) -> None:
     """After `flush` the lines taken so far are in the file."""
     writer = LineWriter(tmp_path / "log", json_line)
-    writer.write(Said("first"), 10, keep=False)
+    writer.write(Said("first"), keep=False)
     assert writer.flush()
     assert messages(tmp_path / "log") == ["first"]
     writer.close()
@@ -78,7 +79,7 @@ def test_the_file_is_private_and_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "log"
     for _ in range(2):
         writer = LineWriter(path, json_line)
-        writer.write(Said("once"), 10, keep=False)
+        writer.write(Said("once"), keep=False)
         writer.close()
     assert path.stat().st_mode & 0o777 == 0o600
     assert messages(path) == ["once", "once"]
@@ -94,14 +95,14 @@ def test_a_full_queue_drops_what_need_not_be_kept_and_says_so(tmp_path: Path) ->
     """Beyond the limit lines are dropped and counted, kept ones only beyond theirs; the log says how many."""
     writer = LineWriter(tmp_path / "log", json_line, limit_bytes=100, kept_limit_bytes=200)
     slow = Slow()
-    writer.write(slow, 60, keep=False)
+    writer.write(slow, keep=False)
     assert slow.begun.wait(10)
-    writer.write(Said("dropped"), 60, keep=False)
-    writer.write(Said("kept"), 60, keep=True)
-    writer.write(Said("too much even so"), 100, keep=True)
+    writer.write(Said("dropped", 60), keep=False)
+    writer.write(Said("kept", 60), keep=True)
+    writer.write(Said("too much even so", 100), keep=True)
     slow.go_on.set()
     assert writer.flush()
-    writer.write(Said("room again"), 60, keep=False)
+    writer.write(Said("room again", 60), keep=False)
     writer.close()
     assert writer.dropped == 2
     assert messages(tmp_path / "log") == ["slow", "log lines dropped", "kept", "room again"]
@@ -111,8 +112,8 @@ def test_a_full_queue_drops_what_need_not_be_kept_and_says_so(tmp_path: Path) ->
 def test_a_line_that_fails_ends_nothing(tmp_path: Path) -> None:
     """A line that cannot be rendered is replaced by one that says so, and the next is written."""
     writer = LineWriter(tmp_path / "log", json_line)
-    writer.write(Bad("?"), 10, keep=False)
-    writer.write(Said("after"), 10, keep=False)
+    writer.write(Bad("?"), keep=False)
+    writer.write(Said("after"), keep=False)
     writer.close()
     first, second = lines(tmp_path / "log")
     assert first["message"] == "log line could not be written"
@@ -124,10 +125,10 @@ def test_a_rotated_file_is_made_anew(tmp_path: Path) -> None:
     """After logrotate renamed the file, lines go to a new one of the old name."""
     path, rotated = tmp_path / "log", tmp_path / "log.1"
     writer = LineWriter(path, json_line)
-    writer.write(Said("before"), 10, keep=False)
+    writer.write(Said("before"), keep=False)
     assert writer.flush()
     path.rename(rotated)
-    writer.write(Said("after"), 10, keep=False)
+    writer.write(Said("after"), keep=False)
     writer.close()
     assert messages(rotated) == ["before"]
     assert messages(path) == ["after"]
@@ -140,7 +141,7 @@ def test_lines_wait_while_the_file_cannot_be_written(tmp_path: Path, capfd: pyte
     writer = LineWriter(directory / "log", json_line)
     (directory / "log").unlink()
     directory.rmdir()
-    writer.write(Said("patient"), 10, keep=False)
+    writer.write(Said("patient"), keep=False)
     assert not writer.flush(timeout_s=0.2)
     directory.mkdir()
     assert writer.flush(timeout_s=10)
@@ -158,6 +159,7 @@ from zot.logs.forms import json_line
 from zot.logs.writer import LineWriter
 
 class Said:
+    size_bytes = 500
     def __init__(self, number):
         self.number = number
     def values(self):
@@ -165,7 +167,7 @@ class Said:
 
 writer = LineWriter(Path(sys.argv[1]) if sys.argv[1] else None, json_line)
 for number in range(2000):
-    writer.write(Said(number), 500, keep=True)
+    writer.write(Said(number), keep=True)
 writer.close()
 """
 

@@ -33,6 +33,11 @@ class RecordLine(msgspec.Struct, frozen=True):
     source: dict[str, object] = msgspec.field(default_factory=dict)
     """zot's `caller`, `func` and `goroutine`; the audit log has none."""
 
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory it holds."""
+        return _OVERHEAD_BYTES + len(self.message) + len(self.traceback or "")
+
     def values(self) -> dict[str, object]:
         """Return zot's fields, secrets masked."""
         values = {"time": self.time_ns, "level": self.level, "message": masked_text(self.message)}
@@ -72,8 +77,7 @@ class LineHandler(logging.Handler):
         except Exception:  # noqa: BLE001 (as every handler of the standard library: a wrong call must not break its caller)
             self.handleError(record)
             return
-        size_bytes = _OVERHEAD_BYTES + len(line.message) + len(line.traceback or "")
-        self._writer.write(line, size_bytes, keep=self._audit or record.levelno >= logging.WARNING)
+        self._writer.write(line, keep=self._audit or record.levelno >= logging.WARNING)
 
     def flush(self) -> None:
         """Write what waits; the standard library calls this when the process ends."""

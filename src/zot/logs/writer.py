@@ -30,6 +30,10 @@ _STDOUT = 1
 class Line(Protocol):
     """Something that happened, taken down cheaply; what it says is worked out by the writing thread."""
 
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory it holds."""
+
     def values(self) -> dict[str, object]:
         """Return what the line says: `time` (nanoseconds since the epoch), `level`, `message`, then the rest."""
 
@@ -56,7 +60,7 @@ class LineWriter:
         self._form = form
         self._limit_bytes, self._kept_limit_bytes = limit_bytes, kept_limit_bytes
         self._sink = _Sink(path)
-        self._lines: list[tuple[Line, int]] = []
+        self._lines: list[Line] = []
         self._held_bytes = 0
         self._accepted = self._written = 0
         self._changed = threading.Condition()
@@ -64,15 +68,16 @@ class LineWriter:
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def write(self, line: Line, size_bytes: int, *, keep: bool) -> None:
-        """Take a line that holds about so much memory; `keep` what must not be lost because others are many."""
+    def write(self, line: Line, *, keep: bool) -> None:
+        """Take a line; `keep` what must not be lost because others are many."""
+        size_bytes = line.size_bytes
         with self._changed:
             if self._held_bytes + size_bytes > (self._kept_limit_bytes if keep else self._limit_bytes):
                 self.dropped += 1
                 return
             self._held_bytes += size_bytes
             self._accepted += 1
-            self._lines.append((line, size_bytes))
+            self._lines.append(line)
         if not self._wake.is_set():
             self._wake.set()
 
@@ -109,9 +114,9 @@ class LineWriter:
                 del self._lines[:_LINES_AT_ONCE]
             if not batch:
                 return
-            self._write_batch([self._encoded(line) for line, _ in batch])
+            self._write_batch([self._encoded(line) for line in batch])
             with self._changed:
-                self._held_bytes -= sum(size for _, size in batch)
+                self._held_bytes -= sum(line.size_bytes for line in batch)
                 self._written += len(batch)
                 self._changed.notify_all()
 
