@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zot import __version__
+from zot.accounts.build import Stores, open_stores
+from zot.accounts.interface import AccountsUnavailable
+from zot.accounts.sessions.interface import SessionsUnavailable
 from zot.api import build as api
 from zot.api.access_log import AccessLog
-from zot.api.application import Application
+from zot.api.application import Application, Routes
 from zot.api.audit_log import AuditLog
+from zot.api.auth_build import build as build_auth_http
 from zot.api.client_address import ClientAddresses
 from zot.api.connection import ConnectionServer, Observe
 from zot.api.gate import Gate
@@ -22,7 +26,11 @@ from zot.api.health import Health
 from zot.api.metrics import Metrics, MetricsPage
 from zot.api.metrics_registry import Recorded
 from zot.api.metrics_state import ServerState
+from zot.auth.build import PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT, Auth
+from zot.auth.build import Parts as AuthParts
+from zot.auth.build import build as build_auth
 from zot.catalog.interface import Catalog
+from zot.config.errors import ConfigurationError
 from zot.config.model import Config
 from zot.layout.build import build as build_layouts
 from zot.layout.build import build_jobs
@@ -30,13 +38,16 @@ from zot.layout.layouts import StoreLayouts
 from zot.logs.setup import Logs
 from zot.processes.plan import Plan
 from zot.processes.reloading import OnFile, Reloading
-from zot.processes.tls import Certificates
+from zot.processes.tls import CannotServeTls, Certificates
 from zot.registry import build as registry_of
 from zot.registry.content_cache import ContentCache
 from zot.registry.registry import Registry
 from zot.storage.build import build as build_storage
 from zot.storage.interface import Storage
-from zot.storage.pools import Pools
+from zot.storage.pools import Pool, Pools
+
+CANNOT_SERVE = (CannotServeTls, ConfigurationError, AccountsUnavailable, SessionsUnavailable)
+"""Why a process that answers requests does not start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +98,12 @@ def open_core(config: Config, plan: Plan, logs: Logs, catalog: Catalog) -> Core:
 class Http:
     """What a process that answers requests has."""
 
-    def __init__(self, core: Core, slot: int) -> None:
-        """Build it, in the running event loop. Raises CannotServeTls."""
+    def __init__(self, core: Core, slot: int, stores: Stores | None) -> None:
+        """Build it, in the running event loop, on the stores of accounts if there are users. Raises CannotServeTls."""
         self._core = core
+        self._stores = stores
+        self._passwords = Pool("passwords", PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT)
+        self._auth: Auth | None = None
         config = core.config
         self.health = Health(core.storage.ready)
         self._addresses = ClientAddresses(config.http.trusted_proxies)
@@ -119,23 +133,45 @@ class Http:
             yield
         if self._metrics is not None:
             self._metrics.close()
+        if self._auth is not None:
+            await self._auth.close()
+        if self._stores is not None:
+            await self._stores.close()
+        self._passwords.close()
 
     async def _apply(self, config: Config) -> None:
+        replaced = self._auth
         self.server.replace(self._application(config).handle)
+        if replaced is not None:
+            await replaced.close()
 
     def _application(self, config: Config) -> Application:
         path = _metrics_path(config)
+        auth = self._auth = build_auth(config, self._auth_parts())
+        if auth.is_open:
+            gate = Gate(None, auth.policy)
+            routes: Routes = {}
+        else:
+            of_auth = build_auth_http(config.http, auth, self._addresses)
+            gate, routes = of_auth.gate, of_auth.routes
         return api.build(
             config.http,
             self._core.registry(config),
             api.Parts(
-                gate=Gate(),
+                gate=gate,
                 health=self.health,
                 addresses=self._addresses,
                 workers=max(1, self._core.plan.workers),
                 metrics=(path, self._page.get) if path is not None and self._page is not None else None,
+                routes=routes,
             ),
         )
+
+    def _auth_parts(self) -> AuthParts:
+        stores = self._stores
+        if stores is None:
+            return AuthParts(self._passwords)
+        return AuthParts(self._passwords, stores.accounts, stores.sessions)
 
     def _observers(self) -> list[Observe]:
         observers: list[Observe] = []
@@ -150,6 +186,14 @@ class Http:
     def _followed(self) -> list[tuple[Path, OnFile]]:
         certificates = self._certificates
         return [] if certificates is None else [(path, certificates.reload) for path in certificates.paths]
+
+
+async def open_http(core: Core, slot: int) -> Http:
+    """Open the stores of accounts and build what answers requests.
+
+    Raises CannotServeTls, ConfigurationError, AccountsUnavailable and SessionsUnavailable.
+    """
+    return Http(core, slot, await open_stores(core.config, core.pools.read))
 
 
 def _certificates(config: Config) -> Certificates | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -33,6 +33,8 @@ class Parts:
     workers: int = 1
     metrics: tuple[str, Handler] | None = None
     """Path and handler of the metrics' page, if there is one."""
+    routes: Routes = field(default_factory=dict)
+    """By which people and machines log in, and what else there is."""
 
 
 def build(http: Http, registry: Registry, parts: Parts) -> Application:
@@ -44,6 +46,7 @@ def build(http: Http, registry: Registry, parts: Parts) -> Application:
         "/startupz": {"GET": health.startup},
         "/readyz": {"GET": health.ready},
         **_metrics(parts),
+        **parts.routes,
     }
     return Application(Distribution(registry, parts.gate, pace, list), _guards(http, parts), routes)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from zot.auth.cel import condition
 from zot.config.errors import ConfigurationError
 from zot.config.load import load
 from zot.config.model import Config
@@ -21,7 +22,7 @@ def checked(file: Path | None) -> Config:
     if file is None:
         return Config.default()
     try:
-        loaded = load(file)
+        loaded = load(file, condition)
         refuse_unbuilt(loaded.config, BUILT)
     except ConfigurationError as error:
         raise click.ClickException(f"{file}: invalid config file\n{error}") from error

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from zot.catalog.interface import Catalog, CatalogUnavailable
+from zot.auth.cel import condition
+from zot.catalog.interface import Catalog
 from zot.catalog.sqlite.driver import connect
 from zot.config.errors import ConfigurationError
 from zot.config.load import load
@@ -22,18 +23,19 @@ def configuration(plan: Plan) -> Config:
     if plan.config is None:
         return Config.default()
     try:
-        return load(Path(plan.config)).config
+        return load(Path(plan.config), condition).config
     except ConfigurationError as error:
         raise Fatal(f"{plan.config}: {error}") from error
 
 
 async def connect_catalog(plan: Plan) -> Catalog:
-    """Return the catalog, through its writer's process, once it can be read: on a first start it is being made."""
-    catalog = connect(Path(plan.catalog_directory), reachable(Path(plan.writer_socket)))
+    """Return the catalog, through its writer's process, once that has opened it: on a first start it is being made."""
+    path = reachable(Path(plan.writer_socket))
     while True:
         try:
-            await catalog.repositories("", 1)
-        except CatalogUnavailable:
+            _, writer = await asyncio.open_unix_connection(path)
+        except OSError:
             await asyncio.sleep(_OPENING_POLL_S)
         else:
-            return catalog
+            writer.close()
+            return connect(Path(plan.catalog_directory), path)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
+from zot.auth.cel import condition
 from zot.config.changes import changes
 from zot.config.errors import ConfigurationError
 from zot.config.load import load
@@ -45,7 +46,7 @@ class Reloading:
 
     async def _reload(self, file: Path) -> None:
         try:
-            found = changes(self._config, load(file).config)
+            found = changes(self._config, load(file, condition).config)
         except ConfigurationError as error:
             _log.error("configuration not reloaded, the old one stays: %s", error)
             return

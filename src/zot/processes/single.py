@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from zot.app import Http, Jobs, open_core
+from zot.app import Jobs, open_core, open_http
 from zot.catalog.sqlite.driver import open_in_thread
 from zot.config.model import Config
 from zot.processes.logs import open_logs
@@ -38,7 +38,7 @@ async def run(
     """Serve on a listening socket until `stop` is set, then drain; `ready` is called once requests are answered."""
     catalog = open_in_thread(Path(plan.catalog_directory), plan.boot)
     core = open_core(config, plan, open_logs(plan), catalog)
-    http = Http(core, slot=0)
+    http = await open_http(core, slot=0)
     jobs = Jobs(core)
     serving = Serving(http.server, http.health, config.http.drain_timeout_s)
     await serving.start(listener, http.tls)

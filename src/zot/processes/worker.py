@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from zot.app import Http, open_core
+from zot.app import CANNOT_SERVE, open_core, open_http
 from zot.processes.child import Context, Fatal
 from zot.processes.configuration import configuration, connect_catalog
 from zot.processes.logs import open_logs
 from zot.processes.serving import Serving
-from zot.processes.tls import CannotServeTls
 
 
 async def run(context: Context) -> None:
@@ -16,8 +15,8 @@ async def run(context: Context) -> None:
     config = configuration(plan)
     core = open_core(config, plan, open_logs(plan), await connect_catalog(plan))
     try:
-        http = Http(core, context.slot)
-    except CannotServeTls as error:
+        http = await open_http(core, context.slot)
+    except CANNOT_SERVE as error:
         raise Fatal(str(error)) from error
     assert context.listener is not None
     serving = Serving(http.server, http.health, config.http.drain_timeout_s)
