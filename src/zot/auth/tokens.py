@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -112,16 +113,13 @@ def _key_of_jwk(member: dict[str, Any]) -> VerificationKey | None:
     if member.get("use", "sig") != "sig":
         return None
     public = {name: value for name, value in member.items() if name in {"kty", "crv", "n", "e", "x", "y"}}
+    kinds: dict[object, type[PublicKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+    kind = kinds.get(member.get("kty"))
+    if kind is None:
+        return None
     try:
-        match member.get("kty"):
-            case "RSA":
-                key: PublicKey = RSAKey.import_key(public)
-            case "EC":
-                key = ECKey.import_key(public)
-            case "OKP":
-                key = OKPKey.import_key(public)
-            case _:
-                return None
+        with _unwarned():
+            key = kind.import_key(public)
     except (JoseError, ValueError, KeyError):
         return None
     algorithms = _algorithms(key)
@@ -151,7 +149,8 @@ def _keys_of_pem(content: bytes) -> tuple[VerificationKey, ...]:
 def _import_pem(pem: bytes) -> PublicKey:
     for kind in (RSAKey, ECKey, OKPKey):
         try:
-            return kind.import_key(pem)
+            with _unwarned():
+                return kind.import_key(pem)
         except (JoseError, ValueError, TypeError):
             continue
     raise ValueError("a key is of a kind that does not verify tokens")
@@ -165,10 +164,16 @@ def _algorithms(key: PublicKey) -> frozenset[str]:
 
 
 def _decode(token: str, key: PublicKey, algorithm: str) -> dict[str, Any]:
-    # RFC 9864 gave EdDSA the name Ed25519; issuers go on writing the old one, and the library warns of it each time.
+    with _unwarned():
+        return jwt.decode(token, key, algorithms=[algorithm]).claims
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Leave out the library's warnings: of EdDSA, as RFC 9864 calls Ed25519 now, and of keys that are refused here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SecurityWarning)
-        return jwt.decode(token, key, algorithms=[algorithm]).claims
+        yield
 
 
 def _check_times(claims: Mapping[str, Any]) -> None:

@@ -1,0 +1,321 @@
+"""Tokens: whose signature counts, for how long, and what it allows."""
+
+import base64
+import hmac
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc import jwt
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+
+from auth.site import EMPTY_INDEX, INDEX_TYPE, serving
+from certificates import Authority
+from zot.auth.tokens import (
+    TOKEN_LENGTH_LIMIT,
+    InvalidToken,
+    VerificationKey,
+    keys_of_file,
+    keys_of_jwks,
+    unverified_claims,
+    verify,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning", "ignore:EdDSA is deprecated")
+
+RSA, OTHER = RSAKey.generate_key(2048), RSAKey.generate_key(2048)
+EC, ED = ECKey.generate_key("P-256"), OKPKey.generate_key("Ed25519")
+Key = RSAKey | ECKey | OKPKey | OctKey
+
+
+def pem(key: RSAKey | ECKey | OKPKey) -> bytes:
+    """Give the public part as PEM."""
+    return key.as_pem(private=False)
+
+
+def sign(claims: Mapping[str, Any], key: Key = RSA, algorithm: str = "RS256", **header: Any) -> str:
+    """Make a token, valid for a minute unless the claims say otherwise."""
+    now_s = int(time.time())
+    full = {"iat": now_s, "exp": now_s + 60, **claims}
+    full = {name: value for name, value in full.items() if value is not None}
+    return jwt.encode({"alg": algorithm, **header}, full, key, algorithms=[algorithm])
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithms"),
+    [
+        (RSA, ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]),
+        (EC, ["ES256"]),
+        (ECKey.generate_key("P-384"), ["ES384"]),
+        (ECKey.generate_key("P-521"), ["ES512"]),
+        (ED, ["EdDSA", "Ed25519"]),
+    ],
+)
+def test_a_key_verifies_the_algorithms_of_its_type(key: RSAKey | ECKey | OKPKey, algorithms: list[str]) -> None:
+    """All of those that zot takes, by a PEM key and by a JWK set."""
+    for keys in (
+        keys_of_file(pem(key)),
+        keys_of_file(b'{"keys": [' + key_json(key) + b"]}"),
+        keys_of_jwks(key_json(key)),
+    ):
+        for algorithm in algorithms:
+            assert verify(sign({"sub": "x"}, key, algorithm), keys)["sub"] == "x"
+
+
+def key_json(key: RSAKey | ECKey | OKPKey) -> bytes:
+    """Give the public part as JWK."""
+    return json.dumps(key.as_dict(private=False)).encode()
+
+
+def by_shared_secret(secret: bytes) -> str:
+    """Make a token signed by HMAC, which the library refuses to do with a public key."""
+    head, body, _ = sign({}, OctKey.generate_key(256), "HS256").split(".")
+    signature = base64.urlsafe_b64encode(hmac.digest(secret, f"{head}.{body}".encode(), "sha256"))
+    return f"{head}.{body}.{signature.rstrip(b'=').decode()}"
+
+
+def test_key_confusion_does_not_pass() -> None:
+    """A public key is no shared secret, `none` is no signature, and a key in the token is nobody's."""
+    keys = keys_of_file(pem(RSA))
+    head, body, _ = sign({}).split(".")
+    none = "eyJhbGciOiJub25lIn0"
+    for token in (
+        by_shared_secret(pem(RSA)),
+        f"{none}.{body}.",
+        f"{none}.{body}.{_}",
+        f"{head}.{body}.",
+        sign({}, OTHER),
+        sign({}, OTHER, jwk=OTHER.as_dict(private=False)),
+        sign({}, EC, "ES256"),
+    ):
+        with pytest.raises(InvalidToken):
+            verify(token, keys)
+
+
+def test_a_changed_token_is_no_token() -> None:
+    """Each part is under the signature."""
+    keys = keys_of_file(pem(RSA))
+    parts, others = sign({"sub": "a"}).split("."), sign({"sub": "b"}).split(".")
+    for place in (1, 2):
+        mixed = ".".join(others[place] if number == place else part for number, part in enumerate(parts))
+        with pytest.raises(InvalidToken):
+            verify(mixed, keys)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": 1},
+        {"exp": "tomorrow"},
+        {"exp": True},
+        {"nbf": 9999999999},
+        {"iat": 9999999999},
+        {"nbf": "x"},
+        {"exp": [1]},
+    ],
+)
+def test_a_token_counts_in_its_time_alone(claims: Mapping[str, Any]) -> None:
+    """Expired, not valid yet, issued in the future, or with times that are none."""
+    with pytest.raises(InvalidToken):
+        verify(sign(claims), keys_of_file(pem(RSA)))
+
+
+def test_clocks_may_differ_a_little() -> None:
+    """Some seconds are no reason to refuse a token that was just made."""
+    now_s = int(time.time())
+    assert verify(sign({"iat": now_s + 3, "nbf": now_s + 3, "exp": now_s - 1}), keys_of_file(pem(RSA)))
+
+
+def test_a_token_that_names_a_key_is_verified_by_that_one() -> None:
+    """A key of another name does not count, even if the signature is its own."""
+    named = [VerificationKey("a", RSA, frozenset({"RS256"})), VerificationKey("b", OTHER, frozenset({"RS256"}))]
+    assert verify(sign({}, RSA, kid="a"), named)
+    assert verify(sign({}, OTHER), named)
+    with pytest.raises(InvalidToken):
+        verify(sign({}, RSA, kid="b"), named)
+    with pytest.raises(InvalidToken, match="names no key"):
+        verify(sign({}, RSA), named, needs_key_id=True)
+    with pytest.raises(InvalidToken):
+        verify(sign({}, RSA, kid="c"), named, needs_key_id=True)
+
+
+@given(st.one_of(st.text(max_size=200), st.builds(".".join, st.lists(st.text("eyJ0-_=a", max_size=40), max_size=5))))
+def test_garbled_tokens_are_refused(token: str) -> None:
+    """Whatever is no token is InvalidToken, and never another error."""
+    with pytest.raises(InvalidToken):
+        verify(token, keys_of_file(pem(RSA)))
+    unverified_claims(token)
+
+
+def test_endless_tokens_are_refused_unread() -> None:
+    """What is longer than any token is not decoded."""
+    with pytest.raises(InvalidToken, match="characters"):
+        verify("a" * (TOKEN_LENGTH_LIMIT + 1), keys_of_file(pem(RSA)))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"nonsense", b'{"keys": []}', b'{"keys": 5}', b"\xff\xfe"])
+def test_a_file_without_keys_is_an_error(content: bytes) -> None:
+    """It never means that any signature counts."""
+    with pytest.raises(ValueError):  # noqa: PT011 - of libraries, too
+        keys_of_file(content)
+
+
+def test_weak_and_foreign_keys_are_left_out() -> None:
+    """Small RSA keys, shared secrets and keys for encryption verify nothing."""
+    numbers = rsa.generate_private_key(65537, 1024).public_key().public_numbers()
+    n = base64.urlsafe_b64encode(numbers.n.to_bytes(128, "big")).rstrip(b"=").decode()
+    small = {"kty": "RSA", "n": n, "e": "AQAB"}
+    for key in (small, OctKey.generate_key(256).as_dict(), {**RSA.as_dict(private=False), "use": "enc"}):
+        with pytest.raises(ValueError, match="no RSA, EC or Ed25519 key"):
+            keys_of_jwks(json.dumps({"keys": [key]}).encode())
+
+
+def test_several_keys_in_one_file_count(authority: Authority) -> None:
+    """Certificates and public keys, one after the other: an issuer's keys are changed without a gap."""
+    certificate, key_path = authority.issue("issuer")
+    key = serialization.load_pem_private_key(key_path.read_bytes(), None)
+    issuer = ECKey.import_key(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    assert verify(sign({}, issuer, "ES256"), keys_of_file(certificate.read_bytes() + authority.path.read_bytes()))
+    both = keys_of_file(pem(RSA) + pem(EC))
+    assert verify(sign({}, RSA), both)
+    assert verify(sign({}, EC, "ES256"), both)
+
+
+# --- a token server's tokens, by HTTP ---
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Give the header of a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def access(name: str, *actions: str, **more: Any) -> dict[str, Any]:
+    """Give claims with one access entry."""
+    return {"access": [{"type": "repository", "name": name, "actions": list(actions), **more}]}
+
+
+@pytest.fixture
+async def http(tmp_path: Path) -> dict[str, Any]:
+    """Configure a token server whose key is RSA, and rules that allow nothing."""
+    (tmp_path / "key.pem").write_bytes(pem(RSA))
+    service = {"realm": "https://auth.example/token", "service": "zot", "cert": str(tmp_path / "key.pem")}
+    return {"auth": {"bearer": service}, "accessControl": {"adminPolicy": {"users": ["root"], "actions": ["read"]}}}
+
+
+async def test_method_and_scope_are_compared_for_each_route(tmp_path: Path, http: dict[str, Any]) -> None:
+    """Each route needs its own action on its own repository, and nothing else will do."""
+    digest = "sha256:" + "a" * 64
+    routes = [
+        ("GET", "/v2/team/app/tags/list", "pull"),
+        ("GET", "/v2/team/app/manifests/v1", "pull"),
+        ("HEAD", "/v2/team/app/manifests/v1", "pull"),
+        ("GET", f"/v2/team/app/blobs/{digest}", "pull"),
+        ("GET", f"/v2/team/app/referrers/{digest}", "pull"),
+        ("GET", "/v2/team/app/blobs/uploads/x", "pull"),
+        ("POST", "/v2/team/app/blobs/uploads/", "push"),
+        ("PATCH", "/v2/team/app/blobs/uploads/x", "push"),
+        ("PUT", f"/v2/team/app/blobs/uploads/x?digest={digest}", "push"),
+        ("PUT", "/v2/team/app/manifests/v2", "push"),
+        ("DELETE", "/v2/team/app/manifests/v9", "delete"),
+        ("DELETE", f"/v2/team/app/blobs/{digest}", "delete"),
+        ("DELETE", "/v2/team/app/blobs/uploads/x", "delete"),
+    ]
+    async with serving(tmp_path, http) as site:
+        for method, path, needed in routes:
+            for actions in ([], ["pull"], ["push"], ["delete"], ["*"], ["PULL"], [f"{needed},"]):
+                claims = access("team/app", *actions)
+                status = await site.status(path, method, headers=bearer(sign(claims)))
+                assert (status != 401) == (needed in actions), (method, path, actions, status)
+            for name in ("team/other", "team/**", "**", "*", ""):
+                status = await site.status(path, method, headers=bearer(sign(access(name, needed))))
+                assert status == 401, (method, path, name)
+
+
+async def test_challenges_say_which_token_is_needed(tmp_path: Path, http: dict[str, Any]) -> None:
+    """Without a token, with a wrong one, and with one that allows too little."""
+    async with serving(tmp_path, http) as site, site.client() as client:
+        for path, scope in (
+            ("/v2/", ""),
+            ("/v2/team/app/tags/list", "repository:team/app:pull"),
+            ("/v2/_catalog", "registry:catalog:*"),
+        ):
+            expected = f'Bearer realm="https://auth.example/token",service="zot",scope="{scope}"'
+            for headers in ({}, bearer("garbled"), bearer(sign({}, OTHER)), {"Authorization": "Basic YTpi"}):
+                async with client.get(path, headers=headers) as response:
+                    assert response.status == 401
+                    assert response.headers["WWW-Authenticate"] == expected
+        async with client.put(
+            "/v2/team/app/manifests/v1",
+            headers={**bearer(sign(access("team/app", "pull"))), "Content-Type": INDEX_TYPE},
+            data=EMPTY_INDEX,
+        ) as response:
+            assert response.status == 401
+            assert 'scope="repository:team/app:push"' in response.headers["WWW-Authenticate"]
+
+
+async def test_tokens_stand_in_place_of_the_rules(tmp_path: Path, http: dict[str, Any]) -> None:
+    """They decide alone, as in zot; but their subject is nobody's administrator."""
+    async with serving(tmp_path, http) as site:
+        token = bearer(sign({**access("team/app", "pull", "push"), "sub": "root"}))
+        put = {"Content-Type": INDEX_TYPE, **token}
+        assert await site.status("/v2/team/app/manifests/v1", "PUT", headers=put, data=EMPTY_INDEX) == 201
+        assert await site.status("/v2/team/app/manifests/v1", headers=token) == 200
+        assert await site.status("/v2/other/manifests/v1", headers=token) == 401
+        assert await site.status("/v2/_zot/ext/explain?repo=a", headers=token) in {401, 403}
+        async with site.client(headers=token) as client, client.get("/v2/_catalog") as response:
+            assert (await response.json())["repositories"] == ["team/app"]
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        (access("team/app", "pull"), 404),
+        ({**access("team/app", "pull"), "aud": "zot"}, 404),
+        ({**access("team/app", "pull"), "aud": ["other", "zot"]}, 404),
+        ({**access("team/app", "pull"), "aud": "other"}, 401),
+        ({**access("team/app", "pull"), "exp": 1}, 401),
+        ({**access("team/app", "pull"), "exp": None}, 401),
+        ({**access("team/app", "pull", exp=4102444800), "exp": None}, 404),
+        (access("team/app", "pull", exp=1), 401),
+        ({"access": "all"}, 401),
+        ({"access": [None, 5, {}, {"type": "repository"}, {"type": "repository", "name": 5, "actions": "pull"}]}, 401),
+        ({"access": [{"type": "registry", "name": "team/app", "actions": ["pull"]}]}, 401),
+        ({}, 401),
+    ],
+)
+async def test_a_token_is_for_this_service_now(
+    tmp_path: Path, http: dict[str, Any], claims: Mapping[str, Any], status: int
+) -> None:
+    """Its audience, its end and that of each entry count; what is not understood allows nothing."""
+    async with serving(tmp_path, http) as site:
+        assert await site.status("/v2/team/app/manifests/v1", headers=bearer(sign(claims))) == status
+
+
+async def test_a_changed_key_ends_the_tokens_of_the_old_one(
+    tmp_path: Path, http: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of those that were verified before."""
+    monkeypatch.setattr("zot.auth.watched.CHECKED_EVERY_S", 0.0)
+    token = bearer(sign(access("team/app", "pull")))
+    async with serving(tmp_path, http) as site:
+        assert await site.status("/v2/team/app/tags/list", headers=token) == 404
+        replace(tmp_path / "key.pem", pem(OTHER))
+        assert await site.status("/v2/team/app/tags/list", headers=token) == 401
+        newer = bearer(sign(access("team/app", "pull"), OTHER))
+        assert await site.status("/v2/team/app/tags/list", headers=newer) == 404
+        replace(tmp_path / "key.pem", b"broken")
+        assert await site.status("/v2/team/app/tags/list", headers=newer) == 503
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Replace the content of a file."""
+    path.write_bytes(content)
