@@ -1,6 +1,7 @@
 """A server program that a test starts, stops, kills, freezes and starts again."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from typing import Self
 
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 15.0
+# A server ends with the test run that started it, even if that is killed.
+ORPHANS_DIE = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 class Process:
@@ -39,7 +42,12 @@ class Process:
         """Start it and wait until it is ready; RuntimeError, with the end of its output, if it does not get there."""
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.env, start_new_session=True
+                ORPHANS_DIE + self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=self.env,
+                start_new_session=True,
             )
         give_up = time.monotonic() + START_LIMIT_S
         while not self.ready():
