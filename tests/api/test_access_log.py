@@ -11,6 +11,7 @@ from aiohttp import web
 
 from exchanges import exchange, ok
 from zot.api.access_log import AccessLog
+from zot.api.call import PRINCIPAL
 from zot.api.client_address import ClientAddresses
 from zot.api.request_id import RequestIds
 from zot.auth.principal import Principal
@@ -44,7 +45,7 @@ async def test_a_line_has_zots_fields(writer: LineWriter, tmp_path: Path) -> Non
 
     async def handler(http: web.BaseRequest) -> web.StreamResponse:
         ids.begin(http)
-        http["principal"] = Principal("alice", "htpasswd")
+        http[PRINCIPAL] = Principal("alice", "htpasswd")
         return web.Response(status=201, text="hello")
 
     async with exchange(handler, AccessLog(writer, NOBODY).observe) as server:

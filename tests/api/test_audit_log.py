@@ -11,6 +11,7 @@ from aiohttp import web
 
 from exchanges import Handler, exchange
 from zot.api.audit_log import AuditLog
+from zot.api.call import PRINCIPAL, REQUEST
 from zot.api.client_address import ClientAddresses
 from zot.auth.principal import Principal
 from zot.logs.setup import Logs
@@ -38,9 +39,9 @@ def answering(status: int, request: Request | None = None, principal: Principal 
 
     async def handler(http: web.BaseRequest) -> web.StreamResponse:
         if request is not None:
-            http["request"] = request
+            http[REQUEST] = request
         if principal is not None:
-            http["principal"] = principal
+            http[PRINCIPAL] = principal
         return web.Response(status=status)
 
     return handler

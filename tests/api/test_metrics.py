@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from exchanges import Handler, exchange, ok
+from zot.api.call import REQUEST
 from zot.api.metrics import HttpMetrics, Metrics, MetricsPage
 from zot.api.metrics_registry import LATENCY_BUCKETS_S, Recorded, empty
 from zot.api.metrics_state import ServerState
@@ -82,7 +83,7 @@ def answering(status: int, request: Request | None) -> Handler:
 
     async def handler(http: web.BaseRequest) -> web.StreamResponse:
         if request is not None:
-            http["request"] = request
+            http[REQUEST] = request
         return web.Response(status=status)
 
     return handler

@@ -8,6 +8,7 @@ from itertools import chain
 import msgspec
 from aiohttp import web
 
+from zot.api.call import PRINCIPAL
 from zot.api.client_address import ClientAddresses
 from zot.api.request_id import request_id
 from zot.logs.masking import masked_headers, masked_query
@@ -87,7 +88,7 @@ class AccessLog:
         target, status = http.raw_path, response.status
         if target in _PROBES and status < 400:
             return
-        principal = http.get("principal")
+        principal = http.get(PRINCIPAL)
         line = AccessLine(
             time.time_ns(),
             str(self._addresses.of(http)),

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import BasicAuth, web
 
+from zot.api.call import PRINCIPAL, REQUEST
 from zot.api.client_address import ClientAddresses
 from zot.api.request_id import request_id
 from zot.auth.principal import ANONYMOUS, Principal
@@ -40,11 +41,11 @@ class AuditLog:
         denied = response.status in _DENIED
         if not denied and http.method not in _CHANGING:
             return
-        request: Request | None = http.get("request")
+        request: Request | None = http.get(REQUEST)
         if isinstance(request, Ping) and "Authorization" not in http.headers:
             # Every client begins like this, to be told how to log in.
             return
-        principal: Principal = http.get("principal", ANONYMOUS)
+        principal: Principal = http.get(PRINCIPAL, ANONYMOUS)
         line: dict[str, Any] = {
             "component": "session",
             "clientIP": str(self._addresses.of(http)),

@@ -13,6 +13,7 @@ from zot.accounts.sessions.session import Sessions
 from zot.api import cookies
 from zot.api.application import Handler, Routes
 from zot.api.auth_door import AuthDoor
+from zot.api.call import PRINCIPAL, REQUEST
 from zot.api.cookies import cookie, set_later
 from zot.auth.build import Auth
 from zot.auth.credentials import CrossOrigin
@@ -56,7 +57,7 @@ def routes(auth: Auth, door: AuthDoor) -> Routes:
 
 async def _log_in(http: web.BaseRequest, door: AuthDoor, logins: BrowserLogins) -> web.StreamResponse:
     """Send the browser to a provider."""
-    http["request"] = UseExtension(name="login")
+    http[REQUEST] = UseExtension(name="login")
     query = _query(http)
     try:
         sent = await logins.begin(query.get("provider", ""), query.get("callback_ui", ""), door.origin(http))
@@ -68,14 +69,14 @@ async def _log_in(http: web.BaseRequest, door: AuthDoor, logins: BrowserLogins) 
 
 async def _come_back(http: web.BaseRequest, door: AuthDoor, auth: Auth, logins: BrowserLogins) -> web.StreamResponse:
     """Take the browser back from a provider: begin a session, and send it on."""
-    http["request"] = UseExtension(name="login")
+    http[REQUEST] = UseExtension(name="login")
     provider = http.raw_path.partition("?")[0].rpartition("/")[2]
     set_later(http, door.cookies.without_login())
     try:
         back = await logins.finish(provider, cookie(http, cookies.STATE), _query(http))
     except SessionsUnavailable as error:
         raise Unavailable("sessions cannot be looked up at the moment") from error
-    http["principal"] = back.principal
+    http[PRINCIPAL] = back.principal
     session = await auth.chain.begin_session(back.principal, cookie(http, cookies.SESSION), provider)
     assert session is not None  # there are no logins without sessions
     for header in door.cookies.of_session(session, back.principal.name):
@@ -89,7 +90,7 @@ async def _log_out(
     http: web.BaseRequest, door: AuthDoor, sessions: Sessions, logins: BrowserLogins | None
 ) -> web.StreamResponse:
     """End the session of the cookie, if there is one, and say where the provider's ends."""
-    http["request"] = UseExtension(name="logout")
+    http[REQUEST] = UseExtension(name="logout")
     if not door.same_origin(http):
         raise CrossOrigin("a logout has to come from the registry's own pages")
     try:

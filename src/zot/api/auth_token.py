@@ -11,6 +11,7 @@ from aiohttp import web
 
 from zot.api.application import Routes
 from zot.api.body import Pace, small
+from zot.api.call import REQUEST
 from zot.api.errors import Answered
 from zot.auth.build import Auth
 from zot.auth.credentials import AUTHORIZATION_LENGTH_LIMIT, Authorization, login
@@ -47,7 +48,7 @@ def routes(auth: Auth, config: Bearer, exchange: TokenExchange) -> Routes:
     challenge = {"WWW-Authenticate": f'Basic realm="{realm}"', **_NO_STORE}
 
     async def token(http: web.BaseRequest) -> web.StreamResponse:
-        http["request"] = UseExtension(name="token")
+        http[REQUEST] = UseExtension(name="token")
         headers = http.headers.getall("Authorization", [])
         if len(headers) > 1:
             raise Answered(Unauthorized("more than one Authorization header"), challenge)

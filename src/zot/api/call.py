@@ -10,6 +10,11 @@ from zot.auth.decision import Decision
 from zot.auth.principal import Principal
 from zot.registry.request import Request
 
+REQUEST = web.RequestKey("request", Request)
+"""What an HTTP request means, once it was parsed: for logs and metrics."""
+PRINCIPAL = web.RequestKey("principal", Principal)
+"""Who makes it, once that is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from zot.api import blobs, lists, manifests, uploads
 from zot.api.body import Pace
-from zot.api.call import Call
+from zot.api.call import REQUEST, Call
 from zot.api.gate import Gate
 from zot.api.route import parse
 from zot.registry.registry import Registry
@@ -53,7 +53,7 @@ class Distribution:
     async def handle(self, http: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
         """Answer one request. Raises NoRoute, RegistryError, Answered, and what storage and catalog raise."""
         request = parse(http.method, path, query, tags_limit=self._tags_limit)
-        http["request"] = request
+        http[REQUEST] = request
         call = await self._gate.admit(http, request)
         return await self._handlers[type(request)](call)
 

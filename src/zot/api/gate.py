@@ -8,7 +8,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from zot.api.call import Call
+from zot.api.call import PRINCIPAL, REQUEST, Call
 from zot.api.errors import Answered
 from zot.auth.decision import AllowAll, Circumstances, Decision, Policy
 from zot.auth.principal import ANONYMOUS, Principal
@@ -62,7 +62,7 @@ class Gate:
     async def admit(self, http: web.BaseRequest, request: Request) -> Call:
         """Return the call if it may be made. Raises Answered (401 with a challenge, 403 with the reason)."""
         principal = await self.doorkeeper.principal(http, request)
-        http["principal"] = principal
+        http[PRINCIPAL] = principal
         decision = self.policy.decide(principal, request, circumstances(http))
         if not decision.allowed:
             raise await self._refusal(http, request, principal, decision)
@@ -70,9 +70,9 @@ class Gate:
 
     async def enter(self, http: web.BaseRequest, request: UseExtension, may: Callable[[Principal], bool]) -> Principal:
         """Return who uses an extension, if they may. Raises Answered, as `admit`."""
-        http["request"] = request
+        http[REQUEST] = request
         principal = await self.doorkeeper.principal(http, request)
-        http["principal"] = principal
+        http[PRINCIPAL] = principal
         if not may(principal):
             refused = Decision(allowed=False, reason=f"{request.name} is not for {principal.name!r}")
             raise await self._refusal(http, request, principal, refused)

@@ -15,6 +15,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, Histogram, Metric, Summary, generate_latest
 from prometheus_client.registry import Collector
 
+from zot.api.call import REQUEST
 from zot.api.metrics_registry import LATENCY_BUCKETS_S, Recorded
 from zot.api.metrics_state import REPOSITORIES_LIMIT, ServerState
 from zot.registry.request import PullManifest, PushManifest
@@ -63,7 +64,7 @@ class HttpMetrics:
         """Count an answered request."""
         if http.raw_path == self._path:
             return
-        request = http.get("request")
+        request = http.get(REQUEST)
         key = (http.method, response.status, type(request), getattr(request, "repository", None))
         tally = self._tallies.get(key)
         if tally is None:
