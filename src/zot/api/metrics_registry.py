@@ -81,6 +81,10 @@ class Recorded:
             "zot_gc_deleted", "What collection removed: manifest, blob or upload.", ["type"], registry=registry
         )
 
+        self.damaged = Counter(
+            "zot_scrub_damaged", "Blobs found not to have their digest, and set aside.", registry=registry
+        )
+
         self.loop_lag = Histogram(
             "zot_event_loop_lag_seconds",
             "How late the event loop came back to a timer, once a second.",

@@ -8,7 +8,7 @@ from zot.api.metrics_registry import Recorded
 
 
 class UpkeepMetrics:
-    """Takes down what the jobs process does. Safe to call from any thread."""
+    """Takes down what background work does: upkeep's observer. Safe to call from any thread."""
 
     def __init__(self, recorded: Recorded) -> None:
         """Take the process's metrics."""
@@ -46,3 +46,7 @@ class UpkeepMetrics:
     def removed(self, kind: str, count: int = 1) -> None:
         """Count what collection removed: `manifest`, `blob` or `upload`."""
         self._recorded.gc_deleted.labels(kind).inc(count)
+
+    def damaged(self, count: int = 1) -> None:
+        """Count blobs whose bytes were found not to have their digest."""
+        self._recorded.damaged.inc(count)

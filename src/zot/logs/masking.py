@@ -53,5 +53,11 @@ def masked_headers(headers: Iterable[tuple[str, str]], value_limit: int) -> dict
     """Return headers as zot logs them, name to values, with secrets masked and long values cut."""
     shown: dict[str, list[str]] = {}
     for name, value in headers:
-        shown.setdefault(name, []).append(MASK if names_secret(name) else masked_query(value[:value_limit]))
+        text = MASK if names_secret(name) else value[:value_limit]
+        if "?" in text:
+            text = masked_query(text)
+        if name in shown:
+            shown[name].append(text)
+        else:
+            shown[name] = [text]
     return shown
