@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from zot.catalog.interface import CatalogUnusable
 
@@ -33,7 +33,7 @@ def prepare(directory: Path) -> Path:
     path = directory / DATABASE
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        refuse_network(directory, _mounts())
+        refuse_network(directory, mounts())
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         _sync(directory)
         _sync(directory.parent)
@@ -42,11 +42,11 @@ def prepare(directory: Path) -> Path:
     return path
 
 
-def refuse_network(directory: Path, mounts: list[Mount]) -> None:
+def refuse_network(directory: Path, mounted: list[Mount]) -> None:
     """Raise CatalogUnusable if the directory is on a file system of several machines."""
     device = directory.stat().st_dev
     number = (os.major(device), os.minor(device))
-    found = next((mount.file_system for mount in mounts if mount.device == number), "")
+    found = next((mount.file_system for mount in mounted if mount.device == number), "")
     if found in _NETWORK or (found.startswith("fuse") and found not in _LOCAL_FUSE):
         raise CatalogUnusable(
             f"storage.catalog.directory: {directory} is on {found}, where SQLite is not safe; name a directory on a "
@@ -54,28 +54,29 @@ def refuse_network(directory: Path, mounts: list[Mount]) -> None:
         )
 
 
-def lock(directory: Path) -> int:
-    """Return a descriptor that holds the writer's lock until it is closed. Raises CatalogUnusable if another has it."""
-    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def lock(directory: Path) -> BinaryIO:
+    """Return a file that holds the writer's lock until it is closed. Raises CatalogUnusable if another has it."""
+    held = os.fdopen(os.open(directory / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb")
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        os.close(descriptor)
+        held.close()
         raise CatalogUnusable(
             f"the catalog in {directory} is in use by another writer; stop that server first"
         ) from error
-    return descriptor
+    return held
 
 
-def _mounts() -> list[Mount]:
-    if not _MOUNTS.exists():  # not Linux
+def mounts(table: Path = _MOUNTS) -> list[Mount]:
+    """Return what is mounted, as far as the system tells: only Linux does."""
+    if not table.exists():
         return []
-    mounts = []
-    for line in _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+    found = []
+    for line in table.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         front, _, back = line.partition(" - ")
         major, _, minor = front.split(" ")[2].partition(":")
-        mounts.append(Mount((int(major), int(minor)), back.split(" ")[0]))
-    return mounts
+        found.append(Mount((int(major), int(minor)), back.split(" ")[0]))
+    return found
 
 
 def _sync(directory: Path) -> None:

@@ -7,7 +7,6 @@ who wait for it and no command waits for a long batch. Nothing is answered befor
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -97,10 +96,10 @@ class Writer:
             _drop_claims(self._database, boot)
             self._clock = Clock(source, _last_ns(self._database))
         except apsw.Error as error:
-            os.close(self._lock)
+            self._lock.close()
             raise CatalogUnusable(f"{self._path} cannot be opened: {error}") from error
         except BaseException:
-            os.close(self._lock)
+            self._lock.close()
             raise
 
     @property
@@ -140,7 +139,7 @@ class Writer:
             _logger.warning("the catalog's log was left as it is: %s", error)
         finally:
             self._let_go()
-            os.close(self._lock)
+            self._lock.close()
 
     def _give_up(self, error: apsw.Error) -> None:
         """Undo an unfinished batch; let go of the database if it is not to be trusted."""
