@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 from aiohttp import web
@@ -37,6 +38,16 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 VERSION_HEADER = ("Docker-Distribution-API-Version", "registry/2.0")
 
 
+# Of a path whose parsed form is remembered: 4,096 of them have to stay small.
+_REMEMBERED_LENGTH = 400
+
+
+@lru_cache(maxsize=4096)
+def _parse_read(method: str, path: str) -> Request:
+    """Return what `parse` does of a request that reads: the same few are made again and again."""
+    return parse(method, path, "", tags_limit=0)
+
+
 class Distribution:
     """Everything below `/v2/` that the specification names."""
 
@@ -52,7 +63,10 @@ class Distribution:
 
     async def handle(self, http: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
         """Answer one request. Raises NoRoute, RegistryError, Answered, and what storage and catalog raise."""
-        request = parse(http.method, path, query, tags_limit=self._tags_limit)
+        if query or len(path) > _REMEMBERED_LENGTH or http.method not in {"GET", "HEAD"}:
+            request = parse(http.method, path, query, tags_limit=self._tags_limit)
+        else:
+            request = _parse_read(http.method, path)
         http[REQUEST] = request
         call = await self._gate.admit(http, request)
         return await self._handlers[type(request)](call)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from zot.api.call import PRINCIPAL, REQUEST, Call
 from zot.api.errors import Answered
-from zot.auth.decision import AllowAll, Circumstances, Decision, Policy
+from zot.auth.decision import NOWHERE, AllowAll, Circumstances, Decision, Policy
 from zot.auth.principal import ANONYMOUS, Principal
 from zot.registry.errors import Denied, Unauthorized
 from zot.registry.request import Request, UseExtension
@@ -63,7 +63,7 @@ class Gate:
         """Return the call if it may be made. Raises Answered (401 with a challenge, 403 with the reason)."""
         principal = await self.doorkeeper.principal(http, request)
         http[PRINCIPAL] = principal
-        decision = self.policy.decide(principal, request, circumstances(http))
+        decision = self.policy.decide(principal, request, circumstances(http) if self.policy.conditional else NOWHERE)
         if not decision.allowed:
             raise await self._refusal(http, request, principal, decision)
         return Call(http, request, principal, decision)

@@ -56,6 +56,8 @@ class Policy(Protocol):
     """Whether somebody who does not say who they are may do anything at all."""
     names_users: bool
     """Whether logging in may give more than staying anonymous."""
+    conditional: bool
+    """Whether a decision may depend on the circumstances; if not, they need not be found out."""
 
     def decide(self, principal: Principal, request: Request, circumstances: Circumstances = NOWHERE) -> Decision:
         """Decide whether the principal may do all that the request does."""
@@ -84,6 +86,7 @@ class AllowAll:
 
     lets_anonymous_in = False
     names_users = True
+    conditional = False
 
     def decide(self, principal: Principal, request: Request, circumstances: Circumstances = NOWHERE) -> Decision:  # noqa: ARG002
         """Grant every right that the scopes of the credentials do not leave out."""

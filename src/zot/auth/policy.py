@@ -43,6 +43,8 @@ class AccessPolicy:
         self.names_users = bool(rules.admin_policy.actions) or any(
             held.default_policy or held.policies for held in rules.repositories.values()
         )
+        entries = [entry for held in rules.repositories.values() for entry in held.policies]
+        self.conditional = any(entry.conditions for entry in [rules.admin_policy, *entries])
 
     def decide(self, principal: Principal, request: Request, circumstances: Circumstances = NOWHERE) -> Decision:
         """Decide whether the principal may do all that the request does."""
