@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 FENCES = {
     "aiobotocore": ["zot.catalog.dynamodb*", "zot.accounts.dynamodb*", "zot.storage.s3*", "zot.auth.aws*"],
     "aiohttp.web": ["zot.api*", "zot.processes*", "zot.extensions.*.routes*", "zot.testing"],
-    "apsw": ["zot.catalog.sqlite*", "zot.accounts.sqlite*"],
+    "apsw": ["zot.catalog.sqlite*", "zot.accounts.sqlite*", "zot.accounts.statistics_sqlite"],
     "bonsai": ["zot.auth.*ldap*"],
     "cel_expr_python": ["zot.auth.cel"],
     "graphql": ["zot.extensions.search*"],
@@ -30,7 +30,7 @@ FENCES = {
 DRIVERS = {
     "zot.catalog": ["sqlite", "redis", "dynamodb", "memory"],
     "zot.storage": ["filesystem", "object_store", "memory"],
-    "zot.accounts": ["sqlite", "files", "redis", "dynamodb", "memory"],
+    "zot.accounts": ["sqlite", "statistics_sqlite", "files", "redis", "dynamodb", "memory"],
 }
 ASSEMBLERS = ["zot.app", "zot.cli*", "zot.processes*", "zot.testing"]
 
