@@ -61,7 +61,7 @@ class Buckets(RuleBasedStateMachine):
 
 
 TestBuckets = Buckets.TestCase
-TestBuckets.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestBuckets.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 @given(st.lists(st.integers(0, 30)), st.integers(1, 10))

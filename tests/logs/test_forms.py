@@ -4,7 +4,7 @@ import json
 import re
 from datetime import UTC, datetime
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zot.logs.forms import json_line, text_line, timestamp
@@ -23,6 +23,7 @@ LINES = (
 )
 
 
+@settings(max_examples=50)
 @given(LINES)
 def test_a_json_line_is_one_line_of_json(values: dict[str, object]) -> None:
     """Each line is one JSON object in UTF-8 that ends with its only newline, whatever the values hold."""
@@ -32,6 +33,7 @@ def test_a_json_line_is_one_line_of_json(values: dict[str, object]) -> None:
     assert json.loads(line.decode()).keys() >= {"time", "level", "message"}
 
 
+@settings(max_examples=50)
 @given(LINES)
 def test_a_text_line_holds_no_control_characters(values: dict[str, object]) -> None:
     """Nothing a client sends can start a line of its own or command the terminal."""
