@@ -1,5 +1,6 @@
 """A whole registry in the test's own process, with the ways in of a configuration: HTTP in front, memory behind."""
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -55,7 +56,9 @@ class Site:
 
 
 @asynccontextmanager
-async def serving(root: Path, http: Mapping[str, Any], *, port: int = 0) -> AsyncIterator[Site]:
+async def serving(
+    root: Path, http: Mapping[str, Any], *, port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Site]:
     """Serve the section `http` of a configuration, with `root` for what is kept of users."""
     tree = {"storage": {"rootDirectory": str(root)}, "http": dict(http)}
     config = load_tree(tree, cel.condition).config
@@ -71,10 +74,10 @@ async def serving(root: Path, http: Mapping[str, Any], *, port: int = 0) -> Asyn
     guards = Guards(RequestIds(addresses), Cors(config.http.allow_origin, credentials=outside.door.has_passwords))
     runner = web.ServerRunner(web.Server(Application(distribution, guards, outside.routes).handle))
     await runner.setup()
-    listener = web.TCPSite(runner, "127.0.0.1", port)
+    listener = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
     await listener.start()
     try:
-        yield Site(f"http://127.0.0.1:{runner.addresses[0][1]}", auth, stores)
+        yield Site(f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}", auth, stores)
     finally:
         await runner.cleanup()
         await auth.close()
