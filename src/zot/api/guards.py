@@ -37,7 +37,6 @@ class Guards:
         response.headers[HEADER] = request_id(http)
         cookies.mark(http, response)
         self.cors.mark(http, response)
-        cookies.mark(http, response)
         if self.ratelimit is not None:
             self.ratelimit.mark(http, response)
 

@@ -54,7 +54,7 @@ class RateLimit(Section):
     """How many requests a second are answered, by client address and path."""
 
     rate: int | None = zot_key("rate", None, doc="Requests a second; absent: no limit.")
-    methods: Listed[MethodRate] = zot_key("methods", (), doc="Limits of single methods, in place of `rate`.")
+    methods: Listed[MethodRate] = zot_key("methods", (), doc="Limits of single methods, beside `rate`.")
 
 
 class Limits(Section):

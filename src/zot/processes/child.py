@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -96,5 +97,8 @@ def _leave(lifeline: int, stop: asyncio.Event) -> None:
 
 
 def _say_ready(descriptor: int) -> None:
+    # What was built to serve stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     os.write(descriptor, b"1")
     os.close(descriptor)
