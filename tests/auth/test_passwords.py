@@ -64,6 +64,7 @@ def path(tmp_path: Path) -> Path:
         sha256_crypt.using(rounds=1000).hash("secret"),
         sha512_crypt.using(rounds=1000).hash("secret"),
     ],
+    ids=["2b", "2y", "2a", "sha256-crypt", "sha512-crypt"],
 )
 def test_the_hashes_of_htpasswd_are_verified(hashed: str) -> None:
     """Each kind says yes to the password and no to any other."""
