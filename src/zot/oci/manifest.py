@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -15,12 +15,16 @@ class InvalidManifestError(ValueError):
     """The bytes are not a manifest of the media type that was claimed."""
 
 
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A number of bytes: int64 in the specification, and in databases."""
+
+
 class Descriptor(msgspec.Struct, frozen=True, rename="camel"):
     """A reference to content by digest, size and media type (image-spec descriptor.md)."""
 
     media_type: str
     digest: str
-    size: int
+    size: Size
     urls: list[str] | None = None
     annotations: dict[str, str] | None = None
     artifact_type: str | None = None
@@ -122,8 +126,6 @@ def _subject(document: _Document) -> Digest | None:
 
 def _check(*descriptors: Descriptor) -> None:
     for descriptor in descriptors:
-        if descriptor.size < 0:
-            raise InvalidManifestError(f"descriptor {descriptor.digest[:200]!r} has a negative size")
         if not descriptor.media_type:
             raise InvalidManifestError(f"descriptor {descriptor.digest[:200]!r} has an empty mediaType")
         try:
@@ -134,15 +136,16 @@ def _check(*descriptors: Descriptor) -> None:
 
 def _decode(content: bytes) -> _Document:
     try:
-        # The standard decoder, since it alone tells of a key given twice, which parsers resolve differently.
-        plain = json.loads(content.decode("utf-8"), object_pairs_hook=_unique)
-        return msgspec.convert(plain, _Document)
+        document = msgspec.json.decode(content, type=_Document)
+        # Once more by the standard decoder: it alone tells of a key given twice, which parsers resolve differently.
+        json.loads(content, object_pairs_hook=_unique)
     except InvalidManifestError:
         raise
     except RecursionError as error:
         raise InvalidManifestError("the JSON is nested too deeply") from error
-    except (ValueError, msgspec.ValidationError) as error:
+    except ValueError as error:
         raise InvalidManifestError(str(error)[:400]) from error
+    return document
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -40,10 +40,10 @@ def parse_ranges(header: str, size: int) -> list[ByteRange] | None:
     unit, separator, specs = header.partition("=")
     if unit.strip().lower() != "bytes":
         return None
-    parts = specs.split(",") if separator else []
+    parts = [part for each in specs.split(",") if (part := each.strip())] if separator else []
     if not 0 < len(parts) <= RANGES_LIMIT:
         raise UnsatisfiableRangeError(f"between 1 and {RANGES_LIMIT} ranges are served")
-    found = [each for part in parts if (each := _parse_one(part.strip(), size)) is not None]
+    found = [each for part in parts if (each := _parse_one(part, size)) is not None]
     if not found:
         raise UnsatisfiableRangeError(f"no range lies within the {size} bytes")
     return _joined(sorted(found))
