@@ -13,6 +13,7 @@ from storage.failing_disk import NthFails
 from storage.pushing import body, ignore
 from zot.oci.digest import digest_of
 from zot.oci.names import parse_repository
+from zot.storage.faults import as_storage_error
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.interface import Progress, StorageError, StorageFull, UploadKey, UploadMissing
 from zot.storage.pools import Pools
@@ -24,7 +25,7 @@ CONTENT = b"content " * 500
 DIGEST = digest_of(CONTENT)
 
 # None is a short write: no failure, but the rest has to be written, too.
-WAYS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EDQUOT": errno.EDQUOT, "EINTR": errno.EINTR, "short write": None}
+WAYS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EINTR": errno.EINTR, "short write": None}
 
 Act = Callable[[FilesystemStorage], Awaitable[object]]
 
@@ -137,9 +138,9 @@ async def test_every_operation_fails_once(scenario: str, way: str, tmp_path: Pat
         if way == "short write":
             assert failed is None
         elif isinstance(failed, StorageFull):
-            assert way in {"ENOSPC", "EDQUOT"}
+            assert way == "ENOSPC"
         elif failed is not None:
-            assert way not in {"ENOSPC", "EDQUOT"} or isinstance(failed, UploadMissing)
+            assert way != "ENOSPC" or isinstance(failed, UploadMissing)
         _assert_nothing_left(root, disk)
         await _assert_works(storage, act)
         nth += 1
@@ -173,6 +174,13 @@ async def _assert_works(storage: FilesystemStorage, act: Act) -> None:
     await storage.append(UPLOAD, Progress(0), body(CONTENT), ignore)
     await storage.publish(UPLOAD, DIGEST, None)
     await read(storage)
+
+
+def test_a_quota_is_a_full_disk() -> None:
+    """A quota of the file system that is used up is no room, as a full disk is."""
+    error = as_storage_error(OSError(errno.EDQUOT, "Disk quota exceeded", "/data/a"), "store something")
+    assert isinstance(error, StorageFull)
+    assert str(error) == "cannot store something: Disk quota exceeded: /data/a"
 
 
 async def test_a_failed_sync_is_not_tried_again(tmp_path: Path, pools: Pools) -> None:

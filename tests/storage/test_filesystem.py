@@ -19,7 +19,7 @@ from zot.oci.digest import Digest, digest_of, hex_of
 from zot.oci.names import Repository, parse_repository
 from zot.storage.disk import CHANGES, Disk, Operation
 from zot.storage.filesystem import FilesystemStorage
-from zot.storage.interface import Progress, StorageError, StorageFull, UploadKey
+from zot.storage.interface import Progress, StorageError, StorageFull, UploadKey, UploadMissing
 from zot.storage.pools import Pools
 
 APP = parse_repository("team/app")
@@ -98,6 +98,25 @@ async def test_a_removed_repository_is_made_again(tmp_path: Path, pools: Pools) 
         (layout / directory).rmdir()
     await push(storage, APP, CONTENT)
     assert (layout / "oci-layout").is_file()
+
+
+async def test_a_lock_on_published_bytes_is_not_taken_for_one_on_an_upload(tmp_path: Path, pools: Pools) -> None:
+    """Who opened a staged file just before it was published, and gets its lock after that, does not touch it."""
+    upload, digest = UploadKey(APP, "session"), digest_of(CONTENT)
+    publisher = on(tmp_path, pools)
+    await publisher.begin(upload)
+    await publisher.append(upload, Progress(0), body(CONTENT), ignore)
+    await publisher.put(APP, digest_of(b"{}"), b"{}")
+
+    def publish_before_the_lock(operation: Operation) -> int:
+        if operation.verb == "lock":
+            Path(operation.path).rename(file_of(tmp_path, APP, digest))
+        return 0
+
+    late = on(tmp_path, pools, FailingDisk(publish_before_the_lock))
+    with pytest.raises(UploadMissing):
+        await late.append(upload, Progress(0), body(b"!"), ignore)
+    assert file_of(tmp_path, APP, digest).read_bytes() == CONTENT
 
 
 # --- durability ---

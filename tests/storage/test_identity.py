@@ -75,9 +75,9 @@ async def test_a_root_that_vanishes_is_noticed(tmp_path: Path, pools: Pools) -> 
     root.rename(aside)
     root.mkdir()
     with pytest.raises(StorageError, match="is its disk mounted"):
-        await storage.ready()
-    with pytest.raises(StorageError, match="is its disk mounted"):
         await storage.begin(UploadKey(APP, "session"))
+    with pytest.raises(StorageError, match="is its disk mounted"):
+        await storage.ready()
     assert list(root.iterdir()) == []
     root.rmdir()
     aside.rename(root)

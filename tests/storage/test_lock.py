@@ -37,6 +37,7 @@ def test_a_starter_waits(tmp_path: Path) -> None:
 def test_children_keep_the_lock(tmp_path: Path) -> None:
     """A child that inherited the lock keeps it when its parent let go, until it ends itself."""
     lock = lock_root(str(tmp_path))
+    assert all(os.get_inheritable(descriptor) for descriptor in lock.descriptors)
     child = subprocess.Popen(
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=lock.descriptors, close_fds=True
     )

@@ -63,6 +63,17 @@ async def test_content_is_shared_within_a_root_and_copied_between(tmp_path: Path
     assert not storage.same_root(APP, INFRA)
 
 
+async def test_a_twin_elsewhere_is_not_looked_for_here(tmp_path: Path, pools: Pools) -> None:
+    """What lies under the twin's name in a root that is not the twin's is nobody's content, and is not shared."""
+    storage = on(tmp_path, pools)
+    content = b"content"
+    digest = await push(storage, APP, content)
+    left_over = FilesystemStorage(str(tmp_path / "b"), pools, min_free_percent=0, min_free_bytes=0)
+    await left_over.put(APP, digest, b"damaged")
+    await push(storage, INFRA, content, twin=APP)
+    assert (tmp_path / "b" / INFRA / "blobs" / "sha256" / hex_of(digest)).read_bytes() == content
+
+
 async def test_all_storages_have_to_be_ready(tmp_path: Path, pools: Pools) -> None:
     """One root that is not what it should be makes the whole not ready."""
     lost = FilesystemStorage(str(tmp_path / "lost"), pools, expected="another")
