@@ -15,7 +15,7 @@ import apsw
 import msgspec
 
 from zot.catalog.clock import Source
-from zot.catalog.interface import PAGE_LIMIT
+from zot.catalog.interface import PAGE_LIMIT, CatalogUnavailable
 from zot.catalog.rows import (
     BlobRow,
     DoomedRow,
@@ -33,6 +33,7 @@ from zot.catalog.rows import (
 )
 from zot.catalog.sqlite import verbs_uploads
 from zot.catalog.sqlite.connection import open_for_reading, translated
+from zot.catalog.sqlite.schema import check_present
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag
 
@@ -234,12 +235,16 @@ class Reader:
         except apsw.Error as error:
             self.stop_reading()
             raise translated(error) from error
+        except CatalogUnavailable:
+            self.stop_reading()
+            raise
 
     def _column(self, sql: str, bindings: tuple[apsw.SQLiteValue, ...]) -> list[Any]:
         return [value for (value,) in self._rows(sql, bindings)]
 
     def _open(self) -> apsw.Cursor:
         self._connection = open_for_reading(self._path)
+        check_present(self._connection)
         self._cursor = self._connection.cursor()
         return self._cursor
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 
-from zot.catalog.interface import CatalogUnusable
+from zot.catalog.interface import CatalogUnavailable, CatalogUnusable
 
 _FIRST = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -137,6 +137,15 @@ MIGRATIONS = (_FIRST,)
 
 # "zotc": what tells our database from anybody's.
 _APPLICATION_ID = 0x7A6F7463
+
+
+def check_present(connection: apsw.Connection) -> None:
+    """Raise CatalogUnavailable unless the writer has brought the database to the present version."""
+    version: int = connection.pragma("user_version")
+    if version != len(MIGRATIONS):
+        raise CatalogUnavailable(
+            f"the catalog has schema {version}, not {len(MIGRATIONS)}: its writer is to see to that"
+        )
 
 
 def migrate(connection: apsw.Connection, path: Path) -> None:
