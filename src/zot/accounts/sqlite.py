@@ -6,8 +6,8 @@ each other without a writer process between them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -72,11 +72,13 @@ class SqliteAccounts:
     def __init__(self, path: Path, threads: Threads) -> None:
         """Open the file, making it if it is not there. Raises AccountsUnavailable if it cannot be used."""
         self._threads = threads
+        # Before SQLite makes it: its log takes the mode of the database.
+        with contextlib.suppress(OSError):
+            path.touch(mode=0o600)
         with _translated():
             self._writing = _connect(path, WRITE_PATIENCE_MS)
             _migrate(self._writing, path)
             self._reading = _connect(path, READ_PATIENCE_MS)
-        path.chmod(0o600)
 
     async def record_login(self, name: str, groups: Sequence[str]) -> None:
         """See `Accounts`."""
@@ -255,7 +257,7 @@ def _encode(texts: Sequence[str]) -> str:
     return msgspec.json.encode(list(texts)).decode()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield

@@ -30,7 +30,7 @@ from zot.config.secret_files import SessionKeys
 P = ParamSpec("P")
 T = TypeVar("T")
 
-UNREADABLE_KEPT_S = 7200
+SWEPT_EVERY_S = 3600.0
 
 _PREFIX = "session_"
 _KEY_FILE = "key"
@@ -62,6 +62,7 @@ class LocalSessions:
         """
         self._directory = directory
         self._threads = threads
+        self._swept_s = float("-inf")
         sealing = keys.encrypt_key if keys is not None else None
         signing = keys.hash_key if keys is not None else None
         self._cipher = _cipher(sealing.get_secret_value()) if sealing else None
@@ -80,12 +81,16 @@ class LocalSessions:
         path = self._path(session_id)
         if path is None:
             raise ValueError("the id is not of this store")
-        content = self._encoder.encode(_Kept(time.time() + ttl_s, value))
+        expires_s = time.time() + ttl_s
+        content = self._encoder.encode(_Kept(expires_s, value))
         if self._cipher is not None:
             nonce = secrets.token_bytes(_NONCE_BYTES)
             content = nonce + self._cipher.encrypt(nonce, content, path.name.encode())
         with _translated():
-            await self._threads.run(_write, path, content)
+            await self._threads.run(_write, path, content, expires_s)
+        if time.monotonic() - self._swept_s > SWEPT_EVERY_S:
+            self._swept_s = time.monotonic()
+            await self.sweep()
 
     async def get(self, session_id: str) -> bytes | None:
         """See `SessionStore`."""
@@ -126,15 +131,12 @@ class LocalSessions:
         """Nothing is held."""
 
     def _sweep(self) -> None:
-        for path in self._directory.iterdir():
-            if not path.name.startswith(_PREFIX):
-                continue
-            kept = self._read(path)
-            with contextlib.suppress(FileNotFoundError):
-                # What cannot be read may be zot's: it is left there for as long as zot would leave it.
-                expires_s = kept.expires_s if kept is not None else path.stat().st_mtime + UNREADABLE_KEPT_S
-                if time.time() >= expires_s:
-                    path.unlink()
+        now_s = time.time()
+        for entry in os.scandir(self._directory):
+            if entry.name.startswith(_PREFIX):
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.stat().st_mtime <= now_s:
+                        os.unlink(entry.path)  # noqa: PTH108 - an entry, not a path
 
     def _read(self, path: Path) -> _Kept | None:
         """Return what the file holds; None if there is none, or if it is not ours to read."""
@@ -167,12 +169,16 @@ def _cipher(key: str) -> AESGCM:
         raise ConfigurationError(problem) from None
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all; it is not synced: what a power loss costs is a login."""
+def _write(path: Path, content: bytes, expires_s: float) -> None:
+    """Write the file whole or not at all; it is not synced: what a power loss costs is a login.
+
+    Its time of change is when it expires, so that a sweep has to open none.
+    """
     staged = path.with_name(f".{secrets.token_hex(8)}")
     try:
         with open(staged, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(content)
+        os.utime(staged, (expires_s, expires_s))
         staged.rename(path)
     except BaseException:
         staged.unlink(missing_ok=True)
@@ -185,7 +191,7 @@ def _own_key(directory: Path) -> bytes:
     with contextlib.suppress(FileNotFoundError):
         return path.read_bytes()
     staged = directory / f".{secrets.token_hex(8)}"
-    _write(staged, secrets.token_bytes(_KEY_BYTES))
+    _write(staged, secrets.token_bytes(_KEY_BYTES), time.time())
     # A link, unlike a rename, does not replace the key that another process has made meanwhile.
     with contextlib.suppress(FileExistsError):
         path.hardlink_to(staged)
