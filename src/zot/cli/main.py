@@ -14,6 +14,9 @@ COMMANDS = {
     "verify": "zot.cli.verify",
     "schema": "zot.cli.schema",
     "config": "zot.cli.config",
+    "explain": "zot.cli.explain",
+    "account": "zot.cli.account",
+    "sessions": "zot.cli.sessions",
 }
 
 

@@ -1,0 +1,136 @@
+"""`zot account`: accounts for machines, and the API keys of everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import time
+from pathlib import Path
+
+import click
+
+from zot.auth.authenticators.apikey import new_key
+from zot.auth.scopes import InvalidScopeError
+from zot.cli.users import stores_of
+from zot.config.durations import SECOND_NS, parse_ns
+
+PAGE = 1000
+
+FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+NAME = click.argument("name")
+
+
+@click.group("account")
+def command() -> None:
+    """Accounts for machines, and API keys. Works on the data of the configuration FILE, also beside a running server.
+
+    A service account has API keys and no other way in, so that they belong to nobody who may leave. Two keys are valid
+    at once: make the new one, change the machine, revoke the old one.
+    """
+
+
+@command.command()
+@NAME
+@click.option("--group", "groups", multiple=True, help="A group that the account is in; may be repeated.")
+@FILE
+def create(name: str, groups: tuple[str, ...], file: Path) -> None:
+    """Create the service account NAME, or give the one there is other groups."""
+
+    async def run() -> None:
+        async with stores_of(file) as stores:
+            if not await stores.accounts.create_service(name, groups):
+                raise click.ClickException(f"{name} is a person who has logged in")
+
+    asyncio.run(run())
+
+
+@command.command("list")
+@FILE
+def list_accounts(file: Path) -> None:
+    """List everybody who has logged in or has an account, with the number of their API keys."""
+
+    async def run() -> None:
+        async with stores_of(file) as stores:
+            after = ""
+            while users := await stores.accounts.users(after, PAGE):
+                for user in users:
+                    kind = "service" if user.service else "person"
+                    keys = len(await stores.accounts.keys(user.name))
+                    click.echo(f"{user.name}\t{kind}\t{keys} keys\t{','.join(user.groups)}")
+                after = users[-1].name
+
+    asyncio.run(run())
+
+
+@command.command()
+@NAME
+@FILE
+def delete(name: str, file: Path) -> None:
+    """Delete an account with all its API keys; nothing they were used for is undone."""
+
+    async def run() -> None:
+        async with stores_of(file) as stores:
+            if not await stores.accounts.delete_user(name):
+                raise click.ClickException(f"there is no account {name}")
+
+    asyncio.run(run())
+
+
+@command.command()
+@NAME
+@click.option("--label", default="", help="What the key is for.")
+@click.option(
+    "--scope", "scopes", multiple=True, help="repository:NAME:pull,push,delete; NAME may be a glob; may be repeated."
+)
+@click.option("--expires", default="", metavar="DURATION", help="How long it is valid, such as 720h; absent: for ever.")
+@FILE
+def key(name: str, label: str, scopes: tuple[str, ...], expires: str, file: Path) -> None:
+    """Make an API key for the account NAME, and print it: it is not shown again."""
+
+    async def run() -> None:
+        async with stores_of(file) as stores:
+            if await stores.accounts.user(name) is None:
+                raise click.ClickException(f"there is no account {name}: zot account create {name} {file}")
+            try:
+                expires_s = time.time() + parse_ns(expires) / SECOND_NS if expires else None
+                secret, kept = new_key(name, label, scopes, expires_s, "zot account")
+            except (InvalidScopeError, ValueError) as error:
+                raise click.ClickException(str(error)) from error
+            await stores.accounts.add_key(kept)
+            click.echo(secret)
+
+    asyncio.run(run())
+
+
+@command.command()
+@NAME
+@FILE
+def keys(name: str, file: Path) -> None:
+    """List the API keys of an account: id, label, when it expires, when it was used last, scopes."""
+
+    async def run() -> None:
+        async with stores_of(file) as stores:
+            for each in await stores.accounts.keys(name):
+                when = f"expires {_date(each.expires_s)}\tused {_date(each.last_used_s)}"
+                click.echo(f"{each.id}\t{each.label}\t{when}\t{' '.join(each.scopes)}")
+
+    asyncio.run(run())
+
+
+@command.command()
+@NAME
+@click.argument("key_id", metavar="ID")
+@FILE
+def revoke(name: str, key_id: str, file: Path) -> None:
+    """Revoke an API key: it is refused from the next request on."""
+
+    async def run() -> None:
+        async with stores_of(file) as stores:
+            if not await stores.accounts.delete_key(name, key_id):
+                raise click.ClickException(f"{name} has no key {key_id}")
+
+    asyncio.run(run())
+
+
+def _date(at_s: float | None) -> str:
+    return dt.datetime.fromtimestamp(at_s, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at_s is not None else "never"
