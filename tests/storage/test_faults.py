@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from storage.failing_disk import NthFails
 from storage.pushing import body, ignore
 from zot.oci.digest import digest_of
 from zot.oci.names import parse_repository
+from zot.storage.disk import Disk, File
 from zot.storage.faults import as_storage_error
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.interface import Progress, StorageError, StorageFull, UploadKey, UploadMissing
@@ -210,6 +213,48 @@ async def test_a_failed_sync_on_the_way_ends_the_append(tmp_path: Path, pools: P
     disk.disarm()
     with pytest.raises(UploadMissing):
         await storage.append(UPLOAD, Progress(0), body(b"more"), ignore)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_cancellation_outweighs_a_failed_sync(tmp_path: Path, pools: Pools, fails: bool) -> None:
+    """An append that is cancelled while its bytes are synced waits for that, and is cancelled however it ends."""
+    disk = HeldSync(errno.EIO if fails else 0)
+    storage = FilesystemStorage(str(tmp_path), pools, disk=disk, min_free_percent=0, min_free_bytes=0)
+    await begin(storage)
+    given = asyncio.Event()
+
+    async def stalling() -> AsyncIterator[bytes]:
+        for _ in range(33):
+            yield bytes(1024 * 1024)
+        given.set()
+        await asyncio.Event().wait()
+
+    appending = asyncio.create_task(storage.append(UPLOAD, Progress(0), stalling(), ignore))
+    await given.wait()
+    appending.cancel()
+    await asyncio.sleep(0)
+    assert not appending.done()
+    disk.release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await appending
+    assert [session for session, _ in await storage.staged(APP)] == ([] if fails else [UPLOAD.session])
+
+
+class HeldSync(Disk):
+    """A disk whose syncs of files end when they are let go, and may fail."""
+
+    def __init__(self, error: int) -> None:
+        """Let them fail with that errno, unless it is 0."""
+        self.release = threading.Event()
+        self._error = error
+
+    def sync(self, file: File) -> None:
+        """Wait, then sync or fail."""
+        if file.path.endswith(UPLOAD.session):
+            self.release.wait()
+            if self._error:
+                raise OSError(self._error, os.strerror(self._error), file.path)
+        super().sync(file)
 
 
 async def test_a_failed_write_is_recorded_up_to_there(tmp_path: Path, pools: Pools) -> None:

@@ -147,17 +147,16 @@ class FilesystemStorage:
     ) -> Progress:
         """Write the body behind the first `start.offset` bytes and return how far it got."""
         held = await self._hold(upload, start.offset)
+        staged = StagedFile(self._uploads, self._pools, held.file, start, self._states.take(upload, start))
         try:
             await checkpoint(start)
             await self._cut(upload, held, start.offset)
-            staged = StagedFile(self._uploads, self._pools, held.file, start, self._states.take(upload, start))
-            try:
-                return await append_body(staged, body, checkpoint)
-            finally:
-                self._states.keep(upload, staged.progress, staged.state)
-                await staged.settle()
+            progress = await append_body(staged, body, checkpoint)
+            await staged.settle()
         finally:
-            await self._pools.hash.complete(held.file.close)
+            self._states.keep(upload, staged.progress, staged.state)
+            await staged.close()
+        return progress
 
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
         """Check that the first `progress.offset` bytes have this digest, and cut off the rest."""

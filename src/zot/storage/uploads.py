@@ -200,11 +200,20 @@ class StagedFile:
             self._syncing = asyncio.ensure_future(self._pools.durable.complete(self._uploads.sync, self._file))
 
     async def settle(self) -> None:
-        """Wait for the sync under way, after which the file may be closed. Raises StorageError if it failed."""
+        """Wait for the sync under way. Raises StorageError if it failed: the upload is dropped then."""
         syncing, self._syncing = self._syncing, None
         if syncing is not None:
             with storage_errors("sync staged bytes"):
                 await settled(syncing)
+
+    async def close(self) -> None:
+        """Let go of the file, once no thread uses it any more."""
+        try:
+            if self._syncing is not None:
+                with suppress(OSError):  # an append that goes on asks by `settle`; this one failed already
+                    await settled(self._syncing)
+        finally:
+            await self._pools.hash.complete(self._file.close)
 
     def _write(self, chunks: Sequence[bytes]) -> None:
         # Offset and state move here, in the thread: whoever waits for it may be cancelled.
