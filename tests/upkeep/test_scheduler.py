@@ -12,7 +12,8 @@ import pytest
 from zot.catalog.interface import CatalogUnavailable
 from zot.storage.pools import Pool
 from zot.upkeep.journal import Journal, Run
-from zot.upkeep.scheduler import Say, Scheduler, Steps, Task
+from zot.upkeep.scheduler import Say, Scheduler, Task
+from zot.upkeep.steps import Pauses
 from zot.upkeep.turns import Priority, Turns
 
 HOUR_S = 3600.0
@@ -49,7 +50,7 @@ class Work:
         self.runs = self.running = self.most = 0
         self.go = asyncio.Event()
 
-    async def __call__(self, say: Say) -> Steps:
+    async def __call__(self, say: Say) -> Pauses:
         """Make two steps."""
         self.runs += 1
         self.running += 1
@@ -164,7 +165,7 @@ async def test_one_run_at_a_time(journal: Journal) -> None:
 async def test_a_failure_is_noted_and_ends_nothing(journal: Journal) -> None:
     """A task that fails has its next time, and the others go on."""
 
-    async def fail(_: Say) -> Steps:
+    async def fail(_: Say) -> Pauses:
         yield 0
         raise CatalogUnavailable("the catalog is away")
 

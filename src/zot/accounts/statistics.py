@@ -63,6 +63,9 @@ class StatisticsStore(Protocol):
     async def of_repository(self, repository: Repository, after: str, limit: int) -> Sequence[Statistic]:
         """Return what is kept of a repository's manifests with digests greater than `after`."""
 
+    async def settled(self) -> None:
+        """Return once what any process counted before is kept, if it can be."""
+
     async def forget(self, repository: Repository, digest: Digest | None = None) -> None:
         """Remove what is kept of a manifest, or of all of the repository's. That there is nothing does no harm."""
 
@@ -135,11 +138,6 @@ async def all_of(store: StatisticsStore, repository: Repository, page: int = 100
     return found
 
 
-async def settled() -> None:
-    """Return once what any process counted before is written down, if it can be."""
-    await asyncio.sleep(2 * FLUSH_S)
-
-
 class MemoryStatistics:
     """A `StatisticsStore` that is gone with the process."""
 
@@ -161,6 +159,9 @@ class MemoryStatistics:
         """See `StatisticsStore`."""
         found = sorted(digest for name, digest in self._kept if name == repository and digest > after)
         return [self._kept[repository, digest] for digest in found[:limit]]
+
+    async def settled(self) -> None:
+        """See `StatisticsStore`: there is no other process."""
 
     async def forget(self, repository: Repository, digest: Digest | None = None) -> None:
         """See `StatisticsStore`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import apsw
 
 from zot.accounts.sqlite import READ_PATIENCE_MS, WRITE_PATIENCE_MS, Threads
-from zot.accounts.statistics import Counted, Statistic, StatisticsUnavailable
+from zot.accounts.statistics import FLUSH_S, Counted, Statistic, StatisticsUnavailable
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 
@@ -74,6 +75,10 @@ class SqliteStatistics:
         """See `StatisticsStore`."""
         rows = self._rows(f"{_SELECT} AND digest > ? ORDER BY digest LIMIT ?", (repository, after, limit))
         return [Statistic(*row) for row in rows]
+
+    async def settled(self) -> None:
+        """See `StatisticsStore`."""
+        await asyncio.sleep(2 * FLUSH_S)
 
     async def forget(self, repository: Repository, digest: Digest | None = None) -> None:
         """See `StatisticsStore`."""

@@ -59,6 +59,11 @@ class Policies:
         self.delay_s = retention.delay_s
         self._policies = [Policy.compiled(each) for each in retention.policies]
 
+    @property
+    def asks_for_times(self) -> bool:
+        """Whether a decision may depend on when something was pulled or pushed."""
+        return any(policy.keep_tags or policy.keep_untagged for policy in self._policies)
+
     def of(self, repository: Repository) -> Policy:
         """Return the first policy that matches.
 

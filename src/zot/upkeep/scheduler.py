@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from zot.logs.fields import fields
 from zot.storage.interface import StorageError
 from zot.upkeep.journal import Journal, Run
 from zot.upkeep.observer import Observer, Unobserved
+from zot.upkeep.steps import Pauses
 from zot.upkeep.turns import Priority, Turns
 
 _log = logging.getLogger("zot.scheduler")
@@ -27,15 +28,13 @@ STEP_PAUSE_S = 0.005
 
 _SAVE_S = 60.0
 _WINDOW_POLL_S = 10.0
+_SELDOM_S = 600.0
 # A first run comes some time after the start, so that not everything begins at once.
 _SPREAD_S = 30.0
 _SPREAD_SHARE = 0.1
 
 Say = Callable[[str], None]
 """Tells how far a run is, in a few words; the last of them stay as what came of it."""
-
-Steps = AsyncGenerator[float, None]
-"""A run in small steps: after each it yields how many seconds the next one has to wait at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Task:
 
     name: str
     """The kind of task, by which runs are counted."""
-    run: Callable[[Say], Steps]
+    run: Callable[[Say], Pauses]
     interval_s: float
     """From the start of one run to the start of the next; 0: once after each start of the server."""
     priority: Priority = Priority.MEDIUM
@@ -249,7 +248,9 @@ class _Keeper:
         self._show("running")
         self._note(Run(self._journal.wall()))
         about = fields(module="scheduler", task=task.key, priority=task.priority.name.lower())
-        _log.info("task started", extra=about)
+        # What is done every minute is not worth lines that are read.
+        level = logging.INFO if task.interval_s == 0 or task.interval_s >= _SELDOM_S else logging.DEBUG
+        _log.log(level, "task started", extra=about)
         failed = False
         try:
             await self._make_steps(task)
@@ -268,7 +269,7 @@ class _Keeper:
                     each.set_result(run)
         self._note(run)
         self._observer.task_ran(task.name, time.monotonic() - begun_s)
-        _log.info("task ended", extra=fields(module="scheduler", task=task.key, failed=failed, result=run.said))
+        _log.log(level, "task ended", extra=fields(module="scheduler", task=task.key, failed=failed, result=run.said))
 
     async def _make_steps(self, task: Task) -> None:
         count = 0

@@ -56,7 +56,7 @@ class Stores:
         async for name in names(catalog, prefix):
             if not name.startswith(prefix):
                 return
-            if self.of(name) is store:
+            if self.of(name).route == store.route:
                 yield name
 
 

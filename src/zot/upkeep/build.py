@@ -1,0 +1,77 @@
+"""The background work on a store, from the configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from zot.accounts.statistics import StatisticsStore
+from zot.config.model import Config
+from zot.registry.registry import Registry
+from zot.upkeep import doomed, strays
+from zot.upkeep.doomed import UnfinishedRemovals
+from zot.upkeep.gc import Collector, Layouts
+from zot.upkeep.journal import Journal
+from zot.upkeep.observer import Observer, Unobserved
+from zot.upkeep.scheduler import Scheduler, Task
+from zot.upkeep.stores import StoreRules, Stores
+from zot.upkeep.strays import StrayFiles
+from zot.upkeep.turns import Priority
+
+# A step mostly waits, for the catalog or the disk.
+_WORKERS_A_CORE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What upkeep works on. It lives in the one process of a server that does the long work."""
+
+    registry: Registry
+    layouts: Layouts
+    journal: Journal
+    """Loaded already."""
+    statistics: StatisticsStore | None = None
+    observer: Observer = field(default_factory=Unobserved)
+
+
+def build(config: Config, parts: Parts) -> list[Task]:
+    """Return the tasks that the configuration asks for: none for a registry that is read-only.
+
+    Again for a configuration read anew; `Scheduler.replace` takes them.
+    """
+    if parts.registry.read_only:
+        return []
+    stores = Stores(config.storage)
+    removals = UnfinishedRemovals(parts.registry)
+    tasks = [Task("UnfinishedRemovals", removals.finish, doomed.INTERVAL_S, Priority.HIGH)]
+    collector = Collector(parts.registry, stores, parts.layouts, parts.statistics, parts.journal.clock, parts.observer)
+    walk = StrayFiles(parts.registry, stores, parts.layouts)
+    for store in stores.all:
+        if store.collects:
+            tasks += [_collection(collector, store), _walk(walk, store)]
+    return tasks
+
+
+def scheduler(config: Config, parts: Parts, tasks: Sequence[Task]) -> Scheduler:
+    """Return what runs tasks: those of upkeep, and of whoever else has any."""
+    workers = config.scheduler.num_workers or _WORKERS_A_CORE * (os.cpu_count() or 1)
+    return Scheduler(tasks, parts.journal, workers=workers, observer=parts.observer)
+
+
+def _collection(collector: Collector, store: StoreRules) -> Task:
+    sweep = collector.sweep if store.interval_s else collector.twice
+    return Task(
+        "GCTaskGenerator", lambda say: sweep(store, say), store.interval_s, about=store.route, may_start=store.may_start
+    )
+
+
+def _walk(walk: StrayFiles, store: StoreRules) -> Task:
+    return Task(
+        "StrayFilesGenerator",
+        lambda say: walk.collect(store, say),
+        strays.INTERVAL_S,
+        Priority.LOW,
+        about=store.route,
+        may_start=store.may_start,
+    )

@@ -1,0 +1,65 @@
+"""What retention decides about: a repository's tags and loose manifests, with their statistics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+
+from zot.accounts.statistics import Statistic
+from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.rows import LooseManifest, ManifestDetails
+from zot.oci.digest import Digest
+from zot.oci.names import Repository
+from zot.upkeep.retention import Candidate
+
+# A page of manifests with all their tags is read in some milliseconds.
+_PAGE = 200
+
+Known = Mapping[Digest, Statistic]
+
+
+async def tagged(catalog: Catalog, repository: Repository, known: Known) -> list[Candidate]:
+    """Return a repository's tags. Raises CatalogError."""
+    found = []
+    async for manifest in manifests(catalog, repository):
+        pushed_s, pulled_s = _times(known.get(manifest.digest), manifest.pushed_ns)
+        found += [Candidate(manifest.digest, manifest.media_type, tag, pushed_s, pulled_s) for tag in manifest.tags]
+    return found
+
+
+def untagged(loose: Iterable[LooseManifest], known: Known) -> list[Candidate]:
+    """Return the loose manifests that are no referrers."""
+    return [
+        Candidate(each.digest, each.media_type, None, *_times(known.get(each.digest), each.pushed_ns))
+        for each in loose
+        if each.subject is None
+    ]
+
+
+async def manifests(catalog: Catalog, repository: Repository) -> AsyncIterator[ManifestDetails]:
+    """Iterate over a repository's manifests, in the order of digests. Raises CatalogError."""
+    after = ""
+    while page := await catalog.manifests(repository, after, _PAGE):
+        for each in page:
+            yield each
+        after = page[-1].digest
+        await asyncio.sleep(0)
+
+
+async def loose(catalog: Catalog, repository: Repository) -> list[LooseManifest]:
+    """Return a repository's loose manifests, in the order of digests. Raises CatalogError."""
+    found: list[LooseManifest] = []
+    while page := await catalog.loose_manifests(repository, found[-1].digest if found else "", PAGE_LIMIT):
+        found += page
+        await asyncio.sleep(0)
+    return found
+
+
+def _times(statistic: Statistic | None, pushed_ns: int) -> tuple[float | None, float | None]:
+    """Return when it was pushed and pulled, as retention counts it.
+
+    One that was deleted and pushed again is as new as its last push, which the catalog knows.
+    """
+    if statistic is None or statistic.pushed_s is None:
+        return None, statistic.pulled_s if statistic else None
+    return max(statistic.pushed_s, pushed_ns / 10**9), statistic.pulled_s
