@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from zot.api.distribution import VERSION_HEADER, Distribution
+from zot.api.distribution import Distribution
 from zot.api.errors import Answered, answer, method_not_allowed, refusal
 from zot.api.guards import Guards
 from zot.api.route import PREFIX, NoRoute
@@ -53,10 +53,7 @@ class Application:
                 return answer(method_not_allowed(http.method), {"Allow": ", ".join(route)})
             return await handler(http)
         if path.startswith(PREFIX):
-            response = await self._distribution.handle(http, path, query)
-            if not response.prepared:
-                response.headers.setdefault(*VERSION_HEADER)
-            return response
+            return await self._distribution.handle(http, path, query)
         if self._fallback is not None and http.method in {"GET", "HEAD"}:
             return await self._fallback(http)
         raise NoRoute(path)
@@ -66,7 +63,6 @@ def _refused(http: web.BaseRequest, response: web.Response) -> web.Response:
     """Return a refusal, unless an answer had begun: that one ends short then, for the client to see."""
     if http.writer.output_size > 0:
         raise ConnectionAbortedError("the answer had begun")
-    response.headers.setdefault(*VERSION_HEADER)
     if http.body_exists and not http.content.is_eof():
         # A body is on the way that nobody wants: the connection is closed rather than read to its end.
         response.force_close()

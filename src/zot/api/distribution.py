@@ -35,8 +35,6 @@ from zot.registry.request import (
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
-VERSION_HEADER = ("Docker-Distribution-API-Version", "registry/2.0")
-
 
 # Of a path whose parsed form is remembered: 4,096 of them have to stay small.
 _REMEMBERED_LENGTH = 400

@@ -10,6 +10,9 @@ from zot.api import cookies
 from zot.api.cors import Cors
 from zot.api.ratelimit import RateLimit
 from zot.api.request_id import HEADER, RequestIds, request_id
+from zot.api.route import PREFIX
+
+_VERSION_HEADER = ("Docker-Distribution-API-Version", "registry/2.0")
 
 _KEY = web.RequestKey("guards", object)
 
@@ -35,6 +38,8 @@ class Guards:
         if response.prepared:
             return
         response.headers[HEADER] = request_id(http)
+        if http.raw_path.startswith(PREFIX):
+            response.headers.setdefault(*_VERSION_HEADER)
         cookies.mark(http, response)
         self.cors.mark(http, response)
         if self.ratelimit is not None:

@@ -1,0 +1,31 @@
+"""One registry for all tests of the API that need nothing special: each has a repository of its own."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from asking import Client
+from zot.testing import RunningRegistry, serve
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
+    """A registry that everybody may use, for the whole run. At its end nothing may have gone wrong inside of it."""
+    root = tmp_path_factory.mktemp("shared") / "content"
+    with serve(root) as running:
+        yield running
+    log = (root.parent / "zot.log").read_text()
+    assert "panic recovered" not in log, log[log.index("panic recovered") - 500 :][:4000]
+
+
+@pytest.fixture
+def registry(shared: RunningRegistry) -> Client:
+    """A client of the shared registry."""
+    return Client(shared.host)
+
+
+@pytest.fixture
+def repo() -> str:
+    """The name of a repository that no other test knows."""
+    return f"test/{uuid4().hex[:16]}"

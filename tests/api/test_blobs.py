@@ -1,0 +1,219 @@
+"""/v2/{name}/blobs/{digest}: content, ranges of it, and its end."""
+
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from asking import Answer, Client
+from layout.images import LAYER, image, sha256
+
+NOWHERE = "sha256:" + "0" * 64
+CONTENT = bytes(range(256)) * 40
+SIZE = len(CONTENT)
+
+
+@pytest.fixture
+def blob(registry: Client, repo: str) -> str:
+    """The path of a blob."""
+    return f"/v2/{repo}/blobs/{registry.push_blob(repo, CONTENT)}"
+
+
+def parts(answer: Answer) -> list[tuple[str, bytes]]:
+    """The parts of a multipart answer: Content-Range and content, split by hand."""
+    media_type = answer["Content-Type"]
+    assert media_type is not None
+    match = re.fullmatch(r"multipart/byteranges; boundary=(\w+)", media_type)
+    assert match is not None
+    boundary = match[1].encode()
+    before, *found, after = answer.body.split(b"--" + boundary)
+    assert (before, after) == (b"\r\n", b"--\r\n")
+    split = []
+    for each in found:
+        head, _, content = each.removesuffix(b"\r\n").partition(b"\r\n\r\n")
+        fields = dict(line.split(": ") for line in head.decode().strip().split("\r\n"))
+        assert fields["Content-Type"] == "application/octet-stream"
+        split.append((fields["Content-Range"], content))
+    return split
+
+
+def test_a_blob_is_pulled_as_it_was_pushed(registry: Client, blob: str) -> None:
+    """GET gives the bytes, HEAD all about them; both say that ranges are served."""
+    got, head = registry.get(blob), registry.head(blob)
+    assert (got.status, got.body) == (200, CONTENT)
+    assert (head.status, head.body) == (200, b"")
+    for answer in (got, head):
+        assert answer["Content-Length"] == str(SIZE)
+        assert answer["Content-Type"] == "application/octet-stream"
+        assert answer["Docker-Content-Digest"] == blob.rpartition("/")[2]
+        assert answer["Accept-Ranges"] == "bytes"
+        assert answer["Docker-Distribution-API-Version"] == "registry/2.0"
+        assert answer["X-Request-Id"]
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
+@pytest.mark.parametrize("content", [b"", b"content"])
+def test_blobs_of_any_algorithm_and_of_no_bytes(registry: Client, repo: str, algorithm: str, content: bytes) -> None:
+    """Each digest algorithm names blobs, and a blob may be empty."""
+    digest = registry.push_blob(repo, content, algorithm)
+    got = registry.get(f"/v2/{repo}/blobs/{digest.replace(':', '%3a')}")
+    assert (got.status, got.body, got["Content-Length"]) == (200, content, str(len(content)))
+    assert registry.get(f"/v2/{repo}/blobs/{digest}", Range="bytes=0-0").status == (206 if content else 416)
+
+
+def test_a_manifest_tells_the_type_of_its_blobs(registry: Client, repo: str) -> None:
+    """Once a manifest names a blob, its media type is that of the descriptor."""
+    pushed = image("a")
+    registry.push(repo, pushed, "v1")
+    assert registry.head(f"/v2/{repo}/blobs/{sha256(pushed.blobs[1])}")["Content-Type"] == LAYER
+
+
+def test_what_is_not_there_is_unknown(registry: Client, repo: str) -> None:
+    """A missing repository is NAME_UNKNOWN, a missing blob BLOB_UNKNOWN, a malformed digest DIGEST_INVALID."""
+    for method in ("GET", "DELETE"):
+        answer = registry.ask(method, f"/v2/{repo}/blobs/{NOWHERE}")
+        assert answer.error == (404, "NAME_UNKNOWN")
+    assert registry.head(f"/v2/{repo}/blobs/{NOWHERE}").status == 404
+    registry.push_blob(repo, b"content")
+    for method in ("GET", "DELETE"):
+        answer = registry.ask(method, f"/v2/{repo}/blobs/{NOWHERE}")
+        assert answer.error == (404, "BLOB_UNKNOWN")
+        assert answer.detail["digest"] == NOWHERE
+        assert registry.ask(method, f"/v2/{repo}/blobs/latest").error == (400, "DIGEST_INVALID")
+        assert registry.ask(method, f"/v2/{repo}/blobs/{NOWHERE.upper()}").error == (400, "DIGEST_INVALID")
+    assert registry.head(f"/v2/{repo}/blobs/latest").status == 400
+
+
+# --- deleting ---
+
+
+def test_a_deleted_blob_is_gone_though_others_hold_it(registry: Client, repo: str) -> None:
+    """Deleting takes the blob from its repository at once, and from no other; a push brings it back."""
+    other = f"{repo}-other"
+    digest = registry.push_blob(repo, CONTENT)
+    assert registry.push_blob(other, CONTENT) == digest
+    assert registry.ask("DELETE", f"/v2/{repo}/blobs/{digest}").status == 202
+    assert registry.get(f"/v2/{repo}/blobs/{digest}").error == (404, "BLOB_UNKNOWN")
+    assert registry.head(f"/v2/{repo}/blobs/{digest}").status == 404
+    assert registry.ask("DELETE", f"/v2/{repo}/blobs/{digest}").error == (404, "BLOB_UNKNOWN")
+    assert registry.get(f"/v2/{other}/blobs/{digest}").body == CONTENT
+    registry.push_blob(repo, CONTENT)
+    assert registry.get(f"/v2/{repo}/blobs/{digest}").body == CONTENT
+
+
+def test_what_a_manifest_names_stays(registry: Client, repo: str) -> None:
+    """A blob that a manifest names cannot be deleted before it: 405 DENIED."""
+    pushed = image("a")
+    registry.push(repo, pushed, "v1")
+    blob = f"/v2/{repo}/blobs/{sha256(pushed.blobs[0])}"
+    assert registry.ask("DELETE", blob).error == (405, "DENIED")
+    assert registry.get(blob).status == 200
+    assert registry.ask("DELETE", f"/v2/{repo}/manifests/{pushed.digest}").status == 202
+    assert registry.ask("DELETE", blob).status == 202
+
+
+# --- ranges ---
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("bytes=0-0", 0, 0),
+        ("bytes=10-19", 10, 19),
+        ("bytes=100-", 100, SIZE - 1),
+        ("bytes=-7", SIZE - 7, SIZE - 1),
+        (f"bytes=-{SIZE * 2}", 0, SIZE - 1),
+        (f"bytes=5-{SIZE * 2}", 5, SIZE - 1),
+        ("bytes=0-4,5-9", 0, 9),
+        ("bytes=20-30, 0-25", 0, 30),
+        ("BYTES=1-2", 1, 2),
+    ],
+)
+def test_one_range(registry: Client, blob: str, asked: str, first: int, last: int) -> None:
+    """Bytes by number, to the end or from it, are answered 206; ranges that touch are one."""
+    got = registry.get(blob, Range=asked)
+    assert (got.status, got.body) == (206, CONTENT[first : last + 1])
+    assert got["Content-Range"] == f"bytes {first}-{last}/{SIZE}"
+    assert got["Content-Length"] == str(last - first + 1)
+
+
+def test_several_ranges_are_parts(registry: Client, blob: str) -> None:
+    """Ranges apart from each other come in the parts of one answer, whose length was announced."""
+    got = registry.get(blob, Range="bytes=500-509,0-9, -10")
+    assert got.status == 206
+    assert got["Content-Length"] == str(len(got.body))
+    assert parts(got) == [
+        (f"bytes 0-9/{SIZE}", CONTENT[:10]),
+        (f"bytes 500-509/{SIZE}", CONTENT[500:510]),
+        (f"bytes {SIZE - 10}-{SIZE - 1}/{SIZE}", CONTENT[-10:]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "asked", [f"bytes={SIZE}-", "bytes=-0", "bytes=5-4", "bytes=x", "bytes=", "bytes=" + "0-0," * 17]
+)
+def test_what_is_no_range_of_it_is_416(registry: Client, blob: str, asked: str) -> None:
+    """Ranges outside of the content, malformed ones and more than 16 are refused with the size that there is."""
+    got = registry.get(blob, Range=asked)
+    assert got.status == 416
+    assert got["Content-Range"] == f"bytes */{SIZE}"
+
+
+def test_other_units_and_methods_ignore_ranges(registry: Client, blob: str) -> None:
+    """A unit that nobody knows gets all of it, and so does HEAD (RFC 9110, 14.2)."""
+    assert registry.get(blob, Range="lines=1-2").body == CONTENT
+    head = registry.head(blob, Range="bytes=0-1")
+    assert (head.status, head["Content-Length"]) == (200, str(SIZE))
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, SIZE - 1), st.integers(1, SIZE // 4)), min_size=1, max_size=16))
+def test_any_ranges_are_the_bytes(registry: Client, blob: str, ranges: list[tuple[int, int]]) -> None:
+    """Whatever ranges are asked for, each byte of them comes once, at its place."""
+    asked = {each for start, length in ranges for each in range(start, min(start + length, SIZE))}
+    got = registry.get(blob, Range="bytes=" + ",".join(f"{start}-{start + length - 1}" for start, length in ranges))
+    assert got.status == 206
+    header = got["Content-Range"]
+    received: dict[int, int] = {}
+    for where, content in [(header, got.body)] if header else parts(got):
+        first, last = map(int, where.removeprefix("bytes ").partition("/")[0].split("-"))
+        assert len(content) == last - first + 1
+        received |= dict(enumerate(content, first))
+    assert received == {each: CONTENT[each] for each in asked}
+
+
+# --- conditions ---
+
+
+def test_who_has_it_is_not_sent_it(registry: Client, blob: str) -> None:
+    """If-None-Match with the entity tag, weak or strong, or with `*` is 304; with another one it is sent."""
+    tag = registry.get(blob)["ETag"]
+    assert tag is not None
+    for condition in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        got = registry.get(blob, If_None_Match=condition)
+        assert (got.status, got.body, got["ETag"]) == (304, b"", tag)
+        assert registry.head(blob, If_None_Match=condition).status == 304
+    assert registry.get(blob, If_None_Match='"other"').body == CONTENT
+
+
+def test_a_range_of_what_the_client_has(registry: Client, blob: str) -> None:
+    """If-Range with the strong entity tag gives the range, with anything else the whole (RFC 9110, 13.1.5)."""
+    tag = registry.get(blob)["ETag"]
+    assert tag is not None
+    assert registry.get(blob, Range="bytes=0-1", If_Range=tag).status == 206
+    for other in ('"other"', f"W/{tag}", "Wed, 21 Oct 2015 07:28:00 GMT"):
+        got = registry.get(blob, Range="bytes=0-1", If_Range=other)
+        assert (got.status, got.body) == (200, CONTENT)
+
+
+def test_manifests_are_conditional_too(registry: Client, repo: str) -> None:
+    """Who polls a tag is sent its manifest when it moved, and 304 until then."""
+    one, two = image("one"), image("two")
+    registry.push(repo, one, "v1")
+    tag = registry.get(f"/v2/{repo}/manifests/v1")["ETag"]
+    assert tag is not None
+    got = registry.get(f"/v2/{repo}/manifests/v1", If_None_Match=tag)
+    assert (got.status, got.body, got["Docker-Content-Digest"]) == (304, b"", one.digest)
+    registry.push(repo, two, "v1")
+    assert registry.get(f"/v2/{repo}/manifests/v1", If_None_Match=tag).body == two.content
