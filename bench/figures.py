@@ -1,6 +1,5 @@
 """Figures: what a measurement gives, with the values beside which it is to be read."""
 
-import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -37,11 +36,15 @@ class Figure:
     more_is_better: bool = True
     aim: str = ""
 
-    def ratio(self, name: str) -> float:
-        """Return how many times as good as the one beside it this is: above 1 is better, whatever the unit."""
+    def ratio(self, name: str) -> float | None:
+        """Return how many times as good as the one beside it this is: above 1 is better, whatever the unit.
+
+        None if one of them is 0.
+        """
         ours, other = self.ours.median, self.beside[name].median
-        better, worse = (ours, other) if self.more_is_better else (other, ours)
-        return better / worse if worse else math.inf
+        if not ours or not other:
+            return None
+        return ours / other if self.more_is_better else other / ours
 
 
 def alternate(subjects: Mapping[str, Subject], runs: int, measure: Callable[[Subject], float]) -> dict[str, Sample]:

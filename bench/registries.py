@@ -78,7 +78,7 @@ class Side(Protocol):
 
 @contextmanager
 def serving(side: Side, folder: Path, setup: Setup) -> Iterator[Registry]:
-    """Serve the data in `folder`, which is made if it is missing, until the context ends."""
+    """Serve the data in `folder`, which is made if it is missing; the server is killed when the context ends."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     headers = {"Authorization": BASIC} if setup.htpasswd else {}
@@ -87,8 +87,12 @@ def serving(side: Side, folder: Path, setup: Setup) -> Iterator[Registry]:
     if process is None:
         yield registry
         return
-    with process:
+    process.start()
+    try:
         yield registry
+    finally:
+        # What was pushed is durable; draining and bringing layouts level would only take time.
+        process.kill()
 
 
 def loopback(port: int, setup: Setup) -> str:

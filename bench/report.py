@@ -27,9 +27,8 @@ def table(figures: Sequence[Figure]) -> Table:
         shown.add_column(heading, justify="left" if heading in {"", "beside", "aim"} else "right")
     for figure in figures:
         ours = [figure.what, figure.unit, _number(figure.ours.median), _spread(figure.ours)]
-        beside = [
-            [name, _number(sample.median), f"{figure.ratio(name):.2f}"] for name, sample in figure.beside.items()
-        ] or [["", "", ""]]
+        beside = [[name, _number(sample.median), _ratio(figure, name)] for name, sample in figure.beside.items()]
+        beside = beside or [["", "", ""]]
         shown.add_row(*ours, *beside[0], figure.aim)
         for row in beside[1:]:
             shown.add_row("", "", "", "", *row)
@@ -82,6 +81,11 @@ def _processor() -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _ratio(figure: Figure, name: str) -> str:
+    ratio = figure.ratio(name)
+    return "" if ratio is None else f"{ratio:.2f}"
 
 
 def _spread(sample: Sample) -> str:
