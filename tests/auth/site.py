@@ -1,5 +1,6 @@
 """A whole registry in the test's own process, with the ways in of a configuration: HTTP in front, memory behind."""
 
+import base64
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -31,6 +32,14 @@ from zot.storage.pools import Pool
 UI = {"X-ZOT-API-CLIENT": "zot-ui"}
 EMPTY_INDEX = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+
+PEOPLE = {"alice": "alice-secret", "bob": "bob:secret", "root": "root-secret"}
+
+
+def basic(name: str, password: str | None = None) -> dict[str, str]:
+    """Give the header of a login, by the right password unless another is given."""
+    pair = f"{name}:{PEOPLE[name] if password is None else password}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 class Site:

@@ -1,7 +1,6 @@
 """Who is let in by HTTP, walked through as clients do."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,19 +8,11 @@ from typing import Any
 import bcrypt
 import pytest
 
-from auth.site import EMPTY_INDEX, INDEX_TYPE, UI, Site, serving
+from auth.site import EMPTY_INDEX, INDEX_TYPE, PEOPLE, UI, Site, basic, serving
 from servers.redis import RedisServer
 from zot.accounts.sessions.session import LIFETIME_S, Session
 
 pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
-
-PEOPLE = {"alice": "alice-secret", "bob": "bob:secret", "root": "root-secret"}
-
-
-def basic(name: str, password: str | None = None) -> dict[str, str]:
-    """Give the header of a login, by the right password unless another is given."""
-    pair = f"{name}:{PEOPLE[name] if password is None else password}"
-    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 @pytest.fixture(scope="module")
