@@ -27,10 +27,10 @@ from zot.catalog.commands import (
     TagMove,
 )
 from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable, CatalogUnusable
-from zot.catalog.sqlite.log import PAGE_BYTES
 from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.reader import Reader
 from zot.catalog.sqlite.schema import MIGRATIONS
+from zot.catalog.sqlite.wal import PAGE_BYTES
 from zot.catalog.sqlite.writer import BATCH_LIMIT, Writer
 
 Open = Callable[..., Writer]

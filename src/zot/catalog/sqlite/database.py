@@ -8,8 +8,8 @@ from typing import Any
 import apsw
 
 from zot.catalog.sqlite.connection import open_for_writing
-from zot.catalog.sqlite.log import WriteAheadLog
 from zot.catalog.sqlite.schema import migrate
+from zot.catalog.sqlite.wal import WriteAheadLog
 
 
 class Database:
