@@ -87,7 +87,7 @@ class Core:
 def open_core(config: Config, plan: Plan, logs: Logs, catalog: Catalog) -> Core:
     """Open the stores."""
     pools = Pools()
-    storage = build_storage(config.storage, pools)
+    storage = build_storage(config.storage, pools, dict(plan.stores))
     layouts = build_layouts(config.storage, catalog, storage, pools)
     return Core(config, plan, logs, pools, catalog, storage, layouts)
 

@@ -23,8 +23,10 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
-# Directory names of the image layout: a component of that name would lie inside another repository's content.
-_LAYOUT_NAMES = frozenset({"blobs"})
+# Names in an image layout: a component of that name would lie in the way of another repository's content.
+_LAYOUT_NAMES = frozenset({"blobs", "index.json", "oci-layout"})
+# Files that zot keeps at the root of a store.
+_ROOT_NAMES = frozenset({"cache.db", "meta.db"})
 
 
 class InvalidNameError(ValueError):
@@ -41,8 +43,9 @@ def parse_repository(text: str) -> Repository:
         raise InvalidNameError(f"a repository name has at most {REPOSITORY_LENGTH_LIMIT} characters")
     if not _REPOSITORY.fullmatch(text):
         raise InvalidNameError(f"{text!r} is not a repository name")
-    if not _LAYOUT_NAMES.isdisjoint(text.split("/")):
-        raise InvalidNameError(f"{text!r}: a component 'blobs' is reserved by the image layout")
+    components = text.split("/")
+    if not _LAYOUT_NAMES.isdisjoint(components) or components[0] in _ROOT_NAMES:
+        raise InvalidNameError(f"{text!r}: one of its components is the name of something else on disk")
     return Repository(text)
 
 

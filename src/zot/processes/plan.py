@@ -22,6 +22,8 @@ class Plan:
     roots: tuple[str, ...]
     """The directories that this server locks: every root of its stores, and the catalog's."""
     drain_s: float
+    stores: tuple[tuple[str, str], ...] = ()
+    """The roots and the identities that they have to have."""
     read_only: bool = False
     tls: bool = False
     log_level: str = "debug"

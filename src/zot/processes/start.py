@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from zot.config.capacity import worker_count
@@ -14,6 +15,7 @@ from zot.config.model import Config
 from zot.processes.child import Place
 from zot.processes.listeners import CannotListen, listen, listen_unix
 from zot.processes.plan import Plan, new_boot
+from zot.processes.stores import known_stores
 from zot.processes.tls import CannotServeTls, Certificates
 from zot.storage.interface import StorageError
 from zot.storage.lock import lock_root
@@ -34,6 +36,7 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
     try:
         for root in plan.roots:
             lock_root(root)
+        plan = identified(plan)
         count = max(1, plan.workers)
         if plan.unix_socket is not None:
             sockets = [listen_unix(plan.unix_socket)] * count
@@ -82,6 +85,16 @@ def make_plan(config: Config, file: Path | None, *, workers: int | None, read_on
         log_audit=config.log.audit,
         log_format=config.log.format,
     )
+
+
+def identified(plan: Plan) -> Plan:
+    """Return the plan with the identities of its stores. Raises StorageError."""
+    directory = Path(plan.catalog_directory)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return replace(plan, stores=tuple(known_stores(directory, plan.roots).items()))
+    except OSError as error:
+        raise StorageError(f"{error.filename}: {error.strerror}") from error
 
 
 def _absolute(path: str) -> str:

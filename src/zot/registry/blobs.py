@@ -17,7 +17,8 @@ from zot.storage.interface import ContentMissing, UploadKey
 # A doomed blob is unlinked within milliseconds, unless the process that was about to do it died.
 _DOOMED_WAIT_S = 5.0
 _DOOMED_POLL_S = 0.005
-_TWINS = 4
+# Repositories looked at for one to share bytes with: if none of them may, a copy does no harm.
+_TWINS = 16
 # Pages of repositories looked at for one that the principal may read.
 _HOLDER_PAGES = 10
 
@@ -29,7 +30,7 @@ async def publish(registry: Registry, upload: UploadKey, digest: Digest, size: i
     """
 
     async def place() -> None:
-        twin = await _twin(registry, upload.repository, digest) if registry.dedupe else None
+        twin = await _twin(registry, upload.repository, digest)
         await registry.storage.publish(upload, digest, twin)
 
     was_here = await _make_present(registry, upload.repository, digest, size, place, upload.session)
@@ -135,8 +136,9 @@ async def _claimed(registry: Registry, repository: Repository, digest: Digest) -
 
 
 async def _twin(registry: Registry, repository: Repository, digest: Digest) -> Repository | None:
-    """Return another repository with the same content, to share its bytes."""
-    return next((each for each in await registry.catalog.holders(digest, "", _TWINS) if each != repository), None)
+    """Return another repository with the same content, whose bytes may be shared."""
+    holders = await registry.catalog.holders(digest, "", _TWINS)
+    return next((each for each in holders if each != repository and registry.shares(repository, each)), None)
 
 
 async def _exists(registry: Registry, source: Repository) -> bool:

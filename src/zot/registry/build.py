@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from zot.catalog.interface import Catalog
 from zot.config.http import DOCKER2S2
 from zot.config.model import Config
+from zot.config.storage import Storage, Store
 from zot.oci.globs import Glob, compile_glob
+from zot.oci.names import Repository
 from zot.registry.content_cache import ContentCache
 from zot.registry.layouts import Layouts
 from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Limits, Registry
-from zot.storage.interface import Storage
+from zot.storage.interface import Storage as ContentStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Parts:
     """What the registry stands on."""
 
     catalog: Catalog
-    storage: Storage
+    storage: ContentStorage
     layouts: Layouts
     boot: str
     cache: ContentCache
@@ -44,11 +47,31 @@ def build(config: Config, parts: Parts) -> Registry:
         ),
         quotas=_quotas(config),
         cache=parts.cache,
-        dedupe=config.storage.dedupe,
+        shares=_sharing(config.storage),
         docker_types=DOCKER2S2 in config.http.compat,
         sparse=config.http.accept_sparse,
         read_only=parts.read_only or config.storage.read_only,
     )
+
+
+def _sharing(storage: Storage) -> Callable[[Repository, Repository], bool]:
+    """Return what tells whether two repositories are in one store that deduplicates."""
+    main = (_root(storage), storage.dedupe)
+    routes = {route: (_root(each), each.dedupe) for route, each in storage.sub_paths.items()}
+
+    def store(repository: Repository) -> tuple[Path, bool]:
+        first, below, _ = repository.partition("/")
+        return routes.get(f"/{first}", main) if below else main
+
+    def shares(one: Repository, other: Repository) -> bool:
+        _, dedupes = mine = store(one)
+        return dedupes and mine == store(other)
+
+    return shares
+
+
+def _root(store: Store) -> Path:
+    return Path(store.root_directory).absolute()
 
 
 def _quotas(config: Config) -> Quotas:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from zot.catalog.interface import Catalog
@@ -38,7 +39,8 @@ class Registry:
     limits: Limits = field(default_factory=Limits)
     quotas: Quotas = field(default_factory=Quotas)
     cache: ContentCache = field(default_factory=ContentCache)
-    dedupe: bool = True
+    shares: Callable[[Repository, Repository], bool] = lambda _one, _other: True
+    """Whether two repositories may have the same bytes: in one store, where content is deduplicated."""
     docker_types: bool = True
     """Accept Docker's schema 2 manifests beside OCI's."""
     sparse: bool = False

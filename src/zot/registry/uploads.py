@@ -211,7 +211,8 @@ async def _unless_fenced(registry: Registry, lease: UploadRow) -> AsyncIterator[
     watcher = asyncio.create_task(watch())
     try:
         yield
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, Fenced):
+        # The cancellation may have come while recording found out the same.
         if fenced and not task.uncancel():
             raise Fenced(lease.session) from None
         raise
