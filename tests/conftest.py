@@ -11,6 +11,7 @@ pytest_plugins = [
     "certificates",
     "clients",
     "servers.docker_registry",
+    "servers.moto",
     "servers.nats",
     "servers.oidc",
     "servers.redis",

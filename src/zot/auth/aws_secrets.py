@@ -62,7 +62,7 @@ class AwsSecretKeys:
             return self._keys
 
     async def _read(self, now_s: float) -> None:
-        from botocore.exceptions import (  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
+        from botocore.exceptions import (  # noqa: PLC0415 - an extra
             BotoCoreError,
             ClientError,
         )
@@ -74,8 +74,8 @@ class AwsSecretKeys:
             _log.error("AWS secret %s: %s", self._config.secret_name, error)
 
     async def _fetch(self) -> str:
-        from aiobotocore.config import AioConfig  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
-        from aiobotocore.session import get_session  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
+        from aiobotocore.config import AioConfig  # noqa: PLC0415 - an extra
+        from aiobotocore.session import get_session  # noqa: PLC0415 - an extra
 
         limits = AioConfig(connect_timeout=_TIMEOUT_S, read_timeout=_TIMEOUT_S, retries={"max_attempts": 2})
         connecting: Any = get_session().create_client(
