@@ -1,4 +1,4 @@
-"""Which stores a server had when it last started, so that a disk that is not mounted is not taken for an empty store."""
+"""Which stores a server had when it last started: a disk that is not mounted is not taken for an empty store."""
 
 from __future__ import annotations
 
