@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+
+import pytest
 
 from layout.images import Image, Layout
 from zot.catalog.commands import (
@@ -33,6 +37,15 @@ from zot.storage.filesystem import FilesystemStorage
 from zot.storage.pools import Pools
 
 APP = parse_repository("team/app")
+
+
+async def eventually(holds: Callable[[], Awaitable[object]]) -> None:
+    """Wait until something holds that goes on in the background."""
+    for _ in range(20_000):
+        if await holds():
+            return
+        await asyncio.sleep(0.001)
+    pytest.fail("it never held")
 
 
 class Store:

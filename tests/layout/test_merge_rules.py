@@ -5,19 +5,22 @@ from __future__ import annotations
 import pytest
 
 from zot.catalog.rows import TagChange
-from zot.layout.merge import Verdict, judge
+from zot.layout.merge import BY, Verdict, judge
 from zot.oci.digest import Digest
 from zot.oci.names import Tag
 
 A, B, C, NEW = (Digest(f"sha256:{number:064}") for number in range(4))
 
 
-def history(*moves: tuple[int, Digest | None]) -> list[TagChange]:
-    """Return the log of a tag that moved to these digests at these times, newest first."""
+Move = tuple[int, Digest | None] | tuple[int, Digest | None, str]
+
+
+def history(*moves: Move) -> list[TagChange]:
+    """Return the log of a tag that moved to these digests at these times, by whom, newest first."""
     changes = []
     before: Digest | None = None
-    for number, (at_ns, after) in enumerate(moves):
-        changes.append(TagChange(number, Tag("x"), before, after, at_ns, ""))
+    for number, (at_ns, after, *by) in enumerate(moves):
+        changes.append(TagChange(number, Tag("x"), before, after, at_ns, *by or [""]))
         before = after
     return changes[::-1]
 
@@ -47,12 +50,16 @@ def history(*moves: tuple[int, Digest | None]) -> list[TagChange]:
         ([(1, A), (12, None)], NEW, 10, 10, Verdict.CONFLICT),
         # Deleted here, exported, put there again.
         ([(1, A), (5, None)], A, 10, 10, Verdict.TAKE),
+        # Moved by another program before, which is merged but was not seen by this one.
+        ([(1, A), (12, B, BY)], NEW, 10, 10, Verdict.TAKE),
+        ([(1, A), (12, B, BY)], A, 10, 10, Verdict.STALE),
+        ([(1, A), (11, C), (12, B, BY)], NEW, 10, 10, Verdict.CONFLICT),
         # A mark from another store's future does not weaken what was acknowledged here.
         ([(1, A), (12, B)], NEW, 1000, 10, Verdict.CONFLICT),
     ],
 )
 def test_what_was_acknowledged_stays_and_what_was_added_is_taken(
-    moves: list[tuple[int, Digest | None]],
+    moves: list[Move],
     digest: Digest,
     started_ns: int | None,
     exported_ns: int,

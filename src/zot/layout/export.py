@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from weakref import WeakValueDictionary
 
 from zot.catalog.commands import (
@@ -20,9 +20,9 @@ from zot.catalog.commands import (
 )
 from zot.catalog.interface import Catalog
 from zot.layout import index_json
-from zot.layout.foreign import ForeignEdits
+from zot.layout.foreign import ForeignEdits, Seen
 from zot.layout.index_json import Head, LayoutBroken, Listing
-from zot.layout.interface import LayoutFiles, Place, Signature
+from zot.layout.interface import LayoutFiles, Place
 from zot.layout.listing import Previous, listing
 from zot.layout.mark import Mark, last_change_ns
 from zot.oci.digest import Digest
@@ -57,7 +57,7 @@ class Exporter:
         """Write the repository's layout if it is due; False if others kept writing it: it stays due.
 
         Changes made while it runs are in it or not; then it stays due, too. Again does no harm. Raises StorageError,
-        CatalogError, LayoutBroken; it stays due then.
+        CatalogError; it stays due then.
         """
         async with self._lock(repository):
             return await self._export(repository)
@@ -96,36 +96,41 @@ class Exporter:
             row = await self._catalog.repository(repository)
             if row is None or not row.adopted or row.revision == row.exported:
                 return True
-            if await self._replace(repository, row.revision, seen):
-                return True
+            with suppress(LayoutBroken):  # written to while it was read
+                if await self._replace(repository, row.revision, seen):
+                    return True
         await self._catalog.do(MarkDirty(repository=repository))
         _log.warning("%s: index.json keeps being written by another program: exported later", repository)
         return False
 
-    async def _replace(self, repository: Repository, revision: int, seen: Signature | None) -> bool:
-        """Write an `index.json` that shows `revision`, or later; False if the one in place was not the one `seen`."""
+    async def _replace(self, repository: Repository, revision: int, seen: Seen) -> bool:
+        """Write an `index.json` that shows `revision`, or later; False if the one in place was not the one `seen`.
+
+        Raises LayoutBroken if it is written to meanwhile.
+        """
         # What changes from here on counts as not shown.
         shown_ns = await last_change_ns(self._catalog, repository)
         async with aclosing(self._files.read(repository)) as content:
-            head, entries = await _read(content)
-            previous = Previous(entries)
+            head, entries, in_our_form = await _read(content)
+            previous = Previous(entries, whole=seen.ours and in_our_form)
             new = listing(self._catalog, repository, shown_ns, previous, _Put(self._catalog, self._storage, repository))
             staged = await self._files.stage(repository, index_json.encode(head.showing(shown_ns), new))
         if not await self._catalog.do(IntendExport(repository=repository, digest=staged.digest)):
             return True  # removed meanwhile
-        if await self._files.signature(repository) != seen:
+        if await self._files.signature(repository) != seen.signature:
             return False
         await self._files.place(repository)
         # Somebody may have written it at the last moment: then it is merged from what was replaced.
-        alone = await self._files.signature(repository, Place.REPLACED) in (None, seen)
+        alone = await self._files.signature(repository, Place.REPLACED) in (None, seen.signature)
         if alone:
             await self._files.forget_replaced(repository)
         mark = Mark(staged.signature, shown_ns)
         await self._catalog.do(
             Exported(repository=repository, revision=revision, digest=staged.digest, signature=str(mark))
         )
-        for digest in previous.gone:
-            await self._remove_file(repository, digest)
+        if previous.whole:  # what others listed, and nobody here knows, is not ours to remove
+            for digest in previous.gone:
+                await self._remove_file(repository, digest)
         return alone
 
     async def _remove_file(self, repository: Repository, digest: Digest) -> None:
@@ -169,4 +174,4 @@ async def _read(content: AsyncIterator[bytes]) -> Listing:
     try:
         return await index_json.read(content)
     except LayoutBroken:
-        return Listing(Head(), index_json.iterate(()))
+        return Listing(Head(), index_json.iterate(()), in_our_form=False)

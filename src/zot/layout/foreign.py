@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import NamedTuple
 
 from zot.catalog.commands import Exported, MarkDirty
 from zot.catalog.interface import Catalog
@@ -21,6 +22,14 @@ _TRIES = 4
 _RETRY_S = 1.0
 
 
+class Seen(NamedTuple):
+    """The `index.json` that was looked at; without a signature there was none."""
+
+    signature: Signature | None
+    ours: bool
+    """Whether it is one that the catalog recorded; else what it adds has been merged."""
+
+
 class ForeignEdits:
     """Finds what others wrote to the layouts of adopted repositories, and has it merged."""
 
@@ -31,41 +40,42 @@ class ForeignEdits:
         self._merger = merger
         self._retry_s = retry_s
 
-    async def settle(self, repository: Repository) -> Signature | None:
-        """Merge what is not ours; return the signature of the `index.json` that was looked at, None if there is none.
+    async def settle(self, repository: Repository) -> Seen:
+        """Merge what is not ours, and return what was looked at.
 
         That includes a file that an export replaced and nobody looked at, because the server died. A file that stays
         unreadable is given up: the next export replaces it. Raises StorageError, CatalogError.
         """
-        if await self._settle(repository, Place.REPLACED) is not None:
+        if (await self._settle(repository, Place.REPLACED)).signature is not None:
             await self._files.forget_replaced(repository)
         return await self._settle(repository, Place.CURRENT)
 
     async def check(self, repository: Repository) -> None:
         """Have an export put back an `index.json` that vanished, and one that is not ours be merged."""
-        if await self.settle(repository) is None:
+        if (await self.settle(repository)).signature is None:
             row = await self._catalog.export(repository)
             if row is not None and row.digest is not None:
                 _log.warning("%s: index.json is gone, and is put back", repository)
                 await self._catalog.do(MarkDirty(repository=repository))
 
-    async def _settle(self, repository: Repository, place: Place) -> Signature | None:
+    async def _settle(self, repository: Repository, place: Place) -> Seen:
         signature = await self._files.signature(repository, place)
         row = await self._catalog.export(repository)
         if row is None or signature is None:
-            return signature
+            return Seen(signature, ours=False)
         last = parse_mark(row.signature)
         if last is not None and last.signature == signature:
-            return signature
+            return Seen(signature, ours=True)
         file = await self._load(repository, place)
         if file is None:
             await self._catalog.do(MarkDirty(repository=repository))
-            return signature
+            return Seen(signature, ours=False)
         if file.digest not in (row.digest, row.intent):
             await self._merger.merge(repository, file.parsed, last)
-        elif place is Place.CURRENT:
+            return Seen(file.signature, ours=False)
+        if place is Place.CURRENT:
             await self._recognise(repository, row, file, last)
-        return file.signature
+        return Seen(file.signature, ours=True)
 
     async def _load(self, repository: Repository, place: Place) -> IndexFile | None:
         """Read an index; None if it is gone, or cannot be read however often it is tried."""

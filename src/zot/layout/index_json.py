@@ -218,6 +218,8 @@ class Listing(NamedTuple):
 
     head: Head
     entries: AsyncIterator[Entry]
+    in_our_form: bool
+    """Whether `encode` wrote it."""
 
 
 async def read(content: AsyncIterator[bytes]) -> Listing:
@@ -228,9 +230,9 @@ async def read(content: AsyncIterator[bytes]) -> Listing:
     lines = _lines(content)
     first = await anext(lines, b"")
     if first.endswith(_OPENING):
-        return Listing(_decode(first + _CLOSING)[0], _entries(lines))
+        return Listing(_decode(first + _CLOSING)[0], _entries(lines), in_our_form=True)
     index = decode(b"\n".join([first, *[line async for line in lines]]))
-    return Listing(index.head, iterate(sorted(index.entries, key=order)))
+    return Listing(index.head, iterate(sorted(index.entries, key=order)), in_our_form=False)
 
 
 async def _entries(lines: AsyncIterator[bytes]) -> AsyncIterator[Entry]:

@@ -17,9 +17,10 @@ from zot.oci.names import Repository, Tag
 class Previous:
     """The entries of the file that is about to be replaced, read in step with those that replace them."""
 
-    def __init__(self, entries: AsyncIterator[Entry]) -> None:
-        """Read `entries`, which are in the order of `order`."""
+    def __init__(self, entries: AsyncIterator[Entry], *, whole: bool) -> None:
+        """Read `entries`, which are in the order of `order`; `whole`: the files of all of them are there for sure."""
         self._entries = entries
+        self.whole = whole
         self._next: Entry | None = None
         self._ended = False
         self.gone: list[Digest] = []
@@ -59,14 +60,15 @@ async def listing(
 
     They are read page by page while changes go on: every tag that is there all the time is listed once, at a
     manifest that it had in that time. What `previous` says beside digest, type and size is kept. `put` is called with
-    each manifest that `previous` does not list at the same place: its file may not be there yet.
+    each manifest whose file may not be there yet.
     """
 
     async def listed(manifest: ManifestRow | ManifestDetails, tag: Tag | None) -> Entry:
         entry = Entry(manifest.digest, manifest.media_type, manifest.size, tag)
         before = await previous.at(entry)
-        if before is None:
+        if before is None or not previous.whole:
             await put(manifest.digest)
+        if before is None:
             return entry
         return msgspec.structs.replace(entry, annotations=before.annotations, others=before.others)
 

@@ -20,8 +20,8 @@ from zot.storage.interface import Storage
 
 _log = logging.getLogger(__name__)
 
-BY = "index.json"
-"""Who moved a tag, in the tag log."""
+BY = ":index.json"
+"""Who moved a tag, in the tag log: nobody else, since a login has no colon (RFC 7617)."""
 
 
 class Verdict(Enum):
@@ -41,11 +41,12 @@ def judge(digest: Digest, history: Sequence[TagChange], started_ns: int | None, 
     `started_ns` is the time of the last change in the export that the file was made from, None if the file does not
     say; `exported_ns` that of the last export. A file of unknown origin may repeat any state that ever was.
     """
-    touched_ns = exported_ns if started_ns is None else min(started_ns, exported_ns)
-    shown = history if started_ns is None else [change for change in history if change.at_ns > touched_ns]
-    if any(digest in (change.before, change.after) for change in shown):
+    seen_ns = exported_ns if started_ns is None else min(started_ns, exported_ns)
+    unseen = [change for change in history if change.at_ns > seen_ns]
+    if any(digest in (change.before, change.after) for change in (history if started_ns is None else unseen)):
         return Verdict.STALE
-    if history and history[0].at_ns > touched_ns:
+    # What another program moved is for another program to move again.
+    if any(change.by != BY for change in unseen):
         return Verdict.CONFLICT
     return Verdict.TAKE
 

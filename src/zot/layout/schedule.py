@@ -7,7 +7,6 @@ import logging
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog, CatalogError
 from zot.layout.export import Exporter
-from zot.layout.index_json import LayoutBroken
 from zot.layout.interface import LayoutFiles
 from zot.oci.names import Repository
 from zot.storage.interface import StorageError
@@ -92,7 +91,7 @@ class ExportSchedule:
     async def _export(self, repository: Repository) -> bool:
         try:
             return await self._exporter.export(repository)
-        except (StorageError, CatalogError, LayoutBroken) as error:
+        except (StorageError, CatalogError) as error:
             _log.warning("%s is not exported: %s", repository, error)
             return False
 

@@ -1,0 +1,189 @@
+"""What requests see of layouts that are not adopted yet, and how they are found."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from layout.conftest import MakeStore
+from layout.images import image, index
+from layout.store import APP, Store, eventually
+from zot.catalog.commands import Adopt
+from zot.catalog.memory.driver import MemoryCatalog
+from zot.layout.names import ForeignNames
+from zot.oci.digest import Digest
+from zot.oci.names import parse_repository, parse_tag
+from zot.registry import lists, pull
+from zot.registry.errors import ManifestUnknown, NameUnknown, Unavailable
+from zot.registry.registry import Registry
+from zot.registry.request import ListRepositories, ListTags, PullManifest
+
+ONE, TWO = image("one"), image("two")
+BOTH = index(ONE, TWO)
+LATEST = parse_tag("latest")
+
+
+def write(store: Store, *names: str) -> None:
+    """Write layouts of these names."""
+    for name in names:
+        layout = store.layout(parse_repository(name))
+        layout.put(BOTH)
+        layout.write(BOTH.descriptor("latest"))
+
+
+def registry(store: Store) -> Registry:
+    """Return the registry that asks."""
+    return Registry(store.catalog, store.storage, "boot", store.layouts)
+
+
+async def test_a_pull_works_at_once(store: Store) -> None:
+    """A tag or a listed digest is answered from index.json, byte for byte, and the repository is adopted meanwhile."""
+    write(store, APP)
+    for reference in (LATEST, Digest(BOTH.digest)):
+        pulled = await pull.manifest(registry(store), PullManifest(APP, reference))
+        assert pulled == (BOTH.digest, BOTH.media_type, BOTH.content)
+    await store.adoption.ensure(APP)
+    assert await store.tags() == {"latest": BOTH.digest}
+
+
+async def test_a_child_of_an_index_is_served(store: Store) -> None:
+    """What only an index lists is known once the repository is adopted, which a pull waits for."""
+    write(store, APP)
+    pulled = await pull.manifest(registry(store), PullManifest(APP, Digest(ONE.digest)))
+    assert pulled.content == ONE.content
+
+
+@pytest.mark.parametrize("reference", [parse_tag("other"), Digest(f"sha256:{1:064}")])
+async def test_what_no_layout_has_is_unknown(store: Store, reference: Digest) -> None:
+    """A reference that a layout lacks is an unknown manifest; a repository that is nowhere is not made by asking."""
+    write(store, APP)
+    with pytest.raises(ManifestUnknown):
+        await pull.manifest(registry(store), PullManifest(APP, reference))
+    with pytest.raises(NameUnknown):
+        await pull.manifest(registry(store), PullManifest(parse_repository("nowhere"), reference))
+    assert await store.catalog.repositories("", 10) == [APP]
+
+
+async def test_damaged_content_is_not_served(store: Store) -> None:
+    """Bytes that have not the digest asked for are never an answer."""
+    write(store, APP)
+    store.layout().file(BOTH.digest).write_bytes(b"damaged")
+    with pytest.raises(ManifestUnknown):
+        await pull.manifest(registry(store), PullManifest(APP, LATEST))
+
+
+async def test_a_list_of_tags_adopts_first(store: Store) -> None:
+    """Tags are listed from the catalog, so all of them have to be in it."""
+    write(store, APP)
+    assert (await lists.tags(registry(store), ListTags(APP))).tags == ["latest"]
+
+
+async def test_the_list_of_repositories_is_never_short(store: Store) -> None:
+    """Hazard C4: layouts that are not adopted are listed, in order and once, while and after they are adopted."""
+    expected = sorted(f"{team}/app{number}" for team in ("a", "b-c", "b") for number in range(5))
+    write(store, *expected)
+    await store.push(ONE, "x", repository=parse_repository("aa"))
+    expected = sorted([*expected, "aa"])
+    for name in [None, *expected[::3]]:
+        if name is not None:
+            await store.adoption.ensure(parse_repository(name))
+        found: list[str] = []
+        last: str | None = ""
+        while last is not None:
+            page = await lists.repositories(registry(store), ListRepositories(limit=4, last=last), lambda _: True)
+            found += page.repositories
+            last = page.last
+        assert found == expected
+
+
+async def test_a_removed_repository_is_not_listed_again(store: Store) -> None:
+    """A name that was found, adopted and removed does not come back from what a process remembers."""
+    write(store, "team/app", "team/other")
+    assert await store.layouts.names("", 10) == ["team/app", "team/other"]
+    await store.adoption.ensure(APP)
+    assert await store.layouts.names("", 10) == ["team/other"]
+    await store.files.remove(parse_repository("team/other"))
+    assert await store.layouts.names("", 10) == []
+
+
+async def test_until_it_is_known_what_there_is_the_list_is_late(store: Store) -> None:
+    """A list that would be short is 503; looking goes on, and is begun anew if it failed."""
+    write(store, APP)
+    names = ForeignNames(store.catalog, store.files, wait_s=0)
+    with pytest.raises(Unavailable):
+        await names.page("", 10)
+
+    async def known() -> bool:
+        try:
+            return await names.page("", 10) == [APP]
+        except Unavailable:
+            return False
+
+    await eventually(known)
+
+
+async def test_everything_is_adopted_in_the_background(make_store: MakeStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Layouts that are there, those that come later, and adoptions that were broken off end in the catalog."""
+    store = make_store()
+    write(store, "one", "team/two", "three")
+    (store.layout(parse_repository("three")).path / "index.json").write_text("broken")
+    await store.catalog.do(Adopt(repository=APP))
+    with caplog.at_level(logging.INFO):
+        await store.discovery.adopt_all()
+    assert "3 of 4 layouts adopted" in caplog.text
+    write(store, "three", "late")
+    await store.discovery.adopt_all()
+    for name in ("one", "team/two", "three", "late"):
+        assert await store.tags(parse_repository(name)) == {"latest": BOTH.digest}
+    rows = [await store.catalog.repository(name) for name in await store.catalog.repositories("", 10)]
+    assert all(row is not None and row.adopted for row in rows)
+
+
+async def test_the_sweep_finds_what_was_written(store: Store) -> None:
+    """Foreign edits of known repositories are found by looking at each of them from time to time."""
+    for name in ("one", "two"):
+        await store.push(ONE, "x", repository=parse_repository(name))
+        await store.exporter.export(parse_repository(name))
+    layout = store.layout(parse_repository("two"))
+    layout.put(TWO)
+    layout.write(TWO.descriptor("y"))
+    await store.discovery.check_all()
+    assert await store.tags(parse_repository("two")) == {"x": ONE.digest, "y": TWO.digest}
+
+
+async def test_discovery_goes_on_after_a_fault(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """A root that cannot be used for a while is said, and looked at again."""
+    write(store, APP)
+    discovery = store.discovery
+    discovery._interval_s = 0
+    await store.storage.ready()
+    identity = store.root / ".zot" / "store.json"
+    content = identity.read_text()
+    identity.write_text("damaged")
+    store.storage._identity._seen = None
+
+    async def said() -> bool:
+        return "cannot be looked through" in caplog.text
+
+    with caplog.at_level(logging.WARNING):
+        running = asyncio.create_task(discovery.run())
+        await eventually(said)
+        assert not await store.tags()
+        identity.write_text(content)
+        await eventually(store.tags)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_several_processes_see_one_store(make_store: MakeStore) -> None:
+    """A worker that looked before the jobs process adopted lists each repository once, and no more afterwards."""
+    catalog = MemoryCatalog()
+    jobs, worker = make_store(catalog), make_store(catalog)
+    write(jobs, "a", "b")
+    assert await worker.layouts.names("", 10) == ["a", "b"]
+    await jobs.discovery.adopt_all()
+    assert await worker.layouts.names("", 10) == []
+    page = await lists.repositories(registry(worker), ListRepositories(), lambda _: True)
+    assert page.repositories == ["a", "b"]
