@@ -24,7 +24,7 @@ PAGES = [
     for pattern in (
         "how-to/log-in-*.md",
         "how-to/use-*.md",
-        "how-to/keep-sessions-*.md",
+        "how-to/keep-*.md",
         "explanation/access-control.md",
     )
     for path in sorted(DOCS.glob(pattern))
