@@ -33,6 +33,7 @@ from zot.catalog.rows import (
 )
 from zot.catalog.sqlite import verbs_uploads
 from zot.catalog.sqlite.connection import open_for_reading, translated
+from zot.catalog.sqlite.revision import ReaderRevision
 from zot.catalog.sqlite.schema import check_present
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag
@@ -91,6 +92,8 @@ _DOOMED = "SELECT repository, digest, doom FROM blob WHERE doom IS NOT NULL ORDE
 _EXPORT = """
 SELECT name, revision, exported, export_digest, export_signature, export_intent FROM repository WHERE name = ?
 """
+# References whose manifests are remembered, for as long as nothing changes.
+_RESOLVED_LIMIT = 8192
 _EXPORTS_DUE = "SELECT name FROM repository WHERE due_ns IS NOT NULL AND adopted ORDER BY due_ns, name LIMIT ?"
 
 
@@ -103,6 +106,8 @@ class Reader:
         self._source = source
         self._connection: apsw.Connection | None = None
         self._cursor: apsw.Cursor | None = None
+        self._revision: ReaderRevision | None = None
+        self._resolved: dict[tuple[Repository, Reference], tuple[bytes, ManifestRow]] = {}
 
     async def repository(self, repository: Repository) -> RepositoryRow | None:
         """Return the repository, None if there is none."""
@@ -119,11 +124,20 @@ class Reader:
 
     async def resolve(self, repository: Repository, reference: Reference) -> ManifestRow | None:
         """Return the manifest that a tag or digest stands for."""
+        now = self._revision.now() if self._revision is not None else b""
+        known = self._resolved.get((repository, reference))
+        if known is not None and known[0] == now:
+            return known[1]
         rows = self._rows(_BY_DIGEST if ":" in reference else _BY_TAG, (repository, reference))
         if not rows:
             return None
         digest, media_type, size, stamped = rows[0]
-        return ManifestRow(digest, media_type, size, bool(stamped))
+        row = ManifestRow(digest, media_type, size, bool(stamped))
+        if now:
+            if len(self._resolved) >= _RESOLVED_LIMIT:
+                self._resolved.clear()
+            self._resolved[repository, reference] = (now, row)
+        return row
 
     async def manifest_content(self, repository: Repository, digest: Digest) -> bytes | None:
         """Return the bytes of a manifest."""
@@ -226,8 +240,11 @@ class Reader:
     def stop_reading(self) -> None:
         """Close the database."""
         connection, self._connection, self._cursor = self._connection, None, None
-        if connection is not None:
-            connection.close()
+        revision, self._revision = self._revision, None
+        self._resolved.clear()
+        for each in (connection, revision):
+            if each is not None:
+                each.close()
 
     def _rows(self, sql: str, bindings: tuple[apsw.SQLiteValue, ...]) -> list[Any]:
         try:
@@ -245,6 +262,10 @@ class Reader:
     def _open(self) -> apsw.Cursor:
         self._connection = open_for_reading(self._path)
         check_present(self._connection)
+        try:
+            self._revision = ReaderRevision(self._path.parent)
+        except (OSError, ValueError) as error:
+            raise CatalogUnavailable(f"no writer has opened {self._path} yet: {error}") from error
         self._cursor = self._connection.cursor()
         return self._cursor
 

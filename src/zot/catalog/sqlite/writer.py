@@ -45,6 +45,7 @@ from zot.catalog.sqlite import place, verbs_blobs, verbs_layouts, verbs_manifest
 from zot.catalog.sqlite.codec import decode_outcome, encode
 from zot.catalog.sqlite.connection import translated
 from zot.catalog.sqlite.database import Database
+from zot.catalog.sqlite.revision import WriterRevision
 from zot.catalog.sqlite.scope import Scope
 
 BATCH_LIMIT = 256
@@ -95,7 +96,8 @@ class Writer:
             self._database: Database | None = Database(self._path, vfs)
             _drop_claims(self._database, boot)
             self._clock = Clock(source, _last_ns(self._database))
-        except apsw.Error as error:
+            self._revision = WriterRevision(directory)
+        except (apsw.Error, OSError) as error:
             self._lock.close()
             raise CatalogUnusable(f"{self._path} cannot be opened: {error}") from error
         except BaseException:
@@ -120,6 +122,8 @@ class Writer:
         except apsw.Error as error:
             self._give_up(error)
             return [translated(error)] * len(commands)
+        finally:
+            self._revision.count()
 
     def tend(self, *, idle: bool) -> None:
         """Look after the log; to be called when a batch is answered, and in pauses."""
@@ -139,6 +143,7 @@ class Writer:
             _logger.warning("the catalog's log was left as it is: %s", error)
         finally:
             self._let_go()
+            self._revision.close()
             self._lock.close()
 
     def _give_up(self, error: apsw.Error) -> None:
