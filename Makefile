@@ -8,7 +8,7 @@ PYTEST     := $(BIN)/pytest
 
 # The extras that install from wheels. ldap is compiled: `make test-deps` brings its headers and builds it,
 # and from then on it is kept.
-SYNC := $(BIN)/uv sync --quiet --locked --extra cel --extra redis --extra aws
+SYNC := $(BIN)/uv sync --quiet --locked --compile-bytecode --extra cel --extra redis --extra aws
 LDAP := $(if $(wildcard $(VENV)/lib/python*/site-packages/bonsai),--extra ldap)
 
 export UV_PYTHON_DOWNLOADS := never
@@ -27,6 +27,8 @@ $(BIN)/uv:
 
 $(VENV)/.synced: $(BIN)/uv pyproject.toml uv.lock
 	$(SYNC) $(LDAP)
+	# Compiled here, so that a first start takes no longer than any other.
+	$(BIN)/python -m compileall -q src
 	@touch $@
 
 run: setup ## Serve a registry on 127.0.0.1:8080 with its data in ./zot-data
