@@ -170,8 +170,8 @@ class Http:
     def _auth_parts(self) -> AuthParts:
         stores = self._stores
         if stores is None:
-            return AuthParts(self._passwords)
-        return AuthParts(self._passwords, stores.accounts, stores.sessions)
+            return AuthParts(self._passwords, self._core.pools.read)
+        return AuthParts(self._passwords, self._core.pools.read, stores.accounts, stores.sessions)
 
     def _observers(self) -> list[Observe]:
         observers: list[Observe] = []

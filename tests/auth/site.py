@@ -73,7 +73,7 @@ async def serving(
     config = load_tree(tree, cel.condition).config
     pool = Pool("passwords", 2, 64)
     stores = await accounts_build.open_stores(config, pool)
-    parts = auth_of.Parts(pool, stores.accounts if stores else None, stores.sessions if stores else None)
+    parts = auth_of.Parts(pool, pool, stores.accounts if stores else None, stores.sessions if stores else None)
     auth = auth_of.build(config, parts)
     addresses = ClientAddresses()
     catalog, storage = MemoryCatalog(), MemoryStorage()

@@ -77,7 +77,7 @@ async def test_what_the_pages_show_is_a_configuration(page: str, block: str, tmp
         tree["http"].setdefault("auth", {})["htpasswd"] = {"path": str(tmp_path / "htpasswd")}
     config = load_tree(tree, cel.condition).config
     pool = Pool("passwords", 1, 8)
-    auth = auth_of.build(config, auth_of.Parts(pool))
+    auth = auth_of.build(config, auth_of.Parts(pool, pool))
     await auth.close()
     pool.close()
 
@@ -98,6 +98,6 @@ async def test_examples_can_be_built(name: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(EXAMPLES)
     config = load_tree(json.loads((EXAMPLES / f"config-{name}.json").read_text()), cel.condition).config
     pool = Pool("passwords", 1, 8)
-    auth = auth_of.build(config, auth_of.Parts(pool))
+    auth = auth_of.build(config, auth_of.Parts(pool, pool))
     await auth.close()
     pool.close()

@@ -11,6 +11,7 @@ import pytest
 from auth.site import EMPTY_INDEX, INDEX_TYPE, PEOPLE, UI, Site, basic, serving
 from servers.redis import RedisServer
 from zot.accounts.sessions.session import LIFETIME_S, Session
+from zot.auth.authenticators.apikey import new_key
 
 pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
 
@@ -309,6 +310,17 @@ async def test_keys_are_for_who_is_logged_in(ruled: Site) -> None:
     assert await ruled.status("/zot/auth/apikey") == 401
     assert await ruled.status("/zot/auth/apikey", "DELETE", headers=basic("alice")) == 400
     assert await ruled.status("/zot/auth/apikey?id=a&id=b", "DELETE", headers=basic("alice")) == 400
+
+
+async def test_a_service_account_has_no_other_way_in(site: Site) -> None:
+    """Who comes by its name from outside gets no session, and no key of it."""
+    assert site.auth.accounts is not None
+    assert await site.auth.accounts.create_service("alice", ["admins"])
+    assert await site.status("/v2/", headers={**UI, **basic("alice")}) == 401
+    assert await site.status("/zot/auth/apikey", "POST", headers=basic("alice")) == 403
+    secret, key = new_key("alice")
+    await site.auth.accounts.add_key(key)
+    assert await site.status("/zot/auth/apikey", "POST", headers=basic("alice", secret)) == 201
 
 
 async def test_an_expired_key_is_refused(site: Site) -> None:

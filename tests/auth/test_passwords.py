@@ -121,7 +121,7 @@ def test_of_lines_with_the_same_name_the_last_holds() -> None:
 
 async def test_the_right_password_and_no_other(path: Path, pool: Pool) -> None:
     """Also not for a name that is not in the file."""
-    htpasswd = Htpasswd(path, pool)
+    htpasswd = Htpasswd(path, pool, pool)
     assert await htpasswd.verify(ALICE) == Principal("alice", "htpasswd")
     assert await htpasswd.verify(Login("alice", "wrong")) is None
     assert await htpasswd.verify(Login("bob", ALICE.password)) is None
@@ -131,7 +131,7 @@ async def test_the_right_password_and_no_other(path: Path, pool: Pool) -> None:
 async def test_a_changed_file_ends_what_is_remembered(path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old password is refused from the next look at the file on, and the new one taken."""
     monkeypatch.setattr(watched, "CHECKED_EVERY_S", 0.0)
-    htpasswd = Htpasswd(path, pool)
+    htpasswd = Htpasswd(path, pool, pool)
     assert await htpasswd.verify(ALICE)
     assert await htpasswd.known(ALICE)
     write(path, f"alice:{bcrypted('new')}\n")
@@ -150,7 +150,7 @@ async def test_a_swapped_link_is_a_changed_file(tmp_path: Path, pool: Pool, monk
         (tmp_path / version / "htpasswd").write_text(f"alice:{bcrypted(password)}\n")
     (tmp_path / "data").symlink_to("1")
     (tmp_path / "htpasswd").symlink_to("data/htpasswd")
-    htpasswd = Htpasswd(tmp_path / "htpasswd", pool)
+    htpasswd = Htpasswd(tmp_path / "htpasswd", pool, pool)
     assert await htpasswd.verify(Login("alice", "one"))
     (tmp_path / "next").symlink_to("2")
     (tmp_path / "next").replace(tmp_path / "data")
@@ -163,7 +163,7 @@ async def test_a_file_that_is_not_there_is_no_wrong_password(
 ) -> None:
     """Nobody is let in meanwhile, nobody is told that their password is wrong, and it heals."""
     monkeypatch.setattr(watched, "CHECKED_EVERY_S", 0.0)
-    htpasswd = Htpasswd(path, pool)
+    htpasswd = Htpasswd(path, pool, pool)
     assert await htpasswd.verify(ALICE)
     away = tmp_path / "away"
     move(path, away)
@@ -185,7 +185,7 @@ async def test_many_connections_of_one_client_cost_one_hash(
         return verify(password, against)
 
     monkeypatch.setattr(htpasswd_module, "verify", counting)
-    htpasswd = Htpasswd(path, pool)
+    htpasswd = Htpasswd(path, pool, pool)
     assert all(await asyncio.gather(*(htpasswd.verify(ALICE) for _ in range(20))))
     assert await htpasswd.verify(ALICE)
     assert len(hashed) == 1
@@ -204,7 +204,7 @@ async def test_a_name_that_is_not_there_costs_a_hash_too(
         return False
 
     monkeypatch.setattr(htpasswd_module, "verify", refusing)
-    assert await Htpasswd(path, pool).verify(Login("nobody", "x")) is None
+    assert await Htpasswd(path, pool, pool).verify(Login("nobody", "x")) is None
     assert len(hashed) == 1
 
 

@@ -18,7 +18,7 @@ from zot.api.gate import Gate
 from zot.auth.authenticators.apikey import ApiKeys, new_key
 from zot.auth.principal import Principal
 from zot.auth.scopes import InvalidScopeError
-from zot.registry.errors import RegistryError, TooManyRequests, Unavailable
+from zot.registry.errors import Denied, RegistryError, TooManyRequests, Unavailable
 from zot.registry.request import UseExtension
 
 PATH = "/zot/auth/apikey"
@@ -54,6 +54,9 @@ def routes(gate: Gate, accounts: Accounts) -> Routes:
             if len(await accounts.keys(owner.name)) >= KEYS_LIMIT:
                 raise TooManyRequests(f"a user has at most {KEYS_LIMIT} API keys")
             if owner.method != ApiKeys.method:
+                known = await accounts.user(owner.name)
+                if known is not None and known.service:
+                    raise Denied(f"{owner.name} is a service account")
                 # The key has the groups of this login.
                 await accounts.record_login(owner.name, sorted(owner.groups))
             await accounts.add_key(key)

@@ -34,7 +34,9 @@ class Parts(msgspec.Struct, frozen=True):
     """What the ways in stand on. Each is closed by whoever made it."""
 
     passwords: Pool
-    """Where passwords are hashed, and small files read."""
+    """Where passwords are hashed."""
+    files: Pool
+    """Where small files are read: apart, so that a flood of logins does not hold up those that were verified."""
     accounts: Accounts | None = None
     session_store: SessionStore | None = None
 
@@ -87,7 +89,7 @@ def build(config: Config, parts: Parts) -> Auth:
     ldap = Ldap(auth.ldap, config.secrets.ldap) if auth.ldap is not None else None
     passwords: list[PasswordAuthenticator] = []
     if auth.has_htpasswd:
-        passwords.append(Htpasswd(Path(auth.htpasswd.path), parts.passwords, hides_names=ldap is None))
+        passwords.append(Htpasswd(Path(auth.htpasswd.path), parts.passwords, parts.files, hides_names=ldap is None))
     if ldap is not None:
         passwords.append(ldap)
     sessions = Sessions(parts.session_store) if parts.session_store is not None and auth.has_basic else None
@@ -102,7 +104,7 @@ def build(config: Config, parts: Parts) -> Auth:
         api_keys=ApiKeys(accounts) if auth.apikey and accounts is not None else None,
         logins=logins is not None,
         mtls=Mtls(auth.mtls) if config.http.verifies_clients else None,
-        bearer=_bearer(auth, parts.passwords),
+        bearer=_bearer(auth, parts.files),
         workloads=workloads,
     )
     chain = Chain(

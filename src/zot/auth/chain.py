@@ -214,7 +214,8 @@ class Chain:
     async def begin_session(self, principal: Principal, old_id: str = "", provider: str = "") -> str | None:
         """Begin a session for somebody who just logged in, end the one they had, and note their groups.
 
-        Returns the id for the cookie, None if the registry has no sessions.
+        Returns the id for the cookie, None if the registry has no sessions. Raises Unauthorized for the name of a
+        service account: whoever comes by it from outside is somebody else.
         """
         if self._sessions is None:
             return None
@@ -222,11 +223,17 @@ class Chain:
         session = Session(principal.name, principal.method, time.time(), groups, provider)
         try:
             if self._accounts is not None:
+                await self._refuse_service(self._accounts, principal.name)
                 await self._accounts.record_login(principal.name, groups)
             return await self._sessions.start(session, old_id)
         except (SessionsUnavailable, AccountsUnavailable) as error:
             _log.error("no session can be begun: %s", error)
             raise Unavailable("sessions cannot be kept at the moment") from error
+
+    async def _refuse_service(self, accounts: Accounts, name: str) -> None:
+        user = await accounts.user(name)
+        if user is not None and user.service:
+            raise Unauthorized(f"{name} is a service account: it has API keys and no other way in")
 
     async def _without_header(self, credentials: Credentials) -> Admission:
         ways = self._ways

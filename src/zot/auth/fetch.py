@@ -37,6 +37,7 @@ class Fetcher:
     def __init__(self) -> None:
         """Start with no connection."""
         self._client: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def get(
         self, url: str, *, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
@@ -54,7 +55,8 @@ class Fetcher:
         return await self._request(method, url, headers, body=body)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; whoever asks afterwards gets a FetchError."""
+        self._closed = True
         if self._client is not None:
             await self._client.close()
 
@@ -66,6 +68,8 @@ class Fetcher:
         tls: ssl.SSLContext | None = None,
         body: bytes | None = None,
     ) -> Answer:
+        if self._closed:
+            raise FetchError("the configuration has changed")
         if self._client is None:
             # Proxies come from the environment, as in zot.
             self._client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S), trust_env=True)

@@ -30,13 +30,14 @@ class Throttle:
         self._addresses = _Failures(_FREE_BY_ADDRESS, now)
 
     def delay_s(self, name: str, address: str) -> float:
-        """Return how long to wait before the next attempt is looked at."""
-        return max(self._names.delay_s(name), self._addresses.delay_s(address))
+        """Return how long to wait before the next attempt is looked at. An empty address is not known, and not one."""
+        return max(self._names.delay_s(name), self._addresses.delay_s(address) if address else 0.0)
 
     def failed(self, name: str, address: str) -> None:
         """Count a failure."""
         self._names.count(name)
-        self._addresses.count(address)
+        if address:
+            self._addresses.count(address)
 
     def succeeded(self, name: str) -> None:
         """Forget the failures of the name. Those of the address stay: its user may own one of the names tried."""

@@ -24,12 +24,12 @@ class Htpasswd:
 
     method = "htpasswd"
 
-    def __init__(self, path: Path, pool: Pool, *, hides_names: bool = True) -> None:
-        """Take the file, and the pool in which passwords are hashed; nothing is read yet.
+    def __init__(self, path: Path, pool: Pool, files: Pool, *, hides_names: bool = True) -> None:
+        """Take the file, the pool in which passwords are hashed, and that in which files are read; none is yet.
 
         With `hides_names` a name that is not in the file takes as long to refuse as one that is.
         """
-        self._file = WatchedFile(path, parse, pool)
+        self._file = WatchedFile(path, parse, files)
         self._pool = pool
         self._hides_names = hides_names
         self._remembered = Remembered()

@@ -47,6 +47,7 @@ class Ldap:
         self._idle: list[asyncio.subprocess.Process] = []
         self._turn = asyncio.Semaphore(self.processes_limit)
         self._waiting = 0
+        self._closed = False
 
     async def known(self, login: Login) -> Principal | None:  # noqa: ARG002 - as the protocol has it
         """Nothing is remembered: the directory would not tell if somebody was taken out of it."""
@@ -77,7 +78,8 @@ class Ldap:
         return Principal(login.name, self.method, frozenset(answer.groups)) if answer.known else None
 
     async def close(self) -> None:
-        """End the processes."""
+        """End the processes; those that are busy end with their login."""
+        self._closed = True
         while self._idle:
             await _end(self._idle.pop())
 
@@ -96,12 +98,16 @@ class Ldap:
             # Its answer would be taken for that to the next login.
             await asyncio.shield(_end(process))
             raise
-        self._idle.append(process)
+        if self._closed:
+            await _end(process)
+        else:
+            self._idle.append(process)
         return answer
 
     async def _start(self) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # modules come from the installation, whatever the working directory holds
             "-m",
             "zot.auth.authenticators.ldap_process",
             stdin=asyncio.subprocess.PIPE,
