@@ -1,12 +1,14 @@
 """Logins against a real LDAP server."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from auth.site import UI, basic, serving
 from certificates import Authority
 from servers.slapd import ADMIN, ADMIN_PASSWORD, BASE, GROUPS, PEOPLE, Slapd
 from zot.auth.authenticators.ldap import Ldap
@@ -140,3 +142,46 @@ async def test_a_server_that_is_down_or_frozen_is_unavailable_within_the_limit_a
         server.start()
         for way in (plain, tls):
             assert await way.verify(ALICE) is not None
+
+
+@pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
+async def test_the_groups_of_the_directory_count_and_ride_in_the_session(tmp_path: Path, authority: Authority) -> None:
+    """By password and by cookie, also while the directory is down; without it a password is 503 and no success."""
+    credentials = tmp_path / "ldap.json"
+    write(credentials, json.dumps({"bindDN": ADMIN, "bindPassword": ADMIN_PASSWORD}))
+    (tmp_path / "slapd").mkdir()
+    with Slapd(tmp_path / "slapd", authority) as server:
+        ldap = {
+            "address": "127.0.0.1",
+            "port": server.port,
+            "baseDN": f"ou=people,{BASE}",
+            "userAttribute": "uid",
+            "userGroupAttribute": "memberOf",
+            "subtreeSearch": True,
+            "insecure": True,
+            "credentialsFile": str(credentials),
+        }
+        policy = {"groups": [f"cn=admins,ou=groups,{BASE}"], "actions": ["read"]}
+        http = {"auth": {"ldap": ldap}, "accessControl": {"repositories": {"**": {"policies": [policy]}}}}
+        alice, bob = (basic(name, PEOPLE[name]) for name in ("alice", "bob"))
+        async with serving(tmp_path / "data", http) as site, site.client() as client:
+            tags = "/v2/team/app/tags/list"
+            assert await site.status(tags, headers=alice) == 404
+            assert await site.status(tags, headers=bob) == 403
+            assert await site.status(tags, headers=basic("alice", "wrong")) == 401
+            assert await site.status(tags, headers=basic("alice", "")) == 401
+            async with client.get("/v2/", headers={**UI, **alice}) as response:
+                assert response.status == 200
+            server.stop()
+            assert await site.status(tags, headers=alice) == 503
+            async with client.get(tags, headers=UI) as response:
+                assert response.status == 404
+            async with client.post("/zot/auth/logout") as response:
+                assert response.status == 200
+            async with client.get(tags, headers=UI) as response:
+                assert response.status == 401
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file."""
+    path.write_text(text)
