@@ -9,7 +9,6 @@ from zot.processes.child import Context
 from zot.processes.configuration import configuration, connect_catalog
 from zot.processes.logs import open_logs
 
-
 # Where requests want the processor, they have it.
 _NICE = 10
 
