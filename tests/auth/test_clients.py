@@ -14,8 +14,6 @@ from auth.site import PEOPLE, Site, basic, serving
 from clients import Clients
 from zot.oci.digest import Digest, digest_of, hex_of
 
-pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
-
 RULES = {
     "repositories": {
         "team/**": {"policies": [{"users": ["alice"], "actions": ["read", "create", "update"]}]},

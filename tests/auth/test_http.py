@@ -13,8 +13,6 @@ from servers.redis import RedisServer
 from zot.accounts.sessions.session import LIFETIME_S, Session
 from zot.auth.authenticators.apikey import new_key
 
-pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
-
 
 @pytest.fixture(scope="module")
 def htpasswd(tmp_path_factory: pytest.TempPathFactory) -> Path:

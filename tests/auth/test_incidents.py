@@ -16,8 +16,6 @@ from zot.config.load import load_tree
 from zot.logs.masking import masked_query
 from zot.oci.digest import digest_of
 
-pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
-
 SECRET = b"the content of somebody else"
 DIGEST = digest_of(SECRET)
 INDEX_DIGEST = digest_of(EMPTY_INDEX)

@@ -144,7 +144,6 @@ async def test_a_server_that_is_down_or_frozen_is_unavailable_within_the_limit_a
             assert await way.verify(ALICE) is not None
 
 
-@pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
 async def test_the_groups_of_the_directory_count_and_ride_in_the_session(tmp_path: Path, authority: Authority) -> None:
     """By password and by cookie, also while the directory is down; without it a password is 503 and no success."""
     credentials = tmp_path / "ldap.json"

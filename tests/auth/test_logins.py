@@ -20,8 +20,6 @@ from servers.process import free_port
 from servers.redis import RedisServer
 from zot.auth.logins.callbacks import origin_of, safe_callback
 
-pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
-
 RULES: dict[str, Any] = {
     "repositories": {"**": {"policies": [{"groups": ["admins"], "actions": ["read"]}]}},
     "adminPolicy": {"users": ["root"], "actions": ["read"]},

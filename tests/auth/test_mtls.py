@@ -16,8 +16,6 @@ from zot.auth.authenticators.mtls import Mtls
 from zot.config.auth import Mtls as MtlsConfig
 from zot.processes.tls import Certificates
 
-pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
-
 SUBJECT = [(NameOID.COUNTRY_NAME, "NL"), (NameOID.ORGANIZATION_NAME, "Example"), (NameOID.COMMON_NAME, "alice")]
 URIS = ["spiffe://example.org/ns/team/sa/builder", "https://alice.example.org"]
 

@@ -28,7 +28,7 @@ from zot.auth.tokens import (
     verify,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning", "ignore:EdDSA is deprecated")
+pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 
 RSA, OTHER = RSAKey.generate_key(2048), RSAKey.generate_key(2048)
 EC, ED = ECKey.generate_key("P-256"), OKPKey.generate_key("Ed25519")

@@ -17,8 +17,6 @@ from auth.site import Site, serving
 from zot.auth import issuer as issuer_module
 from zot.config.errors import ConfigurationError
 
-pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
-
 
 class Platform:
     """An issuer: its metadata, its keys, and tokens for its workloads."""

@@ -19,6 +19,7 @@ from zot.auth.build import Auth
 from zot.auth.credentials import CrossOrigin
 from zot.auth.logins.browser import BrowserLogins
 from zot.auth.logins.callbacks import CALLBACK_PATH
+from zot.auth.principal import Principal
 from zot.registry.errors import RegistryError, Unavailable
 from zot.registry.request import UseExtension
 
@@ -98,6 +99,8 @@ async def _log_out(
     except SessionsUnavailable as error:
         raise Unavailable("sessions cannot be ended at the moment") from error
     set_later(http, door.cookies.without_session())
+    if session is not None:
+        http[PRINCIPAL] = Principal(session.user, "session", frozenset(session.groups))
     url = None
     if session is not None and session.provider and logins is not None:
         url = await logins.end_session_url(session.provider, door.origin(http))
