@@ -1,0 +1,31 @@
+"""Content files that others put into a repository which the catalog knows already."""
+
+from __future__ import annotations
+
+from zot.catalog.commands import Claim, ClaimBlob, DropClaim, PublishBlob, Published, new_id
+from zot.catalog.interface import Catalog
+from zot.oci.digest import Digest
+from zot.oci.names import Repository
+from zot.storage.interface import Storage
+
+
+async def take_in(catalog: Catalog, storage: Storage, repository: Repository, digest: Digest) -> bool:
+    """Make a content file a blob, if it is there; False: it is not, or it is just being removed.
+
+    The claim comes before the look: without it a removal that is under way takes the file after it was seen, and the
+    catalog has a blob that nobody can read. Raises CatalogError, StorageError.
+    """
+    token = new_id()
+    match await catalog.do(ClaimBlob(repository=repository, digest=digest, token=token)):
+        case Claim.PRESENT:
+            return True
+        case Claim.DOOMED:
+            return False
+        case Claim.CLAIMED:
+            pass
+    size = await storage.stat(repository, digest)
+    if size is None:
+        await catalog.do(DropClaim(repository=repository, digest=digest, token=token))
+        return False
+    published = await catalog.do(PublishBlob(repository=repository, digest=digest, token=token, size=size))
+    return published is Published.PRESENT
