@@ -95,7 +95,15 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer bytes that are no request in the form of every other error."""
+        """Answer bytes that are no request in the form of every other error.
+
+        Who went away, or is dropped, is not answered, and is no fault of this side that its log should tell of.
+        """
+        if isinstance(exc, ConnectionError):
+            if self.transport is not None:
+                # Not closed: that would wait until a client that takes nothing has taken what is left.
+                self.transport.abort()
+            raise exc
         if status != 400:
             return super().handle_error(request, status, exc, message)
         response = answer(BadRequest((message or "malformed HTTP").splitlines()[0][:200]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -50,10 +51,10 @@ async def append(registry: Registry, pace: Pace, call: Call, request: AppendUplo
     """PATCH: a chunk at its place (Content-Range), or the next bytes (without)."""
     chunk = _chunk(call.http)
     body = pieces(call.http, pace)
-    try:
-        offset = await uploads.append(registry, request, call.principal.name, body, chunk)
-    except RangeInvalid as error:
-        raise await _where_it_is(registry, request, error) from error
+    async with _telling_where(registry, request):
+        offset = await uploads.append(
+            registry, request, call.principal.name, body, chunk, announced=call.http.content_length
+        )
     return _accepted(202, request.repository, request.session, offset)
 
 
@@ -61,10 +62,8 @@ async def finish(registry: Registry, pace: Pace, call: Call, request: FinishUplo
     """PUT: the last bytes, if there are any, and the digest of all."""
     chunk = _chunk(call.http)
     body = None if is_empty(call.http) else pieces(call.http, pace)
-    try:
-        await uploads.finish(registry, request, call.principal.name, body, chunk)
-    except RangeInvalid as error:
-        raise await _where_it_is(registry, request, error) from error
+    async with _telling_where(registry, request):
+        await uploads.finish(registry, request, call.principal.name, body, chunk, announced=call.http.content_length)
     return _created(request.repository, request.digest)
 
 
@@ -111,11 +110,20 @@ def _chunk(http: web.BaseRequest) -> ByteRange | None:
     return chunk
 
 
-async def _where_it_is(registry: Registry, request: AppendUpload | FinishUpload, error: RangeInvalid) -> Answered:
-    """Tell with a refused chunk where to go on (distribution-spec, Pushing a blob in chunks)."""
-    row = await registry.catalog.upload(request.session)
-    offset = row.offset if row is not None else 0
-    return Answered(error, {"Location": _location(request), "Range": _range(offset)})
+@asynccontextmanager
+async def _telling_where(registry: Registry, request: OfUpload) -> AsyncIterator[None]:
+    """Tell with a refused chunk where to go on (distribution-spec, Pushing a blob in chunks).
+
+    A request that a newer one took the session from gets no answer: its client has given it up.
+    """
+    try:
+        yield
+    except RangeInvalid as error:
+        row = await registry.catalog.upload(request.session)
+        offset = row.offset if row is not None else 0
+        raise Answered(error, {"Location": _location(request), "Range": _range(offset)}) from error
+    except uploads.Fenced as error:
+        raise ConnectionAbortedError("a newer request has the upload") from error
 
 
 def _accepted(status: int, repository: Repository, session: str, offset: int) -> web.Response:

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from zot.catalog.commands import Claim, ClaimBlob, DropClaim, PublishBlob, Published, new_id
+from zot.catalog.commands import Claim, ClaimBlob, Doom, DoomBlob, DropClaim, PublishBlob, Published, new_id
 from zot.catalog.interface import PAGE_LIMIT
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
+from zot.registry.delete import removal_token, remove_doomed
 from zot.registry.errors import QuotaExceeded, Unavailable
-from zot.registry.registry import Registry
-from zot.storage.interface import ContentMissing, UploadKey
+from zot.registry.registry import MIB, Registry
+from zot.storage.interface import ContentMissing, StorageFull, UploadKey
 
 # A doomed blob is unlinked within milliseconds, unless the process that was about to do it died.
 _DOOMED_WAIT_S = 5.0
@@ -21,6 +22,38 @@ _DOOMED_POLL_S = 0.005
 _TWINS = 16
 # Pages of repositories looked at for one that the principal may read.
 _HOLDER_PAGES = 10
+# Content below this size is not asked whether the disk has room for it before it comes.
+_LARGE_BYTES = 64 * MIB
+
+
+async def require_room(registry: Registry, repository: Repository, digest: Digest | None, size: int) -> None:
+    """Refuse what has no room before it is sent, or put in its place; the commit decides it for good.
+
+    Without `digest` it may be content that is here already, so that what the repository holds does not count. Raises
+    QuotaExceeded, StorageFull.
+    """
+    quota_bytes = registry.quotas.bytes_of(repository)
+    if quota_bytes is not None:
+        used = 0 if digest is None else await _used_beside(registry, repository, digest)
+        if used + size > quota_bytes:
+            raise _no_room(repository, quota_bytes, size)
+    if size >= _LARGE_BYTES:
+        free_bytes = await registry.storage.free_bytes(repository)
+        if free_bytes is not None and size > free_bytes:
+            raise StorageFull(f"{size} bytes are announced, and {free_bytes} are free")
+
+
+async def _used_beside(registry: Registry, repository: Repository, digest: Digest) -> int:
+    """Return what the repository holds if the digest would add to it, nothing if its bytes count already."""
+    catalog = registry.catalog
+    if await catalog.blob(repository, digest) or await catalog.resolve(repository, digest):
+        return 0
+    row = await catalog.repository(repository)
+    return row.bytes if row is not None else 0
+
+
+def _no_room(repository: Repository, quota_bytes: int, size: int) -> QuotaExceeded:
+    return QuotaExceeded(f"the quota of {quota_bytes} bytes has no room for {size} more", name=repository)
 
 
 async def publish(registry: Registry, upload: UploadKey, digest: Digest, size: int) -> None:
@@ -93,6 +126,7 @@ async def _make_present(
     session: str | None,
 ) -> bool:
     """Have `place` put the content there, under a claim, and commit; tell whether it was there before."""
+    await require_room(registry, repository, digest, size)
     quota_bytes = registry.quotas.bytes_of(repository)
     while True:
         async with _claimed(registry, repository, digest) as (claim, token):
@@ -111,10 +145,19 @@ async def _make_present(
         match published:
             case Published.PRESENT:
                 return claim is Claim.PRESENT
-            case Published.NO_ROOM:
-                raise QuotaExceeded(f"the quota of {quota_bytes} bytes has no room for {size} more", name=repository)
+            case Published.NO_ROOM:  # others came first
+                await _take_back(registry, repository, digest)
+                raise _no_room(repository, quota_bytes or 0, size)
             case Published.CLAIM_LOST:  # by a restart of the catalog, or it was there and went: from the start
                 continue
+
+
+async def _take_back(registry: Registry, repository: Repository, digest: Digest) -> None:
+    """Remove content that was put in its place and is not to be a blob, unless another push is about to make it one."""
+    token = removal_token(registry)
+    doomed = await registry.catalog.do(DoomBlob(repository=repository, digest=digest, token=token, stray=True))
+    if doomed is Doom.DOOMED:
+        await asyncio.shield(remove_doomed(registry, repository, digest, token))
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from zot.catalog.rows import UploadRow
 from zot.oci.digest import CANONICAL, Digest, algorithm_of
 from zot.oci.names import Repository
 from zot.oci.ranges import ByteRange
-from zot.registry.blobs import publish
+from zot.registry.blobs import publish, require_room
 from zot.registry.errors import DigestInvalid, RangeInvalid, SizeInvalid, TooManyRequests, UploadUnknown
 from zot.registry.registry import Registry
 from zot.registry.request import AppendUpload, FinishUpload, OfUpload, UploadStatus
@@ -23,6 +23,8 @@ from zot.storage.interface import DigestMismatch, Progress, UploadKey, UploadMis
 Body = AsyncIterator[bytes]
 
 _FENCE_POLL_S = 0.5
+_FINISHING_S = 2.0
+_FINISHING_POLL_S = 0.005
 
 
 class Fenced(Exception):
@@ -63,26 +65,44 @@ async def status(registry: Registry, request: UploadStatus, principal: str) -> i
     return row.offset
 
 
-async def append(registry: Registry, request: AppendUpload, principal: str, body: Body, chunk: ByteRange | None) -> int:
+async def append(
+    registry: Registry,
+    request: AppendUpload,
+    principal: str,
+    body: Body,
+    chunk: ByteRange | None,
+    *,
+    announced: int | None = None,
+) -> int:
     """Append the body, which has to start where the upload ends if `chunk` is given; return the bytes received.
 
-    What a broken body brought is kept. Raises RangeInvalid, UploadUnknown, UploadBusy, Fenced, StorageFull.
+    `announced` is the body's length if its sender said it. What a broken body brought is kept. Raises RangeInvalid,
+    UploadUnknown, UploadLocked, Fenced, QuotaExceeded, StorageFull.
     """
     lease = await _lease(registry, request, principal)
     if lease.finished is not None:
         raise UploadUnknown(session_id=request.session)
-    return (await _append(registry, lease, body, chunk)).offset
+    await require_room(registry, request.repository, None, lease.offset + (announced or 0))
+    try:
+        return (await _append(registry, lease, body, chunk)).offset
+    except UploadMissing as missing:
+        raise UploadUnknown(session_id=request.session) from missing
 
 
 async def finish(
-    registry: Registry, request: FinishUpload, principal: str, body: Body | None, chunk: ByteRange | None
+    registry: Registry,
+    request: FinishUpload,
+    principal: str,
+    body: Body | None,
+    chunk: ByteRange | None,
+    *,
+    announced: int | None = None,
 ) -> None:
     """Append the body, if there is one, and make all bytes the blob of that digest. Then it survives power loss.
 
     Again with the same digest it succeeds again. Raises DigestInvalid (the session is gone then), RangeInvalid,
-    UploadUnknown, UploadBusy, Fenced, QuotaExceeded, StorageFull, Unavailable.
+    UploadUnknown, UploadLocked, Fenced, QuotaExceeded, StorageFull, Unavailable.
     """
-    registry.refuse_if_read_only()
     lease = await _lease(registry, request, principal)
     if lease.finished is not None:
         if lease.finished == request.digest:
@@ -91,20 +111,36 @@ async def finish(
     progress = _progress(registry, lease)
     if progress.offset == 0:
         progress = Progress(0, algorithm_of(request.digest))
-    if body is not None:
-        progress = await _append(registry, lease, body, chunk, progress)
-    elif chunk is not None:
-        _check_chunk(chunk, progress.offset)
+    await require_room(registry, request.repository, request.digest, progress.offset + (announced or 0))
     key = UploadKey(lease.repository, lease.session)
     try:
+        if body is not None:
+            progress = await _append(registry, lease, body, chunk, progress)
+        elif chunk is not None:
+            _check_chunk(chunk, progress.offset)
         await registry.storage.verify(key, progress, request.digest)
     except DigestMismatch as mismatch:
         # These bytes can never become that digest.
         await _discard(registry, lease.repository, lease.session)
         raise DigestInvalid(f"the uploaded content has digest {mismatch.actual}", digest=request.digest) from mismatch
     except UploadMissing as missing:
+        if await _finished_meanwhile(registry, request):
+            return
         raise UploadUnknown(session_id=request.session) from missing
     await publish(registry, key, request.digest, progress.offset)
+
+
+async def _finished_meanwhile(registry: Registry, request: FinishUpload) -> bool:
+    """Tell whether another request finished the upload; having published the bytes, it is about to say so."""
+    deadline = asyncio.get_running_loop().time() + _FINISHING_S
+    while asyncio.get_running_loop().time() < deadline:
+        row = await registry.catalog.upload(request.session)
+        if row is None:
+            break
+        if row.finished is not None:
+            return row.finished == request.digest
+        await asyncio.sleep(_FINISHING_POLL_S)
+    return False
 
 
 async def whole(
@@ -114,7 +150,7 @@ async def whole(
     session = await begin(registry, repository, principal, algorithm_of(digest))
     request = FinishUpload(repository=repository, session=session, digest=digest)
     try:
-        await finish(registry, request, principal, _exactly(body, length), None)
+        await finish(registry, request, principal, _exactly(body, length), None, announced=length)
     except BaseException:
         await _discard(registry, repository, session)
         raise
@@ -180,11 +216,8 @@ async def _append(
         if not await registry.catalog.do(command):
             raise Fenced(lease.session)
 
-    try:
-        async with _unless_fenced(registry, lease):
-            return await registry.storage.append(UploadKey(lease.repository, lease.session), start, body, record)
-    except UploadMissing as missing:
-        raise UploadUnknown(session_id=lease.session) from missing
+    async with _unless_fenced(registry, lease):
+        return await registry.storage.append(UploadKey(lease.repository, lease.session), start, body, record)
 
 
 @asynccontextmanager
