@@ -48,6 +48,7 @@ async def encode(head: Head, entries: Iterable[Entry]) -> bytes:
 async def read(content: bytes) -> tuple[Head, list[Entry]]:
     """Return what is read piece by piece."""
     listing = await index_json.read(pieces(content))
+    assert listing is not None
     return listing.head, [entry async for entry in listing.entries]
 
 
@@ -73,8 +74,8 @@ async def test_what_others_wrote_is_kept(
     """Decoded and encoded again an index says the same, fields that nobody knows included; twice, the same bytes."""
     listed = [
         {**descriptor, "annotations": {**descriptor.get("annotations", {}), REF_NAME: tag}}  # type: ignore[dict-item]
-        for tag, descriptor in tagged.items()
-    ] + untagged
+        for tag, descriptor in sorted(tagged.items())
+    ] + sorted(untagged, key=lambda descriptor: str(descriptor["digest"]))
     document = {"schemaVersion": 2, "manifests": listed, "annotations": annotations, "foreign": foreign}
     content = json.dumps(document, indent=1).encode()
     index = decode(content)
@@ -83,9 +84,9 @@ async def test_what_others_wrote_is_kept(
     assert plain(json.loads(again)) == plain(document)
     assert await encode(index.head, index.entries) == again
     assert decode(again) == index
-    entries = sorted(index.entries, key=order)
-    assert await read(await encode(index.head, entries)) == (index.head, entries)
-    assert await read(content) == (index.head, entries)
+    assert await read(again) == (index.head, index.entries)
+    assert await index_json.read(pieces(content)) is None
+    assert index.entries == sorted(index.entries, key=order)
 
 
 @pytest.mark.parametrize(
@@ -177,8 +178,9 @@ async def test_half_a_file_is_broken() -> None:
     for end in range(len(content)):
         with pytest.raises(LayoutBroken):
             decode(content[:end])
-        with pytest.raises(LayoutBroken):
-            await read(content[:end])
+        if end > content.index(b"\n"):
+            with pytest.raises(LayoutBroken):
+                await read(content[:end])
     assert decode(content).head.shown_ns == 5
 
 
@@ -192,6 +194,7 @@ async def test_a_large_index_costs_no_more_memory_than_a_small_one() -> None:
     tracemalloc.start()
     try:
         listing = await index_json.read(index_json.encode(Head(), many()))
+        assert listing is not None
         size = sum([len(piece) async for piece in index_json.encode(listing.head, listing.entries)])
         _, peak = tracemalloc.get_traced_memory()
     finally:

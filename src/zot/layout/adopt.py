@@ -14,6 +14,7 @@ from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import read_manifests
 from zot.layout.mark import Mark, last_change_ns
 from zot.layout.parts import Item, parts
+from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.registry.errors import Unavailable
 from zot.storage.interface import Storage
@@ -108,7 +109,8 @@ class Adoption:
         index = file.parsed if file else Index()
         for flaw in index.flaws:
             _log.warning("%s: index.json: %s", repository, flaw)
-        async for part in parts(repository, self._items(repository, index, begun=begun)):
+        taken: set[Digest] = set()
+        async for part in parts(repository, self._items(repository, index, taken, begun=begun)):
             await self._catalog.do(part)
             if not self._runs[repository].awaited:
                 await asyncio.sleep(_PAUSE_S)
@@ -121,23 +123,25 @@ class Adoption:
         _log.info("%s is adopted: %d descriptors in index.json", repository, len(index.entries))
         # The file need not be written again. But one that an earlier catalog exported has that one's time in it.
         if not begun and index.head.shown_ns is None:
-            mark = Mark(file.signature, shown_ns)
+            whole = not index.flaws and all(entry.digest in taken for entry in index.entries)
+            mark = Mark(file.signature, shown_ns, whole)
             await self._catalog.do(
                 Exported(repository=repository, revision=row.revision, digest=file.digest, signature=str(mark))
             )
 
-    async def _items(self, repository: Repository, index: Index, *, begun: bool) -> AsyncIterator[Item]:
-        found = set()
-        async for manifest in read_manifests(
-            self._files, repository, {entry.digest: entry.media_type for entry in index.entries}
-        ):
-            found.add(manifest.digest)
+    async def _items(
+        self, repository: Repository, index: Index, taken: set[Digest], *, begun: bool
+    ) -> AsyncIterator[Item]:
+        """Iterate over all that the layout holds; `taken` is the manifests so far."""
+        listed = {entry.digest: entry.media_type for entry in index.entries}
+        async for manifest in read_manifests(self._files, repository, listed):
+            taken.add(manifest.digest)
             yield manifest
         async for file in self._storage.walk(repository):
-            if file.digest not in found:
+            if file.digest not in taken:
                 yield LayoutBlob(file.digest, file.size)
         for entry in index.entries:
-            if entry.tag is not None and entry.digest in found:
+            if entry.tag is not None and entry.digest in taken:
                 # What an adoption that was broken off has left there gives way to what the file says now.
                 there = await self._catalog.resolve(repository, entry.tag) if begun else None
                 yield LayoutTag(entry.tag, entry.digest, there.digest if there else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
 from zot.catalog.commands import (
@@ -21,7 +21,7 @@ from zot.catalog.commands import (
 from zot.catalog.interface import Catalog
 from zot.layout import index_json
 from zot.layout.foreign import ForeignEdits, Seen
-from zot.layout.index_json import Head, LayoutBroken, Listing
+from zot.layout.index_json import Head, Index, LayoutBroken, Listing
 from zot.layout.interface import LayoutFiles, Place
 from zot.layout.listing import Previous, listing
 from zot.layout.mark import Mark, last_change_ns
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 # How often an export begins anew because somebody else wrote the file meanwhile; then it is left for later.
 _ATTEMPTS = 3
 # Manifests whose files are known to be there: a bound on memory, not on what is right.
-_REMEMBERED = 4096
+_REMEMBERED = 16384
 
 
 class Exporter:
@@ -110,10 +110,9 @@ class Exporter:
         """
         # What changes from here on counts as not shown.
         shown_ns = await last_change_ns(self._catalog, repository)
-        async with aclosing(self._files.read(repository)) as content:
-            head, entries, in_our_form = await _read(content)
-            previous = Previous(entries, whole=seen.ours and in_our_form)
-            new = listing(self._catalog, repository, shown_ns, previous, _Put(self._catalog, self._storage, repository))
+        put = _Put(self._catalog, self._storage, repository)
+        async with self._previous(repository, seen) as (head, previous):
+            new = listing(self._catalog, repository, shown_ns, previous, put)
             staged = await self._files.stage(repository, index_json.encode(head.showing(shown_ns), new))
         if not await self._catalog.do(IntendExport(repository=repository, digest=staged.digest)):
             return True  # removed meanwhile
@@ -124,7 +123,7 @@ class Exporter:
         alone = await self._files.signature(repository, Place.REPLACED) in (None, seen.signature)
         if alone:
             await self._files.forget_replaced(repository)
-        mark = Mark(staged.signature, shown_ns)
+        mark = Mark(staged.signature, shown_ns, whole=True)
         await self._catalog.do(
             Exported(repository=repository, revision=revision, digest=staged.digest, signature=str(mark))
         )
@@ -132,6 +131,20 @@ class Exporter:
             for digest in previous.gone:
                 await self._remove_file(repository, digest)
         return alone
+
+    @asynccontextmanager
+    async def _previous(self, repository: Repository, seen: Seen) -> AsyncIterator[tuple[Head, Previous]]:
+        """Open the file that is to be replaced; one that is not there, or that nobody can read, lists nothing."""
+        index = Index()
+        async with aclosing(self._files.read(repository)) as content:
+            listed = await _read(content)
+            if listed is not None:
+                yield listed.head, Previous(listed.entries, whole=seen.whole)
+                return
+        with suppress(LayoutBroken):
+            file = await self._files.load(repository)
+            index = file.parsed if file else index
+        yield index.head, Previous(index_json.iterate(index.entries), whole=seen.whole)
 
     async def _remove_file(self, repository: Repository, digest: Digest) -> None:
         """Remove a manifest's file unless the catalog has a manifest, or a blob, of that digest."""
@@ -169,9 +182,9 @@ class _Put:
         self._there.add(digest)
 
 
-async def _read(content: AsyncIterator[bytes]) -> Listing:
-    """Return the listing that is replaced: an empty one if there is none, or one that nobody can read."""
+async def _read(content: AsyncIterator[bytes]) -> Listing | None:
+    """Read it piece by piece, if that is possible."""
     try:
         return await index_json.read(content)
     except LayoutBroken:
-        return Listing(Head(), index_json.iterate(()), in_our_form=False)
+        return None

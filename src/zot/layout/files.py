@@ -164,9 +164,12 @@ class RootFiles:
         self._disk.sync_directory(self._paths.repository(repository))
 
     def forget_replaced(self, repository: Repository) -> None:
-        """Remove the other name of what was replaced."""
-        with suppress(*_GONE):
+        """Remove the other name of what was replaced, for good: brought back later it would look like others' work."""
+        try:
             self._disk.unlink(self._index(repository, Place.REPLACED))
+        except _GONE:
+            return
+        self._disk.sync_directory(self._paths.uploads(repository))
 
     def remove(self, repository: Repository) -> None:
         """Remove what makes it a layout, then its directories as far as they are empty."""

@@ -26,8 +26,8 @@ class Seen(NamedTuple):
     """The `index.json` that was looked at; without a signature there was none."""
 
     signature: Signature | None
-    ours: bool
-    """Whether it is one that the catalog recorded; else what it adds has been merged."""
+    whole: bool = False
+    """Whether the files of all manifests that it lists are there for sure."""
 
 
 class ForeignEdits:
@@ -62,20 +62,25 @@ class ForeignEdits:
         signature = await self._files.signature(repository, place)
         row = await self._catalog.export(repository)
         if row is None or signature is None:
-            return Seen(signature, ours=False)
+            return Seen(signature)
         last = parse_mark(row.signature)
         if last is not None and last.signature == signature:
-            return Seen(signature, ours=True)
+            return Seen(signature, last.whole)
         file = await self._load(repository, place)
         if file is None:
             await self._catalog.do(MarkDirty(repository=repository))
-            return Seen(signature, ours=False)
+            return Seen(signature)
         if file.digest not in (row.digest, row.intent):
             await self._merger.merge(repository, file.parsed, last)
-            return Seen(file.signature, ours=False)
+            return Seen(file.signature)
+        mark = _mark(file, row, last)
         if place is Place.CURRENT:
-            await self._recognise(repository, row, file, last)
-        return Seen(file.signature, ours=True)
+            # It was copied, or a crash came before this was noted. Which revision it shows is not known: an export
+            # that was due stays due.
+            await self._catalog.do(
+                Exported(repository=repository, revision=row.exported, digest=file.digest, signature=str(mark))
+            )
+        return Seen(file.signature, mark.whole)
 
     async def _load(self, repository: Repository, place: Place) -> IndexFile | None:
         """Read an index; None if it is gone, or cannot be read however often it is tried."""
@@ -89,15 +94,11 @@ class ForeignEdits:
                     _log.warning("%s: %s: the next export replaces it", repository, error)
         return None
 
-    async def _recognise(self, repository: Repository, row: ExportRow, file: IndexFile, last: Mark | None) -> None:
-        """Note the signature of a file that is ours: it was copied, or a crash came before it was noted.
 
-        Which revision it shows is not known, so an export that was due stays due.
-        """
-        shown_ns = file.parsed.head.shown_ns
-        if shown_ns is None:
-            shown_ns = last.shown_ns if last else 0
-        mark = Mark(file.signature, shown_ns)
-        await self._catalog.do(
-            Exported(repository=repository, revision=row.exported, digest=file.digest, signature=str(mark))
-        )
+def _mark(file: IndexFile, row: ExportRow, last: Mark | None) -> Mark:
+    """Return the mark of a file that is ours: the last one, or the one that was about to be put in place."""
+    shown_ns = file.parsed.head.shown_ns
+    if shown_ns is None:
+        shown_ns = last.shown_ns if last else 0
+    whole = file.digest == row.intent or (last is not None and last.whole)
+    return Mark(file.signature, shown_ns, whole)

@@ -68,6 +68,7 @@ class Index(NamedTuple):
 
     head: Head = Head()
     entries: Sequence[Entry] = ()
+    """In the order of `order`."""
     flaws: Sequence[str] = ()
     """What is wrong with the descriptors that were left out."""
 
@@ -140,7 +141,7 @@ def decode(content: bytes) -> Index:
         elif entry.tag is not None:
             tags.add(entry.tag)
         entries.append(entry)
-    return Index(head, entries, flaws)
+    return Index(head, sorted(entries, key=order), flaws)
 
 
 def _decode(content: bytes) -> tuple[Head, Sequence[msgspec.Raw]]:
@@ -214,25 +215,23 @@ def _document(entry: Entry) -> dict[str, object]:
 
 
 class Listing(NamedTuple):
-    """An index that is read piece by piece, in the order of `order`."""
+    """An index that is read piece by piece."""
 
     head: Head
     entries: AsyncIterator[Entry]
-    in_our_form: bool
-    """Whether `encode` wrote it."""
+    """In the order of `order`. Raises LayoutBroken when the index turns out to be torn."""
 
 
-async def read(content: AsyncIterator[bytes]) -> Listing:
-    """Return the listing of an index: of one that `encode` wrote a line at a time, of any other by reading all of it.
+async def read(content: AsyncIterator[bytes]) -> Listing | None:
+    """Return the listing of an index that `encode` wrote, read a line at a time; None of any other.
 
-    Raises LayoutBroken, as its entries do when the index turns out to be torn.
+    Raises LayoutBroken if its first line is none of an index.
     """
     lines = _lines(content)
     first = await anext(lines, b"")
-    if first.endswith(_OPENING):
-        return Listing(_decode(first + _CLOSING)[0], _entries(lines), in_our_form=True)
-    index = decode(b"\n".join([first, *[line async for line in lines]]))
-    return Listing(index.head, iterate(sorted(index.entries, key=order)), in_our_form=False)
+    if not first.endswith(_OPENING):
+        return None
+    return Listing(_decode(first + _CLOSING)[0], _entries(lines))
 
 
 async def _entries(lines: AsyncIterator[bytes]) -> AsyncIterator[Entry]:

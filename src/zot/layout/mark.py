@@ -15,19 +15,21 @@ class Mark(NamedTuple):
     signature: Signature
     shown_ns: int
     """The time of the last tag change that the file shows for sure."""
+    whole: bool
+    """Whether the files of all manifests that it lists are there for sure."""
 
     def __str__(self) -> str:
         """Return the text that the catalog keeps."""
-        return ":".join(map(str, (*self.signature, self.shown_ns)))
+        return ":".join(map(str, (*self.signature, self.shown_ns, int(self.whole))))
 
 
 def parse_mark(text: str | None) -> Mark | None:
     """Return the mark that the catalog has kept, None if there is none."""
     try:
-        size, inode, modified_ns, shown_ns = map(int, (text or "").split(":"))
+        size, inode, modified_ns, shown_ns, whole = map(int, (text or "").split(":"))
     except ValueError:
         return None
-    return Mark(Signature(size, inode, modified_ns), shown_ns)
+    return Mark(Signature(size, inode, modified_ns), shown_ns, bool(whole))
 
 
 async def last_change_ns(catalog: Catalog, repository: Repository) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from enum import Enum, auto
@@ -19,6 +20,8 @@ from zot.oci.names import Repository, Tag
 from zot.storage.interface import Storage
 
 _log = logging.getLogger(__name__)
+
+_BREATH = 256
 
 BY = ":index.json"
 """Who moved a tag, in the tag log: nobody else, since a login has no colon (RFC 7617)."""
@@ -88,7 +91,9 @@ class Merger:
         """Return the tags to take and the manifests to take if they are not known."""
         tags: list[LayoutTag] = []
         manifests: dict[Digest, MediaType] = {}
-        for entry in index.entries:
+        for number, entry in enumerate(index.entries):
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)  # reads need not wait for anything; others shall not wait for all entries
             if entry.tag is not None:
                 there = await self._catalog.resolve(repository, entry.tag)
                 at = there.digest if there else None
