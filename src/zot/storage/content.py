@@ -14,6 +14,7 @@ from zot.oci.names import Repository
 from zot.storage.directories import Directories
 from zot.storage.disk import Disk, File
 from zot.storage.faults import NO_LINK, storage_errors
+from zot.storage.identity import make_directories
 from zot.storage.interface import ContentMissing, FoundFile, UploadKey, UploadMissing
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.pools import Pool
@@ -111,9 +112,24 @@ class ContentFiles:
         self._sync_name(repository, digest)
 
     def remove(self, repository: Repository, digest: Digest) -> None:
-        """Remove content, if it is there. A power loss may bring it back, as a file that nobody knows."""
-        with suppress(FileNotFoundError, NotADirectoryError):
+        """Remove content, if it is there. No power loss brings it back: an emptied layout could be adopted with it."""
+        try:
             self._disk.unlink(self._paths.content(repository, digest))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        self._sync_name(repository, digest)
+
+    def set_aside(self, repository: Repository, digest: Digest) -> bool:
+        """Move content to the quarantine, if it is there."""
+        quarantine = self._paths.quarantine(repository)
+        make_directories(self._disk, quarantine)
+        try:
+            self._disk.rename(self._paths.content(repository, digest), f"{quarantine}/{digest.replace(':', '-')}")
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        self._directories.sync(quarantine)
+        self._sync_name(repository, digest)
+        return True
 
     def walk(self, repository: Repository, algorithm: str) -> Generator[list[FoundFile], None, None]:
         """Iterate over content files, some hundred at once. Other files than content are passed over."""

@@ -11,6 +11,7 @@ from zot.storage.faults import NO_LINK
 from zot.storage.interface import StorageError
 
 _LIMIT_BYTES = 64 * 1024
+_STAGED = "store.json."
 
 
 class Identity:
@@ -78,7 +79,7 @@ class Identity:
     def _make(self) -> str:
         directory = f"{self._root}/.zot"
         make_directories(self._disk, directory)
-        with self._disk.staged(f"{directory}/store.json.{uuid4().hex}") as file:
+        with self._disk.staged(f"{directory}/{_STAGED}{uuid4().hex}") as file:
             self._disk.write(file, [json.dumps({"store": str(uuid4())}).encode()], 0)
             self._disk.sync(file)
             self._claim(file.path, f"{directory}/store.json")
@@ -99,6 +100,14 @@ class Identity:
             self._disk.rename(staged, path)
             return
         self._disk.unlink(staged)
+
+
+def remove_unfinished(disk: Disk, root: str) -> None:
+    """Remove identities that a start which was cut off left staged. For whoever holds the root alone: none is in use."""
+    with disk.entries(f"{root}/.zot") as entries:
+        left = [entry.path for entry in entries if entry.name.startswith(_STAGED)]
+    for path in left:
+        disk.unlink(path)
 
 
 def make_directories(disk: Disk, path: str) -> None:

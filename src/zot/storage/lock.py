@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zot.storage.disk import FILE_MODE, Disk
 from zot.storage.faults import storage_errors
-from zot.storage.identity import make_directories
+from zot.storage.identity import make_directories, remove_unfinished
 from zot.storage.interface import StorageError
 
 _POLL_S = 0.1
@@ -58,6 +58,7 @@ def lock_root(root: str, wait_s: float = 30.0) -> RootLock:
         if not _lock_within(descriptor, fcntl.LOCK_EX, wait_s):
             raise RootInUse(f"{root} is in use by {_holder(descriptor)}")
         _sign(descriptor)
+        remove_unfinished(Disk(), root)
         for name in _ZOT_DATABASES:
             _keep_zot_away(Path(root, name), lock, wait_s)
         for each in lock.descriptors:
