@@ -20,8 +20,9 @@ def test_every_count_is_seen_by_every_reader(tmp_path: Path) -> None:
         seen |= numbers
         writer.count()
     assert len(seen) == 100
-    for each in (writer, *readers):
-        each.close()
+    writer.close()
+    for reader in readers:
+        reader.close()
 
 
 def test_a_writer_that_is_started_again_counts_on(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,8 @@ from zot.catalog.sqlite.driver import SqliteCatalog, connect
 from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.server import serve_writer
 from zot.oci.names import parse_tag
+
+Start = Callable[[], subprocess.Popen[bytes]]
 
 PUSHERS, PUSHES, KILLS = 4, 25, 5
 
@@ -42,10 +44,19 @@ async def catalog(tmp_path: Path, socket: Path) -> AsyncIterator[SqliteCatalog]:
     await opened.close()
 
 
-def start(directory: Path, socket: Path) -> subprocess.Popen[bytes]:
-    """Start a writer."""
-    program = Path(__file__).with_name("writer_program.py")
-    return subprocess.Popen([sys.executable, str(program), str(directory), str(socket), "boot"])
+@pytest.fixture
+def start(tmp_path: Path, socket: Path) -> Iterator[Start]:
+    """Starts writers as processes, of which none outlives the test."""
+    with ExitStack() as started:
+
+        def start_writer() -> subprocess.Popen[bytes]:
+            program = Path(__file__).with_name("writer_program.py")
+            process = subprocess.Popen([sys.executable, str(program), str(tmp_path), str(socket), "boot"])
+            started.enter_context(process)
+            started.callback(process.kill)
+            return process
+
+        yield start_writer
 
 
 def mode(path: Path) -> int | None:
@@ -77,9 +88,9 @@ async def push(catalog: SqliteCatalog, pusher: int, acknowledged: asyncio.Semaph
         acknowledged.release()
 
 
-async def test_a_killed_writer_loses_nothing(tmp_path: Path, socket: Path, catalog: SqliteCatalog) -> None:
+async def test_a_killed_writer_loses_nothing(start: Start, catalog: SqliteCatalog) -> None:
     """Killed at any moment and started again, every command has its right outcome, once, and all of them are there."""
-    writer = start(tmp_path, socket)
+    writer = start()
     acknowledged = asyncio.Semaphore(0)
     pushers = [asyncio.create_task(push(catalog, pusher, acknowledged)) for pusher in range(PUSHERS)]
     for _ in range(KILLS):
@@ -87,7 +98,7 @@ async def test_a_killed_writer_loses_nothing(tmp_path: Path, socket: Path, catal
             await acknowledged.acquire()
         writer.kill()
         writer.wait()
-        writer = start(tmp_path, socket)
+        writer = start()
     await asyncio.gather(*pushers)
     names = [(pusher, number) for pusher in range(PUSHERS) for number in range(PUSHES)]
     tags = {row.name: row.digest for row in await catalog.tags(APP, "", 1000)}
@@ -127,9 +138,9 @@ async def test_reads_say_that_there_is_no_catalog_yet(tmp_path: Path, socket: Pa
         assert await catalog.repository(APP)
 
 
-async def test_reads_go_on_without_a_writer(tmp_path: Path, socket: Path, catalog: SqliteCatalog) -> None:
+async def test_reads_go_on_without_a_writer(start: Start, tmp_path: Path, socket: Path, catalog: SqliteCatalog) -> None:
     """While the writer is away everybody reads what was acknowledged."""
-    writer = start(tmp_path, socket)
+    writer = start()
     await catalog.do(put("image"))
     writer.send_signal(signal.SIGKILL)
     writer.wait()
