@@ -103,7 +103,7 @@ class Identity:
 
 
 def remove_unfinished(disk: Disk, root: str) -> None:
-    """Remove identities that a start which was cut off left staged. For whoever holds the root alone: none is in use."""
+    """Remove identities that a start which was cut off left staged: for whoever has the root to himself."""
     with disk.entries(f"{root}/.zot") as entries:
         left = [entry.path for entry in entries if entry.name.startswith(_STAGED)]
     for path in left:
