@@ -735,6 +735,20 @@ async def test_removing_from_an_unknown_repository_does_no_harm(storage: Storage
     await storage.remove(APP, digest_of(CONTENT))
 
 
+async def test_what_is_set_aside_is_served_to_nobody(storage: Storage) -> None:
+    """Damaged content is gone from its repository alone, once, and may come again."""
+    digest = await push(storage, APP)
+    await push(storage, NESTED)
+    assert await storage.set_aside(APP, digest) is True
+    assert await storage.set_aside(APP, digest) is False
+    assert await storage.stat(APP, digest) is None
+    assert [file async for file in storage.walk(APP)] == []
+    assert await read(storage, NESTED, digest) == CONTENT
+    await push(storage, APP)
+    assert await read(storage, APP, digest) == CONTENT
+    assert await storage.set_aside(APP, digest) is True
+
+
 # --- discard, staged ---
 
 

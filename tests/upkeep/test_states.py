@@ -14,7 +14,7 @@ from upkeep.interleavings import World, explore
 from upkeep.site import APP, DELAY_S, OTHER, Seconds
 from zot.catalog.commands import Adopt, ClaimBlob, ForgetBlob, PublishBlob, StampGarbage, TagMove
 from zot.config.storage import Storage as StorageConfig
-from zot.oci.digest import digest_of
+from zot.oci.digest import Digest, digest_of
 from zot.oci.media_types import IMAGE_MANIFEST, OCTET_STREAM
 from zot.oci.names import Repository, Tag
 from zot.registry import blobs, delete, pull, push

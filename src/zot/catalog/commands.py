@@ -126,13 +126,16 @@ class DoomBlob(Command[Doom], frozen=True, kw_only=True, tag=True):
 
     With `stamped_before_s` only if it carries a stamp of the collector's clock not later than that (else CLAIMED).
     Again with the same token: DOOMED; doomed under another one it is ABSENT already. With `stray` it is a digest
-    without a row that is doomed, since a file is there that nobody knows, and no present blob (CLAIMED).
+    without a row that is doomed, since a file is there that nobody knows, and no present blob (CLAIMED). With `damaged`
+    a blob goes although it is referenced, because its bytes are not its digest's any more: once it is forgotten it is
+    missing where it is named, and whoever pushes it again heals that.
     """
 
     digest: Digest
     token: str
     stamped_before_s: float | None = None
     stray: bool = False
+    damaged: bool = False
 
 
 class ForgetBlob(Command[None], frozen=True, kw_only=True, tag=True):

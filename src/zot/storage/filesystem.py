@@ -125,6 +125,11 @@ class FilesystemStorage:
         doing = f"remove {digest} from {repository}"
         await _run(self._pools.durable, doing, self._content.remove, repository, digest)
 
+    async def set_aside(self, repository: Repository, digest: Digest) -> bool:
+        """Take damaged content out of the repository, to `.zot/quarantine` below the root."""
+        doing = f"set {digest} of {repository} aside"
+        return await _run(self._pools.durable, doing, self._content.set_aside, repository, digest)
+
     async def walk(self, repository: Repository) -> AsyncIterator[FoundFile]:
         """Iterate over content files, some hundred in each job of the read pool."""
         for algorithm in HEX_LENGTHS:

@@ -148,6 +148,12 @@ class Storage(Protocol):
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content. That it is gone already does no harm. Returns when it is gone for readers to come."""
 
+    async def set_aside(self, repository: Repository, digest: Digest) -> bool:
+        """Take damaged content out of the repository, and keep it where nobody is served from; False: there is none.
+
+        Durable when it returns. What was set aside before under that name is replaced.
+        """
+
     async def discard(self, upload: UploadKey) -> None:
         """Remove staged bytes, if there are any."""
 

@@ -36,6 +36,10 @@ class LayoutPaths:
         """Return the file of that content."""
         return f"{self.root}/{repository}/blobs/{algorithm_of(digest)}/{hex_of(digest)}"
 
+    def quarantine(self, repository: Repository) -> str:
+        """Return the directory of content that was found damaged, outside of every layout."""
+        return f"{self.root}/.zot/quarantine/{repository}"
+
     def uploads(self, repository: Repository) -> str:
         """Return the directory of the repository's staged files."""
         return f"{self.root}/{repository}/.uploads"

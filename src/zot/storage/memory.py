@@ -69,6 +69,10 @@ class MemoryStorage:
         """Store small content whole."""
         self._store(repository, digest, content)
 
+    async def set_aside(self, repository: Repository, digest: Digest) -> bool:
+        """Take damaged content out of the repository; it is not kept."""
+        return self._content.pop((repository, digest), None) is not None
+
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content."""
         self._content.pop((repository, digest), None)

@@ -74,6 +74,10 @@ class RoutedStorage:
         """Remove content."""
         await self.of(repository).remove(repository, digest)
 
+    async def set_aside(self, repository: Repository, digest: Digest) -> bool:
+        """Take damaged content out of the repository."""
+        return await self.of(repository).set_aside(repository, digest)
+
     async def discard(self, upload: UploadKey) -> None:
         """Remove staged bytes."""
         await self.of(upload.repository).discard(upload)

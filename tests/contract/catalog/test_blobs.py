@@ -9,6 +9,7 @@ from zot.catalog.commands import (
     Claim,
     ClaimBlob,
     Doom,
+    DoomBlob,
     DropClaim,
     ForgetBlob,
     LayoutBlob,
@@ -253,6 +254,21 @@ async def test_a_collector_dooms_what_stayed_stamped(catalog: Catalog) -> None:
     await stamp(catalog, 100.5)
     assert await doom(catalog, BLOB, stamped_before_s=100.4) is Doom.CLAIMED
     assert await doom(catalog, BLOB, stamped_before_s=100.5) is Doom.DOOMED
+
+
+async def test_a_damaged_blob_goes_although_it_is_named(catalog: Catalog) -> None:
+    """It is missing for the manifests that name it, until it is pushed again: then it is referenced as before."""
+    await push_blob(catalog, "blob")
+    await push(catalog, "image", layer("blob"), tags=(V1,))
+    command = DoomBlob(repository=APP, digest=BLOB, token="scrub", damaged=True)
+    assert await catalog.do(command) is Doom.DOOMED
+    assert await catalog.blob(APP, BLOB) is None
+    assert await catalog.doomed(10) == [DoomedRow(APP, BLOB, "scrub")]
+    await catalog.do(ForgetBlob(repository=APP, digest=BLOB, token="scrub"))
+    assert await catalog.resolve(APP, V1)
+    await push_blob(catalog, "blob")
+    assert await catalog.loose_blobs(APP, "", 10) == []
+    assert await doom(catalog, BLOB) is Doom.REFERENCED
 
 
 async def test_a_forgotten_blob_may_come_again(catalog: Catalog) -> None:

@@ -76,7 +76,7 @@ def doom(scope: Scope, command: DoomBlob) -> Doom:
         return Doom.ABSENT
     if blob.doom == command.token:
         return Doom.DOOMED
-    if repository.referenced(command.digest):
+    if repository.referenced(command.digest) and not command.damaged:
         return Doom.REFERENCED
     if repository.claimed(command.digest) or command.stray:
         return Doom.CLAIMED

@@ -112,7 +112,7 @@ def doom(scope: Scope, command: DoomBlob) -> Doom:
     size, referenced, stamp_s, token = found
     if token is not None:
         return Doom.DOOMED if token == command.token else Doom.ABSENT
-    if referenced:
+    if referenced and not command.damaged:
         return Doom.REFERENCED
     if command.stray or scope.value(_CLAIMED, command.digest):
         return Doom.CLAIMED
@@ -122,7 +122,8 @@ def doom(scope: Scope, command: DoomBlob) -> Doom:
         "UPDATE blob SET doom = ?3, stamp_s = NULL WHERE repository = ?1 AND digest = ?2", command.digest, command.token
     )
     scope.blobs -= 1
-    scope.bytes -= size
+    # As a manifest its bytes go on counting.
+    scope.bytes -= 0 if referenced and _is_manifest(scope, command.digest) else size
     return Doom.DOOMED
 
 
