@@ -42,20 +42,22 @@ class Discovery:
 
     async def run(self) -> None:
         """Adopt and check until it is cancelled. What fails is logged, and tried again the next time."""
+        pause_s = 0.0  # until all are known, haste is best
         while True:
             try:
-                await self.adopt_all()
+                await self.adopt_all(pause_s)
+                pause_s = self._pause_s
                 await self.check_all()
             except (StorageError, CatalogError) as error:
                 _log.warning("layouts cannot be looked through: %s", error)
             await asyncio.sleep(self._interval_s)
 
-    async def adopt_all(self) -> None:
-        """Adopt every layout that is not, one after the other. A broken one is passed over.
+    async def adopt_all(self, pause_s: float = 0) -> None:
+        """Adopt every layout that is not, one after the other; they are looked for with pauses. Broken ones stay.
 
         Raises StorageError, CatalogError when it cannot go on.
         """
-        names = [*await self._names.look(), *[name async for name in self._begun()]]
+        names = [*await self._names.look(pause_s), *[name async for name in self._begun()]]
         progress = _Progress(len(names))
         for name in names:
             try:

@@ -53,5 +53,6 @@ class StoreLayouts:
         return await self.foreign_names.page(after, limit)
 
     async def close(self) -> None:
-        """Break off the adoptions under way."""
+        """Break off what is under way."""
+        await self.foreign_names.close()
         await self.adoption.close()

@@ -20,12 +20,20 @@ class ForeignNames:
         self._catalog = catalog
         self._files = files
         self._wait_s = wait_s
-        self._names: list[Repository] = []
+        self._names: list[Repository] | None = None
         self._looking: asyncio.Task[list[Repository]] | None = None
 
-    async def look(self) -> list[Repository]:
-        """Look through all directories; return the names that the catalog does not list. Raises StorageError."""
-        found = [name async for name in self._files.repositories() if await self._catalog.repository(name) is None]
+    async def look(self, pause_s: float = 0) -> list[Repository]:
+        """Look through all directories, with a pause after each layout; return the names that the catalog lacks.
+
+        Raises StorageError.
+        """
+        found: list[Repository] = []
+        async for name in self._files.repositories():
+            if await self._catalog.repository(name) is None:
+                found.append(name)
+            if pause_s:
+                await asyncio.sleep(pause_s)
         self._names = sorted(found)
         return self._names
 
@@ -34,31 +42,35 @@ class ForeignNames:
 
         Raises Unavailable while the first look takes longer than a request should wait, StorageError.
         """
-        await self._looked()
-        start = bisect_right(self._names, after)
-        names = self._names[start:]
+        known = await self._known()
+        names = known[bisect_right(known, after) :]
         page: list[Repository] = []
         while names and len(page) < limit:
             some, names = names[:PAGE_LIMIT], names[PAGE_LIMIT:]
             page += await self._still_foreign(some)
         return page[:limit]
 
-    async def _looked(self) -> None:
-        if self._looking is None or (self._looking.done() and self._failed(self._looking)):
+    async def close(self) -> None:
+        """Break off looking."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
+
+    async def _known(self) -> list[Repository]:
+        if self._names is not None:
+            return self._names
+        if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self.look())
-        done, _ = await asyncio.wait({self._looking}, timeout=self._wait_s)
+        looking = self._looking
+        done, _ = await asyncio.wait({looking}, timeout=self._wait_s)
         if not done:
             raise Unavailable("it is not known yet which repositories there are")
-        self._looking.result()
-
-    @staticmethod
-    def _failed(task: asyncio.Task[list[Repository]]) -> bool:
-        return task.cancelled() or task.exception() is not None
+        return looking.result()
 
     async def _still_foreign(self, names: Sequence[Repository]) -> list[Repository]:
         """Return those that are nowhere else, and forget the others."""
         unknown = [name for name in names if await self._catalog.repository(name) is None]
         foreign = await self._files.existing(unknown) if unknown else []
         gone = set(names).difference(foreign)
-        self._names = [name for name in self._names if name not in gone]
+        self._names = [name for name in self._names or () if name not in gone]
         return foreign

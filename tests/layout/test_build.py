@@ -1,0 +1,66 @@
+"""The layouts that a configuration asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from layout.images import Layout, image
+from layout.store import eventually
+from zot.catalog.memory.driver import MemoryCatalog
+from zot.config.storage import Storage as Configuration
+from zot.layout.build import build, build_jobs
+from zot.oci.names import parse_repository, parse_tag
+from zot.storage.build import build as build_storage
+from zot.storage.pools import Pools
+
+ONE = image("one")
+
+
+async def test_layouts_of_all_roots_are_served(tmp_path: Path, pools: Pools) -> None:
+    """Sub-paths, two of which share a root, are looked through beside the main root, each under its own names."""
+    config = Configuration.model_validate(
+        {
+            "rootDirectory": str(tmp_path / "main"),
+            "subPaths": {
+                "/a": {"rootDirectory": str(tmp_path / "sub")},
+                "/b": {"rootDirectory": str(tmp_path / "sub")},
+            },
+        }
+    )
+    names = ["a/app", "app", "b/app"]
+    for path in ("main/app", "sub/a/app", "sub/b/app", "main/a/hidden", "sub/other"):
+        layout = Layout(tmp_path / path)
+        layout.put(ONE)
+        layout.write(ONE.descriptor("one"))
+    catalog = MemoryCatalog()
+    storage = build_storage(config, pools)
+    layouts = build(config, catalog, storage, pools)
+    assert await layouts.names("", 10) == names
+    jobs = build_jobs(catalog, storage, layouts)
+    await jobs.discovery.adopt_all()
+    for name in names:
+        assert await catalog.resolve(parse_repository(name), parse_tag("one")) is not None
+    assert await jobs.drain(10)
+    await layouts.close()
+
+
+async def test_the_jobs_keep_layouts_level(tmp_path: Path, pools: Pools) -> None:
+    """What runs in the jobs process adopts what is there and ends when it is told to."""
+    config = Configuration.model_validate({"rootDirectory": str(tmp_path)})
+    layout = Layout(tmp_path / "app")
+    layout.put(ONE)
+    layout.write(ONE.descriptor("one"))
+    catalog = MemoryCatalog()
+    storage = build_storage(config, pools)
+    layouts = build(config, catalog, storage, pools)
+    running = asyncio.create_task(build_jobs(catalog, storage, layouts).run())
+
+    async def adopted() -> bool:
+        row = await catalog.repository(parse_repository("app"))
+        return row is not None and row.adopted
+
+    await eventually(adopted)
+    running.cancel()
+    await asyncio.wait({running})
+    await layouts.close()
