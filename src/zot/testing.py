@@ -22,7 +22,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -78,7 +78,8 @@ def _configuration(root: Path, config: Mapping[str, Any]) -> Config:
 
 @contextmanager
 def _in_thread(config: Config, root: Path) -> Iterator[RunningRegistry]:
-    plan = make_plan(config, None, workers=0, read_only=False)
+    # No load balancer has to be told that it ends.
+    plan = replace(make_plan(config, None, workers=0, read_only=False), unready_s=0.0)
     (listener,) = listen(plan.address, plan.port, 1)
     server = _Server(config, plan, listener)
     with listener:

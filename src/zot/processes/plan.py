@@ -22,6 +22,8 @@ class Plan:
     roots: tuple[str, ...]
     """The directories that this server locks: every root of its stores, and the catalog's."""
     drain_s: float
+    unready_s: float = 5.0
+    """How long to go on accepting once /readyz says no, so that a load balancer that asks it sends nobody any more."""
     stores: tuple[tuple[str, str], ...] = ()
     """The roots and the identities that they have to have."""
     read_only: bool = False

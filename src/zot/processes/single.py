@@ -40,7 +40,7 @@ async def run(
     core = open_core(config, plan, open_logs(plan), catalog)
     http = await open_http(core, slot=0)
     jobs = Jobs(core)
-    serving = Serving(http.server, http.health, config.http.drain_timeout_s)
+    serving = Serving(http.server, http.health, plan)
     await serving.start(listener, http.tls)
     http.health.started = True
     ready()

@@ -19,7 +19,7 @@ async def run(context: Context) -> None:
     except CANNOT_SERVE as error:
         raise Fatal(str(error)) from error
     assert context.listener is not None
-    serving = Serving(http.server, http.health, config.http.drain_timeout_s)
+    serving = Serving(http.server, http.health, plan)
     await serving.start(context.listener, http.tls)
     http.health.started = True
     context.ready()
