@@ -21,6 +21,7 @@ from zot.api.guards import Guards
 from zot.api.request_id import RequestIds
 from zot.auth import build as auth_of
 from zot.auth import cel
+from zot.auth.credentials import Login
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.config.load import load_tree
 from zot.registry import build as registry_of
@@ -40,6 +41,11 @@ def basic(name: str, password: str | None = None) -> dict[str, str]:
     """Give the header of a login, by the right password unless another is given."""
     pair = f"{name}:{PEOPLE[name] if password is None else password}"
     return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def entered(name: str, password: str) -> Login:
+    """Give a login as somebody types it."""
+    return Login(name, password, f"{name}:{password}")
 
 
 class Site:

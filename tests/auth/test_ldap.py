@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from auth.site import UI, basic, serving
+from auth.site import UI, basic, entered, serving
 from certificates import Authority
 from servers.slapd import ADMIN, ADMIN_PASSWORD, BASE, GROUPS, PEOPLE, Slapd
 from zot.auth.authenticators.ldap import Ldap
-from zot.auth.credentials import Login
 from zot.config.auth import Ldap as LdapConfig
 from zot.config.secret_files import LdapCredentials
 from zot.registry.errors import Unavailable
@@ -20,7 +19,7 @@ from zot.registry.errors import Unavailable
 pytest.importorskip("bonsai")
 
 BINDING = LdapCredentials.model_validate({"bindDN": ADMIN, "bindPassword": ADMIN_PASSWORD})
-ALICE = Login("alice", PEOPLE["alice"])
+ALICE = entered("alice", PEOPLE["alice"])
 
 Directory = Callable[..., Ldap]
 
@@ -59,18 +58,18 @@ async def test_the_right_password_gives_the_user_with_all_groups(slapd: Slapd, d
 @pytest.mark.parametrize("password", ["wrong", "", "alice-secret ", "\0"])
 async def test_any_other_password_gives_nobody(slapd: Slapd, directory: Directory, password: str) -> None:
     """Also the empty one, for which a bind succeeds."""
-    assert await directory(slapd).verify(Login("alice", password)) is None
+    assert await directory(slapd).verify(entered("alice", password)) is None
 
 
 @pytest.mark.parametrize("name", ["*", "ali*", "alice)(uid=*", "x)(|(uid=alice", "alice\\2a", "\\", "nobody"])
 async def test_a_name_is_a_value_and_no_filter(slapd: Slapd, directory: Directory, name: str) -> None:
     """What has a meaning in filters is escaped, so that it finds nobody."""
-    assert await directory(slapd).verify(Login(name, PEOPLE["alice"])) is None
+    assert await directory(slapd).verify(entered(name, PEOPLE["alice"])) is None
 
 
 async def test_a_name_with_characters_of_filters_is_found(slapd: Slapd, directory: Directory) -> None:
     """Escaping does not change whom a name names."""
-    principal = await directory(slapd).verify(Login("carol(x)*", PEOPLE["carol(x)*"]))
+    principal = await directory(slapd).verify(entered("carol(x)*", PEOPLE["carol(x)*"]))
     assert principal is not None
     from zot.auth.authenticators.ldap_process import escape
 
@@ -80,7 +79,7 @@ async def test_a_name_with_characters_of_filters_is_found(slapd: Slapd, director
 async def test_logins_at_the_same_time_do_not_mix(slapd: Slapd, directory: Directory) -> None:
     """Each gets its own answer, whatever the others are about."""
     ldap = directory(slapd)
-    logins = [Login(name, password) for name in ("alice", "bob", "nobody") for password in PEOPLE.values()] * 2
+    logins = [entered(name, password) for name in ("alice", "bob", "nobody") for password in PEOPLE.values()] * 2
     answers = await asyncio.gather(*map(ldap.verify, logins))
     for login, principal in zip(logins, answers, strict=True):
         right = PEOPLE.get(login.name) == login.password
@@ -89,13 +88,13 @@ async def test_logins_at_the_same_time_do_not_mix(slapd: Slapd, directory: Direc
 
 async def test_filter_and_depth_say_who_is_a_user(slapd: Slapd, directory: Directory) -> None:
     """One level does not find bob, who is one deeper; a filter leaves out whom it does not match."""
-    bob = Login("bob", PEOPLE["bob"])
+    bob = entered("bob", PEOPLE["bob"])
     assert await directory(slapd).verify(bob) is not None
     assert await directory(slapd, subtreeSearch=False).verify(bob) is None
     admins = directory(slapd, userFilter=f"memberOf=cn=admins,ou=groups,{BASE}")
     assert await admins.verify(bob) is None
     assert await admins.verify(ALICE) is not None
-    assert await directory(slapd, userAttribute="objectClass").verify(Login("inetOrgPerson", "x")) is None
+    assert await directory(slapd, userAttribute="objectClass").verify(entered("inetOrgPerson", "x")) is None
 
 
 async def test_encrypted_connections_verify_the_server(

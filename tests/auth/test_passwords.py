@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from passlib.hash import sha256_crypt, sha512_crypt
 
+from auth.site import entered
 from zot.auth import watched
 from zot.auth.authenticators import htpasswd as htpasswd_module
 from zot.auth.authenticators.htpasswd import Htpasswd, parse
-from zot.auth.credentials import Authorization, Login, login
+from zot.auth.credentials import Authorization, login
 from zot.auth.password_hashes import usable, verify
 from zot.auth.principal import Principal
 from zot.auth.remembered import LIFETIME_S, Remembered
@@ -21,7 +22,7 @@ from zot.auth.throttle import LONGEST_DELAY_S, Throttle
 from zot.registry.errors import Unauthorized, Unavailable
 from zot.storage.pools import Pool
 
-ALICE = Login("alice", "alice-secret")
+ALICE = entered("alice", "alice-secret")
 
 
 def bcrypted(password: str) -> str:
@@ -123,9 +124,9 @@ async def test_the_right_password_and_no_other(path: Path, pool: Pool) -> None:
     """Also not for a name that is not in the file."""
     htpasswd = Htpasswd(path, pool, pool)
     assert await htpasswd.verify(ALICE) == Principal("alice", "htpasswd")
-    assert await htpasswd.verify(Login("alice", "wrong")) is None
-    assert await htpasswd.verify(Login("bob", ALICE.password)) is None
-    assert await htpasswd.verify(Login("Alice", ALICE.password)) is None
+    assert await htpasswd.verify(entered("alice", "wrong")) is None
+    assert await htpasswd.verify(entered("bob", ALICE.password)) is None
+    assert await htpasswd.verify(entered("Alice", ALICE.password)) is None
 
 
 async def test_a_changed_file_ends_what_is_remembered(path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,13 +134,13 @@ async def test_a_changed_file_ends_what_is_remembered(path: Path, pool: Pool, mo
     monkeypatch.setattr(watched, "CHECKED_EVERY_S", 0.0)
     htpasswd = Htpasswd(path, pool, pool)
     assert await htpasswd.verify(ALICE)
-    assert await htpasswd.known(ALICE)
+    assert await htpasswd.known(ALICE.sent)
     write(path, f"alice:{bcrypted('new')}\n")
-    assert await htpasswd.known(ALICE) is None
+    assert await htpasswd.known(ALICE.sent) is None
     assert await htpasswd.verify(ALICE) is None
-    assert await htpasswd.verify(Login("alice", "new"))
+    assert await htpasswd.verify(entered("alice", "new"))
     write(path, "")
-    assert await htpasswd.verify(Login("alice", "new")) is None
+    assert await htpasswd.verify(entered("alice", "new")) is None
 
 
 async def test_a_swapped_link_is_a_changed_file(tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,11 +152,11 @@ async def test_a_swapped_link_is_a_changed_file(tmp_path: Path, pool: Pool, monk
     (tmp_path / "data").symlink_to("1")
     (tmp_path / "htpasswd").symlink_to("data/htpasswd")
     htpasswd = Htpasswd(tmp_path / "htpasswd", pool, pool)
-    assert await htpasswd.verify(Login("alice", "one"))
+    assert await htpasswd.verify(entered("alice", "one"))
     (tmp_path / "next").symlink_to("2")
     (tmp_path / "next").replace(tmp_path / "data")
-    assert await htpasswd.verify(Login("alice", "one")) is None
-    assert await htpasswd.verify(Login("alice", "two"))
+    assert await htpasswd.verify(entered("alice", "one")) is None
+    assert await htpasswd.verify(entered("alice", "two"))
 
 
 async def test_a_file_that_is_not_there_is_no_wrong_password(
@@ -167,7 +168,7 @@ async def test_a_file_that_is_not_there_is_no_wrong_password(
     assert await htpasswd.verify(ALICE)
     away = tmp_path / "away"
     move(path, away)
-    assert await htpasswd.known(ALICE) is None
+    assert await htpasswd.known(ALICE.sent) is None
     with pytest.raises(Unavailable):
         await htpasswd.verify(ALICE)
     move(away, path)
@@ -189,7 +190,7 @@ async def test_many_connections_of_one_client_cost_one_hash(
     assert all(await asyncio.gather(*(htpasswd.verify(ALICE) for _ in range(20))))
     assert await htpasswd.verify(ALICE)
     assert len(hashed) == 1
-    assert not any(await asyncio.gather(*(htpasswd.verify(Login("alice", "wrong")) for _ in range(5))))
+    assert not any(await asyncio.gather(*(htpasswd.verify(entered("alice", "wrong")) for _ in range(5))))
     assert len(hashed) == 2
 
 
@@ -204,7 +205,7 @@ async def test_a_name_that_is_not_there_costs_a_hash_too(
         return False
 
     monkeypatch.setattr(htpasswd_module, "verify", refusing)
-    assert await Htpasswd(path, pool, pool).verify(Login("nobody", "x")) is None
+    assert await Htpasswd(path, pool, pool).verify(entered("nobody", "x")) is None
     assert len(hashed) == 1
 
 
@@ -212,13 +213,12 @@ def test_what_is_remembered_is_bounded_in_time_and_holds_no_password() -> None:
     """After its time a login is verified anew, and the memory holds hashes alone."""
     now = 0.0
     remembered = Remembered(lambda: now)
-    remembered.remember(ALICE, Principal("alice", "htpasswd"))
-    assert remembered.find(ALICE)
-    assert remembered.find(Login("alice", "alice-secret2")) is None
-    assert remembered.find(Login("alicea", "lice-secret")) is None
+    remembered.remember(ALICE.sent, Principal("alice", "htpasswd"))
+    assert remembered.find(ALICE.sent)
+    assert remembered.find(f"{ALICE.sent}2") is None
     assert ALICE.password.encode() not in b"".join(remembered._known)
     now = LIFETIME_S
-    assert remembered.find(ALICE) is None
+    assert remembered.find(ALICE.sent) is None
 
 
 def test_failures_of_a_name_or_an_address_are_delayed_more_and_more() -> None:

@@ -41,8 +41,11 @@ class PasswordAuthenticator(Protocol):
 
     method: str
 
-    async def known(self, login: Login) -> Principal | None:
-        """Return who that is if it was verified a moment ago and still holds; None is no answer, and never an error."""
+    async def known(self, sent: str) -> Principal | None:
+        """Return who it is that sent this (`Login.sent`), if it was verified a moment ago and still holds.
+
+        None says nothing, and neither does a fault: it is `verify` that raises.
+        """
 
     async def verify(self, login: Login) -> Principal | None:
         """Return who that is, None if it is nobody that is known; raise Unavailable if that cannot be told."""
@@ -147,7 +150,7 @@ class Chain:
             return Admission(await self._by_workload_token(ways.workloads, header))
         if not ways.basic:
             raise Unauthorized("this registry takes bearer tokens")
-        return await self._by_password(credentials, login(header))
+        return await self._by_password(credentials, header)
 
     async def _by_token_server(
         self, bearer: Bearer, credentials: Credentials, header: Authorization | None
@@ -171,30 +174,35 @@ class Chain:
         except InvalidToken as error:
             raise Unauthorized(str(error)) from error
 
-    async def _by_password(self, credentials: Credentials, who: Login) -> Admission:
-        principal = await self._known(who)
-        if principal is None:
-            await asyncio.sleep(self._throttle.delay_s(who.name, credentials.address))
-            principal = await self._verify(who)
-            if principal is None:
-                self._throttle.failed(who.name, credentials.address)
-                raise Unauthorized("wrong user name or password")
-            self._throttle.succeeded(who.name)
+    async def _by_password(self, credentials: Credentials, header: Authorization) -> Admission:
+        principal = await self._known(header) or await self._logged_in(login(header), credentials.address)
         if not credentials.from_ui or principal.method == ApiKeys.method:
             return Admission(principal)
         return Admission(principal, session=await self.begin_session(principal, credentials.session))
 
-    async def _known(self, who: Login) -> Principal | None:
-        """Return who that is if it costs next to nothing to tell, and nobody could have guessed it."""
+    async def _known(self, header: Authorization) -> Principal | None:
+        """Return who was verified by the same header a moment ago: what most requests ask for."""
+        if header.scheme == "basic":
+            for way in self._ways.passwords:
+                principal = await way.known(header.value)
+                if principal is not None:
+                    return principal
+        return None
+
+    async def _logged_in(self, who: Login, address: str) -> Principal:
+        """Return who that is; raise Unauthorized for a wrong password, and have whoever guesses wait."""
         if self._ways.api_keys is not None and looks_like_key(who.password):
+            # First: it is not to be guessed, and costs no bcrypt.
             principal = await self._ways.api_keys.verify(who)
             if principal is not None:
                 return principal
-        for way in self._ways.passwords:
-            principal = await way.known(who)
-            if principal is not None:
-                return principal
-        return None
+        await asyncio.sleep(self._throttle.delay_s(who.name, address))
+        principal = await self._verify(who)
+        if principal is None:
+            self._throttle.failed(who.name, address)
+            raise Unauthorized("wrong user name or password")
+        self._throttle.succeeded(who.name)
+        return principal
 
     async def _verify(self, who: Login) -> Principal | None:
         unavailable: Unavailable | None = None

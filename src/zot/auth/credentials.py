@@ -66,6 +66,8 @@ class Login(msgspec.Struct, frozen=True):
 
     name: str
     password: str
+    sent: str
+    """Both as they were sent, encoded: what a login is known again by without decoding it."""
 
     def __repr__(self) -> str:
         return f"Login({self.name!r})"
@@ -109,4 +111,4 @@ def login(header: Authorization) -> Login:
     name, colon, password = text.partition(":")
     if not colon or not name or not name.isprintable():
         raise Unauthorized("malformed Basic credentials")
-    return Login(name, password)
+    return Login(name, password, header.value)

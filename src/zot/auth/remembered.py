@@ -8,7 +8,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from zot.auth.credentials import Login
 from zot.auth.principal import Principal
 
 LIFETIME_S = 60.0
@@ -28,14 +27,14 @@ class Remembered:
         self._key = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
 
-    def find(self, login: Login) -> Principal | None:
-        """Return who that is, None if it was not verified lately."""
-        known = self._known.get(self._hash(login))
+    def find(self, sent: str) -> Principal | None:
+        """Return who that is, None if what was sent was not verified lately."""
+        known = self._known.get(self._hash(sent))
         return known[1] if known is not None and self._now() < known[0] else None
 
-    def remember(self, login: Login, principal: Principal) -> None:
+    def remember(self, sent: str, principal: Principal) -> None:
         """Keep a verified login for `LIFETIME_S`."""
-        hashed = self._hash(login)
+        hashed = self._hash(sent)
         self._known[hashed] = (self._now() + LIFETIME_S, principal)
         self._known.move_to_end(hashed)
         if len(self._known) > COUNT_LIMIT:
@@ -45,6 +44,5 @@ class Remembered:
         """Forget everything at once: what the logins were verified against has changed."""
         self._known.clear()
 
-    def _hash(self, login: Login) -> bytes:
-        name, password = login.name.encode(), login.password.encode()
-        return hashlib.blake2b(len(name).to_bytes(4, "big") + name + password, key=self._key, digest_size=32).digest()
+    def _hash(self, sent: str) -> bytes:
+        return hashlib.blake2b(sent.encode(), key=self._key, digest_size=32).digest()

@@ -38,15 +38,20 @@ class WatchedFile(Generic[T]):
         self._content: T | None = None
         self._reading = asyncio.Lock()
 
+    def fresh(self) -> T | None:
+        """Return the content if it was looked at a moment ago, else None."""
+        return self._content if time.monotonic() - self._checked_s < CHECKED_EVERY_S else None
+
     async def content(self) -> T:
         """Return the content as parsed; the same object until the file changes.
 
         Raises Unavailable if the file cannot be read or understood: it may be there again in a moment.
         """
-        if self._content is not None and time.monotonic() - self._checked_s < CHECKED_EVERY_S:
-            return self._content
+        fresh = self.fresh()
+        if fresh is not None:
+            return fresh
         async with self._reading:
-            if self._content is None or time.monotonic() - self._checked_s >= CHECKED_EVERY_S:
+            if self.fresh() is None:
                 started_s = time.monotonic()
                 try:
                     await self._pool.run(self._refresh)

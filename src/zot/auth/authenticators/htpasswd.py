@@ -36,13 +36,14 @@ class Htpasswd:
         self._users: Mapping[str, str] = {}
         self._under_way: dict[tuple[Login, str], asyncio.Task[bool]] = {}
 
-    async def known(self, login: Login) -> Principal | None:
-        """Return who that is if it was verified lately and the file has not changed since."""
-        try:
-            await self._refresh()
-        except Unavailable:
-            return None
-        return self._remembered.find(login)
+    async def known(self, sent: str) -> Principal | None:
+        """Return who sent this if it was verified lately and the file has not changed since."""
+        if self._file.fresh() is not self._users:
+            try:
+                await self._refresh()
+            except Unavailable:
+                return None
+        return self._remembered.find(sent)
 
     async def verify(self, login: Login) -> Principal | None:
         """Return who that is, None if the name is not in the file or the password is wrong.
@@ -50,7 +51,7 @@ class Htpasswd:
         Raises Unavailable if the file cannot be read, or if too many logins are waiting.
         """
         users = await self._refresh()
-        known = self._remembered.find(login)
+        known = self._remembered.find(login.sent)
         if known is not None:
             return known
         hashed = users.get(login.name)
@@ -62,7 +63,7 @@ class Htpasswd:
             return None
         principal = Principal(login.name, self.method)
         if users is self._users:
-            self._remembered.remember(login, principal)
+            self._remembered.remember(login.sent, principal)
         return principal
 
     async def _refresh(self) -> Mapping[str, str]:

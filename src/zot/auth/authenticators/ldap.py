@@ -49,7 +49,7 @@ class Ldap:
         self._waiting = 0
         self._closed = False
 
-    async def known(self, login: Login) -> Principal | None:  # noqa: ARG002 - as the protocol has it
+    async def known(self, sent: str) -> Principal | None:  # noqa: ARG002 - as the protocol has it
         """Nothing is remembered: the directory would not tell if somebody was taken out of it."""
         return None
 
