@@ -4,9 +4,11 @@ from __future__ import annotations
 
 BUILT = frozenset(
     {
+        "storage.gc",
         "storage.maxRepos",
         "storage.quotas",
         "storage.readOnly",
+        "storage.retention",
         "http.accessControl",
         "http.accessControl.immutableTags",
         "http.auth.apikey",

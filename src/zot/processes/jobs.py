@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 
-from zot.app import Jobs, open_core
+from zot.app import open_core
+from zot.processes.answering import metrics_path, recorded
 from zot.processes.child import Context
 from zot.processes.configuration import configuration, connect_catalog
 from zot.processes.logs import open_logs
+from zot.processes.long_work import open_long_work
 
 # Where requests want the processor, they have it.
 _NICE = 10
@@ -19,8 +21,9 @@ async def run(context: Context) -> None:
     plan = context.plan
     config = configuration(plan)
     core = open_core(config, plan, open_logs(plan), await connect_catalog(plan))
-    jobs = Jobs(core)
+    counted = recorded(plan, "jobs") if metrics_path(config) is not None else None
+    work = await open_long_work(core, counted, measures=True)
     context.ready()
-    async with jobs.running():
+    async with work.running():
         await context.stop.wait()
     await core.close()

@@ -27,6 +27,8 @@ class Plan:
     stores: tuple[tuple[str, str], ...] = ()
     """The roots and the identities that they have to have."""
     read_only: bool = False
+    syncs: bool = True
+    """Whether what is acknowledged is on the disk (`storage.commit`)."""
     tls: bool = False
     log_level: str = "debug"
     log_output: str = ""

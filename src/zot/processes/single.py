@@ -8,10 +8,12 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from zot.app import Jobs, open_core, open_http
+from zot.app import open_core
 from zot.catalog.sqlite.driver import open_in_thread
 from zot.config.model import Config
+from zot.processes.answering import open_answering
 from zot.processes.logs import open_logs
+from zot.processes.long_work import open_long_work
 from zot.processes.notify import notify
 from zot.processes.plan import Plan
 from zot.processes.serving import Serving
@@ -36,15 +38,15 @@ async def run(
     config: Config, plan: Plan, listener: socket.socket, stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
     """Serve on a listening socket until `stop` is set, then drain; `ready` is called once requests are answered."""
-    catalog = open_in_thread(Path(plan.catalog_directory), plan.boot)
+    catalog = open_in_thread(Path(plan.catalog_directory), plan.boot, syncs=plan.syncs)
     core = open_core(config, plan, open_logs(plan), catalog)
-    http = await open_http(core, slot=0)
-    jobs = Jobs(core)
+    http = await open_answering(core, slot=0)
+    work = await open_long_work(core, http.recorded, measures=False)
     serving = Serving(http.server, http.health, plan)
     await serving.start(listener, http.tls)
     http.health.started = True
     ready()
-    async with jobs.running(), http.running():
+    async with work.running(), http.running():
         await stop.wait()
         await serving.drain()
     await core.close()

@@ -79,6 +79,7 @@ def make_plan(config: Config, file: Path | None, *, workers: int | None, read_on
         roots=tuple(roots),
         drain_s=http.drain_timeout_s,
         read_only=read_only or storage.read_only,
+        syncs=storage.commit,
         tls=bool(http.tls and http.tls.cert),
         log_level=config.log.level,
         log_output=config.log.output,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zot.app import CANNOT_SERVE, open_core, open_http
+from zot.app import open_core
+from zot.processes.answering import CANNOT_SERVE, open_answering
 from zot.processes.child import Context, Fatal
 from zot.processes.configuration import configuration, connect_catalog
 from zot.processes.logs import open_logs
@@ -15,7 +16,7 @@ async def run(context: Context) -> None:
     config = configuration(plan)
     core = open_core(config, plan, open_logs(plan), await connect_catalog(plan))
     try:
-        http = await open_http(core, context.slot)
+        http = await open_answering(core, context.slot)
     except CANNOT_SERVE as error:
         raise Fatal(str(error)) from error
     assert context.listener is not None

@@ -20,6 +20,8 @@ async def run(context: Context) -> None:
         # Whoever needs the writer waits for its socket, so there is nothing more to be ready for.
         context.ready()
         with open_logs(plan):
-            await serve_writer(directory, reachable(Path(plan.writer_socket)), plan.boot, context.stop)
+            await serve_writer(
+                directory, reachable(Path(plan.writer_socket)), plan.boot, context.stop, syncs=plan.syncs
+            )
     except CatalogError as error:
         raise Fatal(str(error)) from error

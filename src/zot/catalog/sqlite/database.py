@@ -15,9 +15,13 @@ from zot.catalog.sqlite.wal import WriteAheadLog
 class Database:
     """A connection that writes, its cursor, and its log."""
 
-    def __init__(self, path: Path, vfs: str | None = None) -> None:
-        """Open the database and bring it to the present schema. Raises apsw.Error, CatalogUnusable."""
+    def __init__(self, path: Path, vfs: str | None = None, *, syncs: bool = True) -> None:
+        """Open the database and bring it to the present schema. Raises apsw.Error, CatalogUnusable.
+
+        Without `syncs` no commit waits for the disk, and the last ones may be lost with the machine.
+        """
         self._connection = open_for_writing(path, vfs)
+        self._syncs = syncs
         self._durable = True
         self.cursor = self._connection.cursor()
         self.wal = WriteAheadLog(self._connection)
@@ -32,6 +36,7 @@ class Database:
 
         A commit that does not wait is still in order: the next durable one syncs it, too.
         """
+        durable = durable and self._syncs
         if durable != self._durable:
             self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._durable = durable

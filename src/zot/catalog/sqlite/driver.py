@@ -44,12 +44,13 @@ class SqliteCatalog(Reader):
         await self._submitter.close()
 
 
-def open_in_thread(directory: Path, boot: str, source: Source = time.time_ns) -> SqliteCatalog:
+def open_in_thread(directory: Path, boot: str, source: Source = time.time_ns, *, syncs: bool = True) -> SqliteCatalog:
     """Open the catalog in `directory` with its writer as a thread of this process.
 
-    `boot` is an id of this start of the server: claims of another one are dropped. Raises CatalogUnusable.
+    `boot` is an id of this start of the server: claims of another one are dropped. Without `syncs` no commit waits for
+    the disk. Raises CatalogUnusable.
     """
-    writer = Writer(directory, boot, source)
+    writer = Writer(directory, boot, source, syncs=syncs)
     return SqliteCatalog(directory / DATABASE, WriterThread(writer), source)
 
 

@@ -33,13 +33,16 @@ _FLUSH_S = 1.0
 _logger = logging.getLogger(__name__)
 
 
-async def serve_writer(directory: Path, socket_path: Path, boot: str, stop: asyncio.Event) -> None:
+async def serve_writer(
+    directory: Path, socket_path: Path, boot: str, stop: asyncio.Event, *, syncs: bool = True
+) -> None:
     """Be the writer of the catalog in `directory` until `stop` is set, then answer what was received, and close.
 
     `boot` is an id of this start of the server, the same when only the writer is started again. Nobody but the owner
-    can connect. Raises CatalogUnusable, OSError if the socket cannot be made.
+    can connect. Without `syncs` no commit waits for the disk. Raises CatalogUnusable, OSError if the socket cannot be
+    made.
     """
-    with closing(Writer(directory, boot)) as writer, _listening(socket_path) as listener:
+    with closing(Writer(directory, boot, syncs=syncs)) as writer, _listening(socket_path) as listener:
         desk = _Desk(writer)
         server = await asyncio.get_running_loop().create_unix_server(lambda: _Connection(desk), sock=listener)
         try:

@@ -84,16 +84,26 @@ _logger = logging.getLogger(__name__)
 class Writer:
     """The database, opened for writing under a lock. It is called by one thread at a time."""
 
-    def __init__(self, directory: Path, boot: str, source: Source = time.time_ns, vfs: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        boot: str,
+        source: Source = time.time_ns,
+        vfs: str | None = None,
+        *,
+        syncs: bool = True,
+    ) -> None:
         """Open the catalog in `directory`, made if need be. Claims of another `boot` are dropped.
+
+        Without `syncs` no commit waits for the disk (`storage.commit: false`).
 
         Raises CatalogUnusable if it cannot be opened, is in use, or was written by a newer program.
         """
-        self._vfs = vfs
+        self._vfs, self._syncs = vfs, syncs
         self._path = place.prepare(directory)
         self._lock = place.lock(directory)
         try:
-            self._database: Database | None = Database(self._path, vfs)
+            self._database: Database | None = Database(self._path, vfs, syncs=syncs)
             _drop_claims(self._database, boot)
             self._clock = Clock(source, _last_ns(self._database))
             self._revision = WriterRevision(directory)
@@ -117,7 +127,7 @@ class Writer:
         """
         try:
             if self._database is None:
-                self._database = _reopened(self._path, self._vfs)
+                self._database = _reopened(self._path, self._vfs, syncs=self._syncs)
             return self._commit(self._database, commands)
         except apsw.Error as error:
             self._give_up(error)
@@ -201,13 +211,13 @@ class Writer:
         return outcome
 
 
-def _reopened(path: Path, vfs: str | None) -> Database:
+def _reopened(path: Path, vfs: str | None, *, syncs: bool) -> Database:
     """Open the database after it failed, and empty the log before anything is added to it.
 
     A page whose sync failed may be lost although the system takes it for written, and what is appended behind it would
     be lost with it. Copied into the database and synced there, nothing depends on that log any more.
     """
-    database = Database(path, vfs)
+    database = Database(path, vfs, syncs=syncs)
     try:
         database.wal.empty()
     except apsw.Error:

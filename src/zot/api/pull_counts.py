@@ -1,0 +1,35 @@
+"""Counting pulls and pushes of manifests, for retention and for people."""
+
+from __future__ import annotations
+
+import re
+
+from aiohttp import web
+
+from zot.accounts.statistics import Statistics
+from zot.api.call import PRINCIPAL, REQUEST
+from zot.auth.principal import ANONYMOUS
+from zot.oci.digest import Digest
+from zot.registry.request import PullManifest, PushManifest
+
+# The names by which signatures and referrers are found where there is no referrers API: nobody pulled an image.
+_ATTACHED = re.compile(r"sha(?:256|384|512)-[0-9a-f]{64,128}(?:\.[a-z]+)?")
+
+
+class PullCounts:
+    """Tells the statistics of each manifest that was given or taken."""
+
+    def __init__(self, statistics: Statistics) -> None:
+        """Take where it is written down."""
+        self._statistics = statistics
+
+    def observe(self, http: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
+        """Count an answered request, if it is one to count: GET, not HEAD, and every push."""
+        del seconds
+        request = http.get(REQUEST)
+        if isinstance(request, PullManifest):
+            if response.status == 200 and not request.head and not _ATTACHED.fullmatch(request.reference):
+                self._statistics.pulled(request.repository, Digest(response.headers["Docker-Content-Digest"]))
+        elif isinstance(request, PushManifest) and response.status == 201:
+            by = http.get(PRINCIPAL, ANONYMOUS).name
+            self._statistics.pushed(request.repository, Digest(response.headers["Docker-Content-Digest"]), by)
