@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,14 +11,18 @@ from zot.api.metrics import Metrics
 from zot.api.metrics_registry import Recorded
 from zot.api.metrics_upkeep import UpkeepMetrics
 from zot.app import Core
+from zot.config.masking import masked
 from zot.config.model import Config
 from zot.layout.build import build_jobs
+from zot.logs.fields import fields
 from zot.processes.meanwhile import meanwhile
 from zot.processes.reloading import Reloading
 from zot.upkeep import build as upkeep
 from zot.upkeep.gc import Layouts
 from zot.upkeep.journal import Journal
 from zot.upkeep.observer import Observer, Unobserved
+
+_log = logging.getLogger("zot.server")
 
 
 class LongWork:
@@ -70,7 +75,8 @@ class LongWork:
 
 
 async def open_long_work(core: Core, recorded: Recorded | None, *, measures: bool) -> LongWork:
-    """Read what was done before, and build it."""
+    """Read what was done before, and build it. Says once a server by which configuration it runs."""
+    _log.info("configuration settings", extra=fields(params=masked(core.config)))
     journal = Journal(core.plan.catalog_directory, core.pools.durable)
     await journal.load()
     return LongWork(core, recorded, journal, measures=measures)
