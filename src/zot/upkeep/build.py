@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from zot.accounts.statistics import StatisticsStore
+from zot.config.extensions import Scrub
 from zot.config.model import Config
 from zot.registry.registry import Registry
+from zot.storage.pools import Pool
 from zot.upkeep import doomed, strays
 from zot.upkeep.doomed import UnfinishedRemovals
 from zot.upkeep.gc import Collector, Layouts
 from zot.upkeep.journal import Journal
 from zot.upkeep.observer import Observer, Unobserved
 from zot.upkeep.scheduler import Scheduler, Task
+from zot.upkeep.scrub import Scrubber
 from zot.upkeep.stores import StoreRules, Stores
 from zot.upkeep.strays import StrayFiles
 from zot.upkeep.turns import Priority
@@ -31,17 +34,18 @@ class Parts:
     layouts: Layouts
     journal: Journal
     """Loaded already."""
+    hash_pool: Pool
     statistics: StatisticsStore | None = None
     observer: Observer = field(default_factory=Unobserved)
 
 
 def build(config: Config, parts: Parts) -> list[Task]:
-    """Return the tasks that the configuration asks for: none for a registry that is read-only.
+    """Return the tasks that the configuration asks for. A registry that is read-only is verified and no more.
 
     Again for a configuration read anew; `Scheduler.replace` takes them.
     """
     if parts.registry.read_only:
-        return []
+        return _scrub(config.extensions.scrub, parts)
     stores = Stores(config.storage)
     removals = UnfinishedRemovals(parts.registry)
     tasks = [Task("UnfinishedRemovals", removals.finish, doomed.INTERVAL_S, Priority.HIGH)]
@@ -50,6 +54,7 @@ def build(config: Config, parts: Parts) -> list[Task]:
     for store in stores.all:
         if store.collects:
             tasks += [_collection(collector, store), _walk(walk, store)]
+    tasks += _scrub(config.extensions.scrub, parts)
     return tasks
 
 
@@ -64,6 +69,13 @@ def _collection(collector: Collector, store: StoreRules) -> Task:
     return Task(
         "GCTaskGenerator", lambda say: sweep(store, say), store.interval_s, about=store.route, may_start=store.may_start
     )
+
+
+def _scrub(config: Scrub | None, parts: Parts) -> list[Task]:
+    if config is None or not config.enable:
+        return []
+    scrubber = Scrubber(parts.registry, parts.layouts, parts.hash_pool, parts.observer)
+    return [Task("ScrubGenerator", scrubber.run, config.interval_s, Priority.LOW)]
 
 
 def _walk(walk: StrayFiles, store: StoreRules) -> Task:
