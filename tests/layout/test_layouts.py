@@ -154,25 +154,29 @@ async def test_the_sweep_finds_what_was_written(store: Store) -> None:
 
 
 async def test_discovery_goes_on_after_a_fault(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """A root that cannot be used for a while is said, and looked at again."""
-    write(store, APP)
+    """One layout that cannot be read keeps no other waiting; it is said, and tried again."""
+    names = [parse_repository(name) for name in ("a", "b", "c")]
+    write(store, *names)
+    await store.adoption.ensure(names[0])
+    for name in names[:2]:
+        (store.layout(name).path / "index.json").rename(store.layout(name).path / "aside")
+        (store.layout(name).path / "index.json").symlink_to("blobs")
     discovery = store.discovery
     discovery._interval_s = 0
-    await store.storage.ready()
-    identity = store.root / ".zot" / "store.json"
-    content = identity.read_text()
-    identity.write_text("damaged")
-    store.storage._identity._seen = None
 
     async def said() -> bool:
-        return "cannot be looked through" in caplog.text
+        return "1 layouts cannot be looked at" in caplog.text and "b is not adopted" in caplog.text
+
+    async def both() -> bool:
+        return bool(await store.tags(names[1]) and await store.tags(names[2]))
 
     with caplog.at_level(logging.WARNING):
         running = asyncio.create_task(discovery.run())
         await eventually(said)
-        assert not await store.tags()
-        identity.write_text(content)
-        await eventually(store.tags)
+        for name in names[:2]:
+            (store.layout(name).path / "index.json").unlink()
+            (store.layout(name).path / "aside").rename(store.layout(name).path / "index.json")
+        await eventually(both)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 

@@ -53,27 +53,34 @@ class Discovery:
             await asyncio.sleep(self._interval_s)
 
     async def adopt_all(self, pause_s: float = 0) -> None:
-        """Adopt every layout that is not, one after the other; they are looked for with pauses. Broken ones stay.
+        """Adopt every layout that is not, one after the other; they are looked for with pauses.
 
-        Raises StorageError, CatalogError when it cannot go on.
+        One that is broken, or cannot be read, is passed over. Raises StorageError if the directories cannot be looked
+        through, CatalogError.
         """
         names = [*await self._names.look(pause_s), *[name async for name in self._begun()]]
         progress = _Progress(len(names))
         for name in names:
             try:
                 await self._adoption.adopt(name)
-            except LayoutBroken:  # said by the adoption
+            except (LayoutBroken, StorageError):  # said by the adoption
                 progress.failed += 1
             progress.step()
         progress.end()
 
     async def check_all(self) -> None:
-        """Look once at each adopted repository's `index.json`. Raises StorageError, CatalogError."""
+        """Look once at each adopted repository's `index.json`. Raises CatalogError."""
+        failed: list[StorageError] = []
         async for name in self._known():
             row = await self._catalog.repository(name)
             if row is not None and row.adopted:
-                await self._exporter.check(name)
+                try:
+                    await self._exporter.check(name)
+                except StorageError as error:
+                    failed.append(error)
             await asyncio.sleep(self._pause_s)
+        if failed:
+            _log.warning("%d layouts cannot be looked at; the first: %s", len(failed), failed[0])
 
     async def _begun(self) -> AsyncIterator[Repository]:
         """Iterate over repositories whose adoption was broken off."""
