@@ -27,6 +27,7 @@ from zot.auth.tokens import (
     unverified_claims,
     verify,
 )
+from zot.config.load import load_tree
 
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 
@@ -319,3 +320,11 @@ async def test_a_changed_key_ends_the_tokens_of_the_old_one(
 def replace(path: Path, content: bytes) -> None:
     """Replace the content of a file."""
     path.write_bytes(content)
+
+
+def test_verify_says_that_the_rules_do_not_hold_for_tokens(tmp_path: Path) -> None:
+    """Whoever writes rules beside a token server is told what they are for."""
+    service = {"realm": "https://auth.example/token", "service": "zot", "cert": str(tmp_path / "key.pem")}
+    http = {"auth": {"bearer": service}, "accessControl": {"adminPolicy": {"users": ["root"], "actions": ["read"]}}}
+    warnings = load_tree({"storage": {"rootDirectory": str(tmp_path)}, "http": http}).warnings
+    assert any("token server" in warning for warning in warnings)

@@ -1,1 +1,1 @@
-"""Who is asking, and may they: no HTTP and no storage of its own."""
+"""Who is asking, and may they: no HTTP server and no storage of its own."""

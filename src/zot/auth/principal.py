@@ -15,7 +15,7 @@ class Principal(msgspec.Struct, frozen=True):
 
     name: str
     method: str
-    """How it was established: htpasswd, ldap, apikey, session, mtls, bearer, oidc, none."""
+    """How it was established: htpasswd, ldap, apikey, openid, session, mtls, bearer, oidc (a workload), none."""
     groups: frozenset[str] = frozenset()
     """The groups that came with the proof of identity; those of the configuration are the policy's to add."""
     claims: Mapping[str, Any] = msgspec.field(default_factory=dict)

@@ -65,6 +65,8 @@ def oddities(http: Http) -> Iterator[Finding]:
         if not (http.auth.has_basic or http.auth.has_bearer or http.verifies_clients or _is_local(http)):
             yield Advice("everybody who reaches this address may push and delete", "http.address")
         return
+    if http.auth.has_token_bearer:
+        yield Advice("the tokens of a token server decide by themselves: only immutableTags hold for them", PATH)
     for i, entry in enumerate(rules.immutable_tags):
         key = f"{PATH}.immutableTags[{i}]"
         yield from pattern_rules.globs(entry.repositories, f"{key}.repositories", "invalid repository pattern")
