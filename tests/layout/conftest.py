@@ -9,6 +9,8 @@ import pytest
 
 from layout.store import Store
 from zot.catalog.interface import Catalog
+from zot.catalog.memory.driver import MemoryCatalog
+from zot.catalog.sqlite.driver import open_in_thread
 from zot.storage.disk import Disk
 from zot.storage.pools import Pools
 
@@ -37,7 +39,13 @@ async def make_store(tmp_path: Path, pools: Pools) -> AsyncIterator[MakeStore]:
         await store.close()
 
 
-@pytest.fixture
-def store(make_store: MakeStore) -> Store:
-    """The store of a server that is one process."""
-    return make_store()
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, make_store: MakeStore) -> AsyncIterator[Store]:
+    """The store of a server that is one process, with each kind of catalog."""
+    catalog = (
+        MemoryCatalog() if request.param == "memory" else open_in_thread(tmp_path / "catalog", "boot", syncs=False)
+    )
+    store = make_store(catalog)
+    yield store
+    await store.close()
+    await catalog.close()
