@@ -81,11 +81,16 @@ class Statistics:
         self.store = store
         self._wall = wall
         self._pending: Counted = {}
+        self._pulls: dict[tuple[Repository, Digest], int] = {}
+        """Pulls that are not in `_pending` yet: counting one is part of every pull."""
         self._full = asyncio.Event()
 
     def pulled(self, repository: Repository, digest: Digest) -> None:
         """Count a pull: a manifest was given to somebody who asked for it by GET."""
-        self._count(repository, Statistic(digest, pulls=1, pulled_s=self._wall()))
+        key = (repository, digest)
+        self._pulls[key] = self._pulls.get(key, 0) + 1
+        if len(self._pulls) >= _PENDING_LIMIT:
+            self._full.set()
 
     def pushed(self, repository: Repository, digest: Digest, by: str) -> None:
         """Take down a push. Of several the first stays."""
@@ -106,6 +111,10 @@ class Statistics:
 
     async def flush(self) -> None:
         """Write down what was counted so far. What cannot be is kept for the next time, within bounds."""
+        pulls, self._pulls = self._pulls, {}
+        for (repository, digest), count in pulls.items():
+            # Within the second in which it was counted.
+            self._count(repository, Statistic(digest, pulls=count, pulled_s=self._wall()))
         counted, self._pending = self._pending, {}
         self._full.clear()
         if not counted:
