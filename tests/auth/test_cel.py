@@ -41,6 +41,7 @@ HOLD = [
     "req.claims.number < 1.5",
     "req.client.forwardedFor.exists(address, address == '192.0.2.1')",
     "!has(req.claims.absent)",
+    "req . tag == 'v1' && req\n.user. username == 'alice'",
 ]
 
 # Each of them is "true enough" for an implementation that asks for anything less than the value true.

@@ -275,8 +275,9 @@ def test_immutable_tags_hold_for_everybody_but_the_groups_excepted() -> None:
         groups={"release": {"users": ["carol"]}},
         adminPolicy={"users": ["root"], "actions": ["update"]},
     )
-    token = Principal("root", "bearer", scopes=(Scope(compile_glob("team/app"), meaning(["push"])),))
-    for principal in (ALICE, ROOT, token, ANONYMOUS):
+    scopes = (Scope(compile_glob("team/app"), meaning(["push"])),)
+    tokens = [Principal(name, "bearer", scopes=scopes) for name in ("root", "carol")]
+    for principal in (ALICE, ROOT, *tokens, ANONYMOUS):
         assert rules.immutable(principal, APP, V1)
         assert not rules.immutable(principal, APP, parse_tag("v1-rc"))
         assert rules.immutable_by(principal, OTHER, V1) == "http.accessControl.immutableTags[1]"

@@ -7,11 +7,14 @@ the configuration is loaded. Needs the extra `cel`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from zot.config.errors import ConfigurationError, Problem
+
+_AROUND_DOTS = re.compile(r"\s*\.\s*")
 
 _EXTENSIONS = "extensions: [{name: strings}, {name: sets}, {name: encoders}, {name: optional}]"
 
@@ -54,13 +57,16 @@ class Expression:
         except RuntimeError as error:
             raise ExpressionError(str(error)) from error
         self.type_name: str = self._program.return_type().name()
+        # Handing over a value costs more than looking at it, so only those are that the text names.
+        compact = _AROUND_DOTS.sub(".", text)
+        self._names = [name for name in names if name in compact]
 
     def evaluate(self, data: Mapping[str, Any]) -> Any:
         """Return the value as a plain Python value; raise ExpressionError if there is none."""
         # The library answers a failed evaluation with its text, as a value of type ERROR; and it raises for values
         # that have no counterpart on the other side, whatever exception its binding layer happens to use.
         try:
-            value = self._program.eval(data=data)
+            value = self._program.eval(data={name: data[name] for name in self._names})
             kind, plain = value.type().name(), value.plain_value()
         except (RuntimeError, TypeError, ValueError) as error:
             raise ExpressionError(f"{self.text}: {error}") from error

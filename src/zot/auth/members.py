@@ -42,5 +42,7 @@ class Memberships:
         self._by_user = {user: frozenset(names) for user, names in by_user.items()}
 
     def of(self, principal: Principal) -> frozenset[str]:
-        """Return the groups; anonymous is in none."""
-        return self._by_user.get(principal.name, frozenset()) if principal.authenticated else frozenset()
+        """Return the groups; anonymous is in none, and neither is whom a token server calls by a user's name."""
+        if not principal.authenticated or principal.authorized_elsewhere:
+            return frozenset()
+        return self._by_user.get(principal.name, frozenset())

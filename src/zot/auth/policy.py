@@ -9,7 +9,6 @@ where all of them are true.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Any
 
 from zot.auth.cel import Expression, condition
@@ -177,6 +176,8 @@ def _index(index: dict[tuple[str, str], list[_Entry]], names: Iterable[str], ent
 class _Asker:
     """A principal in their circumstances, with what is found out about them once a decision and only if needed."""
 
+    __slots__ = ("_admin", "_circumstances", "_found", "configured", "failed_message", "principal")
+
     def __init__(
         self, principal: Principal, configured: frozenset[str], circumstances: Circumstances, admin: _Entry
     ) -> None:
@@ -185,21 +186,23 @@ class _Asker:
         self.failed_message = ""
         self._circumstances = circumstances
         self._admin = admin
+        self._found: dict[str, Any] | None = None
 
-    @cached_property
+    @property
     def is_admin(self) -> bool:
         return not self.principal.limited and self._admin.members.include(self.principal, self.configured)
 
-    @cached_property
     def _facts(self) -> Mapping[str, Any]:
-        groups = sorted(self.principal.groups | self.configured)
-        return facts(self.principal, groups, self._circumstances, is_admin=self.is_admin)
+        if self._found is None:
+            groups = sorted(self.principal.groups | self.configured)
+            self._found = facts(self.principal, groups, self._circumstances, is_admin=self.is_admin)
+        return self._found
 
     def meets(self, entry: _Entry, right: Right, action: Action) -> bool:
         """Tell whether all conditions of the entry are true; remember what the first that fails has to say."""
         if not entry.conditions:
             return True
-        data = {**self._facts, **facts_of_right(right, action)}
+        data = {**self._facts(), **facts_of_right(right, action)}
         for expression, message in entry.conditions:
             if not expression.holds(data):
                 self.failed_message = self.failed_message or message
