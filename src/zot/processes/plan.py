@@ -26,6 +26,8 @@ class Plan:
     """How long to go on accepting once /readyz says no, so that a load balancer that asks it sends nobody any more."""
     stores: tuple[tuple[str, str], ...] = ()
     """The roots and the identities that they have to have."""
+    catalog_is_older_than_ns: int = 0
+    """When this server started, if its catalog is older than its stores (restored from a backup); else 0."""
     read_only: bool = False
     syncs: bool = True
     """Whether what is acknowledged is on the disk (`storage.commit`)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ from zot.config.model import Config
 from zot.processes.child import Place
 from zot.processes.listeners import CannotListen, listen, listen_unix
 from zot.processes.plan import Plan, new_boot
-from zot.processes.stores import known_stores
+from zot.processes.stores import catalog_is_older, known_stores
 from zot.processes.tls import CannotServeTls, Certificates
 from zot.storage.interface import StorageError
 from zot.storage.lock import lock_root
@@ -93,7 +94,9 @@ def identified(plan: Plan) -> Plan:
     directory = Path(plan.catalog_directory)
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return replace(plan, stores=tuple(known_stores(directory, plan.roots).items()))
+        stores = tuple(known_stores(directory, plan.roots).items())
+        older_ns = time.time_ns() if catalog_is_older(directory, plan.roots) else 0
+        return replace(plan, stores=stores, catalog_is_older_than_ns=older_ns)
     except OSError as error:
         raise StorageError(f"{error.filename}: {error.strerror}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from zot.storage.identity import Identity
 from zot.storage.interface import StorageError
 
 FILE = "stores.json"
+EPOCH = "epoch"
+"""Beside the catalog, and in each root: when a server last started on both, in nanoseconds since the epoch."""
 
 
 def known_stores(directory: Path, roots: Sequence[str]) -> dict[str, str]:
@@ -25,8 +28,28 @@ def known_stores(directory: Path, roots: Sequence[str]) -> dict[str, str]:
     added = {root: Identity(Disk(), root, None).establish() for root in roots if root not in known}
     if added:
         known |= added
-        _write(path, known)
+        _replace(path, json.dumps(known, indent=2))
     return {root: known[root] for root in roots}
+
+
+def catalog_is_older(directory: Path, roots: Sequence[str]) -> bool:
+    """Tell whether a root has seen a later start than the catalog has: then the catalog is one of earlier times.
+
+    From then on both have seen this one. Raises OSError.
+    """
+    now = time.time_ns()
+    paths = [Path(root, ".zot", EPOCH) for root in roots]
+    older = any(_epoch(path) > _epoch(directory / EPOCH) for path in paths)
+    for path in {*paths, directory / EPOCH}:
+        _replace(path, str(now))
+    return older
+
+
+def _epoch(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -39,10 +62,10 @@ def _read(path: Path) -> dict[str, str]:
     return {str(root): str(identity) for root, identity in known.items()}
 
 
-def _write(path: Path, known: dict[str, str]) -> None:
-    staged = path.with_suffix(".new")
-    with staged.open("w") as file:
-        json.dump(known, file, indent=2)
+def _replace(path: Path, content: str) -> None:
+    staged = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     staged.replace(path)

@@ -116,3 +116,7 @@ async def remove_doomed(registry: Registry, repository: Repository, digest: Dige
     """Unlink a doomed blob's file, then forget its row. Again does no harm."""
     await registry.storage.remove(repository, digest)
     await registry.catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
+    # A manifest may have been pushed that is the same bytes: its layout shows it by the file that was just unlinked.
+    content = await registry.catalog.manifest_content(repository, digest)
+    if content is not None:
+        await registry.storage.put(repository, digest, content)
