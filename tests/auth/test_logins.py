@@ -402,6 +402,22 @@ async def test_an_address_that_is_not_verified_is_nobody(
         assert response.status == 401
 
 
+async def test_nobody_fills_the_store_with_logins(
+    github: Github, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beginning a login needs no credentials, so an address may do it so often and no more."""
+    monkeypatch.setattr("zot.api.auth_login.LOGINS_PER_S", 3.0)
+    async with at_github(github, tmp_path) as (site, client):
+        statuses = []
+        for _ in range(10):
+            async with client.get("/zot/auth/login?provider=github", allow_redirects=False) as response:
+                statuses.append(response.status)
+        assert statuses[:3] == [302] * 3
+        assert 429 in statuses
+        assert site.stores is not None
+        assert len([each async for each in site.stores.sessions.ids()]) == statuses.count(302)
+
+
 async def test_github_that_is_down_is_503(github: Github, tmp_path: Path) -> None:
     """It is not known who that is, which is no refusal."""
     github.teams_status = 500

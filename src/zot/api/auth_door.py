@@ -84,8 +84,12 @@ class AuthDoor:
             method=http.method,
             door=door,
             user_agent=headers.get("User-Agent", ""),
-            address=self._addresses.of(http).ip,
+            address=self.address(http),
         )
+
+    def address(self, http: web.BaseRequest) -> str:
+        """Return the client's address; empty if it is not known."""
+        return self._addresses.of(http).ip
 
     def same_origin(self, http: web.BaseRequest) -> bool:
         """Tell whether no page of another origin made the request."""

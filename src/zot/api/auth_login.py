@@ -15,15 +15,19 @@ from zot.api.application import Handler, Routes
 from zot.api.auth_door import AuthDoor
 from zot.api.call import PRINCIPAL, REQUEST
 from zot.api.cookies import cookie, set_later
+from zot.api.ratelimit import TokenBuckets
 from zot.auth.build import Auth
 from zot.auth.credentials import CrossOrigin
 from zot.auth.logins.browser import BrowserLogins
 from zot.auth.logins.callbacks import CALLBACK_PATH
 from zot.auth.principal import Principal
-from zot.registry.errors import RegistryError, Unavailable
+from zot.registry.errors import RegistryError, TooManyRequests, Unavailable
 from zot.registry.request import UseExtension
 
 QUERY_FIELDS_LIMIT = 50
+
+LOGINS_PER_S = 20.0
+"""Logins that one address may begin at providers: each is kept until it ends or expires, and nobody has to be known."""
 
 
 class BadQuery(RegistryError):
@@ -43,9 +47,11 @@ def routes(auth: Auth, door: AuthDoor) -> Routes:
 
     known: dict[str, Mapping[str, Handler]] = {"/zot/auth/logout": {"POST": log_out}}
     if logins is not None:
-        offering = logins
+        offering, begun = logins, TokenBuckets(LOGINS_PER_S)
 
         async def log_in(http: web.BaseRequest) -> web.StreamResponse:
+            if not begun.take(door.address(http)):
+                raise TooManyRequests("too many logins are begun from this address")
             return await _log_in(http, door, offering)
 
         async def come_back(http: web.BaseRequest) -> web.StreamResponse:
