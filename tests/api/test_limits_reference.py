@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from zot.api import access_log, client_address, ratelimit, route
+from zot.accounts.sessions import session
+from zot.api import access_log, auth_apikey, auth_login, auth_token, client_address, ratelimit, route
 from zot.api.connection import ConnectionLimits
 from zot.api.metrics_state import REPOSITORIES_LIMIT
-from zot.auth import credentials, remembered, scopes, throttle
+from zot.auth import credentials, fetch, remembered, scopes, throttle, tokens
+from zot.auth.authenticators.ldap import Ldap
 from zot.catalog.sqlite.client import WAITING_LIMIT
 from zot.config.beyond_zot import KEYS, BeyondZot
 from zot.config.http import Http
@@ -54,6 +56,15 @@ def size(limit_bytes: int) -> str:
         ),
         ("Delay of a login after failures", f"{throttle.LONGEST_DELAY_S:.0f} s"),
         ("Scope of an API key", f"{scopes.SCOPE_LENGTH_LIMIT} characters"),
+        ("API keys of one user", f"{auth_apikey.KEYS_LIMIT}"),
+        ("Request for an API key", size(auth_apikey.BODY_LIMIT_BYTES)),
+        ("Form of `/zot/auth/token`", size(auth_token.FORM_LIMIT_BYTES)),
+        ("Token", size(tokens.TOKEN_LENGTH_LIMIT)),
+        ("Logins begun at providers, by address", f"{auth_login.LOGINS_PER_S:.0f} a second"),
+        ("Login at a provider under way", f"{session.PENDING_LIFETIME_S // 60} min"),
+        ("Session", f"{session.LIFETIME_S // 3600} h"),
+        ("Login by LDAP, and logins waiting for it", f"{Ldap.login_limit_s:.0f} s, {Ldap.waiting_limit}"),
+        ("Answer of an issuer or provider", f"{size(fetch.ANSWER_LIMIT_BYTES)}, {fetch.TIMEOUT_S:.0f} s"),
         ("Changes waiting for the catalog's writer", f"{WAITING_LIMIT:,}"),
         ("Clients and paths remembered by a rate limit", f"{ratelimit.BUCKETS_LIMIT:,}"),
         (
