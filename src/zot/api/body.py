@@ -21,10 +21,33 @@ class SlowClient(ConnectionError):
 class Pace:
     """What is expected of a client. Neither bounds how long a body may take, which is its size's matter."""
 
-    idle_s: float | None = 60.0
-    """Longest time without a byte; None: no limit."""
+    sending_idle_s: float | None = 60.0
+    """Longest time without a byte from a client that sends; None: no limit."""
+    taking_idle_s: float | None = 60.0
+    """Longest time in which a client may take nothing of its answer; None: no limit."""
     floor_bytes_per_s: int = 1024
     """Lowest average over a minute."""
+
+
+class Average:
+    """The average speed of a client, minute by minute."""
+
+    def __init__(self, pace: Pace) -> None:
+        """Start now."""
+        self._floor_bytes = pace.floor_bytes_per_s * _FLOOR_WINDOW_S
+        self._loop = asyncio.get_running_loop()
+        self._begin()
+
+    def add(self, length: int) -> None:
+        """Count bytes. Raises SlowClient at the end of a minute in which there were too few."""
+        self._bytes += length
+        if self._loop.time() > self._window_end:
+            if self._bytes < self._floor_bytes:
+                raise SlowClient(f"{self._bytes} bytes in {_FLOOR_WINDOW_S:.0f} s")
+            self._begin()
+
+    def _begin(self) -> None:
+        self._window_end, self._bytes = self._loop.time() + _FLOOR_WINDOW_S, 0
 
 
 async def invite(http: web.BaseRequest) -> None:
@@ -38,25 +61,20 @@ async def invite(http: web.BaseRequest) -> None:
 async def pieces(http: web.BaseRequest, pace: Pace) -> AsyncIterator[bytes]:
     """Iterate over the body as it comes. Raises SlowClient, ConnectionError, UploadInvalid (broken framing)."""
     await invite(http)
-    loop = asyncio.get_running_loop()
-    window_end, received = loop.time() + _FLOOR_WINDOW_S, 0
+    average = Average(pace)
     while True:
         try:
-            async with asyncio.timeout(pace.idle_s):
+            async with asyncio.timeout(pace.sending_idle_s):
                 piece = await http.content.readany()
         except TimeoutError as error:
-            raise SlowClient(f"no byte for {pace.idle_s} s") from error
+            raise SlowClient(f"no byte for {pace.sending_idle_s} s") from error
         except web.RequestPayloadError as error:
             if http.transport is None:
                 raise ConnectionResetError("the connection broke in the body") from error
             raise UploadInvalid("the body is malformed") from error
         if not piece:
             return
-        received += len(piece)
-        if loop.time() > window_end:
-            if received < pace.floor_bytes_per_s * _FLOOR_WINDOW_S:
-                raise SlowClient(f"{received} bytes in a minute")
-            window_end, received = loop.time() + _FLOOR_WINDOW_S, 0
+        average.add(len(piece))
         yield piece
 
 

@@ -39,7 +39,11 @@ class Parts:
 
 def build(http: Http, registry: Registry, parts: Parts) -> Application:
     """Return what answers requests."""
-    pace = Pace(idle_s=_limit(http.read_timeout_s), floor_bytes_per_s=http.limits.min_bytes_per_second)
+    pace = Pace(
+        sending_idle_s=_limit(http.read_timeout_s),
+        taking_idle_s=_limit(http.write_timeout_s),
+        floor_bytes_per_s=http.limits.min_bytes_per_second,
+    )
     health = parts.health
     routes: Routes = {
         "/livez": {"GET": health.live},

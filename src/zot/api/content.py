@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from zot.api.body import SlowClient
+from zot.api.body import Average, Pace, SlowClient
 from zot.api.guards import mark
 from zot.oci.ranges import ByteRange
 from zot.storage.interface import Content
@@ -27,7 +27,7 @@ async def send(
     content: Content,
     ranges: Sequence[ByteRange] | None,
     headers: dict[str, str],
-    idle_s: float | None,
+    pace: Pace,
 ) -> web.StreamResponse:
     """Send all of the content, or the ranges of it, and close it.
 
@@ -36,11 +36,11 @@ async def send(
     """
     try:
         if ranges is None:
-            return await _send_one(http, content, ByteRange(0, content.size), 200, headers, idle_s)
+            return await _send_one(http, content, ByteRange(0, content.size), 200, headers, pace)
         if len(ranges) == 1:
             headers["Content-Range"] = ranges[0].content_range(content.size)
-            return await _send_one(http, content, ranges[0], 206, headers, idle_s)
-        return await _send_parts(http, content, ranges, headers, idle_s)
+            return await _send_one(http, content, ranges[0], 206, headers, pace)
+        return await _send_parts(http, content, ranges, headers, pace)
     finally:
         content.close()
 
@@ -51,13 +51,13 @@ async def _send_one(
     part: ByteRange,
     status: int,
     headers: dict[str, str],
-    idle_s: float | None,
+    pace: Pace,
 ) -> web.StreamResponse:
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = part.length
     mark(http, response)
     await response.prepare(http)
-    await _transfer(http, response, content, part, idle_s)
+    await _transfer(http, response, content, part, pace)
     await response.write_eof()
     return response
 
@@ -67,7 +67,7 @@ async def _send_parts(
     content: Content,
     ranges: Sequence[ByteRange],
     headers: dict[str, str],
-    idle_s: float | None,
+    pace: Pace,
 ) -> web.StreamResponse:
     """Send several ranges as multipart/byteranges (RFC 9110, 14.6)."""
     boundary = uuid4().hex
@@ -85,17 +85,18 @@ async def _send_parts(
     await response.prepare(http)
     for opening, part in zip(openings, ranges, strict=True):
         await response.write(opening)
-        await _transfer(http, response, content, part, idle_s)
+        await _transfer(http, response, content, part, pace)
     await response.write(closing)
     await response.write_eof()
     return response
 
 
 async def _transfer(
-    http: web.BaseRequest, response: web.StreamResponse, content: Content, part: ByteRange, idle_s: float | None
+    http: web.BaseRequest, response: web.StreamResponse, content: Content, part: ByteRange, pace: Pace
 ) -> None:
     send = _by_sendfile if _can_sendfile(http, content) else _by_reading
     loop = asyncio.get_running_loop()
+    average, idle_s = Average(pace), pace.taking_idle_s
     offset, window = part.start, _WINDOW_BYTES if idle_s is None else _SLOW_WINDOW_BYTES
     while offset < part.stop:
         length = min(window, part.stop - offset)
@@ -107,6 +108,7 @@ async def _transfer(
         except TimeoutError as error:
             raise SlowClient(f"the client took less than {length} bytes in {idle_s} s") from error
         offset += length
+        average.add(length)
         # Small windows for slow clients, so that the time limit is one on progress and not on their speed.
         window = _SLOW_WINDOW_BYTES if loop.time() - began > _SLOW_S else _WINDOW_BYTES
         await asyncio.sleep(0)

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from zot.api import cookies
 from zot.api.cors import Cors
+from zot.api.errors import SERVER
 from zot.api.ratelimit import RateLimit
 from zot.api.request_id import HEADER, RequestIds, request_id
 from zot.api.route import PREFIX
@@ -38,6 +39,7 @@ class Guards:
         if response.prepared:
             return
         response.headers[HEADER] = request_id(http)
+        response.headers.setdefault(*SERVER)
         if http.raw_path.startswith(PREFIX):
             response.headers.setdefault(*_VERSION_HEADER)
         cookies.mark(http, response)
