@@ -1,0 +1,47 @@
+"""What can be asked and typed stands in the reference."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from zot.api import auth_apikey, auth_explain, auth_login, auth_token, health
+from zot.registry.request import Request
+
+ROOT = Path(__file__).parent.parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+
+
+def operations(kind: type[Request] = Request) -> Iterator[str]:
+    """Yield the names of all operations."""
+    for each in kind.__subclasses__():
+        if "operation" in vars(each):
+            yield each.operation
+        yield from operations(each)
+
+
+@pytest.mark.parametrize("operation", sorted(set(operations())))
+def test_every_operation_stands_in_the_reference(operation: str) -> None:
+    """Logs and metrics name operations: the page of the API says what each of them is."""
+    assert f"`{operation}`" in (REFERENCE / "api.md").read_text()
+
+
+@pytest.mark.parametrize("module", [auth_apikey, auth_explain, auth_login, auth_token, health])
+def test_every_other_route_stands_in_the_reference(module: ModuleType) -> None:
+    """A path that is written in the source of a handler is on the page of the API, too."""
+    page = (REFERENCE / "api.md").read_text()
+    paths = set(re.findall(r"/(?:zot/auth|v2/_zot/ext)/[a-z]+|/(?:livez|readyz|startupz)", inspect.getsource(module)))
+    assert paths
+    assert {path for path in paths if path not in page} == set()
+
+
+def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
+    """Every command and option is on the page, in its own words (`python scripts/cli_reference.py` writes it)."""
+    script = runpy.run_path(str(ROOT / "scripts" / "cli_reference.py"))
+    assert (REFERENCE / "cli.md").read_text() == script["reference"]()
