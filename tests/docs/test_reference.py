@@ -19,9 +19,9 @@ REFERENCE = ROOT / "docs" / "reference"
 
 
 def operations(kind: type[Request] = Request) -> Iterator[str]:
-    """Yield the names of all operations."""
+    """Yield the names of all operations of the API."""
     for each in kind.__subclasses__():
-        if "operation" in vars(each):
+        if "operation" in vars(each) and each.__module__ == Request.__module__:
             yield each.operation
         yield from operations(each)
 
