@@ -114,7 +114,7 @@ KEYS = (
     ),
     BeyondZot(
         "http.limits.minBytesPerSecond", 1024, "bytes/s",
-        "A client that sends or takes a body slower than this for `readTimeout` or `writeTimeout` is dropped.",
+        "A client that sends or takes a body slower than this, on the average of a minute, is dropped.",
         "zot limits the total duration by readTimeout and writeTimeout.", "1 KiB/s",
     ),
     BeyondZot(
