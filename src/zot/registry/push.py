@@ -57,6 +57,11 @@ async def manifest(
     registry.refuse_if_read_only()
     digest = _digest(request, content)
     parsed = parse(registry, content, media_type)
+    needed = edges(parsed, sparse=registry.sparse)
+    lacking = tuple(edge.digest for edge in needed if not (edge.child or edge.optional))
+    if lacking and not await registry.exists(request.repository):
+        # Said before `writable`: a push that cannot succeed makes no repository.
+        raise _refusal(request.repository, MissingBlobs(lacking))
     await registry.writable(request.repository)
     outcome = await registry.catalog.do(
         PutManifest(
@@ -67,7 +72,7 @@ async def manifest(
             artifact_type=parsed.artifact_type,
             subject=parsed.subject,
             annotations=parsed.annotations,
-            edges=edges(parsed, sparse=registry.sparse),
+            edges=needed,
             tags=tuple(moves),
             by=by,
             quota_bytes=registry.quotas.bytes_of(request.repository),

@@ -47,6 +47,10 @@ class Registry:
     """Accept images some of whose blobs are not here."""
     read_only: bool = False
 
+    async def exists(self, repository: Repository) -> bool:
+        """Tell whether there is such a repository, known to the catalog or yet to be adopted."""
+        return await self.catalog.repository(repository) is not None or await self.layouts.exists(repository)
+
     async def known(self, repository: Repository) -> None:
         """Return if the repository exists and the catalog has all of it. Raises NameUnknown, Unavailable."""
         row = await self.catalog.repository(repository)
