@@ -17,6 +17,14 @@ COMMANDS = {
     "explain": "zot.cli.explain",
     "account": "zot.cli.account",
     "sessions": "zot.cli.sessions",
+    "gc": "zot.cli.gc",
+    "scrub": "zot.cli.scrub",
+    "tag": "zot.cli.tag",
+    "jobs": "zot.cli.jobs",
+    "usage": "zot.cli.usage",
+    "backup": "zot.cli.backup",
+    "restore": "zot.cli.restore",
+    "verify-feature": "zot.cli.verify_feature",
 }
 
 

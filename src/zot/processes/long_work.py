@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from zot.api.metrics import Metrics
 from zot.api.metrics_registry import Recorded
@@ -15,12 +16,15 @@ from zot.config.masking import masked
 from zot.config.model import Config
 from zot.layout.build import build_jobs
 from zot.logs.fields import fields
+from zot.processes.control import serving
 from zot.processes.meanwhile import meanwhile
+from zot.processes.operating import operations
 from zot.processes.reloading import Reloading
 from zot.upkeep import build as upkeep
 from zot.upkeep.gc import Layouts
 from zot.upkeep.journal import Journal
 from zot.upkeep.observer import Observer, Unobserved
+from zot.upkeep.requests import Ask
 
 _log = logging.getLogger("zot.server")
 
@@ -43,27 +47,37 @@ class LongWork:
         self._metrics = Metrics(recorded) if measures and recorded is not None else None
         parts = self._parts(core.config)
         self._scheduler = upkeep.scheduler(core.config, parts, upkeep.build(core.config, parts))
+        self._operations = operations(core.config, core, parts, self._scheduler)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Do what is due meanwhile; at the end, once nobody writes any more, bring every layout level."""
-        async with meanwhile([] if self._core.read_only else self._tasks()):
+        directory = Path(self._core.plan.catalog_directory)
+        async with meanwhile(self._tasks()), serving(directory, self._answer):
             yield
         if not self._core.read_only:
             await self._layouts.drain(self._core.plan.drain_s)
         if self._metrics is not None:
             self._metrics.close()
 
+    def _answer(self, ask: Ask[Any]) -> AsyncGenerator[Any, None]:
+        # By the configuration that holds when it is asked.
+        return self._operations.answer(ask)
+
     def _tasks(self) -> list[Callable[[], Awaitable[None]]]:
         file = self._core.plan.config
         reloading = Reloading(Path(file) if file is not None else None, self._core.config, self._apply, ())
-        tasks: list[Callable[[], Awaitable[None]]] = [self._layouts.run, self._scheduler.run, reloading.run]
+        tasks: list[Callable[[], Awaitable[None]]] = [self._scheduler.run, reloading.run]
+        if not self._core.read_only:
+            tasks.append(self._layouts.run)
         if self._metrics is not None:
             tasks.append(self._metrics.run)
         return tasks
 
     async def _apply(self, config: Config) -> None:
-        self._scheduler.replace(upkeep.build(config, self._parts(config)))
+        parts = self._parts(config)
+        self._scheduler.replace(upkeep.build(config, parts))
+        self._operations = operations(config, self._core, parts, self._scheduler)
 
     def _parts(self, config: Config) -> upkeep.Parts:
         core = self._core

@@ -22,6 +22,9 @@ from zot.upkeep.stores import StoreRules, Stores
 from zot.upkeep.strays import StrayFiles
 from zot.upkeep.turns import Priority
 
+COLLECTION = "GCTaskGenerator"
+"""The name of the tasks that collect garbage, one a store."""
+
 # A step mostly waits, for the catalog or the disk.
 _WORKERS_A_CORE = 4
 
@@ -67,7 +70,7 @@ def scheduler(config: Config, parts: Parts, tasks: Sequence[Task]) -> Scheduler:
 def _collection(collector: Collector, store: StoreRules) -> Task:
     sweep = collector.sweep if store.interval_s else collector.twice
     return Task(
-        "GCTaskGenerator", lambda say: sweep(store, say), store.interval_s, about=store.route, may_start=store.may_start
+        COLLECTION, lambda say: sweep(store, say), store.interval_s, about=store.route, may_start=store.may_start
     )
 
 

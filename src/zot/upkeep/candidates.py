@@ -9,7 +9,7 @@ from zot.accounts.statistics import Statistic
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.rows import LooseManifest, ManifestDetails
 from zot.oci.digest import Digest
-from zot.oci.names import Repository
+from zot.oci.names import Repository, Tag
 from zot.upkeep.retention import Candidate
 
 # A page of manifests with all their tags is read in some milliseconds.
@@ -20,11 +20,16 @@ Known = Mapping[Digest, Statistic]
 
 async def tagged(catalog: Catalog, repository: Repository, known: Known) -> list[Candidate]:
     """Return a repository's tags. Raises CatalogError."""
-    found = []
-    async for manifest in manifests(catalog, repository):
-        pushed_s, pulled_s = _times(known.get(manifest.digest), manifest.pushed_ns)
-        found += [Candidate(manifest.digest, manifest.media_type, tag, pushed_s, pulled_s) for tag in manifest.tags]
-    return found
+    return [
+        candidate(manifest, tag, known.get(manifest.digest))
+        async for manifest in manifests(catalog, repository)
+        for tag in manifest.tags
+    ]
+
+
+def candidate(manifest: ManifestDetails, tag: Tag, statistic: Statistic | None) -> Candidate:
+    """Return a tag of a manifest with what is known of it."""
+    return Candidate(manifest.digest, manifest.media_type, tag, *_times(statistic, manifest.pushed_ns))
 
 
 def untagged(loose: Iterable[LooseManifest], known: Known) -> list[Candidate]:

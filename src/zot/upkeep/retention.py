@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,10 +60,16 @@ class Policies:
         self.delay_s = retention.delay_s
         self._policies = [Policy.compiled(each) for each in retention.policies]
 
+    def with_delay(self, delay_s: float) -> Policies:
+        """Return the same retention with another delay."""
+        other = copy(self)
+        other.delay_s = delay_s
+        return other
+
     @property
     def asks_for_times(self) -> bool:
         """Whether a decision may depend on when something was pulled or pushed."""
-        return any(policy.keep_tags or policy.keep_untagged for policy in self._policies)
+        return any(policy.asks_for_times for policy in self._policies)
 
     def of(self, repository: Repository) -> Policy:
         """Return the first policy that matches.
@@ -83,6 +90,11 @@ class Policy:
     delete_referrers: bool
     keep_tags: tuple[_Entry, ...] = ()
     keep_untagged: KeepUntagged | None = None
+
+    @property
+    def asks_for_times(self) -> bool:
+        """Whether a decision may depend on when something was pulled or pushed."""
+        return bool(self.keep_tags or self.keep_untagged)
 
     @classmethod
     def compiled(cls, policy: RetentionPolicy) -> Policy:

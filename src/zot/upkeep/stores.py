@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.config.storage import Storage, Store, TimeWindow
@@ -20,6 +21,7 @@ class StoreRules:
 
     route: str
     """`/`: the main store."""
+    root: str
     collects: bool
     delay_s: float
     interval_s: float
@@ -69,6 +71,7 @@ async def names(catalog: Catalog, after: str = "") -> AsyncIterator[Repository]:
 
 
 def _rules(route: str, store: Store) -> StoreRules:
+    root = str(Path(store.root_directory).absolute())
     return StoreRules(
-        route, store.gc, store.gc_delay_s, store.gc_interval_s, store.gc_time_window, Policies(store.retention)
+        route, root, store.gc, store.gc_delay_s, store.gc_interval_s, store.gc_time_window, Policies(store.retention)
     )

@@ -1,0 +1,83 @@
+"""Asking the store of a configuration on behalf of a command."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zot.cli.configuration import checked
+from zot.oci.digest import InvalidDigestError
+from zot.oci.names import InvalidNameError, InvalidTagError, Repository, Tag, parse_repository, parse_tag
+from zot.upkeep.requests import Ask, Failed, Said
+
+FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+
+
+def ask(file: Path | None, request: Ask[Any]) -> list[Any]:
+    """Return the rows that answer a request, whether or not a server runs on the store.
+
+    How far it is goes to standard error. What cannot be done is a ClickException, which ends the command.
+    """
+    from zot.processes.operating import answers
+
+    async def run() -> list[Any]:
+        rows = []
+        async with aclosing(answers(checked(file), file, request)) as found:
+            async for row in found:
+                if isinstance(row, Said):
+                    _show(row.text)
+                else:
+                    rows.append(row)
+        return rows
+
+    try:
+        return asyncio.run(run())
+    except Failed as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        _show("")
+
+
+def _show(text: str) -> None:
+    """Say how far it is, in place, to somebody who watches."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\033[K{text[:200]}", nl=False, err=True)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Yield the lines of a table, its columns as wide as they need to be."""
+    cells = [list(heads), *([str(each) for each in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
+    for row in cells:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def repository_and_tag(text: str) -> tuple[Repository, Tag | None]:
+    """Return what `REPO[:TAG]` names. Raises BadParameter."""
+    name, colon, tag = text.partition(":")
+    try:
+        return parse_repository(name), parse_tag(tag) if colon else None
+    except (InvalidNameError, InvalidTagError, InvalidDigestError) as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def moment(seconds: float | None) -> str:
+    """Return a time in UTC as text, `-` for none."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S") if seconds is not None else "-"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in the largest unit of which there is one."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"

@@ -1,0 +1,76 @@
+"""`zot gc`: collect garbage now, or say what would go, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zot.cli.asking import FILE, ask, repository_and_tag, size, table
+from zot.config.durations import SECOND_NS, parse_ns
+
+if TYPE_CHECKING:
+    from zot.oci.names import Tag
+    from zot.upkeep.preview import Preview
+
+
+@click.command("gc")
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what would go in the end, and why.")
+@click.option("--explain", metavar="REPO[:TAG]", help="The same for one repository, or for one of its tags.")
+@click.option("--delay", help="Instead of the configured delays, such as 0s. Only while no server runs.")
+@FILE
+def command(*, dry_run: bool, explain: str | None, delay: str | None, file: Path | None) -> None:
+    """Collect garbage in the store of the configuration FILE: by the server, if one runs on it, or else here.
+
+    What nothing keeps goes once sweeps have found it so for the configured delay. Exit status 1 if a sweep failed.
+    """
+    from zot.upkeep.requests import Collect, Explain
+
+    if explain is not None:
+        name, tag = repository_and_tag(explain)
+        (found,) = ask(file, Explain(repository=name))
+        _explain(found, tag)
+    elif dry_run:
+        _dry_run(ask(file, Explain()))
+    else:
+        try:
+            delay_s = parse_ns(delay) / SECOND_NS if delay is not None else None
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+        rows = ask(file, Collect(delay_s=delay_s))
+        for row in rows:
+            click.echo(f"{row.store}: {row.said}")
+        if not rows:
+            click.echo("no store collects garbage: storage.gc is false")
+        if any(row.failed for row in rows):
+            raise SystemExit(1)
+
+
+def _dry_run(previews: list[Preview]) -> None:
+    rows = [(each.repository, each.kind, each.name, each.reason) for found in previews for each in found.going]
+    for line in table(("REPOSITORY", "KIND", "NAME", "WHY"), rows):
+        click.echo(line)
+    _sum(previews)
+
+
+def _explain(found: Preview, tag: Tag | None) -> None:
+    decisions = [each for each in found.tags if tag in (None, each.tag)]
+    if tag is not None and not decisions:
+        click.echo(f"{found.repository}:{tag} stays: no retention policy decides about its tags")
+    for each in decisions:
+        click.echo(f"{each.repository}:{each.tag} {'stays' if each.keep else 'goes'}: {each.reason}")
+    if tag is not None:
+        return
+    for going in found.going:
+        if going.kind != "tag":
+            after = f", once it was found so for {going.after_s:g} s"
+            shared = ", shared with another repository" if going.shared else ""
+            click.echo(f"{going.kind} {going.name} goes: {going.reason}{after} ({size(going.size)}{shared})")
+    _sum([found])
+
+
+def _sum(previews: list[Preview]) -> None:
+    free, shared = sum(each.bytes_free for each in previews), sum(each.bytes_shared for each in previews)
+    count = sum(len(each.going) for each in previews)
+    click.echo(f"{count} would go: {size(free)} come free, {size(shared)} stay because other repositories have them")

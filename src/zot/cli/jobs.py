@@ -1,0 +1,30 @@
+"""`zot jobs`: what the server does in the background."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zot.cli.asking import FILE, ask, moment, table
+
+
+@click.command("jobs")
+@FILE
+def command(file: Path | None) -> None:
+    """Show the background work of the server that runs on the configuration FILE: its state, last run and next.
+
+    Times are in UTC. A task is `running`, `waiting` for its next time, `ready` but outside of its time window, or
+    `done` until the next start of the server.
+    """
+    from zot.upkeep.requests import Jobs
+
+    rows = []
+    for state in ask(file, Jobs()):
+        last = state.last
+        result = "" if last is None else f"failed: {last.said}" if last.failed else last.said
+        rows.append(
+            (state.task, state.priority, state.state, moment(last and last.started_s), moment(state.next_s), result)
+        )
+    for line in table(("TASK", "PRIORITY", "STATE", "LAST RUN", "NEXT RUN", "RESULT"), rows):
+        click.echo(line)

@@ -1,0 +1,36 @@
+"""`zot restore`: a store from its backup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zot.cli.asking import FILE
+from zot.cli.configuration import checked
+
+
+@click.command("restore")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@FILE
+def command(directory: Path, file: Path | None) -> None:
+    """Put the backup in DIRECTORY where the configuration FILE has its store, which has to be empty.
+
+    No server may run on it. The first start afterwards writes the `index.json` of each repository.
+    """
+    from zot.processes.start import make_plan
+    from zot.storage.interface import StorageError
+    from zot.storage.lock import lock_root
+    from zot.upkeep.backup import restore
+
+    plan = make_plan(checked(file), file, workers=0, read_only=False)
+    try:
+        locks = [lock_root(root, wait_s=0) for root in plan.roots]
+        try:
+            for line in restore(str(directory.absolute()), plan.roots, plan.catalog_directory):
+                click.echo(line)
+        finally:
+            for lock in locks:
+                lock.close()
+    except StorageError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,28 @@
+"""`zot scrub`: verify everything stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zot.cli.asking import FILE, ask, table
+
+
+@click.command("scrub")
+@FILE
+def command(file: Path | None) -> None:
+    """Read everything in the store of the configuration FILE again, and set aside what is damaged.
+
+    By the server, if one runs on it, at a rate that leaves requests the disk; or else here, as fast as it goes. A
+    damaged blob is moved to `.zot/quarantine` below its root and served to nobody; another repository's copy takes its
+    place if one is whole. Exit status 1 if something is damaged and could not be healed.
+    """
+    from zot.upkeep import scrub
+    from zot.upkeep.requests import Scrub
+
+    rows = ask(file, Scrub())
+    for line in table(("REPOSITORY", "TAG", "STATUS", "AFFECTED BLOB", "ERROR"), scrub.table(rows)):
+        click.echo(line)
+    if not all(each.ok for each in rows):
+        raise SystemExit(1)

@@ -1,0 +1,75 @@
+"""`zot tag`: tags as they were, and back to that."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from zot.cli.asking import FILE, ask, moment, repository_and_tag, table
+from zot.oci.digest import InvalidDigestError, parse_digest
+
+_SECOND_NS = 10**9
+
+
+@click.group("tag")
+def command() -> None:
+    """The history of tags, and how to bring one back.
+
+    A manifest that a tag left stays until collection takes it, which is no sooner than `storage.retention.delay` after
+    a sweep found it untagged.
+    """
+
+
+@command.command()
+@click.argument("name", metavar="REPO[:TAG]")
+@click.option("--limit", default=1000, show_default=True, help="Changes to show.")
+@FILE
+def history(name: str, limit: int, file: Path | None) -> None:
+    """Show when a tag was created, moved and deleted, by whom, and where it pointed; newest first, times in UTC."""
+    from zot.upkeep.requests import History
+
+    repository, tag = repository_and_tag(name)
+    rows = [
+        (moment(each.at_ns / _SECOND_NS), each.tag, each.before or "-", each.after or "-", each.by or "-")
+        for each in ask(file, History(repository=repository, tag=tag, limit=limit))
+    ]
+    for line in table(("TIME", "TAG", "FROM", "TO", "BY"), rows):
+        click.echo(line)
+
+
+@command.command()
+@click.argument("name", metavar="REPO:TAG")
+@click.option("--to", "digest", help="Where it shall point. Default: where it pointed before its last change.")
+@FILE
+def restore(name: str, digest: str | None, file: Path | None) -> None:
+    """Bring back a tag that was deleted or moved."""
+    from zot.upkeep.requests import Restore
+
+    repository, tag = repository_and_tag(name)
+    if tag is None:
+        raise click.BadParameter("name a tag: REPO:TAG")
+    try:
+        wanted = parse_digest(digest) if digest is not None else None
+    except InvalidDigestError as error:
+        raise click.BadParameter(str(error)) from error
+    (found,) = ask(file, Restore(repository=repository, tag=tag, digest=wanted, by=getpass.getuser()))
+    click.echo(f"{found.repository}:{found.tag} points to {found.digest}")
+
+
+@command.command()
+@click.argument("name", metavar="REPO[:TAG]")
+@click.argument("time", type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]))
+@FILE
+def asof(name: str, time: datetime, file: Path | None) -> None:
+    """Show where a tag, or each tag of a repository, pointed at TIME (UTC), as references that can be pulled."""
+    from zot.upkeep.requests import AsOf
+
+    repository, tag = repository_and_tag(name)
+    at_ns = int(time.replace(tzinfo=UTC).timestamp() * _SECOND_NS)
+    found = ask(file, AsOf(repository=repository, tag=tag, at_ns=at_ns))
+    rows = [(each.tag, f"{each.repository}@{each.digest}", "" if each.here else "collected since") for each in found]
+    for line in table(("TAG", "REFERENCE", ""), rows):
+        click.echo(line)

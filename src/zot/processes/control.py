@@ -1,0 +1,126 @@
+"""The control socket: commands of `zot` ask the server that runs on a store.
+
+`<catalog's directory>/control`, for its owner alone; whoever connects has to be the same user, or root. A request is
+one line of JSON, and so is each thing that answers it: `{"row": ...}`, `{"said": ...}`, at last `{"end": true}` or
+`{"error": ...}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from zot.processes.sockets import reachable
+from zot.upkeep import requests
+from zot.upkeep.requests import Ask, Failed, Said
+
+_log = logging.getLogger("zot.control")
+
+NAME = "control"
+_LINE_LIMIT_BYTES = 64 << 20
+_REQUEST_LIMIT_BYTES = 64 << 10
+
+Answer = Callable[[Ask[Any]], AsyncGenerator[Any, None]]
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    row: msgspec.Raw = msgspec.Raw(b"null")
+    said: str = ""
+    error: str = ""
+    end: bool = False
+
+
+@asynccontextmanager
+async def serving(directory: Path, answer: Answer) -> AsyncIterator[None]:
+    """Answer on the control socket of a catalog's directory during the block. One serves a directory, by its lock."""
+    path = directory / NAME
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)  # before anybody could connect
+    try:
+        listener.bind(str(reachable(path)))
+    finally:
+        os.umask(mask)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await _converse(reader, writer, answer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the command was broken off
+        finally:
+            writer.close()
+
+    server = await asyncio.start_unix_server(connected, sock=listener, limit=_REQUEST_LIMIT_BYTES)
+    try:
+        yield
+    finally:
+        server.close()
+        path.unlink(missing_ok=True)
+
+
+async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
+    if not _is_allowed(writer.get_extra_info("socket")):
+        return
+    try:
+        ask = requests.decode(await reader.readline())
+    except (ValueError, msgspec.DecodeError) as error:
+        await _send(writer, _Line(error=f"not a request: {error}"))
+        return
+    _log.info("control: %s", type(ask).__name__)
+    try:
+        async with aclosing(answer(ask)) as rows:
+            async for row in rows:
+                said = isinstance(row, Said)
+                await _send(writer, _Line(said=row.text) if said else _Line(row=msgspec.Raw(requests.encode(row))))
+    except Failed as error:
+        await _send(writer, _Line(error=str(error)))
+        return
+    await _send(writer, _Line(end=True))
+
+
+def _is_allowed(peer: socket.socket) -> bool:
+    """Tell whether the peer is our user, or root; where the system does not say, the file's mode has to do."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, user, _ = struct.unpack("3i", credentials)
+    return user in (0, os.getuid())
+
+
+async def _send(writer: asyncio.StreamWriter, line: _Line) -> None:
+    writer.write(msgspec.json.encode(line) + b"\n")
+    await writer.drain()
+
+
+async def ask_server(directory: Path, ask: Ask[Any]) -> AsyncGenerator[Any, None]:
+    """Ask the server that runs on a catalog's directory; yield the rows, and `Said`.
+
+    Raises ConnectionError if there is none, Failed.
+    """
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(reachable(directory / NAME)), limit=_LINE_LIMIT_BYTES)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise ConnectionError(f"no server runs on {directory}") from error
+    try:
+        writer.write(requests.encode(ask) + b"\n")
+        while content := await reader.readline():
+            line = msgspec.json.decode(content, type=_Line)
+            if line.error:
+                raise Failed(line.error)
+            if line.end:
+                return
+            yield Said(line.said) if line.said else requests.decode_row(type(ask), line.row)
+        raise Failed("the server ended before it had answered")
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()

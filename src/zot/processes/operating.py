@@ -1,0 +1,123 @@
+"""What operators ask of a store: answered by the server that runs on it, or else by the command itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from zot.accounts.build import IDENTITY_FILE
+from zot.accounts.statistics import StatisticsUnavailable
+from zot.accounts.statistics_sqlite import ACTIVITY_FILE
+from zot.app import Core, open_core
+from zot.catalog.interface import CatalogError
+from zot.catalog.sqlite.driver import open_in_thread
+from zot.catalog.sqlite.place import DATABASE
+from zot.catalog.sqlite.snapshot import open_snapshot, snapshot
+from zot.config.model import Config
+from zot.layout.build import build_jobs
+from zot.processes.control import ask_server
+from zot.processes.logs import open_logs
+from zot.processes.start import identified, make_plan
+from zot.storage.interface import StorageError
+from zot.storage.lock import RootInUse, RootLock, lock_root
+from zot.upkeep.backup import Source, back_up
+from zot.upkeep.build import Parts
+from zot.upkeep.gc import Layouts
+from zot.upkeep.journal import Journal
+from zot.upkeep.operations import Operations
+from zot.upkeep.requests import Ask, Failed
+from zot.upkeep.scheduler import Scheduler
+from zot.upkeep.stores import Stores
+
+_STARTING_S = 5.0
+_POLL_S = 0.2
+
+
+def operations(config: Config, core: Core, parts: Parts, scheduler: Scheduler | None) -> Operations:
+    """Return what answers operators on an open store; with a scheduler, on that of a server."""
+    stores = Stores(config.storage)
+    directory = Path(core.plan.catalog_directory)
+
+    def back_up_to(target: str) -> AsyncIterator[str]:
+        source = Source(
+            roots=core.plan.roots,
+            root_of=lambda repository: stores.of(repository).root,
+            databases=[
+                str(directory / name)
+                for name in (DATABASE, IDENTITY_FILE, ACTIVITY_FILE)
+                if (directory / name).exists()
+            ],
+            snapshot=snapshot,
+            open_catalog=open_snapshot,
+        )
+        return back_up(source, core.catalog, target, core.pools.durable)
+
+    return Operations(config, parts, scheduler, back_up_to)
+
+
+async def answers(config: Config, file: Path | None, ask: Ask[Any]) -> AsyncGenerator[Any, None]:
+    """Yield what answers a request on the store of a configuration, whether or not a server runs on it. Raises Failed.
+
+    Without a server the store is locked meanwhile, and its layouts are level afterwards.
+    """
+    directory = Path(make_plan(config, file, workers=0, read_only=False).catalog_directory)
+    until_s = time.monotonic() + _STARTING_S
+    while True:
+        try:
+            async with aclosing(ask_server(directory, ask)) as rows:
+                async for row in rows:
+                    yield row
+        except ConnectionError:
+            pass
+        else:
+            return
+        try:
+            async with _alone(config, file) as alone, aclosing(alone.answer(ask)) as rows:
+                async for row in rows:
+                    yield row
+        except RootInUse as error:
+            # By a server that is just starting, or ending.
+            if time.monotonic() > until_s:
+                raise Failed(f"{error}, which does not answer on its control socket") from error
+            await asyncio.sleep(_POLL_S)
+        else:
+            return
+
+
+@asynccontextmanager
+async def _alone(config: Config, file: Path | None) -> AsyncIterator[Operations]:
+    # The log is the server's; what a command does it says itself.
+    plan = replace(make_plan(config, file, workers=0, read_only=False), log_output="", log_level="error")
+    locks: list[RootLock] = []
+    try:
+        locks += [lock_root(root, wait_s=0) for root in plan.roots]
+        plan = identified(plan)
+        core = open_core(config, plan, open_logs(plan), open_in_thread(Path(plan.catalog_directory), plan.boot))
+        layouts = build_jobs(core.catalog, core.storage, core.layouts)
+        try:
+            journal = Journal(plan.catalog_directory, core.pools.durable)
+            await journal.load()
+            parts = Parts(
+                registry=core.registry(config),
+                layouts=Layouts(ready=core.layouts.files.ready, remove=layouts.exporter.remove),
+                journal=journal,
+                hash_pool=core.pools.hash,
+                statistics=core.statistics,
+            )
+            yield operations(config, core, parts, None)
+            if not core.read_only:
+                await layouts.drain(plan.drain_s)
+        finally:
+            await core.close()
+    except RootInUse:
+        raise
+    except (StorageError, CatalogError, StatisticsUnavailable) as error:
+        raise Failed(str(error)) from error
+    finally:
+        for lock in locks:
+            lock.close()

@@ -1,0 +1,131 @@
+"""What an operator asks of upkeep, as values: commands give them to the running server, or answer them themselves."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, ClassVar, Generic, TypeVar, get_args
+
+import msgspec
+
+from zot.catalog.rows import TagChange, UsageRow
+from zot.oci.digest import Digest
+from zot.oci.names import Repository, Tag
+from zot.upkeep.preview import Preview
+from zot.upkeep.scheduler import TaskState
+from zot.upkeep.scrub import Verified
+from zot.upkeep.undo import TagAt
+from zot.upkeep.usage import TagUsage
+
+Row = TypeVar("Row")
+
+
+class Ask(msgspec.Struct, Generic[Row], frozen=True, kw_only=True, tag=True):
+    """A question or an order. The type parameter is the type of the rows that answer it."""
+
+    changes: ClassVar[bool] = False
+    """Whether it changes what exists: refused where nothing may be changed."""
+
+
+class Said(msgspec.Struct, frozen=True):
+    """How far it is, in a few words; between rows."""
+
+    text: str
+
+
+class Failed(Exception):
+    """Why it cannot be done, in one sentence."""
+
+
+class Jobs(Ask[TaskState], frozen=True, kw_only=True, tag=True):
+    """How background work stands."""
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """What a sweep of a store did."""
+
+    store: str
+    said: str
+    failed: bool
+
+
+class Collect(Ask[Collected], frozen=True, kw_only=True, tag=True):
+    """Sweep every store that collects garbage, now."""
+
+    changes: ClassVar[bool] = True
+    delay_s: float | None = None
+    """Instead of the configured delays. Only where no server runs: nobody may rely on the others then."""
+
+
+class Explain(Ask[Preview], frozen=True, kw_only=True, tag=True):
+    """What collection would remove in the end, of one repository or of all, and why."""
+
+    repository: Repository | None = None
+
+
+class Scrub(Ask[Verified], frozen=True, kw_only=True, tag=True):
+    """Verify everything stored, and set aside what is damaged."""
+
+
+class History(Ask[TagChange], frozen=True, kw_only=True, tag=True):
+    """The changes of a tag, or of a repository's, newest first."""
+
+    repository: Repository
+    tag: Tag | None = None
+    limit: int = 1000
+
+
+class AsOf(Ask[TagAt], frozen=True, kw_only=True, tag=True):
+    """Where a tag, or each of a repository's, pointed at a time."""
+
+    repository: Repository
+    at_ns: int
+    tag: Tag | None = None
+
+
+class Restore(Ask[TagAt], frozen=True, kw_only=True, tag=True):
+    """Bring a tag back: to a digest, or to where it was before its last change."""
+
+    changes: ClassVar[bool] = True
+    repository: Repository
+    tag: Tag
+    digest: Digest | None = None
+    by: str = ""
+
+
+class Usage(Ask[UsageRow], frozen=True, kw_only=True, tag=True):
+    """Bytes and counts of the repositories that match a glob."""
+
+    pattern: str = "**"
+
+
+class UsageOfTags(Ask[TagUsage], frozen=True, kw_only=True, tag=True):
+    """Bytes of a repository's tags."""
+
+    repository: Repository
+
+
+class BackUp(Ask[str], frozen=True, kw_only=True, tag=True):
+    """Copy everything that cannot be rebuilt into a directory."""
+
+    directory: str
+
+
+AnyAsk = Jobs | Collect | Explain | Scrub | History | AsOf | Restore | Usage | UsageOfTags | BackUp
+
+encode = msgspec.json.Encoder().encode
+"""Return a request or a row as bytes."""
+
+decode = msgspec.json.Decoder(AnyAsk).decode
+"""Return the request that bytes stand for. Raises msgspec.DecodeError, msgspec.ValidationError."""
+
+
+def decode_row(kind: type[Ask[Any]], content: bytes | msgspec.Raw) -> Any:
+    """Return the row that answers a request of this kind. Raises as `decode`."""
+    return _rows(kind).decode(content)
+
+
+@cache
+def _rows(kind: type[Ask[Any]]) -> msgspec.json.Decoder[Any]:
+    (base,) = vars(kind)["__orig_bases__"]
+    (row,) = get_args(base)
+    return msgspec.json.Decoder(row)
