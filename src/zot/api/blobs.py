@@ -37,8 +37,7 @@ async def get(registry: Registry, pace: Pace, call: Call, request: PullBlob) -> 
             ranges = parse_ranges(asked, row.size)
         except UnsatisfiableRangeError:
             return web.Response(status=416, headers={"Content-Range": f"bytes */{row.size}"})
-    content = await registry.storage.open(request.repository, request.digest)
-    return await send(http, content, ranges, headers, pace)
+    return await send(http, await pull.content(registry, request, row), ranges, headers, pace)
 
 
 async def remove(registry: Registry, call: Call, request: DeleteBlob) -> web.Response:

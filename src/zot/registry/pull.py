@@ -10,6 +10,7 @@ from zot.oci.digest import Digest
 from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob, PullManifest
+from zot.storage.interface import Content, StorageError
 
 
 class PulledManifest(NamedTuple):
@@ -64,6 +65,15 @@ async def blob(registry: Registry, request: PullBlob) -> BlobRow:
     if row is None or (row.stamped and not await _touch(registry, touch)):
         raise BlobUnknown(digest=request.digest)
     return row
+
+
+async def content(registry: Registry, request: PullBlob, row: BlobRow) -> Content:
+    """Open a present blob for reading. Raises StorageError; what lost or gained bytes is not opened, but said."""
+    opened = await registry.storage.open(request.repository, request.digest)
+    if opened.size != row.size:
+        opened.close()
+        raise StorageError(f"{request.digest} of {request.repository} has {opened.size} bytes, not {row.size}")
+    return opened
 
 
 async def _touch(registry: Registry, touch: TouchBlob | TouchManifest) -> bool:
