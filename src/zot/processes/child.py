@@ -9,7 +9,9 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from zot.processes.plan import Plan
 
@@ -53,6 +55,7 @@ def run(plan: Plan, place: Place, lifeline: int, ready: int) -> int:
     The end of the pipe `lifeline` means that it is time to leave: the supervisor says so, or is gone, and nobody else
     needs this process. A byte into `ready` tells the supervisor that it does its work.
     """
+    _show_name(place.name)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # A terminal, or an init system, may signal all processes at once: only the supervisor knows the order to go in.
@@ -65,6 +68,12 @@ def run(plan: Plan, place: Place, lifeline: int, ready: int) -> int:
         sys.stderr.write(f"Error: {error}\n")
         return FATAL_STATUS
     return 0
+
+
+def _show_name(name: str) -> None:
+    """Have `ps` and `top` show which of the server's processes this is, where the kernel has a place for it."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(f"zot {name}", encoding="ascii")
 
 
 def _loop_factory(plan: Plan, place: Place) -> Callable[[], asyncio.AbstractEventLoop] | None:
