@@ -11,26 +11,28 @@ from pathlib import Path
 from zot.app import open_core
 from zot.catalog.sqlite.driver import open_in_thread
 from zot.config.model import Config
-from zot.processes.answering import open_answering
+from zot.processes.answering import CANNOT_SERVE, open_answering
 from zot.processes.logs import open_logs
 from zot.processes.long_work import open_long_work
 from zot.processes.notify import notify
 from zot.processes.plan import Plan
 from zot.processes.serving import Serving
 
+__all__ = ["CANNOT_SERVE", "run", "serve"]
 
-def serve(config: Config, plan: Plan, listener: socket.socket) -> int:
-    """Serve until a signal says to stop; return the exit status."""
-    asyncio.run(_until_signalled(config, plan, listener))
+
+def serve(config: Config, plan: Plan, listener: socket.socket, ready: Callable[[], None]) -> int:
+    """Serve until a signal says to stop; return the exit status. `ready` is called once requests are answered."""
+    asyncio.run(_until_signalled(config, plan, listener, ready))
     return 0
 
 
-async def _until_signalled(config: Config, plan: Plan, listener: socket.socket) -> None:
+async def _until_signalled(config: Config, plan: Plan, listener: socket.socket, ready: Callable[[], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    await run(config, plan, listener, stop, lambda: notify("READY=1"))
+    await run(config, plan, listener, stop, ready)
     notify("STOPPING=1")
 
 

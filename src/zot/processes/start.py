@@ -6,15 +6,18 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from zot.catalog.interface import CatalogError
 from zot.config.capacity import worker_count
 from zot.config.model import Config
 from zot.processes.child import Place
 from zot.processes.listeners import CannotListen, listen, listen_unix
+from zot.processes.notify import notify
 from zot.processes.plan import Plan, new_boot
 from zot.processes.stores import catalog_is_older, known_stores
 from zot.processes.tls import CannotServeTls, Certificates
@@ -46,21 +49,24 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
     except (StorageError, CannotListen) as error:
         raise CannotStart(str(error)) from error
     _empty_metrics(plan)
-    announce(plan, sockets[0].getsockname())
+    ready = partial(_say_ready, plan, sockets[0].getsockname())
     if plan.workers == 0:
-        from zot.processes.single import serve  # noqa: PLC0415 (a supervisor needs none of it)
+        from zot.processes.single import CANNOT_SERVE, serve  # noqa: PLC0415 (a supervisor needs none of it)
 
-        return serve(config, plan, sockets[0])
-    return _supervise(plan, sockets)
+        try:
+            return serve(config, plan, sockets[0], ready)
+        except (CatalogError, *CANNOT_SERVE) as error:
+            raise CannotStart(str(error)) from error
+    return _supervise(plan, sockets, ready)
 
 
-def _supervise(plan: Plan, sockets: Sequence[socket.socket]) -> int:
+def _supervise(plan: Plan, sockets: Sequence[socket.socket], ready: Callable[[], None]) -> int:
     """Import what the children need, once for all of them, and start them."""
     from zot.processes import jobs, supervisor, worker, writer  # noqa: PLC0415 (a single process needs none of them)
 
     workers = [Place(f"worker-{slot}", worker.run, slot, each) for slot, each in enumerate(sockets)]
     places = [[Place("writer", writer.run)], [Place("jobs", jobs.run)], workers]
-    return supervisor.Supervisor(plan, places).run()
+    return supervisor.Supervisor(plan, places, ready).run()
 
 
 def make_plan(config: Config, file: Path | None, *, workers: int | None, read_only: bool) -> Plan:
@@ -114,8 +120,9 @@ def raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def announce(plan: Plan, where: object) -> None:
-    """Say where the server is, and how to push a first image to it."""
+def _say_ready(plan: Plan, where: object) -> None:
+    """Tell the init system that requests are answered, and people where, and how to push a first image."""
+    notify("READY=1")
     scheme = "https" if plan.tls else "http"
     if isinstance(where, tuple):
         host = "localhost" if where[0] in {"127.0.0.1", "0.0.0.0", "::", "::1"} else where[0]  # noqa: S104

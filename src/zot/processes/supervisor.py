@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -48,9 +48,13 @@ class _Child:
 class Supervisor:
     """Runs the places of a plan until it is told to stop."""
 
-    def __init__(self, plan: Plan, places: Sequence[Sequence[Place]]) -> None:
-        """Take the places in groups: they start together, and stop a group after the other, the last one first."""
+    def __init__(self, plan: Plan, places: Sequence[Sequence[Place]], ready: Callable[[], None]) -> None:
+        """Take the places in groups: they start together, and stop a group after the other, the last one first.
+
+        `ready` is called once, when all of them do their work.
+        """
         self._plan = plan
+        self._ready = ready
         self._groups = [[_Child(place, number) for place in group] for number, group in enumerate(places)]
         # A pipe a group, whose end tells its processes to leave. The other end is held by the supervisor and all later
         # groups, so that also without a supervisor each group goes when those that need it are gone.
@@ -79,7 +83,8 @@ class Supervisor:
         while not self._stop_signals and not self._failed:
             self._wait(self._next_restart_s())
             self._reap()
-            self._restart()
+            if not self._failed:
+                self._restart()
         notify("STOPPING=1")
         self._stop_all()
         return 1 if self._failed else 0
@@ -121,7 +126,7 @@ class Supervisor:
             os.close(key.fd)
         if not self._announced and all(child.ready for child in self._children):
             self._announced = True
-            notify("READY=1")
+            self._ready()
 
     # --- replacing ---
 
