@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from enum import Enum, auto
 
-from zot.catalog.commands import LayoutBlob, LayoutTag, MarkDirty
+from zot.catalog.commands import LayoutTag, MarkDirty
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.rows import TagChange
 from zot.layout.index_json import Entry, Index
@@ -17,6 +17,7 @@ from zot.layout.mark import Mark
 from zot.layout.parts import Item, parts
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
+from zot.registry.found_files import take_in
 from zot.storage.interface import Storage
 
 _log = logging.getLogger(__name__)
@@ -130,10 +131,11 @@ class Merger:
 
         async for manifest in read_manifests(self._files, repository, listed, is_known):
             for edge in manifest.edges:
-                if not edge.child and await self._catalog.blob(repository, edge.digest) is None:
-                    size = await self._storage.stat(repository, edge.digest)
-                    if size is not None:
-                        yield LayoutBlob(edge.digest, size)
+                if not edge.child:
+                    row = await self._catalog.blob(repository, edge.digest)
+                    # Collection goes on meanwhile: it must not take what this manifest is about to name.
+                    if row is None or row.stamped:
+                        await take_in(self._catalog, self._storage, repository, edge.digest)
             yield manifest
         for tag in tags:
             yield tag
