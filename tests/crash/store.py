@@ -1,0 +1,191 @@
+"""A server's stores as `zot.app` puts them together, on a disk that a test has its hand in."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+from layout.images import Image
+from zot.catalog.commands import TagMove
+from zot.catalog.sqlite.driver import SqliteCatalog
+from zot.catalog.sqlite.place import DATABASE
+from zot.catalog.sqlite.thread import WriterThread
+from zot.catalog.sqlite.writer import Writer
+from zot.config.load import load_tree
+from zot.config.model import Config
+from zot.layout.build import build_jobs
+from zot.layout.discover import Discovery
+from zot.layout.filesystem import FilesystemLayouts
+from zot.layout.layouts import StoreLayouts
+from zot.oci.digest import Digest
+from zot.oci.names import Repository, parse_tag
+from zot.registry import blobs, build, delete, push, uploads
+from zot.registry.content_cache import ContentCache
+from zot.registry.request import AppendUpload, FinishUpload, PushManifest
+from zot.storage.disk import Disk
+from zot.storage.filesystem import FilesystemStorage
+from zot.storage.lock import lock_root
+from zot.storage.pools import Pools
+from zot.upkeep.clock import CollectorClock
+from zot.upkeep.doomed import UnfinishedRemovals
+from zot.upkeep.gc import Layouts
+from zot.upkeep.observer import Unobserved
+from zot.upkeep.stale_uploads import StaleUploads
+from zot.upkeep.steps import Pauses
+from zot.upkeep.stores import Stores
+from zot.upkeep.strays import StrayFiles
+
+CATALOG = ".zot"
+DRAIN_S = 30.0
+DAY_S = 24 * 3600
+
+
+def configuration(root: Path) -> Config:
+    """Return a configuration that keeps no room free."""
+    return load_tree(
+        {"storage": {"rootDirectory": str(root), "minFreePercent": 0, "minFreeBytes": 0, "gcDelay": "0s"}}
+    ).config
+
+
+class Store:
+    """One start of a server on `root`, with the registry's use cases as its API calls them."""
+
+    def __init__(
+        self, config: Config, pools: Pools, *, disk: Disk | None = None, vfs: str | None = None, room_bytes: int = 0
+    ) -> None:
+        """Open it as `zot serve` does in one process. Raises CatalogUnusable, StorageError."""
+        self.root = Path(config.storage.root_directory)
+        self.boot = uuid4().hex
+        self.config = config
+        self._root_lock = lock_root(str(self.root), wait_s=0)
+        self._ahead_s = 0
+        try:
+            writer = WriterThread(Writer(self.root / CATALOG, self.boot, self._now_ns, vfs))
+        except BaseException:
+            self._root_lock.close()
+            raise
+        self.catalog = SqliteCatalog(self.root / CATALOG / DATABASE, writer, self._now_ns)
+        root = str(self.root)
+        self.storage = FilesystemStorage(root, pools, disk=disk, min_free_percent=0, min_free_bytes=room_bytes)
+        files = FilesystemLayouts({root: self.storage.ready}, lambda _: root, pools, disk=disk)
+        self.layouts = StoreLayouts(self.catalog, self.storage, files)
+        self.jobs = build_jobs(self.catalog, self.storage, self.layouts)
+        # Nobody else is in the middle of writing an index.json.
+        self.jobs.exporter._edits._retry_s = 0
+        parts = build.Parts(self.catalog, self.storage, self.layouts, self.boot, ContentCache())
+        self.registry = build.build(config, parts)
+        self._removals = UnfinishedRemovals(self.registry, self._now_s)
+
+    async def close(self) -> None:
+        """Close it as at the end of a process."""
+        await self.layouts.close()
+        await self.catalog.close()
+        self._root_lock.close()
+
+    # --- what clients do ---
+
+    async def push_blob(self, repository: Repository, content: bytes) -> None:
+        """Push a blob in one request."""
+        await uploads.whole(self.registry, repository, "", digest_of(content), body(content), len(content))
+
+    async def push_chunks(self, repository: Repository, *chunks: bytes) -> None:
+        """Push a blob in a session, a chunk a request, and finish it without a body."""
+        session = await uploads.begin(self.registry, repository, "")
+        for chunk in chunks:
+            request = AppendUpload(repository=repository, session=session)
+            await uploads.append(self.registry, request, "", body(chunk), None)
+        await self.finish(repository, session, b"".join(chunks))
+
+    async def finish(self, repository: Repository, session: str, content: bytes) -> None:
+        """Finish a session whose bytes are there already."""
+        request = FinishUpload(repository=repository, session=session, digest=digest_of(content))
+        await uploads.finish(self.registry, request, "", None, None)
+
+    async def push_manifest(self, repository: Repository, image: Image, *tags: str) -> None:
+        """Push a manifest under tags."""
+        names = tuple(map(parse_tag, tags))
+        request = PushManifest(repository=repository, reference=Digest(image.digest), tags=names)
+        moves = [TagMove(name) for name in names]
+        await push.manifest(self.registry, request, image.content, image.media_type, moves, "")
+
+    async def mount(self, repository: Repository, source: Repository, content: bytes) -> None:
+        """Mount a blob."""
+        assert await blobs.mount(self.registry, repository, digest_of(content), source, lambda _: True)
+
+    async def delete_tag(self, repository: Repository, tag: str) -> None:
+        """Delete a tag."""
+        await delete.tag(self.registry, repository, parse_tag(tag), immutable=False, by="")
+
+    async def delete_manifest(self, repository: Repository, image: Image) -> None:
+        """Delete a manifest with its tags."""
+        await delete.manifest(
+            self.registry,
+            repository,
+            Digest(image.digest),
+            immutable=lambda _: False,
+            detect_collision=False,
+            by="",
+        )
+
+    async def delete_blob(self, repository: Repository, content: bytes) -> None:
+        """Delete a blob."""
+        await delete.blob(self.registry, repository, digest_of(content))
+
+    # --- what the server does by itself ---
+
+    async def level(self) -> None:
+        """Adopt what others wrote, merge what they changed, export what is due."""
+        exporter = self.jobs.exporter
+        discovery = Discovery(
+            self.catalog, self.layouts.adoption, self.layouts.foreign_names, exporter, looks_per_s=1e6
+        )
+        await discovery.adopt_all()
+        await discovery.check_all()
+        assert await self.jobs.schedule.drain(DRAIN_S), "layouts are not level"
+
+    async def finish_removals(self) -> None:
+        """Finish what an earlier start was removing, as the jobs do first of all."""
+        await _at_once(self._removals.finish(_say_nothing))
+
+    async def tidy(self) -> None:
+        """Do what upkeep does in days: finish removals that broke off, remove stale uploads and files nobody knows."""
+        stores = Stores(self.config.storage)
+        (rules,) = stores.all
+        layouts = Layouts(self.layouts.files.ready, self.jobs.exporter.remove)
+        await self.finish_removals()
+        self._ahead_s += DAY_S
+        await self.finish_removals()
+        stale = StaleUploads(self.registry, stores, CollectorClock(), Unobserved())
+        for _ in range(2):
+            async for _removed in stale.collect(rules):
+                pass
+        await _at_once(StrayFiles(self.registry, stores, layouts).collect(rules, _say_nothing))
+
+    def _now_s(self) -> float:
+        return time.time() + self._ahead_s
+
+    def _now_ns(self) -> int:
+        return time.time_ns() + self._ahead_s * 10**9
+
+
+def digest_of(content: bytes) -> Digest:
+    """Return the sha256 digest."""
+    return Digest(f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+
+async def body(*pieces: bytes) -> AsyncIterator[bytes]:
+    """Give the pieces."""
+    for piece in pieces:
+        yield piece
+
+
+async def _at_once(work: Pauses) -> None:
+    async for _pause_s in work:
+        pass
+
+
+def _say_nothing(_: str) -> None:
+    """Nobody looks at the progress."""

@@ -1,0 +1,50 @@
+"""The power fails at every moment of every scenario: what was acknowledged is there after the next start."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from crash.conftest import Figure
+from crash.explore import Explorer, Figures
+from crash.scenarios import SCENARIOS, Scenario
+from crash.stage import Stage
+from crash.trace import Change
+
+NAMES = [scenario.name for scenario in SCENARIOS]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=NAMES)
+async def test_nothing_acknowledged_is_lost(
+    scenario: Scenario, stage: Stage, seed: int, torture: bool, figure: Figure
+) -> None:
+    """Whatever was not synced is lost, reordered or torn: the store starts, holds what it should, and is tidy."""
+    explorer = Explorer(stage, seed, scenario.afterwards)
+    for _ in range(6 if torture else 1):
+        await explorer.explore(await stage.play(scenario), 2000 if torture else 500)
+    _count(explorer.figures, figure)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=NAMES)
+async def test_nothing_is_lost_after_a_kill_either(
+    scenario: Scenario, stage: Stage, seed: int, torture: bool, figure: Figure
+) -> None:
+    """The server is killed and goes on with files that nobody synced; then the power fails."""
+    chance = random.Random(f"{seed} {scenario.name}")
+    changes = sum(isinstance(event, Change) for event in (await stage.play(scenario)).events)
+    explorer = Explorer(stage, seed, scenario.afterwards)
+    for _ in range(40 if torture else 10):
+        trace = await stage.play(scenario, die_at=chance.randrange(changes))
+        figure("processes killed before the power failed", 1)
+        await explorer.explore(trace, 100 if torture else 16)
+    _count(explorer.figures, figure)
+
+
+def _count(figures: Figures, figure: Figure) -> None:
+    figure("states of the disk after a power loss, each started from", figures.states)
+    figure("verdicts: states together with what had been answered", figures.verdicts)
+    figure("states after which the requests under way were sent again", figures.repeated)
+    figure("moments at which the power failed", figures.cuts)
+    figure("verdicts with something lost or left", len(figures.lost))
+    assert not figures.lost, "\n\n".join(figures.lost[:3])
