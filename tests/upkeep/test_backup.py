@@ -1,0 +1,125 @@
+"""A backup taken while others push and delete is whole: what its catalog has is there."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from upkeep.site import APP, Seconds, Site, drain
+from zot.catalog.commands import DeleteTag
+from zot.catalog.sqlite.driver import open_in_thread
+from zot.catalog.sqlite.place import DATABASE
+from zot.catalog.sqlite.snapshot import open_snapshot, snapshot
+from zot.oci.digest import digest_of
+from zot.oci.names import Repository, Tag
+from zot.storage.filesystem import FilesystemStorage
+from zot.storage.interface import StorageError
+from zot.storage.layout_paths import LayoutPaths
+from zot.storage.pools import Pools
+from zot.upkeep.backup import Source, back_up, restore
+from zot.upkeep.stores import Stores
+
+
+@pytest.fixture
+def pools() -> Iterator[Pools]:
+    """Threads for what waits for the disk."""
+    pools = Pools()
+    yield pools
+    pools.close()
+
+
+class Disk(Site):
+    """A registry on a directory, with the embedded catalog."""
+
+    def __init__(self, root: Path, pools: Pools) -> None:
+        self.root, self.pools = root, pools
+        (root / ".zot").mkdir(parents=True)
+        storage = FilesystemStorage(str(root), pools, min_free_percent=0, min_free_bytes=0)
+        super().__init__(open_in_thread(root / ".zot", "boot"), storage, Seconds(), Seconds())
+
+    async def back_up(self, target: Path) -> list[str]:
+        """Back up; return what is said."""
+        source = Source(
+            roots=[str(self.root)],
+            root_of=lambda _: str(self.root),
+            databases=[str(self.root / ".zot" / DATABASE)],
+            snapshot=snapshot,
+            open_catalog=open_snapshot,
+        )
+        return [line async for line in back_up(source, self.catalog, str(target), self.pools.durable)]
+
+
+@pytest.fixture
+def disk(tmp_path: Path, pools: Pools) -> Disk:
+    """An empty registry on a directory."""
+    return Disk(tmp_path / "root", pools)
+
+
+async def whole(directory: Path, root: Path) -> int:
+    """Check that each blob of a copied catalog is below the root, with its bytes; return how many these are."""
+    catalog, paths, count = open_snapshot(directory / DATABASE), LayoutPaths(str(root)), 0
+    for repository in await catalog.repositories("", 1000):
+        for digest, _ in await catalog.blobs(repository, "", 1000):
+            assert digest_of(Path(paths.content(repository, digest)).read_bytes()) == digest
+            count += 1
+        for row in await catalog.tags(repository, "", 1000):
+            assert await catalog.manifest_content(repository, row.digest)
+    await catalog.close()
+    return count
+
+
+async def test_a_backup_under_load_is_whole(disk: Disk, tmp_path: Path) -> None:
+    """Whatever is pushed, deleted and collected meanwhile, the backup's catalog and content go together."""
+    disk.configure(gcDelay="0s", retention={"delay": "0s"})
+    chance = random.Random(3)
+    for number in range(20):
+        await disk.image(f"v{number}", name=f"first {number}", repository=Repository(f"team/app{number % 3}"))
+    stop = asyncio.Event()
+
+    async def load() -> int:
+        count = 0
+        while not stop.is_set():
+            repository = Repository(f"team/app{count % 3}")
+            await disk.image(f"w{count}", name=f"load {count}", repository=repository)
+            tag = Tag(f"w{chance.randrange(count + 1)}")
+            await disk.catalog.do(DeleteTag(repository=repository, tag=tag))
+            if count % 5 == 0:
+                await drain(disk.collector.sweep(Stores(disk.config).all[0], lambda _: None))
+            count += 1
+        return count
+
+    running = asyncio.create_task(load())
+    for number in range(5):
+        await disk.back_up(tmp_path / f"backup {number % 2}")
+    stop.set()
+    assert await running > 5
+    await disk.catalog.close()
+    for number in range(2):
+        target = tmp_path / f"backup {number}"
+        assert await whole(target, target / "roots" / "0") >= 40
+        restored = tmp_path / f"restored {number}"
+        assert list(restore(str(target), [str(restored)], str(restored / ".zot")))
+        assert await whole(restored / ".zot", restored) >= 40
+
+
+async def test_a_second_backup_copies_what_is_new(disk: Disk, tmp_path: Path) -> None:
+    """What the directory has is not copied again."""
+    await disk.image("v1")
+    assert (await disk.back_up(tmp_path / "backup"))[-1].endswith("2 new files shared, 1 copied")
+    await disk.image("v2", name="second")
+    assert (await disk.back_up(tmp_path / "backup"))[-1].endswith("2 new files shared, 1 copied")
+    await disk.catalog.close()
+
+
+async def test_a_backup_for_other_roots_is_refused(disk: Disk, tmp_path: Path) -> None:
+    """A configuration with more stores than the backup restores nothing."""
+    await disk.image("v1", repository=APP)
+    await disk.back_up(tmp_path / "backup")
+    await disk.catalog.close()
+    with pytest.raises(StorageError, match="1 roots"):
+        list(restore(str(tmp_path / "backup"), [str(tmp_path / "a"), str(tmp_path / "b")], str(tmp_path / "c")))
+    assert not (tmp_path / "a").exists()
