@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
@@ -66,6 +67,19 @@ def test_a_dry_run_says_what_would_go(make_place: Callable[..., Place], running:
         assert sorted(verdicts) == [["tmp", "delete"], ["v1", "keep"]]
     with place.serve() as registry:
         assert Client(registry).resolve("tmp") == gone
+
+
+def test_a_policy_is_tried_beside_the_server(make_place: Callable[..., Place], tmp_path: Path) -> None:
+    """A dry run goes by the policies of the file that it is given, whatever those of the server are."""
+    place = make_place()
+    with place.serve() as registry:
+        Client(registry).push("image", "tmp")
+        assert "0 would go" in place.zot("gc", "--dry-run")
+        tree = json.loads(place.file.read_text())
+        tree["storage"]["retention"] = {"policies": [{"repositories": ["**"], "keepTags": [{"patterns": ["^v"]}]}]}
+        place.file.write_text(json.dumps(tree))
+        assert "didn't meet any tag 'patterns' rules" in place.zot("gc", "--dry-run")
+        assert "tmp goes" in place.zot("gc", "--explain", f"{APP}:tmp")
 
 
 def test_garbage_is_collected_on_demand(make_place: Callable[..., Place]) -> None:

@@ -45,6 +45,13 @@ def ask(file: Path | None, request: Ask[Any]) -> list[Any]:
         _show("")
 
 
+def retention(file: Path | None) -> dict[str, Any]:
+    """Return the retention of each store by its route, as a configuration has it: the server may have another."""
+    storage = checked(file).storage
+    stores = {"/": storage, **storage.sub_paths}
+    return {route: each.retention.model_dump(mode="json", by_alias=True) for route, each in stores.items()}
+
+
 def _show(text: str) -> None:
     """Say how far it is, in place, to somebody who watches."""
     if sys.stderr.isatty():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zot.cli.asking import FILE, ask, repository_and_tag, size, table
+from zot.cli.asking import FILE, ask, repository_and_tag, retention, size, table
 from zot.config.durations import SECOND_NS, parse_ns
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ def command(*, dry_run: bool, explain: str | None, delay: str | None, file: Path
 
     if explain is not None:
         name, tag = repository_and_tag(explain)
-        (found,) = ask(file, Explain(repository=name))
+        (found,) = ask(file, Explain(repository=name, retention=retention(file)))
         _explain(found, tag)
     elif dry_run:
-        _dry_run(ask(file, Explain()))
+        _dry_run(ask(file, Explain(retention=retention(file))))
     else:
         try:
             delay_s = parse_ns(delay) / SECOND_NS if delay is not None else None

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from zot.cli.asking import ask, table
+from zot.cli.asking import retention as retention_of
 
 
 @click.group("verify-feature")
@@ -22,14 +23,14 @@ def command() -> None:
 def retention(file: Path, log_file: Path | None, gc_interval: str | None, timeout: str | None) -> None:
     """Show what the retention policies of the configuration FILE decide about every tag of its store, and why.
 
-    The server may run. Exit status 0 whatever the decisions are.
+    A server may run on it, by this configuration or another. Exit status 0 whatever the decisions are.
     """
     from zot.upkeep.requests import Explain
 
     del gc_interval, timeout
     rows = [
         (each.repository, each.tag, "keep" if each.keep else "delete", each.reason, each.digest)
-        for found in ask(file, Explain())
+        for found in ask(file, Explain(retention=retention_of(file)))
         for each in found.tags
     ]
     lines = list(table(("REPOSITORY", "TAG", "DECISION", "REASON", "DIGEST"), rows))

@@ -12,6 +12,7 @@ from typing import Any
 from zot.accounts.statistics import StatisticsUnavailable, all_of
 from zot.catalog.interface import CatalogError
 from zot.config.model import Config
+from zot.config.storage import Retention
 from zot.oci.globs import compile_glob
 from zot.oci.names import Repository
 from zot.storage.interface import StorageError
@@ -20,6 +21,7 @@ from zot.upkeep.build import COLLECTION, Parts
 from zot.upkeep.gc import Collector
 from zot.upkeep.preview import Delays, Preview, preview
 from zot.upkeep.requests import Ask, Collected, Failed, Said
+from zot.upkeep.retention import Policies
 from zot.upkeep.scheduler import STEP_PAUSE_S, Scheduler
 from zot.upkeep.scrub import Scrubber
 from zot.upkeep.steps import Pauses
@@ -145,24 +147,30 @@ class Operations:
     # --- what goes, and why ---
 
     async def _explain(self, ask: requests.Explain) -> Answers:
+        try:
+            asked = {route: Policies(Retention.model_validate(each)) for route, each in ask.retention.items()}
+        except ValueError as error:
+            raise Failed(f"retention: {error}") from error
+        if self._scheduler is not None and self._parts.statistics is not None:
+            await self._parts.statistics.settled()
         if ask.repository is not None:
-            yield await self._preview(ask.repository)
+            yield await self._preview(ask.repository, asked)
             return
         async for repository in names(self._catalog):
             yield Said(repository)
-            if self._stores.of(repository).collects:
-                yield await self._preview(repository)
+            yield await self._preview(repository, asked)
 
-    async def _preview(self, repository: Repository) -> Preview:
+    async def _preview(self, repository: Repository, asked: dict[str, Policies]) -> Preview:
         row = await self._catalog.repository(repository)
         if row is None:
             raise Failed(f"there is no repository {repository}")
         store = self._stores.of(repository)
-        policy = store.retention.of(repository)
+        retention = asked.get(store.route, store.retention)
+        policy = retention.of(repository)
         statistics = self._parts.statistics
         known = await all_of(statistics, repository) if statistics is not None and policy.asks_for_times else {}
         found = await contents.read(self._catalog, repository)
-        delays = Delays(store.retention.delay_s, store.delay_s)
+        delays = Delays(retention.delay_s, store.delay_s)
         return await preview(self._catalog, repository, found, policy, known, delays, self._wall())
 
     # --- tags ---
