@@ -27,6 +27,7 @@ BUILT = frozenset(
         "http.unixSocket",
         "log.audit",
         "extensions.metrics",
+        "extensions.scrub",
         "scheduler",
     }
 )
