@@ -97,14 +97,15 @@ class Explorer:
                 flaws += await self._repeat(expected)
         except Exception as error:  # noqa: BLE001 (whatever it is, a start that needs a hand is a loss)
             return Outcome([*flaws, f"it does not start: {error!r}"], {})
-        return Outcome(flaws + holdings.flaws, holdings.contents)
+        return Outcome(flaws + holdings.flaws + holdings.litter, holdings.contents)
 
     async def _repeat(self, expected: Expected) -> list[str]:
         """Send the unanswered requests again; all must be there then."""
         await self._stage.repeat([step for step, done in expected.steps if not done])
         holdings = Holdings(self._stage.root)
         all_answered = Expected(tuple((step, True) for step, _ in expected.steps))
-        return [f"after a second try: {flaw}" for flaw in holdings.flaws + _unexpected(holdings.contents, all_answered)]
+        flaws = holdings.flaws + holdings.litter + _unexpected(holdings.contents, all_answered)
+        return [f"after a second try: {flaw}" for flaw in flaws]
 
 
 class Outcome(NamedTuple):

@@ -36,12 +36,16 @@ _BLOBS = "SELECT repository, digest, size FROM blob WHERE doom IS NULL"
 
 
 class Holdings:
-    """What a store at rest holds; `flaws` says what is not as it must be, whatever happened."""
+    """What a store at rest holds.
+
+    `flaws` says what is not as it must be, whatever happened; `litter` what upkeep will clear away some time.
+    """
 
     def __init__(self, root: Path) -> None:
         """Read all of it."""
         self.contents: dict[Key, str] = {}
         self.flaws: list[str] = []
+        self.litter: list[str] = []
         self._root = root
         self._manifests: dict[str, dict[str, bytes]] = {}
         with closing(sqlite3.connect(f"file:{root}/.zot/catalog.db?mode=ro", uri=True)) as catalog:
@@ -73,13 +77,13 @@ class Holdings:
             content = self._content(repository, digest)
             if content is None or len(content) != size or not _has_digest(content, digest):
                 self.flaws.append(f"blob {repository}@{digest} is {'damaged' if content else 'gone'}")
-        for question, what in (
-            ("SELECT repository || '@' || digest FROM blob WHERE doom IS NOT NULL", "a removal is not finished"),
-            ("SELECT repository || '@' || digest FROM claim", "a claim is left"),
-            ("SELECT name FROM repository WHERE NOT adopted", "a repository is not adopted"),
-            ("SELECT name FROM repository WHERE exported <> revision", "a layout is not level"),
+        for found, question, what in (
+            (self.litter, "SELECT repository, digest FROM blob WHERE doom IS NOT NULL", "a removal is not finished"),
+            (self.litter, "SELECT repository, digest FROM claim", "a claim is left"),
+            (self.flaws, "SELECT name FROM repository WHERE NOT adopted", "a repository is not adopted"),
+            (self.flaws, "SELECT name FROM repository WHERE exported <> revision", "a layout is not level"),
         ):
-            self.flaws += [f"{what}: {row[0]}" for row in catalog.execute(question)]
+            found += [f"{what}: {'@'.join(row)}" for row in catalog.execute(question)]
         for repository, manifests in self._manifests.items():
             for digest, content in manifests.items():
                 for needed in _needed(json.loads(content)):
@@ -121,14 +125,14 @@ class Holdings:
     def _look_for_litter(self) -> None:
         for path in files_below(self._root):
             if not _KNOWN_FILES.fullmatch(path):
-                self.flaws.append(f"a file is left: {path}")
+                self.litter.append(f"a file is left: {path}")
                 continue
             repository, blobs, name = path.partition("/blobs/")
             digest = name.replace("/", ":")
             if blobs and not {Key("blob", repository, digest), Key("manifest", repository, digest)} & set(
                 self.contents
             ):
-                self.flaws.append(f"a file that nobody knows is left: {path}")
+                self.litter.append(f"a file that nobody knows is left: {path}")
 
 
 def torn_layouts(root: Path) -> Iterator[str]:

@@ -88,15 +88,14 @@ class Stage:
                 with suppress(RegistryError):
                     await afterwards.act(store)
             await store.tidy()
-            await store.level()
 
     async def repeat(self, steps: Sequence[Step]) -> None:
         """Send requests again that were not answered."""
         async with self._running() as store:
             for step in steps:
                 await step.again().act(store)
-            await store.tidy()
             await store.level()
+            await store.tidy()
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[Store]:

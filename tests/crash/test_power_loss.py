@@ -34,7 +34,7 @@ async def test_nothing_is_lost_after_a_kill_either(
     chance = random.Random(f"{seed} {scenario.name}")
     changes = sum(isinstance(event, Change) for event in (await stage.play(scenario)).events)
     explorer = Explorer(stage, seed, scenario.afterwards)
-    for _ in range(40 if torture else 10):
+    for _ in range(40 if torture else 12):
         trace = await stage.play(scenario, die_at=chance.randrange(changes))
         figure("processes killed before the power failed", 1)
         await explorer.explore(trace, 100 if torture else 16)

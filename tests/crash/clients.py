@@ -1,0 +1,143 @@
+"""Clients that push, re-tag, delete and pull while the server is killed, and remember what they were told."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from math import inf
+
+from asking import OCTETS, Client
+from crash.register import Call, is_linearizable
+from layout.images import MANIFEST, image
+
+REPOSITORY = "kill/app"
+
+
+@dataclass
+class Told:
+    """What clients were told; times are seconds of one clock."""
+
+    blobs: set[str] = field(default_factory=set)
+    """Digests of blobs that were acknowledged and never deleted."""
+    manifests: set[str] = field(default_factory=set)
+    registers: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
+    """The calls on each path: of a tag, or of a blob that is deleted now and then."""
+    unanswered: int = 0
+
+    @property
+    def calls(self) -> int:
+        """How many calls there were on registers."""
+        return sum(map(len, self.registers.values()))
+
+    def contradictions(self) -> list[str]:
+        """Return the paths for which no order explains what clients were told."""
+        return [path for path, calls in self.registers.items() if not is_linearizable(calls)]
+
+
+@dataclass
+class Worker:
+    """One client."""
+
+    client: Client
+    told: Told
+    name: str
+    tags: list[str]
+    chance: random.Random
+    pushed: int = 0
+
+    def work(self, done: threading.Event) -> None:
+        """Do one thing after the other."""
+        things = [self._push, self._push, self._delete_tag, self._pull, self._push_chunks, self._push_or_delete_blob]
+        while not done.is_set():
+            try:
+                self.chance.choice(things)()
+            except (OSError, HTTPException, AssertionError):  # nobody answers, or with a 5xx
+                self.told.unanswered += 1
+                done.wait(0.01)
+
+    def _push(self) -> None:
+        self.pushed += 1
+        pushed = image(f"{self.name} {self.pushed}")
+        for blob in pushed.blobs:
+            self.told.blobs.add(self.client.push_blob(REPOSITORY, blob))
+        tag = self.chance.choice(self.tags)
+        path = f"/v2/{REPOSITORY}/manifests/{tag}"
+        with self._written(path, pushed.digest):
+            assert self.client.put_manifest(REPOSITORY, tag, pushed.content, MANIFEST).status == 201
+        self.told.manifests.add(pushed.digest)
+
+    def _delete_tag(self) -> None:
+        path = f"/v2/{REPOSITORY}/manifests/{self.chance.choice(self.tags)}"
+        with self._written(path, None):
+            assert self.client.ask("DELETE", path).status in {202, 404}
+
+    def _pull(self) -> None:
+        pull(self.client, self.told, f"/v2/{REPOSITORY}/manifests/{self.chance.choice(self.tags)}")
+
+    def _push_chunks(self) -> None:
+        content = self.chance.randbytes(20_000)
+        location = self.client.begin(REPOSITORY)
+        for start in (0, 9_000):
+            sent = self.client.ask("PATCH", location, content[start : start + 9_000], OCTETS)
+            assert sent.status == 202
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        assert self.client.ask("PUT", f"{location}?digest={digest}", content[18_000:], OCTETS).status == 201
+        self.told.blobs.add(digest)
+
+    def _push_or_delete_blob(self) -> None:
+        content = f"comes and goes with {self.name}".encode()
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        path = f"/v2/{REPOSITORY}/blobs/{digest}"
+        if self.chance.random() < 0.5:
+            with self._written(path, digest):
+                self.client.push_blob(REPOSITORY, content)
+        else:
+            with self._written(path, None):
+                assert self.client.ask("DELETE", path).status in {202, 404}
+        pull(self.client, self.told, path)
+
+    @contextmanager
+    def _written(self, path: str, value: str | None) -> Iterator[None]:
+        """Note a write; one that raises has an unknown outcome."""
+        start_s, end_s = time.monotonic(), inf
+        try:
+            yield
+            end_s = time.monotonic()
+        finally:
+            self.told.registers[path].append(Call(start_s, end_s, writes=True, value=value))
+
+
+def pull(client: Client, told: Told, path: str) -> None:
+    """Ask what is at a path."""
+    start_s = time.monotonic()
+    answer = client.head(path)
+    assert answer.status in {200, 404}
+    value = answer["Docker-Content-Digest"] if answer.status == 200 else None
+    told.registers[path].append(Call(start_s, time.monotonic(), writes=False, value=value))
+
+
+@contextmanager
+def clients(client: Client, name: str, seed: int, count: int = 4) -> Iterator[Told]:
+    """Have clients work while the block runs, on the same three tags."""
+    told, done = Told(), threading.Event()
+    tags = [f"{name}-{tag}" for tag in "abc"]
+    workers = [
+        Worker(client, told, f"{name}-{number}", tags, random.Random(f"{seed} {name} {number}"))
+        for number in range(count)
+    ]
+    threads = [threading.Thread(target=worker.work, args=(done,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield told
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()

@@ -1,0 +1,86 @@
+"""kill -9 of a whole server, and of single processes of it, while clients push, re-tag and delete."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asking import Client
+from crash.clients import REPOSITORY, Told, clients, pull
+from crash.conftest import Figure
+from crash.second_reader import Holdings
+from servers.zot import ZotServer
+
+SERIES = 5
+VICTIMS = ["all", "all", "all", "writer", "worker-0", "jobs"]
+
+
+@pytest.fixture
+def server() -> Iterator[ZotServer]:
+    """A server of several processes, on a disk: what they leave is in the page cache all the same."""
+    with tempfile.TemporaryDirectory() as folder, ZotServer(Path(folder)) as server:
+        yield server
+
+
+@pytest.mark.parametrize("series", range(SERIES))
+def test_a_kill_loses_nothing(server: ZotServer, seed: int, series: int, torture: bool, figure: Figure) -> None:
+    """What was answered is there, each tag's history has one order, and the store is whole; nobody had to help."""
+    chance = random.Random(f"{seed} {series}")
+    rounds: list[Told] = []
+    for number in range(200 if torture else 10):
+        victim = chance.choice(VICTIMS)
+        with clients(server.client, f"r{number}", seed * SERIES + series) as told:
+            time.sleep(chance.uniform(0.15, 0.35))
+            kill(server, victim)
+            if victim != "all":
+                time.sleep(0.2)
+        if victim == "all":
+            server.start()
+        assert_is_there(server.client, told)
+        figure("rounds of kill -9 under load", 1)
+        figure("calls to tags in these rounds, all of them linearizable", told.calls)
+        figure("requests without an answer in these rounds", told.unanswered)
+        rounds.append(told)
+    server.stop()
+    holdings = Holdings(server.root)
+    assert not holdings.flaws
+    for told in rounds:
+        assert_is_held(holdings, told)
+
+
+def kill(server: ZotServer, victim: str) -> None:
+    """Kill one process of the server, or all of them."""
+    if victim == "all":
+        server.kill()
+    else:
+        os.kill(server.processes()[victim], signal.SIGKILL)
+
+
+def assert_is_there(client: Client, told: Told) -> None:
+    """Pull everything that was acknowledged, and look at each tag once more."""
+    for kind, digests in (("blobs", told.blobs), ("manifests", told.manifests)):
+        for digest in digests:
+            answer = client.get(f"/v2/{REPOSITORY}/{kind}/{digest}")
+            assert answer.status == 200, (kind, digest, answer.body)
+            assert f"sha256:{hashlib.sha256(answer.body).hexdigest()}" == digest
+    for path in list(told.registers):
+        pull(client, told, path)
+    assert not told.contradictions()
+
+
+def assert_is_held(holdings: Holdings, told: Told) -> None:
+    """Compare what was there at the end of a round with what the second reader finds at the end of all."""
+    held = {(key.kind, key.name): value for key, value in holdings.contents.items()}
+    assert not {("blob", digest) for digest in told.blobs} - held.keys()
+    assert not {("manifest", digest) for digest in told.manifests} - held.keys()
+    for path, calls in told.registers.items():
+        if "/manifests/" in path:
+            assert held.get(("tag", path.rpartition("/")[2])) == calls[-1].value
