@@ -160,4 +160,5 @@ class _RecordingFile(apsw.VFSFile):
         try:
             self._recorder.step()
         except OSError as error:
-            raise apsw.IOError(str(error)) from error
+            kind = apsw.FullError if error.errno == errno.ENOSPC else apsw.IOError
+            raise kind(str(error)) from error

@@ -126,3 +126,8 @@ def quietly() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
+
+
+def tree_of(root: Path) -> Tree:
+    """Return what is in a directory, nothing being open in it."""
+    return {path: file.content for path, file in begin_trace(root).base.items() if path}
