@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from zot.catalog.interface import CatalogUnusable
+from zot.catalog.sqlite import place
 from zot.catalog.sqlite.place import Mount, mounts, prepare, refuse_network
 
 
@@ -55,3 +56,14 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CatalogUnusable, match=r"storage\.catalog\.directory: .*file/catalog cannot be used"):
         prepare(tmp_path / "file" / "catalog")
+
+
+def test_the_entries_of_all_directories_made_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No power loss takes away a directory in which acknowledged changes are."""
+    synced: list[Path] = []
+    monkeypatch.setattr(place, "_sync", synced.append)
+    prepare(tmp_path / "a" / "b" / "c")
+    assert set(synced) == {tmp_path, tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "c"}
+    synced.clear()
+    prepare(tmp_path / "a" / "b" / "c")
+    assert set(synced) == {tmp_path / "a" / "b", tmp_path / "a" / "b" / "c"}

@@ -32,11 +32,13 @@ def prepare(directory: Path) -> Path:
     """
     path = directory / DATABASE
     try:
+        # The entries of the directories, too: the one above it because whoever made this one may not have lived to.
+        above = [directory.parent, *(each.parent for each in directory.parents if not each.exists())]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         refuse_network(directory, mounts())
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        _sync(directory)
-        _sync(directory.parent)
+        for each in (directory, *above):
+            _sync(each)
     except OSError as error:
         raise CatalogUnusable(f"storage.catalog.directory: {directory} cannot be used: {error}") from error
     return path
