@@ -34,6 +34,17 @@ def test_a_starter_waits(tmp_path: Path) -> None:
     timer.join()
 
 
+def test_a_start_that_was_cut_off_leaves_nothing(tmp_path: Path) -> None:
+    """What the last start staged and never named is removed by the next one; the identity itself is not."""
+    kept, left = tmp_path / ".zot" / "store.json", tmp_path / ".zot" / "store.json.0123456789abcdef"
+    kept.parent.mkdir()
+    kept.write_text('{"store": "an-id"}')
+    left.touch()
+    lock_root(str(tmp_path)).close()
+    assert kept.exists()
+    assert not left.exists()
+
+
 def test_children_keep_the_lock(tmp_path: Path) -> None:
     """A child that inherited the lock keeps it when its parent let go, until it ends itself."""
     lock = lock_root(str(tmp_path))
