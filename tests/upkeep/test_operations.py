@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from upkeep.operator_place import APP, Client, Place
+from zot.accounts import statistics, statistics_sqlite
 from zot.oci.digest import digest_of, hex_of
+
+
+@pytest.fixture(autouse=True)
+def statistics_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have pulls and pushes written down sooner than each second."""
+    monkeypatch.setattr(statistics, "FLUSH_S", 0.05)
+    monkeypatch.setattr(statistics_sqlite, "FLUSH_S", 0.05)
 
 
 @pytest.fixture

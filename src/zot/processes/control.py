@@ -42,14 +42,16 @@ class _Line(msgspec.Struct, omit_defaults=True):
 @asynccontextmanager
 async def serving(directory: Path, answer: Answer) -> AsyncIterator[None]:
     """Answer on the control socket of a catalog's directory during the block. One serves a directory, by its lock."""
-    path = directory / NAME
-    path.unlink(missing_ok=True)
+    path, made = directory / NAME, directory / f"{NAME}.new"
+    made.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)  # before anybody could connect
+    mask = os.umask(0o177)
     try:
-        listener.bind(str(reachable(path)))
+        listener.bind(str(reachable(made)))
     finally:
         os.umask(mask)
+    listener.listen()
+    made.replace(path)  # whoever finds it can connect
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
