@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Awaitable, Callable
+from mmap import mmap
 
 from aiohttp import web
 
 from zot.storage.interface import StorageError
 
+_TIME = struct.Struct("d")
+
 NOT_READY = "internal server error: not ready yet"
+
+
+class Probed:
+    """When somebody last asked whether the server is ready: then there is a load balancer, to be told of its end.
+
+    The processes that are forked once this was made share it, since a probe reaches any one of them.
+    """
+
+    def __init__(self) -> None:
+        """Nobody has asked."""
+        self._asked_s = mmap(-1, _TIME.size)
+        _TIME.pack_into(self._asked_s, 0, float("-inf"))
+
+    def now(self) -> None:
+        """Remember that somebody asks."""
+        _TIME.pack_into(self._asked_s, 0, time.monotonic())
+
+    @property
+    def ago_s(self) -> float:
+        """How long ago it was."""
+        asked_s: float = _TIME.unpack_from(self._asked_s)[0]
+        return time.monotonic() - asked_s
 
 
 class Health:
     """What the probes answer."""
 
-    def __init__(self, check: Callable[[], Awaitable[None]]) -> None:
-        """Take a check that raises StorageError while requests cannot be served."""
+    def __init__(self, check: Callable[[], Awaitable[None]], probed: Probed) -> None:
+        """Take a check that raises StorageError while requests cannot be served, and where to note who asks."""
         self._check = check
         self.started = False
         self.draining = False
-        self.asked_s = float("-inf")
-        """When somebody last asked whether it is ready, on the monotonic clock: there is a load balancer to tell."""
+        self.probed = probed
 
     async def live(self, http: web.BaseRequest) -> web.Response:
         """The process answers."""
@@ -36,7 +61,7 @@ class Health:
     async def ready(self, http: web.BaseRequest) -> web.Response:
         """Requests are served; not while draining, nor while the storage is away."""
         del http
-        self.asked_s = time.monotonic()
+        self.probed.now()
         if not self.started:
             return _not_ready(500, NOT_READY)
         if self.draining:

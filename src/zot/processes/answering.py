@@ -52,7 +52,7 @@ class Answering:
         self._passwords = Pool("passwords", PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT)
         self._auth: Auth | None = None
         config = core.config
-        self.health = Health(core.storage.ready)
+        self.health = Health(core.storage.ready, core.plan.probed)
         self._addresses = ClientAddresses(config.http.trusted_proxies)
         self.recorded = recorded(core.plan, f"worker-{slot}") if metrics_path(config) is not None else None
         self._metrics = self._measuring()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import uuid4
+
+from zot.api.health import Probed
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Plan:
     drain_s: float
     unready_s: float = 5.0
     """How long to go on accepting once /readyz says no, so that a load balancer that asks it sends nobody any more."""
+    probed: Probed = field(default_factory=Probed, compare=False)
     stores: tuple[tuple[str, str], ...] = ()
     """The roots and the identities that they have to have."""
     catalog_is_older_than_ns: int = 0

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import time
+from contextlib import suppress
 
 from zot.api.connection import ConnectionServer
 from zot.api.health import Health
@@ -27,29 +28,49 @@ class Serving:
         self._server = server
         self._health = health
         self._plan = plan
-        self._listener: asyncio.Server | None = None
+        self._accepting: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
 
     async def start(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
-        """Accept connections. The listening socket stays its owner's."""
+        """Accept connections. The listening socket stays its owner's, until `drain`."""
         loop = asyncio.get_running_loop()
+        self._listener = listener
         # A duplicate, which asyncio may close: the queue of the original belongs to whoever comes next.
-        self._listener = await loop.create_server(
+        self._accepting = await loop.create_server(
             self._server, sock=socket.socket(fileno=socket.dup(listener.fileno())), ssl=context, backlog=BACKLOG
         )
 
-    async def drain(self) -> None:
-        """Stop accepting and return when no request is under way, or the time is up."""
+    async def drain(self, at_once: asyncio.Event) -> None:
+        """Stop accepting, and return when no request is under way, the time is up, or `at_once` is set."""
         self._server.draining = self._health.draining = True
-        if time.monotonic() - self._health.asked_s < _PROBED_LATELY_S:
-            await asyncio.sleep(self._plan.unready_s)
-        if self._listener is not None:
-            self._listener.close()
+        if self._health.probed.ago_s < _PROBED_LATELY_S:
+            await _within(self._plan.unready_s, at_once)
+        await self._stop_accepting()
         deadline_s = time.monotonic() + self._plan.drain_s
         self._server.close_idle()
-        while self._server.busy() and time.monotonic() < deadline_s:
+        while self._server.busy() and time.monotonic() < deadline_s and not at_once.is_set():
             await asyncio.sleep(_TICK_S)
             self._server.close_idle()
         cut_off = self._server.busy()
         if cut_off:
-            _log.warning("%d requests were still under way after %.0f s and are cut off", cut_off, self._plan.drain_s)
+            _log.warning("%d requests were still under way and are cut off", cut_off)
         await self._server.shutdown(timeout=0.1)
+
+    async def _stop_accepting(self) -> None:
+        """Have nobody wait in a queue that is not served any more."""
+        if self._accepting is not None:
+            loop = asyncio.get_running_loop()
+            for each in self._accepting.sockets:
+                loop.remove_reader(each.fileno())
+            # What was accepted last is made a connection in the next turn; closed before it, asyncio would forget it.
+            await asyncio.sleep(0)
+            self._accepting.close()
+        if self._listener is not None:
+            # Other processes have the socket, too: this ends it for all of them.
+            with suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+
+
+async def _within(time_s: float, event: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), time_s)

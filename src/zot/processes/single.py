@@ -22,24 +22,39 @@ __all__ = ["CANNOT_SERVE", "run", "serve"]
 
 
 def serve(config: Config, plan: Plan, listener: socket.socket, ready: Callable[[], None]) -> int:
-    """Serve until a signal says to stop; return the exit status. `ready` is called once requests are answered."""
+    """Serve until a signal says to stop; return the exit status. `ready` is called once requests are answered.
+
+    A second signal ends requests under way at once.
+    """
     asyncio.run(_until_signalled(config, plan, listener, ready))
     return 0
 
 
 async def _until_signalled(config: Config, plan: Plan, listener: socket.socket, ready: Callable[[], None]) -> None:
-    stop = asyncio.Event()
+    stop, at_once = asyncio.Event(), asyncio.Event()
+
+    def signalled() -> None:
+        (at_once if stop.is_set() else stop).set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
-    await run(config, plan, listener, stop, ready)
+        loop.add_signal_handler(number, signalled)
+    await run(config, plan, listener, stop, ready, at_once)
     notify("STOPPING=1")
 
 
 async def run(
-    config: Config, plan: Plan, listener: socket.socket, stop: asyncio.Event, ready: Callable[[], None]
+    config: Config,
+    plan: Plan,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+    at_once: asyncio.Event | None = None,
 ) -> None:
-    """Serve on a listening socket until `stop` is set, then drain; `ready` is called once requests are answered."""
+    """Serve on a listening socket until `stop` is set, then drain, in no time if `at_once` is set as well.
+
+    `ready` is called once requests are answered.
+    """
     catalog = open_in_thread(Path(plan.catalog_directory), plan.boot, syncs=plan.syncs)
     core = open_core(config, plan, open_logs(plan), catalog)
     http = await open_answering(core, slot=0)
@@ -50,5 +65,5 @@ async def run(
     ready()
     async with work.running(), http.running():
         await stop.wait()
-        await serving.drain()
+        await serving.drain(at_once or asyncio.Event())
     await core.close()

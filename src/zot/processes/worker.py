@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from zot.app import open_core
 from zot.processes.answering import CANNOT_SERVE, open_answering
 from zot.processes.child import Context, Fatal
@@ -26,5 +28,5 @@ async def run(context: Context) -> None:
     context.ready()
     async with http.running():
         await context.stop.wait()
-        await serving.drain()
+        await serving.drain(at_once=asyncio.Event())  # the supervisor ends who takes too long
     await core.close()

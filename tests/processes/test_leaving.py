@@ -1,0 +1,116 @@
+"""Stopping: requests under way are finished, and every layout shows what was pushed."""
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from asking import parsed, read_all
+from clients import Clients
+from layout.images import Layout, image, index, sha256
+from servers.zot import ZotServer
+
+PUSHED = image("a")
+CONTENT = b"0123456789" * 10_000
+
+
+@pytest.fixture(params=[(), ("--workers", "0")], ids=["several processes", "one process"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZotServer]:
+    """A server that is not started yet."""
+    made = ZotServer(tmp_path_factory.mktemp("server"), arguments=request.param)
+    yield made
+    made.kill()
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    """Wait until it is so; the run's own limit ends it otherwise."""
+    while not what():
+        time.sleep(0.02)
+
+
+def refuses(server: ZotServer) -> bool:
+    """Whether nobody accepts connections any more."""
+    try:
+        server.client.get("/livez")
+    except OSError:
+        return True
+    return False
+
+
+def begin(server: ZotServer, head: str) -> socket.socket:
+    """Send the head of a request and half of its body, and see that it is under way."""
+    connection = server.client.socket()
+    connection.sendall(f"{head}\r\nHost: x\r\nContent-Length: {len(CONTENT)}\r\nExpect: 100-continue\r\n\r\n".encode())
+    assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    connection.sendall(CONTENT[:50_000])
+    return connection
+
+
+@pytest.mark.needs("skopeo")
+def test_requests_under_way_are_finished(server: ZotServer, clients: Clients) -> None:
+    """After SIGTERM an upload goes on to its end, idle connections are closed, nobody new is let in; it ends with 0."""
+    server.start()
+    client = server.client
+    client.push("team/app", PUSHED, "v1")
+    client.push("team/app", index(PUSHED), "multi")
+    idle = client.connection()
+    idle.request("GET", "/v2/")
+    idle.getresponse().read()
+    location = client.begin("team/app")
+    with begin(server, f"PUT {location}?digest={sha256(CONTENT)} HTTP/1.1") as upload:
+        assert server.process is not None
+        server.process.send_signal(signal.SIGTERM)
+        assert read_all(idle.sock) == b""
+        idle.close()
+        wait_for(lambda: refuses(server))
+        assert server.process.poll() is None
+        upload.sendall(CONTENT[50_000:])
+        answer = parsed(read_all(upload))
+    assert (answer.status, answer["Connection"]) == (201, "close")
+    assert server.stop() == 0
+    layout = Layout(server.root / "team" / "app")
+    assert layout.file(sha256(CONTENT)).read_bytes() == CONTENT
+    assert layout.tags() == {"v1": PUSHED.digest, "multi": index(PUSHED).digest}
+    clients.run("skopeo", "copy", "--all", f"oci:{layout.path}:multi", f"oci:{clients.folder}/copy:multi")
+    assert not list((server.root / "team" / "app" / ".uploads").glob("*"))
+
+
+def test_requests_that_take_too_long_are_cut_off(server: ZotServer) -> None:
+    """After drainTimeout the rest is cut off, which the log says; what came of it is there to go on from."""
+    server.configure(drainTimeout="300ms")
+    server.start()
+    location = server.client.begin("app")
+    with begin(server, f"PATCH {location} HTTP/1.1") as upload:
+        assert server.stop() == 0
+        assert read_all(upload) == b""
+    assert "1 requests were still under way and are cut off" in server.output()
+    with server:
+        assert server.client.get(location)["Range"] == "0-49999"
+
+
+def test_told_twice_it_ends_at_once(server: ZotServer) -> None:
+    """A second signal does not wait for anybody, and loses nothing that was acknowledged."""
+    server.start()
+    server.client.push("app", PUSHED, "v1")
+    with begin(server, f"PATCH {server.client.begin('app')} HTTP/1.1"):
+        assert server.process is not None
+        server.process.send_signal(signal.SIGINT)
+        wait_for(lambda: refuses(server))
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait(10)
+    with server:
+        assert server.client.tags("app") == ["v1"]
+
+
+def test_who_is_asked_whether_it_is_ready_says_no_first(server: ZotServer) -> None:
+    """Where a load balancer asks /readyz, new connections are taken for some seconds more, and told 503 by it."""
+    server.start()
+    assert server.client.get("/readyz").status == 200
+    assert server.process is not None
+    server.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: server.client.get("/readyz").status == 503)
+    answer = server.client.get("/v2/")
+    assert (answer.status, answer["Connection"]) == (200, "close")
+    server.kill()
