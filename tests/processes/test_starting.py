@@ -1,0 +1,144 @@
+"""Starting: what a server needs is had, or its lack is said in one line and the exit status is 1."""
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from asking import parsed, read_all
+from layout.images import image
+from servers.zot import ZOT, ZotServer
+from zot import storage
+from zot.cli.main import cli
+from zot.processes import start
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Refused:
+    """Run `zot serve` with a configuration that it must refuse, and give what it says."""
+
+    def run(tree: dict[str, Any]) -> str:
+        file = tmp_path / "config.json"
+        file.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "data")}} | tree))
+        done = subprocess.run([ZOT, "serve", file], capture_output=True, text=True, check=False, timeout=30)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    return run
+
+
+def test_a_port_in_use_is_said(refused: Refused) -> None:
+    """Which key, which port, and what is wrong with it."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        said = refused({"http": {"port": str(port), "workers": 2}})
+    assert said == f"Error: http.address '127.0.0.1', http.port {port}: Address already in use\n"
+
+
+def test_a_directory_that_cannot_be_is_said(refused: Refused, tmp_path: Path) -> None:
+    """A root below a file, or on a file system that takes no files, is named."""
+    (tmp_path / "file").write_text("")
+    for root in (tmp_path / "file", tmp_path / "file" / "data", Path("/proc/zot")):
+        said = refused({"storage": {"rootDirectory": str(root)}, "http": {"port": "0"}})
+        assert said.startswith("Error: ")
+        assert str(root) in said
+
+
+def test_a_configuration_that_cannot_be_is_said(refused: Refused) -> None:
+    """The file, the key and what would be right."""
+    said = refused({"http": {"port": "70000"}})
+    assert "config.json: invalid config file" in said
+    assert "port" in said
+
+
+def test_certificates_that_cannot_be_used_are_said(refused: Refused, tmp_path: Path) -> None:
+    """A certificate that is missing, or none, is named by its key before anything is served."""
+    (tmp_path / "broken.pem").write_text("no certificate")
+    for cert in ("missing.pem", "broken.pem"):
+        tls = {"cert": str(tmp_path / cert), "key": str(tmp_path / cert)}
+        assert f"http.tls.cert {tmp_path / cert}" in refused({"http": {"port": "0", "tls": tls}})
+
+
+def test_a_directory_in_use_is_said_with_who_has_it(server: ZotServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second server on one directory names the first one, which goes on."""
+    monkeypatch.setattr(start, "lock_root", partial(storage.lock.lock_root, wait_s=0))
+    result = CliRunner().invoke(cli, ["serve", str(server.config)])
+    assert result.exit_code == 1
+    assert f"Error: {server.root} is in use by process {server.pid}, since " in result.output
+    assert server.client.get("/v2/").status == 200
+
+
+def test_a_server_takes_over_from_one_that_ends(tmp_path: Path) -> None:
+    """Where two overlap, as in a rolling update on one volume, the second waits for the first and has all it had."""
+    first, pushed = ZotServer(tmp_path), image("a")
+    with first:
+        first.client.push("app", pushed, "v1")
+        second = ZotServer(tmp_path)
+        second.log = tmp_path / "second.log"
+        with subprocess.Popen([*second.command], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as waiting:
+            first.stop()
+            assert waiting.stderr is not None
+            assert waiting.stderr.readline().startswith(b"zot serves")
+            while not second.ready():
+                time.sleep(0.02)
+            assert second.client.get("/v2/app/manifests/v1").body == pushed.content
+            waiting.terminate()
+            waiting.stderr.read()
+        assert waiting.returncode == 0
+
+
+def test_it_says_where_it_serves(server: ZotServer) -> None:
+    """The first line names the address and the directory."""
+    assert f"zot serves http://{server.host} from {server.root}\n" in server.output()
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_unix_socket_is_served(tmp_path: Path, workers: str) -> None:
+    """With `http.unixSocket` clients come by its path, to whichever process takes them, and to no port."""
+    path = tmp_path / "zot.sock"
+    server = ZotServer(tmp_path, http={"unixSocket": str(path)}, arguments=("--workers", workers))
+    server.ready = path.is_socket
+    with server:
+        for _ in range(5):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+                client.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert parsed(read_all(client)).status == 200
+        with pytest.raises(ConnectionRefusedError):
+            server.client.get("/v2/")
+
+
+def test_a_server_may_be_read_only(tmp_path: Path) -> None:
+    """With --read-only a store that others filled is served and not changed."""
+    pushed = image("a")
+    with ZotServer(tmp_path) as server:
+        server.client.push("app", pushed, "v1")
+    with ZotServer(tmp_path, arguments=("--read-only",)) as server:
+        assert server.client.get("/v2/app/manifests/v1").body == pushed.content
+        assert server.client.ask("DELETE", "/v2/app/manifests/v1").error == (405, "UNSUPPORTED")
+        assert server.client.ask("POST", "/v2/app/blobs/uploads/").error == (405, "UNSUPPORTED")
+
+
+def test_a_port_may_be_chosen_by_the_kernel(tmp_path: Path) -> None:
+    """Port 0 is one that is free, the same for all workers, which the first line tells."""
+    server = ZotServer(tmp_path, http={"port": "0", "address": "::1"})
+    server.ready = lambda: "zot serves" in server.output()
+    with server:
+        (line,) = [line for line in server.output().splitlines() if line.startswith("zot serves http://[::1]:")]
+        port = int(line.split()[2].rpartition(":")[2])
+        for _ in range(5):
+            with socket.create_connection(("::1", port), timeout=10) as client:
+                client.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert parsed(read_all(client)).status == 200
