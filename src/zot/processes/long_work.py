@@ -20,6 +20,7 @@ from zot.processes.control import serving
 from zot.processes.meanwhile import meanwhile
 from zot.processes.operating import operations
 from zot.processes.reloading import Reloading
+from zot.processes.taking_over import take_over
 from zot.upkeep import build as upkeep
 from zot.upkeep.gc import Layouts
 from zot.upkeep.journal import Journal
@@ -94,6 +95,7 @@ class LongWork:
 async def open_long_work(core: Core, recorded: Recorded | None, *, measures: bool) -> LongWork:
     """Read what was done before, and build it. Says once a server by which configuration it runs."""
     _log.info("configuration settings", extra=fields(params=masked(core.config)))
+    await take_over(core)
     journal = Journal(core.plan.catalog_directory, core.pools.durable)
     await journal.load()
     return LongWork(core, recorded, journal, measures=measures)
