@@ -132,7 +132,8 @@ class Site:
     async def push(
         self, document: dict[str, Any], media_type: str, tags: tuple[str, ...], repository: Repository, by: str
     ) -> Digest:
-        """Push a manifest, and have it counted."""
+        """Push a manifest."""
+        await self.catalog.do(Adopt(repository=repository, complete=True))
         content = msgspec.json.encode(document)
         parsed = parse_manifest(content, media_type)
         put = PutManifest(
