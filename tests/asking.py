@@ -7,7 +7,8 @@ import hashlib
 import json
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from email import message_from_bytes
@@ -141,6 +142,12 @@ class Client:
         assert answer.status == 200, answer.body
         tags: list[str] = answer.json["tags"]
         return tags
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    """Wait until it is so; the run's own limit ends it otherwise."""
+    while not what():
+        time.sleep(0.02)
 
 
 def read_all(connection: socket.socket) -> bytes:

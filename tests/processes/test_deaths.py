@@ -2,25 +2,17 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from asking import OCTETS
+from asking import OCTETS, wait_for
 from layout.images import sha256
 from processes.pushers import pushing
 from servers.zot import ZotServer
 
 CONTENT = os.urandom(200_000)
 DIGEST = sha256(CONTENT)
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    """Wait until it is so; the run's own limit ends it otherwise."""
-    while not what():
-        time.sleep(0.02)
 
 
 def kill(server: ZotServer, name: str) -> None:

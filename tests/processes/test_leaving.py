@@ -2,12 +2,11 @@
 
 import signal
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from asking import parsed, read_all
+from asking import parsed, read_all, wait_for
 from clients import Clients
 from layout.images import Layout, image, index, sha256
 from servers.zot import ZotServer
@@ -22,12 +21,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     made = ZotServer(tmp_path_factory.mktemp("server"), arguments=request.param)
     yield made
     made.kill()
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    """Wait until it is so; the run's own limit ends it otherwise."""
-    while not what():
-        time.sleep(0.02)
 
 
 def refuses(server: ZotServer) -> bool:

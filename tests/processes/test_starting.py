@@ -3,7 +3,6 @@
 import json
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from asking import parsed, read_all
+from asking import parsed, read_all, wait_for
 from layout.images import image
 from servers.zot import ZOT, ZotServer
 from zot import storage
@@ -91,8 +90,7 @@ def test_a_server_takes_over_from_one_that_ends(tmp_path: Path) -> None:
             first.stop()
             assert waiting.stderr is not None
             assert waiting.stderr.readline().startswith(b"zot serves")
-            while not second.ready():
-                time.sleep(0.02)
+            wait_for(second.ready)
             assert second.client.get("/v2/app/manifests/v1").body == pushed.content
             waiting.terminate()
             waiting.stderr.read()

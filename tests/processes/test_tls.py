@@ -2,23 +2,16 @@
 
 import shutil
 import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from asking import Client
+from asking import Client, wait_for
 from certificates import Authority
 from layout.images import image
 from servers.zot import ZotServer
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    """Wait until it is so; the run's own limit ends it otherwise."""
-    while not what():
-        time.sleep(0.02)
 
 
 def trusting(authority: Authority, certificate: tuple[Path, Path] | None = None) -> ssl.SSLContext:
