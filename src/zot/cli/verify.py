@@ -11,11 +11,28 @@ from zot.cli.configuration import checked
 
 @click.command("verify")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-def command(file: Path) -> None:
-    """Check the configuration FILE without opening its storage.
+@click.option("--store", is_flag=True, help="Also try the retention policies on what the store holds.")
+def command(file: Path, *, store: bool) -> None:
+    """Check the configuration FILE without opening its storage, unless told to.
 
     Prints warnings, and every problem of the first kind that is found with its key and what would be right.
-    Exit status 1 if the server would refuse it.
+    Exit status 1 if the server would refuse it. With `--store` it also warns of repositories in which retention would
+    leave no tag; nothing is removed, and a server that runs on the store goes on.
     """
     checked(file)
+    if store:
+        _warn_of_emptied(file)
     click.echo(f"{file}: config file is valid")
+
+
+def _warn_of_emptied(file: Path) -> None:
+    from zot.cli.asking import ask, retention
+    from zot.upkeep.requests import Explain
+
+    for found in ask(file, Explain(retention=retention(file))):
+        if found.tags and not any(decision.keep for decision in found.tags):
+            click.echo(
+                f"Warning: storage.retention: every tag of {found.repository} ({len(found.tags)}) would be deleted: "
+                f"{found.tags[0].reason}",
+                err=True,
+            )
