@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
 from click.testing import CliRunner
 
-from zot.catalog.commands import Adopt, PutManifest, TagMove
-from zot.catalog.sqlite.driver import open_in_thread
+from asking import Client
+from layout.images import image
 from zot.cli.verify import command
-from zot.oci.digest import digest_of
-from zot.oci.names import Repository, Tag
-
-CONTENT = b"a manifest"
-
-
-async def fill(directory: Path, tags: dict[str, list[str]]) -> None:
-    """Put a manifest with these tags into each repository."""
-    catalog = open_in_thread(directory, "boot")
-    for name, names in tags.items():
-        repository = Repository(name)
-        await catalog.do(Adopt(repository=repository, complete=True))
-        moves = tuple(TagMove(Tag(each)) for each in names)
-        manifest = PutManifest(
-            repository=repository, digest=digest_of(CONTENT), content=CONTENT, media_type="type", tags=moves
-        )
-        await catalog.do(manifest)
-    await catalog.close()
+from zot.testing import serve
 
 
 def test_a_repository_that_would_lose_every_tag_is_warned_about_with_their_number(tmp_path: Path) -> None:
@@ -37,7 +19,10 @@ def test_a_repository_that_would_lose_every_tag_is_warned_about_with_their_numbe
     file = tmp_path / "config.json"
     storage = {"rootDirectory": str(tmp_path / "store"), "retention": {"policies": [policy]}}
     file.write_text(json.dumps({"storage": storage, "http": {"port": "0"}, "log": {"output": str(tmp_path / "log")}}))
-    asyncio.run(fill(tmp_path / "store" / ".zot", {"gone": ["latest", "edge"], "stays": ["latest", "v1"]}))
+    with serve(tmp_path / "store") as registry:
+        client = Client(registry.host)
+        client.push("gone", image("a"), "latest", "edge")
+        client.push("stays", image("b"), "latest", "v1")
 
     for _ in range(2):
         done = CliRunner().invoke(command, ["--store", str(file)])

@@ -2,50 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
-from urllib.error import HTTPError
 
-from zot.testing import RunningRegistry, serve
-
-IMAGE = "application/vnd.oci.image.manifest.v1+json"
-CONFIG = b"{}"
-
-
-def send(registry: RunningRegistry, method: str, path: str, body: bytes = b"", content_type: str = "") -> int:
-    """Return the status of a request."""
-    request = urllib.request.Request(f"{registry.url}{path}", data=body, method=method)
-    request.add_header("Content-Type", content_type or "application/octet-stream")
-    try:
-        with urllib.request.urlopen(request) as answer:
-            return int(answer.status)
-    except HTTPError as error:
-        return error.code
-
-
-def push(registry: RunningRegistry, repository: str, tag: str) -> None:
-    """Push an image with one layer, its own."""
-    layer = f"{repository}:{tag}".encode()
-    for blob in (CONFIG, layer):
-        digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
-        assert send(registry, "POST", f"/v2/{repository}/blobs/uploads/?digest={digest}", blob) == 201
-    descriptors = [
-        {"mediaType": kind, "digest": f"sha256:{hashlib.sha256(blob).hexdigest()}", "size": len(blob)}
-        for kind, blob in (("application/vnd.oci.image.config.v1+json", CONFIG), ("application/layer", layer))
-    ]
-    manifest = {"schemaVersion": 2, "mediaType": IMAGE, "config": descriptors[0], "layers": descriptors[1:]}
-    assert send(registry, "PUT", f"/v2/{repository}/manifests/{tag}", json.dumps(manifest).encode(), IMAGE) == 201
-
-
-def tags(registry: RunningRegistry, repository: str) -> list[str]:
-    """Return the tags that the registry lists."""
-    with urllib.request.urlopen(f"{registry.url}/v2/{repository}/tags/list") as answer:
-        return list(json.load(answer)["tags"])
+from asking import Client
+from layout.images import image
+from zot.testing import serve
 
 
 def layout_tags(root: Path, repository: str) -> set[str]:
@@ -58,14 +23,14 @@ def test_a_directory_of_layouts_is_served_as_it_is_and_given_back_level(tmp_path
     """What layouts hold is served without `.zot`; after a clean stop they hold what was pushed since, too."""
     root = tmp_path / "store"
     with serve(root) as registry:
-        push(registry, "team/app", "before")
-        push(registry, "other", "before")
+        Client(registry.host).push("team/app", image("before"), "before")
+        Client(registry.host).push("other", image("before"), "before")
     shutil.rmtree(root / ".zot")
 
     with serve(root) as registry:
-        assert send(registry, "GET", "/v2/other/manifests/before") == 200
-        push(registry, "team/app", "since")
-        assert tags(registry, "team/app") == ["before", "since"]
+        assert Client(registry.host).get("/v2/other/manifests/before").status == 200
+        Client(registry.host).push("team/app", image("since"), "since")
+        assert Client(registry.host).tags("team/app") == ["before", "since"]
     assert layout_tags(root, "team/app") == {"before", "since"}
     assert layout_tags(root, "other") == {"before"}
 
@@ -74,7 +39,7 @@ def test_what_another_program_pushed_meanwhile_is_taken_in(tmp_path: Path) -> No
     """Coming back to a `.zot` that stayed behind loses neither side's tags."""
     root = tmp_path / "store"
     with serve(root) as registry:
-        push(registry, "team/app", "ours")
+        Client(registry.host).push("team/app", image("ours"), "ours")
     index_json = root / "team" / "app" / "index.json"
     index = json.loads(index_json.read_bytes())
     theirs = json.loads(json.dumps(index["manifests"][0]))
@@ -83,9 +48,9 @@ def test_what_another_program_pushed_meanwhile_is_taken_in(tmp_path: Path) -> No
     index_json.write_text(json.dumps(index))
 
     with serve(root) as registry:
-        push(registry, "team/app", "again")
+        Client(registry.host).push("team/app", image("again"), "again")
     with serve(root) as registry:
-        assert tags(registry, "team/app") == ["again", "ours", "theirs"]
+        assert Client(registry.host).tags("team/app") == ["again", "ours", "theirs"]
 
 
 def test_the_configuration_for_zot_has_only_keys_of_zot(tmp_path: Path) -> None:
