@@ -1,0 +1,172 @@
+"""`zot verify`, `zot schema` and `zot config`, as an operator uses them before a start."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner, Result
+
+from zot import __version__
+from zot.cli.main import COMMANDS, cli
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where a configuration is written."""
+    return tmp_path / "config.json"
+
+
+def zot(*arguments: str | Path) -> Result:
+    """Run a command."""
+    return CliRunner().invoke(cli, list(map(str, arguments)))
+
+
+def written(file: Path, **tree: Any) -> Path:
+    """Write a configuration."""
+    file.write_text(json.dumps({"storage": {"rootDirectory": str(file.parent / "data")}} | tree))
+    return file
+
+
+# --- verify ---
+
+
+def test_a_good_configuration_is_said_to_be(file: Path) -> None:
+    """Status 0, one line, and no store is opened or made."""
+    result = zot("verify", written(file))
+    assert (result.exit_code, result.output) == (0, f"{file}: config file is valid\n")
+    assert not (file.parent / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("tree", "named"),
+    [
+        ({"http": {"port": "70000"}}, "port"),
+        ({"http": {"port": "-1"}}, "port"),
+        ({"nonsense": 1}, "nonsense"),
+        ({"http": {"adress": "x"}}, "adress"),
+        ({"storage": {"rootDirectory": "x", "gcDelay": "soon"}}, "gcDelay"),
+        ({"log": {"level": "loud"}}, "loud"),
+        ({"http": {"accessControl": {"repositories": {"[": {}}}}}, "["),
+        ({"http": {"tls": {"cert": "x"}}}, "tls"),
+    ],
+)
+def test_a_bad_configuration_is_said_with_the_key(file: Path, tree: dict[str, Any], named: str) -> None:
+    """Status 1, the file and the key or value that is wrong, and no traceback; `serve` says the same."""
+    for command in ("verify", "serve"):
+        result = zot(command, written(file, **tree))
+        assert result.exit_code == 1
+        assert f"Error: {file}: invalid config file\n" in result.stderr
+        assert named in result.stderr
+        assert result.stdout == ""
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"http": 1}'])
+def test_what_is_no_configuration_is_refused(file: Path, text: str) -> None:
+    """A file that is empty, broken, or something else is refused."""
+    file.write_text(text)
+    assert zot("verify", file).exit_code == 1
+
+
+def test_a_missing_file_is_named() -> None:
+    """Status 1 and the path."""
+    result = zot("verify", "/nowhere/config.json")
+    assert result.exit_code == 1
+    assert "/nowhere/config.json" in result.stderr
+
+
+def test_warnings_are_no_refusals(file: Path) -> None:
+    """What is accepted but pointless is said beside the verdict."""
+    result = zot("verify", written(file, extensions={"mgmt": {"enable": True}}))
+    assert result.exit_code == 0
+    assert result.stderr.startswith("Warning: ")
+    assert result.stdout == f"{file}: config file is valid\n"
+
+
+# --- schema ---
+
+
+def test_the_schema_accepts_what_the_server_accepts(file: Path) -> None:
+    """It is a draft-07 schema, by which a good file is good and one with a wrong type is not."""
+    schema = json.loads(zot("schema").output)
+    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
+    jsonschema.Draft7Validator.check_schema(schema)
+    jsonschema.validate(json.loads(written(file).read_text()), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"storage": {"rootDirectory": ["x"]}}, schema)
+
+
+# --- config ---
+
+
+def test_a_configuration_is_shown_as_it_is_understood(file: Path) -> None:
+    """With the defaults filled in, as the same file can be written again."""
+    result = zot("config", written(file, http={"port": 5000}))
+    shown = json.loads(result.output)
+    assert (result.exit_code, shown["http"]["port"], shown["http"]["address"]) == (0, "5000", "127.0.0.1")
+    file.write_text(result.output)
+    assert json.loads(zot("config", file).output) == shown
+
+
+def test_no_secret_is_shown(file: Path) -> None:
+    """Passwords and keys are masked."""
+    auth = {"openid": {"providers": {"github": {"clientid": "a", "clientsecret": "hunter2", "scopes": ["x"]}}}}
+    result = zot("config", written(file, http={"auth": auth}))
+    assert result.exit_code == 0
+    assert "hunter2" not in result.output
+
+
+def test_the_way_back_to_zot_is_shown(file: Path) -> None:
+    """--for-zot prints the file without what the Go program refuses, and says on the side what is lost."""
+    result = zot(
+        "config", "--for-zot", written(file, http={"port": "5000", "workers": 2, "limits": {"maxPageSize": 5}})
+    )
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["http"] == {"port": "5000"}
+    assert all(line.startswith("Lost: ") for line in result.stderr.splitlines())
+    assert "http.workers" in result.stderr
+
+
+# --- usage ---
+
+
+def test_every_command_explains_itself() -> None:
+    """Each is listed with a sentence, and has help of its own."""
+    listed = zot("--help").output
+    for name in COMMANDS:
+        assert f"\n  {name} " in listed
+        result = zot(name, "--help")
+        assert result.exit_code == 0
+        assert result.output.startswith(f"Usage: cli {name} ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("nonsense",),
+        ("verify",),
+        ("serve", "a", "b"),
+        ("serve", "--workers", "x"),
+        ("serve", "--workers", "-1"),
+        ("serve", "--workers", "65"),
+        ("serve", "--nonsense"),
+        ("config",),
+        ("schema", "x"),
+    ],
+)
+def test_wrong_usage_is_told(arguments: tuple[str, ...]) -> None:
+    """Status 2, how it is used, and nothing else is done."""
+    result = zot(*arguments)
+    assert result.exit_code == 2
+    assert "Usage: cli" in result.output
+
+
+def test_the_program_says_its_version() -> None:
+    """`zot --version` is the distribution's, by the script and by the module alike."""
+    for command in ([Path(sys.executable).with_name("zot")], [sys.executable, "-m", "zot"]):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+        assert done.stdout == f"zot {__version__}, distribution-spec 1.1.1\n"
