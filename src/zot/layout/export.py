@@ -161,7 +161,7 @@ class Exporter:
 
 
 class _Put:
-    """Puts manifests' files where they are missing."""
+    """Makes sure that manifests' files are there, durably."""
 
     def __init__(self, catalog: Catalog, storage: Storage, repository: Repository) -> None:
         self._catalog = catalog
@@ -172,11 +172,11 @@ class _Put:
     async def __call__(self, digest: Digest) -> None:
         if digest in self._there:
             return
-        if await self._storage.stat(self._repository, digest) is None:
-            content = await self._catalog.manifest_content(self._repository, digest)
-            if content is None:
-                return  # deleted meanwhile
-            await self._storage.put(self._repository, digest, content)
+        content = await self._catalog.manifest_content(self._repository, digest)
+        if content is None:
+            return  # deleted meanwhile
+        # Also if its file is there: it may be the one of an export that was killed before it was synced.
+        await self._storage.put(self._repository, digest, content)
         if len(self._there) == _REMEMBERED:
             self._there.clear()
         self._there.add(digest)

@@ -104,11 +104,15 @@ class ContentFiles:
         """Write small content whole. The room that uploads leave is for this, too."""
         target = self._paths.content(repository, digest)
         self._directories.for_content(repository, algorithm_of(digest))
-        with self._disk.staged(self._paths.temporary(repository)) as file:
-            self._disk.write(file, [content], 0)
-            if self._durable:
-                self._disk.sync(file)
-            self._disk.rename(file.path, target)
+        if self._holds(target, content):
+            # Whoever wrote it may have died before it was synced.
+            self._sync_file(target)
+        else:
+            with self._disk.staged(self._paths.temporary(repository)) as file:
+                self._disk.write(file, [content], 0)
+                if self._durable:
+                    self._disk.sync(file)
+                self._disk.rename(file.path, target)
         self._sync_name(repository, digest)
 
     def remove(self, repository: Repository, digest: Digest) -> None:
@@ -141,6 +145,12 @@ class ContentFiles:
             found = (_found_file(algorithm, entry) for entry in entries)
             while batch := list(islice((each for each in found if each is not None), _WALK_BATCH)):
                 yield batch
+
+    def _holds(self, path: str, content: bytes) -> bool:
+        try:
+            return self._disk.read_file(path, len(content) + 1) == content
+        except FileNotFoundError:
+            return False
 
     def _sync_file(self, path: str) -> None:
         if self._durable:
