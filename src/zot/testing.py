@@ -21,18 +21,22 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from zot.auth.cel import condition
 from zot.config.load import load_tree
 from zot.config.model import Config
+from zot.config.supported import refuse_unbuilt
+from zot.features import BUILT
 from zot.processes.listeners import listen
 from zot.processes.plan import Plan
 from zot.processes.single import run
-from zot.processes.start import make_plan
+from zot.processes.start import identified, make_plan
+from zot.storage.lock import lock_root
 
 _START_S = 30.0
 
@@ -45,11 +49,12 @@ class RunningRegistry:
     """`127.0.0.1:<port>`: what goes before the name of an image."""
     root: Path
     """Where it keeps its content; beside it `zot.log` says what it did."""
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
         """The base of its API's addresses."""
-        return f"http://{self.host}"
+        return f"{self.scheme}://{self.host}"
 
 
 @contextmanager
@@ -57,8 +62,8 @@ def serve(root: Path | None = None, config: Mapping[str, Any] | None = None) -> 
     """Run a registry until the end of the block, then stop it in good order.
 
     It keeps its content in `root`, or in a temporary directory of its own. `config` is a configuration as in a file,
-    without address and port; by default everybody may do everything. Raises ConfigurationError, and what keeps the
-    registry from starting.
+    without address and port; by default everybody may do everything. Raises ConfigurationError, StorageError if
+    another registry has the directory, and what else keeps it from starting.
     """
     with TemporaryDirectory(prefix="zot-") as temporary:
         directory = root or Path(temporary, "content")
@@ -73,20 +78,27 @@ def _configuration(root: Path, config: Mapping[str, Any]) -> Config:
     )
     tree["http"] = {"address": "127.0.0.1", "port": "0", "workers": 0} | dict(config.get("http", {}))
     tree["log"] = {"level": "info", "output": str(root.parent / "zot.log")} | dict(config.get("log", {}))
-    return load_tree(tree).config
+    loaded = load_tree(tree, condition).config
+    refuse_unbuilt(loaded, BUILT)
+    return loaded
 
 
 @contextmanager
 def _in_thread(config: Config, root: Path) -> Iterator[RunningRegistry]:
     # No load balancer has to be told that it ends.
     plan = replace(make_plan(config, None, workers=0, read_only=False), unready_s=0.0)
-    (listener,) = listen(plan.address, plan.port, 1)
-    server = _Server(config, plan, listener)
-    with listener:
+    with ExitStack() as held:
+        for each in plan.roots:
+            held.enter_context(closing(lock_root(each, wait_s=0.0)))
+        plan = identified(plan)
+        (listener,) = listen(plan.address, plan.port, 1)
+        held.enter_context(listener)
+        server = _Server(config, plan, listener)
         server.start()
         try:
             server.wait_until_ready()
-            yield RunningRegistry(f"127.0.0.1:{listener.getsockname()[1]}", root)
+            scheme = "https" if plan.tls else "http"
+            yield RunningRegistry(f"127.0.0.1:{listener.getsockname()[1]}", root, scheme)
         finally:
             server.stop()
 

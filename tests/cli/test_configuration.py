@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
+from programs import ROOT
 from zot import __version__
 from zot.cli.main import COMMANDS, cli
 
@@ -84,6 +85,14 @@ def test_warnings_are_no_refusals(file: Path) -> None:
     assert result.exit_code == 0
     assert result.stderr.startswith("Warning: ")
     assert result.stdout == f"{file}: config file is valid\n"
+
+
+def test_the_configuration_of_the_tutorial_is_good(file: Path) -> None:
+    """What the tutorial has its reader write is what the server takes."""
+    page = (ROOT / "docs" / "tutorial" / "first-image.md").read_text()
+    file.write_text(page.partition("<<'JSON'\n")[2].partition("JSON\n")[0])
+    result = zot("verify", file)
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 # --- schema ---

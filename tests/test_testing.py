@@ -1,0 +1,115 @@
+"""zot.testing: a registry inside of somebody else's tests."""
+
+import ssl
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from asking import Client
+from certificates import Authority
+from layout.images import Layout, image
+from programs import ROOT
+from zot.config.errors import ConfigurationError
+from zot.storage.interface import StorageError
+from zot.testing import serve
+
+PUSHED = image("a")
+PAGE = ROOT / "docs" / "how-to" / "test-against-a-registry.md"
+USE = """
+
+def test_{}(zot_registry):
+    with urllib.request.urlopen(zot_registry.url + "/v2/_catalog") as answer:
+        assert answer.read() == b'{{"repositories":[]}}'
+    request = urllib.request.Request(zot_registry.url + "/v2/app/blobs/uploads/", method="POST")
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 202
+"""
+
+
+def test_it_is_there_for_a_block() -> None:
+    """It answers at its address from the first line of the block on, and after the block nothing is left of it."""
+    threads = threading.active_count()
+    with serve() as registry:
+        client = Client(registry.host)
+        client.push("team/app", PUSHED, "v1")
+        assert client.get("/v2/team/app/manifests/v1").body == PUSHED.content
+        assert registry.url == f"http://{registry.host}"
+    assert not registry.root.parent.exists()
+    assert threading.active_count() == threads
+    with pytest.raises(ConnectionRefusedError):
+        client.get("/v2/")
+
+
+def test_a_directory_of_ones_own_stays(tmp_path: Path) -> None:
+    """What is pushed is there for the next registry on the directory, and as an image layout for other programs."""
+    with serve(tmp_path / "content") as registry:
+        Client(registry.host).push("app", PUSHED, "v1")
+    assert Layout(tmp_path / "content" / "app").tags() == {"v1": PUSHED.digest}
+    with serve(tmp_path / "content") as registry:
+        assert Client(registry.host).tags("app") == ["v1"]
+
+
+def test_several_stand_beside_each_other() -> None:
+    """Each has a port and content of its own."""
+    with serve() as one, serve() as two:
+        Client(one.host).push("app", PUSHED, "v1")
+        assert Client(two.host).get("/v2/app/tags/list").status == 404
+
+
+def test_a_directory_is_one_registrys(tmp_path: Path) -> None:
+    """Two on one directory would not know of each other: the second is refused, for as long as the first is there."""
+    with serve(tmp_path / "content"), pytest.raises(StorageError, match="is in use by"), serve(tmp_path / "content"):
+        pass
+    with serve(tmp_path / "content"):
+        pass
+
+
+def test_any_configuration_can_be_tested_against(tmp_path: Path, authority: Authority) -> None:
+    """Access control, certificates, and whatever else a configuration file says."""
+    rules = {"repositories": {"**": {"anonymousPolicy": ["read"]}}}
+    tls = {"cert": str(authority.folder / "server.pem"), "key": str(authority.folder / "server.key")}
+    with serve(config={"http": {"accessControl": rules, "tls": tls}}) as registry:
+        assert registry.url == f"https://{registry.host}"
+        client = Client(registry.host, ssl.create_default_context(cafile=authority.path))
+        assert client.ask("POST", "/v2/app/blobs/uploads/").error == (401, "UNAUTHORIZED")
+
+
+@pytest.mark.parametrize("config", [{"nonsense": 1}, {"http": {"port": "x"}}, {"storage": {"gcDelay": "soon"}}])
+def test_a_wrong_configuration_is_told(config: dict[str, object]) -> None:
+    """As the program would refuse the file."""
+    with pytest.raises(ConfigurationError), serve(config=config):
+        pass
+
+
+def test_an_error_in_the_block_is_the_blocks(tmp_path: Path) -> None:
+    """It comes out as it was raised, and the registry is stopped."""
+    with pytest.raises(ZeroDivisionError), serve(tmp_path / "content"):
+        raise ZeroDivisionError
+    with serve(tmp_path / "content"):
+        pass
+
+
+def blocks(page: Path) -> list[str]:
+    """The Python of a page of the documentation."""
+    return [block.partition("```")[0] for block in page.read_text().split("```python\n")[1:]]
+
+
+def test_the_fixture_works_as_documented(tmp_path: Path) -> None:
+    """A suite that names the plugin gets `zot_registry`, a registry of its own in each test."""
+    conftest, test, *_ = blocks(PAGE)
+    (tmp_path / "conftest.py").write_text(conftest)
+    (tmp_path / "test_push.py").write_text(test + USE.format(1) + USE.format(2))
+    command = [sys.executable, "-m", "pytest", "-q", f"--basetemp={tmp_path / 'temporary'}", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_blocks_of_the_documentation_run(tmp_path: Path) -> None:
+    """What the page shows of `serve` runs as it stands."""
+    shown = [block for block in blocks(PAGE) if "with serve(" in block]
+    assert len(shown) == 4
+    for block in shown:
+        exec(compile(block.replace("/tmp/images", str(tmp_path / "images")), str(PAGE), "exec"), {})
