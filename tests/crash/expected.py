@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown
@@ -63,6 +64,11 @@ class Expected:
     def acknowledged(self, step: Step) -> Expected:
         """Return it after a step was answered."""
         return Expected(tuple((each, done or each is step) for each, done in self.steps))
+
+    @property
+    def waiting(self) -> list[Step]:
+        """The steps that clients wait for: those without an answer after the last one that had one."""
+        return [step for step, _ in takewhile(lambda each: not each[1], reversed(self.steps))][::-1]
 
     def possible(self) -> Iterator[Contents]:
         """Iterate over what may be there."""

@@ -49,24 +49,29 @@ class Stage:
         if scenario.afterwards is not None:
             trace.events.append(Began(scenario.afterwards))
         waiting = list(scenario.steps)
+        under_way: Step | None = None
         recorder = Recorder(trace, leaving_out=leaving_out, die_at=die_at)
         while waiting:
             try:
                 async with self._opened(recorder) as store:
                     await store.finish_removals()
                     while waiting:
-                        step = waiting.pop(0)
-                        if step is RESTART:
+                        if waiting[0] is RESTART:
+                            del waiting[0]
                             break
-                        trace.add(Began(step))
-                        await step.act(store)
-                        trace.add(Acknowledged(step))
+                        under_way = waiting.pop(0)
+                        trace.add(Began(under_way))
+                        await under_way.act(store)
+                        trace.add(Acknowledged(under_way))
+                        under_way = None
             except Exception:
                 if not recorder.dead:
                     raise
                 trace.killed_at = len(trace.events)
                 recorder = Recorder(trace, leaving_out=leaving_out)
-                waiting.insert(0, step.again())
+                if under_way is not None:
+                    waiting.insert(0, under_way.again())
+                    under_way = None
         return trace
 
     def materialise(self, tree: Tree) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -31,14 +32,24 @@ async def test_nothing_is_lost_after_a_kill_either(
     scenario: Scenario, stage: Stage, seed: int, torture: bool, figure: Figure
 ) -> None:
     """The server is killed and goes on with files that nobody synced; then the power fails."""
-    chance = random.Random(f"{seed} {scenario.name}")
-    changes = sum(isinstance(event, Change) for event in (await stage.play(scenario)).events)
+    changes = [event for event in (await stage.play(scenario)).events if isinstance(event, Change)]
     explorer = Explorer(stage, seed, scenario.afterwards)
-    for _ in range(40 if torture else 12):
-        trace = await stage.play(scenario, die_at=chance.randrange(changes))
+    for die_at in _deaths(changes, random.Random(f"{seed} {scenario.name}"), 48 if torture else 12):
+        trace = await stage.play(scenario, die_at=die_at)
         figure("processes killed before the power failed", 1)
         await explorer.explore(trace, 100 if torture else 16)
     _count(explorer.figures, figure)
+
+
+def _deaths(changes: Sequence[Change], chance: random.Random, count: int) -> list[int]:
+    """Choose when to die: mostly before a sync, so that the next start finds what nobody synced; else anywhere."""
+    syncs = [
+        number
+        for number, change in enumerate(changes)
+        if change.verb in {"sync", "sync directory"} and not change.path.startswith(".zot")
+    ]
+    chosen = chance.sample(syncs, min(len(syncs), count * 3 // 4))
+    return chosen + chance.sample(range(len(changes)), count - len(chosen))
 
 
 def _count(figures: Figures, figure: Figure) -> None:
