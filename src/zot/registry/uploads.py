@@ -119,15 +119,14 @@ async def finish(
         elif chunk is not None:
             _check_chunk(chunk, progress.offset)
         await registry.storage.verify(key, progress, request.digest)
+        await publish(registry, key, request.digest, progress.offset)
     except DigestMismatch as mismatch:
         # These bytes can never become that digest.
         await _discard(registry, lease.repository, lease.session)
         raise DigestInvalid(f"the uploaded content has digest {mismatch.actual}", digest=request.digest) from mismatch
     except UploadMissing as missing:
-        if await _finished_meanwhile(registry, request):
-            return
-        raise UploadUnknown(session_id=request.session) from missing
-    await publish(registry, key, request.digest, progress.offset)
+        if not await _finished_meanwhile(registry, request):
+            raise UploadUnknown(session_id=request.session) from missing
 
 
 async def _finished_meanwhile(registry: Registry, request: FinishUpload) -> bool:

@@ -1,0 +1,164 @@
+"""How bytes become blobs, when others are about to do the same, or to remove them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from storage.pushing import body, ignore
+from zot.catalog.commands import BeginUpload, ClaimBlob, Doom, DoomBlob, ForgetBlob
+from zot.oci.digest import Digest, digest_of
+from zot.oci.names import Repository, parse_repository
+from zot.registry import blobs, delete
+from zot.registry.errors import QuotaExceeded, Unavailable
+from zot.registry.quota import ByteQuota, Quotas
+from zot.registry.registry import Registry
+from zot.storage.interface import Progress, StorageError, UploadKey
+from zot.storage.memory import MemoryStorage
+
+APP, OTHER = parse_repository("app"), parse_repository("other")
+CONTENT = b"0123456789"
+DIGEST = digest_of(CONTENT)
+
+
+async def staged(registry: Registry, content: bytes = CONTENT, repository: Repository = APP) -> UploadKey:
+    """Upload content, up to where it is to be published."""
+    key = UploadKey(repository, str(uuid4()))
+    begin = BeginUpload(repository=repository, session=key.session, principal="", algorithm="sha256", limit=99)
+    await registry.catalog.do(begin)
+    await registry.storage.begin(key)
+    await registry.storage.append(key, Progress(0), body(content), ignore)
+    return key
+
+
+async def push(registry: Registry, content: bytes = CONTENT, repository: Repository = APP) -> None:
+    """Push content."""
+    await blobs.publish(registry, await staged(registry, content, repository), digest_of(content), len(content))
+
+
+async def is_there(registry: Registry, digest: Digest = DIGEST, repository: Repository = APP) -> bool:
+    """Whether the catalog says that there is a blob; its bytes are there then, and else are not."""
+    row = await registry.catalog.blob(repository, digest)
+    assert (row is not None) == (await registry.storage.stat(repository, digest) is not None)
+    return row is not None
+
+
+class Pausing(MemoryStorage):
+    """A storage that does something first."""
+
+    def __init__(self) -> None:
+        """Do nothing so far."""
+        super().__init__()
+        self.before: Callable[[], object] = lambda: None
+
+    async def publish(self, upload: UploadKey, digest: Digest, twin: Repository | None) -> None:
+        """Publish after what comes before."""
+        waiting = self.before()
+        if asyncio.iscoroutine(waiting):
+            await waiting
+        await super().publish(upload, digest, twin)
+
+
+@pytest.fixture
+def storage() -> Pausing:
+    """Where the bytes are."""
+    return Pausing()
+
+
+async def test_of_two_that_do_not_fit_together_one_is_refused(registry: Registry, storage: Pausing) -> None:
+    """Both had room when they began; one is committed, the other's bytes are taken back."""
+    registry = replace(registry, quotas=Quotas([ByteQuota(lambda _: True, 15)]))
+    both = asyncio.Barrier(2)
+    storage.before = both.wait
+    one, two = CONTENT, CONTENT[::-1]
+    results = await asyncio.gather(push(registry, one), push(registry, two), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in results) == ["NoneType", "QuotaExceeded"]
+    assert await is_there(registry, digest_of(one)) != await is_there(registry, digest_of(two))
+
+
+async def test_what_does_not_fit_stays_staged(registry: Registry) -> None:
+    """Refused before it is put in its place, it can be published once there is room."""
+    limited = replace(registry, quotas=Quotas([ByteQuota(lambda _: True, 5)]))
+    key = await staged(limited)
+    with pytest.raises(QuotaExceeded):
+        await blobs.publish(limited, key, DIGEST, len(CONTENT))
+    assert not await is_there(registry)
+    await blobs.publish(registry, key, DIGEST, len(CONTENT))
+    assert await is_there(registry)
+
+
+async def test_a_push_waits_for_a_removal(registry: Registry) -> None:
+    """A blob that is being removed comes back after it is gone, never under the hands of who unlinks it."""
+    await push(registry)
+    assert await registry.catalog.do(DoomBlob(repository=APP, digest=DIGEST, token="t")) is Doom.DOOMED
+    pushing = asyncio.create_task(push(registry))
+    await asyncio.sleep(0.05)
+    assert not pushing.done()
+    await registry.storage.remove(APP, DIGEST)
+    await registry.catalog.do(ForgetBlob(repository=APP, digest=DIGEST, token="t"))
+    await pushing
+    assert await is_there(registry)
+
+
+async def test_it_does_not_wait_for_ever(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A removal that nobody finishes is told as something that passes."""
+    monkeypatch.setattr(blobs, "_DOOMED_WAIT_S", 0.02)
+    await push(registry)
+    await registry.catalog.do(DoomBlob(repository=APP, digest=DIGEST, token="t"))
+    with pytest.raises(Unavailable, match="is being removed"):
+        await push(registry)
+
+
+async def test_what_is_being_pushed_is_not_removed(registry: Registry, storage: Pausing) -> None:
+    """Between claim and commit a delete finds nothing to delete, and takes no bytes."""
+    outcomes = []
+
+    async def meanwhile() -> None:
+        outcomes.append(await registry.catalog.do(DoomBlob(repository=APP, digest=DIGEST, token="t", stray=True)))
+
+    storage.before = meanwhile
+    await push(registry)
+    assert outcomes == [Doom.CLAIMED]
+    assert await is_there(registry)
+    await registry.catalog.do(ClaimBlob(repository=APP, digest=DIGEST, token="another push"))
+    await delete.blob(registry, APP, DIGEST)
+    assert not await is_there(registry)
+
+
+async def test_a_push_that_fails_claims_nothing(registry: Registry, storage: Pausing) -> None:
+    """When the storage fails, the claim is dropped, so that nothing is kept from being removed by it."""
+
+    async def fail() -> None:
+        raise StorageError("the disk is gone")
+
+    storage.before = fail
+    with pytest.raises(StorageError):
+        await push(registry)
+    await registry.storage.put(APP, DIGEST, CONTENT)
+    doom = DoomBlob(repository=APP, digest=DIGEST, token="t", stray=True)
+    assert await registry.catalog.do(doom) is Doom.DOOMED
+
+
+async def test_a_source_that_is_collected_meanwhile_gives_nothing(registry: Registry, storage: Pausing) -> None:
+    """A mount whose bytes went away between looking and linking is none, and leaves nothing."""
+    await push(registry, repository=OTHER)
+    await registry.storage.remove(OTHER, DIGEST)
+    assert not await blobs.mount(registry, APP, DIGEST, OTHER, lambda _: True)
+    assert not await is_there(registry)
+
+
+async def test_a_mount_takes_the_first_source_that_may_be_read(registry: Registry) -> None:
+    """Without a named source, those that may not be read are passed over."""
+    for name in ("a", "b", "c"):
+        await push(registry, repository=parse_repository(name))
+    asked: list[Repository] = []
+
+    def readable(repository: Repository) -> bool:
+        asked.append(repository)
+        return repository == "b"
+
+    assert await blobs.mount(registry, APP, DIGEST, None, readable)
+    assert asked == ["a", "b"]
+    assert not await blobs.mount(registry, APP, digest_of(b"other"), None, readable)

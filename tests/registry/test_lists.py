@@ -1,0 +1,81 @@
+"""Lists of repositories: the catalog's, and those of layouts that it does not know yet, as one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zot.catalog.commands import BeginUpload, new_id
+from zot.catalog.memory.driver import MemoryCatalog
+from zot.oci.names import Repository, parse_repository
+from zot.registry import lists
+from zot.registry.layouts import NoLayouts
+from zot.registry.registry import Registry
+from zot.registry.request import ListRepositories
+from zot.storage.memory import MemoryStorage
+
+NAMES = st.sets(st.text("abc", min_size=1, max_size=3).map(parse_repository), max_size=12)
+
+
+class Foreign(NoLayouts):
+    """Layouts that others wrote."""
+
+    def __init__(self, names: set[Repository]) -> None:
+        """Know their names."""
+        self._names = sorted(names)
+
+    async def names(self, after: str, limit: int) -> Sequence[Repository]:
+        """Return the names greater than `after`."""
+        return [name for name in self._names if name > after][:limit]
+
+
+async def filled(known: set[Repository], foreign: set[Repository]) -> Registry:
+    """A registry with these repositories."""
+    registry = Registry(catalog=MemoryCatalog(), storage=MemoryStorage(), boot="boot", layouts=Foreign(foreign))
+    for name in known:
+        begin = BeginUpload(repository=name, session=new_id(), principal="", algorithm="sha256", limit=10)
+        await registry.catalog.do(begin)
+    return registry
+
+
+@given(NAMES, NAMES, NAMES, st.integers(1, 5), st.sampled_from([2, 3, 1000]))
+async def test_pages_are_all_that_may_be_read(
+    known: set[Repository], foreign: set[Repository], hidden: set[Repository], limit: int, page_limit: int
+) -> None:
+    """Whatever is where, all pages together are the readable names in order, each once, none longer than asked for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lists, "PAGE_LIMIT", page_limit)
+        registry = await filled(known, foreign)
+        found: list[Repository] = []
+        last: str | None = ""
+        while last is not None:
+            request = ListRepositories(limit=limit, last=last)
+            page = await lists.repositories(registry, request, lambda name: name not in hidden)
+            assert len(page.repositories) <= limit
+            found += page.repositories
+            last = page.last
+    assert found == sorted((known | foreign) - hidden)
+
+
+async def test_a_page_is_short_rather_than_late() -> None:
+    """Who may read few of many gets what was found so far, and a place to go on from."""
+    known = {parse_repository(f"r{number:02}") for number in range(20)}
+    registry = await filled(known, set())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lists, "PAGE_LIMIT", 4)
+        patch.setattr(lists, "_SCAN_LIMIT", 8)
+        page = await lists.repositories(registry, ListRepositories(limit=5), lambda name: name == "r01")
+        assert (page.repositories, page.last) == (["r01"], "r07")
+        rest = await lists.repositories(registry, ListRepositories(limit=5, last="r07"), lambda name: name == "r19")
+    assert rest.last == "r15"
+
+
+async def test_no_page_is_longer_than_the_registry_allows() -> None:
+    """The bound of the configuration holds whatever is asked for."""
+    registry = await filled({parse_repository(f"r{number}") for number in range(5)}, set())
+    registry = replace(registry, limits=replace(registry.limits, page=2))
+    for limit in (None, 10**17):
+        page = await lists.repositories(registry, ListRepositories(limit=limit), lambda _: True)
+        assert (page.repositories, page.last) == (["r0", "r1"], "r1")

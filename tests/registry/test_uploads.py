@@ -1,0 +1,130 @@
+"""Upload sessions: who holds one, and what of it counts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from storage.pushing import body
+from zot.oci.digest import digest_of
+from zot.oci.names import parse_repository
+from zot.oci.ranges import ByteRange
+from zot.registry import uploads
+from zot.registry.errors import DigestInvalid, RangeInvalid, UploadUnknown
+from zot.registry.registry import Registry
+from zot.registry.request import AppendUpload, CancelUpload, FinishUpload, UploadStatus
+
+APP = parse_repository("app")
+CONTENT = b"0123456789"
+DIGEST = digest_of(CONTENT)
+ALICE, BOB = "alice", "bob"
+
+
+@pytest.fixture
+async def session(registry: Registry) -> str:
+    """A session of Alice's."""
+    return await uploads.begin(registry, APP, ALICE)
+
+
+def chunk(session: str) -> AppendUpload:
+    """The request to append."""
+    return AppendUpload(repository=APP, session=session)
+
+
+def finish(session: str) -> FinishUpload:
+    """The request to finish."""
+    return FinishUpload(repository=APP, session=session, digest=DIGEST)
+
+
+async def offset(registry: Registry, session: str) -> int:
+    """How far it is."""
+    return await uploads.status(registry, UploadStatus(repository=APP, session=session), ALICE)
+
+
+async def test_a_session_is_its_principals(registry: Registry, session: str) -> None:
+    """Somebody else who learned the id finds no such session, whatever they ask of it."""
+    await uploads.append(registry, chunk(session), ALICE, body(CONTENT), None)
+    with pytest.raises(UploadUnknown):
+        await uploads.status(registry, UploadStatus(repository=APP, session=session), BOB)
+    with pytest.raises(UploadUnknown):
+        await uploads.append(registry, chunk(session), BOB, body(b"x"), None)
+    with pytest.raises(UploadUnknown):
+        await uploads.finish(registry, finish(session), BOB, None, None)
+    with pytest.raises(UploadUnknown):
+        await uploads.cancel(registry, CancelUpload(repository=APP, session=session), BOB)
+    assert await offset(registry, session) == len(CONTENT)
+    await uploads.finish(registry, finish(session), ALICE, None, None)
+    with pytest.raises(UploadUnknown):
+        await uploads.finish(registry, finish(session), BOB, None, None)
+
+
+async def test_a_newer_request_fences_the_older(registry: Registry, session: str) -> None:
+    """While one waits for bytes that never come, another takes the session; what the first brought does not count."""
+    waiting = asyncio.Event()
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield b"lost"
+        waiting.set()
+        await asyncio.Event().wait()
+
+    older = asyncio.create_task(uploads.append(registry, chunk(session), ALICE, stalls(), None))
+    await waiting.wait()
+    assert await uploads.append(registry, chunk(session), ALICE, body(CONTENT), ByteRange(0, 10)) == len(CONTENT)
+    with pytest.raises(uploads.Fenced):
+        await older
+    await uploads.finish(registry, finish(session), ALICE, None, None)
+    assert await registry.storage.stat(APP, DIGEST) == len(CONTENT)
+
+
+async def test_who_is_cancelled_is_not_fenced(registry: Registry, session: str) -> None:
+    """The end of a connection cancels its request as it is; what came is recorded."""
+    waiting = asyncio.Event()
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield CONTENT[:4]
+        waiting.set()
+        await asyncio.Event().wait()
+
+    request = asyncio.create_task(uploads.append(registry, chunk(session), ALICE, stalls(), None))
+    await waiting.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert await offset(registry, session) == 4
+
+
+@pytest.mark.parametrize("start", [0, 3, 5])
+async def test_a_chunk_starts_where_the_upload_ends(registry: Registry, session: str, start: int) -> None:
+    """Elsewhere it is refused before a byte of it is read."""
+    await uploads.append(registry, chunk(session), ALICE, body(CONTENT[:4]), ByteRange(0, 4))
+
+    async def unread() -> AsyncIterator[bytes]:
+        read.append(b"")
+        yield b""
+
+    read: list[bytes] = []
+    with pytest.raises(RangeInvalid):
+        await uploads.append(registry, chunk(session), ALICE, unread(), ByteRange(start, start + 6))
+    with pytest.raises(RangeInvalid):
+        await uploads.finish(registry, finish(session), ALICE, None, ByteRange(start, start))
+    assert (read, await offset(registry, session)) == ([], 4)
+
+
+async def test_a_digest_of_the_last_start_does_not_count(registry: Registry, session: str) -> None:
+    """After a restart the bytes are read again before they become a blob: the machine may have lost them."""
+    await uploads.append(registry, chunk(session), ALICE, body(CONTENT), None)
+    (staged,) = registry.storage._staged.values()  # type: ignore[attr-defined]
+    staged.content[:] = bytes(len(CONTENT))
+    restarted = replace(registry, boot="the next")
+    with pytest.raises(DigestInvalid):
+        await uploads.finish(restarted, finish(session), ALICE, None, None)
+    assert await registry.catalog.blob(APP, DIGEST) is None
+
+
+async def test_finishing_together_succeeds_for_both(registry: Registry, session: str) -> None:
+    """However the two meet, with or without a body to bring, both are told that it is done."""
+    await uploads.append(registry, chunk(session), ALICE, body(CONTENT), None)
+    finishing = [uploads.finish(registry, finish(session), ALICE, None, None) for _ in range(5)]
+    assert await asyncio.gather(*finishing) == [None] * 5
+    await uploads.finish(registry, finish(session), ALICE, body(b""), None)
