@@ -3,11 +3,14 @@
 import re
 
 import pytest
+from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asking import Answer, Client
 from layout.images import LAYER, image, sha256
+from zot.api import content
+from zot.storage.interface import Content
 
 NOWHERE = "sha256:" + "0" * 64
 CONTENT = bytes(range(256)) * 40
@@ -31,10 +34,10 @@ def parts(answer: Answer) -> list[tuple[str, bytes]]:
     assert (before, after) == (b"\r\n", b"--\r\n")
     split = []
     for each in found:
-        head, _, content = each.removesuffix(b"\r\n").partition(b"\r\n\r\n")
+        head, _, part = each.removesuffix(b"\r\n").partition(b"\r\n\r\n")
         fields = dict(line.split(": ") for line in head.decode().strip().split("\r\n"))
         assert fields["Content-Type"] == "application/octet-stream"
-        split.append((fields["Content-Range"], content))
+        split.append((fields["Content-Range"], part))
     return split
 
 
@@ -53,13 +56,13 @@ def test_a_blob_is_pulled_as_it_was_pushed(registry: Client, blob: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
-@pytest.mark.parametrize("content", [b"", b"content"])
-def test_blobs_of_any_algorithm_and_of_no_bytes(registry: Client, repo: str, algorithm: str, content: bytes) -> None:
+@pytest.mark.parametrize("pushed", [b"", b"content"])
+def test_blobs_of_any_algorithm_and_of_no_bytes(registry: Client, repo: str, algorithm: str, pushed: bytes) -> None:
     """Each digest algorithm names blobs, and a blob may be empty."""
-    digest = registry.push_blob(repo, content, algorithm)
+    digest = registry.push_blob(repo, pushed, algorithm)
     got = registry.get(f"/v2/{repo}/blobs/{digest.replace(':', '%3a')}")
-    assert (got.status, got.body, got["Content-Length"]) == (200, content, str(len(content)))
-    assert registry.get(f"/v2/{repo}/blobs/{digest}", Range="bytes=0-0").status == (206 if content else 416)
+    assert (got.status, got.body, got["Content-Length"]) == (200, pushed, str(len(pushed)))
+    assert registry.get(f"/v2/{repo}/blobs/{digest}", Range="bytes=0-0").status == (206 if pushed else 416)
 
 
 def test_a_manifest_tells_the_type_of_its_blobs(registry: Client, repo: str) -> None:
@@ -176,11 +179,30 @@ def test_any_ranges_are_the_bytes(registry: Client, blob: str, ranges: list[tupl
     assert got.status == 206
     header = got["Content-Range"]
     received: dict[int, int] = {}
-    for where, content in [(header, got.body)] if header else parts(got):
+    for where, part in [(header, got.body)] if header else parts(got):
         first, last = map(int, where.removeprefix("bytes ").partition("/")[0].split("-"))
-        assert len(content) == last - first + 1
-        received |= dict(enumerate(content, first))
+        assert len(part) == last - first + 1
+        received |= dict(enumerate(part, first))
     assert received == {each: CONTENT[each] for each in asked}
+
+
+def test_large_content_is_sent_in_windows(registry: Client, repo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call to the kernel is for a mebibyte at most, so that other connections get their turn between two."""
+    lengths: list[int] = []
+    send = content._by_sendfile
+
+    async def recorded(
+        http: web.BaseRequest, response: web.StreamResponse, opened: Content, offset: int, length: int
+    ) -> None:
+        lengths.append(length)
+        await send(http, response, opened, offset, length)
+
+    large = bytes(5 * 1024 * 1024)
+    digest = registry.push_blob(repo, large)
+    monkeypatch.setattr(content, "_by_sendfile", recorded)
+    assert registry.get(f"/v2/{repo}/blobs/{digest}").body == large
+    assert sum(lengths) == len(large)
+    assert max(lengths) <= 1024 * 1024
 
 
 # --- conditions ---

@@ -1,5 +1,6 @@
 """Connections: what a client may do to one, byte by byte."""
 
+import asyncio
 import os
 import socket
 import time
@@ -11,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asking import Answer, Client, parsed, read_all, wait_for
+from exchanges import ok
 from layout.images import sha256
 from zot.api import body
+from zot.api.connection import ConnectionLimits, ConnectionServer
 from zot.testing import RunningRegistry, serve
 
 GET = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n"
@@ -337,6 +340,24 @@ def test_too_many_connections_are_told(tmp_path: Path) -> None:
             connection.sendall(GET + b"Connection: close\r\n\r\n")
             assert parsed(drop(connection)).status == 200
         assert client.get("/v2/").status == 200
+
+
+@pytest.mark.parametrize(("limits", "answered"), [(ConnectionLimits(requests=2), 2), (ConnectionLimits(age_s=0), 1)])
+async def test_a_connection_does_not_live_for_ever(limits: ConnectionLimits, answered: int) -> None:
+    """After its number of requests, or its time, it ends with an answer that says so: load evens out."""
+    server = ConnectionServer(ok, limits, [])
+    listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    async with listener:
+        reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+        received = []
+        while not received or received[-1]["Connection"] is None:
+            writer.write(GET + b"\r\n")
+            received.append(parsed(await reader.readuntil(b"hello")))
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+    await server.shutdown(1)
+    assert [answer["Connection"] for answer in received] == [None] * (answered - 1) + ["close"]
 
 
 def test_who_goes_away_is_no_error(impatient: Client, hasty: RunningRegistry) -> None:

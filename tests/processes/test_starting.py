@@ -1,9 +1,11 @@
 """Starting: what a server needs is had, or its lack is said in one line and the exit status is 1."""
 
 import json
+import resource
 import socket
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,25 @@ def test_a_server_takes_over_from_one_that_ends(tmp_path: Path) -> None:
 def test_it_says_where_it_serves(server: ZotServer) -> None:
     """The first line names the address and the directory."""
     assert f"zot serves http://{server.host} from {server.root}\n" in server.output()
+
+
+def test_file_descriptors_do_not_run_out(tmp_path: Path) -> None:
+    """A process takes as many as it may have, and refuses connections with 503 before they are gone."""
+    server = ZotServer(tmp_path, arguments=("--workers", "0"))
+    server.command = ["prlimit", "--nofile=100:256", *server.command]
+    with server, ExitStack() as held:
+        soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        assert (soft, hard) == (256, 256)
+        connections = [held.enter_context(closing(server.client.connection())) for _ in range(150)]
+        statuses = []
+        for connection in connections:
+            connection.request("GET", "/v2/")
+            statuses.append(connection.getresponse().status)
+        assert statuses[:50] == [200] * 50
+        assert statuses[-1] == 503
+        held.close()
+        server.client.push("app", image("a"), "v1")
+    assert "Too many open files" not in server.output()
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
