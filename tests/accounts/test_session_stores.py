@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from certificates import Authority
+from servers.process import free_port
 from servers.redis import RedisServer
 from zot.accounts.sessions.interface import SessionStore, SessionsUnavailable
 from zot.accounts.sessions.local import LocalSessions
@@ -218,7 +219,9 @@ async def test_redis_that_goes_away_is_an_error_until_it_is_back(tmp_path: Path)
 @pytest.mark.needs("redis-server")
 async def test_a_cluster_keeps_sessions(tmp_path: Path) -> None:
     """Several addresses are nodes of a cluster."""
-    with RedisServer(tmp_path, ["--cluster-enabled", "yes"]) as node:
+    # By default 10,000 above the other port, which may be beyond the last one.
+    bus = ["--cluster-port", str(free_port())]
+    with RedisServer(tmp_path, ["--cluster-enabled", "yes", *bus]) as node:
         single = await RedisSessions.open({"name": "redis", "url": node.url})
         await single._client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         for _ in range(500):

@@ -71,20 +71,27 @@ def test_only_what_the_grammar_makes_is_a_name(text: str) -> None:
     try:
         name = parse_repository(text)
     except InvalidNameError:
-        assert not by_the_grammar(text) or len(text) > 255 or "blobs" in text.split("/")
+        assert not by_the_grammar(text) or len(text) > 255 or is_taken(text.split("/"))
     else:
         assert name == text
         assert by_the_grammar(text)
 
 
-@pytest.mark.parametrize("name", ["blobs", "a/blobs", "blobs/a", "a/blobs/b"])
-def test_no_component_is_a_directory_of_layouts(name: str) -> None:
-    """A repository named like a directory of the image layout would lie in another one's content: it is refused."""
-    with pytest.raises(InvalidNameError, match="reserved"):
+def is_taken(components: list[str]) -> bool:
+    """Tell whether the image layout, or zot at the root of a store, has a file of such a name."""
+    return not {"blobs", "index.json", "oci-layout"}.isdisjoint(components) or components[0] in {"cache.db", "meta.db"}
+
+
+@pytest.mark.parametrize(
+    "name", ["blobs", "a/blobs", "blobs/a", "a/blobs/b", "a/index.json", "oci-layout", "cache.db", "meta.db/a"]
+)
+def test_no_component_is_the_name_of_something_else_on_disk(name: str) -> None:
+    """A repository named like a part of the image layout would lie in the way of another one's: it is refused."""
+    with pytest.raises(InvalidNameError, match="something else on disk"):
         parse_repository(name)
 
 
-@pytest.mark.parametrize("name", ["blobs2", "a/index.json", "a/oci-layout", "library/tags", "manifests", "uploads"])
+@pytest.mark.parametrize("name", ["blobs2", "a/cache.db", "library/tags", "manifests", "uploads"])
 def test_words_of_paths_may_be_names(name: str) -> None:
     """What only looks like a part of the API's paths is a name like others."""
     assert parse_repository(name) == name
