@@ -192,6 +192,39 @@ async def test_a_publication_whose_outcome_was_unknown_is_synced(tmp_path: Path,
     ]
 
 
+async def test_content_that_is_put_again_is_synced(tmp_path: Path, pools: Pools) -> None:
+    """Putting what is there already syncs it, for the same reason; what is there with other bytes is replaced."""
+    disk = ObservedDisk()
+    storage = on(tmp_path, pools, disk)
+    digest = digest_of(b"{}")
+    await storage.put(APP, digest, b"{}")
+    disk.operations.clear()
+    await storage.put(APP, digest, b"{}")
+    assert changes(disk, tmp_path) == [
+        f"sync team/app/blobs/sha256/{hex_of(digest)}",
+        "sync directory team/app/blobs/sha256",
+    ]
+    file_of(tmp_path, APP, digest).write_bytes(b"{} and more")
+    await storage.put(APP, digest, b"{}")
+    assert file_of(tmp_path, APP, digest).read_bytes() == b"{}"
+
+
+async def test_a_removal_is_synced(tmp_path: Path, pools: Pools) -> None:
+    """What was removed does not come back; also if it was gone, since whoever removed it may have died before that."""
+    disk = ObservedDisk()
+    storage = on(tmp_path, pools, disk)
+    digest = await push(storage, APP, CONTENT)
+    disk.operations.clear()
+    await storage.remove(APP, digest)
+    await storage.remove(OTHER, digest)
+    assert changes(disk, tmp_path) == [
+        f"unlink team/app/blobs/sha256/{hex_of(digest)}",
+        "sync directory team/app/blobs/sha256",
+    ]
+    await storage.remove(APP, digest)
+    assert changes(disk, tmp_path)[2:] == ["sync directory team/app/blobs/sha256"]
+
+
 async def test_nothing_is_synced_if_nothing_is_durable(tmp_path: Path, pools: Pools) -> None:
     """With `durable` off no operation on content syncs anything."""
     await on(tmp_path, pools).identity()

@@ -117,11 +117,11 @@ class ContentFiles:
 
     def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content, if it is there. No power loss brings it back: an emptied layout could be adopted with it."""
-        try:
+        with suppress(FileNotFoundError, NotADirectoryError):
             self._disk.unlink(self._paths.content(repository, digest))
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        self._sync_name(repository, digest)
+        # Also if it was gone: whoever removed it may have died before this.
+        with suppress(FileNotFoundError, NotADirectoryError):
+            self._sync_name(repository, digest)
 
     def set_aside(self, repository: Repository, digest: Digest) -> bool:
         """Move content to the quarantine, if it is there."""

@@ -146,7 +146,7 @@ class Storage(Protocol):
         """Store small content whole (manifests, for a layout). Durable when it returns. Again does no harm."""
 
     async def remove(self, repository: Repository, digest: Digest) -> None:
-        """Remove content. That it is gone already does no harm. Returns when it is gone for readers to come."""
+        """Remove content. That it is gone already does no harm. When it returns it is gone, also after a power loss."""
 
     async def set_aside(self, repository: Repository, digest: Digest) -> bool:
         """Take damaged content out of the repository, and keep it where nobody is served from; False: there is none.
