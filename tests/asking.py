@@ -95,7 +95,8 @@ class Client:
     def socket(self) -> socket.socket:
         """Open a connection for a test that writes the bytes itself."""
         address, _, port = self.host.rpartition(":")
-        return socket.create_connection((address, int(port)), timeout=LIMIT_S)
+        connection = socket.create_connection((address, int(port)), timeout=LIMIT_S)
+        return connection if self._tls is None else self._tls.wrap_socket(connection, server_hostname=address)
 
     def raw(self, sent: bytes) -> bytes:
         """Send bytes and return all that comes back until the other side closes."""

@@ -349,7 +349,7 @@ async def test_a_connection_does_not_live_for_ever(limits: ConnectionLimits, ans
     listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
     async with listener:
         reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
-        received = []
+        received: list[Answer] = []
         while not received or received[-1]["Connection"] is None:
             writer.write(GET + b"\r\n")
             received.append(parsed(await reader.readuntil(b"hello")))

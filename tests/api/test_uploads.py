@@ -375,6 +375,12 @@ def test_a_body_is_asked_for_once_it_is_wanted(registry: Client, repo: str) -> N
     assert offset(registry, location) == 10
 
 
+def test_old_clients_are_not_invited(registry: Client, repo: str) -> None:
+    """HTTP/1.0 knows no invitations: its body is taken as it comes (RFC 9110, 10.1.1)."""
+    head = f"PATCH {registry.begin(repo)} HTTP/1.0\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+    assert parsed(registry.raw(head.encode() + CONTENT[:10]))["Range"] == "0-9"
+
+
 def test_an_upload_that_is_refused_is_not_read(registry: Client, repo: str) -> None:
     """A body that nobody wants ends with the connection: what was announced is never taken in full."""
     head = f"PATCH /v2/{repo}/blobs/uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 40}\r\n\r\n"

@@ -2,11 +2,13 @@
 
 import signal
 import socket
+import ssl
 from collections.abc import Iterator
 
 import pytest
 
-from asking import parsed, read_all, wait_for
+from asking import Client, parsed, read_all, wait_for
+from certificates import Authority
 from clients import Clients
 from layout.images import Layout, image, index, sha256
 from servers.zot import ZotServer
@@ -15,10 +17,16 @@ PUSHED = image("a")
 CONTENT = b"0123456789" * 10_000
 
 
-@pytest.fixture(params=[(), ("--workers", "0")], ids=["several processes", "one process"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZotServer]:
-    """A server that is not started yet."""
-    made = ZotServer(tmp_path_factory.mktemp("server"), arguments=request.param)
+@pytest.fixture(params=["several processes", "one process", "HTTPS"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, authority: Authority
+) -> Iterator[ZotServer]:
+    """A server that is not started yet. HTTPS is served by another event loop."""
+    arguments = ("--workers", "0") if request.param == "one process" else ()
+    made = ZotServer(tmp_path_factory.mktemp("server"), arguments=arguments)
+    if request.param == "HTTPS":
+        made.configure(tls={"cert": str(authority.folder / "server.pem"), "key": str(authority.folder / "server.key")})
+        made.client = Client(made.host, ssl.create_default_context(cafile=authority.path))
     yield made
     made.kill()
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from zot.registry.errors import ManifestTooLarge, SizeInvalid, UploadInvalid
 
@@ -52,7 +52,7 @@ class Average:
 
 async def invite(http: web.BaseRequest) -> None:
     """Ask for the body if the client waits to be asked (RFC 9110, 10.1.1): call it once the request is allowed."""
-    if http.headers.get("Expect", "").lower() == "100-continue":
+    if http.headers.get("Expect", "").lower() == "100-continue" and http.version >= HttpVersion11:
         await http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # What follows is the start of the response again, as far as the server's own bookkeeping goes.
         http.writer.output_size = 0
