@@ -30,7 +30,7 @@ from zot.catalog.memory.driver import MemoryCatalog
 from zot.layout.interface import Place
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
-from zot.storage.interface import StorageError
+from zot.storage.interface import StorageError, UploadKey
 
 ONE, TWO, THREE = image("one"), image("two"), image("three")
 BOTH = index(ONE, TWO)
@@ -279,6 +279,22 @@ async def test_an_empty_repository_is_removed_with_its_layout(store: Store) -> N
     assert await store.catalog.repository(APP) is None
     assert not store.layout().path.exists()
     assert [name async for name in store.files.repositories()] == []
+
+
+async def test_a_repository_with_unknown_files_is_not_removed(store: Store) -> None:
+    """What a crash left is found by walking repositories: one that has such a file stays until that is gone."""
+    await store.push(ONE, "one")
+    await store.delete(ONE)
+    for digest, _ in await store.catalog.blobs(APP, "", 10):
+        await store.catalog.do(DoomBlob(repository=APP, digest=digest, token="t"))
+        await store.catalog.do(ForgetBlob(repository=APP, digest=digest, token="t"))
+    assert not await store.exporter.remove(APP)
+    async for file in store.storage.walk(APP):
+        await store.storage.remove(APP, file.digest)
+    await store.storage.begin(UploadKey(APP, "left"))
+    assert not await store.exporter.remove(APP)
+    await store.storage.discard(UploadKey(APP, "left"))
+    assert await store.exporter.remove(APP)
 
 
 async def test_what_changes_while_it_is_exported_stays_due(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,9 @@ class Exporter:
             row = await self._catalog.repository(repository)
             if row is None or not row.adopted or not await self._export(repository):
                 return False
+            # Files that nobody knows are only found for as long as their repository is.
+            if [file async for file in self._storage.walk(repository)] or await self._storage.staged(repository):
+                return False
             if not await self._catalog.do(RemoveRepository(repository=repository)):
                 return False
             await self._files.remove(repository)
