@@ -17,18 +17,18 @@ from zot.registry import uploads
 # A file system in memory: what would reach a disk is computed by the tests themselves.
 _MEMORY = Path("/dev/shm")
 _FIGURE = "figure: "
+_SEED = 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --crash-seed."""
-    parser.addoption("--crash-seed", type=int, default=1, help="seed of what crash tests choose by chance (1)")
+    """Add --crash-seed, which can be given where these tests are named."""
+    parser.addoption("--crash-seed", type=int, default=_SEED, help="seed of what crash tests choose by chance")
 
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
     """What chance starts from, so that a run can be repeated."""
-    chosen: int = request.config.getoption("--crash-seed")
-    return chosen
+    return _seed(request.config)
 
 
 @pytest.fixture
@@ -78,7 +78,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("crashes")
     for name, number in figures.items():
         terminalreporter.write_line(f"{number:>9,}  {name}")
-    terminalreporter.write_line(f"seed {config.getoption('--crash-seed')}, commit {_commit(config.rootpath)}")
+    terminalreporter.write_line(f"seed {_seed(config)}, commit {_commit(config.rootpath)}")
+
+
+def _seed(config: pytest.Config) -> int:
+    # A run of all tests comes by this file too late to have the option.
+    chosen: int = config.getoption("--crash-seed", _SEED)
+    return chosen
 
 
 def _summed(properties: list[tuple[str, object]]) -> Counter[str]:
