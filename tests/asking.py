@@ -72,6 +72,7 @@ class Client:
     ) -> Answer:
         """Send a request and return the answer; a body that is no bytes is sent in chunks, as it comes."""
         with closing(self.connection()) as connection:
+            connection.connect()
             # What is refused before all of it was sent has its answer all the same.
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, target, body, self._headers | dict(headers or {}))

@@ -335,3 +335,27 @@ async def _meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch, change: Call
         await put(repository, digest, content)
 
     monkeypatch.setattr(store.storage, "put", change_and_put)
+
+
+async def test_a_manifest_that_comes_back_has_its_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deleted while the index that lists it without its tag is put in place, and pushed again, it is there whole."""
+    await store.push(ONE, "moving")
+    await store.exporter.export(APP)
+    await store.push(TWO, "moving")
+    place = store.files.place
+
+    async def meanwhile(repository: Repository) -> None:
+        await store.delete(ONE)
+        await place(repository)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.files, "place", meanwhile)
+        await store.exporter.export(APP)
+    assert is_whole(store.layout())
+    await store.push(ONE)
+    await store.exporter.export(APP)
+    assert store.layout().untagged() == [ONE.digest]
+    assert is_whole(store.layout())
+    await store.delete(ONE)
+    await store.exporter.export(APP)
+    assert not store.layout().file(ONE.digest).exists()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import ssl
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from asking import Client
-from programs import ROOT
 from servers.process import Process, free_port
 
-ZOT = ROOT / ".venv" / "bin" / "zot"
+ZOT = Path(sys.executable).with_name("zot")
 
 
 class ZotServer(Process):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
@@ -131,7 +131,7 @@ class Exporter:
             Exported(repository=repository, revision=revision, digest=staged.digest, signature=str(mark))
         )
         if previous.whole:  # what others listed, and nobody here knows, is not ours to remove
-            for digest in previous.gone:
+            for digest in await self._unlisted(repository, previous.gone):
                 await self._remove_file(repository, digest)
         return alone
 
@@ -148,6 +148,23 @@ class Exporter:
             file = await self._files.load(repository)
             index = file.parsed if file else index
         yield index.head, Previous(index_json.iterate(index.entries), whole=seen.whole)
+
+    async def _unlisted(self, repository: Repository, digests: Collection[Digest]) -> set[Digest]:
+        """Return those of the digests that the `index.json` in place does not list.
+
+        One that it lists may have been deleted since it was written. It may also be pushed again before the next one
+        is, which relies on the files of what it finds listed.
+        """
+        left = set(digests)
+        if left:
+            with suppress(LayoutBroken):
+                async with aclosing(self._files.read(repository)) as content:
+                    listed = await index_json.read(content)
+                    if listed is not None:
+                        async for entry in listed.entries:
+                            left.discard(entry.digest)
+                        return left
+        return set()
 
     async def _remove_file(self, repository: Repository, digest: Digest) -> None:
         """Remove a manifest's file unless the catalog has a manifest, or a blob, of that digest."""
