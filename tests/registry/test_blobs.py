@@ -1,7 +1,7 @@
 """How bytes become blobs, when others are about to do the same, or to remove them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from uuid import uuid4
 
@@ -9,12 +9,15 @@ import pytest
 
 from storage.pushing import body, ignore
 from zot.catalog.commands import BeginUpload, ClaimBlob, Doom, DoomBlob, ForgetBlob
+from zot.catalog.memory.driver import MemoryCatalog
+from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Repository, parse_repository
-from zot.registry import blobs, delete
-from zot.registry.errors import QuotaExceeded, Unavailable
+from zot.registry import blobs, delete, pull
+from zot.registry.errors import BlobUnknown, QuotaExceeded, Unavailable
 from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Registry
+from zot.registry.request import PullBlob
 from zot.storage.interface import Progress, StorageError, UploadKey
 from zot.storage.memory import MemoryStorage
 
@@ -147,6 +150,46 @@ async def test_a_source_that_is_collected_meanwhile_gives_nothing(registry: Regi
     await registry.storage.remove(OTHER, DIGEST)
     assert not await blobs.mount(registry, APP, DIGEST, OTHER, lambda _: True)
     assert not await is_there(registry)
+
+
+class Busy(MemoryCatalog):
+    """A catalog in which others do something as soon as somebody looked at a blob."""
+
+    def __init__(self) -> None:
+        """Leave it alone so far."""
+        super().__init__()
+        self.after: Callable[[], Awaitable[object]] | None = None
+
+    async def blob(self, repository: Repository, digest: Digest) -> BlobRow | None:
+        """Return a present blob."""
+        row = await super().blob(repository, digest)
+        after, self.after = self.after, None
+        if after is not None:
+            await after()
+        return row
+
+
+async def test_a_blob_that_goes_meanwhile_is_not_mounted_from_itself(storage: Pausing) -> None:
+    """Deleted between looking and claiming, it is gone: no row without bytes comes of mounting it where it was."""
+    catalog = Busy()
+    registry = Registry(catalog=catalog, storage=storage, boot="boot")
+    for source in (APP, None):
+        await push(registry)
+        catalog.after = lambda: delete.blob(registry, APP, DIGEST)
+        assert not await blobs.mount(registry, APP, DIGEST, source, lambda _: True)
+        assert not await is_there(registry)
+
+
+async def test_a_blob_that_goes_meanwhile_is_unknown(storage: Pausing) -> None:
+    """Deleted between looking and opening, it is as if it had been deleted before."""
+    catalog = Busy()
+    registry = Registry(catalog=catalog, storage=storage, boot="boot")
+    await push(registry)
+    request = PullBlob(repository=APP, digest=DIGEST)
+    catalog.after = lambda: delete.blob(registry, APP, DIGEST)
+    row = await pull.blob(registry, request)
+    with pytest.raises(BlobUnknown):
+        await pull.content(registry, request, row)
 
 
 async def test_a_mount_takes_the_first_source_that_may_be_read(registry: Registry) -> None:

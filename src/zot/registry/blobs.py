@@ -107,8 +107,10 @@ async def _mount_from(registry: Registry, repository: Repository, digest: Digest
         return False
 
     async def place() -> None:
-        if source != repository:
-            await registry.storage.link(source, repository, digest)
+        if source == repository:
+            # It is to be put there, so it was deleted since it was seen: its bytes are gone, and nobody else has them.
+            raise ContentMissing(f"{repository} has no content {digest}")
+        await registry.storage.link(source, repository, digest)
 
     try:
         await _make_present(registry, repository, digest, row.size, place, None)

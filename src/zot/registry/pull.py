@@ -10,7 +10,7 @@ from zot.oci.digest import Digest
 from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob, PullManifest
-from zot.storage.interface import Content, StorageError
+from zot.storage.interface import Content, ContentMissing, StorageError
 
 
 class PulledManifest(NamedTuple):
@@ -68,8 +68,17 @@ async def blob(registry: Registry, request: PullBlob) -> BlobRow:
 
 
 async def content(registry: Registry, request: PullBlob, row: BlobRow) -> Content:
-    """Open a present blob for reading. Raises StorageError; what lost or gained bytes is not opened, but said."""
-    opened = await registry.storage.open(request.repository, request.digest)
+    """Open a present blob for reading. Raises BlobUnknown if it was deleted since it was seen.
+
+    Raises StorageError, too: what lost or gained bytes is not opened, but said.
+    """
+    try:
+        opened = await registry.storage.open(request.repository, request.digest)
+    except ContentMissing:
+        if await registry.catalog.blob(request.repository, request.digest) is None:
+            raise BlobUnknown(digest=request.digest) from None
+        # Else it was deleted and pushed again, or it is lost.
+        opened = await registry.storage.open(request.repository, request.digest)
     if opened.size != row.size:
         opened.close()
         raise StorageError(f"{request.digest} of {request.repository} has {opened.size} bytes, not {row.size}")
