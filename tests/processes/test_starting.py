@@ -18,6 +18,7 @@ from layout.images import image
 from servers.zot import ZOT, ZotServer
 from zot import storage
 from zot.cli.main import cli
+from zot.config.model import Config
 from zot.processes import start
 
 Refused = Callable[..., str]
@@ -102,6 +103,37 @@ def test_a_server_takes_over_from_one_that_ends(tmp_path: Path) -> None:
 def test_it_says_where_it_serves(server: ZotServer) -> None:
     """The first line names the address and the directory."""
     assert f"zot serves http://{server.host} from {server.root}\n" in server.output()
+
+
+def test_without_a_file_it_says_how_to_push(capfd: pytest.CaptureFixture[str]) -> None:
+    """Who starts it for the first time is shown the three lines that push an image to it."""
+    plan = start.make_plan(Config.default(), None, workers=0, read_only=False)
+    start._say_ready(plan, ("127.0.0.1", 8080))
+    said = capfd.readouterr().err.splitlines()
+    assert said[0] == f"zot serves http://127.0.0.1:8080 from {Path('zot-data').absolute()}"
+    assert said[-1] == "  docker push localhost:8080/busybox"
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_systemd_is_told(tmp_path: Path, workers: str) -> None:
+    """READY once requests are answered, STOPPING when it ends, to the socket that systemd names."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(30)
+        server = ZotServer(tmp_path, arguments=("--workers", workers))
+        server.env["NOTIFY_SOCKET"] = str(tmp_path / "notify")
+        server.ready = lambda: systemd.recv(100) == b"READY=1"
+        with server:
+            assert server.client.get("/v2/").status == 200
+        assert systemd.recv(100) == b"STOPPING=1"
+
+
+def test_the_directory_may_lie_deep(tmp_path: Path) -> None:
+    """Names of Unix sockets have a short limit, the path of a store has not."""
+    folder = tmp_path / ("deep" * 30) / ("deeper" * 20)
+    folder.mkdir(parents=True)
+    with ZotServer(folder) as server:
+        server.client.push("app", image("a"), "v1")
 
 
 def test_file_descriptors_do_not_run_out(tmp_path: Path) -> None:
