@@ -20,6 +20,9 @@ from zot.oci.manifest import parse_manifest
 from zot.oci.names import Repository, parse_repository, parse_tag
 from zot.testing import serve
 
+# What is started for all of them is started once.
+pytestmark = pytest.mark.xdist_group("lists")
+
 MANY = 2500
 SUBJECT = image("subject")
 TYPES = ("application/example.one", "application/example.two")

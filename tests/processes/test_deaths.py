@@ -6,10 +6,15 @@ from contextlib import ExitStack, closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+import pytest
+
 from asking import OCTETS, wait_for
 from layout.images import sha256
 from processes.pushers import pushing
 from servers.zot import ZotServer
+
+# What is started for all of them is started once.
+pytestmark = pytest.mark.xdist_group("deaths")
 
 CONTENT = os.urandom(200_000)
 DIGEST = sha256(CONTENT)

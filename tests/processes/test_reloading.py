@@ -11,6 +11,9 @@ from asking import wait_for
 from layout.images import image
 from servers.zot import ZotServer
 
+# What is started for all of them is started once.
+pytestmark = pytest.mark.xdist_group("reloading")
+
 READ = {"repositories": {"**": {"anonymousPolicy": ["read"]}}}
 WRITE = {"repositories": {"**": {"anonymousPolicy": ["read", "create", "update", "delete"]}}}
 

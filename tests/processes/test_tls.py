@@ -13,6 +13,9 @@ from certificates import Authority
 from layout.images import image
 from servers.zot import ZotServer
 
+# What is started for all of them is started once.
+pytestmark = pytest.mark.xdist_group("tls")
+
 
 def trusting(authority: Authority, certificate: tuple[Path, Path] | None = None) -> ssl.SSLContext:
     """What a client verifies the server by, and shows it if it has a certificate."""
