@@ -16,6 +16,7 @@ Row = TypeVar("Row")
 
 # Repositories looked at for one page: beyond it a page is short, with a link, rather than late.
 _SCAN_LIMIT = 100_000
+_ROWS_AT_LEAST = 100
 
 
 class TagPage(NamedTuple):
@@ -76,12 +77,14 @@ async def repositories(
     limit = _limit(registry, request.limit)
     found: list[Repository] = []
     after, seen, more = request.last, 0, True
+    # No more than fits on the page; but not row by row where most of them may not be read.
+    count = min(PAGE_LIMIT, max(_ROWS_AT_LEAST, limit + 1))
     while more and len(found) <= limit and seen < _SCAN_LIMIT:
         # Foreign names first: one that is adopted between the two reads is in both rather than in neither.
-        foreign = await registry.layouts.names(after, PAGE_LIMIT)
-        known = await registry.catalog.repositories(after, PAGE_LIMIT)
+        foreign = await registry.layouts.names(after, count)
+        known = await registry.catalog.repositories(after, count)
         # Past the end of the shorter of two full pages nothing is known yet.
-        ends = [page[-1] for page in (known, foreign) if len(page) == PAGE_LIMIT]
+        ends = [page[-1] for page in (known, foreign) if len(page) == count]
         names = [name for name in dict.fromkeys(merge(known, foreign)) if not ends or name <= min(ends)]
         found += [name for name in names if readable(name)]
         more = bool(ends)
