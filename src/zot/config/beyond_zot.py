@@ -57,11 +57,11 @@ KEYS = (
         "Repositories may grow without limit.", "none",
     ),
     BeyondZot(
-        "storage.quotas[].repositories", ..., "list of glob", "The repositories that share the quota.",
+        "storage.quotas[].repositories", ..., "list of glob", "The repositories meant; the first entry that matches holds.",
         "Repositories may grow without limit.",
     ),
     BeyondZot(
-        "storage.quotas[].bytes", ..., "bytes", "The bytes that the matching repositories may hold together.",
+        "storage.quotas[].bytes", ..., "bytes", "The bytes that each of these repositories may hold.",
         "Repositories may grow without limit.",
     ),
     BeyondZot(

@@ -171,7 +171,7 @@ class Catalog(Section):
 
 
 class Quota(Section):
-    """How much a set of repositories may hold."""
+    """How much each of a set of repositories may hold."""
 
     repositories: Listed[str] = own_key("storage.quotas[].repositories")
     limit_bytes: int = own_key("storage.quotas[].bytes")
