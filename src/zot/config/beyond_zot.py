@@ -57,7 +57,7 @@ KEYS = (
         "Repositories may grow without limit.", "none",
     ),
     BeyondZot(
-        "storage.quotas[].repositories", ..., "list of glob", "The repositories meant; the first entry that matches holds.",
+        "storage.quotas[].repositories", ..., "list of glob", "The repositories meant; the first match holds.",
         "Repositories may grow without limit.",
     ),
     BeyondZot(
