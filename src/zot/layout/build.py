@@ -16,7 +16,7 @@ from zot.layout.foreign import ForeignEdits
 from zot.layout.layouts import StoreLayouts
 from zot.layout.merge import Merger
 from zot.layout.schedule import ExportSchedule
-from zot.oci.names import Repository
+from zot.oci.names import Repository, route_of
 from zot.storage.interface import Storage
 from zot.storage.pools import Pools
 from zot.storage.routed import RoutedStorage
@@ -31,8 +31,7 @@ def build(config: Configuration, catalog: Catalog, storage: Storage, pools: Pool
         stores.setdefault(root, _store_of(storage, Repository(f"{route[1:]}/a")).ready)
 
     def root_of(repository: Repository) -> str:
-        first, below, _ = repository.partition("/")
-        return routes.get(f"/{first}", main) if below else main
+        return routes.get(route_of(repository), main)
 
     return StoreLayouts(catalog, storage, FilesystemLayouts(stores, root_of, pools))
 

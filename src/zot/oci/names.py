@@ -49,6 +49,15 @@ def parse_repository(text: str) -> Repository:
     return Repository(text)
 
 
+def route_of(repository: Repository) -> str:
+    """Return the route by which a sub-path may have the repository: "/" and its first component.
+
+    A name of one component is never below a route: the empty text, which is none.
+    """
+    first, below, _ = repository.partition("/")
+    return f"/{first}" if below else ""
+
+
 def parse_tag(text: str) -> Tag:
     """Return `text` as a tag; raise InvalidTagError otherwise."""
     if not _TAG.fullmatch(text):

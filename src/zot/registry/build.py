@@ -12,7 +12,7 @@ from zot.config.http import DOCKER2S2
 from zot.config.model import Config
 from zot.config.storage import Storage, Store
 from zot.oci.globs import Glob, compile_glob
-from zot.oci.names import Repository
+from zot.oci.names import Repository, route_of
 from zot.registry.content_cache import ContentCache
 from zot.registry.layouts import Layouts
 from zot.registry.quota import ByteQuota, Quotas
@@ -60,8 +60,7 @@ def _sharing(storage: Storage) -> Callable[[Repository, Repository], bool]:
     routes = {route: (_root(each), each.dedupe) for route, each in storage.sub_paths.items()}
 
     def store(repository: Repository) -> tuple[Path, bool]:
-        first, below, _ = repository.partition("/")
-        return routes.get(f"/{first}", main) if below else main
+        return routes.get(route_of(repository), main)
 
     def shares(one: Repository, other: Repository) -> bool:
         _, dedupes = mine = store(one)

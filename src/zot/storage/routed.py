@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 
 from zot.oci.digest import Digest
-from zot.oci.names import Repository
+from zot.oci.names import Repository, route_of
 from zot.storage.copy import copy_content
 from zot.storage.interface import Checkpoint, Content, FoundFile, Progress, Storage, UploadKey
 
@@ -24,8 +24,7 @@ class RoutedStorage:
 
     def of(self, repository: Repository) -> Storage:
         """Return the storage that has the repository."""
-        first, below, _ = repository.partition("/")
-        return self._routes.get(f"/{first}", self._default) if below else self._default
+        return self._routes.get(route_of(repository), self._default)
 
     def same_root(self, one: Repository, other: Repository) -> bool:
         """Tell whether the repositories can share content."""

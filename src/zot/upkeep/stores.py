@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.config.storage import Storage, Store, TimeWindow
-from zot.oci.names import Repository
+from zot.oci.names import Repository, route_of
 from zot.upkeep.retention import Policies
 
 MAIN = "/"
@@ -49,8 +49,7 @@ class Stores:
 
     def of(self, repository: Repository) -> StoreRules:
         """Return the rules that hold for a repository."""
-        first, below, _ = repository.partition("/")
-        return self._rules.get(f"/{first}", self._rules[MAIN]) if below else self._rules[MAIN]
+        return self._rules.get(route_of(repository), self._rules[MAIN])
 
     async def repositories(self, catalog: Catalog, store: StoreRules) -> AsyncIterator[Repository]:
         """Iterate over the names of a store's repositories, in byte order. Raises CatalogError."""
