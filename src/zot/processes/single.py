@@ -11,14 +11,12 @@ from pathlib import Path
 from zot.app import open_core
 from zot.catalog.sqlite.driver import open_in_thread
 from zot.config.model import Config
-from zot.processes.answering import CANNOT_SERVE, open_answering
+from zot.processes.answering import open_answering
 from zot.processes.logs import open_logs
 from zot.processes.long_work import open_long_work
 from zot.processes.notify import notify
 from zot.processes.plan import Plan
 from zot.processes.serving import Serving
-
-__all__ = ["CANNOT_SERVE", "run", "serve"]
 
 
 def serve(config: Config, plan: Plan, listener: socket.socket, ready: Callable[[], None]) -> int:

@@ -51,7 +51,9 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
     _empty_metrics(plan)
     ready = partial(_say_ready, plan, sockets[0].getsockname())
     if plan.workers == 0:
-        from zot.processes.single import CANNOT_SERVE, serve  # noqa: PLC0415 (a supervisor needs none of it)
+        # Imported here, since a check that fails before needs none of it.
+        from zot.processes.answering import CANNOT_SERVE  # noqa: PLC0415
+        from zot.processes.single import serve  # noqa: PLC0415
 
         try:
             return serve(config, plan, sockets[0], ready)
