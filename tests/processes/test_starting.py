@@ -102,7 +102,7 @@ def test_a_server_takes_over_from_one_that_ends(tmp_path: Path) -> None:
 
 def test_it_says_where_it_serves(server: ZotServer) -> None:
     """The first line names the address and the directory."""
-    assert f"zot serves http://{server.host} from {server.root}\n" in server.output()
+    wait_for(lambda: f"zot serves http://{server.host} from {server.root}\n" in server.output())
 
 
 def test_without_a_file_it_says_how_to_push(capfd: pytest.CaptureFixture[str]) -> None:

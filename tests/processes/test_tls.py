@@ -113,7 +113,7 @@ def test_a_renewed_certificate_is_served(server: ZotServer, authority: Authority
         assert connection.sock is not None
         connection.request("GET", "/v2/")
         assert connection.getresponse().status == 200
-    assert "certificate reloaded from" in server.output()
+    wait_for(lambda: "certificate reloaded from" in server.output())  # its line is written by a thread of the log
 
 
 def test_a_broken_certificate_is_not_served(server: ZotServer, authority: Authority) -> None:
