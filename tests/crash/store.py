@@ -72,7 +72,7 @@ class Store:
         self.storage = FilesystemStorage(root, pools, disk=disk, min_free_percent=0, min_free_bytes=room_bytes)
         files = FilesystemLayouts({root: self.storage.ready}, lambda _: root, pools, disk=disk)
         self.layouts = StoreLayouts(self.catalog, self.storage, files)
-        self.jobs = build_jobs(self.catalog, self.storage, self.layouts)
+        self.jobs = build_jobs(self.catalog, self.storage, self.layouts, boot=self.boot)
         # Nobody else is in the middle of writing an index.json.
         self.jobs.exporter._edits._retry_s = 0
         parts = build.Parts(self.catalog, self.storage, self.layouts, self.boot, ContentCache())

@@ -63,7 +63,11 @@ class Store:
         self.layouts.adoption = self.adoption = Adoption(self.catalog, self.storage, self.files, wait_s=wait_s)
         merger = Merger(self.catalog, self.storage, self.files)
         self.exporter = Exporter(
-            self.catalog, self.storage, self.files, ForeignEdits(self.catalog, self.files, merger, retry_s=0)
+            self.catalog,
+            self.storage,
+            self.files,
+            ForeignEdits(self.catalog, self.files, merger, retry_s=0),
+            boot="boot",
         )
         self.schedule = ExportSchedule(self.catalog, self.files, self.exporter, poll_s=0)
         self.discovery = Discovery(

@@ -37,7 +37,7 @@ async def test_layouts_of_all_roots_are_served(tmp_path: Path, pools: Pools) -> 
     storage = build_storage(config, pools)
     layouts = build(config, catalog, storage, pools)
     assert await layouts.names("", 10) == names
-    jobs = build_jobs(catalog, storage, layouts)
+    jobs = build_jobs(catalog, storage, layouts, boot="boot")
     await jobs.discovery.adopt_all()
     for name in names:
         assert await catalog.resolve(parse_repository(name), parse_tag("one")) is not None
@@ -54,7 +54,7 @@ async def test_the_jobs_keep_layouts_level(tmp_path: Path, pools: Pools) -> None
     catalog = MemoryCatalog()
     storage = build_storage(config, pools)
     layouts = build(config, catalog, storage, pools)
-    running = asyncio.create_task(build_jobs(catalog, storage, layouts).run())
+    running = asyncio.create_task(build_jobs(catalog, storage, layouts, boot="boot").run())
 
     async def adopted() -> bool:
         row = await catalog.repository(parse_repository("app"))

@@ -32,6 +32,19 @@ def new_id() -> str:
     return uuid4().hex
 
 
+def removal_token(boot: str) -> str:
+    """Return a new token of a removal, which says in which start of the server it was decided.
+
+    Of any other start nobody lives who might unlink late, so that its removals can be finished.
+    """
+    return f"{boot}-{new_id()}"
+
+
+def boot_of(token: str) -> str:
+    """Return the start of the server in which a removal was decided."""
+    return token.partition("-")[0]
+
+
 class Command(msgspec.Struct, Generic[Outcome_co], frozen=True, kw_only=True, tag=True):
     """A change. The type parameter is the type of its outcome."""
 

@@ -60,14 +60,14 @@ class LayoutJobs:
 
 
 def build_jobs(
-    catalog: Catalog, storage: Storage, layouts: StoreLayouts, *, catalog_is_older_than_ns: int = 0
+    catalog: Catalog, storage: Storage, layouts: StoreLayouts, *, boot: str, catalog_is_older_than_ns: int = 0
 ) -> LayoutJobs:
-    """Return the jobs on the layouts of this process.
+    """Return the jobs on the layouts of this process, in the start of the server that `boot` is the id of.
 
     `catalog_is_older_than_ns` is the start of a server whose catalog is older than its store, else 0.
     """
     merger = Merger(catalog, storage, layouts.files, catalog_is_older_than_ns=catalog_is_older_than_ns)
-    exporter = Exporter(catalog, storage, layouts.files, ForeignEdits(catalog, layouts.files, merger))
+    exporter = Exporter(catalog, storage, layouts.files, ForeignEdits(catalog, layouts.files, merger), boot=boot)
     return LayoutJobs(
         exporter,
         ExportSchedule(catalog, layouts.files, exporter),

@@ -16,7 +16,7 @@ from zot.catalog.commands import (
     IntendExport,
     MarkDirty,
     RemoveRepository,
-    new_id,
+    removal_token,
 )
 from zot.catalog.interface import Catalog
 from zot.layout import index_json
@@ -45,12 +45,15 @@ class Exporter:
     another program wrote meanwhile is merged, not overwritten.
     """
 
-    def __init__(self, catalog: Catalog, storage: Storage, files: LayoutFiles, edits: ForeignEdits) -> None:
-        """Export one store; `edits` has others' changes merged."""
+    def __init__(
+        self, catalog: Catalog, storage: Storage, files: LayoutFiles, edits: ForeignEdits, *, boot: str
+    ) -> None:
+        """Export one store; `edits` has others' changes merged, `boot` is an id of this start of the server."""
         self._catalog = catalog
         self._storage = storage
         self._files = files
         self._edits = edits
+        self._boot = boot
         self._locks: WeakValueDictionary[Repository, asyncio.Lock] = WeakValueDictionary()
 
     async def export(self, repository: Repository) -> bool:
@@ -170,7 +173,7 @@ class Exporter:
         """Remove a manifest's file unless the catalog has a manifest, or a blob, of that digest."""
         if await self._catalog.resolve(repository, digest) is not None:
             return
-        token = new_id()
+        token = removal_token(self._boot)
         # While it is doomed no push of a blob with these bytes can come between.
         if (
             await self._catalog.do(DoomBlob(repository=repository, digest=digest, token=token, stray=True))

@@ -98,7 +98,7 @@ async def _alone(config: Config, file: Path | None) -> AsyncIterator[Operations]
         locks += [lock_root(root, wait_s=0) for root in plan.roots]
         plan = identified(plan)
         core = open_core(config, plan, open_logs(plan), open_in_thread(Path(plan.catalog_directory), plan.boot))
-        layouts = build_jobs(core.catalog, core.storage, core.layouts)
+        layouts = build_jobs(core.catalog, core.storage, core.layouts, boot=plan.boot)
         try:
             journal = Journal(plan.catalog_directory, core.pools.durable)
             await journal.load()

@@ -6,11 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from zot.catalog.commands import Claim, ClaimBlob, Doom, DoomBlob, DropClaim, PublishBlob, Published, new_id
+from zot.catalog.commands import (
+    Claim,
+    ClaimBlob,
+    Doom,
+    DoomBlob,
+    DropClaim,
+    PublishBlob,
+    Published,
+    new_id,
+    removal_token,
+)
 from zot.catalog.interface import PAGE_LIMIT
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
-from zot.registry.delete import removal_token, remove_doomed
+from zot.registry.delete import remove_doomed
 from zot.registry.errors import QuotaExceeded, Unavailable
 from zot.registry.registry import MIB, Registry
 from zot.storage.interface import ContentMissing, StorageFull, UploadKey
@@ -156,7 +166,7 @@ async def _make_present(
 
 async def _take_back(registry: Registry, repository: Repository, digest: Digest) -> None:
     """Remove content that was put in its place and is not to be a blob, unless another push is about to make it one."""
-    token = removal_token(registry)
+    token = removal_token(registry.boot)
     doomed = await registry.catalog.do(DoomBlob(repository=repository, digest=digest, token=token, stray=True))
     if doomed is Doom.DOOMED:
         await asyncio.shield(remove_doomed(registry, repository, digest, token))

@@ -16,7 +16,7 @@ from zot.catalog.commands import (
     Referenced,
     TagRefused,
     TagsDiffer,
-    new_id,
+    removal_token,
 )
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
@@ -92,7 +92,7 @@ async def blob(registry: Registry, repository: Repository, digest: Digest) -> No
     """
     registry.refuse_if_read_only()
     await registry.known(repository)
-    token = removal_token(registry)
+    token = removal_token(registry.boot)
     match await registry.catalog.do(DoomBlob(repository=repository, digest=digest, token=token)):
         case Doom.ABSENT:
             raise BlobUnknown(digest=digest)
@@ -102,14 +102,6 @@ async def blob(registry: Registry, repository: Repository, digest: Digest) -> No
             raise Unavailable("the blob is being pushed", retry_after_s=1, digest=digest)
         case Doom.DOOMED:
             await asyncio.shield(remove_doomed(registry, repository, digest, token))
-
-
-def removal_token(registry: Registry) -> str:
-    """Return a new token of a removal, which says in which start of the server it was decided.
-
-    Of any other start nobody lives who might unlink late, so that its removals can be finished.
-    """
-    return f"{registry.boot}-{new_id()}"
 
 
 async def remove_doomed(registry: Registry, repository: Repository, digest: Digest, token: str) -> None:

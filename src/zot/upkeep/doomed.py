@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from zot.catalog.commands import boot_of
 from zot.catalog.rows import DoomedRow
 from zot.registry.delete import remove_doomed
 from zot.registry.registry import Registry
@@ -40,13 +41,9 @@ class UnfinishedRemovals:
         now_s = self._source()
         self._seen = {row: self._seen.get(row, now_s) for row in rows}
         for row, seen_s in self._seen.items():
-            if not self._is_of_another_start(row) and now_s - seen_s < _DEAD_S:
+            if boot_of(row.token) == self._registry.boot and now_s - seen_s < _DEAD_S:
                 continue
             await remove_doomed(self._registry, row.repository, row.digest, row.token)
             say(f"finished the removal of {row.digest} from {row.repository}")
             _log.warning("finished the removal of %s from %s, which had been broken off", row.digest, row.repository)
             yield 0
-
-    def _is_of_another_start(self, row: DoomedRow) -> bool:
-        boot, dash, _ = row.token.partition("-")  # see `removal_token`
-        return bool(dash) and boot != self._registry.boot

@@ -15,12 +15,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from zot.accounts.statistics import StatisticsStore
-from zot.catalog.commands import Doom, DoomBlob
+from zot.catalog.commands import Doom, DoomBlob, removal_token
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.rows import LooseBlob
 from zot.logs.fields import fields
 from zot.oci.names import Repository
-from zot.registry.delete import removal_token, remove_doomed
+from zot.registry.delete import remove_doomed
 from zot.registry.registry import Registry
 from zot.storage.interface import StorageError
 from zot.upkeep.clock import CollectorClock
@@ -149,7 +149,7 @@ class Collector:
             after = page[-1].digest
 
     async def _remove(self, repository: Repository, row: LooseBlob, until_s: float) -> bool:
-        token = removal_token(self._registry)
+        token = removal_token(self._registry.boot)
         doom = DoomBlob(repository=repository, digest=row.digest, token=token, stamped_before_s=until_s)
         if await self._catalog.do(doom) is not Doom.DOOMED:
             return False

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 import msgspec
 
-from zot.catalog.commands import Doom, DoomBlob, ForgetBlob
+from zot.catalog.commands import Doom, DoomBlob, ForgetBlob, removal_token
 from zot.catalog.interface import PAGE_LIMIT
 from zot.logs.fields import fields
 from zot.oci.digest import Digest, algorithm_of, digest_of, finished, hasher, hex_of
@@ -21,7 +21,6 @@ from zot.oci.manifest import InvalidManifestError, parse_manifest
 from zot.oci.media_types import INDEXES
 from zot.oci.names import Repository
 from zot.registry import blobs
-from zot.registry.delete import removal_token
 from zot.registry.errors import RegistryError
 from zot.registry.registry import Registry
 from zot.storage.interface import Content, ContentMissing, StorageError
@@ -177,7 +176,7 @@ class Scrubber:
         if self._registry.read_only:
             _log.error("damaged blob %s of %s: %s", digest, repository, error, extra=_about(repository, digest=digest))
             return _Damage(error, healed=False)
-        token = removal_token(self._registry)
+        token = removal_token(self._registry.boot)
         doom = DoomBlob(repository=repository, digest=digest, token=token, damaged=True)
         if await self._catalog.do(doom) is not Doom.DOOMED:
             return _Damage(error, healed=True)  # removed, or pushed again, meanwhile

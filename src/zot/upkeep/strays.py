@@ -10,11 +10,11 @@ import logging
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from zot.catalog.commands import Doom, DoomBlob
+from zot.catalog.commands import Doom, DoomBlob, removal_token
 from zot.logs.fields import fields
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
-from zot.registry.delete import removal_token, remove_doomed
+from zot.registry.delete import remove_doomed
 from zot.registry.registry import Registry
 from zot.storage.interface import UploadKey
 from zot.upkeep.gc import Layouts
@@ -105,7 +105,7 @@ class StrayFiles:
                 return False
             await storage.discard(UploadKey(repository, stray.session))
         else:
-            token = removal_token(self._registry)
+            token = removal_token(self._registry.boot)
             doom = DoomBlob(repository=repository, digest=stray.digest, token=token, stray=True)
             if await catalog.do(doom) is not Doom.DOOMED:
                 return False
