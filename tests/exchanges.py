@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from zot.api.connection import ConnectionLimits, ConnectionServer, Observe
+from zot.api.connection import ConnectionLimits, ConnectionServer
+from zot.api.http_request import HttpRequest
+from zot.api.observing import Observe
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Handler = Callable[[HttpRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -39,20 +41,27 @@ class Exchange:
         else:
             self._listener = await loop.create_server(self._server, self._where, 0)
 
+    @property
+    def host(self) -> tuple[str, int]:
+        """Where it listens, if not on a Unix socket."""
+        assert self._listener is not None
+        address: tuple[str, int] = self._listener.sockets[0].getsockname()[:2]
+        return address
+
     async def ask(
         self, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Answer:
         """Send a request on a connection of its own and return the answer, once observers were told of it."""
-        assert self._listener is not None
         if self._where.startswith("/"):
             reader, writer = await asyncio.open_unix_connection(self._where)
         else:
-            reader, writer = await asyncio.open_connection(*self._listener.sockets[0].getsockname()[:2])
+            reader, writer = await asyncio.open_connection(*self.host)
         lines = [f"{method} {target} HTTP/1.1", "Connection: close", f"Content-Length: {len(body)}"]
         fields = {"Host": "registry.example"} | dict(headers or {})
         lines += [f"{name}: {value}" for name, value in fields.items()]
         writer.write("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body)
         received = await reader.read()
+        self._server.flush()
         writer.close()
         await writer.wait_closed()
         head, _, content = received.partition(b"\r\n\r\n")
@@ -77,7 +86,7 @@ async def exchange(handler: Handler, *observers: Observe, where: str = "127.0.0.
     await opened.close()
 
 
-async def ok(http: web.BaseRequest) -> web.StreamResponse:
+async def ok(http: HttpRequest) -> web.StreamResponse:
     """Answer every request with 200 and five bytes."""
     del http
     return web.Response(text="hello")

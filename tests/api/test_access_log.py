@@ -11,16 +11,13 @@ from aiohttp import web
 
 from exchanges import exchange, ok
 from zot.api.access_log import AccessLog
-from zot.api.call import PRINCIPAL
 from zot.api.client_address import ClientAddresses
+from zot.api.http_request import HttpRequest
 from zot.api.request_id import RequestIds
 from zot.auth.principal import Principal
 from zot.config.durations import parse_ns
 from zot.logs.forms import json_line, text_line
 from zot.logs.writer import LineWriter
-
-# The registry's own handlers name what they keep with the request by strings.
-pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
 
 NOBODY = ClientAddresses()
 
@@ -43,9 +40,9 @@ async def test_a_line_has_zots_fields(writer: LineWriter, tmp_path: Path) -> Non
     """Each request that was answered is one line with zot's names, and with the request's own."""
     ids = RequestIds(NOBODY)
 
-    async def handler(http: web.BaseRequest) -> web.StreamResponse:
+    async def handler(http: HttpRequest) -> web.StreamResponse:
         ids.begin(http)
-        http[PRINCIPAL] = Principal("alice", "htpasswd")
+        http.principal = Principal("alice", "htpasswd")
         return web.Response(status=201, text="hello")
 
     async with exchange(handler, AccessLog(writer, NOBODY).observe) as server:
@@ -84,7 +81,7 @@ async def test_the_client_is_the_one_behind_the_proxy(writer: LineWriter, tmp_pa
 async def test_bodies_that_are_not_sent_have_no_size(writer: LineWriter, tmp_path: Path) -> None:
     """HEAD and 304 announce a length and send nothing."""
 
-    async def handler(http: web.BaseRequest) -> web.StreamResponse:
+    async def handler(http: HttpRequest) -> web.StreamResponse:
         status = 304 if http.method == "GET" else 200
         return web.Response(status=status, headers={"Content-Length": "700"} if http.method == "HEAD" else None)
 
@@ -97,7 +94,7 @@ async def test_bodies_that_are_not_sent_have_no_size(writer: LineWriter, tmp_pat
 async def test_probes_that_went_well_are_left_out(writer: LineWriter, tmp_path: Path) -> None:
     """A probe is a line only when it fails."""
 
-    async def handler(http: web.BaseRequest) -> web.StreamResponse:
+    async def handler(http: HttpRequest) -> web.StreamResponse:
         return web.Response(status=500 if http.raw_path == "/readyz" else 200)
 
     async with exchange(handler, AccessLog(writer, NOBODY).observe) as server:

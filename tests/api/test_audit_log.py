@@ -11,15 +11,12 @@ from aiohttp import web
 
 from exchanges import Handler, exchange
 from zot.api.audit_log import AuditLog
-from zot.api.call import PRINCIPAL, REQUEST
 from zot.api.client_address import ClientAddresses
+from zot.api.http_request import HttpRequest
 from zot.auth.principal import Principal
 from zot.logs.setup import Logs
 from zot.oci.names import parse_reference, parse_repository, parse_tag
 from zot.registry.request import Ping, PullManifest, PushManifest, Request
-
-# The registry's own handlers name what they keep with the request by strings.
-pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
 
 APP = parse_repository("team/app")
 PUSH = PushManifest(repository=APP, reference=parse_reference("1.0"), tags=(parse_tag("1.0"),))
@@ -37,11 +34,11 @@ def logs(tmp_path: Path) -> Iterator[Logs]:
 def answering(status: int, request: Request | None = None, principal: Principal | None = None) -> Handler:
     """A handler that let a request so far and answers with a status."""
 
-    async def handler(http: web.BaseRequest) -> web.StreamResponse:
+    async def handler(http: HttpRequest) -> web.StreamResponse:
         if request is not None:
-            http[REQUEST] = request
+            http.request = request
         if principal is not None:
-            http[PRINCIPAL] = principal
+            http.principal = principal
         return web.Response(status=status)
 
     return handler

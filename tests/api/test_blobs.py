@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from asking import Answer, Client
 from layout.images import LAYER, image, sha256
 from zot.api import content
+from zot.api.http_request import HttpRequest
 from zot.storage.interface import Content
 
 NOWHERE = "sha256:" + "0" * 64
@@ -192,7 +193,7 @@ def test_large_content_is_sent_in_windows(registry: Client, repo: str, monkeypat
     send = content._by_sendfile
 
     async def recorded(
-        http: web.BaseRequest, response: web.StreamResponse, opened: Content, offset: int, length: int
+        http: HttpRequest, response: web.StreamResponse, opened: Content, offset: int, length: int
     ) -> None:
         lengths.append(length)
         await send(http, response, opened, offset, length)

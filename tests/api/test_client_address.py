@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchanges import exchange
-from zot.api.client_address import Address, ClientAddresses, client_ip, parse_node
+from zot.api.client_address import ClientAddresses, client_ip, parse_node
+from zot.api.http_request import Address, HttpRequest
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 PROXIES = st.ip_addresses(network="10.0.0.0/8").map(str) | st.ip_addresses(network="fd00::/8").map(str)
@@ -93,7 +94,7 @@ async def seen(addresses: ClientAddresses, headers: dict[str, str], where: str =
     """The client's address and the server's origin, as a handler sees them."""
     told: list[tuple[str, str]] = []
 
-    async def handler(http: web.BaseRequest) -> web.StreamResponse:
+    async def handler(http: HttpRequest) -> web.StreamResponse:
         assert addresses.of(http) == addresses.of(http)
         told.append((addresses.of(http).ip, addresses.origin(http)))
         return web.Response()

@@ -5,6 +5,7 @@ from aiohttp import web
 
 from exchanges import Answer, exchange
 from zot.api.cors import Cors
+from zot.api.http_request import HttpRequest
 
 ORIGIN = "https://ui.example"
 
@@ -12,7 +13,7 @@ ORIGIN = "https://ui.example"
 async def asked(cors: Cors, method: str, target: str) -> Answer:
     """The answer of a server that has no other resource."""
 
-    async def handler(http: web.BaseRequest) -> web.StreamResponse:
+    async def handler(http: HttpRequest) -> web.StreamResponse:
         if http.method == "OPTIONS":
             return cors.preflight(http) or web.Response(status=405)
         response = web.Response()

@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from exchanges import Handler, exchange, ok
-from zot.api.call import REQUEST
+from zot.api.http_request import HttpRequest
 from zot.api.metrics import HttpMetrics, Metrics, MetricsPage
 from zot.api.metrics_registry import LATENCY_BUCKETS_S, Recorded, empty
 from zot.api.metrics_state import ServerState
 from zot.api.metrics_upkeep import UpkeepMetrics
+from zot.api.observing import Observed
 from zot.catalog.commands import BeginUpload, PutManifest, TagMove
 from zot.catalog.interface import CatalogUnavailable
 from zot.catalog.memory.driver import MemoryCatalog
@@ -30,9 +31,6 @@ from zot.catalog.rows import UsageRow
 from zot.oci.digest import digest_of
 from zot.oci.names import parse_reference, parse_repository, parse_tag
 from zot.registry.request import PullManifest, PushManifest, Request
-
-# The registry's own handlers name what they keep with the request by strings.
-pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
 
 APP = parse_repository("team/app")
 PULL = PullManifest(repository=APP, reference=parse_reference("1.0"))
@@ -81,9 +79,9 @@ def state() -> ServerState:
 def answering(status: int, request: Request | None) -> Handler:
     """A handler of a parsed request that answers with a status."""
 
-    async def handler(http: web.BaseRequest) -> web.StreamResponse:
+    async def handler(http: HttpRequest) -> web.StreamResponse:
         if request is not None:
-            http[REQUEST] = request
+            http.request = request
         return web.Response(status=status)
 
     return handler
@@ -166,11 +164,7 @@ class Answered:
 
     def __init__(self, method: str, status: int, request: Request) -> None:
         self.method, self.status, self.raw_path = method, status, "/v2/"
-        self._request = request
-
-    def get(self, key: object) -> Request:
-        assert key is REQUEST
-        return self._request
+        self.request = request
 
 
 @settings(max_examples=40)
@@ -188,7 +182,7 @@ def test_nothing_is_lost_between_counting_and_recording(
     expected: dict[str, float] = defaultdict(float)
     for method, status, seconds, record_now in answers:
         answered = Answered(method, status, PULL)
-        http.observe(answered, answered, seconds)  # type: ignore[arg-type]
+        http.observe([Observed(answered, answered, seconds, 0)])  # type: ignore[arg-type]
         expected[f"requests {method} {status}"] += 1
         expected[f"seconds {method}"] += seconds
         for bound in LATENCY_BUCKETS_S:
@@ -309,6 +303,7 @@ async def test_the_page_is_prometheus_text(metrics: Metrics, state: ServerState)
 PROCESS = """
 import asyncio, sys
 from pathlib import Path
+from zot.api.observing import Observed
 from zot.api.metrics import HttpMetrics, Metrics
 from zot.api.metrics_registry import Recorded
 from zot.api.metrics_state import ServerState

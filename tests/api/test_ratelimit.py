@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from exchanges import Answer, exchange
 from zot.api.client_address import ClientAddresses
+from zot.api.http_request import HttpRequest
 from zot.api.ratelimit import RateLimit, TokenBuckets
 
 LOOPBACK = ClientAddresses([ip_network("127.0.0.0/8")])
@@ -97,7 +98,7 @@ Asked = tuple[str, str, dict[str, str]]
 async def asked(limit: RateLimit, *requests: Asked) -> list[Answer]:
     """The answers to requests (method, target, headers), one after the other."""
 
-    async def handler(http: web.BaseRequest) -> web.StreamResponse:
+    async def handler(http: HttpRequest) -> web.StreamResponse:
         refusal = limit.refusal(http)
         if refusal is not None:
             return refusal

@@ -7,7 +7,8 @@ from aiohttp import web
 
 from exchanges import exchange
 from zot.api.client_address import ClientAddresses
-from zot.api.request_id import RequestIds, request_id
+from zot.api.http_request import HttpRequest
+from zot.api.request_id import RequestIds
 from zot.logs.fields import REQUEST_ID
 
 NOBODY = ClientAddresses()
@@ -17,9 +18,9 @@ LOOPBACK = ClientAddresses([ip_network("127.0.0.0/8")])
 async def named(ids: RequestIds, headers: dict[str, str]) -> str:
     """The name that a request got."""
 
-    async def handler(http: web.BaseRequest) -> web.StreamResponse:
+    async def handler(http: HttpRequest) -> web.StreamResponse:
         name = ids.begin(http)
-        assert request_id(http) == REQUEST_ID.get() == name
+        assert http.request_id == REQUEST_ID.get() == name
         return web.Response(text=name)
 
     async with exchange(handler) as server:

@@ -15,6 +15,7 @@ from zot.api import auth_build
 from zot.api.application import Application
 from zot.api.body import Pace
 from zot.api.client_address import ClientAddresses
+from zot.api.connection import ConnectionLimits, ConnectionServer
 from zot.api.cors import Cors
 from zot.api.distribution import Distribution
 from zot.api.guards import Guards
@@ -87,7 +88,9 @@ async def serving(
     outside = auth_build.build(config.http, auth, addresses)
     distribution = Distribution(registry, outside.gate, Pace(), list)
     guards = Guards(RequestIds(addresses), Cors(config.http.allow_origin, credentials=outside.door.has_passwords))
-    runner = web.ServerRunner(web.Server(Application(distribution, guards, outside.routes).handle))
+    runner = web.ServerRunner(
+        ConnectionServer(Application(distribution, guards, outside.routes).handle, ConnectionLimits(), ())
+    )
     await runner.setup()
     listener = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
     await listener.start()

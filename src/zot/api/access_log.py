@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from itertools import chain
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
 
-from zot.api.call import PRINCIPAL
 from zot.api.client_address import ClientAddresses
-from zot.api.request_id import request_id
+from zot.api.connection import Connection
+from zot.api.http_request import HttpRequest
+from zot.api.observing import Observed
+from zot.logs.forms import as_text, json_line, json_text, timestamp
 from zot.logs.masking import masked_headers, masked_query
 from zot.logs.writer import LineWriter
 
@@ -20,59 +22,51 @@ _HEADER_LIMIT = 256
 # Probes that went well say nothing, every few seconds.
 _PROBES = frozenset({"/livez", "/readyz", "/startupz"})
 
-# What a line holds besides path and headers.
+# What a line for people holds besides its path.
 _OVERHEAD_BYTES = 800
 
 
-# What separates headers' names and values in a line that waits: no header can hold it.
-_SEPARATOR = "\0"
+class AccessLine(
+    msgspec.Struct,
+    frozen=True,
+    gc=False,
+    rename={"client": "clientIP", "status": "statusCode", "body_bytes": "bodySize", "request_id": "requestId"},
+):
+    """An answered request, in zot's fields and their order, secrets masked and long values cut."""
 
-
-class AccessLine(msgspec.Struct, frozen=True, gc=False):
-    """An answered request, as the event loop takes it down; the log's own thread makes words of it.
-
-    It holds nothing but texts and numbers: thousands may wait, and the garbage collector never looks at them.
-    """
-
-    time_ns: int
+    time: int | str
+    """Nanoseconds since the epoch, or in words."""
+    level: str
+    message: str
+    module: str
+    component: str
     client: str
     method: str
-    target: str
+    path: str
     status: int
-    latency_s: float
+    latency: str
     body_bytes: int
-    headers: str
-    """Names and values, separated."""
-    username: str
-    request_id: str
+    headers: msgspec.Raw
+    username: str | msgspec.UnsetType
+    request_id: str | msgspec.UnsetType
 
     @property
     def size_bytes(self) -> int:
         """About how much memory it holds."""
-        return _OVERHEAD_BYTES + len(self.target) + len(self.headers)
+        return _OVERHEAD_BYTES + len(self.path) + len(self.headers)
 
     def values(self) -> dict[str, object]:
-        """Return zot's fields, secrets masked and long values cut."""
-        headers = self.headers.split(_SEPARATOR)
-        values: dict[str, object] = {
-            "time": self.time_ns,
-            "level": "info",
-            "message": "HTTP API",
-            "module": "http",
-            "component": "session",
-            "clientIP": self.client,
-            "method": self.method,
-            "path": masked_query(self.target[:_TARGET_LIMIT]),
-            "statusCode": self.status,
-            "latency": f"{self.latency_s * 1000:.3f}ms",
-            "bodySize": self.body_bytes,
-            "headers": masked_headers(zip(headers[::2], headers[1::2], strict=False), _HEADER_LIMIT),
-        }
-        if self.username:
-            values["username"] = self.username
-        if self.request_id:
-            values["requestId"] = self.request_id
+        """Return zot's fields."""
+        values: dict[str, object] = msgspec.json.decode(json_text(self))
         return values
+
+
+class _ClientWords(NamedTuple):
+    """What stays the same as long as a client sends the same headers on the same connection."""
+
+    raw_headers: tuple[tuple[bytes, bytes], ...]
+    client: str
+    headers: msgspec.Raw
 
 
 class AccessLog:
@@ -82,29 +76,50 @@ class AccessLog:
         """Take where lines go, and who knows clients' addresses."""
         self._writer = writer
         self._addresses = addresses
+        self._json = writer.form is json_line
 
-    def observe(self, http: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
-        """Take down an answered request; lines are dropped rather than waited for (`LineWriter`)."""
-        target, status = http.raw_path, response.status
-        if target in _PROBES and status < 400:
-            return
-        principal = http.get(PRINCIPAL)
-        line = AccessLine(
-            time.time_ns(),
-            str(self._addresses.of(http)),
+    def observe(self, answered: Sequence[Observed]) -> None:
+        """Take down answered requests; lines are dropped rather than waited for (`LineWriter`)."""
+        lines = [self._line(each) for each in answered if not _is_good_probe(each)]
+        self._writer.write_all([json_text(line) + b"\n" for line in lines] if self._json else lines, keep=False)
+
+    def _line(self, answered: Observed) -> AccessLine:
+        http, response, seconds, time_ns = answered
+        words = self._words(http)
+        principal = http.principal
+        return AccessLine(
+            timestamp(time_ns) if self._json else time_ns,
+            "info",
+            "HTTP API",
+            "http",
+            "session",
+            words.client,
             http.method,
-            target,
-            status,
-            seconds,
+            as_text(masked_query(http.raw_path[:_TARGET_LIMIT])),
+            response.status,
+            f"{seconds * 1000:.3f}ms",
             _body_bytes(http, response),
-            _SEPARATOR.join(chain.from_iterable(http.headers.items())),
-            "" if principal is None else principal.name,
-            request_id(http),
+            words.headers,
+            msgspec.UNSET if principal is None else as_text(principal.name) or msgspec.UNSET,
+            http.request_id or msgspec.UNSET,
         )
-        self._writer.write(line, keep=False)
+
+    def _words(self, http: HttpRequest) -> _ClientWords:
+        connection = http.protocol
+        assert isinstance(connection, Connection)
+        known = connection.client_words
+        if isinstance(known, _ClientWords) and known.raw_headers == http.raw_headers:
+            return known
+        headers = msgspec.Raw(json_text(masked_headers(http.headers.items(), _HEADER_LIMIT)))
+        words = connection.client_words = _ClientWords(http.raw_headers, str(self._addresses.of(http)), headers)
+        return words
 
 
-def _body_bytes(http: web.BaseRequest, response: web.StreamResponse) -> int:
+def _is_good_probe(answered: Observed) -> bool:
+    return answered.http.raw_path in _PROBES and answered.response.status < 400
+
+
+def _body_bytes(http: HttpRequest, response: web.StreamResponse) -> int:
     """Return the length of the body: the announced one, as what goes out by sendfile is not counted by anybody."""
     if http.method == "HEAD" or response.status in {204, 304}:
         return 0

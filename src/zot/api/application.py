@@ -9,9 +9,10 @@ from aiohttp import web
 from zot.api.distribution import Distribution
 from zot.api.errors import Answered, answer, method_not_allowed, refusal
 from zot.api.guards import Guards
+from zot.api.http_request import HttpRequest
 from zot.api.route import PREFIX, NoRoute
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Handler = Callable[[HttpRequest], Awaitable[web.StreamResponse]]
 
 Routes = Mapping[str, Mapping[str, Handler]]
 """Exact path -> method -> handler: what is not the distribution API."""
@@ -29,7 +30,7 @@ class Application:
         self._routes = routes
         self._fallback = fallback
 
-    async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, http: HttpRequest) -> web.StreamResponse:
         """Answer a request. Raises ConnectionError alone: when the client is gone, or too slow."""
         try:
             response = self._guards.refusal(http) or await self._answer(http)
@@ -44,7 +45,7 @@ class Application:
         self._guards.mark(http, response)
         return response
 
-    async def _answer(self, http: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, http: HttpRequest) -> web.StreamResponse:
         path, _, query = http.raw_path.partition("?")
         route = self._routes.get(path)
         if route is not None:
@@ -59,7 +60,7 @@ class Application:
         raise NoRoute(path)
 
 
-def _refused(http: web.BaseRequest, response: web.Response) -> web.Response:
+def _refused(http: HttpRequest, response: web.Response) -> web.Response:
     """Return a refusal, unless an answer had begun: that one ends short then, for the client to see."""
     if http.writer.output_size > 0:
         raise ConnectionAbortedError("the answer had begun")

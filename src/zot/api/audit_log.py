@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from aiohttp import BasicAuth, web
 
-from zot.api.call import PRINCIPAL, REQUEST
 from zot.api.client_address import ClientAddresses
-from zot.api.request_id import request_id
-from zot.auth.principal import ANONYMOUS, Principal
+from zot.api.http_request import HttpRequest
+from zot.api.observing import Observed
+from zot.auth.principal import ANONYMOUS
 from zot.logs.fields import fields
 from zot.logs.masking import masked_query
 from zot.logs.setup import AUDIT
-from zot.registry.request import Ping, Request
+from zot.registry.request import Ping
 
 _audit = logging.getLogger(AUDIT)
 
@@ -35,17 +36,20 @@ class AuditLog:
         """Take who knows clients' addresses."""
         self._addresses = addresses
 
-    def observe(self, http: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
-        """Write the line of an answered request, if it is one for the audit log."""
-        del seconds
+    def observe(self, answered: Sequence[Observed]) -> None:
+        """Write the lines of answered requests, of those that are for the audit log."""
+        for each in answered:
+            self._observe(each.http, each.response)
+
+    def _observe(self, http: HttpRequest, response: web.StreamResponse) -> None:
         denied = response.status in _DENIED
         if not denied and http.method not in _CHANGING:
             return
-        request: Request | None = http.get(REQUEST)
+        request = http.request
         if isinstance(request, Ping) and "Authorization" not in http.headers:
             # Every client begins like this, to be told how to log in.
             return
-        principal: Principal = http.get(PRINCIPAL, ANONYMOUS)
+        principal = http.principal or ANONYMOUS
         line: dict[str, Any] = {
             "component": "session",
             "clientIP": str(self._addresses.of(http)),
@@ -56,14 +60,14 @@ class AuditLog:
             "result": "denied" if denied else "done" if response.status < 400 else "failed",
             "identifiedBy": principal.method,
             "claimed": _claimed(http) if denied and not principal.authenticated else "",
-            "requestId": request_id(http),
+            "requestId": http.request_id,
         }
         if request is not None:
             line |= {"operation": request.operation, **msgspec.structs.asdict(request)}
         _audit.info("HTTP API Audit", extra=fields(**{name: value for name, value in line.items() if value}))
 
 
-def _claimed(http: web.BaseRequest) -> str:
+def _claimed(http: HttpRequest) -> str:
     """Return the name that somebody gave whose password was not accepted."""
     try:
         credentials = BasicAuth.decode(http.headers.get("Authorization", ""))

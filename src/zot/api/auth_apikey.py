@@ -15,6 +15,7 @@ from zot.accounts.interface import Accounts, AccountsUnavailable, ApiKey
 from zot.api.application import Routes
 from zot.api.body import Pace, small
 from zot.api.gate import Gate
+from zot.api.http_request import HttpRequest
 from zot.auth.authenticators.apikey import ApiKeys, new_key
 from zot.auth.principal import Principal
 from zot.auth.scopes import InvalidScopeError
@@ -46,7 +47,7 @@ class _Wanted(msgspec.Struct, frozen=True):
 def routes(gate: Gate, accounts: Accounts) -> Routes:
     """Return the routes."""
 
-    async def create(http: web.BaseRequest) -> web.StreamResponse:
+    async def create(http: HttpRequest) -> web.StreamResponse:
         owner = await _owner(http, gate)
         wanted = _parse(await small(http, Pace(), BODY_LIMIT_BYTES))
         secret, key = _make(owner.name, wanted, http.headers.get("User-Agent", ""))
@@ -64,7 +65,7 @@ def routes(gate: Gate, accounts: Accounts) -> Routes:
             raise Unavailable("the accounts cannot be reached") from error
         return _json({"apiKey": secret, **_details(key)}, status=201)
 
-    async def list_keys(http: web.BaseRequest) -> web.StreamResponse:
+    async def list_keys(http: HttpRequest) -> web.StreamResponse:
         owner = await _owner(http, gate)
         try:
             keys = await accounts.keys(owner.name)
@@ -72,7 +73,7 @@ def routes(gate: Gate, accounts: Accounts) -> Routes:
             raise Unavailable("the accounts cannot be reached") from error
         return _json({"apiKeys": [_details(key) for key in keys]})
 
-    async def revoke(http: web.BaseRequest) -> web.StreamResponse:
+    async def revoke(http: HttpRequest) -> web.StreamResponse:
         owner = await _owner(http, gate)
         ids = parse_qs(http.raw_path.partition("?")[2]).get("id", [])
         if len(ids) != 1:
@@ -86,7 +87,7 @@ def routes(gate: Gate, accounts: Accounts) -> Routes:
     return {PATH: {"GET": list_keys, "POST": create, "DELETE": revoke}}
 
 
-async def _owner(http: web.BaseRequest, gate: Gate) -> Principal:
+async def _owner(http: HttpRequest, gate: Gate) -> Principal:
     # A limited key must not make one that is not; a token's name is not that of a user.
     return await gate.enter(http, UseExtension(name="apikey"), lambda who: who.authenticated and not who.limited)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aiohttp import web
-
 from zot.api import cookies
 from zot.api.client_address import ClientAddresses
 from zot.api.cookies import Cookies, cookie, set_later
 from zot.api.errors import Answered
+from zot.api.http_request import HttpRequest
 from zot.auth.build import Auth
 from zot.auth.credentials import Credentials, Door
 from zot.auth.logins.callbacks import origin_of
@@ -39,7 +38,7 @@ class AuthDoor:
         self._configured = [config.external_url, config.allow_origin]
         self._external_origin = origin_of(config.external_url)
 
-    async def principal(self, http: web.BaseRequest, request: Request) -> Principal:
+    async def principal(self, http: HttpRequest, request: Request) -> Principal:
         """Return who asks, ANONYMOUS if that is enough here.
 
         Raises Answered with a challenge otherwise, CrossOrigin, and Unavailable.
@@ -59,18 +58,18 @@ class AuthDoor:
             set_later(http, self.cookies.without_session())
         return principal
 
-    def challenge(self, http: web.BaseRequest, request: Request) -> Mapping[str, str]:
+    def challenge(self, http: HttpRequest, request: Request) -> Mapping[str, str]:
         """Return the headers that tell a client how to say who it is."""
         credentials = Credentials(from_ui=http.headers.get(UI_HEADER) == UI)
         challenge = self._auth.chain.challenge(credentials, request)
         return {} if challenge is None else {"WWW-Authenticate": challenge}
 
-    async def refused(self, http: web.BaseRequest, principal: Principal) -> None:
+    async def refused(self, http: HttpRequest, principal: Principal) -> None:
         """Hold the refusal back for `failDelay`, if credentials were presented."""
         if principal.authenticated or "Authorization" in http.headers:
             await self._auth.chain.delay()
 
-    def credentials(self, http: web.BaseRequest, request: Request) -> Credentials:
+    def credentials(self, http: HttpRequest, request: Request) -> Credentials:
         """Return what the request brings to say who is asking."""
         headers = http.headers
         from_ui = headers.get(UI_HEADER) == UI
@@ -87,23 +86,23 @@ class AuthDoor:
             address=self.address(http),
         )
 
-    def address(self, http: web.BaseRequest) -> str:
+    def address(self, http: HttpRequest) -> str:
         """Return the client's address; empty if it is not known."""
         return self._addresses.of(http).ip
 
-    def same_origin(self, http: web.BaseRequest) -> bool:
+    def same_origin(self, http: HttpRequest) -> bool:
         """Tell whether no page of another origin made the request."""
         if "Origin" not in http.headers and "Sec-Fetch-Site" not in http.headers:
             return True
         urls = [*self._configured, self._addresses.origin(http)]
         return cookies.same_origin(http, {origin for url in urls if (origin := origin_of(url)) is not None})
 
-    def origin(self, http: web.BaseRequest) -> str:
+    def origin(self, http: HttpRequest) -> str:
         """Return the registry's own origin, as browsers see it."""
         return self._external_origin or self._addresses.origin(http)
 
 
-def _door(http: web.BaseRequest, request: Request) -> Door:
+def _door(http: HttpRequest, request: Request) -> Door:
     if isinstance(request, Ping):
         return Door.PING
     if isinstance(request, UseExtension):
@@ -113,7 +112,7 @@ def _door(http: web.BaseRequest, request: Request) -> Door:
     return Door.REGISTRY
 
 
-def _certificate(http: web.BaseRequest) -> bytes | None:
+def _certificate(http: HttpRequest) -> bytes | None:
     transport = http.transport
     tls = transport.get_extra_info("ssl_object") if transport is not None else None
     certificate: bytes | None = tls.getpeercert(binary_form=True) if tls is not None else None

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from zot.api.application import Routes
 from zot.api.gate import Gate
+from zot.api.http_request import HttpRequest
 from zot.auth.explain import explain
 from zot.config.access_control import AccessControl
 from zot.oci.names import parse_reference, parse_repository
@@ -27,7 +28,7 @@ class QuestionInvalid(RegistryError):
 def routes(gate: Gate, rules: AccessControl | None) -> Routes:
     """Return the route: `?user=U&group=G&repo=R&action=A[&reference=T]`, `group` as often as needed."""
 
-    async def answer(http: web.BaseRequest) -> web.StreamResponse:
+    async def answer(http: HttpRequest) -> web.StreamResponse:
         await gate.enter(
             http, UseExtension(name="explain"), lambda who: who.authenticated and gate.policy.is_admin(who)
         )

@@ -13,8 +13,8 @@ from zot.accounts.sessions.session import Sessions
 from zot.api import cookies
 from zot.api.application import Handler, Routes
 from zot.api.auth_door import AuthDoor
-from zot.api.call import PRINCIPAL, REQUEST
 from zot.api.cookies import cookie, set_later
+from zot.api.http_request import HttpRequest
 from zot.api.ratelimit import TokenBuckets
 from zot.auth.build import Auth
 from zot.auth.credentials import CrossOrigin
@@ -42,19 +42,19 @@ def routes(auth: Auth, door: AuthDoor) -> Routes:
         return {}
     sessions, logins = auth.sessions, auth.logins
 
-    async def log_out(http: web.BaseRequest) -> web.StreamResponse:
+    async def log_out(http: HttpRequest) -> web.StreamResponse:
         return await _log_out(http, door, sessions, logins)
 
     known: dict[str, Mapping[str, Handler]] = {"/zot/auth/logout": {"POST": log_out}}
     if logins is not None:
         offering, begun = logins, TokenBuckets(LOGINS_PER_S)
 
-        async def log_in(http: web.BaseRequest) -> web.StreamResponse:
+        async def log_in(http: HttpRequest) -> web.StreamResponse:
             if not begun.take(door.address(http)):
                 raise TooManyRequests("too many logins are begun from this address")
             return await _log_in(http, door, offering)
 
-        async def come_back(http: web.BaseRequest) -> web.StreamResponse:
+        async def come_back(http: HttpRequest) -> web.StreamResponse:
             return await _come_back(http, door, auth, offering)
 
         known["/zot/auth/login"] = {"GET": log_in}
@@ -62,9 +62,9 @@ def routes(auth: Auth, door: AuthDoor) -> Routes:
     return known
 
 
-async def _log_in(http: web.BaseRequest, door: AuthDoor, logins: BrowserLogins) -> web.StreamResponse:
+async def _log_in(http: HttpRequest, door: AuthDoor, logins: BrowserLogins) -> web.StreamResponse:
     """Send the browser to a provider."""
-    http[REQUEST] = UseExtension(name="login")
+    http.request = UseExtension(name="login")
     query = _query(http)
     try:
         sent = await logins.begin(query.get("provider", ""), query.get("callback_ui", ""), door.origin(http))
@@ -74,16 +74,16 @@ async def _log_in(http: web.BaseRequest, door: AuthDoor, logins: BrowserLogins) 
     return web.Response(status=302, headers={"Location": sent.url, "Cache-Control": "no-store"})
 
 
-async def _come_back(http: web.BaseRequest, door: AuthDoor, auth: Auth, logins: BrowserLogins) -> web.StreamResponse:
+async def _come_back(http: HttpRequest, door: AuthDoor, auth: Auth, logins: BrowserLogins) -> web.StreamResponse:
     """Take the browser back from a provider: begin a session, and send it on."""
-    http[REQUEST] = UseExtension(name="login")
+    http.request = UseExtension(name="login")
     provider = http.raw_path.partition("?")[0].rpartition("/")[2]
     set_later(http, door.cookies.without_login())
     try:
         back = await logins.finish(provider, cookie(http, cookies.STATE), _query(http))
     except SessionsUnavailable as error:
         raise Unavailable("sessions cannot be looked up at the moment") from error
-    http[PRINCIPAL] = back.principal
+    http.principal = back.principal
     session = await auth.chain.begin_session(back.principal, cookie(http, cookies.SESSION), provider)
     assert session is not None  # there are no logins without sessions
     for header in door.cookies.of_session(session, back.principal.name):
@@ -94,10 +94,10 @@ async def _come_back(http: web.BaseRequest, door: AuthDoor, auth: Auth, logins: 
 
 
 async def _log_out(
-    http: web.BaseRequest, door: AuthDoor, sessions: Sessions, logins: BrowserLogins | None
+    http: HttpRequest, door: AuthDoor, sessions: Sessions, logins: BrowserLogins | None
 ) -> web.StreamResponse:
     """End the session of the cookie, if there is one, and say where the provider's ends."""
-    http[REQUEST] = UseExtension(name="logout")
+    http.request = UseExtension(name="logout")
     if not door.same_origin(http):
         raise CrossOrigin("a logout has to come from the registry's own pages")
     try:
@@ -106,7 +106,7 @@ async def _log_out(
         raise Unavailable("sessions cannot be ended at the moment") from error
     set_later(http, door.cookies.without_session())
     if session is not None:
-        http[PRINCIPAL] = Principal(session.user, "session", frozenset(session.groups))
+        http.principal = Principal(session.user, "session", frozenset(session.groups))
     url = None
     if session is not None and session.provider and logins is not None:
         url = await logins.end_session_url(session.provider, door.origin(http))
@@ -114,7 +114,7 @@ async def _log_out(
     return web.Response(body=body, headers={"Content-Type": "application/json", "Cache-Control": "no-store"})
 
 
-def _query(http: web.BaseRequest) -> dict[str, str]:
+def _query(http: HttpRequest) -> dict[str, str]:
     text = http.raw_path.partition("?")[2]
     try:
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=QUERY_FIELDS_LIMIT, errors="strict"))

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from zot.api.application import Routes
 from zot.api.body import Pace, small
-from zot.api.call import REQUEST
 from zot.api.errors import Answered
+from zot.api.http_request import HttpRequest
 from zot.auth.build import Auth
 from zot.auth.credentials import AUTHORIZATION_LENGTH_LIMIT, Authorization, login
 from zot.auth.fetch import FetchError
@@ -47,8 +47,8 @@ def routes(auth: Auth, config: Bearer, exchange: TokenExchange) -> Routes:
     realm = config.realm or "zot"
     challenge = {"WWW-Authenticate": f'Basic realm="{realm}"', **_NO_STORE}
 
-    async def token(http: web.BaseRequest) -> web.StreamResponse:
-        http[REQUEST] = UseExtension(name="token")
+    async def token(http: HttpRequest) -> web.StreamResponse:
+        http.request = UseExtension(name="token")
         headers = http.headers.getall("Authorization", [])
         if len(headers) > 1:
             raise Answered(Unauthorized("more than one Authorization header"), challenge)
@@ -89,7 +89,7 @@ def _form(body: bytes) -> list[tuple[str, str]]:
 
 
 async def _forward(
-    http: web.BaseRequest, auth: Auth, upstream: UpstreamTokenEndpoint, form: Sequence[tuple[str, str]]
+    http: HttpRequest, auth: Auth, upstream: UpstreamTokenEndpoint, form: Sequence[tuple[str, str]]
 ) -> web.Response:
     """Ask the endpoint upstream in the client's place, for its own service, and pass on what it says."""
     query = parse_qsl(http.raw_path.partition("?")[2], keep_blank_values=True, max_num_fields=_FIELDS_LIMIT)

@@ -8,6 +8,7 @@ from zot.api.body import Pace
 from zot.api.call import Call
 from zot.api.conditional import entity_tag, is_current, range_applies
 from zot.api.content import send
+from zot.api.headers import ACCEPT_RANGES, CONTENT_DIGEST, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RANGE
 from zot.oci.media_types import OCTET_STREAM
 from zot.oci.ranges import UnsatisfiableRangeError, parse_ranges
 from zot.registry import delete, pull
@@ -18,20 +19,20 @@ from zot.registry.request import DeleteBlob, PullBlob
 async def get(registry: Registry, pace: Pace, call: Call, request: PullBlob) -> web.StreamResponse:
     """GET and HEAD: the content, or ranges of it."""
     row = await pull.blob(registry, request)
-    headers = {
-        "Content-Type": row.media_type or OCTET_STREAM,
-        "Docker-Content-Digest": request.digest,
-        "ETag": entity_tag(request.digest),
-        "Accept-Ranges": "bytes",
+    headers: dict[str, str] = {
+        CONTENT_TYPE: row.media_type or OCTET_STREAM,
+        CONTENT_DIGEST: request.digest,
+        ETAG: entity_tag(request.digest),
+        ACCEPT_RANGES: "bytes",
     }
     http = call.http
     if is_current(http, request.digest):
         return web.Response(status=304, headers=headers)
     if request.head:
-        headers["Content-Length"] = str(row.size)
+        headers[CONTENT_LENGTH] = str(row.size)
         return web.Response(headers=headers)
     ranges = None
-    asked = http.headers.get("Range")
+    asked = http.headers.get(RANGE)
     if asked is not None and range_applies(http, request.digest):
         try:
             ranges = parse_ranges(asked, row.size)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from aiohttp import HttpVersion11, web
 
+from zot.api.http_request import HttpRequest
 from zot.registry.errors import ManifestTooLarge, SizeInvalid, UploadInvalid
 
 _FLOOR_WINDOW_S = 60.0
@@ -50,7 +51,7 @@ class Average:
         self._window_end, self._bytes = self._loop.time() + _FLOOR_WINDOW_S, 0
 
 
-async def invite(http: web.BaseRequest) -> None:
+async def invite(http: HttpRequest) -> None:
     """Ask for the body if the client waits to be asked (RFC 9110, 10.1.1): call it once the request is allowed."""
     if http.headers.get("Expect", "").lower() == "100-continue" and http.version >= HttpVersion11:
         await http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -58,7 +59,7 @@ async def invite(http: web.BaseRequest) -> None:
         http.writer.output_size = 0
 
 
-async def pieces(http: web.BaseRequest, pace: Pace) -> AsyncIterator[bytes]:
+async def pieces(http: HttpRequest, pace: Pace) -> AsyncIterator[bytes]:
     """Iterate over the body as it comes. Raises SlowClient, ConnectionError, UploadInvalid (broken framing)."""
     await invite(http)
     average = Average(pace)
@@ -78,7 +79,7 @@ async def pieces(http: web.BaseRequest, pace: Pace) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def small(http: web.BaseRequest, pace: Pace, limit_bytes: int) -> bytes:
+async def small(http: HttpRequest, pace: Pace, limit_bytes: int) -> bytes:
     """Return a body that has to be small, whole. Raises ManifestTooLarge before more than the limit is held."""
     length = http.content_length
     if length is not None and length > limit_bytes:
@@ -93,6 +94,6 @@ async def small(http: web.BaseRequest, pace: Pace, limit_bytes: int) -> bytes:
     return bytes(content)
 
 
-def is_empty(http: web.BaseRequest) -> bool:
+def is_empty(http: HttpRequest) -> bool:
     """Tell whether the request has no body, by its headers."""
     return not http.body_exists or http.content_length == 0

@@ -10,12 +10,14 @@ from aiohttp import web
 from zot.api.application import Application, Handler, Routes
 from zot.api.body import Pace
 from zot.api.client_address import ClientAddresses
-from zot.api.connection import ConnectionLimits, ConnectionServer, Observe
+from zot.api.connection import ConnectionLimits, ConnectionServer
 from zot.api.cors import Cors
 from zot.api.distribution import Distribution
 from zot.api.gate import Gate
 from zot.api.guards import Guards
 from zot.api.health import Health
+from zot.api.http_request import HttpRequest
+from zot.api.observing import Observe
 from zot.api.ratelimit import RateLimit
 from zot.api.request_id import RequestIds
 from zot.config.http import Http
@@ -89,7 +91,7 @@ def _metrics(parts: Parts) -> Routes:
         return {}
     path, page = parts.metrics
 
-    async def get(request: web.BaseRequest) -> web.StreamResponse:
+    async def get(request: HttpRequest) -> web.StreamResponse:
         await parts.gate.enter(request, UseExtension(name="metrics"), parts.gate.policy.reads_metrics)
         return await page(request)
 

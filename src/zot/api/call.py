@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from aiohttp import web
-
+from zot.api.http_request import HttpRequest
 from zot.auth.decision import Decision
 from zot.auth.principal import Principal
 from zot.registry.request import Request
 
-REQUEST = web.RequestKey("request", Request)
-"""What an HTTP request means, once it was parsed: for logs and metrics."""
-PRINCIPAL = web.RequestKey("principal", Principal)
-"""Who makes it, once that is known."""
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A request that was let in."""
 
-    http: web.BaseRequest
+    http: HttpRequest
     request: Request
     principal: Principal
     decision: Decision

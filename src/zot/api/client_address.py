@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import NamedTuple
 
-from aiohttp import web
+from zot.api.http_request import Address, HttpRequest
 
 Network = IPv4Network | IPv6Network
 
@@ -18,23 +17,6 @@ _MAPPED = "::ffff:"
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 # RFC 7239, section 6: an address, in brackets if it is one of IPv6, and perhaps a port.
 _NODE = re.compile(r"\[(?P<v6>[^\]]+)\](?::\d{1,5})?|(?P<v4>[^:]+)(?::\d{1,5})?|(?P<bare>.+)")
-
-
-class Address(NamedTuple):
-    """An end of a connection. `ip` is empty for a Unix socket; `port` is None where it is not known."""
-
-    ip: str
-    port: int | None
-
-    def __str__(self) -> str:
-        """Return `192.0.2.1:4711`, `[2001:db8::1]:4711`, or what of it is known."""
-        if not self.ip:
-            return "unix"
-        host = f"[{self.ip}]" if ":" in self.ip else self.ip
-        return host if self.port is None else f"{host}:{self.port}"
-
-
-_CLIENT = web.RequestKey("client", Address)
 
 
 class ClientAddresses:
@@ -48,28 +30,27 @@ class ClientAddresses:
         """Take the networks of trusted proxies."""
         self._trusted = tuple(trusted)
 
-    def peer(self, http: web.BaseRequest) -> Address:
+    def peer(self, http: HttpRequest) -> Address:
         """Return who is at the other end of the connection."""
         name = http.protocol.peername
         if not isinstance(name, tuple):
             return Address("", None)
         return Address(name[0].removeprefix(_MAPPED), name[1])
 
-    def of(self, http: web.BaseRequest) -> Address:
+    def of(self, http: HttpRequest) -> Address:
         """Return the client: the right-most address that is not a trusted proxy's."""
         peer = self.peer(http)
         if not self._trusted and peer.ip:
             return peer
-        known = http.get(_CLIENT)
-        if known is None:
-            known = http[_CLIENT] = self._forwarded(http, peer)
-        return known
+        if http.client is None:
+            http.client = self._forwarded(http, peer)
+        return http.client
 
-    def trusts(self, http: web.BaseRequest) -> bool:
+    def trusts(self, http: HttpRequest) -> bool:
         """Tell whether the peer's headers about the client are believed."""
         return self._trusts(self.peer(http).ip)
 
-    def origin(self, http: web.BaseRequest) -> str:
+    def origin(self, http: HttpRequest) -> str:
         """Return scheme and host by which the client reached the server, such as `https://registry.example.com`.
 
         For absolute URLs in answers; without a usable Host header the host is empty.
@@ -83,7 +64,7 @@ class ClientAddresses:
                 host = told["host"]
         return f"{scheme}://{host if _HOST.fullmatch(host) else ''}"
 
-    def _forwarded(self, http: web.BaseRequest, peer: Address) -> Address:
+    def _forwarded(self, http: HttpRequest, peer: Address) -> Address:
         if not self._trusts(peer.ip) or not _short(http):
             return peer
         ip = client_ip(peer.ip, _chain(http), self._trusted)
@@ -131,7 +112,7 @@ def _within(address: IPv4Address | IPv6Address, networks: Iterable[Network]) -> 
     return any(address in network for network in networks)
 
 
-def _short(http: web.BaseRequest) -> bool:
+def _short(http: HttpRequest) -> bool:
     headers = http.headers
     return (
         sum(len(value) for name in ("X-Forwarded-For", "Forwarded") for value in headers.getall(name, ()))
@@ -139,14 +120,14 @@ def _short(http: web.BaseRequest) -> bool:
     )
 
 
-def _chain(http: web.BaseRequest) -> list[str]:
+def _chain(http: HttpRequest) -> list[str]:
     values = http.headers.getall("X-Forwarded-For", None)
     if values is not None:
         return ",".join(values).split(",")
     return [element.get("for", "") for element in http.forwarded]
 
 
-def _told(http: web.BaseRequest) -> dict[str, str]:
+def _told(http: HttpRequest) -> dict[str, str]:
     """Return what the nearest proxy says of scheme and host."""
     headers = http.headers
     told = {

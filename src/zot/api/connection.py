@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
-from aiohttp.abc import AbstractAccessLogger
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
 from zot.api.errors import answer
+from zot.api.http_request import HttpRequest
+from zot.api.observing import Observe, Observers
 from zot.registry.errors import RegistryError, Unavailable
-
-Observe = Callable[[web.BaseRequest, web.StreamResponse, float], None]
-"""Called after each answer was sent, with the seconds it took."""
 
 
 class BadRequest(RegistryError):
@@ -48,7 +48,10 @@ class ConnectionLimits:
 class Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_born_s", "_header_timer", "_limits")
+    __slots__ = ("_born_s", "_header_timer", "_limits", "client_words")
+
+    client_words: object
+    """What the access log made of the last request's headers: a client sends the same ones again and again."""
 
     def __init__(self, server: ConnectionServer, limits: ConnectionLimits, **parameters: Any) -> None:
         """Take the limits, and what aiohttp's own protocol takes."""
@@ -56,6 +59,7 @@ class Connection(RequestHandler):
         self._limits = limits
         self._born_s = self._loop.time()
         self._header_timer: asyncio.TimerHandle | None = None
+        self.client_words = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start with the kernel told to give up on a client that takes nothing."""
@@ -126,15 +130,15 @@ class ConnectionServer(Server):
 
     def __init__(
         self,
-        handler: Callable[[web.BaseRequest], Any],
+        handler: Callable[[HttpRequest], Any],
         limits: ConnectionLimits,
         observers: Sequence[Observe],
     ) -> None:
         """Take the handler of requests, the limits, and those who are told of each answer."""
-        super().__init__(self._unless_full)
+        super().__init__(self._unless_full, request_factory=self._request)
         self._handle = handler
         self._limits = limits
-        self._observer = _Observer(observers)
+        self._observers = Observers(observers)
         self.draining = False
 
     def __call__(self) -> Connection:
@@ -144,7 +148,7 @@ class ConnectionServer(Server):
             self,
             limits,
             loop=self._loop,
-            access_log_class=self._observer.of_connection,
+            access_log_class=self._observers.of_connection,
             max_line_size=limits.header_bytes,
             max_field_size=limits.header_bytes,
             max_headers=limits.headers,
@@ -155,9 +159,18 @@ class ConnectionServer(Server):
             auto_decompress=False,
         )
 
-    def replace(self, handler: Callable[[web.BaseRequest], Any]) -> None:
+    def replace(self, handler: Callable[[HttpRequest], Any]) -> None:
         """Have requests to come answered by another handler; those under way stay with theirs."""
         self._handle = handler
+
+    def flush(self) -> None:
+        """Have the observers told of every answer that was sent."""
+        self._observers.flush()
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (aiohttp's)
+        """End all connections; what was under way gets the time, in seconds."""
+        await super().shutdown(timeout)
+        self.flush()
 
     def busy(self) -> int:
         """Return the number of connections with a request under way."""
@@ -169,7 +182,18 @@ class ConnectionServer(Server):
             if isinstance(each, Connection) and not each.busy:
                 each.force_close()
 
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        connection: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> HttpRequest:
+        return HttpRequest(message, payload, connection, writer, task, self._loop)
+
     async def _unless_full(self, http: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(http, HttpRequest)
         if len(self._connections) > self._limits.connections:
             response: web.StreamResponse = answer(Unavailable("too many connections", retry_after_s=1))
             response.force_close()
@@ -179,21 +203,3 @@ class ConnectionServer(Server):
         if not response.prepared and (self.draining or (isinstance(connection, Connection) and connection.worn_out())):
             response.force_close()
         return response
-
-
-class _Observer(AbstractAccessLogger):
-    """The observers of all connections, in the form that aiohttp calls."""
-
-    def __init__(self, observers: Sequence[Observe]) -> None:
-        self._observers = tuple(observers)
-
-    @property
-    def enabled(self) -> bool:
-        return bool(self._observers)
-
-    def of_connection(self, *_: object) -> _Observer:
-        return self
-
-    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        for observe in self._observers:
-            observe(request, response, time)

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from zot.api.body import Average, Pace, SlowClient
 from zot.api.guards import mark
+from zot.api.http_request import HttpRequest
 from zot.oci.ranges import ByteRange
 from zot.storage.interface import Content
 
@@ -23,7 +24,7 @@ _READ_AHEAD_BYTES = 8 * _WINDOW_BYTES
 
 
 async def send(
-    http: web.BaseRequest,
+    http: HttpRequest,
     content: Content,
     ranges: Sequence[ByteRange] | None,
     headers: dict[str, str],
@@ -46,7 +47,7 @@ async def send(
 
 
 async def _send_one(
-    http: web.BaseRequest,
+    http: HttpRequest,
     content: Content,
     part: ByteRange,
     status: int,
@@ -63,7 +64,7 @@ async def _send_one(
 
 
 async def _send_parts(
-    http: web.BaseRequest,
+    http: HttpRequest,
     content: Content,
     ranges: Sequence[ByteRange],
     headers: dict[str, str],
@@ -92,7 +93,7 @@ async def _send_parts(
 
 
 async def _transfer(
-    http: web.BaseRequest, response: web.StreamResponse, content: Content, part: ByteRange, pace: Pace
+    http: HttpRequest, response: web.StreamResponse, content: Content, part: ByteRange, pace: Pace
 ) -> None:
     send = _by_sendfile if _can_sendfile(http, content) else _by_reading
     loop = asyncio.get_running_loop()
@@ -114,7 +115,7 @@ async def _transfer(
         await asyncio.sleep(0)
 
 
-def _can_sendfile(http: web.BaseRequest, content: Content) -> bool:
+def _can_sendfile(http: HttpRequest, content: Content) -> bool:
     transport = http.transport
     return (
         content.fileno() is not None
@@ -140,7 +141,7 @@ class _File:
 
 
 async def _by_sendfile(
-    http: web.BaseRequest, response: web.StreamResponse, content: Content, offset: int, length: int
+    http: HttpRequest, response: web.StreamResponse, content: Content, offset: int, length: int
 ) -> None:
     del response
     transport, descriptor = http.transport, content.fileno()
@@ -153,7 +154,7 @@ async def _by_sendfile(
 
 
 async def _by_reading(
-    http: web.BaseRequest, response: web.StreamResponse, content: Content, offset: int, length: int
+    http: HttpRequest, response: web.StreamResponse, content: Content, offset: int, length: int
 ) -> None:
     del http
     piece = await content.read(offset, length)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from zot.accounts.sessions.session import LIFETIME_S, PENDING_LIFETIME_S
+from zot.api.http_request import HttpRequest
 from zot.auth.logins.callbacks import CALLBACK_PATH, origin_of
 
 SESSION = "session"
@@ -16,8 +17,6 @@ USER = "user"
 STATE = "statecookie"
 
 VALUE_LIMIT = 1024
-
-_PENDING = web.RequestKey("cookies", list)
 
 # What RFC 6265 allows in a value as it is, beside letters and digits.
 _SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"
@@ -50,25 +49,26 @@ class Cookies:
         return f"{STATE}=; Path={CALLBACK_PATH}; Max-Age=0; HttpOnly{self._ending}"
 
 
-def cookie(http: web.BaseRequest, name: str) -> str:
+def cookie(http: HttpRequest, name: str) -> str:
     """Return a cookie's value, empty if there is none, or none that could be ours."""
     value = http.cookies.get(name, "")
     return value if len(value) <= VALUE_LIMIT else ""
 
 
-def set_later(http: web.BaseRequest, header: str) -> None:
+def set_later(http: HttpRequest, header: str) -> None:
     """Have a Set-Cookie header added to the answer, whatever the answer will be."""
-    http.setdefault(_PENDING, []).append(header)
+    http.cookies_to_set += (header,)
 
 
-def mark(http: web.BaseRequest, response: web.StreamResponse) -> None:
+def mark(http: HttpRequest, response: web.StreamResponse) -> None:
     """Add to an answer that was not begun yet what `set_later` collected."""
-    if not response.prepared:
-        for header in http.pop(_PENDING, []):
+    if http.cookies_to_set and not response.prepared:
+        for header in http.cookies_to_set:
             response.headers.add("Set-Cookie", header)
+        http.cookies_to_set = ()
 
 
-def same_origin(http: web.BaseRequest, own: Collection[str]) -> bool:
+def same_origin(http: HttpRequest, own: Collection[str]) -> bool:
     """Tell whether no browser says that a page of another origin made the request; `own` are the registry's origins.
 
     Clients that are no browsers say nothing, and send no cookies but those that they mean to send.

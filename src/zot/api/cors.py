@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from aiohttp import web
+from aiohttp.hdrs import ACCESS_CONTROL_ALLOW_CREDENTIALS as ALLOW_CREDENTIALS
+from aiohttp.hdrs import ACCESS_CONTROL_ALLOW_HEADERS as ALLOW_HEADERS
+from aiohttp.hdrs import ACCESS_CONTROL_ALLOW_METHODS as ALLOW_METHODS
+from aiohttp.hdrs import ACCESS_CONTROL_ALLOW_ORIGIN as ALLOW_ORIGIN
+
+from zot.api.http_request import HttpRequest
 
 _ALLOWED_HEADERS = "Authorization,content-type,X-ZOT-API-CLIENT"
 
@@ -31,15 +37,15 @@ class Cors:
     def __init__(self, allow_origin: str, *, credentials: bool) -> None:
         """Take the origin (empty: `*`), and whether browsers may log in, which is never so for every origin."""
         origin = allow_origin.strip() or "*"
-        common = {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Headers": _ALLOWED_HEADERS}
+        common: dict[str, str] = {ALLOW_ORIGIN: origin, ALLOW_HEADERS: _ALLOWED_HEADERS}
         if credentials and origin != "*":
-            common["Access-Control-Allow-Credentials"] = "true"
-        self._headers = {
-            methods: {**common, "Access-Control-Allow-Methods": f"{methods},OPTIONS"}
+            common[ALLOW_CREDENTIALS] = "true"
+        self._headers: dict[str, dict[str, str]] = {
+            methods: {**common, ALLOW_METHODS: f"{methods},OPTIONS"}
             for methods in {*_METHODS.values(), *_METHODS_OF_REPOSITORY.values()}
         }
 
-    def preflight(self, http: web.BaseRequest) -> web.Response | None:
+    def preflight(self, http: HttpRequest) -> web.Response | None:
         """Answer an OPTIONS request, without asking who sends it; None: the path is not for other origins."""
         path = http.raw_path.partition("?")[0]
         methods = _methods(path)
@@ -47,7 +53,7 @@ class Cors:
             return None
         return web.Response(status=200 if path == _LOGOUT else 204, headers=self._headers[methods])
 
-    def mark(self, http: web.BaseRequest, response: web.StreamResponse) -> None:
+    def mark(self, http: HttpRequest, response: web.StreamResponse) -> None:
         """Add the headers to an answer that was not begun yet, if the path is for other origins."""
         methods = None if response.prepared else _methods(http.raw_path.partition("?")[0])
         if methods is not None:

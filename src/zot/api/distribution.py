@@ -10,8 +10,9 @@ from aiohttp import web
 
 from zot.api import blobs, lists, manifests, uploads
 from zot.api.body import Pace
-from zot.api.call import REQUEST, Call
+from zot.api.call import Call
 from zot.api.gate import Gate
+from zot.api.http_request import HttpRequest
 from zot.api.route import parse
 from zot.registry.registry import Registry
 from zot.registry.request import (
@@ -59,13 +60,13 @@ class Distribution:
         self._extensions = extensions
         self._handlers = self._table(registry, gate, pace)
 
-    async def handle(self, http: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
+    async def handle(self, http: HttpRequest, path: str, query: str) -> web.StreamResponse:
         """Answer one request. Raises NoRoute, RegistryError, Answered, and what storage and catalog raise."""
         if query or len(path) > _REMEMBERED_LENGTH or http.method not in {"GET", "HEAD"}:
             request = parse(http.method, path, query, tags_limit=self._tags_limit)
         else:
             request = _parse_read(http.method, path)
-        http[REQUEST] = request
+        http.request = request
         call = await self._gate.admit(http, request)
         return await self._handlers[type(request)](call)
 

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import web
 
+from zot.api.headers import SERVER
 from zot.catalog.interface import CatalogFull, CatalogUnavailable
 from zot.registry.errors import InsufficientStorage, RegistryError, Unavailable, Unsupported, UploadBusy
 from zot.storage.interface import StorageBusy, StorageError, StorageFull, UploadLocked
 
-SERVER = ("Server", "zot")
+PRODUCT = "zot"
+"""What the header Server says."""
 """In place of the library's own header, which tells its version and Python's."""
 
 _log = logging.getLogger("zot.api")
@@ -40,7 +42,7 @@ def answer(error: RegistryError, headers: Mapping[str, str] | None = None) -> we
     response = web.Response(
         status=error.status, body=msgspec.json.encode(body), headers={"Content-Type": "application/json"}
     )
-    response.headers.setdefault(*SERVER)
+    response.headers.setdefault(SERVER, PRODUCT)
     response.headers.update(headers or {})
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(error.retry_after_s)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Protocol
 
-from aiohttp import web
-
-from zot.api.call import PRINCIPAL, REQUEST, Call
+from zot.api.call import Call
 from zot.api.errors import Answered
-from zot.auth.decision import NOWHERE, AllowAll, Circumstances, Decision, Policy
+from zot.api.http_request import HttpRequest
+from zot.auth.decision import AllowAll, Circumstances, Decision, Policy
 from zot.auth.principal import ANONYMOUS, Principal
 from zot.registry.errors import Denied, Unauthorized
-from zot.registry.request import Request, UseExtension
+from zot.registry.request import PullBlob, PullManifest, Request, UseExtension
 
 _log = logging.getLogger("zot.api")
+
+# Decisions on what everybody pulls; a policy never changes its mind without conditions.
+_REMEMBERED = 4096
 
 
 class Doorkeeper(Protocol):
@@ -24,13 +27,13 @@ class Doorkeeper(Protocol):
     has_passwords: bool
     """Whether browsers can log in (zot's basic-type authentication)."""
 
-    async def principal(self, http: web.BaseRequest, request: Request) -> Principal:
+    async def principal(self, http: HttpRequest, request: Request) -> Principal:
         """Return who asks, ANONYMOUS if that is enough here. Raises Answered with a challenge otherwise."""
 
-    def challenge(self, http: web.BaseRequest, request: Request) -> Mapping[str, str]:
+    def challenge(self, http: HttpRequest, request: Request) -> Mapping[str, str]:
         """Return the headers that tell an anonymous client how to say who it is."""
 
-    async def refused(self, http: web.BaseRequest, principal: Principal) -> None:
+    async def refused(self, http: HttpRequest, principal: Principal) -> None:
         """Be told of a refusal, to slow down whoever guesses."""
 
 
@@ -39,15 +42,15 @@ class OpenDoor:
 
     has_passwords = False
 
-    async def principal(self, http: web.BaseRequest, request: Request) -> Principal:  # noqa: ARG002
+    async def principal(self, http: HttpRequest, request: Request) -> Principal:  # noqa: ARG002
         """Everybody is anonymous."""
         return ANONYMOUS
 
-    def challenge(self, http: web.BaseRequest, request: Request) -> Mapping[str, str]:  # noqa: ARG002
+    def challenge(self, http: HttpRequest, request: Request) -> Mapping[str, str]:  # noqa: ARG002
         """There is no way to say it."""
         return {}
 
-    async def refused(self, http: web.BaseRequest, principal: Principal) -> None:
+    async def refused(self, http: HttpRequest, principal: Principal) -> None:
         """Nothing can be guessed."""
 
 
@@ -58,29 +61,38 @@ class Gate:
         """Take both; None: everybody is let in, and may do everything."""
         self.doorkeeper = doorkeeper or OpenDoor()
         self.policy = policy or AllowAll()
+        self._of_anybody = lru_cache(maxsize=_REMEMBERED)(self._decide_on_anybody)
 
-    async def admit(self, http: web.BaseRequest, request: Request) -> Call:
+    async def admit(self, http: HttpRequest, request: Request) -> Call:
         """Return the call if it may be made. Raises Answered (401 with a challenge, 403 with the reason)."""
         principal = await self.doorkeeper.principal(http, request)
-        http[PRINCIPAL] = principal
-        decision = self.policy.decide(principal, request, circumstances(http) if self.policy.conditional else NOWHERE)
+        http.principal = principal
+        decision = self._decide(http, request, principal)
         if not decision.allowed:
             raise await self._refusal(http, request, principal, decision)
         return Call(http, request, principal, decision)
 
-    async def enter(self, http: web.BaseRequest, request: UseExtension, may: Callable[[Principal], bool]) -> Principal:
+    def _decide(self, http: HttpRequest, request: Request, principal: Principal) -> Decision:
+        if self.policy.conditional:
+            return self.policy.decide(principal, request, circumstances(http))
+        if principal is ANONYMOUS and isinstance(request, PullManifest | PullBlob):
+            return self._of_anybody(request)
+        return self.policy.decide(principal, request)
+
+    def _decide_on_anybody(self, request: Request) -> Decision:
+        return self.policy.decide(ANONYMOUS, request)
+
+    async def enter(self, http: HttpRequest, request: UseExtension, may: Callable[[Principal], bool]) -> Principal:
         """Return who uses an extension, if they may. Raises Answered, as `admit`."""
-        http[REQUEST] = request
+        http.request = request
         principal = await self.doorkeeper.principal(http, request)
-        http[PRINCIPAL] = principal
+        http.principal = principal
         if not may(principal):
             refused = Decision(allowed=False, reason=f"{request.name} is not for {principal.name!r}")
             raise await self._refusal(http, request, principal, refused)
         return principal
 
-    async def _refusal(
-        self, http: web.BaseRequest, request: Request, principal: Principal, decision: Decision
-    ) -> Answered:
+    async def _refusal(self, http: HttpRequest, request: Request, principal: Principal, decision: Decision) -> Answered:
         await self.doorkeeper.refused(http, principal)
         headers = self.doorkeeper.challenge(http, request)
         # What was missing, and which rule said so, is for the operator; the client is told what a condition has to say.
@@ -91,7 +103,7 @@ class Gate:
         return Answered(Denied(decision.message, **({"reason": decision.message} if decision.message else {})), headers)
 
 
-def circumstances(http: web.BaseRequest) -> Circumstances:
+def circumstances(http: HttpRequest) -> Circumstances:
     """Return what conditions may look at besides the request."""
     headers = http.headers
     forwarded = headers.get("X-Forwarded-For")

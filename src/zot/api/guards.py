@@ -8,14 +8,14 @@ from aiohttp import web
 
 from zot.api import cookies
 from zot.api.cors import Cors
-from zot.api.errors import SERVER
+from zot.api.errors import PRODUCT
+from zot.api.headers import REQUEST_ID, SERVER, VERSION
+from zot.api.http_request import HttpRequest
 from zot.api.ratelimit import RateLimit
-from zot.api.request_id import HEADER, RequestIds, request_id
+from zot.api.request_id import RequestIds
 from zot.api.route import PREFIX
 
-_VERSION_HEADER = ("Docker-Distribution-API-Version", "registry/2.0")
-
-_KEY = web.RequestKey("guards", object)
+_VERSION = "registry/2.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +26,30 @@ class Guards:
     cors: Cors
     ratelimit: RateLimit | None = None
 
-    def refusal(self, http: web.BaseRequest) -> web.Response | None:
+    def refusal(self, http: HttpRequest) -> web.Response | None:
         """Name the request; return an answer if it goes no further."""
         self.ids.begin(http)
-        http[_KEY] = self
+        http.guards = self
         if http.method == "OPTIONS":
             return self.cors.preflight(http)
         return self.ratelimit.refusal(http) if self.ratelimit is not None else None
 
-    def mark(self, http: web.BaseRequest, response: web.StreamResponse) -> None:
+    def mark(self, http: HttpRequest, response: web.StreamResponse) -> None:
         """Add the headers that belong to every answer, unless it is on its way."""
         if response.prepared:
             return
-        response.headers[HEADER] = request_id(http)
-        response.headers.setdefault(*SERVER)
+        headers = response.headers
+        headers[REQUEST_ID] = http.request_id
+        headers.setdefault(SERVER, PRODUCT)
         if http.raw_path.startswith(PREFIX):
-            response.headers.setdefault(*_VERSION_HEADER)
+            headers.setdefault(VERSION, _VERSION)
         cookies.mark(http, response)
         self.cors.mark(http, response)
         if self.ratelimit is not None:
             self.ratelimit.mark(http, response)
 
 
-def mark(http: web.BaseRequest, response: web.StreamResponse) -> None:
+def mark(http: HttpRequest, response: web.StreamResponse) -> None:
     """Add to an answer that is about to be streamed what belongs to every answer."""
-    guards = http.get(_KEY)
-    if isinstance(guards, Guards):
-        guards.mark(http, response)
+    if http.guards is not None:
+        http.guards.mark(http, response)

@@ -9,6 +9,7 @@ from mmap import mmap
 
 from aiohttp import web
 
+from zot.api.http_request import HttpRequest
 from zot.storage.interface import StorageError
 
 _TIME = struct.Struct("d")
@@ -48,17 +49,17 @@ class Health:
         self.draining = False
         self.probed = probed
 
-    async def live(self, http: web.BaseRequest) -> web.Response:
+    async def live(self, http: HttpRequest) -> web.Response:
         """The process answers."""
         del http
         return _ok()
 
-    async def startup(self, http: web.BaseRequest) -> web.Response:
+    async def startup(self, http: HttpRequest) -> web.Response:
         """What has to be opened is open."""
         del http
         return _ok() if self.started else _not_ready(500, NOT_READY)
 
-    async def ready(self, http: web.BaseRequest) -> web.Response:
+    async def ready(self, http: HttpRequest) -> web.Response:
         """Requests are served; not while draining, nor while the storage is away."""
         del http
         self.probed.now()

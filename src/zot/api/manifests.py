@@ -9,6 +9,8 @@ from aiohttp import web
 from zot.api.body import Pace, small
 from zot.api.call import Call
 from zot.api.conditional import entity_tag, is_current
+from zot.api.headers import CONTENT_DIGEST, CONTENT_LENGTH, CONTENT_TYPE, ETAG
+from zot.api.http_request import HttpRequest
 from zot.auth.decision import Policy
 from zot.catalog.commands import TagMove
 from zot.oci.names import Tag, as_digest, as_tag
@@ -21,15 +23,15 @@ from zot.registry.request import Action, DeleteManifest, PullManifest, PushManif
 async def get(registry: Registry, call: Call, request: PullManifest) -> web.Response:
     """GET and HEAD: the manifest, byte for byte as it was pushed."""
     found = await pull.manifest(registry, request)
-    headers = {
-        "Content-Type": found.media_type,
-        "Docker-Content-Digest": found.digest,
-        "ETag": entity_tag(found.digest),
+    headers: dict[str, str] = {
+        CONTENT_TYPE: found.media_type,
+        CONTENT_DIGEST: found.digest,
+        ETAG: entity_tag(found.digest),
     }
     if is_current(call.http, found.digest):
         return web.Response(status=304, headers=headers)
     if request.head:
-        headers["Content-Length"] = str(len(found.content))
+        headers[CONTENT_LENGTH] = str(len(found.content))
         return web.Response(headers=headers)
     return web.Response(body=found.content, headers=headers)
 
@@ -43,7 +45,7 @@ async def put(registry: Registry, policy: Policy, pace: Pace, call: Call, reques
     pushed = await push.manifest(registry, request, content, media_type, moves, call.principal.name)
     response = web.Response(status=201)
     response.headers["Location"] = f"/v2/{request.repository}/manifests/{pushed.digest}"
-    response.headers["Docker-Content-Digest"] = pushed.digest
+    response.headers[CONTENT_DIGEST] = pushed.digest
     if pushed.subject is not None:
         response.headers["OCI-Subject"] = pushed.subject
     if as_digest(request.reference) is not None:
@@ -89,8 +91,8 @@ def _moves(policy: Policy, call: Call, request: PushManifest) -> Sequence[TagMov
     return moves
 
 
-def _media_type(http: web.BaseRequest) -> str | None:
-    header = http.headers.get("Content-Type")
+def _media_type(http: HttpRequest) -> str | None:
+    header = http.headers.get(CONTENT_TYPE)
     if header is None:
         return None
     media_type = header.partition(";")[0].strip()

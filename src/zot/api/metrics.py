@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, Histogram, Metric, Summary, generate_latest
 from prometheus_client.registry import Collector
 
-from zot.api.call import REQUEST
+from zot.api.http_request import HttpRequest
 from zot.api.metrics_registry import LATENCY_BUCKETS_S, Recorded
 from zot.api.metrics_state import REPOSITORIES_LIMIT, ServerState
+from zot.api.observing import Observed
 from zot.registry.request import PullManifest, PushManifest
 
 NO_REPOSITORY = "N/A"
@@ -60,16 +61,18 @@ class HttpMetrics:
         self._limit = repositories_limit
         self._tallies: _Tallies = {}
 
-    def observe(self, http: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
-        """Count an answered request."""
-        if http.raw_path == self._path:
-            return
-        request = http.get(REQUEST)
-        key = (http.method, response.status, type(request), getattr(request, "repository", None))
-        tally = self._tallies.get(key)
-        if tally is None:
-            tally = self._tallies[key] = _Tally()
-        tally.add(seconds)
+    def observe(self, answered: Sequence[Observed]) -> None:
+        """Count answered requests."""
+        tallies = self._tallies
+        for http, response, seconds, _ in answered:
+            if http.raw_path == self._path:
+                continue
+            request = http.request
+            key = (http.method, response.status, type(request), getattr(request, "repository", None))
+            tally = tallies.get(key)
+            if tally is None:
+                tally = tallies[key] = _Tally()
+            tally.add(seconds)
 
     def take(self) -> _Tallies:
         """Return what was counted since the last time. In the thread that calls `observe`."""
@@ -180,7 +183,7 @@ class MetricsPage:
         self._state = state
         self._scrape: asyncio.Task[bytes] | None = None
 
-    async def get(self, http: web.BaseRequest) -> web.Response:
+    async def get(self, http: HttpRequest) -> web.Response:
         """Answer with all metrics. Who asks while a page is made gets that page: asking often costs no more."""
         del http
         if self._scrape is None or self._scrape.done():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from zot.accounts.statistics import Statistics
-from zot.api.call import PRINCIPAL, REQUEST
+from zot.api.headers import CONTENT_DIGEST
+from zot.api.http_request import HttpRequest
+from zot.api.observing import Observed
 from zot.auth.principal import ANONYMOUS
 from zot.oci.digest import Digest
 from zot.registry.request import PullManifest, PushManifest
@@ -23,13 +26,16 @@ class PullCounts:
         """Take where it is written down."""
         self._statistics = statistics
 
-    def observe(self, http: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
-        """Count an answered request, if it is one to count: GET, not HEAD, and every push."""
-        del seconds
-        request = http.get(REQUEST)
+    def observe(self, answered: Sequence[Observed]) -> None:
+        """Count answered requests, those that are to be: GET, not HEAD, and every push."""
+        for each in answered:
+            self._count(each.http, each.response)
+
+    def _count(self, http: HttpRequest, response: web.StreamResponse) -> None:
+        request = http.request
         if isinstance(request, PullManifest):
             if response.status == 200 and not request.head and not _ATTACHED.fullmatch(request.reference):
-                self._statistics.pulled(request.repository, Digest(response.headers["Docker-Content-Digest"]))
+                self._statistics.pulled(request.repository, Digest(response.headers[CONTENT_DIGEST]))
         elif isinstance(request, PushManifest) and response.status == 201:
-            by = http.get(PRINCIPAL, ANONYMOUS).name
-            self._statistics.pushed(request.repository, Digest(response.headers["Docker-Content-Digest"]), by)
+            by = (http.principal or ANONYMOUS).name
+            self._statistics.pushed(request.repository, Digest(response.headers[CONTENT_DIGEST]), by)

@@ -11,6 +11,7 @@ from ipaddress import IPv6Address
 from aiohttp import web
 
 from zot.api.client_address import ClientAddresses
+from zot.api.http_request import HttpRequest
 
 BUCKETS_LIMIT = 50_000
 """Clients and paths remembered by a limit. The one not heard of for longest is forgotten, and starts afresh."""
@@ -71,7 +72,7 @@ class RateLimit:
             method: TokenBuckets(each / max(1, workers), clock=clock) for method, each in self._rates.items()
         }
 
-    def refusal(self, http: web.BaseRequest) -> web.Response | None:
+    def refusal(self, http: HttpRequest) -> web.Response | None:
         """Count the request; return the answer 429 if it is one too many, None if it may go on."""
         client = self._addresses.of(http).ip
         # The hash stands for both, so that long paths are not kept.
@@ -86,7 +87,7 @@ class RateLimit:
                 return response
         return None
 
-    def mark(self, http: web.BaseRequest, response: web.StreamResponse) -> None:
+    def mark(self, http: HttpRequest, response: web.StreamResponse) -> None:
         """Add zot's headers to an answer that was not begun yet; the limit is the method's, if it has one."""
         rate = self._rates.get(http.method, self._rates.get(""))
         if response.prepared or rate is None:

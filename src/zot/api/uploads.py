@@ -10,6 +10,7 @@ from aiohttp import web
 from zot.api.body import Pace, is_empty, pieces
 from zot.api.call import Call
 from zot.api.errors import Answered
+from zot.api.http_request import HttpRequest
 from zot.auth.decision import Policy
 from zot.oci.digest import Digest
 from zot.oci.media_types import OCTET_STREAM
@@ -95,7 +96,7 @@ async def _whole(registry: Registry, pace: Pace, call: Call, request: BeginUploa
     await uploads.whole(registry, request.repository, call.principal.name, digest, body, length)
 
 
-def _chunk(http: web.BaseRequest) -> ByteRange | None:
+def _chunk(http: HttpRequest) -> ByteRange | None:
     """Return the place of the body in the upload; None if it was not said."""
     header = http.headers.get("Content-Range")
     if header is None:

@@ -48,9 +48,11 @@ class AccessPolicy:
     def decide(self, principal: Principal, request: Request, circumstances: Circumstances = NOWHERE) -> Decision:
         """Decide whether the principal may do all that the request does."""
         asker = self._asker(principal, circumstances)
-        grants = tuple(self._grant(asker, right) for right in request.rights())
-        missing = next((grant for grant in grants if not grant.actions), None)
-        if missing is None:
+        grants = tuple([self._grant(asker, right) for right in request.rights()])
+        for missing in grants:
+            if not missing.actions:
+                break
+        else:
             return Decision(allowed=True, grants=grants)
         return Decision(allowed=False, grants=grants, reason=_missing(principal, missing), message=asker.failed_message)
 

@@ -25,12 +25,21 @@ _PLAIN = re.compile(r'[^\s"=]+')
 
 def json_line(values: Mapping[str, object]) -> bytes:
     """Render zot's form: one JSON object, with the time as RFC 3339 in UTC."""
-    line = {**values, "time": timestamp(values["time"])}
+    return json_text({**values, "time": timestamp(values["time"])}) + b"\n"
+
+
+def as_text(text: str) -> str:
+    """Return what a client sent with the bytes that are no UTF-8, which are surrogates in it, made visible."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def json_text(value: object) -> bytes:
+    """Render a value as JSON in one line."""
     try:
-        return _encoder.encode(line) + b"\n"
+        return _encoder.encode(value)
     except UnicodeEncodeError:
         # Bytes that are no UTF-8 came in a header or path and are surrogates now, which JSON has no way to say.
-        return _encoder.encode(_without_surrogates(line)) + b"\n"
+        return _encoder.encode(_without_surrogates(value))
 
 
 def text_line(values: Mapping[str, object]) -> bytes:
@@ -75,7 +84,7 @@ def _visible(text: str) -> str:
 def _without_surrogates(value: Any) -> Any:
     match value:
         case str():
-            return value.encode("utf-8", "backslashreplace").decode()
+            return as_text(value)
         case dict():
             return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
         case list() | tuple():

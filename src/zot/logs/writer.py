@@ -38,6 +38,10 @@ class Line(Protocol):
         """Return what the line says: `time` (nanoseconds since the epoch), `level`, `message`, then the rest."""
 
 
+def _size_bytes(line: Line | bytes) -> int:
+    return len(line) if isinstance(line, bytes) else line.size_bytes
+
+
 class LineWriter:
     """Appends lines to a file, or writes them to standard output, without ever making a caller wait for the disk.
 
@@ -57,10 +61,10 @@ class LineWriter:
         """Open the file (mode 0600), or standard output for None. Raises OSError if that cannot be done."""
         self.dropped = 0
         self._said_dropped = 0
-        self._form = form
+        self.form = form
         self._limit_bytes, self._kept_limit_bytes = limit_bytes, kept_limit_bytes
         self._sink = _Sink(path)
-        self._lines: list[Line] = []
+        self._lines: list[Line | bytes] = []
         self._held_bytes = 0
         self._accepted = self._written = 0
         self._changed = threading.Condition()
@@ -70,14 +74,20 @@ class LineWriter:
 
     def write(self, line: Line, *, keep: bool) -> None:
         """Take a line; `keep` what must not be lost because others are many."""
-        size_bytes = line.size_bytes
+        self.write_all([line], keep=keep)
+
+    def write_all(self, lines: Iterable[Line | bytes], *, keep: bool) -> None:
+        """Take lines, or what they look like already, the newline included."""
+        limit_bytes = self._kept_limit_bytes if keep else self._limit_bytes
         with self._changed:
-            if self._held_bytes + size_bytes > (self._kept_limit_bytes if keep else self._limit_bytes):
-                self.dropped += 1
-                return
-            self._held_bytes += size_bytes
-            self._accepted += 1
-            self._lines.append(line)
+            for line in lines:
+                size_bytes = _size_bytes(line)
+                if self._held_bytes + size_bytes > limit_bytes:
+                    self.dropped += 1
+                    continue
+                self._held_bytes += size_bytes
+                self._accepted += 1
+                self._lines.append(line)
         if not self._wake.is_set():
             self._wake.set()
 
@@ -116,13 +126,13 @@ class LineWriter:
                 return
             self._write_batch([self._encoded(line) for line in batch])
             with self._changed:
-                self._held_bytes -= sum(line.size_bytes for line in batch)
+                self._held_bytes -= sum(map(_size_bytes, batch))
                 self._written += len(batch)
                 self._changed.notify_all()
 
     def _write_batch(self, lines: list[bytes]) -> None:
         if self.dropped > self._said_dropped:
-            lines.append(self._form(_notice("log lines dropped", lines=self.dropped - self._said_dropped)))
+            lines.append(self.form(_notice("log lines dropped", lines=self.dropped - self._said_dropped)))
             self._said_dropped = self.dropped
         failed = False
         for piece in self._sink.pieces(lines):
@@ -144,11 +154,13 @@ class LineWriter:
                     return failed
         return failed
 
-    def _encoded(self, line: Line) -> bytes:
+    def _encoded(self, line: Line | bytes) -> bytes:
+        if isinstance(line, bytes):
+            return line
         try:
-            return self._form(line.values())
+            return self.form(line.values())
         except Exception as error:  # noqa: BLE001 (one bad line must not end the log)
-            return self._form(_notice("log line could not be written", error=repr(error)))
+            return self.form(_notice("log line could not be written", error=repr(error)))
 
 
 class _Sink:

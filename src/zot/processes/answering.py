@@ -19,12 +19,13 @@ from zot.api.application import Application, Routes
 from zot.api.audit_log import AuditLog
 from zot.api.auth_build import build as build_auth_http
 from zot.api.client_address import ClientAddresses
-from zot.api.connection import ConnectionServer, Observe
+from zot.api.connection import ConnectionServer
 from zot.api.gate import Gate
 from zot.api.health import Health
 from zot.api.metrics import Metrics, MetricsPage
 from zot.api.metrics_registry import Recorded
 from zot.api.metrics_state import ServerState
+from zot.api.observing import Observe
 from zot.api.pull_counts import PullCounts
 from zot.app import Core
 from zot.auth.build import PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT, Auth

@@ -1,0 +1,17 @@
+"""Names of headers, in the form that is quickest to look up and to set."""
+
+from __future__ import annotations
+
+from multidict import istr
+
+ACCEPT_RANGES = istr("Accept-Ranges")
+CONTENT_DIGEST = istr("Docker-Content-Digest")
+CONTENT_LENGTH = istr("Content-Length")
+CONTENT_TYPE = istr("Content-Type")
+ETAG = istr("ETag")
+IF_NONE_MATCH = istr("If-None-Match")
+IF_RANGE = istr("If-Range")
+RANGE = istr("Range")
+REQUEST_ID = istr("X-Request-Id")
+SERVER = istr("Server")
+VERSION = istr("Docker-Distribution-API-Version")

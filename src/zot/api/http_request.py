@@ -1,0 +1,44 @@
+"""An HTTP request, and what is found out about it on its way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiohttp import web
+
+from zot.auth.principal import Principal
+from zot.registry.request import Request
+
+if TYPE_CHECKING:
+    from zot.api.guards import Guards
+
+
+class Address(NamedTuple):
+    """An end of a connection. `ip` is empty for a Unix socket; `port` is None where it is not known."""
+
+    ip: str
+    port: int | None
+
+    def __str__(self) -> str:
+        """Return `192.0.2.1:4711`, `[2001:db8::1]:4711`, or what of it is known."""
+        if not self.ip:
+            return "unix"
+        host = f"[{self.ip}]" if ":" in self.ip else self.ip
+        return host if self.port is None else f"{host}:{self.port}"
+
+
+class HttpRequest(web.BaseRequest):
+    """A request of a client, as handlers get it and observers see it after the answer."""
+
+    request_id: str = ""
+    """Its name, in logs and in the answer; empty until it was given one."""
+    request: Request | None = None
+    """What it means, once it was parsed."""
+    principal: Principal | None = None
+    """Who makes it, once that is known."""
+    client: Address | None = None
+    """Where it comes from, once that was worked out of the headers of proxies."""
+    guards: Guards | None = None
+    """Who adds to an answer what belongs to every answer."""
+    cookies_to_set: tuple[str, ...] = ()
+    """Set-Cookie headers for the answer, whatever the answer will be."""
