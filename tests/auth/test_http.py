@@ -263,7 +263,7 @@ def _files(site: Site) -> list[Path]:
 
     accounts = site.auth.accounts
     assert isinstance(accounts, zot.accounts.sqlite.SqliteAccounts)
-    folder = Path(accounts._reading.filename).parent
+    folder = Path(accounts._file._reading.filename).parent
     return [path for path in folder.iterdir() if path.name.startswith("identity.db") and "shm" not in path.name]
 
 

@@ -12,7 +12,8 @@ from zot.accounts.sessions.interface import SessionStore
 from zot.accounts.sessions.local import LocalSessions
 from zot.accounts.sessions.memory import MemorySessions
 from zot.accounts.sessions.redis import RedisSessions
-from zot.accounts.sqlite import SqliteAccounts, Threads
+from zot.accounts.sqlite import SqliteAccounts
+from zot.accounts.sqlite_file import Threads
 from zot.config.model import Config
 
 IDENTITY_FILE = "identity.db"

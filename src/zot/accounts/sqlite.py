@@ -1,30 +1,16 @@
-"""Accounts in an SQLite file, `identity.db`: every process of a server reads and writes it directly.
-
-Changes are rare (logins, new keys, stars) and each is one short transaction, so writers of several processes wait for
-each other without a writer process between them.
-"""
+"""Accounts in an SQLite file, `identity.db`: every process of a server reads and writes it directly."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any
 
-import apsw
 import msgspec
 
 from zot.accounts.interface import AccountsUnavailable, ApiKey, KeyedUser, User
+from zot.accounts.sqlite_file import Kind, SqliteFile, Threads
 from zot.oci.names import Repository
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-WRITE_PATIENCE_MS = 5000
-READ_PATIENCE_MS = 50
-
-# "zoti": what tells our database from anybody's.
-_APPLICATION_ID = 0x7A6F7469
 
 _FIRST = """
 CREATE TABLE user (name TEXT PRIMARY KEY, groups TEXT NOT NULL, service INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -53,17 +39,10 @@ CREATE TABLE bookmark (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS = (_FIRST,)
-"""Scripts that lead from each version to the next; what was released is never edited."""
+# "zoti"
+KIND = Kind("accounts", 0x7A6F7469, (_FIRST,), "full", AccountsUnavailable)
 
 _KEY = "SELECT hash, id, owner, label, scopes, created_s, expires_s, last_used_s, creator_agent FROM api_key"
-
-
-class Threads(Protocol):
-    """Where what waits for the disk runs."""
-
-    async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run the job in a thread."""
 
 
 class SqliteAccounts:
@@ -71,14 +50,7 @@ class SqliteAccounts:
 
     def __init__(self, path: Path, threads: Threads) -> None:
         """Open the file, making it if it is not there. Raises AccountsUnavailable if it cannot be used."""
-        self._threads = threads
-        # Before SQLite makes it: its log takes the mode of the database.
-        with contextlib.suppress(OSError):
-            path.touch(mode=0o600)
-        with _translated():
-            self._writing = _connect(path, WRITE_PATIENCE_MS)
-            _migrate(self._writing, path)
-            self._reading = _connect(path, READ_PATIENCE_MS)
+        self._file = SqliteFile(path, KIND, threads)
 
     async def record_login(self, name: str, groups: Sequence[str]) -> None:
         """See `Accounts`."""
@@ -93,12 +65,14 @@ class SqliteAccounts:
 
     async def user(self, name: str) -> User | None:
         """See `Accounts`."""
-        rows = self._read("SELECT name, groups, service FROM user WHERE name = ?", (name,))
+        rows = self._file.read("SELECT name, groups, service FROM user WHERE name = ?", (name,))
         return _user(rows[0]) if rows else None
 
     async def users(self, after: str, limit: int) -> Sequence[User]:
         """See `Accounts`."""
-        rows = self._read("SELECT name, groups, service FROM user WHERE name > ? ORDER BY name LIMIT ?", (after, limit))
+        rows = self._file.read(
+            "SELECT name, groups, service FROM user WHERE name > ? ORDER BY name LIMIT ?", (after, limit)
+        )
         return list(map(_user, rows))
 
     async def create_service(self, name: str, groups: Sequence[str]) -> bool:
@@ -129,13 +103,13 @@ class SqliteAccounts:
 
     async def key(self, hashed: str) -> KeyedUser | None:
         """See `Accounts`."""
-        rows = self._read(f"{_KEY} WHERE hash = ?", (hashed,))
+        rows = self._file.read(f"{_KEY} WHERE hash = ?", (hashed,))
         user = await self.user(rows[0][2]) if rows else None
         return KeyedUser(_key(rows[0]), user) if user is not None else None
 
     async def keys(self, owner: str) -> Sequence[ApiKey]:
         """See `Accounts`."""
-        return list(map(_key, self._read(f"{_KEY} WHERE owner = ? ORDER BY created_s, id", (owner,))))
+        return list(map(_key, self._file.read(f"{_KEY} WHERE owner = ? ORDER BY created_s, id", (owner,))))
 
     async def delete_key(self, owner: str, key_id: str) -> bool:
         """See `Accounts`."""
@@ -155,38 +129,30 @@ class SqliteAccounts:
 
     async def starred(self, name: str) -> Sequence[Repository]:
         """See `Accounts`."""
-        rows = self._read("SELECT repository FROM star WHERE owner = ? ORDER BY repository", (name,))
+        rows = self._file.read("SELECT repository FROM star WHERE owner = ? ORDER BY repository", (name,))
         return [row[0] for row in rows]
 
     async def bookmarked(self, name: str) -> Sequence[Repository]:
         """See `Accounts`."""
-        rows = self._read("SELECT repository FROM bookmark WHERE owner = ? ORDER BY repository", (name,))
+        rows = self._file.read("SELECT repository FROM bookmark WHERE owner = ? ORDER BY repository", (name,))
         return [row[0] for row in rows]
 
     async def stars(self, repository: Repository) -> int:
         """See `Accounts`."""
-        return int(self._read("SELECT count(*) FROM star WHERE repository = ?", (repository,))[0][0])
+        return int(self._file.read("SELECT count(*) FROM star WHERE repository = ?", (repository,))[0][0])
 
     async def close(self) -> None:
         """See `Accounts`."""
-        await self._threads.run(self._close)
-
-    def _close(self) -> None:
-        self._reading.close()
-        self._writing.close()
-
-    def _read(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        with _translated():
-            return self._reading.execute(statement, values).fetchall()
+        await self._file.close()
 
     async def _write(self, statement: str, values: tuple[Any, ...]) -> bool:
         """Run one statement in a transaction of its own; tell whether it changed anything."""
-        return await self._threads.run(self._transact, [(statement, values)])
+        return await self._file.change(statement, [values])
 
     async def _with_user(self, name: str, statement: str, values: tuple[Any, ...]) -> bool:
         """Run one statement, the user made before it if there is none."""
         user = ("INSERT INTO user VALUES (?, '[]', 0) ON CONFLICT DO NOTHING", (name,))
-        return await self._threads.run(self._transact, [user, (statement, values)])
+        return await self._file.change_both(user, (statement, values))
 
     async def _toggle(self, table: str, name: str, repository: Repository) -> bool:
         # Insert what was not there; if nothing was inserted it was there, and goes.
@@ -202,46 +168,6 @@ class SqliteAccounts:
             )
         return inserted
 
-    def _transact(self, statements: Sequence[tuple[str, tuple[Any, ...]]]) -> bool:
-        with _translated():
-            # Immediate: two that begin by reading would not be able to wait for each other.
-            self._writing.execute("BEGIN IMMEDIATE")
-            try:
-                for statement, values in statements:
-                    self._writing.execute(statement, values)
-                changed = self._writing.changes() > 0
-                self._writing.execute("COMMIT")
-            except BaseException:
-                if self._writing.in_transaction:
-                    self._writing.execute("ROLLBACK")
-                raise
-        return changed
-
-
-def _connect(path: Path, patience_ms: int) -> apsw.Connection:
-    connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(patience_ms)
-    connection.pragma("journal_mode", "wal")
-    connection.pragma("synchronous", "full")
-    connection.pragma("foreign_keys", 1)
-    return connection
-
-
-def _migrate(connection: apsw.Connection, path: Path) -> None:
-    application: int = connection.pragma("application_id")
-    if application not in (0, _APPLICATION_ID):
-        raise AccountsUnavailable(f"{path} is a database of another program")
-    connection.execute("BEGIN IMMEDIATE")
-    version: int = connection.pragma("user_version")
-    if version > len(MIGRATIONS):
-        connection.execute("ROLLBACK")
-        raise AccountsUnavailable(f"{path} was written by a newer zot (schema {version}): start that version")
-    for script in MIGRATIONS[version:]:
-        connection.execute(script)
-    connection.pragma("application_id", _APPLICATION_ID)
-    connection.pragma("user_version", len(MIGRATIONS))
-    connection.execute("COMMIT")
-
 
 def _user(row: tuple[Any, ...]) -> User:
     name, groups, service = row
@@ -255,11 +181,3 @@ def _key(row: tuple[Any, ...]) -> ApiKey:
 
 def _encode(texts: Sequence[str]) -> str:
     return msgspec.json.encode(list(texts)).decode()
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except apsw.Error as error:
-        raise AccountsUnavailable(f"the database of accounts cannot be used: {error}") from error
