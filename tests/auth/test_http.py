@@ -328,7 +328,7 @@ async def test_an_expired_key_is_refused(site: Site) -> None:
             made = await response.json()
         assert await site.status("/v2/", headers=basic("alice", made["apiKey"])) == 200
         assert site.auth.accounts is not None
-        site.auth.accounts._writing.execute("UPDATE api_key SET expires_s = 1")  # type: ignore[attr-defined]
+        site.auth.accounts._file._writing.execute("UPDATE api_key SET expires_s = 1")  # type: ignore[attr-defined]
         assert await site.status("/v2/", headers=basic("alice", made["apiKey"])) == 401
         async with client.get("/zot/auth/apikey") as response:
             assert (await response.json())["apiKeys"][0]["isExpired"] is True
