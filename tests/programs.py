@@ -5,10 +5,12 @@
 """
 
 import functools
+import importlib.util
 import os
 import shutil
 import tomllib
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -49,6 +51,16 @@ def require(program: str) -> Path:
     path = find(program)
     if path:
         return path
-    if os.environ.get("CI") == "true" and shutil.which(INSTALLERS[sources()[program][0]]):
+    _lacks(program, INSTALLERS[sources()[program][0]])
+
+
+def require_ldap() -> None:
+    """Skip the running test, or fail it, as `require` does, where the extra `ldap` is not installed."""
+    if importlib.util.find_spec("bonsai") is None:
+        _lacks("the extra ldap", INSTALLERS["apt"])
+
+
+def _lacks(program: str, installer: str) -> NoReturn:
+    if os.environ.get("CI") == "true" and shutil.which(installer):
         pytest.fail(LACKING + program, pytrace=False)
     pytest.skip(LACKING + program)

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+import programs
 from zot.auth import build as auth_of
 from zot.auth import cel
 from zot.auth.explain import explain
 from zot.cli.explain import text
 from zot.config.access_control import AccessControl
 from zot.config.load import load_tree
+from zot.config.model import Config
 from zot.oci.names import parse_reference, parse_repository
 from zot.registry.request import Action
 from zot.storage.pools import Pool
@@ -76,6 +78,12 @@ async def test_what_the_pages_show_is_a_configuration(page: str, block: str, tmp
     if page in {"access-control", "log-in-with-client-certificates"}:
         tree["http"].setdefault("auth", {})["htpasswd"] = {"path": str(tmp_path / "htpasswd")}
     config = load_tree(tree, cel.condition).config
+    await _build(config)
+
+
+async def _build(config: Config) -> None:
+    if config.http.auth.ldap is not None:
+        programs.require_ldap()
     pool = Pool("passwords", 1, 8)
     auth = auth_of.build(config, auth_of.Parts(pool, pool))
     await auth.close()
@@ -97,7 +105,4 @@ async def test_examples_can_be_built(name: str, monkeypatch: pytest.MonkeyPatch)
     """An example for each way in, as it is."""
     monkeypatch.chdir(EXAMPLES)
     config = load_tree(json.loads((EXAMPLES / f"config-{name}.json").read_text()), cel.condition).config
-    pool = Pool("passwords", 1, 8)
-    auth = auth_of.build(config, auth_of.Parts(pool, pool))
-    await auth.close()
-    pool.close()
+    await _build(config)

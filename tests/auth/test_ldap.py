@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import programs
 from auth.site import UI, basic, entered, serving
 from certificates import Authority
 from servers.slapd import ADMIN, ADMIN_PASSWORD, BASE, GROUPS, PEOPLE, Slapd
@@ -16,12 +17,16 @@ from zot.config.auth import Ldap as LdapConfig
 from zot.config.secret_files import LdapCredentials
 from zot.registry.errors import Unavailable
 
-pytest.importorskip("bonsai")
-
 BINDING = LdapCredentials.model_validate({"bindDN": ADMIN, "bindPassword": ADMIN_PASSWORD})
 ALICE = entered("alice", PEOPLE["alice"])
 
 Directory = Callable[..., Ldap]
+
+
+@pytest.fixture(autouse=True)
+def _extra() -> None:
+    """The library of the extra is there."""
+    programs.require_ldap()
 
 
 @pytest.fixture

@@ -26,6 +26,9 @@ _log = logging.getLogger("zot.scheduler")
 STEP_PAUSE_S = 0.005
 """What a step leaves between it and the next at least: requests and their commits come first."""
 
+# Of its own: `random.random` is everybody's state.
+_spread = random.Random().random
+
 _SAVE_S = 60.0
 _WINDOW_POLL_S = 10.0
 _SELDOM_S = 600.0
@@ -79,7 +82,7 @@ class Scheduler:
         *,
         workers: int,
         observer: Observer | None = None,
-        spread: Callable[[], float] = random.random,
+        spread: Callable[[], float] = _spread,
     ) -> None:
         """Make at most `workers` steps at once. The journal is loaded already; `spread` gives numbers from 0 to 1."""
         self._journal = journal
