@@ -49,9 +49,7 @@ def require(program: str) -> Path:
     In CI (`CI=true`) it fails the test instead, if `make test-deps` would have installed the program there.
     """
     path = find(program)
-    if path:
-        return path
-    _lacks(program, INSTALLERS[sources()[program][0]])
+    return path or _lacks(program, INSTALLERS[sources()[program][0]])
 
 
 def require_ldap() -> None:
