@@ -394,7 +394,13 @@ def test_an_upload_that_is_refused_is_not_read(registry: Client, repo: str) -> N
 def little(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
     """A registry with little room."""
     config = {
-        "storage": {"maxRepos": 2, "quotas": [{"repositories": ["small/**"], "bytes": 15_000}]},
+        "storage": {
+            "maxRepos": 2,
+            "quotas": [
+                {"repositories": ["small/**"], "bytes": 15_000, "each": True},
+                {"repositories": ["team/**"], "bytes": 15_000},
+            ],
+        },
         "http": {"limits": {"maxUploadsPerRepository": 2}},
     }
     with serve(tmp_path_factory.mktemp("little"), config) as running:
@@ -429,6 +435,29 @@ def test_a_quota_of_bytes_holds(limited: Client, little: RunningRegistry) -> Non
     assert limited.push_blob("small/app", CONTENT) == digest
     assert limited.ask("DELETE", f"/v2/small/app/blobs/{digest}").status == 202
     assert finish(limited, location, sha256(other)).status == 201
+
+
+def test_a_quota_of_bytes_is_shared(limited: Client, little: RunningRegistry) -> None:
+    """What one repository of the pattern took the others lack, pushed or mounted; the refusal says what is left."""
+    digest = limited.push_blob("team/one", CONTENT)
+    other = b"y" * 6000
+    uploads = "/v2/team/two/blobs/uploads/"
+    for refused in (
+        limited.ask("POST", f"{uploads}?digest={sha256(other)}", other, OCTETS),
+        limited.ask("POST", f"{uploads}?mount={digest}&from=team/one"),
+    ):
+        assert refused.error == (403, "DENIED")
+        (error,) = refused.json["errors"]
+        assert error["detail"]["left"] == "5000"
+        assert "has 5000 bytes left" in error["detail"]["description"]
+    assert not list((little.root / "team").glob("two/blobs/*/*"))
+    fitting = b"z" * 5000
+    assert limited.push_blob("team/two", fitting) == sha256(fitting)
+    empty = index()
+    answer = limited.put_manifest("team/three", "v1", empty.content, empty.media_type)
+    assert answer.error == (403, "DENIED")
+    assert limited.ask("DELETE", f"/v2/team/one/blobs/{digest}").status == 202
+    assert limited.push_blob("team/two", other) == sha256(other)
 
 
 def test_what_can_never_fit_is_refused_before_it_is_sent(limited: Client) -> None:

@@ -19,6 +19,7 @@ from zot.catalog.commands import (
     AdvanceUpload,
     BeginUpload,
     CancelUpload,
+    CheckRoom,
     ClaimBlob,
     Command,
     DeleteManifest,
@@ -45,6 +46,7 @@ from zot.catalog.commands import (
 )
 from zot.catalog.interface import Catalog, Outcome
 from zot.catalog.memory.driver import MemoryCatalog
+from zot.catalog.quotas import Quota
 from zot.catalog.sqlite.driver import SqliteCatalog
 from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.writer import Writer
@@ -68,7 +70,8 @@ digests = st.sampled_from(DIGESTS)
 tags = st.sampled_from(TAGS)
 tokens = st.sampled_from(["one", "two"])
 sizes = st.integers(0, 5)
-quotas = st.none() | st.none() | st.none() | st.integers(0, 12)
+patterns = st.sampled_from([(), ("app/**",), ("app", "other"), ("**/nested",)])
+quotas = st.lists(st.builds(Quota, st.integers(0, 12), patterns), max_size=2).map(tuple)
 stamps = st.sampled_from([1.0, 1.5, 2.0])
 names = st.sampled_from(["", "alice"])
 moves = st.builds(TagMove, tags, st.booleans(), st.booleans(), st.booleans())
@@ -117,8 +120,9 @@ BLOBS = [
         digest=digests,
         token=tokens,
         session=st.none() | st.sampled_from(SESSIONS),
-        quota_bytes=quotas,
+        quotas=st.just(()) | quotas,
     ),
+    commands(partial(of_digest, CheckRoom), digest=digests, quotas=quotas),
     commands(DropClaim, digest=digests, token=tokens),
     commands(TouchBlob, digest=digests),
     commands(DoomBlob, digest=digests, token=tokens, stamped_before_s=st.none() | stamps, stray=seldom),
@@ -136,7 +140,7 @@ MANIFESTS = [
         edges=st.just(()) | any_edges,
         tags=tuples(easy_moves | moves),
         by=names,
-        quota_bytes=quotas,
+        quotas=st.just(()) | quotas,
         repositories_limit=st.none() | st.none() | st.integers(0, 2),
     ),
     commands(

@@ -16,13 +16,13 @@ from zot.catalog.commands import (
     DropClaim,
     LeaseUpload,
     MissingBlobs,
-    NoRoom,
     Refusal,
     StampGarbage,
     Stored,
     TagRefused,
 )
 from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable
+from zot.catalog.quotas import NoRoom
 from zot.catalog.rows import UploadRow
 from zot.catalog.sqlite.codec import decode_command, encode
 from zot.catalog.sqlite.protocol import (
@@ -76,6 +76,7 @@ def test_commands_come_out_as_they_went_in(command: Command[Any]) -> None:
         (PUT, MissingBlobs((digest("x"),))),
         (PUT, TagRefused(V1, Refusal.IMMUTABLE)),
         (PUT, NoRoom(3, 2, of_repositories=True)),
+        (PUT, NoRoom(3, 2, of_repositories=False, patterns=("a/**",))),
         (LeaseUpload(repository=APP, session="s"), None),
         (
             LeaseUpload(repository=APP, session="s"),

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,19 +15,22 @@ import apsw
 import pytest
 
 from catalog.failing_vfs import FailingVfs
-from contract.catalog.examples import APP, LATEST, V1, digest, put
+from contract.catalog.examples import APP, LATEST, OTHER, V1, digest, put
 from zot.catalog.commands import (
+    CheckRoom,
     Claim,
     ClaimBlob,
     Command,
     DoomBlob,
     PublishBlob,
     Published,
+    PutManifest,
     RestoreTag,
     Stored,
     TagMove,
 )
 from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable, CatalogUnusable
+from zot.catalog.quotas import NoRoom, Quota
 from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.reader import Reader
 from zot.catalog.sqlite.schema import MIGRATIONS
@@ -36,6 +40,7 @@ from zot.catalog.sqlite.writer import BATCH_LIMIT, Writer
 Open = Callable[..., Writer]
 
 CLAIM = ClaimBlob(repository=APP, digest=digest("blob"), token="t")
+CHECK = CheckRoom(repository=APP, digest=digest("blob"), size=1, quotas=(Quota(0, ("**",)),))
 
 
 @pytest.fixture
@@ -89,6 +94,39 @@ async def test_what_a_failing_command_had_done_is_undone(opened: Open, tmp_path:
     assert await reader.tags(APP, "", 10) == []
     assert await reader.tag_log(APP, None, None, 10) == []
     reader.stop_reading()
+
+
+def room(used_bytes: int) -> NoRoom:
+    """Return what `CHECK` is told when so much is used."""
+    return NoRoom(0, used_bytes, of_repositories=False, patterns=("**",))
+
+
+def test_what_a_failing_command_had_done_is_not_counted(opened: Open) -> None:
+    """What repositories hold together is what was committed, also when a command fails after it was added."""
+    writer = opened()
+    assert run(writer, CHECK) == [room(0)]
+    unwritable = PutManifest(repository=APP, digest=digest("image"), content=b"image", media_type="m", by="\ud800")
+    assert [type(each) for each in run(writer, unwritable, put("second"), CHECK)] == [CatalogError, Stored, NoRoom]
+    assert run(writer, CHECK) == [room(6)]
+
+
+def test_what_was_not_committed_is_not_counted(opened: Open, vfs: FailingVfs) -> None:
+    """A batch that found no room on the disk leaves the total as it was."""
+    writer = opened(vfs=vfs.name)
+    run(writer, put("image"), CHECK)
+    vfs.full = True
+    run(writer, put("second"))
+    vfs.full = False
+    assert run(writer, CHECK) == [room(5)]
+
+
+def test_a_total_is_added_up_once(opened: Open, tmp_path: Path) -> None:
+    """Asked again, and after changes, the writer knows what repositories hold without looking at all of them."""
+    writer = opened()
+    run(writer, put("image"), CHECK)
+    with closing(apsw.Connection(str(tmp_path / DATABASE))) as behind:
+        behind.execute("UPDATE repository SET bytes = 1000")
+    assert run(writer, put("second", repository=OTHER), CHECK)[1] == room(11)
 
 
 def test_a_batch_is_bounded_in_time(opened: Open) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zot.oci.globs import ALTERNATIVES_LIMIT, LENGTH_LIMIT, compile_glob
+from zot.oci.globs import ALTERNATIVES_LIMIT, LENGTH_LIMIT, compile_glob, literal_prefix
 from zot.oci.regexes import compile_regex
 
 MATCHING = [
@@ -70,6 +70,18 @@ MALFORMED = ["\\", "[", "[^", "[]a]", "[^]", "[^bc", "a[", "{a", "a}", "{a,{b}",
 def test_matches(pattern: str, name: str) -> None:
     """A glob matches what zot's matcher matches."""
     assert compile_glob(pattern).matches(name)
+
+
+@pytest.mark.parametrize(("pattern", "name"), MATCHING)
+def test_what_matches_begins_with_the_literal_prefix(pattern: str, name: str) -> None:
+    """So that names can be looked up in their order."""
+    assert name.startswith(literal_prefix(pattern))
+
+
+def test_the_literal_prefix_is_long() -> None:
+    """It ends where the first wildcard may begin to match."""
+    prefixes = {"a/b/**": "a/b", "a/b*": "a/b", "a/b": "a/b", "{a,b}/c": "", "a[b]": "a", "a?": "a", "a\\*": "a"}
+    assert {pattern: literal_prefix(pattern) for pattern in prefixes} == prefixes
 
 
 @pytest.mark.parametrize(("pattern", "name"), NOT_MATCHING)

@@ -72,7 +72,7 @@ def storage() -> Pausing:
 
 async def test_of_two_that_do_not_fit_together_one_is_refused(registry: Registry, storage: Pausing) -> None:
     """Both had room when they began; one is committed, the other's bytes are taken back."""
-    registry = replace(registry, quotas=Quotas([ByteQuota(lambda _: True, 15)]))
+    registry = replace(registry, quotas=Quotas([ByteQuota(("**",), 15)]))
     both = asyncio.Barrier(2)
     storage.before = both.wait
     one, two = CONTENT, CONTENT[::-1]
@@ -83,7 +83,7 @@ async def test_of_two_that_do_not_fit_together_one_is_refused(registry: Registry
 
 async def test_what_does_not_fit_stays_staged(registry: Registry) -> None:
     """Refused before it is put in its place, it can be published once there is room."""
-    limited = replace(registry, quotas=Quotas([ByteQuota(lambda _: True, 5)]))
+    limited = replace(registry, quotas=Quotas([ByteQuota(("**",), 5)]))
     key = await staged(limited)
     with pytest.raises(QuotaExceeded):
         await blobs.publish(limited, key, DIGEST, len(CONTENT))

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import msgspec
 
+from zot.catalog.quotas import NoRoom, Quota
 from zot.catalog.rows import UploadRow
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
@@ -85,24 +86,34 @@ class Published(StrEnum):
     PRESENT = "present"
     CLAIM_LOST = "claim lost"
     """The claim does not stand any more (the server was restarted between): claim and publish again."""
-    NO_ROOM = "no room"
-    """The quota given with it would be exceeded; the claim is dropped."""
 
 
-class PublishBlob(Command[Published], frozen=True, kw_only=True, tag=True):
+class PublishBlob(Command[Published | NoRoom], frozen=True, kw_only=True, tag=True):
     """Make a claimed blob present: its file is in place and synced. Durable; then 201 may be answered.
 
     With `session`, that upload of the repository is finished in the same commit, and keeps its row for a repeated
     finish. If the blob is present already (by another's doing, or this is a repetition) it stays so whether or not the
-    claim stands, its stamp cleared. Naming a `quota_bytes` refuses to let the repository's bytes grow beyond it.
-    The claim is gone afterwards, whatever the outcome.
+    claim stands, its stamp cleared. NoRoom: one of the `quotas` would be exceeded. The claim is gone afterwards,
+    whatever the outcome.
     """
 
     digest: Digest
     token: str
     size: int
     session: str | None = None
-    quota_bytes: int | None = None
+    quotas: tuple[Quota, ...] = ()
+
+
+class CheckRoom(Command[NoRoom | None], frozen=True, kw_only=True, tag=True):
+    """Tell whether `quotas` have room for a blob of that size now, and change nothing. None: they have.
+
+    What is here already needs none. It is asked of the writer, who alone knows what many repositories hold together.
+    """
+
+    durable: ClassVar[bool] = False
+    digest: Digest
+    size: int
+    quotas: tuple[Quota, ...]
 
 
 class DropClaim(Command[None], frozen=True, kw_only=True, tag=True):
@@ -236,22 +247,13 @@ class TagRefused(msgspec.Struct, frozen=True, tag=True):
     why: Refusal
 
 
-class NoRoom(msgspec.Struct, frozen=True, tag=True):
-    """Not stored: a limit is reached."""
-
-    limit: int
-    used: int
-    of_repositories: bool
-    """The limit on the number of repositories, else the one on the bytes of this one."""
-
-
 class PutManifest(Command[Stored | MissingBlobs | TagRefused | NoRoom], frozen=True, kw_only=True, tag=True):
     """Store a manifest and point the tags at it, in one step, if every blob that it needs is present.
 
     Durable. Stored creates the repository. A manifest that is there already stays as it was first stored. Its stamp
     and those of the blobs that it names are cleared; from this commit on they are referenced. Each tag that changes
     gets an entry in the tag log. What refuses it is looked for in this order: tags, `repositories_limit`
-    (repositories count once they have a manifest), missing blobs, `quota_bytes`; the limits refuse only what grows.
+    (repositories count once they have a manifest), missing blobs, `quotas`; the limits refuse only what grows.
     """
 
     remembered: ClassVar[bool] = True
@@ -264,7 +266,7 @@ class PutManifest(Command[Stored | MissingBlobs | TagRefused | NoRoom], frozen=T
     edges: tuple[Edge, ...] = ()
     tags: tuple[TagMove, ...] = ()
     by: str = ""
-    quota_bytes: int | None = None
+    quotas: tuple[Quota, ...] = ()
     repositories_limit: int | None = None
 
 
@@ -487,6 +489,7 @@ class MarkDirty(Command[None], frozen=True, kw_only=True, tag=True):
 AnyCommand = (
     ClaimBlob
     | PublishBlob
+    | CheckRoom
     | DropClaim
     | TouchBlob
     | DoomBlob

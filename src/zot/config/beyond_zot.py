@@ -53,15 +53,19 @@ KEYS = (
         "A full disk is no longer guarded against.",
     ),
     BeyondZot(
-        "storage.quotas", (), "list", "How much may be stored by repository pattern; the first that matches holds.",
+        "storage.quotas", (), "list", "How many bytes repositories may hold, by pattern.",
         "Repositories may grow without limit.", "none",
     ),
     BeyondZot(
-        "storage.quotas[].repositories", ..., "list of glob", "The repositories meant; the first match holds.",
+        "storage.quotas[].repositories", ..., "list of glob", "The repositories meant.",
         "Repositories may grow without limit.",
     ),
     BeyondZot(
-        "storage.quotas[].bytes", ..., "bytes", "The bytes that each of these repositories may hold.",
+        "storage.quotas[].bytes", ..., "bytes", "The bytes that these repositories may hold together.",
+        "Repositories may grow without limit.",
+    ),
+    BeyondZot(
+        "storage.quotas[].each", False, "bool", "Whether each of these repositories may hold that much by itself.",
         "Repositories may grow without limit.",
     ),
     BeyondZot(

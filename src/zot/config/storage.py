@@ -171,10 +171,11 @@ class Catalog(Section):
 
 
 class Quota(Section):
-    """How much each of a set of repositories may hold."""
+    """How much a set of repositories may hold."""
 
     repositories: Listed[str] = own_key("storage.quotas[].repositories")
     limit_bytes: int = own_key("storage.quotas[].bytes")
+    each: Flag = own_key("storage.quotas[].each")
 
 
 class Storage(Store):

@@ -52,6 +52,13 @@ def compile_glob(pattern: str) -> Glob:
     return Glob(pattern, compile_regex(translate(pattern)))
 
 
+def literal_prefix(pattern: str) -> str:
+    """Return what every name begins with that the glob matches."""
+    special = next((i for i, character in enumerate(pattern) if character in "*?[{\\"), None)
+    # `a/**` matches `a`.
+    return pattern if special is None else pattern[:special].rstrip("/")
+
+
 def translate(pattern: str) -> str:
     """Return the RE2 expression that matches, as a whole, what the glob matches; raise ValueError as `compile_glob`."""
     if len(pattern) > LENGTH_LIMIT:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from zot.catalog.commands import (
+    CheckRoom,
     Claim,
     ClaimBlob,
     Doom,
@@ -18,10 +19,12 @@ from zot.catalog.commands import (
     removal_token,
 )
 from zot.catalog.interface import PAGE_LIMIT
+from zot.catalog.quotas import NoRoom, no_room
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
+from zot.registry import quota
 from zot.registry.delete import remove_doomed
-from zot.registry.errors import QuotaExceeded, Unavailable
+from zot.registry.errors import Unavailable
 from zot.registry.registry import MIB, Registry
 from zot.storage.interface import ContentMissing, StorageFull, UploadKey
 
@@ -39,31 +42,22 @@ _LARGE_BYTES = 64 * MIB
 async def require_room(registry: Registry, repository: Repository, digest: Digest | None, size: int) -> None:
     """Refuse what has no room before it is sent, or put in its place; the commit decides it for good.
 
-    Without `digest` it may be content that is here already, so that what the repository holds does not count. Raises
+    Without `digest` it may be content that is here already, so that only what could never fit is refused. Raises
     QuotaExceeded, StorageFull.
     """
-    quota_bytes = registry.quotas.bytes_of(repository)
-    if quota_bytes is not None:
-        used = 0 if digest is None else await _used_beside(registry, repository, digest)
-        if used + size > quota_bytes:
-            raise _no_room(repository, quota_bytes, size)
+    if quotas := registry.quotas.of(repository):
+        if digest is None:
+            refused = no_room(quotas, size, lambda _: 0)
+        else:
+            refused = await registry.catalog.do(
+                CheckRoom(repository=repository, digest=digest, size=size, quotas=quotas)
+            )
+        if refused:
+            raise quota.exceeded(repository, refused)
     if size >= _LARGE_BYTES:
         free_bytes = await registry.storage.free_bytes(repository)
         if free_bytes is not None and size > free_bytes:
             raise StorageFull(f"{size} bytes are announced, and {free_bytes} are free")
-
-
-async def _used_beside(registry: Registry, repository: Repository, digest: Digest) -> int:
-    """Return what the repository holds if the digest would add to it, nothing if its bytes count already."""
-    catalog = registry.catalog
-    if await catalog.blob(repository, digest) or await catalog.resolve(repository, digest):
-        return 0
-    row = await catalog.repository(repository)
-    return row.bytes if row is not None else 0
-
-
-def _no_room(repository: Repository, quota_bytes: int, size: int) -> QuotaExceeded:
-    return QuotaExceeded(f"the quota of {quota_bytes} bytes has no room for {size} more", name=repository)
 
 
 async def publish(registry: Registry, upload: UploadKey, digest: Digest, size: int) -> None:
@@ -139,7 +133,6 @@ async def _make_present(
 ) -> bool:
     """Have `place` put the content there, under a claim, and commit; tell whether it was there before."""
     await require_room(registry, repository, digest, size)
-    quota_bytes = registry.quotas.bytes_of(repository)
     while True:
         async with _claimed(registry, repository, digest) as (claim, token):
             if claim is Claim.CLAIMED:
@@ -151,15 +144,15 @@ async def _make_present(
                     token=token,
                     size=size,
                     session=session,
-                    quota_bytes=quota_bytes,
+                    quotas=registry.quotas.of(repository),
                 )
             )
         match published:
             case Published.PRESENT:
                 return claim is Claim.PRESENT
-            case Published.NO_ROOM:  # others came first
+            case NoRoom():  # others came first
                 await _take_back(registry, repository, digest)
-                raise _no_room(repository, quota_bytes or 0, size)
+                raise quota.exceeded(repository, published)
             case Published.CLAIM_LOST:  # by a restart of the catalog, or it was there and went: from the start
                 continue
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from zot.catalog.interface import Catalog
 from zot.config.http import DOCKER2S2
 from zot.config.model import Config
 from zot.config.storage import Storage, Store
-from zot.oci.globs import Glob, compile_glob
 from zot.oci.names import Repository, route_of
 from zot.registry.content_cache import ContentCache
 from zot.registry.layouts import Layouts
@@ -74,12 +72,6 @@ def _root(store: Store) -> Path:
 
 
 def _quotas(config: Config) -> Quotas:
-    quotas = []
-    for quota in config.storage.quotas:
-        globs = [compile_glob(pattern) for pattern in quota.repositories]
-        quotas.append(ByteQuota(partial(_any_matches, globs), quota.limit_bytes))
-    return Quotas(quotas, config.storage.max_repos or None)
-
-
-def _any_matches(globs: Sequence[Glob], name: str) -> bool:
-    return any(glob.matches(name) for glob in globs)
+    storage = config.storage
+    quotas = [ByteQuota(tuple(quota.repositories), quota.limit_bytes, each=quota.each) for quota in storage.quotas]
+    return Quotas(quotas, storage.max_repos or None)

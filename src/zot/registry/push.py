@@ -8,17 +8,18 @@ from typing import NamedTuple
 from zot.catalog.commands import (
     Edge,
     MissingBlobs,
-    NoRoom,
     PutManifest,
     Refusal,
     Stored,
     TagMove,
     TagRefused,
 )
+from zot.catalog.quotas import NoRoom
 from zot.oci import media_types
 from zot.oci.digest import CANONICAL, Digest, algorithm_of, digest_of
 from zot.oci.manifest import Descriptor, InvalidManifestError, Manifest, parse_manifest
 from zot.oci.names import Repository, Tag, as_digest
+from zot.registry import quota
 from zot.registry.errors import (
     Denied,
     DigestInvalid,
@@ -26,7 +27,6 @@ from zot.registry.errors import (
     ManifestInvalid,
     ManifestTooLarge,
     MediaTypeUnsupported,
-    QuotaExceeded,
     TooManyRequests,
 )
 from zot.registry.registry import Registry
@@ -75,7 +75,7 @@ async def manifest(
             edges=needed,
             tags=tuple(moves),
             by=by,
-            quota_bytes=registry.quotas.bytes_of(request.repository),
+            quotas=registry.quotas.of(request.repository),
             repositories_limit=registry.quotas.repositories,
         )
     )
@@ -136,7 +136,5 @@ def _refusal(repository: Repository, outcome: MissingBlobs | TagRefused | NoRoom
             return Denied(f"tag {tag!r} does not exist, and creating it needs the action 'create'", reference=tag)
         case NoRoom(limit, _, of_repositories=True):
             return TooManyRequests("the registry's limit on repositories is reached", limit=limit)
-        case NoRoom(limit, used):
-            return QuotaExceeded(
-                f"the quota of {limit} bytes has {max(0, limit - used)} bytes left", name=repository, limit=limit
-            )
+        case NoRoom():
+            return quota.exceeded(repository, outcome)

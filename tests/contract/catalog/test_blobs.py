@@ -29,9 +29,9 @@ def claim(token: str = "t") -> ClaimBlob:
     return ClaimBlob(repository=APP, digest=BLOB, token=token)
 
 
-def publish(token: str = "t", size: int = 4, quota_bytes: int | None = None) -> PublishBlob:
+def publish(token: str = "t", size: int = 4) -> PublishBlob:
     """Return the publication of BLOB."""
-    return PublishBlob(repository=APP, digest=BLOB, token=token, size=size, quota_bytes=quota_bytes)
+    return PublishBlob(repository=APP, digest=BLOB, token=token, size=size)
 
 
 async def test_a_claim_creates_the_repository(catalog: Catalog) -> None:
@@ -132,33 +132,6 @@ async def test_publishing_what_is_present_clears_its_stamp(catalog: Catalog) -> 
     await stamp(catalog)
     assert await catalog.do(publish("second")) is Published.PRESENT
     assert [row.stamp_s for row in await catalog.loose_blobs(APP, "", 10)] == [None]
-
-
-async def test_a_quota_refuses_growth_beyond_it(catalog: Catalog) -> None:
-    """A blob that does not fit is not stored; its claim and its size are not kept."""
-    await push_blob(catalog, "1234")
-    await catalog.do(claim())
-    assert await catalog.do(publish(size=4, quota_bytes=7)) is Published.NO_ROOM
-    assert await catalog.blob(APP, BLOB) is None
-    assert await catalog.do(publish(size=4)) is Published.CLAIM_LOST
-    row = await catalog.repository(APP)
-    assert row is not None
-    assert row.bytes == 4
-
-
-async def test_a_quota_may_be_filled(catalog: Catalog) -> None:
-    """The quota itself may be used up to its last byte."""
-    await push_blob(catalog, "1234")
-    await catalog.do(claim())
-    assert await catalog.do(publish(size=4, quota_bytes=8)) is Published.PRESENT
-
-
-async def test_a_quota_lets_pass_what_is_there(catalog: Catalog) -> None:
-    """Publishing what is present does not grow anything, so that no quota refuses it."""
-    await catalog.do(claim("one"))
-    await catalog.do(claim("two"))
-    await catalog.do(publish("one", size=4))
-    assert await catalog.do(publish("two", size=4, quota_bytes=1)) is Published.PRESENT
 
 
 async def test_a_dropped_claim_is_gone(catalog: Catalog) -> None:
@@ -393,17 +366,6 @@ async def test_publishing_elsewhere_leaves_the_upload(catalog: Catalog) -> None:
     for session in ("s", "gone"):
         command = PublishBlob(repository=APP, digest=BLOB, token="t", size=4, session=session)
         assert await catalog.do(command) is Published.PRESENT
-    row = await catalog.upload("s")
-    assert row is not None
-    assert row.finished is None
-
-
-async def test_a_refused_publication_leaves_the_upload_open(catalog: Catalog) -> None:
-    """Without room, the session is as it was."""
-    await catalog.do(BeginUpload(repository=APP, session="s"))
-    await catalog.do(claim())
-    command = PublishBlob(repository=APP, digest=BLOB, token="t", size=4, session="s", quota_bytes=3)
-    assert await catalog.do(command) is Published.NO_ROOM
     row = await catalog.upload("s")
     assert row is not None
     assert row.finished is None

@@ -34,7 +34,6 @@ from zot.catalog.commands import (
     Edge,
     ForgetBlob,
     MissingBlobs,
-    NoRoom,
     Referenced,
     Refusal,
     RemoveRepository,
@@ -45,6 +44,7 @@ from zot.catalog.commands import (
     TagsDiffer,
 )
 from zot.catalog.interface import Catalog
+from zot.catalog.quotas import NoRoom, Quota
 from zot.catalog.rows import ManifestRow, ReferrerRow, UsageRow
 
 IMAGE = digest("image")
@@ -229,21 +229,11 @@ async def test_a_repository_without_manifests_does_not_count(catalog: Catalog) -
     assert isinstance(await catalog.do(limited), Stored)
 
 
-async def test_a_quota_counts_manifests(catalog: Catalog) -> None:
-    """A manifest that does not fit is refused; a tag for one that is there is not."""
-    await push_blob(catalog, "1234")
-    full = msgspec.structs.replace(put("image"), quota_bytes=8)
-    assert await catalog.do(full) == NoRoom(8, 4, of_repositories=False)
-    assert isinstance(await catalog.do(msgspec.structs.replace(put("image"), quota_bytes=9)), Stored)
-    tagged = msgspec.structs.replace(put("image", tags=(V1,)), quota_bytes=0)
-    assert isinstance(await catalog.do(tagged), Stored)
-
-
 async def test_refusals_have_an_order(catalog: Catalog) -> None:
     """Tags come first, then the number of repositories, then missing blobs, then bytes."""
     await push(catalog, "old", repository=OTHER)
     command = msgspec.structs.replace(
-        put("image", layer("missing")), tags=(TagMove(V1, may_create=False),), repositories_limit=1, quota_bytes=1
+        put("image", layer("missing")), tags=(TagMove(V1, may_create=False),), repositories_limit=1, quotas=(Quota(1),)
     )
     assert isinstance(await catalog.do(command), TagRefused)
     command = msgspec.structs.replace(command, tags=(), id="2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from zot.catalog.commands import (
+    CheckRoom,
     Claim,
     ClaimBlob,
     Doom,
@@ -18,6 +19,7 @@ from zot.catalog.commands import (
 )
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.memory.state import Scope, StoredBlob, StoredRepository
+from zot.catalog.quotas import NoRoom, no_room
 
 
 def claim(scope: Scope, command: ClaimBlob) -> Claim:
@@ -32,7 +34,7 @@ def claim(scope: Scope, command: ClaimBlob) -> Claim:
     return Claim.PRESENT
 
 
-def publish(scope: Scope, command: PublishBlob) -> Published:
+def publish(scope: Scope, command: PublishBlob) -> Published | NoRoom:
     """Carry out PublishBlob."""
     repository = scope.repository
     blob = repository.present(command.digest)
@@ -42,15 +44,21 @@ def publish(scope: Scope, command: PublishBlob) -> Published:
     if blob is None:
         if not claimed:
             return Published.CLAIM_LOST
-        grows = 0 if command.digest in repository.manifests else command.size
-        if command.quota_bytes is not None and grows and repository.bytes + grows > command.quota_bytes:
-            return Published.NO_ROOM
+        if refused := check_room(scope, command):
+            return refused
         repository.blobs[command.digest] = StoredBlob(command.size)
     else:
         blob.stamp_s = None
     if command.session and (row := scope.upload(command.session)):
         scope.record(msgspec.structs.replace(row, finished=command.digest, updated_ns=scope.now_ns))
     return Published.PRESENT
+
+
+def check_room(scope: Scope, command: CheckRoom | PublishBlob) -> NoRoom | None:
+    """Carry out CheckRoom."""
+    repository = scope.repository
+    is_here = command.digest in repository.manifests or repository.present(command.digest)
+    return no_room(command.quotas, 0 if is_here else command.size, scope.used)
 
 
 def drop_claim(scope: Scope, command: DropClaim) -> None:

@@ -13,6 +13,7 @@ from zot.catalog.commands import (
     AdvanceUpload,
     BeginUpload,
     CancelUpload,
+    CheckRoom,
     ClaimBlob,
     Command,
     DeleteManifest,
@@ -54,6 +55,7 @@ from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag, as_digest
 
 _VERBS: Mapping[type[Command[Any]], Callable[[Scope, Any], Any]] = {
+    CheckRoom: blobs.check_room,
     ClaimBlob: blobs.claim,
     PublishBlob: blobs.publish,
     DropClaim: blobs.drop_claim,

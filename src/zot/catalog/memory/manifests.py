@@ -11,7 +11,6 @@ from zot.catalog.commands import (
     DeleteTag,
     LayoutManifest,
     MissingBlobs,
-    NoRoom,
     PutManifest,
     Referenced,
     Refusal,
@@ -24,6 +23,7 @@ from zot.catalog.commands import (
     TouchManifest,
 )
 from zot.catalog.memory.state import Scope, StoredManifest, StoredRepository
+from zot.catalog.quotas import NoRoom, no_room
 from zot.oci.digest import Digest
 
 
@@ -34,7 +34,7 @@ def put(scope: Scope, command: PutManifest) -> Stored | MissingBlobs | TagRefuse
         _refused(repository, command.tags, command.digest)
         or _too_many_repositories(scope, command)
         or _missing(repository, command)
-        or _too_many_bytes(repository, command)
+        or _too_many_bytes(scope, command)
     )
     if refused:
         return refused
@@ -146,12 +146,10 @@ def _missing(repository: StoredRepository, command: PutManifest) -> MissingBlobs
     return MissingBlobs(missing) if missing else None
 
 
-def _too_many_bytes(repository: StoredRepository, command: PutManifest) -> NoRoom | None:
-    if command.quota_bytes is None or command.digest in repository.manifests or repository.present(command.digest):
-        return None
-    used = repository.bytes
-    full = used + len(command.content) > command.quota_bytes
-    return NoRoom(command.quota_bytes, used, of_repositories=False) if full else None
+def _too_many_bytes(scope: Scope, command: PutManifest) -> NoRoom | None:
+    repository = scope.repository
+    is_here = command.digest in repository.manifests or repository.present(command.digest)
+    return no_room(command.quotas, 0 if is_here else len(command.content), scope.used)
 
 
 def _move(scope: Scope, moves: Sequence[TagMove], digest: Digest, by: str, *, created: bool) -> Stored:

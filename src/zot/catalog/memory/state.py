@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from zot.catalog.clock import Clock
 from zot.catalog.commands import LayoutManifest
+from zot.catalog.quotas import Quota, matches
 from zot.catalog.rows import (
     BlobRow,
     ExportRow,
@@ -236,6 +237,12 @@ class Scope:
     def holding_manifests(self) -> int:
         """Return how many repositories have a manifest."""
         return sum(bool(each.manifests) for each in self._state.repositories.values())
+
+    def used(self, quota: Quota) -> int:
+        """Return how many bytes of a quota are used."""
+        if not quota.patterns:
+            return self.repository.bytes
+        return sum(each.bytes for name, each in self._state.repositories.items() if matches(quota.patterns, name))
 
     def upload(self, session: str) -> UploadRow | None:
         """Return an upload of the repository."""

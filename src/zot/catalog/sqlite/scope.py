@@ -7,6 +7,8 @@ from typing import Any
 
 import apsw
 
+from zot.catalog.quotas import Quota
+from zot.catalog.sqlite.totals import Totals
 from zot.oci.names import Repository
 
 Row = tuple[Any, ...]
@@ -21,11 +23,23 @@ WHERE name = ?1
 class Scope:
     """One command on one repository. The counts are what it adds to the repository's; `settle` writes them down."""
 
-    __slots__ = ("_connection", "_cursor", "blobs", "bytes", "changed", "manifests", "now_ns", "repository", "tags")
+    __slots__ = (
+        "_connection",
+        "_cursor",
+        "_totals",
+        "blobs",
+        "bytes",
+        "changed",
+        "manifests",
+        "now_ns",
+        "repository",
+        "tags",
+    )
 
-    def __init__(self, cursor: apsw.Cursor, repository: Repository, now_ns: int) -> None:
+    def __init__(self, cursor: apsw.Cursor, repository: Repository, now_ns: int, totals: Totals) -> None:
         """Begin at a time."""
         self._cursor = cursor
+        self._totals = totals
         self._connection = cursor.connection
         self.repository = repository
         self.now_ns = now_ns
@@ -64,7 +78,15 @@ class Scope:
         """Make the repository, if there is none."""
         self.rows("INSERT INTO repository (name) VALUES (?1) ON CONFLICT DO NOTHING")
 
+    def used(self, quota: Quota) -> int:
+        """Return how many bytes of a quota were used before the command."""
+        if quota.patterns:
+            return self._totals.of(self._cursor, quota.patterns)
+        return self.value("SELECT bytes FROM repository WHERE name = ?1") or 0
+
     def settle(self) -> None:
         """Write the counts down; a change that the layout has to show gives a new revision and makes an export due."""
         if self.changed or self.bytes or self.blobs:
             self.rows(_SETTLE, self.bytes, self.blobs, self.manifests, self.tags, self.changed, self.now_ns)
+        if self.bytes:
+            self._totals.add(self.repository, self.bytes)

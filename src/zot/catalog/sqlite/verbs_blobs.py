@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zot.catalog.commands import (
+    CheckRoom,
     Claim,
     ClaimBlob,
     Doom,
@@ -15,6 +16,7 @@ from zot.catalog.commands import (
     TouchBlob,
 )
 from zot.catalog.interface import PAGE_LIMIT
+from zot.catalog.quotas import NoRoom, no_room
 from zot.catalog.sqlite.scope import Scope
 from zot.oci.digest import Digest
 
@@ -60,7 +62,7 @@ def claim(scope: Scope, command: ClaimBlob) -> Claim:
     return Claim.PRESENT
 
 
-def publish(scope: Scope, command: PublishBlob) -> Published:
+def publish(scope: Scope, command: PublishBlob) -> Published | NoRoom:
     """Carry out PublishBlob."""
     claimed = scope.change(_DROP_CLAIM, command.digest, command.token)
     found = scope.row(_BLOB, command.digest)
@@ -68,8 +70,8 @@ def publish(scope: Scope, command: PublishBlob) -> Published:
         scope.change(_CLEAR_STAMP, command.digest)
     elif not claimed:
         return Published.CLAIM_LOST
-    elif _over_quota(scope, command):
-        return Published.NO_ROOM
+    elif refused := no_room(command.quotas, _growth_bytes(scope, command), scope.used):
+        return refused
     else:
         add(scope, command.digest, command.size)
     if command.session is not None:
@@ -88,6 +90,13 @@ def add(scope: Scope, digest: Digest, size: int) -> None:
     if scope.change(_ADD, digest, size, is_manifest):
         scope.blobs += 1
         scope.bytes += 0 if is_manifest else size
+
+
+def check_room(scope: Scope, command: CheckRoom) -> NoRoom | None:
+    """Carry out CheckRoom."""
+    found = scope.row(_BLOB, command.digest)
+    is_present = found is not None and found[3] is None
+    return None if is_present else no_room(command.quotas, _growth_bytes(scope, command), scope.used)
 
 
 def drop_claim(scope: Scope, command: DropClaim) -> None:
@@ -149,11 +158,9 @@ def stamp(scope: Scope, command: StampGarbage) -> int:
     return blobs + scope.change(_STAMP_MANIFESTS, command.now_s, limit - blobs)
 
 
-def _over_quota(scope: Scope, command: PublishBlob) -> bool:
-    if command.quota_bytes is None or command.size == 0 or _is_manifest(scope, command.digest):
-        return False
-    used: int = scope.value("SELECT bytes FROM repository WHERE name = ?1")
-    return used + command.size > command.quota_bytes
+def _growth_bytes(scope: Scope, command: PublishBlob | CheckRoom) -> int:
+    """Return what a blob that is not here would add."""
+    return 0 if _is_manifest(scope, command.digest) else command.size
 
 
 def _is_manifest(scope: Scope, digest: Digest) -> bool:

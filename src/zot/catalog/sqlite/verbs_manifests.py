@@ -10,7 +10,6 @@ from zot.catalog.commands import (
     DeleteManifest,
     LayoutManifest,
     MissingBlobs,
-    NoRoom,
     PutManifest,
     Referenced,
     RemoveRepository,
@@ -19,6 +18,7 @@ from zot.catalog.commands import (
     TagsDiffer,
     TouchManifest,
 )
+from zot.catalog.quotas import NoRoom, no_room
 from zot.catalog.sqlite import verbs_tags
 from zot.catalog.sqlite.scope import Scope
 from zot.oci.digest import Digest
@@ -186,11 +186,8 @@ def _missing(scope: Scope, command: PutManifest) -> MissingBlobs | None:
 
 
 def _too_many_bytes(scope: Scope, command: PutManifest) -> NoRoom | None:
-    limit = command.quota_bytes
-    if limit is None or _is_blob(scope, command.digest):
-        return None
-    used: int = scope.value("SELECT bytes FROM repository WHERE name = ?1") or 0
-    return NoRoom(limit, used, of_repositories=False) if used + len(command.content) > limit else None
+    growth_bytes = 0 if _is_blob(scope, command.digest) else len(command.content)
+    return no_room(command.quotas, growth_bytes, scope.used)
 
 
 def _dependent(scope: Scope, manifest_id: int, digest: Digest) -> list[Digest]:

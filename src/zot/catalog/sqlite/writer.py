@@ -21,6 +21,7 @@ from zot.catalog.commands import (
     AdvanceUpload,
     BeginUpload,
     CancelUpload,
+    CheckRoom,
     ClaimBlob,
     Command,
     DeleteManifest,
@@ -47,11 +48,13 @@ from zot.catalog.sqlite.connection import translated
 from zot.catalog.sqlite.database import Database
 from zot.catalog.sqlite.revision import WriterRevision
 from zot.catalog.sqlite.scope import Scope
+from zot.catalog.sqlite.totals import Totals
 
 BATCH_LIMIT = 256
 BATCH_S = 0.002
 
 _VERBS: Mapping[type[Command[Any]], Callable[[Scope, Any], Any]] = {
+    CheckRoom: verbs_blobs.check_room,
     ClaimBlob: verbs_blobs.claim,
     PublishBlob: verbs_blobs.publish,
     DropClaim: verbs_blobs.drop_claim,
@@ -100,6 +103,7 @@ class Writer:
         Raises CatalogUnusable if it cannot be opened, is in use, or was written by a newer program.
         """
         self._vfs, self._syncs = vfs, syncs
+        self._totals = Totals()
         self._path = place.prepare(directory)
         self._lock = place.lock(directory)
         try:
@@ -159,6 +163,7 @@ class Writer:
     def _give_up(self, error: apsw.Error) -> None:
         """Undo an unfinished batch; let go of the database if it is not to be trusted."""
         _logger.error("the catalog's writer failed: %s", error)
+        self._totals.forget()
         try:
             if self._database is not None and not isinstance(error, apsw.IOError):
                 self._database.roll_back()
@@ -193,6 +198,7 @@ class Writer:
                 raise
             _logger.exception("%s on %s failed", type(command).__name__, command.repository)
             database.execute("ROLLBACK TO command")
+            self._totals.forget()
             outcome = CatalogError(f"{type(command).__name__} failed: {error}")
         database.execute("RELEASE command")
         return outcome
@@ -203,7 +209,7 @@ class Writer:
             database.execute("DELETE FROM remembered WHERE at_ns <= ?", now_ns - REMEMBERED_S * 10**9)
             for (known,) in database.execute("SELECT outcome FROM remembered WHERE command = ?", command.id):
                 return decode_outcome(type(command), known)
-        scope = Scope(database.cursor, command.repository, now_ns)
+        scope = Scope(database.cursor, command.repository, now_ns, self._totals)
         outcome = _VERBS[type(command)](scope, command)
         scope.settle()
         if command.remembered:
