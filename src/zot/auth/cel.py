@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from zot.config.errors import ConfigurationError, Problem
 
@@ -19,7 +19,7 @@ _AROUND_DOTS = re.compile(r"\s*\.\s*")
 _EXTENSIONS = "extensions: [{name: strings}, {name: sets}, {name: encoders}, {name: optional}]"
 
 _TEXT = "string"
-_REQUEST = {
+REQUEST = {
     "req.time": "timestamp",
     "req.method": _TEXT,
     "req.userAgent": _TEXT,
@@ -39,7 +39,19 @@ _REQUEST = {
     "req.tls.version": _TEXT,
     "req.claims": "map",
 }
+"""What conditions may name, by kind."""
 _CLAIMS = {"claims": "map", "vars": "map"}
+
+
+# The library raises for values that have no counterpart on the other side, whatever its binding layer happens to use.
+_FAILURES = (RuntimeError, TypeError, ValueError)
+
+
+class Data(Protocol):
+    """Values by name; only those are asked for that an expression names."""
+
+    def __getitem__(self, name: str, /) -> object:
+        """Return the value of the name."""
 
 
 class ExpressionError(ValueError):
@@ -59,32 +71,35 @@ class Expression:
         self.type_name: str = self._program.return_type().name()
         # Handing over a value costs more than looking at it, so only those are that the text names.
         compact = _AROUND_DOTS.sub(".", text)
-        self._names = [name for name in names if name in compact]
+        self.names = tuple(name for name in names if name in compact)
 
-    def evaluate(self, data: Mapping[str, Any]) -> Any:
+    def evaluate(self, data: Data) -> Any:
         """Return the value as a plain Python value; raise ExpressionError if there is none."""
-        # The library answers a failed evaluation with its text, as a value of type ERROR; and it raises for values
-        # that have no counterpart on the other side, whatever exception its binding layer happens to use.
         try:
-            value = self._program.eval(data={name: data[name] for name in self._names})
+            value = self._value(data)
             kind, plain = value.type().name(), value.plain_value()
-        except (RuntimeError, TypeError, ValueError) as error:
+        except _FAILURES as error:
             raise ExpressionError(f"{self.text}: {error}") from error
+        # The library answers a failed evaluation with its text, as a value of type ERROR.
         if kind in {"ERROR", "UNKNOWN"}:
             raise ExpressionError(f"{self.text}: {plain}")
         return plain
 
-    def holds(self, data: Mapping[str, Any]) -> bool:
+    def holds(self, data: Data) -> bool:
         """Tell whether the value is true: no error, no text, no number ever is."""
         try:
-            return self.evaluate(data) is True
-        except ExpressionError:
+            # Of all values, those of the types ERROR and UNKNOWN included, only `true` comes as True.
+            return self._value(data).plain_value() is True
+        except _FAILURES:
             return False
+
+    def _value(self, data: Data) -> Any:
+        return self._program.eval(data={name: data[name] for name in self.names})
 
 
 def condition(text: str) -> Expression:
     """Compile a condition over `req.*`; raise ExpressionError if it cannot be true or false."""
-    return _boolean(Expression(text, _REQUEST))
+    return _boolean(Expression(text, REQUEST))
 
 
 def of_claims(text: str) -> Expression:

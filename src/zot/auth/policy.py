@@ -8,12 +8,12 @@ where all of them are true.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import datetime as dt
+from collections.abc import Iterable, Sequence
 
 from zot.auth.cel import Expression, condition
 from zot.auth.decision import NOWHERE, Circumstances, Decision, Grant
-from zot.auth.facts import facts, facts_of_right
+from zot.auth.facts import OF_ACTION, OF_RIGHT, Facts
 from zot.auth.immutability import ImmutableTags
 from zot.auth.members import Members, Memberships
 from zot.auth.patterns import Patterns
@@ -133,6 +133,9 @@ class _Entry:
         self.conditions: tuple[tuple[Expression, str], ...] = tuple(
             (condition(item.expression), item.message) for item in entry.conditions
         )
+        named = frozenset(name for expression, _ in self.conditions for name in expression.names)
+        self.by_right = not OF_RIGHT.isdisjoint(named)
+        self.by_action = not OF_ACTION.isdisjoint(named)
 
 
 class _Repository:
@@ -178,35 +181,50 @@ def _index(index: dict[tuple[str, str], list[_Entry]], names: Iterable[str], ent
 class _Asker:
     """A principal in their circumstances, with what is found out about them once a decision and only if needed."""
 
-    __slots__ = ("_admin", "_circumstances", "_found", "configured", "failed_message", "principal")
+    __slots__ = ("_admin", "_groups", "_met", "_time", "circumstances", "configured", "failed_message", "principal")
 
     def __init__(
         self, principal: Principal, configured: frozenset[str], circumstances: Circumstances, admin: _Entry
     ) -> None:
         self.principal = principal
         self.configured = configured
+        self.circumstances = circumstances
         self.failed_message = ""
-        self._circumstances = circumstances
         self._admin = admin
-        self._found: dict[str, Any] | None = None
+        self._groups: Sequence[str] | None = None
+        self._time: dt.datetime | None = None
+        self._met: dict[tuple[_Entry, Right | None, Action | None], bool] = {}
 
     @property
     def is_admin(self) -> bool:
         return not self.principal.limited and self._admin.members.include(self.principal, self.configured)
 
-    def _facts(self) -> Mapping[str, Any]:
-        if self._found is None:
-            groups = sorted(self.principal.groups | self.configured)
-            self._found = facts(self.principal, groups, self._circumstances, is_admin=self.is_admin)
-        return self._found
+    @property
+    def groups(self) -> Sequence[str]:
+        if self._groups is None:
+            self._groups = sorted(self.principal.groups | self.configured)
+        return self._groups
+
+    @property
+    def time(self) -> dt.datetime:
+        if self._time is None:
+            self._time = dt.datetime.now(dt.UTC)
+        return self._time
 
     def meets(self, entry: _Entry, right: Right, action: Action) -> bool:
         """Tell whether all conditions of the entry are true; remember what the first that fails has to say."""
         if not entry.conditions:
             return True
-        data = {**self._facts(), **facts_of_right(right, action)}
+        # What looks neither at the action nor at the tag has one value for creating it, moving it, and the next one.
+        key = (entry, right if entry.by_right else None, action if entry.by_action else None)
+        met = self._met.get(key)
+        if met is None:
+            met = self._met[key] = self._evaluate(entry, Facts(self, right, action))
+        return met
+
+    def _evaluate(self, entry: _Entry, facts: Facts) -> bool:
         for expression, message in entry.conditions:
-            if not expression.holds(data):
+            if not expression.holds(facts):
                 self.failed_message = self.failed_message or message
                 return False
         return True
