@@ -15,6 +15,7 @@ import pytest
 from upkeep.operator_place import APP, Client, Place
 from zot.accounts import statistics, statistics_sqlite
 from zot.oci.digest import digest_of, hex_of
+from zot.upkeep import scheduler
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +23,13 @@ def statistics_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have pulls and pushes written down sooner than each second."""
     monkeypatch.setattr(statistics, "FLUSH_S", 0.05)
     monkeypatch.setattr(statistics_sqlite, "FLUSH_S", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def nothing_begins_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a server's first runs so late that the test is over: what goes meanwhile was asked for."""
+    monkeypatch.setattr(scheduler, "_spread", lambda: 1.0)
+    monkeypatch.setattr(scheduler, "_SPREAD_S", 3600.0)
 
 
 @pytest.fixture

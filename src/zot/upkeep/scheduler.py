@@ -82,13 +82,16 @@ class Scheduler:
         *,
         workers: int,
         observer: Observer | None = None,
-        spread: Callable[[], float] = _spread,
+        spread: Callable[[], float] | None = None,
     ) -> None:
-        """Make at most `workers` steps at once. The journal is loaded already; `spread` gives numbers from 0 to 1."""
+        """Make at most `workers` steps at once. The journal is loaded already.
+
+        `spread` gives numbers from 0 to 1, which first runs are spread by: random ones unless it is given.
+        """
         self._journal = journal
         self._observer = observer or Unobserved()
         self._turns = Turns(workers)
-        self._spread = spread
+        self._spread = spread or _spread
         self._keepers: dict[str, _Keeper] = {}
         self._group: asyncio.TaskGroup | None = None
         self.replace(tasks)
