@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -224,6 +225,9 @@ PROBLEMS = [
     (extension(metrics={"prometheus": {"path": "/a/../b"}}), BAD + "invalid metrics path"),
     (extension(metrics={"prometheus": {"path": "metrics"}}), BAD + "metrics path must start with /"),
     (extension(metrics={"prometheus": {"path": "/v2"}}), BAD + "provided metrics path is disallowed"),
+    (extension(metrics={"prometheus": {"path": "/readyz"}}), BAD + "provided metrics path is disallowed"),
+    (extension(metrics={"prometheus": {"path": "/v2/_catalog"}}), BAD + "provided metrics path is disallowed"),
+    (extension(metrics={"prometheus": {"path": "/zot/auth/login"}}), BAD + "provided metrics path is disallowed"),
     (extension(events={"sinks": [{"type": "smtp"}]}), BAD + "event sink is not supported"),
     (http(accessControl={"repositories": {"**": {"defaultPolicy": ["read"]}}}), BAD + ONLY_LOGIN),
     (http(accessControl={"adminPolicy": {"users": ["root"], "actions": ["read"]}}), BAD + ONLY_LOGIN),
@@ -265,6 +269,7 @@ FURTHER_PROBLEMS = [
     (http(compat=["docker1"]), "unsupported media type compatibility 'docker1'", "docker2s2"),
     (http(ratelimit={"rate": 0}), "invalid rate 0", "http.ratelimit.rate"),
     (http(workers=-1), "invalid number of workers -1", "http.workers"),
+    (storage() | {"scheduler": {"numWorkers": -1}}, "invalid number of workers -1", "scheduler.numWorkers"),
     (http(drainTimeout="-1s"), "invalid drain timeout", "http.drainTimeout"),
     (http(limits={"maxPageSize": 0}), "invalid limit 0", "http.limits.maxPageSize"),
     (http(limits={"idleTimeout": "0s"}), "invalid limit 0", "http.limits.idleTimeout"),
@@ -329,11 +334,29 @@ def test_accepted(tree: dict[str, Any]) -> None:
 def test_session_keys_are_refused_with_redis(tmp_path: Any) -> None:
     """Redis keeps sessions under keys of its own, so a file of session keys beside it is a mistake."""
     keys = tmp_path / "keys.json"
-    keys.write_text('{"hashKey": "x"}', encoding="utf-8")
+    keys.write_text(json.dumps({"hashKey": "x" * 32}), encoding="utf-8")
     text = "invalid server config: session keys not supported when redis session driver is used!"
     with pytest.raises(ConfigurationError, match=text):
         load_tree(auth(sessionDriver=REDIS, sessionKeysFile=str(keys)))
     assert load_tree(auth(sessionDriver={"name": "local"}, sessionKeysFile=str(keys))).warnings == ()
+
+
+@pytest.mark.parametrize("size", [1, 15, 17, 33, 64])
+def test_session_keys_that_encrypt_nothing_are_refused(tmp_path: Any, size: int) -> None:
+    """A key of a length that AES does not have is found by `zot verify` and not only by the start."""
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"hashKey": "x" * 64, "encryptKey": "y" * size}), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="invalid encryptKey .*sessionKeysFile: 16, 24 or 32 bytes") as caught:
+        load_tree(auth(sessionKeysFile=str(keys)))
+    assert "yy" not in str(caught.value)
+
+
+def test_a_short_key_of_signatures_is_pointed_out(tmp_path: Any) -> None:
+    """zot recommends 32 or 64 bytes, and takes less."""
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"hashKey": "x" * 31}), encoding="utf-8")
+    (warning,) = load_tree(auth(sessionKeysFile=str(keys))).warnings
+    assert warning.startswith("http.auth.sessionKeysFile: hashKey is short")
 
 
 def test_the_first_problem_by_the_order_of_zot_leads() -> None:
@@ -358,6 +381,7 @@ WARNINGS = [
     (storage(**{**S3, "dedupe": False, "storageDriver": {**BUCKET, "colour": "red"}}), "storageDriver.colour: unknown"),
     (storage(cacheDriver={"name": "redis", "colour": "red"}, remoteCache=True), "storage.cacheDriver.colour: unknown"),
     (auth(sessionDriver={**REDIS, "keyprefix": []}), "http.auth.sessionDriver.keyprefix: not a text"),
+    (storage(remoteCache=True), "storage.remoteCache: ignored, because there is no cacheDriver"),
     (extension(mgmt={}), "extensions.mgmt: ignored"),
     (extension(apikey={"enable": True}), "extensions.apikey: ignored"),
     (http(tls={}), "http.tls: without cert and key"),

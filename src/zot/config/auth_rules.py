@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 
     from zot.config.auth import Auth, Bearer, UpstreamTokenEndpoint
     from zot.config.http import Http
+    from zot.config.secret_files import SessionKeys
+    from zot.config.section import Secret
 
 LDAP_PREFIX = "invalid LDAP configuration: "
 SESSION_DRIVERS = ("local", "redis")
 SESSION_PREFIX = "zotsession"
+ENCRYPT_KEY_BYTES = (16, 24, 32)
+"""The lengths of AES keys."""
+HASH_KEY_BYTES_LEAST = 32
 
 # What may name a user in a client certificate, in lower case, by the spelling that `identityAttributes` prefers.
 IDENTITY_ATTRIBUTES = {
@@ -146,6 +151,20 @@ def sessions(auth: Auth) -> Iterator[Finding]:
             yield from map(Advice, redis_options(driver, SESSION_PREFIX, path)[1])
         except ConfigurationError as error:
             yield from error.problems
+
+
+def session_keys(keys: SessionKeys | None) -> Iterator[Finding]:
+    """Check the keys of local sessions, their file already read."""
+    path = "http.auth.sessionKeysFile"
+    sealing, signing = (_bytes(keys.encrypt_key), _bytes(keys.hash_key)) if keys is not None else (b"", b"")
+    if sealing and len(sealing) not in ENCRYPT_KEY_BYTES:
+        yield Problem("invalid encryptKey", path, "16, 24 or 32 bytes")
+    if signing and len(signing) < HASH_KEY_BYTES_LEAST:
+        yield Advice("hashKey is short: 32 or 64 bytes are recommended", path)
+
+
+def _bytes(key: Secret | None) -> bytes:
+    return key.get_secret_value().encode() if key is not None else b""
 
 
 def bounds(auth: Auth) -> Iterator[Finding]:

@@ -48,9 +48,13 @@ def _findings(config: Config, compile_condition: CompileCondition | None) -> Ite
     # From here on: what zot does not check, or only once it starts.
     yield from http_rules.bounds(config.http)
     yield from storage_rules.bounds(config.storage)
+    yield from auth_rules.session_keys(config.secrets.session_keys)
     yield from auth_rules.bounds(config.http.auth)
     yield from access_rules.oddities(config.http)
     yield from extension_rules.bounds(config)
+    if config.scheduler.num_workers < 0:
+        text = f"invalid number of workers {config.scheduler.num_workers}"
+        yield Problem(text, "scheduler.numWorkers", "0 or more")
 
 
 def _cluster(config: Config) -> Iterator[Finding]:

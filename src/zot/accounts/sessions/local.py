@@ -24,7 +24,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from zot.accounts.sessions.ids import LOCAL_BYTES, random_id, well_formed
 from zot.accounts.sessions.interface import SessionsUnavailable
-from zot.config.errors import ConfigurationError, Problem
 from zot.config.secret_files import SessionKeys
 
 P = ParamSpec("P")
@@ -58,14 +57,14 @@ class LocalSessions:
     def __init__(self, directory: Path, threads: Threads, keys: SessionKeys | None = None) -> None:
         """Use the directory, which is made if it is not there.
 
-        Raises ConfigurationError if a key is none, and SessionsUnavailable if the directory cannot be used.
+        The keys are checked with the configuration. Raises SessionsUnavailable if the directory cannot be used.
         """
         self._directory = directory
         self._threads = threads
         self._swept_s = float("-inf")
         sealing = keys.encrypt_key if keys is not None else None
         signing = keys.hash_key if keys is not None else None
-        self._cipher = _cipher(sealing.get_secret_value()) if sealing else None
+        self._cipher = AESGCM(sealing.get_secret_value().encode()) if sealing else None
         self._encoder, self._decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(_Kept)
         with _translated():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -159,14 +158,6 @@ class LocalSessions:
     def _signature(self, name: str) -> str:
         digest = hmac.digest(self._key, name.encode(), hashlib.sha256)
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-
-
-def _cipher(key: str) -> AESGCM:
-    try:
-        return AESGCM(key.encode())
-    except ValueError:
-        problem = Problem("invalid encryptKey", "http.auth.sessionKeysFile", "16, 24 or 32 bytes")
-        raise ConfigurationError(problem) from None
 
 
 def _write(path: Path, content: bytes, expires_s: float) -> None:
