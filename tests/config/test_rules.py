@@ -346,7 +346,7 @@ def test_session_keys_that_encrypt_nothing_are_refused(tmp_path: Any, size: int)
     """A key of a length that AES does not have is found by `zot verify` and not only by the start."""
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps({"hashKey": "x" * 64, "encryptKey": "y" * size}), encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="invalid encryptKey .*sessionKeysFile: 16, 24 or 32 bytes") as caught:
+    with pytest.raises(ConfigurationError, match=r"invalid encryptKey .*sessionKeysFile: 16, 24 or 32 bytes") as caught:
         load_tree(auth(sessionKeysFile=str(keys)))
     assert "yy" not in str(caught.value)
 
