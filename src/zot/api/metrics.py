@@ -128,12 +128,16 @@ class Metrics:
         *,
         connections: Callable[[], int] = int,
         lines_dropped: Callable[[], int] = int,
+        settle: Callable[[], None] = lambda: None,
         repositories_limit: int = REPOSITORIES_LIMIT,
     ) -> None:
-        """Take what tells the number of open connections, and of log lines lost so far."""
+        """Take what tells the number of open connections, and of log lines lost so far.
+
+        `settle` has `http` told of the requests that were answered so far.
+        """
         self.http = HttpMetrics(recorded, path, repositories_limit)
         self._recorded = recorded
-        self._connections, self._lines_dropped = connections, lines_dropped
+        self._connections, self._lines_dropped, self._settle = connections, lines_dropped, settle
         self._cpu_s, self._dropped = 0.0, 0
         # All that reads or writes files, one after the other.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="metrics")
@@ -151,6 +155,7 @@ class Metrics:
     async def text(self, state: ServerState) -> bytes:
         """Return all metrics in Prometheus' text format: other processes' as of their last second."""
         of_catalog = await state.of_catalog()
+        self._settle()
         return await asyncio.get_running_loop().run_in_executor(
             self._thread, self._render, self.http.take(), self._connections(), state, of_catalog
         )

@@ -133,6 +133,7 @@ class Answering:
             metrics_path(self._core.config) or "",
             connections=lambda: len(self.server.connections),
             lines_dropped=lambda: self._core.logs.dropped,
+            settle=lambda: self.server.flush(),  # noqa: PLW0108 (the server comes later)
         )
 
     def _observers(self) -> list[Observe]:
