@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NewType
 
 from zot.oci.digest import Digest, parse_digest
@@ -37,6 +38,7 @@ class InvalidTagError(ValueError):
     """The text does not match the grammar of tags."""
 
 
+@lru_cache(maxsize=4096)  # requests name the same few again and again; what is none is not remembered
 def parse_repository(text: str) -> Repository:
     """Return `text` as a repository name; raise InvalidNameError otherwise."""
     if len(text) > REPOSITORY_LENGTH_LIMIT:
