@@ -93,6 +93,7 @@ def _in_thread(config: Config, root: Path) -> Iterator[RunningRegistry]:
         plan = identified(plan)
         (listener,) = listen(plan.address, plan.port, 1)
         held.enter_context(listener)
+        plan = replace(plan, port=listener.getsockname()[1])
         server = _Server(config, plan, listener)
         server.start()
         try:

@@ -1,6 +1,7 @@
 """Starting: what a server needs is had, or its lack is said in one line and the exit status is 1."""
 
 import json
+import os
 import resource
 import socket
 import subprocess
@@ -18,10 +19,17 @@ from layout.images import image
 from servers.zot import ZOT, ZotServer
 from zot import storage
 from zot.cli.main import cli
+from zot.config.load import load_tree
 from zot.config.model import Config
 from zot.processes import start
 
 Refused = Callable[..., str]
+
+
+def logged(server: ZotServer, message: str) -> list[dict[str, Any]]:
+    """Return the lines of its log with this message."""
+    lines = [json.loads(line) for line in server.output().splitlines() if line.startswith("{")]
+    return [line for line in lines if line["message"] == message]
 
 
 @pytest.fixture
@@ -182,9 +190,10 @@ def test_a_server_may_be_read_only(tmp_path: Path) -> None:
         assert server.client.ask("POST", "/v2/app/blobs/uploads/").error == (405, "UNSUPPORTED")
 
 
-def test_a_port_may_be_chosen_by_the_kernel(tmp_path: Path) -> None:
-    """Port 0 is one that is free, the same for all workers, which the first line tells."""
-    server = ZotServer(tmp_path, http={"port": "0", "address": "::1"})
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_port_may_be_chosen_by_the_kernel(tmp_path: Path, workers: int) -> None:
+    """Port 0 is one that is free, the same for all workers, which the first line and the log tell."""
+    server = ZotServer(tmp_path, http={"port": "0", "address": "::1", "workers": workers})
     server.ready = lambda: "zot serves" in server.output()
     with server:
         (line,) = [line for line in server.output().splitlines() if line.startswith("zot serves http://[::1]:")]
@@ -193,3 +202,22 @@ def test_a_port_may_be_chosen_by_the_kernel(tmp_path: Path) -> None:
             with socket.create_connection(("::1", port), timeout=10) as client:
                 client.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 assert parsed(read_all(client)).status == 200
+        message = "port is unspecified, listening on kernel chosen port"
+        wait_for(lambda: any(line["port"] == port for line in logged(server, message)))
+
+
+def test_the_log_begins_with_what_the_server_may_use(server: ZotServer) -> None:
+    """Once, whatever the number of processes: the configuration, and the limits of the machine."""
+    wait_for(lambda: bool(logged(server, "runtime params")))
+    ((settings,), (limits,)) = logged(server, "configuration settings"), logged(server, "runtime params")
+    assert settings["params"]["storage"]["rootDirectory"] == str(server.root)
+    assert limits["cpus"] == os.cpu_count()
+    assert {"max. open files", "listen backlog", "max. inotify watches"} <= set(limits)
+
+
+@pytest.mark.parametrize(("of_sub_path", "syncs"), [({}, True), ({"commit": False}, False)])
+def test_the_catalog_is_as_durable_as_its_most_durable_store(of_sub_path: dict[str, Any], syncs: bool) -> None:
+    """What a sub-path acknowledges stands in the catalog of all, which a main store without syncs must not weaken."""
+    tree = {"rootDirectory": "/a", "commit": False, "subPaths": {"/b": {"rootDirectory": "/b", **of_sub_path}}}
+    plan = start.make_plan(load_tree({"storage": tree}).config, None, workers=0, read_only=False)
+    assert plan.syncs is syncs

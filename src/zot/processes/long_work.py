@@ -12,14 +12,13 @@ from zot.api.metrics import Metrics
 from zot.api.metrics_registry import Recorded
 from zot.api.metrics_upkeep import UpkeepMetrics
 from zot.app import Core
-from zot.config.masking import masked
 from zot.config.model import Config
 from zot.layout.build import build_jobs
-from zot.logs.fields import fields
 from zot.processes.control import serving
 from zot.processes.meanwhile import meanwhile
 from zot.processes.operating import operations
 from zot.processes.reloading import Reloading
+from zot.processes.start_log import log_start
 from zot.processes.taking_over import take_over
 from zot.upkeep import build as upkeep
 from zot.upkeep.gc import Layouts
@@ -95,8 +94,8 @@ class LongWork:
 
 
 async def open_long_work(core: Core, recorded: Recorded | None, *, measures: bool) -> LongWork:
-    """Read what was done before, and build it. Says once a server by which configuration it runs."""
-    _log.info("configuration settings", extra=fields(params=masked(core.config)))
+    """Read what was done before, and build it. Logs the start, since there is one of it a server."""
+    log_start(core.config, core.plan)
     await take_over(core)
     journal = Journal(core.plan.catalog_directory, core.pools.durable)
     await journal.load()

@@ -19,6 +19,7 @@ class Plan:
     """HTTP workers; 0: everything in one process."""
     address: str
     port: int
+    """The one asked for; once there is a socket, the one that it has."""
     unix_socket: str | None
     catalog_directory: str
     roots: tuple[str, ...]

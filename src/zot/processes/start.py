@@ -46,6 +46,7 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
             sockets = [listen_unix(plan.unix_socket)] * count
         else:
             sockets = listen(plan.address, plan.port, count)
+            plan = replace(plan, port=sockets[0].getsockname()[1])
     except (StorageError, CannotListen) as error:
         raise CannotStart(str(error)) from error
     _empty_metrics(plan)
@@ -88,7 +89,8 @@ def make_plan(config: Config, file: Path | None, *, workers: int | None, read_on
         roots=tuple(roots),
         drain_s=http.drain_timeout_s,
         read_only=read_only or storage.read_only,
-        syncs=storage.commit,
+        # The catalog is one for all stores: it is as durable as the most durable of them.
+        syncs=any(store.commit for store in (storage, *storage.sub_paths.values())),
         tls=bool(http.tls and http.tls.cert),
         log_level=config.log.level,
         log_output=config.log.output,
