@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from zot.config.sync import Content, OAuth2CredentialHelper, SyncRegistry
 
 CREDENTIAL_HELPERS = ("ecr", "gcp", "oauth2")
+# Where something else answers that must not be hidden.
+TAKEN_PATHS = ("/", "/livez", "/readyz", "/startupz", "/v2", "/v2/_catalog", "/v2/_oci/ext/discover")
 SBOM_FORMATS = ("spdx-json", "cyclonedx")
 
 
@@ -153,7 +155,7 @@ def _metrics_path(metrics: Metrics) -> Iterator[Finding]:
         yield Problem("invalid metrics path", key, "a path without empty, . or .. components")
     elif not path.startswith("/"):
         yield Problem("metrics path must start with /", key)
-    elif path in ("/", "/v2"):
+    elif path in TAKEN_PATHS or path.startswith("/zot/auth/"):
         yield Problem("provided metrics path is disallowed", key)
 
 

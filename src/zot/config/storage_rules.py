@@ -103,6 +103,8 @@ def caches(storage: Storage) -> Iterator[Finding]:
                     f"{path}.cacheDriver",
                     "a redis or dynamodb driver, or remoteCache: false",
                 )
+            elif store.remote_cache:
+                yield Advice("ignored, because there is no cacheDriver", f"{path}.remoteCache")
             continue
         name = driver.get("name")
         # A sub-path may have a catalog of its own in dynamodb alone.
