@@ -297,6 +297,20 @@ async def test_a_repository_with_unknown_files_is_not_removed(store: Store) -> N
     assert await store.exporter.remove(APP)
 
 
+async def test_a_layout_that_lists_what_is_missing_is_not_removed(store: Store) -> None:
+    """Its files may be on their way, or on another disk: it is no empty repository, and stays as it is."""
+    store.layout().write(ONE.descriptor("one"))
+    await store.adoption.ensure(APP)
+    await store.exporter.check(APP)
+    assert not await store.is_due()
+    assert not await store.exporter.remove(APP)
+    assert store.layout().tags() == {"one": ONE.digest}
+    store.layout().put(ONE)
+    store.layout().write(ONE.descriptor("one"), annotations={"completed": "now"})
+    await store.exporter.check(APP)
+    assert await store.tags() == {"one": ONE.digest}
+
+
 async def test_what_changes_while_it_is_exported_stays_due(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A revision is read before what it stands for: a change in between is shown later, if not now."""
     await store.push(ONE, "one")

@@ -118,7 +118,7 @@ class Adoption:
         shown_ns = await last_change_ns(self._catalog, repository)
         row = await self._catalog.repository(repository)
         await self._catalog.do(Adopt(repository=repository, complete=True))
-        if file is None or row is None:
+        if file is None:
             return
         _log.info("%s is adopted: %d descriptors in index.json", repository, len(index.entries))
         # The file need not be written again. But one that an earlier catalog exported has that one's time in it.
@@ -126,7 +126,12 @@ class Adoption:
             whole = not index.flaws and all(entry.digest in taken for entry in index.entries)
             mark = Mark(file.signature, shown_ns, whole)
             await self._catalog.do(
-                Exported(repository=repository, revision=row.revision, digest=file.digest, signature=str(mark))
+                Exported(
+                    repository=repository,
+                    revision=row.revision if row else 0,
+                    digest=file.digest,
+                    signature=str(mark),
+                )
             )
 
     async def _items(

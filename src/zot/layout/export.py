@@ -78,7 +78,9 @@ class Exporter:
         """
         async with self._lock(repository):
             row = await self._catalog.repository(repository)
-            if row is None or not row.adopted or not await self._export(repository):
+            if row is None or not row.adopted or await self._lists_what_is_missing(repository):
+                return False
+            if not await self._export(repository):
                 return False
             # Files that nobody knows are only found for as long as their repository is.
             if [file async for file in self._storage.walk(repository)] or await self._storage.staged(repository):
@@ -107,6 +109,19 @@ class Exporter:
                     return True
         await self._catalog.do(MarkDirty(repository=repository))
         _log.warning("%s: index.json keeps being written by another program: exported later", repository)
+        return False
+
+    async def _lists_what_is_missing(self, repository: Repository) -> bool:
+        """Tell whether another program's `index.json` is in place that lists more than could be taken in."""
+        await self._files.ready(repository)
+        seen = await self._edits.settle(repository)
+        if seen.signature is None or seen.whole:
+            return False
+        with suppress(LayoutBroken):
+            file = await self._files.load(repository)
+            if file is not None and (file.parsed.entries or file.parsed.flaws):
+                _log.warning("%s is kept: index.json lists what is not there", repository)
+                return True
         return False
 
     async def _replace(self, repository: Repository, revision: int, seen: Seen) -> bool:
