@@ -78,11 +78,29 @@ def test_a_dry_run_says_what_would_go(make_place: Callable[..., Place], running:
         assert digest_of(b"layer of kept") not in said
         assert digest_of(b"{}") not in said
         assert "tmp goes: didn't meet any tag 'patterns' rules" in place.zot("gc", "--explain", f"{APP}:tmp")
-        assert "v1 stays: retained by patterns policy" in place.zot("gc", "--explain", f"{APP}:v1")
+        with_it = place.zot("gc", "--explain", f"{APP}:tmp")
+        assert gone in with_it
+        assert digest_of(b"layer of gone") in with_it
+        assert place.zot("gc", "--explain", f"{APP}:v1").splitlines() == [
+            f"{APP}:v1 stays: retained by patterns policy",
+            "0 would go: 0 B come free, 0 B stay because other repositories have them",
+        ]
+        assert "there is no tag nowhere" in place.zot("gc", "--explain", f"{APP}:nowhere", status=1)
         verdicts = [line.split()[1:3] for line in place.zot("verify-feature", "retention").splitlines()[1:3]]
         assert sorted(verdicts) == [["tmp", "delete"], ["v1", "keep"]]
+        assert place.zot("verify-feature", "retention", "-l", str(place.root.parent / "decisions")) == ""
+        lines = [json.loads(line) for line in (place.root.parent / "decisions").read_text().splitlines()]
+        assert {each["tag"]: each["decision"] for each in lines if "tag" in each} == {"tmp": "delete", "v1": "keep"}
+        assert [each["reference"] for each in lines if "reference" in each] == [gone]
+        assert lines[-1]["message"] == "retention check completed successfully"
     with place.serve() as registry:
         assert Client(registry).resolve("tmp") == gone
+
+
+def test_without_collection_no_retention_is_shown(make_place: Callable[..., Place]) -> None:
+    """What would never be carried out is not shown as if it were."""
+    place = make_place(gc=False, retention={"policies": [{"repositories": ["**"], "keepTags": [{"patterns": ["v"]}]}]})
+    assert "garbage collection is off" in place.zot("verify-feature", "retention", status=1)
 
 
 def test_a_policy_is_tried_beside_the_server(make_place: Callable[..., Place], tmp_path: Path) -> None:

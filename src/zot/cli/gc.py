@@ -29,7 +29,7 @@ def command(*, dry_run: bool, explain: str | None, delay: str | None, file: Path
 
     if explain is not None:
         name, tag = repository_and_tag(explain)
-        (found,) = ask(file, Explain(repository=name, retention=retention(file)))
+        (found,) = ask(file, Explain(repository=name, of=tag, retention=retention(file)))
         _explain(found, tag)
     elif dry_run:
         _dry_run(ask(file, Explain(retention=retention(file))))
@@ -55,13 +55,16 @@ def _dry_run(previews: list[Preview]) -> None:
 
 
 def _explain(found: Preview, tag: Tag | None) -> None:
-    decisions = [each for each in found.tags if tag in (None, each.tag)]
-    if tag is not None and not decisions:
+    if tag is not None and not found.tags and not any(each.kind == "tag" for each in found.going):
         click.echo(f"{found.repository}:{tag} stays: no retention policy decides about its tags")
-    for each in decisions:
+    later = {each.name: each.reason for each in found.going if each.kind == "tag"}
+    for each in found.tags:
+        if each.keep and each.tag in later:
+            continue  # what it belongs to goes first
+        later.pop(each.tag, None)
         click.echo(f"{each.repository}:{each.tag} {'stays' if each.keep else 'goes'}: {each.reason}")
-    if tag is not None:
-        return
+    for name, reason in later.items():
+        click.echo(f"{found.repository}:{name} goes: {reason}")
     for going in found.going:
         if going.kind != "tag":
             after = f", once it was found so for {going.after_s:g} s"

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from zot.cli.asking import ask, table
 from zot.cli.asking import retention as retention_of
+from zot.cli.configuration import checked
+
+if TYPE_CHECKING:
+    from zot.upkeep.preview import Preview
+
+_COMPLETED = "retention check completed successfully"
 
 
 @click.group("verify-feature")
@@ -17,25 +27,61 @@ def command() -> None:
 
 @command.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("-l", "--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the decisions there.")
+@click.option(
+    "-l",
+    "--log-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the decisions there, as zot's log has them.",
+)
 @click.option("-i", "--gc-interval", help="Accepted for zot's sake: all decisions are made at once.")
 @click.option("-t", "--timeout", help="Accepted for zot's sake.")
 def retention(file: Path, log_file: Path | None, gc_interval: str | None, timeout: str | None) -> None:
     """Show what the retention policies of the configuration FILE decide about every tag of its store, and why.
 
-    A server may run on it, by this configuration or another. Exit status 0 whatever the decisions are.
+    Untagged manifests that would go are shown with the tag `-`. A server may run on it, by this configuration or
+    another. Exit status 0 whatever the decisions are, 1 if no store collects garbage: then nothing is decided.
     """
     from zot.upkeep.requests import Explain
 
     del gc_interval, timeout
-    rows = [
-        (each.repository, each.tag, "keep" if each.keep else "delete", each.reason, each.digest)
-        for found in ask(file, Explain(retention=retention_of(file)))
-        for each in found.tags
-    ]
-    lines = list(table(("REPOSITORY", "TAG", "DECISION", "REASON", "DIGEST"), rows))
-    text = "\n".join([*lines, "retention check completed successfully"]) + "\n"
+    storage = checked(file).storage
+    if not any(each.gc for each in (storage, *storage.sub_paths.values())):
+        raise click.ClickException("garbage collection is off (storage.gc: false): retention is not applied")
+    previews = ask(file, Explain(retention=retention_of(file)))
     if log_file is not None:
-        log_file.write_text(text, encoding="utf-8")
-    else:
-        click.echo(text, nl=False)
+        log_file.write_text("".join(f"{line}\n" for line in _log_lines(previews)), encoding="utf-8")
+        return
+    rows = [row for found in previews for row in _rows(found)]
+    for line in table(("REPOSITORY", "TAG", "DECISION", "REASON", "DIGEST"), rows):
+        click.echo(line)
+    click.echo(_COMPLETED)
+
+
+def _rows(found: Preview) -> Iterator[tuple[str, ...]]:
+    for each in found.tags:
+        yield each.repository, each.tag, "keep" if each.keep else "delete", each.reason, each.digest
+    for going in found.going:
+        if going.kind == "manifest":
+            yield found.repository, "-", "delete", going.reason, going.name
+
+
+def _log_lines(previews: Iterable[Preview]) -> Iterator[str]:
+    """Yield what zot writes into its log: a decision is a line of JSON."""
+    from zot.oci.names import Tag
+    from zot.upkeep.records import decision_fields
+    from zot.upkeep.retention import Candidate, Decision
+
+    for found in previews:
+        for each in found.tags:
+            candidate = Candidate(each.digest, each.media_type, Tag(each.tag), each.pushed_s, each.pulled_s)
+            decision = Decision(candidate, each.keep, each.reason)
+            yield _log_line("applied policy", **decision_fields(found.repository, decision, dry_run=True))
+        for going in found.going:
+            if going.kind == "manifest":
+                about = {"module": "gc", "dry-run": True, "repository": found.repository, "reference": going.name}
+                yield _log_line("removed untagged manifest", **about, decision="delete", reason=going.reason)
+    yield _log_line(_COMPLETED)
+
+
+def _log_line(message: str, **values: object) -> str:
+    return json.dumps({"time": datetime.now(UTC).isoformat(), "level": "info", "message": message, **values})

@@ -43,6 +43,13 @@ class Contents:
                 waiting += [child for child in self.children[digest] if child in self.manifests]
         return found
 
+    def needed_by(self, tag: Tag) -> set[Digest]:
+        """Return what is there for a tag: what it lists and names, and what refers to that. Raises KeyError."""
+        found = self.closure([self.tags[tag]])
+        while more := {digest for digest, each in self.manifests.items() if each.subject in found} - found:
+            found |= self.closure(more)
+        return found | self.blobs_of(found)
+
     def blobs_of(self, manifests: Collection[Digest]) -> set[Digest]:
         """Return the present blobs that the manifests name."""
         return {blob for digest in manifests for blob in self.names[digest] if blob in self.blobs}

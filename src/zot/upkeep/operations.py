@@ -14,7 +14,7 @@ from zot.catalog.interface import CatalogError
 from zot.config.model import Config
 from zot.config.storage import Retention
 from zot.oci.globs import compile_glob
-from zot.oci.names import Repository
+from zot.oci.names import Repository, Tag
 from zot.storage.interface import StorageError
 from zot.upkeep import contents, requests, undo, usage
 from zot.upkeep.build import COLLECTION, Parts
@@ -154,13 +154,13 @@ class Operations:
         if self._scheduler is not None and self._parts.statistics is not None:
             await self._parts.statistics.settled()
         if ask.repository is not None:
-            yield await self._preview(ask.repository, asked)
+            yield await self._preview(ask.repository, asked, ask.of)
             return
         async for repository in names(self._catalog):
             yield Said(repository)
             yield await self._preview(repository, asked)
 
-    async def _preview(self, repository: Repository, asked: dict[str, Policies]) -> Preview:
+    async def _preview(self, repository: Repository, asked: dict[str, Policies], tag: Tag | None = None) -> Preview:
         row = await self._catalog.repository(repository)
         if row is None:
             raise Failed(f"there is no repository {repository}")
@@ -170,8 +170,11 @@ class Operations:
         statistics = self._parts.statistics
         known = await all_of(statistics, repository) if statistics is not None and policy.asks_for_times else {}
         found = await contents.read(self._catalog, repository)
+        if tag is not None and tag not in found.tags:
+            raise Failed(f"there is no tag {tag} in {repository}")
         delays = Delays(retention.delay_s, store.delay_s)
-        return await preview(self._catalog, repository, found, policy, known, delays, self._wall())
+        whole = await preview(self._catalog, repository, found, policy, known, delays, self._wall())
+        return whole if tag is None else whole.of(tag, found.needed_by(tag))
 
     # --- tags ---
 

@@ -17,7 +17,7 @@ from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
 from zot.upkeep import candidates
 from zot.upkeep.contents import Contents
-from zot.upkeep.retention import REFERRER, Policy, attached_to
+from zot.upkeep.retention import REFERRER, Decision, Policy, attached_to
 
 UNREFERENCED = "no manifest names it"
 
@@ -54,6 +54,9 @@ class TagDecision(msgspec.Struct, frozen=True):
     digest: Digest
     keep: bool
     reason: str
+    media_type: str
+    pushed_s: float | None
+    pulled_s: float | None
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -63,6 +66,11 @@ class Preview(msgspec.Struct, frozen=True):
     tags: list[TagDecision]
     """Of every tag that a policy decides about."""
     going: list[Going]
+
+    def of(self, tag: Tag, needed: Collection[str]) -> Preview:
+        """Return the part of it that concerns a tag, and of what the tag `needed` that which goes with it."""
+        going = [each for each in self.going if (each.name == tag if each.kind is Kind.TAG else each.name in needed)]
+        return Preview(self.repository, [each for each in self.tags if each.tag == tag], going)
 
     @property
     def bytes_free(self) -> int:
@@ -114,11 +122,14 @@ async def preview(
             counted = 0 if digest in contents.manifests else size
             shared = await _is_elsewhere(catalog, repository, digest)
             going.append(Going(repository, Kind.BLOB, digest, UNREFERENCED, counted, shared, delays.blobs_s))
-    told = [
-        TagDecision(repository, each.candidate.tag or "", each.candidate.digest, each.keep, each.reason)
-        for each in decisions
-    ]
-    return Preview(repository, told, going)
+    return Preview(repository, [_told(repository, each) for each in decisions], going)
+
+
+def _told(repository: Repository, decision: Decision) -> TagDecision:
+    of = decision.candidate
+    return TagDecision(
+        repository, of.tag or "", of.digest, decision.keep, decision.reason, of.media_type, of.pushed_s, of.pulled_s
+    )
 
 
 def _to_the_end(

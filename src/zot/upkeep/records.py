@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 from zot.catalog.rows import LooseManifest, TagRow
 from zot.logs.fields import fields
@@ -20,8 +21,17 @@ def decided(repository: Repository, decision: Decision, *, dry_run: bool) -> Non
 
     What is kept is told in a dry run, and else only when debugging: it is the same each time.
     """
+    line = decision_fields(repository, decision, dry_run=dry_run)
+    message = "applied policy" if decision.candidate.tag else "applied untagged policy"
+    _log.log(logging.DEBUG if decision.keep and not dry_run else logging.INFO, message, extra=fields(**line))
+    if not decision.keep:
+        _audit.info(message, extra=fields(**line))
+
+
+def decision_fields(repository: Repository, decision: Decision, *, dry_run: bool) -> dict[str, Any]:
+    """Return what zot's log says of a decision."""
     candidate = decision.candidate
-    line = {
+    return {
         "module": "retention",
         "dry-run": dry_run,
         "repository": repository,
@@ -33,10 +43,6 @@ def decided(repository: Repository, decision: Decision, *, dry_run: bool) -> Non
         "decision": "keep" if decision.keep else "delete",
         "reason": decision.reason,
     }
-    message = "applied policy" if candidate.tag else "applied untagged policy"
-    _log.log(logging.DEBUG if decision.keep and not dry_run else logging.INFO, message, extra=fields(**line))
-    if not decision.keep:
-        _audit.info(message, extra=fields(**line))
 
 
 def removed_manifest(repository: Repository, manifest: LooseManifest, *, dry_run: bool) -> None:

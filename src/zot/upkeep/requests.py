@@ -60,6 +60,8 @@ class Explain(Ask[Preview], frozen=True, kw_only=True, tag=True):
     """What collection would remove in the end, of one repository or of all, and why."""
 
     repository: Repository | None = None
+    of: Tag | None = None
+    """Only what is there for this tag of the repository."""
     retention: dict[str, Any] = {}
     """Retention by route of the store, in the words of the configuration, instead of what holds now."""
 
