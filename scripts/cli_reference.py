@@ -1,4 +1,4 @@
-"""Write docs/reference/cli.md from what the commands say of themselves: `python scripts/cli_reference.py`."""
+"""Write docs/reference/cli.md and zli.md from what the commands say: `python scripts/cli_reference.py`."""
 
 from __future__ import annotations
 
@@ -8,22 +8,32 @@ from pathlib import Path
 
 import click
 
-from zot.cli.main import cli
+from zot.cli.main import cli as zot
+from zot.zli.cli import cli as zli
 
-REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "cli.md"
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 
 _HEAD = """\
-# Command line
+# {title}
 
-What `zot --help` and `zot COMMAND --help` say, on one page; `python scripts/cli_reference.py` writes it. Exit status 0:
-done; 1: it failed, and standard error says why; 2: wrong usage. The benchmark client has [a page of its own](zb.md).
+What `{name} --help` and `{name} COMMAND --help` say, on one page; `python scripts/cli_reference.py` writes it.
+Exit status 0: done; 1: it failed, and standard error says why; 2: wrong usage. {more}
 """
+_ZOT = "Clients have pages of their own:\n[zli](zli.md) asks a registry, [zb](zb.md) measures it."
+_ZLI = "How it is used:\n[Ask a registry](../how-to/ask-a-registry.md)."
 
 
-def reference() -> str:
-    """Return the page."""
-    root = click.Context(cli, info_name="zot")
-    return "\n".join([_HEAD, *(line for name in cli.list_commands(root) for line in _command(root, name))])
+def pages() -> dict[str, str]:
+    """Return the pages by their names in REFERENCE."""
+    return {
+        "cli.md": _page(zot, "zot", _HEAD.format(title="Command line", name="zot", more=_ZOT)),
+        "zli.md": _page(zli, "zli", _HEAD.format(title="zli", name="zli", more=_ZLI)),
+    }
+
+
+def _page(group: click.Group, name: str, head: str) -> str:
+    root = click.Context(group, info_name=name)
+    return "\n".join([head, *(line for each in group.list_commands(root) for line in _command(root, each))])
 
 
 def _command(parent: click.Context, name: str) -> Iterator[str]:
@@ -57,4 +67,5 @@ def _escaped(text: str) -> str:
 
 
 if __name__ == "__main__":
-    REFERENCE.write_text(reference())
+    for page, text in pages().items():
+        (REFERENCE / page).write_text(text)

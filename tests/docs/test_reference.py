@@ -41,7 +41,8 @@ def test_every_other_route_stands_in_the_reference(module: ModuleType) -> None:
     assert {path for path in paths if path not in page} == set()
 
 
-def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
+@pytest.mark.parametrize("page", ["cli.md", "zli.md"])
+def test_the_page_of_a_command_line_is_what_its_commands_say(page: str) -> None:
     """Every command and option is on the page, in its own words (`python scripts/cli_reference.py` writes it)."""
     script = runpy.run_path(str(ROOT / "scripts" / "cli_reference.py"))
-    assert (REFERENCE / "cli.md").read_text() == script["reference"]()
+    assert (REFERENCE / page).read_text() == script["pages"]()[page]

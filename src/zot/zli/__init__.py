@@ -1,0 +1,1 @@
+"""zli: asks a registry from the command line."""

@@ -1,0 +1,110 @@
+"""Asking a registry: a GET at a time, whose answer is small."""
+
+import ipaddress
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+
+from zot.zli.target import Target
+from zot.zli.tls import certificate_folders, tls_context
+
+ANSWER_LIMIT_BYTES = 4 << 20
+_ANSWER_LIMIT_S = 300
+_TIMEOUT = aiohttp.ClientTimeout(total=_ANSWER_LIMIT_S, sock_connect=30)
+
+
+class NoAnswerError(Exception):
+    """The registry did not answer, and its text says why not."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a registry said."""
+
+    status: int
+    body: bytes
+
+
+class Client:
+    """A client of one registry; use it as an async context."""
+
+    def __init__(self, target: Target) -> None:
+        """Load the certificates for the registry. Raises ClickException when that fails."""
+        self._target = target
+        parts = urlsplit(target.url)
+        self._tls = tls_context(parts.netloc, verify=target.verify_tls, folders=certificate_folders())
+        self._proxy = None if _is_near(parts.hostname or "") else getproxies().get(parts.scheme)
+
+    async def __aenter__(self) -> Self:
+        user, colon, password = (self._target.credentials or "").partition(":")
+        self._session = aiohttp.ClientSession(
+            headers={"Authorization": aiohttp.encode_basic_auth(user, password)} if colon else {},
+            connector=aiohttp.TCPConnector(ssl=self._tls),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=self._proxy,
+            timeout=_TIMEOUT,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    def url(self, path: str) -> str:
+        """Return the URL of a path on the registry's host: the path of its own URL does not count."""
+        return urljoin(self._target.url, path)
+
+    async def get(self, path: str) -> Answer:
+        """Return the answer to a GET of `path`. Raises NoAnswerError."""
+        try:
+            async with self._session.get(self.url(path)) as response:
+                return Answer(response.status, await _body(response))
+        except (aiohttp.ClientError, OSError) as error:
+            raise NoAnswerError(_reason(error)) from error
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_LIMIT_BYTES:
+            raise NoAnswerError(f"the answer has more than {ANSWER_LIMIT_BYTES >> 20} MiB")
+    return bytes(body)
+
+
+def _is_near(host: str) -> bool:
+    """Tell whether a host is asked without a proxy: this machine, and whatever NO_PROXY names."""
+    try:
+        return ipaddress.ip_address(host).is_loopback or bool(proxy_bypass(host))
+    except ValueError:
+        return host == "localhost" or bool(proxy_bypass(host))
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            why = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
+            return (
+                f"the certificate of {error.host}:{error.port} is not valid: {why}; "
+                "believe its authority (ca.crt in certs.d), or set verify-tls of a profile to false"
+            )
+        case aiohttp.ClientConnectorError():
+            return f"cannot connect to {error.host}:{error.port}: {_words(error.os_error)}"
+        case TimeoutError():
+            return f"no answer within {_ANSWER_LIMIT_S} s"
+    return str(error) or type(error).__name__
+
+
+def _words(error: OSError) -> str:
+    """Return what the system says, where asyncio has put an address; TLS and names have words of their own."""
+    if error.errno is None or isinstance(error, ssl.SSLError | socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
