@@ -14,6 +14,7 @@ from zot.accounts.sessions.interface import SessionStore, SessionsUnavailable
 from zot.accounts.sessions.local import LocalSessions
 from zot.accounts.sessions.memory import MemorySessions
 from zot.accounts.sessions.redis import RedisSessions
+from zot.accounts.sessions.session import Sessions
 from zot.config.secret_files import SessionKeys
 from zot.storage.pools import Pool
 
@@ -82,6 +83,14 @@ async def test_whatever_a_cookie_holds_is_no_error(store: SessionStore, garbage:
     """An id that is not known, and text that is no id at all, have no value."""
     assert await store.get(garbage) is None
     assert not await store.delete(garbage)
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"{}", b'{"user": "\xff"}', b'{"x": ' + b"[" * 20_000, b"[]"])
+async def test_a_value_that_is_no_session_is_none(store: SessionStore, value: bytes) -> None:
+    """Whoever wrote something else under the id of a session has not logged in, and the server says so calmly."""
+    session_id = store.new_id()
+    await store.put(session_id, value, 60)
+    assert await Sessions(store).find(session_id) is None
 
 
 async def test_a_value_is_gone_when_its_time_is_over(store: SessionStore) -> None:

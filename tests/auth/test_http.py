@@ -224,6 +224,16 @@ async def test_secure_cookies_by_the_configuration(tmp_path: Path, htpasswd: Pat
         assert all("; Secure" in header for header in response.headers.getall("Set-Cookie"))
 
 
+@pytest.mark.parametrize("body", [b'{"label": "\xff"}', b'{"x": ' + b"[" * 5_000, b'{"label": 1}', b"[]", b"{"])
+async def test_what_is_no_request_for_a_key_is_told_so(site: Site, body: bytes) -> None:
+    """Whatever the body is: a bad request, and no key."""
+    async with site.client(headers=basic("alice")) as client:
+        async with client.post("/zot/auth/apikey", data=body) as response:
+            assert response.status == 400
+        async with client.get("/zot/auth/apikey") as response:
+            assert (await response.json())["apiKeys"] == []
+
+
 async def test_an_api_key_is_made_used_listed_and_revoked(site: Site) -> None:
     """It is a password of its owner, shown once, and only its hash is kept."""
     async with site.client(headers=basic("alice")) as client:

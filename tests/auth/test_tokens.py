@@ -155,6 +155,17 @@ def test_garbled_tokens_are_refused(token: str) -> None:
     unverified_claims(token)
 
 
+@pytest.mark.parametrize("part", [0, 1])
+def test_tokens_nested_without_end_are_refused(part: int) -> None:
+    """Parsing has a depth, and what goes deeper is no token, be it in the header or in the claims."""
+    parts = [b'{"alg":"RS256"}', b"{}", b"signature"]
+    parts[part] = b'{"alg":"RS256","x":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    token = ".".join(base64.urlsafe_b64encode(each).rstrip(b"=").decode() for each in parts)
+    with pytest.raises(InvalidToken):
+        verify(token, keys_of_file(pem(RSA)))
+    assert part == 0 or unverified_claims(token) is None
+
+
 def test_endless_tokens_are_refused_unread() -> None:
     """What is longer than any token is not decoded."""
     with pytest.raises(InvalidToken, match="characters"):

@@ -236,7 +236,10 @@ async def test_only_the_owner_may_connect(tmp_path: Path, socket: Path) -> None:
         await client.close()
 
 
-@pytest.mark.parametrize("sent", [b"\x00\x00\x00\x03abc", b"\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize(
+    "sent",
+    [b"\x00\x00\x00\x03abc", b"\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n", b"\x00\x00\x00\x04\x81\xa2\xff\xff"],
+)
 async def test_what_is_no_command_ends_its_connection(tmp_path: Path, socket: Path, sent: bytes) -> None:
     """Whoever sends something else is disconnected, and nobody else is."""
     async with serving(tmp_path, socket):

@@ -7,7 +7,7 @@ import zlib
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zot.accounts.interface import ApiKey
@@ -80,6 +80,7 @@ def test_a_bucket_that_is_not_there_is_empty() -> None:
     assert list(opened(WRITTEN).bucket(b"Nothing")) == []
 
 
+@example([(8922, 128)], 0)  # a user that is no UTF-8
 @given(st.lists(st.tuples(st.integers(0, len(WRITTEN) - 1), st.integers(0, 255)), max_size=20), st.integers(0, 1 << 15))
 def test_a_damaged_file_is_broken_and_no_worse(changes: list[tuple[int, int]], length: int) -> None:
     """Whatever bytes are in it, reading ends, with what is there or with an error that says so."""

@@ -100,6 +100,16 @@ async def test_a_new_task_runs_at_once_and_is_noted(journal: Journal, clock: Clo
     assert state.next_s == clock.now_s + HOUR_S
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b'{"tasks": {"\x80": 1}}', b'{"x": ' + b"[" * 20_000, b"[1]"])
+async def test_a_damaged_journal_begins_anew(journal: Journal, content: bytes) -> None:
+    """It tells what ran, no more: a server starts without it, and runs a task sooner than it had to."""
+    journal.runs["work"] = Run(1.0, 2.0)
+    await journal.save()
+    Path(journal._path).write_bytes(content)
+    await journal.load()
+    assert journal.runs == {}
+
+
 async def test_an_interval_goes_on_after_a_restart(journal: Journal, clock: Clock) -> None:
     """A start of the server is no reason to run: what ran half an interval ago waits for the other half."""
     journal.runs["work"] = Run(clock.now_s - HOUR_S / 2, clock.now_s - HOUR_S / 2 + 1)

@@ -95,7 +95,7 @@ async def _owner(http: HttpRequest, gate: Gate) -> Principal:
 def _parse(body: bytes) -> _Wanted:
     try:
         return msgspec.json.decode(body, type=_Wanted) if body.strip() else _Wanted()
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ApiKeyInvalid(f"the body is no request for an API key: {error}") from None
 
 

@@ -93,7 +93,7 @@ def _document(url: str, answer: Answer) -> Any:
         raise FetchError(f"{_host(url)}: answered {answer.status}", answer.status)
     try:
         return msgspec.json.decode(answer.body)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise FetchError(f"{_host(url)}: the answer is no JSON") from error
 
 

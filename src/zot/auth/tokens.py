@@ -53,7 +53,7 @@ def verify(token: str, keys: Sequence[VerificationKey], *, needs_key_id: bool = 
         raise InvalidToken(f"the token has more than {TOKEN_LENGTH_LIMIT} characters")
     try:
         header = extract_compact(token.encode()).headers()
-    except (JoseError, ValueError) as error:
+    except (JoseError, ValueError, RecursionError) as error:
         raise InvalidToken("the token is malformed") from error
     algorithm, key_id = header.get("alg"), header.get("kid")
     if needs_key_id and not key_id:
@@ -67,7 +67,7 @@ def verify(token: str, keys: Sequence[VerificationKey], *, needs_key_id: bool = 
     for candidate in candidates:
         try:
             claims = _decode(token, candidate.key, str(algorithm))
-        except (JoseError, ValueError):
+        except (JoseError, ValueError, RecursionError):
             continue
         _check_times(claims)
         return claims
@@ -80,7 +80,7 @@ def unverified_claims(token: str) -> dict[str, Any] | None:
         return None
     try:
         claims = msgspec.json.decode(extract_compact(token.encode()).payload)
-    except (JoseError, ValueError):
+    except (JoseError, ValueError, RecursionError):
         return None
     return claims if isinstance(claims, dict) else None
 
@@ -100,7 +100,10 @@ def keys_of_file(content: bytes) -> tuple[VerificationKey, ...]:
 
 def keys_of_jwks(content: bytes) -> tuple[VerificationKey, ...]:
     """Return the public signing keys of a JWK set, or of a single JWK; raise ValueError if there are none."""
-    document = msgspec.json.decode(content, type=dict[str, Any])
+    try:
+        document = msgspec.json.decode(content, type=dict[str, Any])
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
     members = msgspec.convert(document.get("keys", [document]), list[dict[str, Any]])
     # Keys for encryption, shared secrets and kinds that are not known are for others.
     keys = [key for member in members if (key := _key_of_jwk(member)) is not None]

@@ -69,7 +69,7 @@ def users(bolt: Bolt) -> Iterator[ZotUser | Unreadable]:
                 tuple(map(parse_repository, user.StarredRepos or ())),
                 tuple(map(parse_repository, user.BookmarkedRepos or ())),
             )
-        except (msgspec.DecodeError, InvalidNameError) as error:
+        except (ValueError, RecursionError) as error:
             yield Unreadable(f"user {name}", str(error))
 
 

@@ -74,7 +74,7 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
         return
     try:
         ask = requests.decode(await reader.readline())
-    except (ValueError, msgspec.DecodeError) as error:
+    except (ValueError, RecursionError) as error:
         await _send(writer, _Line(error=f"not a request: {error}"))
         return
     _log.info("control: %s", type(ask).__name__)

@@ -59,7 +59,7 @@ class Journal:
             return msgspec.json.decode(self._disk.read_file(self._path, _LIMIT_BYTES), type=_Content)
         except FileNotFoundError:
             return _Content()
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):  # damaged: a run too many does no harm
             return _Content()
         except OSError as error:
             raise StorageError(f"cannot read {self._path}: {error.strerror}") from error

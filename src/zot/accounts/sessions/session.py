@@ -120,7 +120,7 @@ def _decoded(value: bytes | None, kind: type[T]) -> T | None:
         return None
     try:
         return msgspec.json.decode(value, type=kind)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -91,7 +91,7 @@ class Ldap:
             process.stdin.write(msgspec.json.encode(attempt) + b"\n")
             await process.stdin.drain()
             answer = self._decoder.decode(await process.stdout.readline())
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:
             await _end(process)
             raise Unavailable("the directory cannot be asked") from error
         except BaseException:

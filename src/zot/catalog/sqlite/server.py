@@ -87,7 +87,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self.waiting.extend(decode_command(content) for content in self._frames.feed(data))
-        except (FrameTooLarge, msgspec.DecodeError):
+        except (FrameTooLarge, ValueError, RecursionError):
             _logger.exception("a client of the catalog's writer sent what is no command")
             self.close()
             return
