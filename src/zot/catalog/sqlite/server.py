@@ -15,7 +15,6 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 
 from zot.catalog.commands import Command
 from zot.catalog.sqlite.codec import decode_command
