@@ -16,6 +16,7 @@ from zot.config.http import Http
 from zot.config.parse import DEPTH_LIMIT, FILE_LIMIT_BYTES
 from zot.layout.interface import INDEX_LIMIT_BYTES
 from zot.logs.writer import KEPT_LIMIT_BYTES, QUEUE_LIMIT_BYTES
+from zot.oci.manifest import CONTAINERS_LIMIT
 from zot.oci.names import REPOSITORY_LENGTH_LIMIT
 from zot.oci.ranges import RANGES_LIMIT
 from zot.registry.registry import Limits
@@ -46,6 +47,7 @@ def size(limit_bytes: int) -> str:
         ("`X-Forwarded-For` and `Forwarded` headers of a request", size(client_address._HEADERS_LIMIT)),
         ("Repository name", f"{REPOSITORY_LENGTH_LIMIT} characters"),
         ("Tags moved by one push (`?tag=`)", f"{Limits().tags_per_push}"),
+        ("Lists and objects in a manifest", f"{CONTAINERS_LIMIT:,}"),
         ("Ranges of one request", f"{RANGES_LIMIT}"),
         ("`index.json` that is read", size(INDEX_LIMIT_BYTES)),
         ("`Authorization` header", size(credentials.AUTHORIZATION_LENGTH_LIMIT)),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from zot.oci import media_types
 from zot.oci.digest import digest_of
-from zot.oci.manifest import InvalidManifestError, parse_manifest
+from zot.oci.manifest import CONTAINERS_LIMIT, InvalidManifestError, parse_manifest
 
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 FOREIGN = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
@@ -137,11 +137,12 @@ def test_what_is_no_index_is_refused_with_the_reason(document: object, why: str)
         (b'{"schemaVersion":2,"x":NaN}', "malformed"),
         (b'{"schemaVersion":2,"artifactType":"\\ud800"}', "truncated"),
         (b"\xff\xfe", "malformed"),
-        (b'{"schemaVersion":2,"artifactType":"\xff"}', "utf-8"),
+        (b'{"schemaVersion":2,"artifactType":"\xff"}', "not UTF-8"),
         (b'{"schemaVersion":2,"schemaVersion":2}', "twice"),
         (b'{"schemaVersion":2,"annotations":{"a":"b","a":"c"}}', "twice"),
         (b"[" * 100_000, "got `array`"),
         (b'{"schemaVersion":2,"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}", "nested too deeply"),
+        (b'{"schemaVersion":2,"x":[' + b"{}," * CONTAINERS_LIMIT + b"1]}", "more than 100000 lists and objects"),
         (b'{"schemaVersion":' + b"9" * 10_000 + b"}", "."),
     ],
 )

@@ -10,6 +10,10 @@ import msgspec
 from zot.oci import media_types
 from zot.oci.digest import Digest, InvalidDigestError, parse_digest
 
+CONTAINERS_LIMIT = 100_000
+"""Lists and objects in a manifest. A descriptor is one, and takes about 100 bytes; beyond it lie only attempts to keep
+the parser busy."""
+
 
 class InvalidManifestError(ValueError):
     """The bytes are not a manifest of the media type that was claimed."""
@@ -135,6 +139,8 @@ def _check(*descriptors: Descriptor) -> None:
 
 
 def _decode(content: bytes) -> _Document:
+    if content.count(b"{") + content.count(b"[") > CONTAINERS_LIMIT:
+        raise InvalidManifestError(f"the JSON has more than {CONTAINERS_LIMIT} lists and objects")
     try:
         document = msgspec.json.decode(content, type=_Document)
         # Once more by the standard decoder: it alone tells of a key given twice, which parsers resolve differently.
@@ -143,13 +149,14 @@ def _decode(content: bytes) -> _Document:
         raise
     except RecursionError as error:
         raise InvalidManifestError("the JSON is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise InvalidManifestError("the JSON is not UTF-8") from error
     except ValueError as error:
         raise InvalidManifestError(str(error)[:400]) from error
     return document
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
+def _unique(pairs: list[tuple[str, object]]) -> None:
+    """Take an object for nothing once its keys are seen, so that a large document is not held a second time."""
+    if len(dict(pairs)) != len(pairs):
         raise InvalidManifestError("the JSON has a key twice in one object")
-    return document
