@@ -149,6 +149,8 @@ def test_referrers_come_in_pages(many: Client) -> None:
     assert {each for page in filtered for each in page} == {referrer(number).digest for number in range(1, MANY, 2)}
     both = follow(many, f"{every}?artifactType={TYPES[0]}&artifactType={TYPES[1]}", digests_of)
     assert sum(map(len, both)) == MANY
+    none = many.get(f"{every}?n=0")
+    assert (none.status, none.json["manifests"], none["Link"]) == (200, [], None)
 
 
 @pytest.fixture(scope="module")

@@ -229,7 +229,9 @@ def test_a_type_that_is_no_manifests_is_refused(registry: Client, repo: str, med
 )
 def test_what_is_no_manifest_is_refused(registry: Client, repo: str, content: bytes) -> None:
     """Whatever else is sent in its place is 400 MANIFEST_INVALID, and nothing is stored."""
-    assert registry.put_manifest(repo, "v1", content, MANIFEST).error == (400, "MANIFEST_INVALID")
+    answer = registry.put_manifest(repo, "v1", content, MANIFEST)
+    assert answer.error == (400, "MANIFEST_INVALID")
+    assert answer.detail["reference"] == "v1"
     assert registry.get(f"/v2/{repo}/manifests/v1").status == 404
 
 

@@ -102,25 +102,28 @@ def test_any_path_is_a_request_or_refused(method: str, segments: list[str], quer
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "allowed"),
     [
-        ("POST", "/v2/"),
-        ("PUT", "/v2/_catalog"),
-        ("DELETE", "/v2/_oci/ext/discover"),
-        ("POST", "/v2/{repo}/tags/list"),
-        ("DELETE", "/v2/{repo}/referrers/" + DIGEST),
-        ("POST", "/v2/{repo}/manifests/v1"),
-        ("PATCH", "/v2/{repo}/manifests/v1"),
-        ("PUT", "/v2/{repo}/blobs/" + DIGEST),
-        ("POST", "/v2/{repo}/blobs/uploads/x"),
-        ("PROPFIND", "/v2/{repo}/manifests/v1"),
-        ("POST", "/livez"),
+        ("POST", "/v2/", "GET, HEAD"),
+        ("PUT", "/v2/_catalog", "GET, HEAD"),
+        ("DELETE", "/v2/_oci/ext/discover", "GET, HEAD"),
+        ("POST", "/v2/{repo}/tags/list", "GET, HEAD"),
+        ("DELETE", "/v2/{repo}/referrers/" + DIGEST, "GET, HEAD"),
+        ("POST", "/v2/{repo}/manifests/v1", "GET, HEAD, PUT, DELETE"),
+        ("PATCH", "/v2/{repo}/manifests/v1", "GET, HEAD, PUT, DELETE"),
+        ("PUT", "/v2/{repo}/blobs/" + DIGEST, "GET, HEAD, DELETE"),
+        ("GET", "/v2/{repo}/blobs/uploads/", "POST"),
+        ("PUT", "/v2/{repo}/blobs/uploads", "POST"),
+        ("POST", "/v2/{repo}/blobs/uploads/x", "GET, HEAD, PATCH, PUT, DELETE"),
+        ("PROPFIND", "/v2/{repo}/manifests/v1", "GET, HEAD, PUT, DELETE"),
+        ("POST", "/livez", "GET, HEAD"),
     ],
 )
-def test_another_method_is_405(registry: Client, repo: str, method: str, path: str) -> None:
-    """A path that is there with a method that is not: 405 UNSUPPORTED, in the specification's form."""
+def test_another_method_is_405(registry: Client, repo: str, method: str, path: str, allowed: str) -> None:
+    """A path that is there with a method that is not: 405 UNSUPPORTED, with the methods that are."""
     answer = registry.ask(method, path.format(repo=repo))
     assert answer.error == (405, "UNSUPPORTED")
+    assert answer["Allow"] == allowed
     assert method in answer.detail["description"]
 
 

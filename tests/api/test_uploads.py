@@ -156,11 +156,22 @@ def test_a_chunk_elsewhere_is_refused_with_the_place(registry: Client, repo: str
 
 @pytest.mark.parametrize("place", ["0-98", "0-100", "99-0", "x", "0-", "bytes */5"])
 def test_a_place_that_is_not_the_chunks_is_refused(registry: Client, repo: str, place: str) -> None:
-    """A range of another length than the body's, or no range at all, is 416."""
+    """A range of another length than the body's, or no range at all, is 416, with where to go on."""
     location = registry.begin(repo)
-    answer = registry.ask("PATCH", location, CONTENT[:100], OCTETS | {"Content-Range": place})
-    assert answer.error == (416, "BLOB_UPLOAD_INVALID")
-    assert offset(registry, location) == 0
+    assert patch(registry, location, CONTENT[:10], 0).status == 202
+    for method, target in (("PATCH", location), ("PUT", f"{location}?digest={DIGEST}")):
+        answer = registry.ask(method, target, CONTENT[10:110], OCTETS | {"Content-Range": place})
+        assert answer.error == (416, "BLOB_UPLOAD_INVALID")
+        assert (answer["Location"], answer["Range"]) == (location, "0-9")
+    assert offset(registry, location) == 10
+
+
+def test_a_place_in_no_upload_is_unknown(registry: Client, repo: str) -> None:
+    """Who sends what is no range to another repository's session learns nothing of it."""
+    location = registry.begin(repo)
+    elsewhere = location.replace(f"/{repo}/", f"/{repo}-b/")
+    answer = registry.ask("PATCH", elsewhere, CONTENT[:100], OCTETS | {"Content-Range": "x"})
+    assert answer.error == (404, "BLOB_UPLOAD_UNKNOWN")
 
 
 def test_a_chunk_has_the_length_of_its_place(registry: Client, repo: str) -> None:

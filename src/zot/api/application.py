@@ -51,7 +51,8 @@ class Application:
         if route is not None:
             handler = route.get(http.method) or (route.get("GET") if http.method == "HEAD" else None)
             if handler is None:
-                return answer(method_not_allowed(http.method), {"Allow": ", ".join(route)})
+                allowed = [each for method in route for each in (("GET", "HEAD") if method == "GET" else (method,))]
+                raise method_not_allowed(http.method, *allowed)
             return await handler(http)
         if path.startswith(PREFIX):
             return await self._distribution.handle(http, path, query)

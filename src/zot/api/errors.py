@@ -30,6 +30,15 @@ class Answered(Exception):
         self.headers = headers
 
 
+class MethodNotAllowed(Unsupported):
+    """The path has no such method."""
+
+    def __init__(self, description: str = "", /, allowed: tuple[str, ...] = (), **detail: object) -> None:
+        """Take also the methods that there are: the answer lists them (RFC 9110, section 15.5.6)."""
+        super().__init__(description, **detail)
+        self.allowed = allowed
+
+
 class InternalError(RegistryError):
     """A fault on this side. What it is stands in the log, not in the answer."""
 
@@ -44,6 +53,8 @@ def answer(error: RegistryError, headers: Mapping[str, str] | None = None) -> we
     )
     response.headers.setdefault(SERVER, PRODUCT)
     response.headers.update(headers or {})
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(error.allowed)
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
@@ -72,6 +83,6 @@ def refusal(error: Exception) -> RegistryError:
             return InternalError()
 
 
-def method_not_allowed(method: str) -> RegistryError:
-    """Return the refusal of a method that a path does not have."""
-    return Unsupported(f"{method[:16]} is not a method of this resource")
+def method_not_allowed(method: str, *allowed: str) -> MethodNotAllowed:
+    """Return the refusal of a method that a path does not have, among those that it has."""
+    return MethodNotAllowed(f"{method[:16]} is not a method of this resource", allowed=allowed)

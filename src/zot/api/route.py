@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl, unquote
 
+from zot.api.errors import method_not_allowed
 from zot.oci.digest import HEX_LENGTHS, Digest, InvalidDigestError, parse_digest
 from zot.oci.names import (
     InvalidNameError,
@@ -79,8 +80,8 @@ def parse(method: str, path: str, query: str, *, tags_limit: int) -> Request:
             return Discover()
         case [*name, "tags", "list"] if name:
             return _tags(method, _repository(name), _fields(query))
-        case [*name, "blobs", "uploads"] | [*name, "blobs", "uploads", ""] if name and method == "POST":
-            return _begin(_repository(name), _fields(query))
+        case [*name, "blobs", "uploads"] | [*name, "blobs", "uploads", ""] if name:
+            return _begin(method, _repository(name), _fields(query))
         case [*name, "blobs", "uploads", session] if name:
             return _upload(method, _repository(name), unquote(session), query)
         case [*name, "blobs", digest] if name:
@@ -129,7 +130,7 @@ def _manifest(method: str, repository: Repository, text: str, query: str, tags_l
         case "DELETE":
             return DeleteManifest(repository=repository, reference=reference)
         case _:
-            raise _unsupported(method)
+            raise method_not_allowed(method, "GET", "HEAD", "PUT", "DELETE")
 
 
 def _tag_parameters(reference: Reference, fields: Query, tags_limit: int) -> tuple[Tag, ...]:
@@ -155,10 +156,12 @@ def _blob(method: str, repository: Repository, digest: Digest) -> Request:
         case "DELETE":
             return DeleteBlob(repository=repository, digest=digest)
         case _:
-            raise _unsupported(method)
+            raise method_not_allowed(method, "GET", "HEAD", "DELETE")
 
 
-def _begin(repository: Repository, fields: Query) -> Request:
+def _begin(method: str, repository: Repository, fields: Query) -> Request:
+    if method != "POST":
+        raise method_not_allowed(method, "POST")
     mount, source, digest = _one(fields, "mount"), _one(fields, "from"), _one(fields, "digest")
     if source is not None and mount is None:
         raise Unsupported("'from' goes with 'mount'")
@@ -190,7 +193,7 @@ def _upload(method: str, repository: Repository, session: str, query: str) -> Re
         case "DELETE":
             return CancelUpload(repository=repository, session=session)
         case _:
-            raise _unsupported(method)
+            raise method_not_allowed(method, "GET", "HEAD", "PATCH", "PUT", "DELETE")
 
 
 def _repository(segments: list[str]) -> Repository:
@@ -251,8 +254,4 @@ def _count(fields: Query) -> int | None:
 
 def _reading(method: str) -> None:
     if method not in {"GET", "HEAD"}:
-        raise _unsupported(method)
-
-
-def _unsupported(method: str) -> Unsupported:
-    return Unsupported(f"{method[:16]} is not a method of this resource")
+        raise method_not_allowed(method, "GET", "HEAD")

@@ -50,9 +50,9 @@ async def status(registry: Registry, call: Call, request: UploadStatus) -> web.R
 
 async def append(registry: Registry, pace: Pace, call: Call, request: AppendUpload) -> web.Response:
     """PATCH: a chunk at its place (Content-Range), or the next bytes (without)."""
-    chunk = _chunk(call.http)
     body = pieces(call.http, pace)
-    async with _telling_where(registry, request):
+    async with _telling_where(registry, call, request):
+        chunk = _chunk(call.http)
         offset = await uploads.append(
             registry, request, call.principal.name, body, chunk, announced=call.http.content_length
         )
@@ -61,9 +61,9 @@ async def append(registry: Registry, pace: Pace, call: Call, request: AppendUplo
 
 async def finish(registry: Registry, pace: Pace, call: Call, request: FinishUpload) -> web.Response:
     """PUT: the last bytes, if there are any, and the digest of all."""
-    chunk = _chunk(call.http)
     body = None if is_empty(call.http) else pieces(call.http, pace)
-    async with _telling_where(registry, request):
+    async with _telling_where(registry, call, request):
+        chunk = _chunk(call.http)
         await uploads.finish(registry, request, call.principal.name, body, chunk, announced=call.http.content_length)
     return _created(request.repository, request.digest)
 
@@ -112,7 +112,7 @@ def _chunk(http: HttpRequest) -> ByteRange | None:
 
 
 @asynccontextmanager
-async def _telling_where(registry: Registry, request: OfUpload) -> AsyncIterator[None]:
+async def _telling_where(registry: Registry, call: Call, request: OfUpload) -> AsyncIterator[None]:
     """Tell with a refused chunk where to go on (distribution-spec, Pushing a blob in chunks).
 
     A request that a newer one took the session from gets no answer: its client has given it up.
@@ -120,8 +120,7 @@ async def _telling_where(registry: Registry, request: OfUpload) -> AsyncIterator
     try:
         yield
     except RangeInvalid as error:
-        row = await registry.catalog.upload(request.session)
-        offset = row.offset if row is not None else 0
+        offset = await uploads.status(registry, request, call.principal.name)
         raise Answered(error, {"Location": _location(request), "Range": _range(offset)}) from error
     except uploads.Fenced as error:
         raise ConnectionAbortedError("a newer request has the upload") from error

@@ -59,7 +59,7 @@ async def referrers(registry: Registry, request: ListReferrers) -> ReferrerPage:
         if row is None and not await registry.layouts.exists(request.repository):
             return ReferrerPage([], None)
         await registry.layouts.ensure_adopted(request.repository)
-    limit = max(1, _limit(registry, request.limit))
+    limit = _limit(registry, request.limit)
 
     async def read(after: str, count: int) -> Sequence[ReferrerRow]:
         return await registry.catalog.referrers(
@@ -67,7 +67,7 @@ async def referrers(registry: Registry, request: ListReferrers) -> ReferrerPage:
         )
 
     found = await _collect(read, lambda each: each.digest, request.last, limit + 1)
-    return ReferrerPage(found[:limit], found[limit - 1].digest if limit < len(found) else None)
+    return ReferrerPage(found[:limit], found[limit - 1].digest if 0 < limit < len(found) else None)
 
 
 async def repositories(

@@ -18,7 +18,7 @@ from zot.catalog.quotas import NoRoom
 from zot.oci import media_types
 from zot.oci.digest import CANONICAL, Digest, algorithm_of, digest_of
 from zot.oci.manifest import Descriptor, InvalidManifestError, Manifest, parse_manifest
-from zot.oci.names import Repository, Tag, as_digest
+from zot.oci.names import Reference, Repository, Tag, as_digest
 from zot.registry import quota
 from zot.registry.errors import (
     Denied,
@@ -56,7 +56,7 @@ async def manifest(
     """
     registry.refuse_if_read_only()
     digest = _digest(request, content)
-    parsed = parse(registry, content, media_type)
+    parsed = parse(registry, request.reference, content, media_type)
     needed = edges(parsed, sparse=registry.sparse)
     lacking = tuple(edge.digest for edge in needed if not (edge.child or edge.optional))
     if lacking and not await registry.exists(request.repository):
@@ -84,8 +84,8 @@ async def manifest(
     return Pushed(digest, parsed.subject, tuple(move.tag for move in moves))
 
 
-def parse(registry: Registry, content: bytes, media_type: str | None) -> Manifest:
-    """Return what the bytes say. Raises ManifestTooLarge, MediaTypeUnsupported, ManifestInvalid."""
+def parse(registry: Registry, reference: Reference, content: bytes, media_type: str | None) -> Manifest:
+    """Return what the bytes that are pushed say. Raises ManifestTooLarge, MediaTypeUnsupported, ManifestInvalid."""
     if len(content) > registry.limits.manifest_bytes:
         raise ManifestTooLarge(f"a manifest has at most {registry.limits.manifest_bytes} bytes")
     accepted = media_types.MANIFESTS if registry.docker_types else media_types.OCI_MANIFESTS
@@ -94,7 +94,7 @@ def parse(registry: Registry, content: bytes, media_type: str | None) -> Manifes
     try:
         parsed = parse_manifest(content, media_type)
     except InvalidManifestError as error:
-        raise ManifestInvalid(str(error)) from error
+        raise ManifestInvalid(str(error), reference=reference) from error
     if parsed.media_type not in accepted:
         raise MediaTypeUnsupported(mediaType=parsed.media_type)
     return parsed

@@ -16,7 +16,7 @@ from zot.oci.ranges import ByteRange
 from zot.registry.blobs import publish, require_room
 from zot.registry.errors import DigestInvalid, RangeInvalid, SizeInvalid, TooManyRequests, UploadUnknown
 from zot.registry.registry import Registry
-from zot.registry.request import AppendUpload, FinishUpload, OfUpload, UploadStatus
+from zot.registry.request import AppendUpload, FinishUpload, OfUpload
 from zot.registry.request import CancelUpload as Cancel
 from zot.storage.interface import DigestMismatch, Progress, UploadKey, UploadMissing
 
@@ -57,7 +57,7 @@ async def begin(registry: Registry, repository: Repository, principal: str, algo
     return session
 
 
-async def status(registry: Registry, request: UploadStatus, principal: str) -> int:
+async def status(registry: Registry, request: OfUpload, principal: str) -> int:
     """Return the number of bytes received. Raises UploadUnknown."""
     row = await registry.catalog.upload(request.session)
     if row is None or row.finished is not None or not _belongs(row, request, principal):
