@@ -14,6 +14,9 @@ from programs import ROOT
 from zot import __version__
 from zot.cli.main import COMMANDS, cli
 
+ISSUER = {"issuer": "https://issuer", "audiences": ["zot"]}
+PROVIDER = {"clientid": "zot", "clientsecret": "hidden", "issuer": "https://issuer", "scopes": ["openid"]}
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -87,8 +90,55 @@ def test_warnings_are_no_refusals(file: Path) -> None:
     assert result.stdout == f"{file}: config file is valid\n"
 
 
-def test_the_configuration_of_the_tutorial_is_good(file: Path) -> None:
+@pytest.mark.parametrize(
+    ("auth", "text"),
+    [
+        (
+            {"bearer": {"oidc": [ISSUER | {"claimMapping": {"username": "claims.sub +"}}]}},
+            "http.auth.bearer.oidc[0].claimMapping.username",
+        ),
+        ({"bearer": {"oidc": [ISSUER | {"certificateAuthority": "none"}]}}, "certificate authority cannot be read"),
+        (
+            {"openid": {"providers": {"oidc": PROVIDER | {"keypath": "/nowhere.pem"}}}},
+            "the private key cannot be read (http.auth.openid.providers.oidc.keypath)",
+        ),
+        (
+            {"htpasswd": {"path": "p"}, "sessionDriver": {"name": "redis", "addr": "host:port"}},
+            "invalid address of redis",
+        ),
+    ],
+)
+def test_ways_in_that_the_start_would_refuse_are_refused(file: Path, auth: dict[str, Any], text: str) -> None:
+    """Expressions, certificates, keys and addresses are tried, in the words of the start."""
+    result = zot("verify", written(file, http={"auth": auth}))
+    assert result.exit_code == 1
+    assert f"{file}: invalid config file\ninvalid server config: " in result.stderr
+    assert text in result.stderr
+
+
+def test_files_by_which_nobody_is_let_in_are_pointed_out(file: Path) -> None:
+    """Users and keys may be put in place later, so a file without any is no reason to refuse."""
+    users, token = file.with_name("htpasswd"), {"realm": "r", "service": "s", "cert": str(file)}
+    auth = written(file, http={"auth": {"htpasswd": {"path": str(users)}}})
+    text = "Warning: http.auth.htpasswd.path: nobody in this file can log in\n"
+    for content in (None, "alice:{SHA}fEqNCco3Yq9h5ZUglD3CZJT4lBs=\n"):
+        if content is not None:
+            users.write_text(content)
+        result = zot("verify", auth)
+        assert (result.exit_code, result.stderr) == (0, text)
+    users.write_text("alice:$2y$05$SZa/rM6y9lh/hIF5.b4qoev6XEBkpM2hHtRTjpP.RcHkGqjfQ1L12\n")
+    assert zot("verify", auth).stderr == ""
+    result = zot("verify", written(file, http={"auth": {"bearer": token}}))
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "Warning: http.auth.bearer.cert: no token can be verified by this file\n",
+    )
+
+
+def test_the_configuration_of_the_tutorial_is_good(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the tutorial has its reader write is what the server takes."""
+    monkeypatch.chdir(file.parent)
+    Path("htpasswd").write_text("alice:$2y$05$SZa/rM6y9lh/hIF5.b4qoev6XEBkpM2hHtRTjpP.RcHkGqjfQ1L12\n")
     page = (ROOT / "docs" / "tutorial" / "first-image.md").read_text()
     file.write_text(page.partition("<<'JSON'\n")[2].partition("JSON\n")[0])
     result = zot("verify", file)

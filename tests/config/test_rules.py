@@ -90,6 +90,12 @@ def access(**values: Any) -> dict[str, Any]:
     return http(auth={"apikey": True}, accessControl=values)
 
 
+def grouped(group: str) -> dict[str, Any]:
+    """Return a configuration with rules for a group and users that bring none."""
+    policies = [{"groups": [group], "actions": ["read"]}]
+    return http(auth={"htpasswd": {"path": "p"}}, accessControl={"repositories": {"**": {"policies": policies}}})
+
+
 ONLY_LOGIN = (
     "access control config requires one of htpasswd, ldap, openid or mTLS authentication or using only "
     "'anonymousPolicy' policies"
@@ -386,7 +392,6 @@ WARNINGS = [
     (extension(apikey={"enable": True}), "extensions.apikey: ignored"),
     (http(tls={}), "http.tls: without cert and key"),
     (http(address="0.0.0.0"), "http.address: everybody who reaches"),
-    (upstream(realm="http://x", service="s", allowInsecureHttp=True), "http.auth.bearer.upstreamTokenEndpoint"),
     (access(), "http.accessControl: no rule allows anything"),
     (access(adminPolicy={"users": ["a"], "actions": ["read", "push"]}), "unknown action 'push'"),
     (
@@ -424,6 +429,41 @@ def test_warnings(tree: dict[str, Any], text: str) -> None:
     warnings = load_tree(tree).warnings
     assert len(warnings) == 1
     assert text in warnings[0]
+
+
+# Each may come with others that say the same in other words.
+LET_IN_OR_LOCKED_OUT = [
+    (access(adminPolicy={"actions": ["read"]}), "http.accessControl: adminPolicy grants to nobody"),
+    (
+        access(repositories={"**": {"policies": [{"actions": ["read"]}]}}),
+        'repositories["**"].policies[0] grants to nobody',
+    ),
+    (access(repositories={"**": {"policies": [{"actions": ["read"]}]}}), "http.accessControl: no rule allows anything"),
+    (grouped("ops"), "http.accessControl.groups: nobody is in the group 'ops'"),
+    (access(repositories={"/a": {"defaultPolicy": ["read"]}}), 'repositories["/a"]: no repository has such a name'),
+    (
+        http(address="0.0.0.0", accessControl={"repositories": {"**": {"anonymousPolicy": ["delete"]}}}),
+        'http.accessControl.repositories["**"].anonymousPolicy: everybody who reaches http.address',
+    ),
+    (provider("github", clientid="i", scopes=["user"]), "http.auth.openid.providers.github: everybody with an account"),
+    (
+        provider("oidc", clientid="i", scopes=["openid"], issuer="https://gitlab.com"),
+        "http.auth.openid.providers.oidc: everybody with an account",
+    ),
+    (auth(bearer={"realm": "r", "service": "s"}), "http.auth.bearer: no token is asked for"),
+    (
+        auth(bearer={"realm": "r", "service": "s", "cert": "c"}, htpasswd={"path": "p"}),
+        "http.auth.bearer: tokens stand in place of all other ways in",
+    ),
+    (auth(openid={}), "http.auth.openid.providers: without a provider"),
+    (upstream(realm="http://x", service="s", allowInsecureHttp=True), "http.auth.bearer.upstreamTokenEndpoint"),
+]
+
+
+@pytest.mark.parametrize(("tree", "text"), LET_IN_OR_LOCKED_OUT)
+def test_who_is_let_in_or_locked_out_by_mistake_is_pointed_out(tree: dict[str, Any], text: str) -> None:
+    """Rules and ways in that let everybody do everything, or nobody anything, are named with their key."""
+    assert [warning for warning in load_tree(tree).warnings if text in warning]
 
 
 def test_retention_that_keeps_what_is_mirrored_is_fine() -> None:

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
+from zot.accounts.memory import MemoryAccounts
+from zot.accounts.sessions.memory import MemorySessions
+from zot.auth.build import Parts
+from zot.auth.check import check
 from zot.cli.configuration import checked
+from zot.config.model import Config
+from zot.storage.pools import Pool
 
 
 @click.command("verify")
@@ -19,10 +25,21 @@ def command(file: Path, *, store: bool) -> None:
     Exit status 1 if the server would refuse it. With `--store` it also warns of repositories in which retention would
     leave no tag; nothing is removed, and a server that runs on the store goes on.
     """
-    checked(file)
+    _check_ways_in(file, checked(file))
     if store:
         _warn_of_emptied(file)
     click.echo(f"{file}: config file is valid")
+
+
+def _check_ways_in(file: Path, config: Config) -> None:
+    pool = Pool("verify", 1, 1)
+    try:
+        for advice in check(config, Parts(pool, pool, MemoryAccounts(), MemorySessions())):
+            click.echo(f"Warning: {advice}", err=True)
+    except ValueError as error:
+        raise click.ClickException(f"{file}: invalid config file\n{error}") from error
+    finally:
+        pool.close()
 
 
 def _warn_of_emptied(file: Path) -> None:

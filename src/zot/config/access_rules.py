@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from zot.config.http import Http
 
 PATH = "http.accessControl"
-ACTIONS = frozenset({"read", "create", "update", "delete", "detectManifestCollision"})
+CHANGES = frozenset({"create", "update", "delete"})
+ACTIONS = CHANGES | {"read", "detectManifestCollision"}
 
 
 def ways_in(http: Http) -> Iterator[Finding]:
@@ -60,10 +61,9 @@ def patterns(rules: AccessControl | None) -> Iterator[Finding]:
 
 def oddities(http: Http) -> Iterator[Finding]:
     """Point out rules that let everybody in, keep everybody out, or cannot mean what they say."""
+    yield from _open_doors(http)
     rules = http.access_control
     if rules is None:
-        if not (http.auth.has_basic or http.auth.has_bearer or http.verifies_clients or _is_local(http)):
-            yield Advice("everybody who reaches this address may push and delete", "http.address")
         return
     if http.auth.has_token_bearer:
         yield Advice("the tokens of a token server decide by themselves: only immutableTags hold for them", PATH)
@@ -71,19 +71,51 @@ def oddities(http: Http) -> Iterator[Finding]:
         key = f"{PATH}.immutableTags[{i}]"
         yield from pattern_rules.globs(entry.repositories, f"{key}.repositories", "invalid repository pattern")
         yield from pattern_rules.regexes(entry.tags, f"{key}.tags", "invalid tag pattern")
-    granted = _granted(rules)
-    if not any(granted.values()) and not rules.only_anonymous_metrics:
-        yield Advice("no rule allows anything: everybody is locked out", PATH)
-    for place, actions in granted.items():
+    yield from _closed_doors(http, rules)
+    for place, actions in _granted(rules).items():
         for action in sorted(set(actions) - ACTIONS):
             yield Advice(f"{place}: unknown action {action!r} grants nothing", PATH)
+
+
+def _open_doors(http: Http) -> Iterator[Finding]:
+    """Point out by what everybody may push and delete."""
+    rules, auth = http.access_control, http.auth
+    if rules is None and not (auth.has_basic or auth.has_bearer or http.verifies_clients or _is_local(http)):
+        yield Advice("everybody who reaches this address may push and delete", "http.address")
+    for pattern, held in rules.repositories.items() if rules is not None and not _is_local(http) else ():
+        if not CHANGES.isdisjoint(held.anonymous_policy):
+            key = f'{PATH}.repositories["{pattern}"].anonymousPolicy'
+            yield Advice("everybody who reaches http.address may push or delete", key)
+    if rules is None or any(not CHANGES.isdisjoint(held.default_policy) for held in rules.repositories.values()):
+        for name in auth.public_providers:
+            key = f"http.auth.openid.providers.{name}"
+            yield Advice("everybody with an account there may push or delete", key)
+
+
+def _closed_doors(http: Http, rules: AccessControl) -> Iterator[Finding]:
+    """Point out what lets nobody do what it seems to."""
     named = {group for _, policy in _policies(rules) for group in policy.groups}
-    for group in sorted(named - set(rules.groups)):
-        if group.lower() in rules.groups:
-            yield Advice(
-                f"the names of groups are read in lower case: write {group.lower()!r} for {group!r} in policies",
-                f"{PATH}.groups",
-            )
+    unknown = {group for group in named if group.lower() not in rules.groups}
+    empty = unknown if not http.auth.brings_groups else set()
+    for place, policy in _policies(rules):
+        if policy.actions and not policy.users and not set(policy.groups) - empty:
+            yield Advice(f"{place} grants to nobody", PATH)
+    for pattern in rules.repositories:
+        if pattern.strip("/") != pattern or not pattern:
+            yield Advice("no repository has such a name", f'{PATH}.repositories["{pattern}"]')
+    granted = [
+        *(policy.actions for _, policy in _policies(rules) if policy.users or set(policy.groups) - empty),
+        *(actions for held in rules.repositories.values() for actions in (held.default_policy, held.anonymous_policy)),
+    ]
+    if not any(granted) and not rules.only_anonymous_metrics:
+        yield Advice("no rule allows anything: everybody is locked out", PATH)
+    for group in sorted(empty):
+        yield Advice(f"nobody is in the group {group!r}", f"{PATH}.groups")
+    for group in sorted(named - unknown - set(rules.groups)):
+        yield Advice(
+            f"the names of groups are read in lower case: write {group.lower()!r} for {group!r} in policies",
+            f"{PATH}.groups",
+        )
 
 
 def _policies(rules: AccessControl) -> Iterator[tuple[str, Policy]]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from zot.config.durations import Seconds
 from zot.config.section import DriverOptions, Flag, Listed, Secret, Section, zot_key
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 OPENID_PROVIDERS = frozenset({"google", "gitlab", "oidc"})
 OAUTH2_PROVIDERS = frozenset({"github"})
+PUBLIC_ISSUERS = frozenset({"https://accounts.google.com", "https://gitlab.com"})
 
 
 class Htpasswd(Section):
@@ -199,6 +203,21 @@ class Auth(Section):
     def has_bearer(self) -> bool:
         """Whether bearer tokens of any kind are accepted."""
         return self.has_token_bearer or (self.bearer is not None and bool(self.bearer.oidc))
+
+    @property
+    def brings_groups(self) -> bool:
+        """Whether a login, or an account for a machine, may bring groups that the configuration does not name."""
+        return self.ldap is not None or self.has_openid or self.apikey or bool(self.bearer and self.bearer.oidc)
+
+    @property
+    def public_providers(self) -> Sequence[str]:
+        """The providers at which everybody can have an account."""
+        providers = self.openid.providers if self.openid is not None else {}
+        return [
+            name
+            for name, provider in providers.items()
+            if provider.issuer.rstrip("/") in PUBLIC_ISSUERS or (name in OAUTH2_PROVIDERS and not provider.auth_url)
+        ]
 
     @property
     def session_driver_name(self) -> Literal["local", "redis"]:

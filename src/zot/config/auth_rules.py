@@ -167,6 +167,17 @@ def _bytes(key: Secret | None) -> bytes:
     return key.get_secret_value().encode() if key is not None else b""
 
 
+def oddities(http: Http) -> Iterator[Finding]:
+    """Point out ways in by which nobody comes in."""
+    auth = http.auth
+    if auth.bearer is not None and not auth.has_bearer:
+        yield Advice("no token is asked for without realm, service, and cert or awsSecretsManager", "http.auth.bearer")
+    if auth.has_token_bearer and (auth.has_basic or http.verifies_clients):
+        yield Advice("tokens stand in place of all other ways in: no password counts", "http.auth.bearer")
+    if auth.openid is not None and not auth.openid.providers:
+        yield Advice("without a provider nobody can log in", "http.auth.openid.providers")
+
+
 def bounds(auth: Auth) -> Iterator[Finding]:
     """Check what zot does not check, or only when it starts."""
     if auth.fail_delay_s < 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import ValidationError
 
@@ -74,7 +74,7 @@ def redis_options(driver: Mapping[str, Any], default_prefix: str, key: str) -> t
     """Return the options of a `redis` driver, and warnings about what is ignored; `key` is the path of its object.
 
     `url`, if it is there, decides alone but for `keyprefix`; a value that cannot be converted is ignored, as in zot.
-    Raises ConfigurationError if `url` is no URL of Redis.
+    Raises ConfigurationError if `url` is no URL of Redis, or an address none.
     """
     warnings: list[str] = []
     prefix = _prefix(driver.get("keyprefix"), default_prefix, f"{key}.keyprefix", warnings)
@@ -96,7 +96,19 @@ def redis_options(driver: Mapping[str, Any], default_prefix: str, key: str) -> t
             continue
         options[_PARAMETERS[name]] = getattr(checked, _PARAMETERS[name])
     base = RedisOptions.model_validate({**derived, "keyprefix": prefix})
-    return base.model_copy(update=options), warnings
+    complete = base.model_copy(update=options)
+    for address in complete.addresses:
+        try:
+            host_and_port(address)
+        except ValueError:
+            raise ConfigurationError(Problem("invalid address of redis", f"{key}.addr", "HOST:PORT")) from None
+    return complete, warnings
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Return both parts of an address, either of which may be absent; raise ValueError if it is none."""
+    parts = urlsplit(f"//{address}")
+    return parts.hostname or "localhost", parts.port or DEFAULT_PORT
 
 
 def _prefix(value: Any, default: str, key: str, warnings: list[str]) -> str:

@@ -50,6 +50,7 @@ def _findings(config: Config, compile_condition: CompileCondition | None) -> Ite
     yield from storage_rules.bounds(config.storage)
     yield from auth_rules.session_keys(config.secrets.session_keys)
     yield from auth_rules.bounds(config.http.auth)
+    yield from auth_rules.oddities(config.http)
     yield from access_rules.oddities(config.http)
     yield from extension_rules.bounds(config)
     if config.scheduler.num_workers < 0:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from zot.config.errors import ConfigurationError, Problem
-from zot.config.redis_options import DEFAULT_PORT, RedisOptions
+from zot.config.redis_options import RedisOptions, host_and_port
 
 # What go-redis does where an option is absent.
 _DIAL_TIMEOUT_S = 5.0
@@ -28,7 +27,7 @@ def connect(options: RedisOptions) -> Any:
             Problem("redis needs an extra", expected="pip install 'zot-registry[redis]'")
         ) from error
     common, tls = _common(options), _tls(options)
-    addresses = [_address(text) for text in options.addresses]
+    addresses = list(map(host_and_port, options.addresses))
     if options.is_cluster:
         nodes = [ClusterNode(host, port) for host, port in addresses]
         return redis.RedisCluster(startup_nodes=nodes, **tls, **common)
@@ -96,15 +95,6 @@ def _tls(options: RedisOptions) -> dict[str, Any]:
     if not options.tls:
         return {}
     return {"ssl": True} if options.tls_verify else {"ssl": True, "ssl_cert_reqs": "none", "ssl_check_hostname": False}
-
-
-def _address(text: str) -> tuple[str, int]:
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname or "localhost", parts.port or DEFAULT_PORT
-    except ValueError:
-        raise ConfigurationError(Problem("invalid address of redis", "addr", "HOST:PORT")) from None
-    return host, port
 
 
 def _or(value: float | None, default: float) -> float:
