@@ -98,8 +98,10 @@ def test_a_server_takes_over_from_one_that_ends(tmp_path: Path) -> None:
         second = ZotServer(tmp_path)
         second.log = tmp_path / "second.log"
         with subprocess.Popen([*second.command], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as waiting:
-            first.stop()
             assert waiting.stderr is not None
+            said = f"waiting until it ends: {first.root} is in use by process {first.pid}, since "
+            assert waiting.stderr.readline().startswith(said.encode())
+            first.stop()
             assert waiting.stderr.readline().startswith(b"zot serves")
             wait_for(second.ready)
             assert second.client.get("/v2/app/manifests/v1").body == pushed.content

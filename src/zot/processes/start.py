@@ -39,7 +39,7 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
     _check_tls(config)
     try:
         for root in plan.roots:
-            lock_root(root)
+            lock_root(root, waiting=_say_waiting)
         plan = identified(plan)
         count = max(1, plan.workers)
         if plan.unix_socket is not None:
@@ -122,6 +122,12 @@ def raise_descriptor_limit() -> None:
     if soft != hard:
         with suppress(ValueError, OSError):  # macOS refuses what it says is its limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _say_waiting(why: str) -> None:
+    """Tell people why nothing happens yet: a rolling update has the next server wait for the last one to drain."""
+    sys.stderr.write(f"waiting until it ends: {why}\n")
+    sys.stderr.flush()
 
 
 def _say_ready(plan: Plan, where: object) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,10 +44,10 @@ class RootLock:
             os.close(self.descriptors.pop())
 
 
-def lock_root(root: str, wait_s: float = 30.0) -> RootLock:
+def lock_root(root: str, wait_s: float = 30.0, waiting: Callable[[str], object] = lambda _: None) -> RootLock:
     """Lock a root, making it if it is not there; wait so long for another server to end. It blocks.
 
-    Raises RootInUse, naming who holds it, StorageError.
+    `waiting` is told what for, if it has to. Raises RootInUse, naming who holds it, StorageError.
     """
     path = Path(root, ".zot", "lock")
     with storage_errors(f"lock {root}"), ExitStack() as failing:
@@ -55,8 +56,10 @@ def lock_root(root: str, wait_s: float = 30.0) -> RootLock:
         failing.callback(lock.close)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
         lock.descriptors.append(descriptor)
-        if not _lock_within(descriptor, fcntl.LOCK_EX, wait_s):
-            raise RootInUse(f"{root} is in use by {_holder(descriptor)}")
+        if not _lock_within(descriptor, fcntl.LOCK_EX, 0):
+            waiting(f"{root} is in use by {_holder(descriptor)}")
+            if not _lock_within(descriptor, fcntl.LOCK_EX, wait_s):
+                raise RootInUse(f"{root} is in use by {_holder(descriptor)}")
         _sign(descriptor)
         remove_unfinished(Disk(), root)
         for name in _ZOT_DATABASES:
