@@ -3,15 +3,22 @@
 import signal
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
+import apsw
 import pytest
 
 from asking import Client, parsed, read_all, wait_for
 from certificates import Authority
 from clients import Clients
 from layout.images import Layout, image, index, sha256
+from servers.process import STOP_LIMIT_S
 from servers.zot import ZotServer
+from zot.catalog.sqlite.place import DATABASE
+from zot.catalog.sqlite.schema import MIGRATIONS
 
 PUSHED = image("a")
 CONTENT = b"0123456789" * 10_000
@@ -115,3 +122,16 @@ def test_who_is_asked_whether_it_is_ready_says_no_first(server: ZotServer) -> No
     answer = server.client.get("/v2/")
     assert (answer.status, answer["Connection"]) == (200, "close")
     server.kill()
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_it_ends_if_its_catalog_cannot_be_used(tmp_path: Path, workers: str) -> None:
+    """A catalog of a newer version is said once; who waits for it is not waited for."""
+    server = ZotServer(tmp_path, arguments=("--workers", workers))
+    server.start()
+    server.stop()
+    with closing(apsw.Connection(str(server.root / ".zot" / DATABASE))) as database:
+        database.pragma("user_version", len(MIGRATIONS) + 1)
+    ended = subprocess.run(server.command, capture_output=True, text=True, check=False, timeout=STOP_LIMIT_S)
+    assert ended.returncode == 1
+    assert ended.stderr.count("was written by a newer zot") == 1

@@ -87,22 +87,27 @@ def _loop_factory(plan: Plan, place: Place) -> Callable[[], asyncio.AbstractEven
 
 async def _run(plan: Plan, place: Place, lifeline: int, ready: int) -> None:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    loop.add_reader(lifeline, _leave, lifeline, stop)
-    await place.role(
-        Context(
-            plan=plan,
-            slot=place.slot,
-            listener=place.listener,
-            stop=stop,
-            ready=lambda: _say_ready(ready),
-        )
-    )
+    stop, began = asyncio.Event(), False
 
+    def begin() -> None:
+        nonlocal began
+        began = True
+        _say_ready(ready)
 
-def _leave(lifeline: int, stop: asyncio.Event) -> None:
-    asyncio.get_running_loop().remove_reader(lifeline)
-    stop.set()
+    def leave() -> None:
+        loop.remove_reader(lifeline)
+        stop.set()
+        if not began:  # it may wait for what will never come, and has nothing to leave in good order
+            role.cancel()
+
+    context = Context(plan=plan, slot=place.slot, listener=place.listener, stop=stop, ready=begin)
+    role = asyncio.ensure_future(place.role(context))
+    loop.add_reader(lifeline, leave)
+    try:
+        await role
+    except asyncio.CancelledError:
+        if began or not stop.is_set():
+            raise
 
 
 def _say_ready(descriptor: int) -> None:
