@@ -87,7 +87,9 @@ GARBLED = [
 ]
 
 
-@pytest.mark.parametrize("header", [*GARBLED, "Basic " + "A" * 20000, "basic YWxpY2U6", "Basic /zr+"])
+@pytest.mark.parametrize(
+    "header", [*GARBLED, "Basic " + "A" * 20000, "basic YWxpY2U6", "Basic /zr+", "Basic \udcff\udcfe", "Basic é"]
+)
 async def test_garbled_headers_are_refused(site: Site, header: str) -> None:
     """Whatever is no right password is 401, or 400 where it is no header."""
     assert await site.status("/v2/", headers={"Authorization": header}) in {400, 401}
@@ -303,6 +305,9 @@ async def test_a_limited_key_does_what_its_scopes_say_and_makes_no_other(ruled: 
         ('{"expirationDate": "2101-01-01T00:00:00"}', 400),
         ('{"scopes": ["everything"]}', 400),
         ('{"label": 5}', 400),
+        ('{"expirationDate": "9999-12-31T23:59:59-12:00"}', 400),
+        ('{"expirationDate": "0001-01-01T00:00:00+12:00"}', 400),
+        ('{"label": null, "scopes": null, "expirationDate": null}', 201),
         ('{"label": "' + "x" * 9000 + '"}', 413),
         ('{"expirationDate": "2101-01-01T00:00:00Z"}', 201),
         ("", 201),
@@ -311,6 +316,8 @@ async def test_a_limited_key_does_what_its_scopes_say_and_makes_no_other(ruled: 
 async def test_a_request_for_a_key_has_to_make_sense(site: Site, body: str, status: int) -> None:
     """What is not understood makes no key: it might allow more than was meant, for longer."""
     assert await site.status("/zot/auth/apikey", "POST", data=body, headers=basic("alice")) == status
+    async with site.client(headers=basic("alice")) as client, client.get("/zot/auth/apikey") as response:
+        assert len((await response.json())["apiKeys"]) == (status == 201)
 
 
 async def test_keys_are_for_who_is_logged_in(ruled: Site) -> None:
@@ -350,6 +357,7 @@ async def test_administrators_ask_why(ruled: Site) -> None:
     assert await ruled.status(question) == 401
     assert await ruled.status(question, headers=basic("bob")) == 403
     assert await ruled.status("/v2/_zot/ext/explain?repo=UPPER", headers=basic("root")) == 400
+    assert await ruled.status(question + "&group=a" * 100, headers=basic("root")) == 400
     async with ruled.client(headers=basic("root")) as client, client.get(question) as response:
         said = await response.json()
     assert said["allowed"] is False

@@ -120,6 +120,9 @@ def test_a_changed_token_is_no_token() -> None:
         {"iat": 9999999999},
         {"nbf": "x"},
         {"exp": [1]},
+        {"exp": float("nan")},
+        {"exp": float("inf")},
+        {"nbf": float("nan")},
     ],
 )
 def test_a_token_counts_in_its_time_alone(claims: Mapping[str, Any]) -> None:

@@ -294,5 +294,7 @@ async def test_other_credentials_go_to_the_endpoint_upstream(tmp_path: Path, pla
             assert response.status == 302
             assert "Location" not in response.headers
         assert seen[1]["body"] == "password=redirect&service=up"
+        assert await site.status("/zot/auth/token?" + "a=b&" * 101) == 400
+        assert await site.status("/zot/auth/token", "POST", data=b"password=\xff") == 400
         await runner.cleanup()
         assert await site.status("/zot/auth/token", headers={"Authorization": "Basic YTpi"}) == 502

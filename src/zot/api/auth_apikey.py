@@ -39,9 +39,9 @@ class ApiKeyInvalid(RegistryError):
 
 
 class _Wanted(msgspec.Struct, frozen=True):
-    label: str = ""
-    scopes: tuple[str, ...] = ()
-    expirationDate: str = ""  # noqa: N815 - zot's spelling
+    label: str | None = None
+    scopes: tuple[str, ...] | None = None
+    expirationDate: str | None = None  # noqa: N815 - zot's spelling
 
 
 def routes(gate: Gate, accounts: Accounts) -> Routes:
@@ -100,11 +100,11 @@ def _parse(body: bytes) -> _Wanted:
 
 
 def _make(owner: str, wanted: _Wanted, agent: str) -> tuple[str, ApiKey]:
-    expires_s = _time(wanted.expirationDate) if wanted.expirationDate not in ("", _NEVER) else None
+    expires_s = _time(wanted.expirationDate) if wanted.expirationDate not in (None, "", _NEVER) else None
     if expires_s is not None and expires_s <= time.time():
         raise ApiKeyInvalid("the expiration date is in the past")
     try:
-        return new_key(owner, wanted.label[:_LABEL_LIMIT], wanted.scopes, expires_s, agent[:_AGENT_LIMIT])
+        return new_key(owner, (wanted.label or "")[:_LABEL_LIMIT], wanted.scopes or (), expires_s, agent[:_AGENT_LIMIT])
     except InvalidScopeError as error:
         raise ApiKeyInvalid(str(error)) from None
 
@@ -112,11 +112,12 @@ def _make(owner: str, wanted: _Wanted, agent: str) -> tuple[str, ApiKey]:
 def _time(text: str) -> float:
     try:
         parsed = dt.datetime.fromisoformat(text)
-    except ValueError:
+        if parsed.tzinfo is None:
+            raise ApiKeyInvalid("expirationDate has no time zone")
+        # In UTC its year may be one that no date has.
+        return parsed.astimezone(dt.UTC).timestamp()
+    except (ValueError, OverflowError):
         raise ApiKeyInvalid("expirationDate is no RFC 3339 date") from None
-    if parsed.tzinfo is None:
-        raise ApiKeyInvalid("expirationDate has no time zone")
-    return parsed.timestamp()
 
 
 def _details(key: ApiKey) -> Mapping[str, Any]:

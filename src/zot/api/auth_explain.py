@@ -17,6 +17,7 @@ from zot.registry.errors import RegistryError
 from zot.registry.request import Action, UseExtension
 
 PATH = "/v2/_zot/ext/explain"
+FIELDS_LIMIT = 100
 
 
 class QuestionInvalid(RegistryError):
@@ -32,7 +33,10 @@ def routes(gate: Gate, rules: AccessControl | None) -> Routes:
         await gate.enter(
             http, UseExtension(name="explain"), lambda who: who.authenticated and gate.policy.is_admin(who)
         )
-        query = parse_qs(http.raw_path.partition("?")[2], keep_blank_values=True, max_num_fields=100)
+        try:
+            query = parse_qs(http.raw_path.partition("?")[2], keep_blank_values=True, max_num_fields=FIELDS_LIMIT)
+        except ValueError:
+            raise QuestionInvalid(f"the query has more than {FIELDS_LIMIT} fields") from None
 
         def one(name: str) -> str:
             values = query.get(name, [""])

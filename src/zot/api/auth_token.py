@@ -53,7 +53,7 @@ def routes(auth: Auth, config: Bearer, exchange: TokenExchange) -> Routes:
         if len(headers) > 1:
             raise Answered(Unauthorized("more than one Authorization header"), challenge)
         body = await small(http, Pace(), FORM_LIMIT_BYTES) if http.method == "POST" else b""
-        form = _form(body)
+        form = _fields(body.decode("latin-1"))
         try:
             issued = await exchange.exchange(_candidates(headers, form))
         except Unauthorized as error:
@@ -81,9 +81,11 @@ def _candidates(headers: Sequence[str], form: Sequence[tuple[str, str]]) -> list
     return candidates
 
 
-def _form(body: bytes) -> list[tuple[str, str]]:
+def _fields(text: str) -> list[tuple[str, str]]:
     try:
-        return parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_FIELDS_LIMIT, errors="strict")
+        if not text.isascii():
+            raise FormInvalid("the form cannot be read")
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=_FIELDS_LIMIT, errors="strict")
     except ValueError:
         raise FormInvalid("the form cannot be read") from None
 
@@ -92,7 +94,7 @@ async def _forward(
     http: HttpRequest, auth: Auth, upstream: UpstreamTokenEndpoint, form: Sequence[tuple[str, str]]
 ) -> web.Response:
     """Ask the endpoint upstream in the client's place, for its own service, and pass on what it says."""
-    query = parse_qsl(http.raw_path.partition("?")[2], keep_blank_values=True, max_num_fields=_FIELDS_LIMIT)
+    query = _fields(http.raw_path.partition("?")[2])
     parts = urlsplit(upstream.realm)
     asked = urlencode([*parse_qsl(parts.query), *_for_service(query, upstream.service)])
     headers = {name: value for name, value in http.headers.items() if name.lower() in _FORWARDED}

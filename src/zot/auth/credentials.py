@@ -86,13 +86,15 @@ class CrossOrigin(RegistryError):
 def authorization(credentials: Credentials) -> Authorization | None:
     """Return the one Authorization header, None if there is none or it says nothing.
 
-    Raises Unauthorized if there are several, or if it is longer than any that could be right.
+    Raises Unauthorized if there are several, or if it is longer than any that could be right or has other characters.
     """
     if len(credentials.authorization) > 1:
         raise RepeatedAuthorization("more than one Authorization header")
     header = credentials.authorization[0].strip() if credentials.authorization else ""
     if len(header) > AUTHORIZATION_LENGTH_LIMIT:
         raise Unauthorized(f"the Authorization header has more than {AUTHORIZATION_LENGTH_LIMIT} characters")
+    if not header.isascii():
+        raise Unauthorized("the Authorization header has characters that no credentials have")
     scheme, _, value = header.partition(" ")
     value = value.strip()
     if not scheme or (scheme.lower() == "basic" and value == _EMPTY_BASIC):

@@ -18,6 +18,7 @@ from zot.auth.tokens import InvalidToken, seconds, unverified_claims
 from zot.registry.errors import Unauthorized
 
 _CANDIDATES_LIMIT = 10
+_LIFETIME_LIMIT_S = 10**9
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -61,6 +62,6 @@ class TokenExchange:
 def _issued(token: str, claims: dict[str, Any]) -> Issued:
     now_s = time.time()
     expires_s = seconds(claims, "exp") or now_s
-    issued_s = seconds(claims, "iat") or now_s
+    issued_s = max(0.0, seconds(claims, "iat") or now_s)
     at = dt.datetime.fromtimestamp(issued_s, dt.UTC).isoformat().replace("+00:00", "Z")
-    return Issued(token, token, max(0, int(expires_s - now_s)), at)
+    return Issued(token, token, max(0, min(int(expires_s - now_s), _LIFETIME_LIMIT_S)), at)

@@ -6,6 +6,7 @@ so that neither `none` nor a public key taken for a shared secret passes.
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -193,6 +194,7 @@ def seconds(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    # The library's parser also takes NaN, which is before no time, and Infinity.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InvalidToken(f"{name} is no time")
     return float(value)
