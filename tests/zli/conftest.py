@@ -55,11 +55,16 @@ def zli(tmp_path: Path) -> Zli:
 
 @contextmanager
 def answering(answers: dict[str, tuple[int, bytes]]) -> Iterator[str]:
-    """Serve fixed answers by path, 404 elsewhere, and give the URL; a redirect's body is where it leads."""
+    """Serve fixed answers by path, 404 elsewhere, and give the URL.
+
+    A redirect's body is where it leads; instead of an answer with status 0 the connection is closed.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             status, body = answers.get(self.path, (404, b""))
+            if not status:
+                return
             self.send_response(status)
             if status == 307:
                 self.send_header("Location", body.decode())

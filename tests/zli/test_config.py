@@ -117,6 +117,8 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(zli: Zli, words: list[s
         ("https://:5000", "not of the form"),
         ("https://registry.example.org:port", "invalid URL format"),
         ("https://[::1", "invalid URL format"),
+        ("https://registry..example.org", "invalid URL format"),
+        (f"https://{'a' * 64}.example.org", "invalid URL format"),
         ("https://registry example.org", "not of the form"),
         ("https://me:secret@registry.example.org", "give them with --user"),
     ],

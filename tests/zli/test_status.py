@@ -1,11 +1,13 @@
 """`zli status`: what a registry of this tree answers, and what zot's extensions make of it."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import bcrypt
 import pytest
 import yaml
@@ -97,6 +99,20 @@ def test_nobody_there_is_offline(zli: Zli) -> None:
     assert said == f"Server Status: offline\nError: cannot connect to 127.0.0.1:{port}: Connection refused\n"
     said = zli("status", "--url", "http://registry.invalid")
     assert said.startswith("Server Status: offline\nError: cannot connect to registry.invalid:80: ")
+
+
+def test_who_takes_a_connection_and_says_nothing_is_offline(zli: Zli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not waited for longer than a while."""
+    monkeypatch.setattr("zot.zli.client._TIMEOUT", aiohttp.ClientTimeout(total=0.1))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        said = zli("status", "--url", f"http://127.0.0.1:{listener.getsockname()[1]}")
+    assert said == "Server Status: offline\nError: no answer within 0.1 s\n"
+
+
+def test_who_hangs_up_is_offline(zli: Zli) -> None:
+    """Having begun well, too."""
+    with answering({"/v2/": (200, b""), MANAGEMENT: (0, b"")}) as url:
+        assert zli("status", "--url", url) == "Server Status: offline\nError: Server disconnected\n"
 
 
 @pytest.mark.parametrize("status", [204, 403, 404, 500])
@@ -213,9 +229,10 @@ def test_a_proxy_is_used_but_for_this_machine(
 ) -> None:
     """The one of the environment, as zot's zli does; NO_PROXY names what else is asked directly."""
     with answering({"http://registry.example.org/v2/": (200, b"")}) as proxy:
-        monkeypatch.setenv("http_proxy", proxy)
         monkeypatch.delenv("no_proxy", raising=False)
-        assert zli("status", "--url", "http://registry.example.org") == ONLINE
+        for named in (proxy, proxy.removeprefix("http://")):
+            monkeypatch.setenv("http_proxy", named)
+            assert zli("status", "--url", "http://registry.example.org") == ONLINE
         assert zli("status", "--url", open_registry.url) == ONLINE
         monkeypatch.setenv("no_proxy", "registry.invalid")
         assert "cannot connect to registry.invalid:80" in zli("status", "--url", "http://registry.invalid")

@@ -16,8 +16,7 @@ from zot.zli.target import Target
 from zot.zli.tls import certificate_folders, tls_context
 
 ANSWER_LIMIT_BYTES = 4 << 20
-_ANSWER_LIMIT_S = 300
-_TIMEOUT = aiohttp.ClientTimeout(total=_ANSWER_LIMIT_S, sock_connect=30)
+_TIMEOUT = aiohttp.ClientTimeout(total=300, sock_connect=30)
 
 
 class NoAnswerError(Exception):
@@ -40,7 +39,7 @@ class Client:
         self._target = target
         parts = urlsplit(target.url)
         self._tls = tls_context(parts.netloc, verify=target.verify_tls, folders=certificate_folders())
-        self._proxy = None if _is_near(parts.hostname or "") else getproxies().get(parts.scheme)
+        self._proxy = None if _is_near(parts.hostname or "") else _proxy(parts.scheme)
 
     async def __aenter__(self) -> Self:
         user, colon, password = (self._target.credentials or "").partition(":")
@@ -88,6 +87,12 @@ def _is_near(host: str) -> bool:
         return host == "localhost" or bool(proxy_bypass(host))
 
 
+def _proxy(scheme: str) -> str | None:
+    """Return the environment's proxy for a scheme; one that is named without a scheme of its own speaks HTTP."""
+    proxy = getproxies().get(scheme)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
 def _reason(error: Exception) -> str:
     match error:
         case aiohttp.ClientConnectorCertificateError():
@@ -98,8 +103,12 @@ def _reason(error: Exception) -> str:
             )
         case aiohttp.ClientConnectorError():
             return f"cannot connect to {error.host}:{error.port}: {_words(error.os_error)}"
+        case aiohttp.ConnectionTimeoutError():
+            return f"no connection within {_TIMEOUT.sock_connect} s"
         case TimeoutError():
-            return f"no answer within {_ANSWER_LIMIT_S} s"
+            return f"no answer within {_TIMEOUT.total} s"
+        case aiohttp.InvalidURL():
+            return f"invalid URL: {error}"
     return str(error) or type(error).__name__
 
 

@@ -9,7 +9,8 @@ def checked_url(text: str) -> str:
     """Return the URL, having checked that it says how to reach a host. Raises ClickException."""
     try:
         parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
+        host, _ = parts.hostname or "", parts.port
+        host.encode("idna")  # as whoever looks its address up does
     except ValueError as error:
         raise click.ClickException(f"invalid URL format: {text!r}: {error}") from error
     if not parts.scheme or not parts.netloc:
