@@ -175,12 +175,36 @@ def test_a_newer_schema_is_refused(opened: Open, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no database, but long enough to be one" * 100, b"short"])
-def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
-    """A file of something else is named, and not touched."""
-    (tmp_path / DATABASE).write_bytes(content)
-    with pytest.raises(CatalogUnusable, match=DATABASE):
-        Writer(tmp_path, "boot")
-    assert (tmp_path / DATABASE).read_bytes() == content
+def test_a_database_that_is_none_is_set_aside(opened: Open, tmp_path: Path, content: bytes) -> None:
+    """It is kept with its log as it was, an earlier one too, and an empty catalog is in its place."""
+    for number in (1, 2):
+        (tmp_path / DATABASE).write_bytes(content)
+        (tmp_path / f"{DATABASE}-wal").write_bytes(b"its log")
+        assert run(opened(), put("image")) == [Stored(created=True, changes=())]
+        kept = tmp_path / f"{DATABASE}.damaged-{number}"
+        assert kept.read_bytes() == content
+        assert kept.with_name(f"{kept.name}-wal").read_bytes() == b"its log"
+
+
+def test_damage_that_was_met_is_looked_for_at_the_next_start(opened: Open, tmp_path: Path) -> None:
+    """Pages within the database that are not whole fail a command, and set it aside once the server starts again."""
+    run(opened(), *(put(f"image {number}") for number in range(2000)))
+    opened().close()
+    content = (tmp_path / DATABASE).read_bytes()
+    whole = 60 * PAGE_BYTES  # among them the first page of each table, which is read at the start
+    (tmp_path / DATABASE).write_bytes(content[:whole] + b"\x55" * (len(content) - whole))
+    (outcome,) = run(opened(), put("image"))
+    assert isinstance(outcome, CatalogError)
+    assert run(opened(), put("image")) == [Stored(created=True, changes=())]
+    assert (tmp_path / f"{DATABASE}.damaged-1").exists()
+
+
+def test_a_database_that_is_whole_after_all_stays(opened: Open, tmp_path: Path) -> None:
+    """What was suspected for no reason that is left is not set aside."""
+    run(opened(), put("image"))
+    (tmp_path / "catalog.suspect").touch()
+    assert run(opened(), put("image")) == [Stored(created=False, changes=())]
+    assert not (tmp_path / "catalog.suspect").exists()
 
 
 def test_another_programs_database_is_refused(tmp_path: Path) -> None:

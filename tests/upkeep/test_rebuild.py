@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from upkeep.operator_place import APP, Client, Place
+from zot.catalog.sqlite.place import DATABASE
 from zot.oci.digest import digest_of
 from zot.oci.media_types import IMAGE_INDEX, IMAGE_MANIFEST
 
@@ -44,18 +48,30 @@ def everything(client: Client) -> dict[str, tuple[int, bytes]]:
     return found
 
 
-def test_a_lost_catalog_is_rebuilt(tmp_path: Path) -> None:
-    """Without the catalog's directory the server serves what it served before, and collects no more than before."""
+def lose(directory: Path) -> None:
+    """Remove the catalog's directory, but for the root's identity."""
+    store = (directory / "store.json").read_bytes()
+    shutil.rmtree(directory)
+    directory.mkdir()
+    (directory / "store.json").write_bytes(store)
+
+
+def damage(directory: Path) -> None:
+    """Overwrite the beginning of the database."""
+    with (directory / DATABASE).open("r+b") as file:
+        file.write(b"\x55" * 4096)
+
+
+@pytest.mark.parametrize("harm", [lose, damage])
+def test_a_lost_or_damaged_catalog_is_rebuilt(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+    """Without its catalog the server serves what it served before, and collects no more than before."""
     place = Place(tmp_path, {})
     with place.serve() as registry:
         client = Client(registry)
         fill(client)
         before = everything(client)
         usage = place.zot("usage")
-    store = (place.root / ".zot" / "store.json").read_bytes()
-    shutil.rmtree(place.root / ".zot")
-    (place.root / ".zot").mkdir()
-    (place.root / ".zot" / "store.json").write_bytes(store)
+    harm(place.root / ".zot")
     with place.serve() as registry:
         assert everything(Client(registry)) == before
         assert place.zot("usage") == usage

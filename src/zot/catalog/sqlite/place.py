@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -42,6 +44,23 @@ def prepare(directory: Path) -> Path:
     except OSError as error:
         raise CatalogUnusable(f"storage.catalog.directory: {directory} cannot be used: {error}") from error
     return path
+
+
+def set_aside(directory: Path) -> Path:
+    """Rename a database that is damaged, and return where it is; nothing of it is lost. Raises CatalogUnusable.
+
+    Its log goes first: no other database shall ever find it beside itself.
+    """
+    number = next(n for n in count(1) if not (directory / f"{DATABASE}.damaged-{n}").exists())
+    kept = directory / f"{DATABASE}.damaged-{number}"
+    try:
+        for suffix in ("-wal", "-shm", ""):
+            with suppress(FileNotFoundError):
+                (directory / f"{DATABASE}{suffix}").rename(f"{kept}{suffix}")
+        _sync(directory)
+    except OSError as error:
+        raise CatalogUnusable(f"{directory / DATABASE} is damaged, and cannot be set aside: {error}") from error
+    return kept
 
 
 def refuse_network(directory: Path, mounted: list[Mount]) -> None:

@@ -81,6 +81,11 @@ _VERBS: Mapping[type[Command[Any]], Callable[[Scope, Any], Any]] = {
 # Faults of the command itself; any other error of SQLite concerns the whole batch.
 _OF_COMMAND = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError)
 
+# The database is not one, or not whole.
+_DAMAGE = (apsw.NotADBError, apsw.CorruptError)
+# Made when damage was met: the next start looks at all of the database.
+_SUSPECT = "catalog.suspect"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -100,6 +105,8 @@ class Writer:
 
         Without `syncs` no commit waits for the disk (`storage.commit: false`).
 
+        A damaged one is set aside, and an empty one is in its place, to be filled from the layouts.
+
         Raises CatalogUnusable if it cannot be opened, is in use, or was written by a newer program.
         """
         self._vfs, self._syncs = vfs, syncs
@@ -107,9 +114,9 @@ class Writer:
         self._path = place.prepare(directory)
         self._lock = place.lock(directory)
         try:
-            self._database: Database | None = Database(self._path, vfs, syncs=syncs)
-            _drop_claims(self._database, boot)
-            self._clock = Clock(source, _last_ns(self._database))
+            self._database: Database | None
+            self._database, last_ns = _opened(self._path, boot, vfs, syncs=syncs)
+            self._clock = Clock(source, last_ns)
             self._revision = WriterRevision(directory)
         except (apsw.Error, OSError) as error:
             self._lock.close()
@@ -164,6 +171,8 @@ class Writer:
         """Undo an unfinished batch; let go of the database if it is not to be trusted."""
         _logger.error("the catalog's writer failed: %s", error)
         self._totals.forget()
+        if isinstance(error, _DAMAGE):
+            self._path.with_name(_SUSPECT).touch()
         try:
             if self._database is not None and not isinstance(error, apsw.IOError):
                 self._database.roll_back()
@@ -215,6 +224,42 @@ class Writer:
         if command.remembered:
             database.execute("INSERT INTO remembered VALUES (?, ?, ?)", command.id, now_ns, encode(outcome))
         return outcome
+
+
+def _opened(path: Path, boot: str, vfs: str | None, *, syncs: bool) -> tuple[Database, int]:
+    """Open the database, or an empty one if it is damaged; return the time of its last entry, too."""
+    try:
+        return _begun(path, boot, vfs, syncs=syncs)
+    except _DAMAGE as error:
+        damage = str(error)
+    kept = place.set_aside(path.parent)
+    path.with_name(_SUSPECT).unlink(missing_ok=True)
+    _logger.error(
+        "the catalog is damaged (%s): it is kept as %s, and rebuilt from the layouts, without the history of tags",
+        damage,
+        kept,
+    )
+    return _begun(place.prepare(path.parent), boot, vfs, syncs=syncs)
+
+
+def _begun(path: Path, boot: str, vfs: str | None, *, syncs: bool) -> tuple[Database, int]:
+    database = Database(path, vfs, syncs=syncs)
+    try:
+        _check(database, path.with_name(_SUSPECT))
+        _drop_claims(database, boot)
+        return database, _last_ns(database)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _check(database: Database, suspect: Path) -> None:
+    """Look at all of a database that damage was met in."""
+    if suspect.exists():
+        ((found,),) = database.execute("PRAGMA quick_check(1)")
+        if found != "ok":
+            raise apsw.CorruptError(str(found))
+        suspect.unlink()
 
 
 def _reopened(path: Path, vfs: str | None, *, syncs: bool) -> Database:
