@@ -7,6 +7,7 @@ import pytest
 from zot.accounts.sessions import session
 from zot.api import access_log, auth_apikey, auth_login, auth_token, client_address, ratelimit, route
 from zot.api.connection import ConnectionLimits
+from zot.api.distribution import MANIFESTS_LIMIT_BYTES
 from zot.api.metrics_state import REPOSITORIES_LIMIT
 from zot.auth import credentials, fetch, remembered, scopes, throttle, tokens
 from zot.auth.authenticators.ldap import Ldap
@@ -47,6 +48,10 @@ def size(limit_bytes: int) -> str:
         ("`X-Forwarded-For` and `Forwarded` headers of a request", size(client_address._HEADERS_LIMIT)),
         ("Repository name", f"{REPOSITORY_LENGTH_LIMIT} characters"),
         ("Tags moved by one push (`?tag=`)", f"{Limits().tags_per_push}"),
+        (
+            "Manifests on their way, all clients' together",
+            f"{size(MANIFESTS_LIMIT_BYTES)}, at least four of `http.limits.maxManifestBytes`",
+        ),
         ("Lists and objects in a manifest", f"{CONTAINERS_LIMIT:,}"),
         ("Ranges of one request", f"{RANGES_LIMIT}"),
         ("`index.json` that is read", size(INDEX_LIMIT_BYTES)),

@@ -3,12 +3,15 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asking import Client
+from asking import Answer, Client, wait_for
 from layout.images import DOCKER_MANIFEST, INDEX, MANIFEST, Image, image, index, sha256
+from zot.api.distribution import MANIFESTS_LIMIT_BYTES
 from zot.testing import serve
 
 NOWHERE = "sha256:" + "0" * 64
@@ -277,6 +280,27 @@ def test_half_a_manifest_is_none(registry: Client, repo: str) -> None:
     with registry.socket() as connection:
         connection.sendall(head.encode() + pushed.content)
     assert registry.tags(repo) == []
+
+
+def test_manifests_on_their_way_are_bounded(repo: str, tmp_path: Path) -> None:
+    """Many that are large and never end leave no room for another one: 503, until they are given up."""
+    pushed, large = image("a"), MANIFESTS_LIMIT_BYTES // 16
+    head = f"PUT /v2/{repo}/manifests/v1 HTTP/1.1\r\nHost: x\r\nContent-Length: {large}\r\n\r\n".encode()
+    with serve(tmp_path / "content") as running:
+        registry = Client(running.host)
+        registry.push(repo, pushed, "v0")
+
+        def push() -> Answer:
+            return registry.put_manifest(repo, "v1", pushed.content, MANIFEST)
+
+        with ExitStack() as held:
+            while (answer := push()).status == 201:
+                connection = held.enter_context(registry.socket())
+                with suppress(BrokenPipeError, ConnectionResetError):  # there is no room for it already
+                    connection.sendall(head + bytes(large - 1))
+            assert answer.error == (503, "UNAVAILABLE")
+            assert answer["Retry-After"] == "1"
+        wait_for(lambda: push().status == 201)
 
 
 # --- deleting ---

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from aiohttp import HttpVersion11, web
 
 from zot.api.http_request import HttpRequest
-from zot.registry.errors import ManifestTooLarge, SizeInvalid, UploadInvalid
+from zot.registry.errors import ManifestTooLarge, SizeInvalid, Unavailable, UploadInvalid
+
+Take = Callable[[int], None]
 
 _FLOOR_WINDOW_S = 60.0
 
@@ -79,13 +82,42 @@ async def pieces(http: HttpRequest, pace: Pace) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def small(http: HttpRequest, pace: Pace, limit_bytes: int) -> bytes:
-    """Return a body that has to be small, whole. Raises ManifestTooLarge before more than the limit is held."""
+class Room:
+    """The bytes of bodies that a process holds at once: what many clients send together is bounded, too."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        """Take how many there may be."""
+        self._free_bytes = limit_bytes
+
+    @contextmanager
+    def share(self) -> Iterator[Take]:
+        """Give what takes of the room, and gives it back at the end of the block. It raises Unavailable: no room."""
+        taken = 0
+
+        def take(length: int) -> None:
+            nonlocal taken
+            if length > self._free_bytes:
+                raise Unavailable("too many manifests are on their way", retry_after_s=1)
+            self._free_bytes -= length
+            taken += length
+
+        try:
+            yield take
+        finally:
+            self._free_bytes += taken
+
+
+async def small(http: HttpRequest, pace: Pace, limit_bytes: int, take: Take = lambda _: None) -> bytes:
+    """Return a body that has to be small, whole. Raises ManifestTooLarge before more than the limit is held.
+
+    `take` is told how much comes before it is held, and may refuse it.
+    """
     length = http.content_length
     if length is not None and length > limit_bytes:
         raise ManifestTooLarge(f"the body has at most {limit_bytes} bytes", length=length)
     content = bytearray()
     async for piece in pieces(http, pace):
+        take(len(piece))
         content += piece
         if len(content) > limit_bytes:
             raise ManifestTooLarge(f"the body has at most {limit_bytes} bytes")

@@ -9,12 +9,12 @@ from typing import Any
 from aiohttp import web
 
 from zot.api import blobs, lists, manifests, uploads
-from zot.api.body import Pace
+from zot.api.body import Pace, Room
 from zot.api.call import Call
 from zot.api.gate import Gate
 from zot.api.http_request import HttpRequest
 from zot.api.route import parse
-from zot.registry.registry import Registry
+from zot.registry.registry import MIB, Registry
 from zot.registry.request import (
     AppendUpload,
     BeginUpload,
@@ -36,6 +36,9 @@ from zot.registry.request import (
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
+
+MANIFESTS_LIMIT_BYTES = 64 * MIB
+"""Manifests on their way to one process, together; more if a single one may be larger than a quarter of it."""
 
 # Of a path whose parsed form is remembered: 4,096 of them have to stay small.
 _REMEMBERED_LENGTH = 400
@@ -74,6 +77,7 @@ class Distribution:
         def to(function: Callable[..., Awaitable[web.StreamResponse]], *parts: object) -> Handler:
             return lambda call: function(*parts, call, call.request)
 
+        room = Room(max(MANIFESTS_LIMIT_BYTES, 4 * registry.limits.manifest_bytes))
         return {
             Ping: self._ping,
             Discover: self._discover,
@@ -81,7 +85,7 @@ class Distribution:
             ListTags: to(lists.tags, registry),
             ListReferrers: to(lists.referrers, registry),
             PullManifest: to(manifests.get, registry),
-            PushManifest: to(manifests.put, registry, gate.policy, pace),
+            PushManifest: to(manifests.put, registry, gate.policy, pace, room),
             DeleteManifest: to(manifests.remove, registry, gate.policy),
             PullBlob: to(blobs.get, registry, pace),
             DeleteBlob: to(blobs.remove, registry),

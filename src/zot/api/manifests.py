@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from zot.api.body import Pace, small
+from zot.api.body import Pace, Room, small
 from zot.api.call import Call
 from zot.api.conditional import entity_tag, is_current
 from zot.api.headers import CONTENT_DIGEST, CONTENT_LENGTH, CONTENT_TYPE, ETAG
@@ -36,13 +36,16 @@ async def get(registry: Registry, call: Call, request: PullManifest) -> web.Resp
     return web.Response(body=found.content, headers=headers)
 
 
-async def put(registry: Registry, policy: Policy, pace: Pace, call: Call, request: PushManifest) -> web.Response:
+async def put(
+    registry: Registry, policy: Policy, pace: Pace, room: Room, call: Call, request: PushManifest
+) -> web.Response:
     """PUT: store it and move its tags; what the principal may do to each is a condition of the change itself."""
     registry.refuse_if_read_only()
     media_type = _media_type(call.http)
-    content = await small(call.http, pace, registry.limits.manifest_bytes)
-    moves = _moves(policy, call, request)
-    pushed = await push.manifest(registry, request, content, media_type, moves, call.principal.name)
+    with room.share() as take:
+        content = await small(call.http, pace, registry.limits.manifest_bytes, take)
+        moves = _moves(policy, call, request)
+        pushed = await push.manifest(registry, request, content, media_type, moves, call.principal.name)
     response = web.Response(status=201)
     response.headers["Location"] = f"/v2/{request.repository}/manifests/{pushed.digest}"
     response.headers[CONTENT_DIGEST] = pushed.digest
