@@ -328,11 +328,13 @@ async def test_keys_are_for_who_is_logged_in(ruled: Site) -> None:
 
 
 async def test_a_service_account_has_no_other_way_in(site: Site) -> None:
-    """Who comes by its name from outside gets no session, and no key of it."""
+    """Who comes by its name from outside gets nothing of it, with a password that is right elsewhere."""
     assert site.auth.accounts is not None
     assert await site.auth.accounts.create_service("alice", ["admins"])
     assert await site.status("/v2/", headers={**UI, **basic("alice")}) == 401
-    assert await site.status("/zot/auth/apikey", "POST", headers=basic("alice")) == 403
+    for _ in range(2):
+        assert await site.status("/v2/", headers=basic("alice")) == 401
+    assert await site.status("/zot/auth/apikey", "POST", headers=basic("alice")) == 401
     secret, key = new_key("alice")
     await site.auth.accounts.add_key(key)
     assert await site.status("/zot/auth/apikey", "POST", headers=basic("alice", secret)) == 201

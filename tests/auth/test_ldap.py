@@ -11,7 +11,7 @@ import pytest
 import programs
 from auth.site import UI, basic, entered, serving
 from certificates import Authority
-from servers.slapd import ADMIN, ADMIN_PASSWORD, BASE, GROUPS, PEOPLE, Slapd
+from servers.slapd import ADMIN, ADMIN_PASSWORD, BASE, GROUPS, PEOPLE, Slapd, group
 from zot.auth.authenticators.ldap import Ldap
 from zot.config.auth import Ldap as LdapConfig
 from zot.config.secret_files import LdapCredentials
@@ -165,7 +165,10 @@ async def test_the_groups_of_the_directory_count_and_ride_in_the_session(tmp_pat
             "credentialsFile": str(credentials),
         }
         policy = {"groups": [f"cn=admins,ou=groups,{BASE}"], "actions": ["read"]}
-        http = {"auth": {"ldap": ldap}, "accessControl": {"repositories": {"**": {"policies": [policy]}}}}
+        http = {
+            "auth": {"ldap": ldap, "apikey": True},
+            "accessControl": {"repositories": {"**": {"policies": [policy]}}},
+        }
         alice, bob = (basic(name, PEOPLE[name]) for name in ("alice", "bob"))
         async with serving(tmp_path / "data", http) as site, site.client() as client:
             tags = "/v2/team/app/tags/list"
@@ -173,6 +176,10 @@ async def test_the_groups_of_the_directory_count_and_ride_in_the_session(tmp_pat
             assert await site.status(tags, headers=bob) == 403
             assert await site.status(tags, headers=basic("alice", "wrong")) == 401
             assert await site.status(tags, headers=basic("alice", "")) == 401
+            assert site.auth.accounts is not None
+            known = await site.auth.accounts.user("alice")
+            assert known is not None
+            assert set(known.groups) == {group("developers"), group("admins")}  # those of the keys, without a session
             async with client.get("/v2/", headers={**UI, **alice}) as response:
                 assert response.status == 200
             server.stop()

@@ -107,7 +107,7 @@ async def test_a_browser_logs_in_at_the_provider_and_out_of_both(
             assert query["code_challenge_method"] == ["S256"]
             assert query["scope"] == ["openid email profile groups"]
             assert {"state", "nonce", "code_challenge"} <= query.keys()
-            assert "Path=/zot/auth/callback; Max-Age=600; HttpOnly; SameSite=Lax" in state
+            assert "Path=/zot/auth/callback; Max-Age=7200; HttpOnly; SameSite=Lax" in state
             back = await log_in(client, f"{site.url}{LOGIN}")
             async with client.get(back, allow_redirects=False) as response:
                 assert response.status == 201

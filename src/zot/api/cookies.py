@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from zot.accounts.sessions.session import LIFETIME_S, PENDING_LIFETIME_S
+from zot.accounts.sessions.session import LIFETIME_S
 from zot.api.http_request import HttpRequest
 from zot.auth.logins.callbacks import CALLBACK_PATH, origin_of
 
@@ -41,8 +41,8 @@ class Cookies:
         return f"{SESSION}=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly{self._ending}"
 
     def of_login(self, login_id: str) -> str:
-        """Return the Set-Cookie header of a login at a provider that begins."""
-        return f"{STATE}={login_id}; Path={CALLBACK_PATH}; Max-Age={PENDING_LIFETIME_S}; HttpOnly{self._ending}"
+        """Return the Set-Cookie header of a login at a provider that begins, which is over sooner than it."""
+        return f"{STATE}={login_id}; Path={CALLBACK_PATH}; Max-Age={LIFETIME_S}; HttpOnly{self._ending}"
 
     def without_login(self) -> str:
         """Return the Set-Cookie header that makes a browser forget such a login."""

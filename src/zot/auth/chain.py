@@ -197,12 +197,32 @@ class Chain:
             if principal is not None:
                 return principal
         await asyncio.sleep(self._throttle.delay_s(who.name, address))
-        principal = await self._verify(who)
+        principal = None if await self._is_service(who.name) else await self._verify(who)
         if principal is None:
             self._throttle.failed(who.name, address)
             raise Unauthorized("wrong user name or password")
         self._throttle.succeeded(who.name)
+        await self._note_groups(principal)
         return principal
+
+    async def _is_service(self, name: str) -> bool:
+        """Tell whether it is the name of a service account, which has no password whoever else is called so."""
+        if self._accounts is None:
+            return False
+        try:
+            user = await self._accounts.user(name)
+        except AccountsUnavailable as error:
+            raise Unavailable("the accounts cannot be reached") from error
+        return user is not None and user.service
+
+    async def _note_groups(self, principal: Principal) -> None:
+        """Let the API keys of somebody who just gave their password have the groups of now."""
+        if self._ways.api_keys is None or self._accounts is None:
+            return
+        try:
+            await self._accounts.record_login(principal.name, sorted(principal.groups))
+        except AccountsUnavailable as error:
+            _log.error("the groups of %s are not noted: %s", principal.name, error)
 
     async def _verify(self, who: Login) -> Principal | None:
         unavailable: Unavailable | None = None
@@ -231,17 +251,13 @@ class Chain:
         session = Session(principal.name, principal.method, time.time(), groups, provider)
         try:
             if self._accounts is not None:
-                await self._refuse_service(self._accounts, principal.name)
+                if await self._is_service(principal.name):
+                    raise Unauthorized(f"{principal.name} is a service account: it has API keys and no other way in")
                 await self._accounts.record_login(principal.name, groups)
             return await self._sessions.start(session, old_id)
         except (SessionsUnavailable, AccountsUnavailable) as error:
             _log.error("no session can be begun: %s", error)
             raise Unavailable("sessions cannot be kept at the moment") from error
-
-    async def _refuse_service(self, accounts: Accounts, name: str) -> None:
-        user = await accounts.user(name)
-        if user is not None and user.service:
-            raise Unauthorized(f"{name} is a service account: it has API keys and no other way in")
 
     async def _without_header(self, credentials: Credentials) -> Admission:
         ways = self._ways
