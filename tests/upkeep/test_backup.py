@@ -123,3 +123,15 @@ async def test_a_backup_for_other_roots_is_refused(disk: Disk, tmp_path: Path) -
     with pytest.raises(StorageError, match="1 roots"):
         list(restore(str(tmp_path / "backup"), [str(tmp_path / "a"), str(tmp_path / "b")], str(tmp_path / "c")))
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("inside", ["", "backup", "link/backup"])
+async def test_a_backup_within_the_store_is_refused(disk: Disk, inside: str) -> None:
+    """It would lie among the repositories, and be lost with them; nothing is made there."""
+    await disk.image("v1")
+    (disk.root.parent / "link").symlink_to(disk.root)
+    target = disk.root.parent / inside if inside.startswith("link") else disk.root / inside
+    with pytest.raises(StorageError, match="name another directory"):
+        await disk.back_up(target)
+    assert not (disk.root / "backup").exists()
+    await disk.catalog.close()

@@ -57,6 +57,7 @@ async def back_up(source: Source, catalog: Catalog, directory: str, pool: Pool) 
     catalog has is there, or the copy is begun anew.
     """
     files = _Files(pool)
+    await pool.run(_refuse_inside, directory, source.roots)
     await pool.run(files.prepare, directory)
     async for line in _copy_content(source, catalog, directory, files):
         yield line
@@ -81,6 +82,14 @@ async def back_up(source: Source, catalog: Catalog, directory: str, pool: Pool) 
     names = [Path(each).name for each in source.databases]
     await pool.run(files.finish, directory, source.roots, names)
     yield f"backed up to {directory}: {files.linked} new files shared, {files.copied} copied"
+
+
+def _refuse_inside(directory: str, roots: Sequence[str]) -> None:
+    """Raise StorageError if the directory lies in the store itself, among the repositories."""
+    target = Path(directory).resolve()
+    for root in roots:
+        if target.is_relative_to(Path(root).resolve()):
+            raise StorageError(f"{directory} lies within {root}, which is to be backed up: name another directory")
 
 
 async def _copy_content(source: Source, catalog: Catalog, directory: str, files: _Files) -> AsyncIterator[str]:
