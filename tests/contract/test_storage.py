@@ -739,8 +739,11 @@ async def test_what_is_set_aside_is_served_to_nobody(storage: Storage) -> None:
     """Damaged content is gone from its repository alone, once, and may come again."""
     digest = await push(storage, APP)
     await push(storage, NESTED)
+    assert await storage.was_set_aside(APP, digest) is False
     assert await storage.set_aside(APP, digest) is True
     assert await storage.set_aside(APP, digest) is False
+    assert await storage.was_set_aside(APP, digest) is True
+    assert await storage.was_set_aside(NESTED, digest) is False
     assert await storage.stat(APP, digest) is None
     assert [file async for file in storage.walk(APP)] == []
     assert await read(storage, NESTED, digest) == CONTENT

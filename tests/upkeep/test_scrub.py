@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from upkeep.site import APP, OTHER, Seconds, Site, drain
+from zot.catalog.commands import DoomBlob, ForgetBlob
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.oci.digest import Digest, digest_of, hex_of
 from zot.oci.names import Repository, Tag
@@ -133,6 +134,29 @@ async def test_shared_bytes_are_damaged_everywhere(disk: Disk) -> None:
     report = await disk.scrub()
     assert [each.ok for each in report] == [False, False]
     assert await disk.catalog.holders(layer, "", 10) == []
+
+
+async def test_a_copy_that_comes_later_heals(disk: Disk) -> None:
+    """What was set aside is healed by the next run, once another repository has it; what never was here is not."""
+    await disk.image("v1")
+    await disk.image("v1", repository=OTHER)
+    layer, config = digest_of(b"layer of image"), digest_of(b"config of image")
+    for repository in (APP, OTHER):
+        disk.flip(layer, 5, repository)
+    assert [each.ok for each in await disk.scrub()] == [False, False]
+    assert await disk.blob(b"layer of image", OTHER) == layer
+    assert [(each.repository, each.ok, each.healed) for each in await disk.scrub()] == [
+        (OTHER, True, False),
+        (APP, True, True),
+    ]
+    assert disk.file(layer).read_bytes() == b"layer of image"
+    assert all(each.ok and not each.healed for each in await disk.scrub())
+    token = "t"
+    await disk.catalog.do(DoomBlob(repository=APP, digest=config, token=token, damaged=True))
+    await disk.storage.remove(APP, config)
+    await disk.catalog.do(ForgetBlob(repository=APP, digest=config, token=token))
+    assert [(each.repository, each.ok) for each in await disk.scrub()] == [(OTHER, True), (APP, False)]
+    assert not disk.file(config).exists()
 
 
 async def test_a_missing_file_is_healed_like_a_damaged_one(disk: Disk) -> None:

@@ -128,11 +128,19 @@ class ContentFiles:
         quarantine = self._paths.quarantine(repository)
         make_directories(self._disk, quarantine)
         try:
-            self._disk.rename(self._paths.content(repository, digest), f"{quarantine}/{digest.replace(':', '-')}")
+            self._disk.rename(self._paths.content(repository, digest), self._paths.set_aside(repository, digest))
         except (FileNotFoundError, NotADirectoryError):
             return False
         self._directories.sync(quarantine)
         self._sync_name(repository, digest)
+        return True
+
+    def was_set_aside(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether the quarantine has it."""
+        try:
+            self._disk.status(self._paths.set_aside(repository, digest))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
         return True
 
     def walk(self, repository: Repository, algorithm: str) -> Generator[list[FoundFile], None, None]:

@@ -130,6 +130,11 @@ class FilesystemStorage:
         doing = f"set {digest} of {repository} aside"
         return await _run(self._pools.durable, doing, self._content.set_aside, repository, digest)
 
+    async def was_set_aside(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether content was taken out of the repository because it was damaged."""
+        doing = f"look for {digest} of {repository}"
+        return await _run(self._pools.read, doing, self._content.was_set_aside, repository, digest)
+
     async def walk(self, repository: Repository) -> AsyncIterator[FoundFile]:
         """Iterate over content files, some hundred in each job of the read pool."""
         for algorithm in HEX_LENGTHS:

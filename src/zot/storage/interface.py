@@ -154,6 +154,9 @@ class Storage(Protocol):
         Durable when it returns. What was set aside before under that name is replaced.
         """
 
+    async def was_set_aside(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether content of that name was taken out of the repository because it was damaged."""
+
     async def discard(self, upload: UploadKey) -> None:
         """Remove staged bytes, if there are any."""
 

@@ -40,6 +40,10 @@ class LayoutPaths:
         """Return the directory of content that was found damaged, outside of every layout."""
         return f"{self.root}/.zot/quarantine/{repository}"
 
+    def set_aside(self, repository: Repository, digest: Digest) -> str:
+        """Return the file of damaged content."""
+        return f"{self.quarantine(repository)}/{digest.replace(':', '-')}"
+
     def uploads(self, repository: Repository) -> str:
         """Return the directory of the repository's staged files."""
         return f"{self.root}/{repository}/.uploads"

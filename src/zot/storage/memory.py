@@ -33,6 +33,7 @@ class MemoryStorage:
         """Begin empty."""
         self._content: dict[tuple[Repository, Digest], _Stored] = {}
         self._staged: dict[UploadKey, _Staged] = {}
+        self._set_aside: set[tuple[Repository, Digest]] = set()
 
     # --- content ---
 
@@ -71,7 +72,14 @@ class MemoryStorage:
 
     async def set_aside(self, repository: Repository, digest: Digest) -> bool:
         """Take damaged content out of the repository; it is not kept."""
-        return self._content.pop((repository, digest), None) is not None
+        found = self._content.pop((repository, digest), None) is not None
+        if found:
+            self._set_aside.add((repository, digest))
+        return found
+
+    async def was_set_aside(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether content was taken out of the repository because it was damaged."""
+        return (repository, digest) in self._set_aside
 
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content."""

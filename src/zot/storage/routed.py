@@ -77,6 +77,10 @@ class RoutedStorage:
         """Take damaged content out of the repository."""
         return await self.of(repository).set_aside(repository, digest)
 
+    async def was_set_aside(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether content was taken out of the repository because it was damaged."""
+        return await self.of(repository).was_set_aside(repository, digest)
+
     async def discard(self, upload: UploadKey) -> None:
         """Remove staged bytes."""
         await self.of(upload.repository).discard(upload)

@@ -194,6 +194,20 @@ class Scrubber:
         )
         return _Damage(error, healed)
 
+    async def _missing(self, repository: Repository, digest: Digest, size: int) -> _Damage:
+        """Have what an earlier run set aside healed by a copy that came since.
+
+        Nothing else: that a manifest names a digest gives no right to what another repository has.
+        """
+        if self._registry.read_only or not await self._storage.was_set_aside(repository, digest):
+            return _Damage(NOT_FOUND, healed=False)
+        healed = await self._heal(repository, digest, size)
+        if healed:
+            _log.info(
+                "%s is in %s again, from another copy", digest, repository, extra=_about(repository, digest=digest)
+            )
+        return _Damage(NOT_FOUND, healed)
+
     async def _heal(self, repository: Repository, digest: Digest, size: int) -> bool:
         after = ""
         while holders := await self._catalog.holders(digest, after, PAGE_LIMIT):
@@ -263,7 +277,7 @@ class Scrubber:
             if blob in damages:
                 return blob, damages[blob]
             if await self._catalog.blob(repository, blob) is None:
-                return blob, _Damage(NOT_FOUND, healed=False)
+                return blob, await self._missing(repository, blob, descriptor.size)
         if media_type in INDEXES:
             for child in parsed.children:
                 row = await self._catalog.resolve(repository, Digest(child.digest))
