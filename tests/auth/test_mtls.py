@@ -102,6 +102,9 @@ async def test_a_verified_certificate_is_a_login(tmp_path: Path, authority: Auth
                 return response.status
 
         assert await status(None) == 401
+        unknown = ssl.create_default_context(cafile=authority.path)
+        async with aiohttp.ClientSession(site.url) as client, client.get("/v2/", ssl=unknown) as response:
+            assert response.headers["WWW-Authenticate"] == 'Basic realm="Authorization Required"'
         assert await status("alice") == 404
         assert await status("bob") == 403
         assert await status("nobody") == 401

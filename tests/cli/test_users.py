@@ -51,10 +51,19 @@ def test_a_service_account_gets_keys_one_after_the_other(file: str) -> None:
     assert zot("account", "revoke", "robot", old, file).exit_code == 0
     assert zot("account", "revoke", "robot", old, file).exit_code == 1
     assert zot("account", "key", "robot", "--scope", "everything", file).exit_code == 1
-    assert zot("account", "key", "robot", "--expires", "soon", file).exit_code == 1
+    for expires in ("soon", "0s", "-5m"):
+        assert zot("account", "key", "robot", "--expires", expires, file).exit_code == 1
     assert zot("account", "delete", "robot", file).exit_code == 0
     assert zot("account", "delete", "robot", file).exit_code == 1
     assert zot("account", "list", file).output == ""
+
+
+@pytest.mark.parametrize("name", ["", "a:b", "a\nb", "a\0"])
+def test_an_account_has_a_name_that_can_be_sent(file: str, name: str) -> None:
+    """With a name that Basic credentials cannot carry it could not be used."""
+    result = zot("account", "create", name, file)
+    assert (result.exit_code, zot("account", "list", file).output) == (1, "")
+    assert "a name has no colon" in result.output
 
 
 def test_sessions_are_listed_and_revoked(file: str, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ class Chain:
             await asyncio.sleep(self._fail_delay_s)
 
     def challenge(self, credentials: Credentials, request: Request | None = None) -> str | None:
-        """Return the WWW-Authenticate header for a refusal of the request; None for the UI, and if there is no way in.
+        """Return the WWW-Authenticate header for a refusal; None for the UI, and if there is no way in.
 
         A browser that gets one shows a dialog of its own, so the UI says that it wants none.
         """
@@ -133,7 +133,8 @@ class Chain:
             return None
         if self._ways.bearer is not None:
             return self._ways.bearer.challenge(request)
-        if self._ways.basic:
+        if self._ways.basic or (self._ways.mtls is not None and self._ways.workloads is None):
+            # There is no challenge for certificates; RFC 9110 wants one all the same, and zot gives this.
             return f'Basic realm="{self._realm}"'
         if self._ways.workloads is not None:
             return self._ways.workloads.challenge(request)

@@ -111,6 +111,11 @@ def login(header: Authorization) -> Login:
     except (binascii.Error, ValueError):
         raise Unauthorized("malformed Basic credentials") from None
     name, colon, password = text.partition(":")
-    if not colon or not name or not name.isprintable():
+    if not colon or not names_user(name):
         raise Unauthorized("malformed Basic credentials")
     return Login(name, password, header.value)
+
+
+def names_user(text: str) -> bool:
+    """Tell whether somebody who is called so can log in with a password."""
+    return bool(text) and text.isprintable() and ":" not in text

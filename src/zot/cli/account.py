@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from zot.auth.authenticators.apikey import new_key
+from zot.auth.credentials import names_user
 from zot.auth.scopes import InvalidScopeError
 from zot.cli.users import stores_of
 from zot.config.durations import SECOND_NS, parse_ns
@@ -35,6 +36,8 @@ def command() -> None:
 @FILE
 def create(name: str, groups: tuple[str, ...], file: Path) -> None:
     """Create the service account NAME, or give the one there is other groups."""
+    if not names_user(name):
+        raise click.ClickException(f"{name!r}: a name has no colon, no control characters, and is not empty")
 
     async def run() -> None:
         async with stores_of(file) as stores:
@@ -92,7 +95,7 @@ def key(name: str, label: str, scopes: tuple[str, ...], expires: str, file: Path
             if await stores.accounts.user(name) is None:
                 raise click.ClickException(f"there is no account {name}: zot account create {name} {file}")
             try:
-                expires_s = time.time() + parse_ns(expires) / SECOND_NS if expires else None
+                expires_s = time.time() + _lifetime_s(expires) if expires else None
                 secret, kept = new_key(name, label, scopes, expires_s, "zot account")
             except (InvalidScopeError, ValueError) as error:
                 raise click.ClickException(str(error)) from error
@@ -130,6 +133,13 @@ def revoke(name: str, key_id: str, file: Path) -> None:
                 raise click.ClickException(f"{name} has no key {key_id}")
 
     asyncio.run(run())
+
+
+def _lifetime_s(text: str) -> float:
+    lifetime_s = parse_ns(text) / SECOND_NS
+    if lifetime_s <= 0:
+        raise ValueError(f"{text!r}: such a key is never valid")
+    return lifetime_s
 
 
 def _date(at_s: float | None) -> str:
