@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asking import Answer, Client, wait_for
+from asking import Answer, Client, parsed, wait_for
 from layout.images import DOCKER_MANIFEST, INDEX, MANIFEST, Image, image, index, sha256
 from zot.api.distribution import MANIFESTS_LIMIT_BYTES
 from zot.testing import serve
@@ -236,6 +236,23 @@ def test_what_is_no_manifest_is_refused(registry: Client, repo: str, content: by
     assert answer.error == (400, "MANIFEST_INVALID")
     assert answer.detail["reference"] == "v1"
     assert registry.get(f"/v2/{repo}/manifests/v1").status == 404
+
+
+def test_a_blobs_type_fits_into_a_header(registry: Client, repo: str) -> None:
+    """A manifest cannot make a blob unreadable, nor add headers to its answers, by the type that it gives it."""
+    pushed = image("a")
+    registry.push(repo, pushed)
+    layers = [each | {"mediaType": "a/b\r\nX-Added: 1"} for each in json.loads(pushed.content)["layers"]]
+    answer = registry.put_manifest(repo, "v1", changed(pushed, layers=layers), MANIFEST)
+    assert answer.error == (400, "MANIFEST_INVALID")
+    assert [registry.get(f"/v2/{repo}/blobs/{each['digest']}").status for each in layers] == [200] * len(layers)
+
+
+def test_a_type_that_is_no_text_is_refused(registry: Client, repo: str) -> None:
+    """Bytes that are no text, where the answer would repeat them, are answered as any other type."""
+    head = f"PUT /v2/{repo}/manifests/v1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n"
+    answer = parsed(registry.raw(head.encode() + b"Content-Type: \xff\xfe\r\n\r\n{}"))
+    assert answer.error == (415, "MANIFEST_INVALID")
 
 
 def test_blobs_have_to_be_there_first(registry: Client, repo: str) -> None:

@@ -47,7 +47,9 @@ class InternalError(RegistryError):
 
 def answer(error: RegistryError, headers: Mapping[str, str] | None = None) -> web.Response:
     """Render a refusal: code, message and detail, in the specification's form."""
-    body = {"errors": [{"code": error.code, "message": error.message, "detail": error.detail}]}
+    # Bytes that are no text may have come with the request: what is wrong with it is told all the same.
+    detail = {name: value.encode(errors="replace").decode() for name, value in error.detail.items()}
+    body = {"errors": [{"code": error.code, "message": error.message, "detail": detail}]}
     response = web.Response(
         status=error.status, body=msgspec.json.encode(body), headers={"Content-Type": "application/json"}
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -13,6 +14,10 @@ from zot.oci.digest import Digest, InvalidDigestError, parse_digest
 CONTAINERS_LIMIT = 100_000
 """Lists and objects in a manifest. A descriptor is one, and takes about 100 bytes; beyond it lie only attempts to keep
 the parser busy."""
+
+
+# Wider than RFC 6838, which not everybody keeps to; but it has to fit into a header.
+_MEDIA_TYPE = re.compile(r"[ -~]{1,255}")
 
 
 class InvalidManifestError(ValueError):
@@ -130,8 +135,8 @@ def _subject(document: _Document) -> Digest | None:
 
 def _check(*descriptors: Descriptor) -> None:
     for descriptor in descriptors:
-        if not descriptor.media_type:
-            raise InvalidManifestError(f"descriptor {descriptor.digest[:200]!r} has an empty mediaType")
+        if not _MEDIA_TYPE.fullmatch(descriptor.media_type):
+            raise InvalidManifestError(f"descriptor {descriptor.digest[:200]!r} has a mediaType that is none")
         try:
             parse_digest(descriptor.digest)
         except InvalidDigestError as error:
