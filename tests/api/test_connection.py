@@ -79,6 +79,14 @@ def test_garbage_is_answered_400(registry: Client, sent: bytes) -> None:
     assert b"Traceback" not in answer.body
 
 
+@pytest.mark.parametrize(("target", "status"), [("/v2/", 200), ("", 404), ("?n=1", 404), ("/v2/no/tags/list?n=1", 404)])
+def test_a_target_may_be_a_url(registry: Client, target: str, status: int) -> None:
+    """What is asked of a server as proxies are asked is answered for its path."""
+    for scheme in ("http", "HTTPS"):
+        sent = f"GET {scheme}://{registry.host}{target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert parsed(registry.raw(sent.encode())).status == status
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=200) | st.binary(max_size=100).map(lambda some: GET + some + b"\r\n\r\n"))
 def test_any_bytes_are_survived(registry: Client, sent: bytes) -> None:

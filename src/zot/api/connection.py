@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from zot.api.errors import answer
 from zot.api.http_request import HttpRequest
 from zot.api.observing import Observe, Observers
 from zot.registry.errors import RegistryError, Unavailable
+
+_ORIGIN = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
 
 class BadRequest(RegistryError):
@@ -190,6 +193,8 @@ class ConnectionServer(Server):
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> HttpRequest:
+        if not message.path.startswith("/"):
+            message = _in_origin_form(message)
         return HttpRequest(message, payload, connection, writer, task, self._loop)
 
     async def _unless_full(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -203,3 +208,12 @@ class ConnectionServer(Server):
         if not response.prepared and (self.draining or (isinstance(connection, Connection) and connection.worn_out())):
             response.force_close()
         return response
+
+
+def _in_origin_form(message: RawRequestMessage) -> RawRequestMessage:
+    """Return a message whose target is an URL, as proxies are asked, with its path alone (RFC 9112, 3.2.2)."""
+    origin = _ORIGIN.match(message.path)
+    if origin is None:
+        return message
+    path = message.path[origin.end() :]
+    return message._replace(path=path if path.startswith("/") else f"/{path}")
