@@ -221,6 +221,18 @@ def test_what_is_remembered_is_bounded_in_time_and_holds_no_password() -> None:
     assert remembered.find(ALICE.sent) is None
 
 
+@pytest.mark.parametrize("spelling", ["ALICE", " alice", "alice  ", "\uff41lice"])
+def test_another_spelling_of_a_name_is_no_new_start(spelling: str) -> None:
+    """A directory takes them for the same name, so guessing goes on where it was."""
+    throttle = Throttle()
+    for _ in range(6):
+        throttle.failed("alice", "")
+    assert throttle.delay_s(spelling, "") == throttle.delay_s("alice", "") > 0
+    throttle.failed(spelling, "")
+    throttle.succeeded(spelling)
+    assert throttle.delay_s("alice", "") == 0
+
+
 def test_failures_of_a_name_or_an_address_are_delayed_more_and_more() -> None:
     """A few are free; a success ends the delay of the name; all of it is bounded and forgotten."""
     now = 0.0

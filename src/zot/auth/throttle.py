@@ -8,6 +8,7 @@ ago is not delayed, and the longest delay is some seconds. The counts are those 
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -20,6 +21,8 @@ _FREE_BY_NAME = 3
 _FREE_BY_ADDRESS = 20
 _FIRST_DELAY_S = 0.25
 
+_NAME_LENGTH = 256
+
 
 class Throttle:
     """Failures by name and by address."""
@@ -31,17 +34,22 @@ class Throttle:
 
     def delay_s(self, name: str, address: str) -> float:
         """Return how long to wait before the next attempt is looked at. An empty address is not known, and not one."""
-        return max(self._names.delay_s(name), self._addresses.delay_s(address) if address else 0.0)
+        return max(self._names.delay_s(_alike(name)), self._addresses.delay_s(address) if address else 0.0)
 
     def failed(self, name: str, address: str) -> None:
         """Count a failure."""
-        self._names.count(name)
+        self._names.count(_alike(name))
         if address:
             self._addresses.count(address)
 
     def succeeded(self, name: str) -> None:
         """Forget the failures of the name. Those of the address stay: its user may own one of the names tried."""
-        self._names.forget(name)
+        self._names.forget(_alike(name))
+
+
+def _alike(name: str) -> str:
+    """Return what all spellings have in common that a directory takes for one name (RFC 4518, caseIgnoreMatch)."""
+    return " ".join(unicodedata.normalize("NFKC", name[:_NAME_LENGTH]).casefold().split())
 
 
 class _Failures:
