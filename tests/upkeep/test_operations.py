@@ -100,7 +100,22 @@ def test_a_dry_run_says_what_would_go(make_place: Callable[..., Place], running:
 def test_without_collection_no_retention_is_shown(make_place: Callable[..., Place]) -> None:
     """What would never be carried out is not shown as if it were."""
     place = make_place(gc=False, retention={"policies": [{"repositories": ["**"], "keepTags": [{"patterns": ["v"]}]}]})
+    with place.serve() as registry:
+        Client(registry).push("gone", "tmp")
     assert "garbage collection is off" in place.zot("verify-feature", "retention", status=1)
+    assert "garbage collection is off" in place.zot("gc", "--explain", APP, status=1)
+    assert "0 would go" in place.zot("gc", "--dry-run")
+    assert "every tag" not in place.zot("verify", "--store")
+
+
+def test_a_store_that_collects_not_loses_nothing(make_place: Callable[..., Place], tmp_path: Path) -> None:
+    """Beside a store that collects, what another one holds is not said to go."""
+    policy = {"policies": [{"repositories": ["**"], "keepTags": [{"patterns": ["^v"]}]}]}
+    place = make_place(retention=policy, subPaths={"/team": {"rootDirectory": str(tmp_path / "team")}})
+    with place.serve() as registry:
+        Client(registry).push("kept", "tmp")
+        assert "0 would go" in place.zot("gc", "--dry-run")
+        assert APP not in place.zot("verify-feature", "retention")
 
 
 def test_a_policy_is_tried_beside_the_server(make_place: Callable[..., Place], tmp_path: Path) -> None:

@@ -46,10 +46,13 @@ def ask(file: Path | None, request: Ask[Any]) -> list[Any]:
 
 
 def retention(file: Path | None) -> dict[str, Any]:
-    """Return the retention of each store by its route, as a configuration has it: the server may have another."""
+    """Return the retention of each store that collects, by its route, as a configuration has it.
+
+    The server may have another.
+    """
     storage = checked(file).storage
     stores = {"/": storage, **storage.sub_paths}
-    return {route: each.retention.model_dump(mode="json", by_alias=True) for route, each in stores.items()}
+    return {route: each.retention.model_dump(mode="json", by_alias=True) for route, each in stores.items() if each.gc}
 
 
 def _show(text: str) -> None:

@@ -147,25 +147,35 @@ class Operations:
     # --- what goes, and why ---
 
     async def _explain(self, ask: requests.Explain) -> Answers:
-        try:
-            asked = {route: Policies(Retention.model_validate(each)) for route, each in ask.retention.items()}
-        except ValueError as error:
-            raise Failed(f"retention: {error}") from error
+        retentions = self._retentions(ask)
         if self._scheduler is not None and self._parts.statistics is not None:
             await self._parts.statistics.settled()
         if ask.repository is not None:
-            yield await self._preview(ask.repository, asked, ask.of)
+            if await self._catalog.repository(ask.repository) is None:
+                raise Failed(f"there is no repository {ask.repository}")
+            if self._stores.of(ask.repository).route not in retentions:
+                raise Failed(f"nothing of {ask.repository} goes: garbage collection is off in its store")
+            yield await self._preview(ask.repository, retentions, ask.of)
             return
         async for repository in names(self._catalog):
-            yield Said(repository)
-            yield await self._preview(repository, asked)
+            if self._stores.of(repository).route in retentions:
+                yield Said(repository)
+                yield await self._preview(repository, retentions)
 
-    async def _preview(self, repository: Repository, asked: dict[str, Policies], tag: Tag | None = None) -> Preview:
-        row = await self._catalog.repository(repository)
-        if row is None:
-            raise Failed(f"there is no repository {repository}")
+    def _retentions(self, ask: requests.Explain) -> dict[str, Policies]:
+        """Return the retention of each store that collects. Raises Failed."""
+        if ask.retention is None:
+            return {store.route: store.retention for store in self._stores.all if store.collects}
+        try:
+            return {route: Policies(Retention.model_validate(each)) for route, each in ask.retention.items()}
+        except ValueError as error:
+            raise Failed(f"retention: {error}") from error
+
+    async def _preview(
+        self, repository: Repository, retentions: dict[str, Policies], tag: Tag | None = None
+    ) -> Preview:
         store = self._stores.of(repository)
-        retention = asked.get(store.route, store.retention)
+        retention = retentions[store.route]
         policy = retention.of(repository)
         statistics = self._parts.statistics
         known = await all_of(statistics, repository) if statistics is not None and policy.asks_for_times else {}

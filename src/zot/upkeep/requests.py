@@ -62,8 +62,11 @@ class Explain(Ask[Preview], frozen=True, kw_only=True, tag=True):
     repository: Repository | None = None
     of: Tag | None = None
     """Only what is there for this tag of the repository."""
-    retention: dict[str, Any] = {}
-    """Retention by route of the store, in the words of the configuration, instead of what holds now."""
+    retention: dict[str, Any] | None = None
+    """Retention by route of the store, in the words of the configuration, instead of what holds now.
+
+    Stores that are not named do not collect.
+    """
 
 
 class Scrub(Ask[Verified], frozen=True, kw_only=True, tag=True):
