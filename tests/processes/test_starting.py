@@ -81,6 +81,15 @@ def test_certificates_that_cannot_be_used_are_said(refused: Refused, tmp_path: P
         assert f"http.tls.cert {tmp_path / cert}" in refused({"http": {"port": "0", "tls": tls}})
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("key", ["output", "audit"])
+def test_a_log_that_cannot_be_written_is_said(refused: Refused, tmp_path: Path, key: str, workers: int) -> None:
+    """A file in a directory that is not there, or that is a directory, is named by its key."""
+    for path, why in ((tmp_path / "missing" / "zot.log", "No such file or directory"), (tmp_path, "Is a directory")):
+        said = refused({"http": {"port": "0", "workers": workers}, "log": {key: str(path)}})
+        assert said == f"Error: log.{key} {str(path)!r}: {why}\n"
+
+
 def test_a_directory_in_use_is_said_with_who_has_it(server: ZotServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second server on one directory names the first one, which goes on."""
     monkeypatch.setattr(start, "lock_root", partial(storage.lock.lock_root, wait_s=0))

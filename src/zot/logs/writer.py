@@ -169,7 +169,7 @@ class _Sink:
     def __init__(self, path: Path | None) -> None:
         self.name = "standard output" if path is None else str(path)
         self._path = path
-        self._descriptor = _STDOUT if path is None else _open(path)
+        self._descriptor = _STDOUT if path is None else open_log(path)
         self._status = os.fstat(self._descriptor)
 
     def pieces(self, lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -188,7 +188,7 @@ class _Sink:
     def append(self, content: memoryview) -> int:
         """Write some of it, and return how many bytes. Raises OSError."""
         if self._path is not None and self._was_moved(self._path):
-            moved, self._descriptor = self._descriptor, _open(self._path)
+            moved, self._descriptor = self._descriptor, open_log(self._path)
             self._status = os.fstat(self._descriptor)
             os.close(moved)
         return os.write(self._descriptor, content)
@@ -204,7 +204,8 @@ class _Sink:
             return True
 
 
-def _open(path: Path) -> int:
+def open_log(path: Path) -> int:
+    """Return a descriptor that appends to a log, made if it is not there, for its owner alone. Raises OSError."""
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 

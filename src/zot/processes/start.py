@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import socket
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from zot.catalog.interface import CatalogError
 from zot.config.capacity import worker_count
 from zot.config.model import Config
+from zot.logs.writer import open_log
 from zot.processes.child import Place
 from zot.processes.listeners import CannotListen, listen, listen_unix
 from zot.processes.notify import notify
@@ -37,6 +39,7 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
     raise_descriptor_limit()
     plan = make_plan(config, file, workers=workers, read_only=read_only)
     _check_tls(config)
+    _check_logs(config)
     try:
         for root in plan.roots:
             lock_root(root, waiting=_say_waiting)
@@ -167,3 +170,12 @@ def _check_tls(config: Config) -> None:
         Certificates(Path(tls.cert), Path(tls.key), Path(tls.cacert) if tls.cacert else None)
     except CannotServeTls as error:
         raise CannotStart(str(error)) from error
+
+
+def _check_logs(config: Config) -> None:
+    for key, path in (("log.output", config.log.output), ("log.audit", config.log.audit)):
+        if path:
+            try:
+                os.close(open_log(Path(path)))
+            except OSError as error:
+                raise CannotStart(f"{key} {path!r}: {error.strerror}") from error
