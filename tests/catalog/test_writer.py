@@ -17,6 +17,7 @@ import pytest
 from catalog.failing_vfs import FailingVfs
 from contract.catalog.examples import APP, LATEST, OTHER, V1, digest, put
 from zot.catalog.commands import (
+    REMEMBERED_S,
     CheckRoom,
     Claim,
     ClaimBlob,
@@ -162,6 +163,20 @@ def test_claims_go_with_the_server(opened: Open) -> None:
     run(opened("one"), ClaimBlob(repository=APP, digest=digest("other"), token="t"))
     late = PublishBlob(repository=APP, digest=digest("other"), token="t", size=4)
     assert run(opened("two"), late) == [Published.CLAIM_LOST]
+
+
+def test_outcomes_are_forgotten_after_the_clock_was_wrong(tmp_path: Path) -> None:
+    """A system's time that was ahead for a while leaves nothing that is remembered until then."""
+    now_s = 4_000_000_000
+    with closing(Writer(tmp_path, "boot", source=lambda: now_s * 10**9)) as writer:
+        run(writer, *(put(f"ahead {number}") for number in range(5)))
+        now_s = 1_800_000_000
+        run(writer, *(put(f"right {number}") for number in range(5)))
+        now_s += REMEMBERED_S + 1
+        command = put("later")
+        assert run(writer, command) == run(writer, command)
+        with closing(apsw.Connection(str(tmp_path / DATABASE))) as database:
+            assert database.execute("SELECT command FROM remembered").fetchall() == [(command.id,)]
 
 
 def test_a_newer_schema_is_refused(opened: Open, tmp_path: Path) -> None:

@@ -81,6 +81,9 @@ _VERBS: Mapping[type[Command[Any]], Callable[[Scope, Any], Any]] = {
 # Faults of the command itself; any other error of SQLite concerns the whole batch.
 _OF_COMMAND = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError)
 
+# Also what was remembered at a time that is still to come.
+_FORGET = "DELETE FROM remembered WHERE at_ns <= ?1 - ?2 OR at_ns > ?1 + ?2"
+
 # The database is not one, or not whole.
 _DAMAGE = (apsw.NotADBError, apsw.CorruptError)
 # Made when damage was met: the next start looks at all of the database.
@@ -111,6 +114,7 @@ class Writer:
         """
         self._vfs, self._syncs = vfs, syncs
         self._totals = Totals()
+        self._source = source
         self._path = place.prepare(directory)
         self._lock = place.lock(directory)
         try:
@@ -214,15 +218,17 @@ class Writer:
 
     def _carry_out(self, database: Database, command: Command[Any]) -> Any:
         now_ns = self._clock.now_ns()
+        # Not the catalog's time, which stands still for as long as the system's was ahead before.
+        wall_ns = self._source()
         if command.remembered:
-            database.execute("DELETE FROM remembered WHERE at_ns <= ?", now_ns - REMEMBERED_S * 10**9)
+            database.execute(_FORGET, wall_ns, REMEMBERED_S * 10**9)
             for (known,) in database.execute("SELECT outcome FROM remembered WHERE command = ?", command.id):
                 return decode_outcome(type(command), known)
         scope = Scope(database.cursor, command.repository, now_ns, self._totals)
         outcome = _VERBS[type(command)](scope, command)
         scope.settle()
         if command.remembered:
-            database.execute("INSERT INTO remembered VALUES (?, ?, ?)", command.id, now_ns, encode(outcome))
+            database.execute("INSERT INTO remembered VALUES (?, ?, ?)", command.id, wall_ns, encode(outcome))
         return outcome
 
 
