@@ -82,7 +82,7 @@ async def serving(
     stores = await accounts_build.open_stores(config, pool)
     parts = auth_of.Parts(pool, pool, stores.accounts if stores else None, stores.sessions if stores else None)
     auth = auth_of.build(config, parts)
-    addresses = ClientAddresses()
+    addresses = ClientAddresses(config.http.trusted_proxies)
     catalog, storage = MemoryCatalog(), MemoryStorage()
     registry = registry_of.build(config, registry_of.Parts(catalog, storage, NoLayouts(), "boot", ContentCache()))
     outside = auth_build.build(config.http, auth, addresses)

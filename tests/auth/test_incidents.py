@@ -63,6 +63,44 @@ async def test_knowing_a_digest_is_no_right_on_it(site: Site) -> None:
         assert await site.status(f"/v2/private/blobs/{DIGEST}", method, headers=basic("alice")) == 403
 
 
+@pytest.fixture
+async def conditional(tmp_path: Path) -> AsyncIterator[Site]:
+    """Serve with alice, who sees `office` from 192.0.2.1 alone, and from elsewhere only `outside`."""
+
+    def rule(condition: str) -> dict[str, Any]:
+        entry = {"users": ["alice"], "actions": ["read", "create"], "conditions": [{"expression": condition}]}
+        return {"policies": [entry]}
+
+    path = tmp_path / "htpasswd"
+    path.write_text(f"alice:{bcrypt.hashpw(PEOPLE['alice'].encode(), bcrypt.gensalt(4)).decode()}\n")
+    here = "req.client.ip == '192.0.2.1'"
+    rules = {"office": rule(here), "outside": rule(f"!({here})"), "mine": rule("true")}
+    auth = {"htpasswd": {"path": str(path)}}
+    http = {"auth": auth, "trustedProxies": ["127.0.0.0/8"], "accessControl": {"repositories": rules}}
+    async with serving(tmp_path, http) as site:
+        yield site
+
+
+OFFICE = {**basic("alice"), "X-Forwarded-For": "192.0.2.1"}
+ELSEWHERE = {**basic("alice"), "X-Forwarded-For": "192.0.2.1, 198.51.100.7"}
+
+
+@pytest.mark.parametrize(("yes", "no", "repository"), [(OFFICE, ELSEWHERE, "office"), (ELSEWHERE, OFFICE, "outside")])
+async def test_conditions_hold_for_lists_and_mounts_as_for_pulls(
+    conditional: Site, yes: dict[str, str], no: dict[str, str], repository: str
+) -> None:
+    """Where somebody may not pull from, they neither see it in the catalog nor mount from it; a proxy is no client."""
+    octets = {"Content-Type": "application/octet-stream"}
+    path = f"/v2/{repository}/blobs/uploads/?digest={DIGEST}"
+    assert await conditional.status(path, "POST", data=SECRET, headers={**yes, **octets}) == 201
+    mount = f"/v2/mine/blobs/uploads/?mount={DIGEST}&from={repository}"
+    for headers, pulled, listed, mounted in ((no, 403, [], 202), (yes, 200, [repository], 201)):
+        assert await conditional.status(f"/v2/{repository}/blobs/{DIGEST}", headers=headers) == pulled
+        async with conditional.client(headers=headers) as client, client.get("/v2/_catalog") as response:
+            assert [name for name in (await response.json())["repositories"] if name != "mine"] == listed
+        assert await conditional.status(mount, "POST", headers=headers) == mounted
+
+
 async def test_no_tag_is_magic(site: Site) -> None:
     """CVE-2026-31801: who may create and not update moves no tag, `latest` least of all."""
     for tag in ("latest", "v1"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zot.api.http_request import HttpRequest
-from zot.auth.decision import Decision
+from zot.auth.decision import NOWHERE, Circumstances, Decision
 from zot.auth.principal import Principal
 from zot.registry.request import Request
 
@@ -17,3 +17,5 @@ class Call(NamedTuple):
     request: Request
     principal: Principal
     decision: Decision
+    circumstances: Circumstances = NOWHERE
+    """How and from where it came: for what else is to be decided on its way."""

@@ -10,7 +10,7 @@ from typing import Protocol
 from zot.api.call import Call
 from zot.api.errors import Answered
 from zot.api.http_request import HttpRequest
-from zot.auth.decision import AllowAll, Circumstances, Decision, Policy
+from zot.auth.decision import NOWHERE, AllowAll, Circumstances, Decision, Policy
 from zot.auth.principal import ANONYMOUS, Principal
 from zot.registry.errors import Denied, Unauthorized
 from zot.registry.request import PullBlob, PullManifest, Request, UseExtension
@@ -33,6 +33,9 @@ class Doorkeeper(Protocol):
     def challenge(self, http: HttpRequest, request: Request) -> Mapping[str, str]:
         """Return the headers that tell an anonymous client how to say who it is."""
 
+    def address(self, http: HttpRequest) -> str:
+        """Return the client's address, behind trusted proxies too; empty if it is not known."""
+
     async def refused(self, http: HttpRequest, principal: Principal) -> None:
         """Be told of a refusal, to slow down whoever guesses."""
 
@@ -49,6 +52,10 @@ class OpenDoor:
     def challenge(self, http: HttpRequest, request: Request) -> Mapping[str, str]:  # noqa: ARG002
         """There is no way to say it."""
         return {}
+
+    def address(self, http: HttpRequest) -> str:
+        """Return the peer's: no rule asks for it where nobody logs in."""
+        return http.remote or ""
 
     async def refused(self, http: HttpRequest, principal: Principal) -> None:
         """Nothing can be guessed."""
@@ -67,14 +74,15 @@ class Gate:
         """Return the call if it may be made. Raises Answered (401 with a challenge, 403 with the reason)."""
         principal = await self.doorkeeper.principal(http, request)
         http.principal = principal
-        decision = self._decide(http, request, principal)
+        circumstances = self._circumstances(http) if self.policy.conditional else NOWHERE
+        decision = self._decide(request, principal, circumstances)
         if not decision.allowed:
             raise await self._refusal(http, request, principal, decision)
-        return Call(http, request, principal, decision)
+        return Call(http, request, principal, decision, circumstances)
 
-    def _decide(self, http: HttpRequest, request: Request, principal: Principal) -> Decision:
+    def _decide(self, request: Request, principal: Principal, circumstances: Circumstances) -> Decision:
         if self.policy.conditional:
-            return self.policy.decide(principal, request, circumstances(http))
+            return self.policy.decide(principal, request, circumstances)
         if principal is ANONYMOUS and isinstance(request, PullManifest | PullBlob):
             return self._of_anybody(request)
         return self.policy.decide(principal, request)
@@ -102,17 +110,16 @@ class Gate:
             return Answered(Unauthorized(), headers)
         return Answered(Denied(decision.message, **({"reason": decision.message} if decision.message else {})), headers)
 
-
-def circumstances(http: HttpRequest) -> Circumstances:
-    """Return what conditions may look at besides the request."""
-    headers = http.headers
-    forwarded = headers.get("X-Forwarded-For")
-    transport = http.transport
-    tls = transport.get_extra_info("ssl_object") if transport is not None else None
-    return Circumstances(
-        method=http.method,
-        user_agent=headers.get("User-Agent", ""),
-        client_ip=http.remote or "",
-        forwarded_for=tuple(each.strip() for each in forwarded.split(",")) if forwarded else (),
-        tls_version=tls.version() if tls is not None else None,
-    )
+    def _circumstances(self, http: HttpRequest) -> Circumstances:
+        """Return what conditions may look at besides the request."""
+        headers = http.headers
+        transport = http.transport
+        tls = transport.get_extra_info("ssl_object") if transport is not None else None
+        chain = ",".join(headers.getall("X-Forwarded-For", ()))
+        return Circumstances(
+            method=http.method,
+            user_agent=headers.get("User-Agent", ""),
+            client_ip=self.doorkeeper.address(http),
+            forwarded_for=tuple(each.strip() for each in chain.split(",")) if chain else (),
+            tls_version=tls.version() if tls is not None else None,
+        )

@@ -18,8 +18,8 @@ from zot.registry.request import ListReferrers, ListRepositories, ListTags
 
 async def repositories(registry: Registry, policy: Policy, call: Call, request: ListRepositories) -> web.Response:
     """GET /v2/_catalog: the repositories that the principal may read."""
-    principal = call.principal
-    page = await lists.repositories(registry, request, lambda name: policy.readable(principal, name))
+    principal, circumstances = call.principal, call.circumstances
+    page = await lists.repositories(registry, request, lambda name: policy.readable(principal, name, circumstances))
     response = _json({"repositories": page.repositories})
     if page.last is not None:
         _link(response, "/v2/_catalog", _next(registry, request.limit, page.last))

@@ -73,7 +73,7 @@ async def remove(registry: Registry, policy: Policy, call: Call, request: Delete
             repository,
             digest,
             immutable=immutable,
-            detect_collision=policy.detects_collisions(principal, repository),
+            detect_collision=policy.detects_collisions(principal, repository, call.circumstances),
             by=principal.name,
         )
     return web.Response(status=202)

@@ -78,7 +78,7 @@ async def _mount(registry: Registry, policy: Policy, call: Call, request: BeginU
     """Mounting needs read on the source: knowing a digest is no right to its content."""
 
     def readable(source: Repository) -> bool:
-        return policy.decide(call.principal, PullBlob(repository=source, digest=digest)).allowed
+        return policy.decide(call.principal, PullBlob(repository=source, digest=digest), call.circumstances).allowed
 
     return await blobs.mount(registry, request.repository, digest, request.source, readable)
 

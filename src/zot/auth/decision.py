@@ -65,7 +65,9 @@ class Policy(Protocol):
     def readable(self, principal: Principal, repository: Repository, circumstances: Circumstances = NOWHERE) -> bool:
         """Tell whether lists show the repository to the principal."""
 
-    def detects_collisions(self, principal: Principal, repository: Repository) -> bool:
+    def detects_collisions(
+        self, principal: Principal, repository: Repository, circumstances: Circumstances = NOWHERE
+    ) -> bool:
         """Tell whether deleting a digest with several tags is a conflict for this principal."""
 
     def immutable(self, principal: Principal, repository: Repository, tag: Tag) -> bool:
@@ -105,7 +107,12 @@ class AllowAll:
         """Show every repository that the scopes of the credentials do not leave out."""
         return bool(_within_scopes(principal, Right((Action.READ,), repository)).actions)
 
-    def detects_collisions(self, principal: Principal, repository: Repository) -> bool:  # noqa: ARG002
+    def detects_collisions(
+        self,
+        principal: Principal,  # noqa: ARG002
+        repository: Repository,  # noqa: ARG002
+        circumstances: Circumstances = NOWHERE,  # noqa: ARG002
+    ) -> bool:
         """Never: it is asked for by an action that nobody was given."""
         return False
 

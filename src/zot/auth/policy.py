@@ -61,9 +61,11 @@ class AccessPolicy:
         right = Right((Action.READ,), repository)
         return bool(self._grant(self._asker(principal, circumstances), right).actions)
 
-    def detects_collisions(self, principal: Principal, repository: Repository) -> bool:
+    def detects_collisions(
+        self, principal: Principal, repository: Repository, circumstances: Circumstances = NOWHERE
+    ) -> bool:
         """Tell whether deleting a digest with several tags is a conflict: for who has that action, but no admin."""
-        asker = self._asker(principal, NOWHERE)
+        asker = self._asker(principal, circumstances)
         right = Right((Action.DETECT_MANIFEST_COLLISION,), repository)
         return not asker.is_admin and bool(self._grant(asker, right).actions)
 
