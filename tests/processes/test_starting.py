@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import socket
+import stat
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -232,3 +233,13 @@ def test_the_catalog_is_as_durable_as_its_most_durable_store(of_sub_path: dict[s
     tree = {"rootDirectory": "/a", "commit": False, "subPaths": {"/b": {"rootDirectory": "/b", **of_sub_path}}}
     plan = start.make_plan(load_tree({"storage": tree}).config, None, workers=0, read_only=False)
     assert plan.syncs is syncs
+
+
+def test_what_a_server_keeps_is_its_own(server: ZotServer) -> None:
+    """Names of repositories are in the catalog, in logs and in the values of metrics: others on the machine see none.
+
+    The directory of the catalog may be one that everybody may enter; what is made in it is private by itself.
+    """
+    made = [path for path in (server.root / ".zot").iterdir() if path.name not in {"control", "writer.sock"}]
+    assert {"catalog.db", "metrics"} <= {path.name for path in made}
+    assert {path.name for path in made if stat.S_IMODE(path.stat().st_mode) & 0o077} == set()

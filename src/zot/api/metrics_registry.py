@@ -16,7 +16,7 @@ LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 
 def empty(directory: Path) -> None:
     """Make the directory of a server's values, or empty it: to be called at start, before any process records."""
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in directory.glob("*.db"):
         file.unlink()
 
