@@ -29,6 +29,7 @@ def options_of(**driver: Any) -> RedisOptions:
         ({"keyprefix": 8}, "8:"),
         ({"keyprefix": True}, "true:"),
         ({"keyprefix": 1.5}, "1.5:"),
+        ({"keyprefix": 8.0}, "8:"),
     ],
 )
 def test_key_prefix(given: dict[str, Any], prefix: str) -> None:

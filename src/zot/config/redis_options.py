@@ -117,6 +117,8 @@ def _prefix(value: Any, default: str, key: str, warnings: list[str]) -> str:
         value = None
     if value is None:
         value = default
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # as zot writes it: 8.0 is 8
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"{text}:" if text else ""
 
