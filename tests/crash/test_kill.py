@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from asking import Client
+from asking import Client, wait_for
 from crash.clients import REPOSITORY, Told, clients, pull
 from crash.conftest import Figure
 from crash.second_reader import Holdings
@@ -61,6 +61,8 @@ def kill(server: ZotServer, victim: str) -> None:
     if victim == "all":
         server.kill()
     else:
+        # The one before it may have been killed a moment ago.
+        wait_for(lambda: victim in server.processes())
         os.kill(server.processes()[victim], signal.SIGKILL)
 
 
