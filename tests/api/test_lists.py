@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from asking import Answer, Client
 from layout.images import CONFIG, INDEX, MANIFEST, Image, image, index
-from zot.catalog.commands import Adopt, PutManifest, Stored, TagMove
 from zot.catalog.interface import Catalog
+from zot.catalog.layout_commands import Adopt
+from zot.catalog.manifest_commands import PutManifest, Stored, TagMove
 from zot.catalog.sqlite.driver import open_in_thread
 from zot.oci.digest import digest_of
 from zot.oci.manifest import parse_manifest

@@ -24,10 +24,11 @@ from zot.api.metrics_registry import LATENCY_BUCKETS_S, Recorded, empty
 from zot.api.metrics_state import ServerState
 from zot.api.metrics_upkeep import UpkeepMetrics
 from zot.api.observing import Observed
-from zot.catalog.commands import BeginUpload, PutManifest, TagMove
 from zot.catalog.interface import CatalogUnavailable
+from zot.catalog.manifest_commands import PutManifest, TagMove
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.rows import UsageRow
+from zot.catalog.upload_commands import BeginUpload
 from zot.oci.digest import digest_of
 from zot.oci.names import parse_reference, parse_repository, parse_tag
 from zot.registry.request import PullManifest, PushManifest, Request

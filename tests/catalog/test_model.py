@@ -14,42 +14,35 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from zot.catalog.commands import (
-    Adopt,
-    AdvanceUpload,
-    BeginUpload,
-    CancelUpload,
+from zot.catalog.blob_commands import (
     CheckRoom,
     ClaimBlob,
-    Command,
-    DeleteManifest,
-    DeleteTag,
     DoomBlob,
     DropClaim,
-    Edge,
-    Exported,
     ForgetBlob,
-    IntendExport,
-    LayoutBlob,
-    LayoutManifest,
-    LayoutTag,
-    LeaseUpload,
-    MarkDirty,
     PublishBlob,
+    StampGarbage,
+    TouchBlob,
+)
+from zot.catalog.command import Command
+from zot.catalog.interface import Catalog, Outcome
+from zot.catalog.layout_commands import Adopt, Exported, IntendExport, LayoutBlob, LayoutManifest, LayoutTag, MarkDirty
+from zot.catalog.manifest_commands import (
+    DeleteManifest,
+    DeleteTag,
+    Edge,
     PutManifest,
     RemoveRepository,
     RestoreTag,
-    StampGarbage,
     TagMove,
-    TouchBlob,
     TouchManifest,
 )
-from zot.catalog.interface import Catalog, Outcome
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.quotas import Quota
 from zot.catalog.sqlite.driver import SqliteCatalog
 from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.writer import Writer
+from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, CancelUpload, LeaseUpload
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Repository, Tag
 

@@ -9,19 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.catalog.examples import APP, V1, digest, layer, put
-from zot.catalog.commands import (
-    Claim,
-    ClaimBlob,
-    Command,
-    DropClaim,
-    LeaseUpload,
-    MissingBlobs,
-    Refusal,
-    StampGarbage,
-    Stored,
-    TagRefused,
-)
+from zot.catalog.blob_commands import Claim, ClaimBlob, DropClaim, StampGarbage
+from zot.catalog.command import Command
 from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable
+from zot.catalog.manifest_commands import MissingBlobs, Refusal, Stored, TagRefused
 from zot.catalog.quotas import NoRoom
 from zot.catalog.rows import UploadRow
 from zot.catalog.sqlite.codec import decode_command, encode
@@ -34,6 +25,7 @@ from zot.catalog.sqlite.protocol import (
     outcome_of,
     read_answer,
 )
+from zot.catalog.upload_commands import LeaseUpload
 
 PUT = put("image", layer("blob"), tags=(V1,))
 

@@ -16,12 +16,14 @@ from pathlib import Path
 import pytest
 
 from contract.catalog.examples import APP, IMAGE_TYPE, digest, put
-from zot.catalog.commands import AdvanceUpload, ClaimBlob, Deleted, DeleteTag, Stored
+from zot.catalog.blob_commands import ClaimBlob
 from zot.catalog.interface import CatalogError, CatalogUnavailable
+from zot.catalog.manifest_commands import Deleted, DeleteTag, Stored
 from zot.catalog.sqlite.client import WriterClient
 from zot.catalog.sqlite.driver import SqliteCatalog, connect
 from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.server import serve_writer
+from zot.catalog.upload_commands import AdvanceUpload
 from zot.oci.names import parse_tag
 
 Start = Callable[[], subprocess.Popen[bytes]]

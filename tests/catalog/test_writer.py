@@ -16,21 +16,10 @@ import pytest
 
 from catalog.failing_vfs import FailingVfs
 from contract.catalog.examples import APP, LATEST, OTHER, V1, digest, put
-from zot.catalog.commands import (
-    REMEMBERED_S,
-    CheckRoom,
-    Claim,
-    ClaimBlob,
-    Command,
-    DoomBlob,
-    PublishBlob,
-    Published,
-    PutManifest,
-    RestoreTag,
-    Stored,
-    TagMove,
-)
+from zot.catalog.blob_commands import CheckRoom, Claim, ClaimBlob, DoomBlob, PublishBlob, Published
+from zot.catalog.command import REMEMBERED_S, Command
 from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable, CatalogUnusable
+from zot.catalog.manifest_commands import PutManifest, RestoreTag, Stored, TagMove
 from zot.catalog.quotas import NoRoom, Quota
 from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.reader import Reader

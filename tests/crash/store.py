@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from layout.images import Image
-from zot.catalog.commands import TagMove
+from zot.catalog.manifest_commands import TagMove
 from zot.catalog.sqlite.driver import SqliteCatalog
 from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.thread import WriterThread

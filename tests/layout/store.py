@@ -9,16 +9,9 @@ from pathlib import Path
 import pytest
 
 from layout.images import Image, Layout
-from zot.catalog.commands import (
-    Adopt,
-    DeleteManifest,
-    DeleteTag,
-    LayoutBlob,
-    PutManifest,
-    Stored,
-    TagMove,
-)
 from zot.catalog.interface import Catalog
+from zot.catalog.layout_commands import Adopt, LayoutBlob
+from zot.catalog.manifest_commands import DeleteManifest, DeleteTag, PutManifest, Stored, TagMove
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.layout.adopt import Adoption
 from zot.layout.discover import Discovery

@@ -10,7 +10,7 @@ import pytest
 from layout.conftest import MakeStore
 from layout.images import DOCKER_MANIFEST, MANIFEST, image, index, sha256
 from layout.store import APP, Store
-from zot.catalog.commands import Adopt, LayoutTag
+from zot.catalog.layout_commands import Adopt, LayoutTag
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.layout.manifest_files import read_manifests
 from zot.oci.digest import Digest

@@ -14,18 +14,10 @@ from layout.conftest import MakeStore
 from layout.images import REF_NAME, Layout, image, index
 from layout.store import APP, Store
 from storage.failing_disk import ObservedDisk
-from zot.catalog.commands import (
-    Adopt,
-    ClaimBlob,
-    Command,
-    DoomBlob,
-    Exported,
-    ForgetBlob,
-    IntendExport,
-    LayoutBlob,
-    PublishBlob,
-)
+from zot.catalog.blob_commands import ClaimBlob, DoomBlob, ForgetBlob, PublishBlob
+from zot.catalog.command import Command
 from zot.catalog.interface import Outcome
+from zot.catalog.layout_commands import Adopt, Exported, IntendExport, LayoutBlob
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.layout.interface import Place
 from zot.oci.digest import Digest

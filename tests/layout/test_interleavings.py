@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from layout.images import REF_NAME, Image, image
 from layout.store import APP, Store
-from zot.catalog.commands import Command
+from zot.catalog.command import Command
 from zot.catalog.interface import Outcome
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.layout.index_json import SHOWN

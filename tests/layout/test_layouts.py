@@ -10,7 +10,7 @@ import pytest
 from layout.conftest import MakeStore
 from layout.images import image, index
 from layout.store import APP, Store, eventually
-from zot.catalog.commands import Adopt
+from zot.catalog.layout_commands import Adopt
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.layout.names import ForeignNames
 from zot.oci.digest import Digest

@@ -8,9 +8,10 @@ from uuid import uuid4
 import pytest
 
 from storage.pushing import body, ignore
-from zot.catalog.commands import BeginUpload, ClaimBlob, Doom, DoomBlob, ForgetBlob
+from zot.catalog.blob_commands import ClaimBlob, Doom, DoomBlob, ForgetBlob
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.rows import BlobRow
+from zot.catalog.upload_commands import BeginUpload
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Repository, parse_repository
 from zot.registry import blobs, delete, pull

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zot.catalog.commands import BeginUpload, new_id
+from zot.catalog.command import new_id
 from zot.catalog.memory.driver import MemoryCatalog
+from zot.catalog.upload_commands import BeginUpload
 from zot.oci.names import Repository, parse_repository
 from zot.registry import lists
 from zot.registry.layouts import NoLayouts

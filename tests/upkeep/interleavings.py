@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from zot.catalog.commands import Command
+from zot.catalog.command import Command
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.oci.digest import Digest
 from zot.oci.names import Repository

@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 
 from zot.accounts.statistics import MemoryStatistics
-from zot.catalog.commands import Adopt, ClaimBlob, PublishBlob, PutManifest, RemoveRepository, Stored, TagMove
+from zot.catalog.blob_commands import ClaimBlob, PublishBlob
 from zot.catalog.interface import Catalog
+from zot.catalog.layout_commands import Adopt
+from zot.catalog.manifest_commands import PutManifest, RemoveRepository, Stored, TagMove
 from zot.config.storage import Storage as StorageConfig
 from zot.oci.digest import Digest, digest_of
 from zot.oci.manifest import parse_manifest

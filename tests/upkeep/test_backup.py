@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from upkeep.site import APP, Seconds, Site, drain
-from zot.catalog.commands import DeleteTag
+from zot.catalog.manifest_commands import DeleteTag
 from zot.catalog.sqlite.driver import open_in_thread
 from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.snapshot import open_snapshot, snapshot

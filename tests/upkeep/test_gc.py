@@ -8,18 +8,10 @@ import pytest
 
 from upkeep.site import APP, DELAY_S, OTHER, Site, drain
 from zot.accounts.statistics import Statistic
-from zot.catalog.commands import (
-    Adopt,
-    BeginUpload,
-    ClaimBlob,
-    DeleteManifest,
-    DeleteTag,
-    Doom,
-    DoomBlob,
-    LeaseUpload,
-    TouchBlob,
-    TouchManifest,
-)
+from zot.catalog.blob_commands import ClaimBlob, Doom, DoomBlob, TouchBlob
+from zot.catalog.layout_commands import Adopt
+from zot.catalog.manifest_commands import DeleteManifest, DeleteTag, TouchManifest
+from zot.catalog.upload_commands import BeginUpload, LeaseUpload
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Repository, Tag
 from zot.storage.interface import UploadKey

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from upkeep.site import APP, OTHER, Seconds, Site
 from zot.accounts.statistics import Statistic, all_of
-from zot.catalog.commands import DeleteManifest, DeleteTag
+from zot.catalog.manifest_commands import DeleteManifest, DeleteTag
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.config.storage import Storage
 from zot.oci.digest import Digest, digest_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from upkeep.site import APP, OTHER, Seconds, Site, drain
-from zot.catalog.commands import DoomBlob, ForgetBlob
+from zot.catalog.blob_commands import DoomBlob, ForgetBlob
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.oci.digest import Digest, digest_of, hex_of
 from zot.oci.names import Repository, Tag

@@ -12,7 +12,9 @@ import pytest
 
 from upkeep.interleavings import World, explore
 from upkeep.site import APP, DELAY_S, OTHER, Seconds
-from zot.catalog.commands import Adopt, ClaimBlob, ForgetBlob, PublishBlob, StampGarbage, TagMove
+from zot.catalog.blob_commands import ClaimBlob, ForgetBlob, PublishBlob, StampGarbage
+from zot.catalog.layout_commands import Adopt
+from zot.catalog.manifest_commands import TagMove
 from zot.config.storage import Storage as StorageConfig
 from zot.oci.digest import Digest, digest_of
 from zot.oci.media_types import IMAGE_MANIFEST, OCTET_STREAM

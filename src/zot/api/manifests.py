@@ -12,7 +12,7 @@ from zot.api.conditional import entity_tag, is_current
 from zot.api.headers import CONTENT_DIGEST, CONTENT_LENGTH, CONTENT_TYPE, ETAG
 from zot.api.http_request import HttpRequest
 from zot.auth.decision import Policy
-from zot.catalog.commands import TagMove
+from zot.catalog.manifest_commands import TagMove
 from zot.oci.names import Tag, as_digest, as_tag
 from zot.registry import delete, pull, push
 from zot.registry.errors import MediaTypeUnsupported

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from zot.catalog.commands import Command
+from zot.catalog.command import Command
 from zot.catalog.rows import (
     BlobRow,
     DoomedRow,

@@ -7,8 +7,8 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from zot.catalog.commands import Adopt, Exported, LayoutBlob, LayoutTag
 from zot.catalog.interface import Catalog
+from zot.catalog.layout_commands import Adopt, Exported, LayoutBlob, LayoutTag
 from zot.layout.index_json import Index, LayoutBroken
 from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import read_manifests

@@ -8,17 +8,11 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
-from zot.catalog.commands import (
-    Doom,
-    DoomBlob,
-    Exported,
-    ForgetBlob,
-    IntendExport,
-    MarkDirty,
-    RemoveRepository,
-    removal_token,
-)
+from zot.catalog.blob_commands import Doom, DoomBlob, ForgetBlob
+from zot.catalog.command import removal_token
 from zot.catalog.interface import Catalog
+from zot.catalog.layout_commands import Exported, IntendExport, MarkDirty
+from zot.catalog.manifest_commands import RemoveRepository
 from zot.layout import index_json
 from zot.layout.foreign import ForeignEdits, Seen
 from zot.layout.index_json import Head, Index, LayoutBroken, Listing

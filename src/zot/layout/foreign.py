@@ -6,8 +6,8 @@ import asyncio
 import logging
 from typing import NamedTuple
 
-from zot.catalog.commands import Exported, MarkDirty
 from zot.catalog.interface import Catalog
+from zot.catalog.layout_commands import Exported, MarkDirty
 from zot.catalog.rows import ExportRow
 from zot.layout.index_json import LayoutBroken
 from zot.layout.interface import IndexFile, LayoutFiles, Place, Signature

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
-from zot.catalog.commands import LayoutManifest
+from zot.catalog.layout_commands import LayoutManifest
 from zot.layout.interface import ContentFile, LayoutFiles
 from zot.oci import media_types
 from zot.oci.digest import Digest

@@ -7,8 +7,8 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from enum import Enum, auto
 
-from zot.catalog.commands import LayoutTag, MarkDirty
 from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.layout_commands import LayoutTag, MarkDirty
 from zot.catalog.rows import TagChange
 from zot.layout.index_json import Entry, Index
 from zot.layout.interface import LayoutFiles

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from zot.catalog.commands import Adopt, LayoutBlob, LayoutManifest, LayoutTag
+from zot.catalog.layout_commands import Adopt, LayoutBlob, LayoutManifest, LayoutTag
 from zot.oci.names import Repository
 
 Item = LayoutBlob | LayoutManifest | LayoutTag

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
-from zot.catalog.commands import LayoutManifest
+from zot.catalog.layout_commands import LayoutManifest
 from zot.layout.index_json import LayoutBroken
 from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import read_manifests

@@ -6,18 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from zot.catalog.commands import (
-    CheckRoom,
-    Claim,
-    ClaimBlob,
-    Doom,
-    DoomBlob,
-    DropClaim,
-    PublishBlob,
-    Published,
-    new_id,
-    removal_token,
-)
+from zot.catalog.blob_commands import CheckRoom, Claim, ClaimBlob, Doom, DoomBlob, DropClaim, PublishBlob, Published
+from zot.catalog.command import new_id, removal_token
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.quotas import NoRoom, no_room
 from zot.oci.digest import Digest

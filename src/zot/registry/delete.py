@@ -5,19 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from zot.catalog.commands import (
-    Absent,
-    Deleted,
-    DeleteManifest,
-    DeleteTag,
-    Doom,
-    DoomBlob,
-    ForgetBlob,
-    Referenced,
-    TagRefused,
-    TagsDiffer,
-    removal_token,
-)
+from zot.catalog.blob_commands import Doom, DoomBlob, ForgetBlob
+from zot.catalog.command import removal_token
+from zot.catalog.manifest_commands import Absent, Deleted, DeleteManifest, DeleteTag, Referenced, TagRefused, TagsDiffer
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
 from zot.registry.errors import (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zot.catalog.commands import Claim, ClaimBlob, DropClaim, PublishBlob, Published, new_id
+from zot.catalog.blob_commands import Claim, ClaimBlob, DropClaim, PublishBlob, Published
+from zot.catalog.command import new_id
 from zot.catalog.interface import Catalog
 from zot.oci.digest import Digest
 from zot.oci.names import Repository

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zot.catalog.commands import TouchBlob, TouchManifest
+from zot.catalog.blob_commands import TouchBlob
+from zot.catalog.manifest_commands import TouchManifest
 from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest
 from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown

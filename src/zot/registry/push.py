@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from zot.catalog.commands import (
-    Edge,
-    MissingBlobs,
-    PutManifest,
-    Refusal,
-    Stored,
-    TagMove,
-    TagRefused,
-)
+from zot.catalog.manifest_commands import Edge, MissingBlobs, PutManifest, Refusal, Stored, TagMove, TagRefused
 from zot.catalog.quotas import NoRoom
 from zot.oci import media_types
 from zot.oci.digest import CANONICAL, Digest, algorithm_of, digest_of

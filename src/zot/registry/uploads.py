@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from zot.catalog.commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
 from zot.catalog.interface import CatalogUnavailable
 from zot.catalog.rows import UploadRow
+from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
 from zot.oci.digest import CANONICAL, Digest, algorithm_of
 from zot.oci.names import Repository
 from zot.oci.ranges import ByteRange

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from zot.catalog.commands import boot_of
+from zot.catalog.command import boot_of
 from zot.catalog.rows import DoomedRow
 from zot.registry.delete import remove_doomed
 from zot.registry.registry import Registry

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from zot.accounts.statistics import StatisticsStore, StatisticsUnavailable, all_of
-from zot.catalog.commands import Deleted, DeleteManifest, DeleteTag
 from zot.catalog.interface import PAGE_LIMIT, Catalog, CatalogError
+from zot.catalog.manifest_commands import Deleted, DeleteManifest, DeleteTag
 from zot.catalog.rows import LooseManifest, TagRow
 from zot.oci.names import Repository
 from zot.upkeep import candidates, records

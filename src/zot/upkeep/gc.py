@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from zot.accounts.statistics import StatisticsStore
-from zot.catalog.commands import Doom, DoomBlob, removal_token
+from zot.catalog.blob_commands import Doom, DoomBlob
+from zot.catalog.command import removal_token
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.rows import LooseBlob
 from zot.logs.fields import fields

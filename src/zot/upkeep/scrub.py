@@ -13,7 +13,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 import msgspec
 
-from zot.catalog.commands import Doom, DoomBlob, ForgetBlob, removal_token
+from zot.catalog.blob_commands import Doom, DoomBlob, ForgetBlob
+from zot.catalog.command import removal_token
 from zot.catalog.interface import PAGE_LIMIT
 from zot.logs.fields import fields
 from zot.oci.digest import Digest, algorithm_of, digest_of, finished, hasher, hex_of

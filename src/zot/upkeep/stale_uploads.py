@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import NamedTuple
 
-from zot.catalog.commands import CancelUpload
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.rows import UploadRow
+from zot.catalog.upload_commands import CancelUpload
 from zot.oci.names import Repository
 from zot.registry.registry import Registry
 from zot.storage.interface import UploadKey

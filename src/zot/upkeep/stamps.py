@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zot.catalog.commands import StampGarbage
+from zot.catalog.blob_commands import StampGarbage
 from zot.catalog.interface import Catalog
 from zot.catalog.rows import LooseBlob, LooseManifest
 from zot.oci.names import Repository

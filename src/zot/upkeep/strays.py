@@ -10,7 +10,8 @@ import logging
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from zot.catalog.commands import Doom, DoomBlob, removal_token
+from zot.catalog.blob_commands import Doom, DoomBlob
+from zot.catalog.command import removal_token
 from zot.logs.fields import fields
 from zot.oci.digest import Digest
 from zot.oci.names import Repository

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from zot.catalog.commands import Absent, RestoreTag, Stored, TagMove
 from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.manifest_commands import Absent, RestoreTag, Stored, TagMove
 from zot.catalog.rows import TagChange
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from zot.catalog.commands import (
-    Claim,
-    ClaimBlob,
-    Doom,
-    DoomBlob,
-    Edge,
-    PublishBlob,
-    Published,
-    PutManifest,
-    StampGarbage,
-    Stored,
-    TagMove,
-)
+from zot.catalog.blob_commands import Claim, ClaimBlob, Doom, DoomBlob, PublishBlob, Published, StampGarbage
 from zot.catalog.interface import Catalog
+from zot.catalog.manifest_commands import Edge, PutManifest, Stored, TagMove
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Repository, Tag, parse_repository, parse_tag
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from contract.catalog.examples import APP, OTHER, V1, digest, doom, layer, push, push_blob, stamp
-from zot.catalog.commands import (
-    Adopt,
-    BeginUpload,
+from zot.catalog.blob_commands import (
     Claim,
     ClaimBlob,
     Doom,
     DoomBlob,
     DropClaim,
     ForgetBlob,
-    LayoutBlob,
     PublishBlob,
     Published,
     StampGarbage,
     TouchBlob,
 )
 from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.layout_commands import Adopt, LayoutBlob
 from zot.catalog.rows import BlobRow, DoomedRow
+from zot.catalog.upload_commands import BeginUpload
 
 BLOB = digest("blob")
 

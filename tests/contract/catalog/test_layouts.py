@@ -17,22 +17,10 @@ from contract.catalog.examples import (
     push_blob,
     stamp,
 )
-from zot.catalog.commands import (
-    Adopt,
-    Claim,
-    ClaimBlob,
-    DeleteManifest,
-    Doom,
-    Edge,
-    Exported,
-    IntendExport,
-    LayoutBlob,
-    LayoutManifest,
-    LayoutTag,
-    MarkDirty,
-    TouchBlob,
-)
+from zot.catalog.blob_commands import Claim, ClaimBlob, Doom, TouchBlob
 from zot.catalog.interface import Catalog
+from zot.catalog.layout_commands import Adopt, Exported, IntendExport, LayoutBlob, LayoutManifest, LayoutTag, MarkDirty
+from zot.catalog.manifest_commands import DeleteManifest, Edge
 from zot.catalog.rows import BlobRow, ExportRow, RepositoryRow, UsageRow
 from zot.oci.names import Repository
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import msgspec
 
 from contract.catalog.examples import APP, V1, V2, child, digest, push, put, stamp
-from zot.catalog.commands import (
+from zot.catalog.blob_commands import StampGarbage
+from zot.catalog.interface import Catalog
+from zot.catalog.manifest_commands import (
     Deleted,
     DeleteManifest,
     DeleteTag,
     RestoreTag,
-    StampGarbage,
     TagMove,
     TagsDiffer,
     TouchManifest,
 )
-from zot.catalog.interface import Catalog
 from zot.oci.digest import Digest
 
 

@@ -21,18 +21,14 @@ from contract.catalog.examples import (
     put,
     stamp,
 )
-from zot.catalog.commands import (
+from zot.catalog.blob_commands import ClaimBlob, Doom, DropClaim, ForgetBlob
+from zot.catalog.interface import Catalog
+from zot.catalog.manifest_commands import (
     Absent,
-    BeginUpload,
-    CancelUpload,
-    ClaimBlob,
     Deleted,
     DeleteManifest,
     DeleteTag,
-    Doom,
-    DropClaim,
     Edge,
-    ForgetBlob,
     MissingBlobs,
     Referenced,
     Refusal,
@@ -43,9 +39,9 @@ from zot.catalog.commands import (
     TagRefused,
     TagsDiffer,
 )
-from zot.catalog.interface import Catalog
 from zot.catalog.quotas import NoRoom, Quota
 from zot.catalog.rows import ManifestRow, ReferrerRow, UsageRow
+from zot.catalog.upload_commands import BeginUpload, CancelUpload
 
 IMAGE = digest("image")
 

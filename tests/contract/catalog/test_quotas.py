@@ -8,23 +8,12 @@ import msgspec
 import pytest
 
 from contract.catalog.examples import APP, IMAGE_TYPE, OTHER, V1, digest, doom, layer, push, push_blob, put, stamp
-from zot.catalog.commands import (
-    Adopt,
-    BeginUpload,
-    CheckRoom,
-    ClaimBlob,
-    DeleteManifest,
-    ForgetBlob,
-    LayoutBlob,
-    LayoutManifest,
-    PublishBlob,
-    Published,
-    PutManifest,
-    RemoveRepository,
-    Stored,
-)
+from zot.catalog.blob_commands import CheckRoom, ClaimBlob, ForgetBlob, PublishBlob, Published
 from zot.catalog.interface import Catalog
+from zot.catalog.layout_commands import Adopt, LayoutBlob, LayoutManifest
+from zot.catalog.manifest_commands import DeleteManifest, PutManifest, RemoveRepository, Stored
 from zot.catalog.quotas import NoRoom, Quota
+from zot.catalog.upload_commands import BeginUpload
 from zot.oci.names import Repository, parse_repository
 
 TWIN = parse_repository("team/twin")

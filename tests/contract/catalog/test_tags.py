@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from contract.catalog.examples import APP, LATEST, OTHER, V1, V2, digest, push
-from zot.catalog.commands import (
+from zot.catalog.interface import Catalog
+from zot.catalog.manifest_commands import (
     Absent,
     Deleted,
     DeleteManifest,
@@ -15,7 +16,6 @@ from zot.catalog.commands import (
     TagMove,
     TagRefused,
 )
-from zot.catalog.interface import Catalog
 from zot.oci.names import parse_tag
 
 

@@ -5,20 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from contract.catalog.examples import APP, OTHER, digest, doom
-from zot.catalog.commands import (
-    AdvanceUpload,
-    BeginUpload,
-    Begun,
-    CancelUpload,
-    Claim,
-    ClaimBlob,
-    ForgetBlob,
-    LeaseUpload,
-    PublishBlob,
-    RemoveRepository,
-)
+from zot.catalog.blob_commands import Claim, ClaimBlob, ForgetBlob, PublishBlob
 from zot.catalog.interface import Catalog
+from zot.catalog.manifest_commands import RemoveRepository
 from zot.catalog.rows import UploadRow
+from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
 
 BEGIN = BeginUpload(repository=APP, session="s", principal="alice", algorithm="sha512")
 LEASE = LeaseUpload(repository=APP, session="s")

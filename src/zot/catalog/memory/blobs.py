@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from zot.catalog.commands import (
+from zot.catalog.blob_commands import (
     CheckRoom,
     Claim,
     ClaimBlob,

@@ -6,34 +6,28 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from zot.catalog.clock import Clock, Source
-from zot.catalog.commands import (
-    REMEMBERED_S,
-    Adopt,
-    AdvanceUpload,
-    BeginUpload,
-    CancelUpload,
+from zot.catalog.blob_commands import (
     CheckRoom,
     ClaimBlob,
-    Command,
-    DeleteManifest,
-    DeleteTag,
     DoomBlob,
     DropClaim,
-    Exported,
     ForgetBlob,
-    IntendExport,
-    LeaseUpload,
-    MarkDirty,
     PublishBlob,
+    StampGarbage,
+    TouchBlob,
+)
+from zot.catalog.clock import Clock, Source
+from zot.catalog.command import REMEMBERED_S, Command
+from zot.catalog.interface import PAGE_LIMIT, Outcome
+from zot.catalog.layout_commands import Adopt, Exported, IntendExport, MarkDirty
+from zot.catalog.manifest_commands import (
+    DeleteManifest,
+    DeleteTag,
     PutManifest,
     RemoveRepository,
     RestoreTag,
-    StampGarbage,
-    TouchBlob,
     TouchManifest,
 )
-from zot.catalog.interface import PAGE_LIMIT, Outcome
 from zot.catalog.memory import blobs, layouts, manifests, uploads
 from zot.catalog.memory.state import Scope, State, StoredRepository
 from zot.catalog.rows import (
@@ -51,6 +45,7 @@ from zot.catalog.rows import (
     UploadRow,
     UsageRow,
 )
+from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, CancelUpload, LeaseUpload
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag, as_digest
 

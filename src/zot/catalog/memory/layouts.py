@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zot.catalog.commands import Adopt, Exported, IntendExport, LayoutTag, MarkDirty
+from zot.catalog.layout_commands import Adopt, Exported, IntendExport, LayoutTag, MarkDirty
 from zot.catalog.memory.manifests import store
 from zot.catalog.memory.state import Scope, StoredBlob
 from zot.oci.names import Tag

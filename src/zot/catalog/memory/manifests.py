@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zot.catalog.commands import (
+from zot.catalog.layout_commands import LayoutManifest
+from zot.catalog.manifest_commands import (
     Absent,
     Deleted,
     DeleteManifest,
     DeleteTag,
-    LayoutManifest,
     MissingBlobs,
     PutManifest,
     Referenced,

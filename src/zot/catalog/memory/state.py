@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from zot.catalog.clock import Clock
-from zot.catalog.commands import LayoutManifest
+from zot.catalog.layout_commands import LayoutManifest
 from zot.catalog.quotas import Quota, matches
 from zot.catalog.rows import (
     BlobRow,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from zot.catalog.commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
 from zot.catalog.memory.state import Scope
 from zot.catalog.rows import UploadRow
+from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
 
 
 def begin(scope: Scope, command: BeginUpload) -> Begun:

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from zot.catalog.commands import Command
+from zot.catalog.command import Command
 from zot.catalog.interface import CatalogError, CatalogUnavailable, Outcome
 from zot.catalog.sqlite.codec import encode
 from zot.catalog.sqlite.protocol import Frames, frame, outcome_of, read_answer

@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from zot.catalog.commands import AnyCommand, Command
+from zot.catalog.command import Command
+from zot.catalog.commands import AnyCommand
 
 encode = msgspec.msgpack.Encoder().encode
 """Return a command or an outcome as bytes."""

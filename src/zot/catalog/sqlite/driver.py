@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from zot.catalog.clock import Source
-from zot.catalog.commands import Command
+from zot.catalog.command import Command
 from zot.catalog.interface import Outcome
 from zot.catalog.sqlite.client import WriterClient
 from zot.catalog.sqlite.place import DATABASE

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from zot.catalog.commands import Command
+from zot.catalog.command import Command
 from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable
 from zot.catalog.sqlite.codec import decode_outcome, encode
 

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from zot.catalog.commands import Command
+from zot.catalog.command import Command
 from zot.catalog.sqlite.codec import decode_command
 from zot.catalog.sqlite.protocol import Frames, FrameTooLarge, answer_frame
 from zot.catalog.sqlite.writer import BATCH_LIMIT, Writer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 
-from zot.catalog.commands import Command
+from zot.catalog.command import Command
 from zot.catalog.interface import CatalogError, Outcome
 from zot.catalog.sqlite.driver import SqliteCatalog
 from zot.catalog.sqlite.revision import FILE as REVISION

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
-from zot.catalog.commands import Command
+from zot.catalog.command import Command
 from zot.catalog.interface import CatalogError, CatalogUnavailable, Outcome
 from zot.catalog.sqlite.writer import BATCH_LIMIT, Writer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zot.catalog.commands import (
+from zot.catalog.blob_commands import (
     CheckRoom,
     Claim,
     ClaimBlob,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zot.catalog.commands import Adopt, Exported, IntendExport, LayoutTag, MarkDirty
+from zot.catalog.layout_commands import Adopt, Exported, IntendExport, LayoutTag, MarkDirty
 from zot.catalog.sqlite import verbs_blobs, verbs_manifests, verbs_tags
 from zot.catalog.sqlite.scope import Scope
 from zot.oci.names import Tag

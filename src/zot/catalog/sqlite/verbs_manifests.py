@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from zot.catalog.commands import (
+from zot.catalog.layout_commands import LayoutManifest
+from zot.catalog.manifest_commands import (
     Absent,
     Deleted,
     DeleteManifest,
-    LayoutManifest,
     MissingBlobs,
     PutManifest,
     Referenced,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from zot.catalog.commands import Absent, Deleted, DeleteTag, Refusal, RestoreTag, Stored, TagMove, TagRefused
+from zot.catalog.manifest_commands import Absent, Deleted, DeleteTag, Refusal, RestoreTag, Stored, TagMove, TagRefused
 from zot.catalog.sqlite.scope import Scope
 from zot.oci.digest import Digest
 from zot.oci.names import Tag

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from zot.catalog.commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
 from zot.catalog.rows import UploadRow
 from zot.catalog.sqlite.scope import Scope
+from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
 
 SELECT = """
 SELECT session, repository, principal, epoch, received, algorithm, prefix, boot, updated_ns, finished FROM upload

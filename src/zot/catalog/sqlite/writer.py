@@ -14,34 +14,28 @@ from typing import Any
 
 import apsw
 
-from zot.catalog.clock import Clock, Source
-from zot.catalog.commands import (
-    REMEMBERED_S,
-    Adopt,
-    AdvanceUpload,
-    BeginUpload,
-    CancelUpload,
+from zot.catalog.blob_commands import (
     CheckRoom,
     ClaimBlob,
-    Command,
-    DeleteManifest,
-    DeleteTag,
     DoomBlob,
     DropClaim,
-    Exported,
     ForgetBlob,
-    IntendExport,
-    LeaseUpload,
-    MarkDirty,
     PublishBlob,
+    StampGarbage,
+    TouchBlob,
+)
+from zot.catalog.clock import Clock, Source
+from zot.catalog.command import REMEMBERED_S, Command
+from zot.catalog.interface import CatalogError, CatalogUnusable
+from zot.catalog.layout_commands import Adopt, Exported, IntendExport, MarkDirty
+from zot.catalog.manifest_commands import (
+    DeleteManifest,
+    DeleteTag,
     PutManifest,
     RemoveRepository,
     RestoreTag,
-    StampGarbage,
-    TouchBlob,
     TouchManifest,
 )
-from zot.catalog.interface import CatalogError, CatalogUnusable
 from zot.catalog.sqlite import place, verbs_blobs, verbs_layouts, verbs_manifests, verbs_tags, verbs_uploads
 from zot.catalog.sqlite.codec import decode_outcome, encode
 from zot.catalog.sqlite.connection import translated
@@ -49,6 +43,7 @@ from zot.catalog.sqlite.database import Database
 from zot.catalog.sqlite.revision import WriterRevision
 from zot.catalog.sqlite.scope import Scope
 from zot.catalog.sqlite.totals import Totals
+from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, CancelUpload, LeaseUpload
 
 BATCH_LIMIT = 256
 BATCH_S = 0.002

@@ -1,0 +1,87 @@
+"""What adoption and export of layouts change."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from zot.catalog.command import Command
+from zot.catalog.manifest_commands import Edge
+from zot.oci.digest import Digest
+from zot.oci.names import Tag
+
+
+class LayoutManifest(msgspec.Struct, frozen=True):
+    """A manifest that a layout holds."""
+
+    digest: Digest
+    content: bytes
+    media_type: str
+    artifact_type: str | None
+    subject: Digest | None
+    annotations: dict[str, str]
+    edges: tuple[Edge, ...]
+    pushed_ns: int
+
+
+class LayoutTag(msgspec.Struct, frozen=True):
+    """A tag that a layout's index names. `if_digest`: taken only if the catalog's tag is there (None: only if new).
+
+    Never taken if its manifest is not in the catalog: a tag points to a manifest that is there.
+    """
+
+    tag: Tag
+    digest: Digest
+    if_digest: Digest | None = None
+
+
+class LayoutBlob(msgspec.Struct, frozen=True):
+    """A file below `blobs/` of a layout."""
+
+    digest: Digest
+    size: int
+
+
+class Adopt(Command[tuple[Tag, ...]], frozen=True, kw_only=True, tag=True):
+    """Take in a part of a layout: what is there already stays, so it may be given again. Creates the repository.
+
+    Blobs become present, manifests are stored with their edges whether or not all their blobs are there, and tags are
+    set by their condition; those that do not point where the layout has them are returned. A doomed blob stays
+    doomed. Parts are small (some hundred entries), so that no other command waits long. With `complete` the repository
+    is adopted from then on. What is taken in makes an export due like any other change: `Exported` says if the layout
+    shows it already.
+    """
+
+    blobs: tuple[LayoutBlob, ...] = ()
+    manifests: tuple[LayoutManifest, ...] = ()
+    tags: tuple[LayoutTag, ...] = ()
+    complete: bool = False
+    by: str = ""
+
+
+class IntendExport(Command[bool], frozen=True, kw_only=True, tag=True):
+    """Record the sha256 of an `index.json` that is staged and synced, before it is renamed into place.
+
+    False: the repository is not adopted or gone, and must not be exported. Durable.
+    """
+
+    digest: str
+
+
+class Exported(Command[None], frozen=True, kw_only=True, tag=True):
+    """Record that the layout shows `revision`: `digest` and `signature` are those of the file in place.
+
+    It ends the intent. One of an older revision than was recorded changes nothing.
+    """
+
+    durable: ClassVar[bool] = False
+    revision: int
+    digest: str
+    signature: str
+
+
+class MarkDirty(Command[None], frozen=True, kw_only=True, tag=True):
+    """Make an export due, by a new revision: the layout was seen to lack what the catalog has."""
+
+    durable: ClassVar[bool] = False
