@@ -1,5 +1,6 @@
 """/v2/{name}/blobs/{digest}: content, ranges of it, and its end."""
 
+import json
 import re
 
 import pytest
@@ -11,6 +12,7 @@ from asking import Answer, Client
 from layout.images import LAYER, image, sha256
 from zot.api import content
 from zot.api.http_request import HttpRequest
+from zot.oci.media_types import IMAGE_MANIFEST
 from zot.storage.interface import Content
 
 NOWHERE = "sha256:" + "0" * 64
@@ -71,6 +73,20 @@ def test_a_manifest_tells_the_type_of_its_blobs(registry: Client, repo: str) -> 
     pushed = image("a")
     registry.push(repo, pushed, "v1")
     assert registry.head(f"/v2/{repo}/blobs/{sha256(pushed.blobs[1])}")["Content-Type"] == LAYER
+
+
+def test_a_browser_runs_nothing_of_a_blob(registry: Client, repo: str) -> None:
+    """Its type is a pusher's choice: whole, in part or by HEAD, it is no page of this registry's origin."""
+    page = b"<script>alert(document.domain)</script>"
+    digest = registry.push_blob(repo, page)
+    described = {"mediaType": "text/html", "digest": digest, "size": len(page)}
+    manifest = {"schemaVersion": 2, "mediaType": IMAGE_MANIFEST, "config": described, "layers": []}
+    assert registry.put_manifest(repo, "v1", json.dumps(manifest).encode(), IMAGE_MANIFEST).status == 201
+    path = f"/v2/{repo}/blobs/{digest}"
+    for answer in (registry.get(path), registry.get(path, Range="bytes=0-7"), registry.head(path)):
+        assert answer["Content-Type"] == "text/html"
+        assert answer["X-Content-Type-Options"] == "nosniff"
+        assert answer["Content-Security-Policy"] == "sandbox"
 
 
 def test_what_is_not_there_is_unknown(registry: Client, repo: str) -> None:

@@ -148,6 +148,37 @@ def test_systemd_is_told(tmp_path: Path, workers: str) -> None:
         assert systemd.recv(100) == b"STOPPING=1"
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_damaged_statistics_keep_nobody_from_serving(tmp_path: Path, workers: str) -> None:
+    """They are set aside, which is said, and pulls are counted anew."""
+    damaged = tmp_path / "data" / ".zot" / "activity.db"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"no database" * 1000)
+    with ZotServer(tmp_path, arguments=("--workers", workers)) as server:
+        server.client.push("app", image("a"), "v1")
+        assert f"{damaged} is damaged: it is kept as {damaged}.damaged" in server.output()
+    assert damaged.with_name("activity.db.damaged").read_bytes() == b"no database" * 1000
+    assert damaged.read_bytes().startswith(b"SQLite format 3")
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("name", ["activity.db", "control", "metrics"])
+def test_what_lies_in_the_way_of_its_files_is_named(tmp_path: Path, name: str, workers: str) -> None:
+    """A server whose own file is something else does not start, and says which in one line."""
+    in_the_way = tmp_path / "data" / ".zot" / name
+    in_the_way.mkdir(parents=True)
+    (in_the_way / "x").mkdir()
+    if name == "metrics":
+        (in_the_way / "x").rmdir()
+        in_the_way.rmdir()
+        in_the_way.write_text("")
+    server = ZotServer(tmp_path, arguments=("--workers", workers))
+    ended = subprocess.run(server.command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert str(in_the_way) in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_the_directory_may_lie_deep(tmp_path: Path) -> None:
     """Names of Unix sockets have a short limit, the path of a store has not."""
     folder = tmp_path / ("deep" * 30) / ("deeper" * 20)

@@ -7,7 +7,7 @@ them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -97,6 +97,26 @@ class SqliteFile:
             yield
         except apsw.Error as error:
             raise self._kind.unavailable(f"the database of {self._kind.name} cannot be used: {error}") from error
+
+
+def set_aside_if_damaged(path: Path) -> Path | None:
+    """Rename a file that is no database, or a damaged one, and return where it is; None: it is fit, or not there.
+
+    One that was set aside before makes room. For a time at which nobody has it open. Raises OSError.
+    """
+    if not path.exists():
+        return None
+    try:
+        with closing(apsw.Connection(str(path))) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    except (apsw.NotADBError, apsw.CorruptError):
+        kept = path.with_name(f"{path.name}.damaged")
+        # Its log goes first: no other database shall ever find it beside itself.
+        for suffix in ("-wal", "-shm", ""):
+            with suppress(FileNotFoundError):
+                path.with_name(f"{path.name}{suffix}").rename(f"{kept}{suffix}")
+        return kept
+    return None
 
 
 def _connect(path: Path, patience_ms: int, kind: Kind) -> apsw.Connection:

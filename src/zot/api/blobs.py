@@ -8,7 +8,16 @@ from zot.api.body import Pace
 from zot.api.call import Call
 from zot.api.conditional import entity_tag, is_current, range_applies
 from zot.api.content import send
-from zot.api.headers import ACCEPT_RANGES, CONTENT_DIGEST, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RANGE
+from zot.api.headers import (
+    ACCEPT_RANGES,
+    CONTENT_DIGEST,
+    CONTENT_LENGTH,
+    CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE,
+    CONTENT_TYPE_OPTIONS,
+    ETAG,
+    RANGE,
+)
 from zot.oci.media_types import OCTET_STREAM
 from zot.oci.ranges import UnsatisfiableRangeError, parse_ranges
 from zot.registry import delete, pull
@@ -24,6 +33,9 @@ async def get(registry: Registry, pace: Pace, call: Call, request: PullBlob) -> 
         CONTENT_DIGEST: request.digest,
         ETAG: entity_tag(request.digest),
         ACCEPT_RANGES: "bytes",
+        # Whoever pushed it chose its type: a browser that is led here shows no page of theirs, and runs nothing.
+        CONTENT_TYPE_OPTIONS: "nosniff",
+        CONTENT_SECURITY_POLICY: "sandbox",
     }
     http = call.http
     if is_current(http, request.digest):

@@ -12,7 +12,7 @@ from zot import __version__
 from zot.accounts.build import Stores, open_stores
 from zot.accounts.interface import AccountsUnavailable
 from zot.accounts.sessions.interface import SessionsUnavailable
-from zot.accounts.statistics import Statistics
+from zot.accounts.statistics import Statistics, StatisticsUnavailable
 from zot.api import build as api
 from zot.api.access_log import AccessLog
 from zot.api.application import Application, Routes
@@ -39,7 +39,13 @@ from zot.processes.reloading import OnFile, Reloading
 from zot.processes.tls import CannotServeTls, Certificates
 from zot.storage.pools import Pool
 
-CANNOT_SERVE = (CannotServeTls, ConfigurationError, AccountsUnavailable, SessionsUnavailable)
+CANNOT_SERVE = (
+    CannotServeTls,
+    ConfigurationError,
+    AccountsUnavailable,
+    SessionsUnavailable,
+    StatisticsUnavailable,
+)
 """Why a process that answers requests does not start."""
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
+from zot.accounts.statistics import StatisticsUnavailable
 from zot.app import open_core
 from zot.processes.answering import metrics_path, recorded
-from zot.processes.child import Context
+from zot.processes.child import Context, Fatal
 from zot.processes.configuration import configuration, connect_catalog
 from zot.processes.logs import open_logs
 from zot.processes.long_work import open_long_work
@@ -20,7 +21,10 @@ async def run(context: Context) -> None:
     os.nice(_NICE)
     plan = context.plan
     config = configuration(plan)
-    core = open_core(config, plan, open_logs(plan), await connect_catalog(plan))
+    try:
+        core = open_core(config, plan, open_logs(plan), await connect_catalog(plan))
+    except StatisticsUnavailable as error:
+        raise Fatal(str(error)) from error
     counted = recorded(plan, "jobs") if metrics_path(config) is not None else None
     work = await open_long_work(core, counted, measures=True)
     context.ready()

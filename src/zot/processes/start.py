@@ -26,6 +26,9 @@ from zot.processes.tls import CannotServeTls, Certificates
 from zot.storage.interface import StorageError
 from zot.storage.lock import lock_root
 
+# In the catalog's directory, by which accounts, statistics and commands find them.
+_OWN_FILES = ("activity.db", "identity.db", "catalog.db", "control")
+
 
 class CannotStart(Exception):
     """Why the server does not start, in one sentence."""
@@ -44,6 +47,8 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
         for root in plan.roots:
             lock_root(root, waiting=_say_waiting)
         plan = identified(plan)
+        _check_own_files(plan)
+        _renew_statistics(plan)
         count = max(1, plan.workers)
         if plan.unix_socket is not None:
             sockets = [listen_unix(plan.unix_socket)] * count
@@ -112,6 +117,33 @@ def identified(plan: Plan) -> Plan:
         return replace(plan, stores=stores, catalog_is_older_than_ns=older_ns)
     except OSError as error:
         raise StorageError(f"{error.filename}: {error.strerror}") from error
+
+
+def _check_own_files(plan: Plan) -> None:
+    """Raise StorageError if something else lies where a file of the server has to be."""
+    directory = Path(plan.catalog_directory)
+    for name in _OWN_FILES:
+        if (directory / name).is_dir():
+            raise StorageError(f"{directory / name} is a directory, and in the way of a file of this server: move it")
+    metrics = Path(plan.metrics_directory)
+    if metrics.exists() and not metrics.is_dir():
+        raise StorageError(f"{metrics} is a file, and in the way of a directory of this server: move it")
+
+
+def _renew_statistics(plan: Plan) -> None:
+    """Begin statistics anew if their file is damaged: they are not worth a server that does not start."""
+    # Imported here: the library takes longer than what is checked before.
+    from zot.accounts.sqlite_file import set_aside_if_damaged  # noqa: PLC0415
+    from zot.accounts.statistics_sqlite import ACTIVITY_FILE  # noqa: PLC0415
+
+    path = Path(plan.catalog_directory, ACTIVITY_FILE)
+    try:
+        kept = set_aside_if_damaged(path)
+    except OSError as error:
+        raise StorageError(f"{path} is damaged, and cannot be set aside: {error.strerror}") from error
+    if kept is not None:
+        message = f"zot: {path} is damaged: it is kept as {kept}, and counts of pulls begin anew"
+        print(message, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _absolute(path: str) -> str:

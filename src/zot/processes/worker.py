@@ -16,8 +16,8 @@ async def run(context: Context) -> None:
     """Serve until told to stop; then finish what is under way."""
     plan = context.plan
     config = configuration(plan)
-    core = open_core(config, plan, open_logs(plan), await connect_catalog(plan))
     try:
+        core = open_core(config, plan, open_logs(plan), await connect_catalog(plan))
         http = await open_answering(core, context.slot)
     except CANNOT_SERVE as error:
         raise Fatal(str(error)) from error
