@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from upkeep.site import APP, Seconds, Site, drain
+from zot.catalog.layout_commands import Adopt, Exported
 from zot.catalog.manifest_commands import DeleteTag
 from zot.catalog.sqlite.driver import open_in_thread
 from zot.catalog.sqlite.place import DATABASE
-from zot.catalog.sqlite.snapshot import open_snapshot, snapshot
+from zot.catalog.sqlite.snapshot import make_exports_due, open_snapshot, snapshot
 from zot.oci.digest import digest_of
 from zot.oci.names import Repository, Tag
 from zot.storage.filesystem import FilesystemStorage
@@ -102,8 +103,28 @@ async def test_a_backup_under_load_is_whole(disk: Disk, tmp_path: Path) -> None:
         target = tmp_path / f"backup {number}"
         assert await whole(target, target / "roots" / "0") >= 40
         restored = tmp_path / f"restored {number}"
-        assert list(restore(str(target), [str(restored)], str(restored / ".zot")))
+        assert list(restore(str(target), [str(restored)], str(restored / ".zot"), make_exports_due))
         assert await whole(restored / ".zot", restored) >= 40
+
+
+async def test_every_layout_is_due_after_a_restore(disk: Disk, tmp_path: Path) -> None:
+    """A backup has no `index.json`: that one was level when it was taken says nothing of the restored store."""
+    await disk.image("v1", repository=APP)
+    await disk.catalog.do(Adopt(repository=APP, complete=True))
+    row = await disk.catalog.repository(APP)
+    assert row is not None
+    await disk.catalog.do(Exported(repository=APP, revision=row.revision, digest=digest_of(b"index"), signature="1"))
+    assert await disk.catalog.exports_due(10) == []
+    await disk.back_up(tmp_path / "backup")
+    await disk.catalog.close()
+    restored = tmp_path / "restored"
+    assert list(restore(str(tmp_path / "backup"), [str(restored)], str(restored / ".zot"), make_exports_due))
+    catalog = open_snapshot(restored / ".zot" / DATABASE)
+    assert await catalog.exports_due(10) == [APP]
+    export = await catalog.export(APP)
+    assert export is not None
+    assert export.digest is None
+    await catalog.close()
 
 
 async def test_a_second_backup_copies_what_is_new(disk: Disk, tmp_path: Path) -> None:
@@ -120,8 +141,9 @@ async def test_a_backup_for_other_roots_is_refused(disk: Disk, tmp_path: Path) -
     await disk.image("v1", repository=APP)
     await disk.back_up(tmp_path / "backup")
     await disk.catalog.close()
+    roots = [str(tmp_path / "a"), str(tmp_path / "b")]
     with pytest.raises(StorageError, match="1 roots"):
-        list(restore(str(tmp_path / "backup"), [str(tmp_path / "a"), str(tmp_path / "b")], str(tmp_path / "c")))
+        list(restore(str(tmp_path / "backup"), roots, str(tmp_path / "c"), make_exports_due))
     assert not (tmp_path / "a").exists()
 
 

@@ -18,6 +18,8 @@ def command(directory: Path, file: Path | None) -> None:
 
     No server may run on it. The first start afterwards writes the `index.json` of each repository.
     """
+    from zot.catalog.interface import CatalogError
+    from zot.catalog.sqlite.snapshot import make_exports_due
     from zot.processes.start import make_plan
     from zot.storage.interface import StorageError
     from zot.storage.lock import lock_root
@@ -27,10 +29,10 @@ def command(directory: Path, file: Path | None) -> None:
     try:
         locks = [lock_root(root, wait_s=0) for root in plan.roots]
         try:
-            for line in restore(str(directory.absolute()), plan.roots, plan.catalog_directory):
+            for line in restore(str(directory.absolute()), plan.roots, plan.catalog_directory, make_exports_due):
                 click.echo(line)
         finally:
             for lock in locks:
                 lock.close()
-    except StorageError as error:
+    except (StorageError, CatalogError) as error:
         raise click.ClickException(str(error)) from error

@@ -109,10 +109,13 @@ async def _copy_content(source: Source, catalog: Catalog, directory: str, files:
         after = names[-1]
 
 
-def restore(directory: str, roots: Sequence[str], catalog_directory: str) -> Iterator[str]:
+def restore(
+    directory: str, roots: Sequence[str], catalog_directory: str, make_exports_due: Callable[[Path], None]
+) -> Iterator[str]:
     """Put a backup where nothing is yet; tell what is done. It blocks, and needs the roots' locks.
 
-    Raises StorageError, before anything is changed if the places are not empty or the backup is none.
+    `make_exports_due` has a catalog know that no layout is written: a backup has their content, and no `index.json`.
+    Raises StorageError, before anything is changed if the places are not empty or the backup is none; CatalogError.
     """
     disk = Disk()
     try:
@@ -135,6 +138,7 @@ def restore(directory: str, roots: Sequence[str], catalog_directory: str) -> Ite
         make_directories(disk, catalog_directory)
         for name in databases:
             files.copy(f"{directory}/{name}", f"{catalog_directory}/{name}", share=False)
+        make_exports_due(Path(catalog_directory, databases[0]))
         disk.sync_directory(catalog_directory)
     except OSError as error:
         raise StorageError(f"cannot restore: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -32,6 +33,19 @@ def snapshot(database: Path, target: Path) -> None:
     except apsw.Error as error:
         target.unlink(missing_ok=True)
         raise CatalogError(f"{database} cannot be copied to {target}: {error}") from error
+
+
+def make_exports_due(database: Path) -> None:
+    """Have a copy that nobody has open take every layout for not written yet. Synced. Raises CatalogError."""
+    try:
+        with closing(apsw.Connection(str(database))) as connection:
+            connection.pragma("synchronous", "full")
+            connection.execute(
+                "UPDATE repository SET revision = revision + 1, due_ns = 1,"
+                " export_digest = NULL, export_signature = NULL, export_intent = NULL"
+            )
+    except apsw.Error as error:
+        raise CatalogError(f"{database} cannot be changed: {error}") from error
 
 
 class _NoWriter:
