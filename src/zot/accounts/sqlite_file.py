@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 WRITE_PATIENCE_MS = 5000
 _READ_PATIENCE_MS = 50
+_RETRY_S = 0.01
 
 
 class Threads(Protocol):
@@ -121,11 +123,29 @@ def set_aside_if_damaged(path: Path) -> Path | None:
 
 def _connect(path: Path, patience_ms: int, kind: Kind) -> apsw.Connection:
     connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(patience_ms)
-    connection.pragma("journal_mode", "wal")
+    connection.set_busy_timeout(WRITE_PATIENCE_MS)
+    _begin_log(connection)
     connection.pragma("synchronous", kind.synchronous)
     connection.pragma("foreign_keys", 1)
+    connection.set_busy_timeout(patience_ms)
     return connection
+
+
+def _begin_log(connection: apsw.Connection) -> None:
+    """Have the file written through a log. Of several processes that make it at once SQLite lets all but one fail.
+
+    It does so without waiting, as none of them could go on while all wait for each other.
+    """
+    deadline_s = time.monotonic() + WRITE_PATIENCE_MS / 1000
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
 
 
 def _migrate(connection: apsw.Connection, path: Path, kind: Kind) -> None:

@@ -1,0 +1,62 @@
+"""SQLite files of several processes: whoever comes first makes them, the others wait."""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import apsw
+import pytest
+
+from zot.accounts.sqlite import SqliteAccounts
+from zot.accounts.sqlite_file import set_aside_if_damaged
+from zot.accounts.statistics_sqlite import SqliteStatistics
+from zot.storage.pools import Pool
+
+PROCESSES = 4
+ROUNDS = 25
+
+
+def open_together(folder: Path, together: Barrier, kind: type[SqliteAccounts | SqliteStatistics]) -> None:
+    """Open a new file a round, at the same moment as the others."""
+    pool = Pool("files", 1, 8)
+    for number in range(ROUNDS):
+        together.wait(10)
+        kind(folder / f"{number}.db", pool)
+    pool.close()
+
+
+@pytest.mark.parametrize("kind", [SqliteAccounts, SqliteStatistics])
+def test_processes_may_make_a_file_at_the_same_moment(
+    tmp_path: Path, kind: type[SqliteAccounts | SqliteStatistics]
+) -> None:
+    """The first start of a server with several workers is such a moment: none of them fails."""
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(PROCESSES)
+    processes = [
+        context.Process(target=open_together, args=(tmp_path, together, kind), daemon=True) for _ in range(PROCESSES)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * PROCESSES
+
+
+@pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
+def test_a_damaged_file_is_set_aside(tmp_path: Path, content: bytes) -> None:
+    """It is kept under another name, with its log, and only then: what is fit, new or not there stays."""
+    path = tmp_path / "some.db"
+    assert set_aside_if_damaged(path) is None
+    path.touch()
+    assert set_aside_if_damaged(path) is None
+    path.write_bytes(content)
+    path.with_name("some.db-wal").write_bytes(b"log")
+    kept = set_aside_if_damaged(path)
+    assert kept == tmp_path / "some.db.damaged"
+    assert kept.read_bytes() == content
+    assert not path.exists()
+    assert not path.with_name("some.db-wal").exists()
+    apsw.Connection(str(path)).execute("CREATE TABLE t (x)")
+    assert set_aside_if_damaged(path) is None
