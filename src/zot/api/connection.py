@@ -87,6 +87,11 @@ class Connection(RequestHandler):
             self._header_timer = self._loop.call_later(self._limits.header_s, self._headers_late)
 
     @property
+    def requests_of_all(self) -> int:
+        """How many requests came so far, on all connections of the server."""
+        return self._manager.requests_count if self._manager is not None else 0
+
+    @property
     def busy(self) -> bool:
         """Whether a request is under way."""
         return self._request_in_progress or bool(self._messages)
