@@ -204,9 +204,9 @@ def test_any_ranges_are_the_bytes(registry: Client, blob: str, ranges: list[tupl
     assert received == {each: CONTENT[each] for each in asked}
 
 
-@pytest.mark.parametrize(("shared", "window_bytes"), [(False, 1024 * 1024), (True, 256 * 1024)])
+@pytest.mark.parametrize(("asking", "window_bytes"), [(False, 1024 * 1024), (True, 256 * 1024)])
 def test_large_content_is_sent_in_windows(
-    registry: Client, repo: str, monkeypatch: pytest.MonkeyPatch, shared: bool, window_bytes: int
+    registry: Client, repo: str, monkeypatch: pytest.MonkeyPatch, asking: bool, window_bytes: int
 ) -> None:
     """Other connections get their turn between two calls to the kernel, which are for less while others ask."""
     lengths: list[int] = []
@@ -217,7 +217,7 @@ def test_large_content_is_sent_in_windows(
     ) -> None:
         lengths.append(length)
         await send(http, response, opened, offset, length)
-        if shared:
+        if asking:
             assert (await asyncio.to_thread(registry.get, "/v2/")).status == 200
 
     large = bytes(5 * 1024 * 1024)
