@@ -12,8 +12,9 @@ from zot.api.errors import Answered
 from zot.api.http_request import HttpRequest
 from zot.auth.decision import NOWHERE, AllowAll, Circumstances, Decision, Policy
 from zot.auth.principal import ANONYMOUS, Principal
+from zot.oci.names import Repository
 from zot.registry.errors import Denied, Unauthorized
-from zot.registry.request import PullBlob, PullManifest, Request, UseExtension
+from zot.registry.request import ListTags, PullBlob, PullManifest, Request, UseExtension
 
 _log = logging.getLogger("zot.api")
 
@@ -68,7 +69,7 @@ class Gate:
         """Take both; None: everybody is let in, and may do everything."""
         self.doorkeeper = doorkeeper or OpenDoor()
         self.policy = policy or AllowAll()
-        self._of_anybody = lru_cache(maxsize=_REMEMBERED)(self._decide_on_anybody)
+        self._reading_by_anybody = lru_cache(maxsize=_REMEMBERED)(self._decide_on_reading)
 
     async def admit(self, http: HttpRequest, request: Request) -> Call:
         """Return the call if it may be made. Raises Answered (401 with a challenge, 403 with the reason)."""
@@ -84,11 +85,12 @@ class Gate:
         if self.policy.conditional:
             return self.policy.decide(principal, request, circumstances)
         if principal is ANONYMOUS and isinstance(request, PullManifest | PullBlob):
-            return self._of_anybody(request)
+            return self._reading_by_anybody(request.repository)
         return self.policy.decide(principal, request)
 
-    def _decide_on_anybody(self, request: Request) -> Decision:
-        return self.policy.decide(ANONYMOUS, request)
+    def _decide_on_reading(self, repository: Repository) -> Decision:
+        """Decide on reading anything of a repository: without conditions the reference makes no difference."""
+        return self.policy.decide(ANONYMOUS, ListTags(repository=repository))
 
     async def enter(self, http: HttpRequest, request: UseExtension, may: Callable[[Principal], bool]) -> Principal:
         """Return who uses an extension, if they may. Raises Answered, as `admit`."""

@@ -74,7 +74,9 @@ def parse(method: str, path: str, query: str, *, tags_limit: int) -> Request:
     if "/" not in rest:
         return _of_registry(method, rest, query)
     segments = rest.split("/")
-    match segments:
+    match segments:  # what is asked for most stands first
+        case [*name, "manifests", reference] if name:
+            return _manifest(method, _repository(name), unquote(reference), query, tags_limit)
         case ["_oci", "ext", "discover"]:
             _reading(method)
             return Discover()
@@ -86,8 +88,6 @@ def parse(method: str, path: str, query: str, *, tags_limit: int) -> Request:
             return _upload(method, _repository(name), unquote(session), query)
         case [*name, "blobs", digest] if name:
             return _blob(method, _repository(name), _digest(unquote(digest)))
-        case [*name, "manifests", reference] if name:
-            return _manifest(method, _repository(name), unquote(reference), query, tags_limit)
         case [*name, "referrers", digest] if name:
             return _referrers(method, _repository(name), _digest(unquote(digest)), _fields(query))
     raise NoRoute(path)
