@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from multidict import istr
+
 from zot.api import cookies
 from zot.api.client_address import ClientAddresses
 from zot.api.cookies import Cookies, cookie, set_later
 from zot.api.errors import Answered
+from zot.api.headers import AUTHORIZATION, ORIGIN, SEC_FETCH_SITE, USER_AGENT
 from zot.api.http_request import HttpRequest
 from zot.auth.build import Auth
 from zot.auth.credentials import Credentials, Door
@@ -17,7 +20,7 @@ from zot.config.http import Http
 from zot.registry.errors import Unauthorized
 from zot.registry.request import Ping, Request, UseExtension
 
-UI_HEADER = "X-ZOT-API-CLIENT"
+UI_HEADER = istr("X-ZOT-API-CLIENT")
 UI = "zot-ui"
 MANAGEMENT_PATH = "/v2/_zot/ext/mgmt"
 
@@ -75,14 +78,14 @@ class AuthDoor:
         from_ui = headers.get(UI_HEADER) == UI
         door = _door(http, request)
         return Credentials(
-            authorization=tuple(headers.getall("Authorization", ())),
+            authorization=tuple(headers.getall(AUTHORIZATION, ())),
             session=cookie(http, cookies.SESSION) if from_ui or door is Door.PAGE else "",
             certificate=_certificate(http),
             from_ui=from_ui,
             same_origin=self.same_origin(http),
             method=http.method,
             door=door,
-            user_agent=headers.get("User-Agent", ""),
+            user_agent=headers.get(USER_AGENT, ""),
             address=self.address(http),
         )
 
@@ -92,7 +95,7 @@ class AuthDoor:
 
     def same_origin(self, http: HttpRequest) -> bool:
         """Tell whether no page of another origin made the request."""
-        if "Origin" not in http.headers and "Sec-Fetch-Site" not in http.headers:
+        if ORIGIN not in http.headers and SEC_FETCH_SITE not in http.headers:
             return True
         urls = [*self._configured, self._addresses.origin(http)]
         return cookies.same_origin(http, {origin for url in urls if (origin := origin_of(url)) is not None})

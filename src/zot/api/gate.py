@@ -18,7 +18,7 @@ from zot.registry.request import ListTags, PullBlob, PullManifest, Request, UseE
 
 _log = logging.getLogger("zot.api")
 
-# Decisions on what everybody pulls; a policy never changes its mind without conditions.
+# Decisions on who pulls what; a policy never changes its mind without conditions.
 _REMEMBERED = 4096
 
 
@@ -69,7 +69,7 @@ class Gate:
         """Take both; None: everybody is let in, and may do everything."""
         self.doorkeeper = doorkeeper or OpenDoor()
         self.policy = policy or AllowAll()
-        self._reading_by_anybody = lru_cache(maxsize=_REMEMBERED)(self._decide_on_reading)
+        self._reading = lru_cache(maxsize=_REMEMBERED)(self._decide_on_reading)
 
     async def admit(self, http: HttpRequest, request: Request) -> Call:
         """Return the call if it may be made. Raises Answered (401 with a challenge, 403 with the reason)."""
@@ -84,13 +84,13 @@ class Gate:
     def _decide(self, request: Request, principal: Principal, circumstances: Circumstances) -> Decision:
         if self.policy.conditional:
             return self.policy.decide(principal, request, circumstances)
-        if principal is ANONYMOUS and isinstance(request, PullManifest | PullBlob):
-            return self._reading_by_anybody(request.repository)
+        if principal.scopes is None and isinstance(request, PullManifest | PullBlob):
+            return self._reading(principal.name, principal.method, principal.groups, request.repository)
         return self.policy.decide(principal, request)
 
-    def _decide_on_reading(self, repository: Repository) -> Decision:
-        """Decide on reading anything of a repository: without conditions the reference makes no difference."""
-        return self.policy.decide(ANONYMOUS, ListTags(repository=repository))
+    def _decide_on_reading(self, name: str, method: str, groups: frozenset[str], repository: Repository) -> Decision:
+        """Decide on reading anything of a repository: without conditions neither claims nor reference count."""
+        return self.policy.decide(Principal(name, method, groups), ListTags(repository=repository))
 
     async def enter(self, http: HttpRequest, request: UseExtension, may: Callable[[Principal], bool]) -> Principal:
         """Return who uses an extension, if they may. Raises Answered, as `admit`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from multidict import istr
 
 ACCEPT_RANGES = istr("Accept-Ranges")
+AUTHORIZATION = istr("Authorization")
 CONTENT_DIGEST = istr("Docker-Content-Digest")
 CONTENT_LENGTH = istr("Content-Length")
 CONTENT_SECURITY_POLICY = istr("Content-Security-Policy")
@@ -13,7 +14,10 @@ CONTENT_TYPE_OPTIONS = istr("X-Content-Type-Options")
 ETAG = istr("ETag")
 IF_NONE_MATCH = istr("If-None-Match")
 IF_RANGE = istr("If-Range")
+ORIGIN = istr("Origin")
 RANGE = istr("Range")
 REQUEST_ID = istr("X-Request-Id")
+SEC_FETCH_SITE = istr("Sec-Fetch-Site")
 SERVER = istr("Server")
+USER_AGENT = istr("User-Agent")
 VERSION = istr("Docker-Distribution-API-Version")
