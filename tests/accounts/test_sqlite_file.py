@@ -22,7 +22,7 @@ def open_together(folder: Path, together: Barrier, kind: type[SqliteAccounts | S
     """Open a new file a round, at the same moment as the others."""
     pool = Pool("files", 1, 8)
     for number in range(ROUNDS):
-        together.wait(10)
+        together.wait(60)
         kind(folder / f"{number}.db", pool)
     pool.close()
 
@@ -40,7 +40,7 @@ def test_processes_may_make_a_file_at_the_same_moment(
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(120)
     assert [process.exitcode for process in processes] == [0] * PROCESSES
 
 

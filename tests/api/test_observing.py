@@ -46,7 +46,7 @@ async def test_they_are_told_soon_without_being_asked() -> None:
     witness = Witness()
     async with exchange(ok, witness.observe) as server:
         await ask(server.host, "/one")
-        await asyncio.wait_for(witness.told.wait(), 5)
+        await asyncio.wait_for(witness.told.wait(), 30)
     ((observed,),) = witness.batches
     assert observed.response.status == 200
     assert observed.seconds > 0
