@@ -32,7 +32,8 @@ def pages() -> dict[str, str]:
 
 
 def _page(group: click.Group, name: str, head: str) -> str:
-    root = click.Context(group, info_name=name)
+    # With its settings: click remembers the help option of the first context that a command is looked at in.
+    root = click.Context(group, info_name=name, **group.context_settings)
     return "\n".join([head, *(line for each in group.list_commands(root) for line in _command(root, each))])
 
 
