@@ -147,12 +147,12 @@ class SqliteAccounts:
 
     async def _write(self, statement: str, values: tuple[Any, ...]) -> bool:
         """Run one statement in a transaction of its own; tell whether it changed anything."""
-        return await self._file.change(statement, [values])
+        return await self._file.change([(statement, values)])
 
     async def _with_user(self, name: str, statement: str, values: tuple[Any, ...]) -> bool:
         """Run one statement, the user made before it if there is none."""
         user = ("INSERT INTO user VALUES (?, '[]', 0) ON CONFLICT DO NOTHING", (name,))
-        return await self._file.change_both(user, (statement, values))
+        return await self._file.change([user, (statement, values)])
 
     async def _toggle(self, table: str, name: str, repository: Repository) -> bool:
         # Insert what was not there; if nothing was inserted it was there, and goes.

@@ -17,7 +17,10 @@ import apsw
 P = ParamSpec("P")
 T = TypeVar("T")
 
-WRITE_PATIENCE_MS = 5000
+Statement = tuple[str, tuple[Any, ...]]
+"""SQL, and the values for it."""
+
+_WRITE_PATIENCE_MS = 5000
 _READ_PATIENCE_MS = 50
 _RETRY_S = 0.01
 
@@ -53,7 +56,7 @@ class SqliteFile:
         with suppress(OSError):
             path.touch(mode=0o600)
         with self._translated():
-            self._writing = _connect(path, WRITE_PATIENCE_MS, kind)
+            self._writing = _connect(path, _WRITE_PATIENCE_MS, kind)
             _migrate(self._writing, path, kind)
             self._reading = _connect(path, _READ_PATIENCE_MS, kind)
 
@@ -62,13 +65,9 @@ class SqliteFile:
         with self._translated():
             return self._reading.execute(statement, values).fetchall()
 
-    async def change(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> bool:
-        """Run one statement for each row of values, in one transaction; tell whether the last changed anything."""
-        return await self._threads.run(self._transact, [(statement, row) for row in rows])
-
-    async def change_both(self, first: tuple[str, tuple[Any, ...]], second: tuple[str, tuple[Any, ...]]) -> bool:
-        """Run two statements with their values in one transaction; tell whether the second changed anything."""
-        return await self._threads.run(self._transact, [first, second])
+    async def change(self, statements: Sequence[Statement]) -> bool:
+        """Run statements with their values in one transaction; tell whether the last one changed anything."""
+        return await self._threads.run(self._transact, statements)
 
     async def close(self) -> None:
         """Let go of the file."""
@@ -78,7 +77,7 @@ class SqliteFile:
         self._reading.close()
         self._writing.close()
 
-    def _transact(self, statements: Sequence[tuple[str, tuple[Any, ...]]]) -> bool:
+    def _transact(self, statements: Sequence[Statement]) -> bool:
         with self._translated():
             # Immediate: two that begin by reading would not be able to wait for each other.
             self._writing.execute("BEGIN IMMEDIATE")
@@ -123,7 +122,7 @@ def set_aside_if_damaged(path: Path) -> Path | None:
 
 def _connect(path: Path, patience_ms: int, kind: Kind) -> apsw.Connection:
     connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(WRITE_PATIENCE_MS)
+    connection.set_busy_timeout(_WRITE_PATIENCE_MS)
     _begin_log(connection)
     connection.pragma("synchronous", kind.synchronous)
     connection.pragma("foreign_keys", 1)
@@ -136,7 +135,7 @@ def _begin_log(connection: apsw.Connection) -> None:
 
     It does so without waiting, as none of them could go on while all wait for each other.
     """
-    deadline_s = time.monotonic() + WRITE_PATIENCE_MS / 1000
+    deadline_s = time.monotonic() + _WRITE_PATIENCE_MS / 1000
     while True:
         try:
             connection.pragma("journal_mode", "wal")

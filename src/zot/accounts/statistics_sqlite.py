@@ -48,11 +48,12 @@ class SqliteStatistics:
 
     async def add(self, counted: Counted) -> None:
         """See `StatisticsStore`."""
-        rows = [
-            (repository, digest, each.pulls, each.pulled_s, each.pushed_s, each.pushed_by)
-            for (repository, digest), each in counted.items()
-        ]
-        await self._file.change(_ADD, rows)
+        await self._file.change(
+            [
+                (_ADD, (repository, digest, each.pulls, each.pulled_s, each.pushed_s, each.pushed_by))
+                for (repository, digest), each in counted.items()
+            ]
+        )
 
     async def of(self, repository: Repository, digest: Digest) -> Statistic | None:
         """See `StatisticsStore`."""
@@ -70,10 +71,8 @@ class SqliteStatistics:
 
     async def forget(self, repository: Repository, digest: Digest | None = None) -> None:
         """See `StatisticsStore`."""
-        await self._file.change(
-            "DELETE FROM statistic WHERE repository = ? AND digest = coalesce(?, digest)",
-            [(repository, digest)],
-        )
+        delete = "DELETE FROM statistic WHERE repository = ? AND digest = coalesce(?, digest)"
+        await self._file.change([(delete, (repository, digest))])
 
     async def close(self) -> None:
         """See `StatisticsStore`."""
