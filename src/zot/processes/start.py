@@ -26,9 +26,6 @@ from zot.processes.tls import CannotServeTls, Certificates
 from zot.storage.interface import StorageError
 from zot.storage.lock import lock_root
 
-# In the catalog's directory, by which accounts, statistics and commands find them.
-_OWN_FILES = ("activity.db", "identity.db", "catalog.db", "control")
-
 
 class CannotStart(Exception):
     """Why the server does not start, in one sentence."""
@@ -121,8 +118,14 @@ def identified(plan: Plan) -> Plan:
 
 def _check_own_files(plan: Plan) -> None:
     """Raise StorageError if something else lies where a file of the server has to be."""
+    # Imported here, as every process that is to come needs them.
+    from zot.accounts.build import IDENTITY_FILE  # noqa: PLC0415
+    from zot.accounts.statistics_sqlite import ACTIVITY_FILE  # noqa: PLC0415
+    from zot.catalog.sqlite.place import DATABASE  # noqa: PLC0415
+    from zot.processes import control  # noqa: PLC0415
+
     directory = Path(plan.catalog_directory)
-    for name in _OWN_FILES:
+    for name in (ACTIVITY_FILE, IDENTITY_FILE, DATABASE, control.NAME):
         if (directory / name).is_dir():
             raise StorageError(f"{directory / name} is a directory, and in the way of a file of this server: move it")
     metrics = Path(plan.metrics_directory)
