@@ -76,8 +76,9 @@ _VERBS: Mapping[type[Command[Any]], Callable[[Scope, Any], Any]] = {
 # Faults of the command itself; any other error of SQLite concerns the whole batch.
 _OF_COMMAND = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError)
 
-# Also what was remembered at a time that is still to come.
-_FORGET = "DELETE FROM remembered WHERE at_ns <= ?1 - ?2 OR at_ns > ?1 + ?2"
+# Two statements: SQLite scans the whole table for one with OR.
+_FORGET_EARLIER = "DELETE FROM remembered WHERE at_ns <= ?"
+_FORGET_LATER = "DELETE FROM remembered WHERE at_ns > ?"
 
 # The database is not one, or not whole.
 _DAMAGE = (apsw.NotADBError, apsw.CorruptError)
@@ -187,6 +188,7 @@ class Writer:
 
     def _commit(self, database: Database, commands: Sequence[Command[Any]]) -> list[Any]:
         database.begin(durable=any(command.durable for command in commands))
+        self._forget_outcomes(database)
         until_s = time.monotonic() + BATCH_S
         outcomes = []
         for command in commands:
@@ -195,6 +197,15 @@ class Writer:
                 break
         database.execute("COMMIT")
         return outcomes
+
+    def _forget_outcomes(self, database: Database) -> None:
+        """Delete outcomes that are too old, and those of a time that the system's clock has since gone back from.
+
+        The cost grows with what is deleted, not with what is remembered.
+        """
+        wall_ns = self._source()
+        database.execute(_FORGET_EARLIER, wall_ns - REMEMBERED_S * 10**9)
+        database.execute(_FORGET_LATER, wall_ns + REMEMBERED_S * 10**9)
 
     def _attempt(self, database: Database, command: Command[Any]) -> Any:
         """Carry out a command, wholly or not at all."""
@@ -216,7 +227,6 @@ class Writer:
         # Not the catalog's time, which stands still for as long as the system's was ahead before.
         wall_ns = self._source()
         if command.remembered:
-            database.execute(_FORGET, wall_ns, REMEMBERED_S * 10**9)
             for (known,) in database.execute("SELECT outcome FROM remembered WHERE command = ?", command.id):
                 return decode_outcome(type(command), known)
         scope = Scope(database.cursor, command.repository, now_ns, self._totals)
