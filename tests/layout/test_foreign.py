@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,6 +97,26 @@ async def test_a_stale_file_takes_nothing_back(exported: Store) -> None:
     add(exported.layout(), FOUR, "four", document)
     await exported.exporter.check(APP)
     assert await exported.tags() == {"one": THREE.digest, "four": FOUR.digest}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+async def test_what_is_no_regular_file_is_replaced(exported: Store, tmp_path: Path, kind: str) -> None:
+    """An `index.json` that is a pipe or a link is not opened: the next export replaces it, and its target stays."""
+    index_json = exported.layout().path / "index.json"
+    before = index_json.read_bytes()
+    other = tmp_path / "other.json"
+    other.write_bytes(json.dumps({"schemaVersion": 2, "manifests": [THREE.descriptor("three")]}).encode())
+    index_json.unlink()
+    if kind == "pipe":
+        os.mkfifo(index_json)
+    else:
+        index_json.symlink_to(other)
+    await exported.exporter.check(APP)
+    assert await exported.tags() == {"one": ONE.digest, "two": TWO.digest}
+    assert await exported.exporter.export(APP)
+    assert not index_json.is_symlink()
+    assert index_json.read_bytes() == before
+    assert other.exists()
 
 
 async def test_what_is_missing_is_put_back(exported: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from layout.conftest import MakeStore
 from layout.images import image, index
 from layout.store import APP, Store, eventually
+from storage.failing_disk import FailingDisk
 from zot.catalog.layout_commands import Adopt
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.layout.names import ForeignNames
@@ -153,14 +155,14 @@ async def test_the_sweep_finds_what_was_written(store: Store) -> None:
     assert await store.tags(parse_repository("two")) == {"x": ONE.digest, "y": TWO.digest}
 
 
-async def test_discovery_goes_on_after_a_fault(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+async def test_discovery_goes_on_after_a_fault(make_store: MakeStore, caplog: pytest.LogCaptureFixture) -> None:
     """One layout that cannot be read keeps no other waiting; it is said, and tried again."""
+    failing: list[str] = []
+    store = make_store(disk=FailingDisk(lambda each: errno.EIO if each.path in failing else 0))
     names = [parse_repository(name) for name in ("a", "b", "c")]
     write(store, *names)
     await store.adoption.ensure(names[0])
-    for name in names[:2]:
-        (store.layout(name).path / "index.json").rename(store.layout(name).path / "aside")
-        (store.layout(name).path / "index.json").symlink_to("blobs")
+    failing += [str(store.layout(name).path / "index.json") for name in names[:2]]
     discovery = store.discovery
     discovery._interval_s = 0
 
@@ -173,9 +175,7 @@ async def test_discovery_goes_on_after_a_fault(store: Store, caplog: pytest.LogC
     with caplog.at_level(logging.WARNING):
         running = asyncio.create_task(discovery.run())
         await eventually(said)
-        for name in names[:2]:
-            (store.layout(name).path / "index.json").unlink()
-            (store.layout(name).path / "aside").rename(store.layout(name).path / "index.json")
+        failing.clear()
         await eventually(both)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.failing_disk import NthFails, ObservedDisk, ShortDisk
-from zot.storage.disk import CHANGES, Disk, Operation
+from zot.storage.disk import CHANGES, Disk, NotRegularFile, Operation
 
 
 @given(st.lists(st.binary(max_size=20), max_size=8), st.integers(1, 9), st.integers(0, 10))
@@ -116,3 +119,38 @@ def test_looking_changes_nothing(tmp_path: Path) -> None:
     assert 0 < free_bytes < size_bytes
     assert disk.writable(str(tmp_path))
     assert not CHANGES & set(disk.verbs())
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        ("a named pipe", os.mkfifo),
+        ("a directory", os.mkdir),
+        ("a socket", _socket),
+        ("a symbolic link", lambda path: path.symlink_to("/etc/passwd")),
+        ("a symbolic link", lambda path: path.symlink_to("nowhere")),
+        ("a symbolic link", lambda path: path.symlink_to("neighbour")),
+    ],
+)
+def test_what_is_no_regular_file_is_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, make: Callable[[Path], object]
+) -> None:
+    """It is neither opened nor looked at, blocks no thread, and is named in the log once."""
+    disk = Disk()
+    (tmp_path / "neighbour").write_bytes(b"content")
+    path = tmp_path / "file"
+    make(path)
+    doings: list[Callable[[str], object]] = [disk.open, disk.file_status, lambda each: disk.read_file(each, 1)]
+    if kind != "a directory":
+        doings += [disk.open_to_write, disk.create]
+    with caplog.at_level(logging.WARNING):
+        for doing in doings:
+            with pytest.raises(NotRegularFile, match=kind):
+                doing(str(path))
+    assert caplog.text.count(f"{path} is {kind}") == 1
+    assert (tmp_path / "neighbour").read_bytes() == b"content"

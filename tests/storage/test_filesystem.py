@@ -19,7 +19,7 @@ from zot.oci.digest import Digest, digest_of, hex_of
 from zot.oci.names import Repository, parse_repository
 from zot.storage.disk import CHANGES, Disk, Operation
 from zot.storage.filesystem import FilesystemStorage
-from zot.storage.interface import Progress, StorageError, StorageFull, UploadKey, UploadMissing
+from zot.storage.interface import ContentMissing, Progress, StorageError, StorageFull, UploadKey, UploadMissing
 from zot.storage.pools import Pools
 
 APP = parse_repository("team/app")
@@ -36,6 +36,37 @@ def on(root: Path, pools: Pools, disk: Disk | None = None, *, durable: bool = Tr
 def file_of(root: Path, repository: Repository, digest: Digest) -> Path:
     """Return where the specification of the image layout has the content."""
     return root / repository / "blobs" / "sha256" / hex_of(digest)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("kind", ["pipe", "outside", "twin"])
+async def test_what_is_no_regular_file_is_no_content(tmp_path: Path, pools: Pools, kind: str, *, durable: bool) -> None:
+    """A pipe or a symbolic link under a digest's name is not served, not linked, and gives way to a push."""
+    storage = on(tmp_path / "root", pools, durable=durable)
+    outside = tmp_path / "outside"
+    outside.write_bytes(CONTENT)
+    digest = await push(storage, APP, CONTENT)
+    planted = file_of(tmp_path / "root", OTHER, digest)
+    planted.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(planted)
+    else:
+        planted.symlink_to(outside if kind == "outside" else file_of(tmp_path / "root", APP, digest))
+    assert await storage.stat(OTHER, digest) is None
+    with pytest.raises(ContentMissing):
+        await storage.open(OTHER, digest)
+    with pytest.raises(ContentMissing):
+        await storage.link(OTHER, parse_repository("team/third"), digest)
+    assert [found async for found in storage.walk(OTHER)] == []
+    await push(storage, OTHER, CONTENT)
+    assert stat.S_ISREG(planted.lstat().st_mode)
+    assert await storage.stat(OTHER, digest) == len(CONTENT)
+    planted.unlink()
+    planted.symlink_to(outside)
+    await storage.link(APP, OTHER, digest)
+    assert planted.samefile(file_of(tmp_path / "root", APP, digest))
+    assert not planted.is_symlink()
+    assert outside.read_bytes() == CONTENT
 
 
 async def test_each_repository_is_an_image_layout(tmp_path: Path, pools: Pools) -> None:

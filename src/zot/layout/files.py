@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -13,7 +12,7 @@ from zot.layout.index_json import LayoutBroken
 from zot.layout.interface import INDEX_LIMIT_BYTES, ContentFile, IndexFile, Place, Signature, StagedFile
 from zot.oci.digest import HEX_LENGTHS, Digest, algorithm_of, digest_of, hasher, hex_of
 from zot.oci.names import InvalidNameError, Repository, parse_repository
-from zot.storage.disk import Disk, File
+from zot.storage.disk import Disk, File, NotRegularFile
 from zot.storage.faults import NO_LINK
 from zot.storage.identity import make_directories
 from zot.storage.layout_paths import LayoutPaths
@@ -74,7 +73,7 @@ class RootFiles:
     def lock(self, repository: Repository) -> File | bool:
         """Lock the directory, and return it; False if it is locked, True if there is none."""
         try:
-            directory = self._disk.open(self._paths.repository(repository))
+            directory = self._disk.open_directory(self._paths.repository(repository))
         except _GONE:
             return True
         try:
@@ -91,7 +90,7 @@ class RootFiles:
     def signature(self, repository: Repository, place: Place) -> Signature | None:
         """Return the signature of an `index.json`."""
         try:
-            return _signature(self._disk.status(self._index(repository, place)))
+            return _signature(self._disk.link_status(self._index(repository, place)))
         except _GONE:
             return None
 
@@ -99,6 +98,8 @@ class RootFiles:
         """Read an `index.json` whole. The signature is older than the bytes, if they change meanwhile."""
         try:
             opened = self._disk.open(self._index(repository, place))
+        except NotRegularFile as error:
+            raise LayoutBroken(f"index.json cannot be read: {error.strerror}") from error
         except _GONE:
             return None
         with opened as file:
@@ -123,7 +124,7 @@ class RootFiles:
             return None
         with opened as file:
             status = self._disk.status_of(file)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > limit_bytes:
+            if status.st_size > limit_bytes:
                 return None
             content = self._disk.read(file, status.st_size, 0)
         if digest_of(content, algorithm_of(digest)) != digest:

@@ -59,7 +59,7 @@ class ContentFiles:
     def size(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of content, None if it is not there."""
         try:
-            return self._disk.status(self._paths.content(repository, digest)).st_size
+            return self._disk.file_status(self._paths.content(repository, digest)).st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -87,6 +87,8 @@ class ContentFiles:
 
     def link(self, source: Repository, target: Repository, digest: Digest) -> bool:
         """Make the target's content a link to the source's; return False if the file system refuses."""
+        if self.size(source, digest) is None:
+            raise _missing(source, digest)
         self._directories.for_content(target, algorithm_of(digest))
         try:
             # Whoever wrote the file may not have synced it.
@@ -202,7 +204,7 @@ class ContentFiles:
         return True
 
     def _replace_by_link(self, path: str, new: str, temporary: str) -> None:
-        if os.path.samestat(self._disk.status(path), self._disk.status(new)):
+        if os.path.samestat(self._disk.file_status(path), self._disk.link_status(new)):
             return
         self._disk.link(path, temporary)
         try:

@@ -3,20 +3,29 @@
 Each operation goes through `Disk.perform`, with what it does as a plain value: a twin of the class that records them,
 or lets some fail, replaces that one method. All raise OSError; what it means to a caller is said one level up.
 Interrupted system calls are repeated by Python itself (PEP 475).
+
+A file is a regular file. A named pipe, a device, a socket or a symbolic link in its place was put there by another
+program: it is not opened, does not block, and counts as missing.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import lru_cache
 from types import TracebackType
 from typing import NamedTuple, ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
@@ -25,6 +34,17 @@ CHANGES = frozenset(
     {"create", "write", "truncate", "sync", "sync directory", "rename", "link", "unlink", "mkdir", "rmdir"}
 )
 """Verbs of the operations that change the disk, or what survives a power loss."""
+
+
+# Neither follows a symbolic link out of the store, nor waits for the other end of a pipe.
+_REGULAR_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+# What the system says of a symbolic link, and of a socket or a device without a driver.
+_NOT_OPENED = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EMLINK})
+_WARNED_PATHS = 1024
+
+
+class NotRegularFile(FileNotFoundError):
+    """There is something else than a regular file: for all but a warning the file is missing."""
 
 
 class Operation(NamedTuple):
@@ -78,17 +98,20 @@ class Disk:
     # --- files ---
 
     def open(self, path: str) -> File:
-        """Open a file for reading."""
-        return File(self.perform(Operation("open", path), os.open, path, os.O_RDONLY), path)
+        """Open a file for reading. Raises NotRegularFile."""
+        return File(self.perform(Operation("open", path), _open_regular, path, os.O_RDONLY), path)
 
     def open_to_write(self, path: str) -> File:
-        """Open a file that is there for reading and writing."""
-        return File(self.perform(Operation("open", path), os.open, path, os.O_RDWR), path)
+        """Open an existing file for reading and writing. Raises NotRegularFile."""
+        return File(self.perform(Operation("open", path), _open_regular, path, os.O_RDWR), path)
 
     def create(self, path: str, *, exclusive: bool = False) -> File:
-        """Open a file for reading and writing, and make it if it is not there. `exclusive`: it must not be there."""
+        """Open a file for reading and writing, and make it if it is missing. Raises NotRegularFile.
+
+        `exclusive`: raise FileExistsError if it exists.
+        """
         flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if exclusive else 0)
-        return File(self.perform(Operation("create", path), os.open, path, flags, FILE_MODE), path)
+        return File(self.perform(Operation("create", path), _open_regular, path, flags), path)
 
     def read(self, file: File, length: int, offset: int) -> bytes:
         """Return `length` bytes from `offset`, fewer only at the end of the file."""
@@ -155,6 +178,11 @@ class Disk:
         """Make a directory whose parent is there."""
         self.perform(Operation("mkdir", path), os.mkdir, path, DIRECTORY_MODE)
 
+    def open_directory(self, path: str) -> File:
+        """Open a directory, to lock it. A symbolic link to one is followed."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        return File(self.perform(Operation("open", path), os.open, path, flags), path)
+
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
         self.perform(Operation("rmdir", path), os.rmdir, path)
@@ -168,6 +196,18 @@ class Disk:
     def status(self, path: str) -> os.stat_result:
         """Return what is known of a file or directory."""
         return self.perform(Operation("stat", path), os.stat, path)
+
+    def file_status(self, path: str) -> os.stat_result:
+        """Return what is known of a file. Raises NotRegularFile."""
+        return self.perform(Operation("stat", path), _status_of_regular, path)
+
+    def link_status(self, path: str) -> os.stat_result:
+        """Return what is known of whatever has that name; of a symbolic link, not of its target."""
+        return self.perform(Operation("stat", path), os.lstat, path)
+
+    def real_path(self, path: str) -> str:
+        """Return the path without symbolic links. Raises FileNotFoundError if there is nothing."""
+        return self.perform(Operation("stat", path), os.path.realpath, path, strict=True)
 
     def status_of(self, file: File) -> os.stat_result:
         """Return what is known of an open file."""
@@ -212,6 +252,48 @@ def _behind(pieces: Sequence[bytes], written: int) -> Sequence[bytes]:
             return [piece[written:], *pieces[index + 1 :]]
         written -= len(piece)
     return ()
+
+
+def _open_regular(path: str, flags: int) -> int:
+    try:
+        descriptor = os.open(path, flags | _REGULAR_FLAGS, FILE_MODE)
+    except OSError as error:
+        if error.errno in _NOT_OPENED:
+            raise _not_regular(path, os.lstat(path).st_mode) from error
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise _not_regular(path, mode)
+    return descriptor
+
+
+def _status_of_regular(path: str) -> os.stat_result:
+    status = os.lstat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise _not_regular(path, status.st_mode)
+    return status
+
+
+def _not_regular(path: str, mode: int) -> NotRegularFile:
+    kind = _kind(mode)
+    _warn_not_regular(path, kind)
+    return NotRegularFile(errno.ENOENT, f"{kind} is in the place of a regular file", path)
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+@lru_cache(maxsize=_WARNED_PATHS)  # once a path
+def _warn_not_regular(path: str, kind: str) -> None:
+    _log.warning("%s is %s: it is not read; replace it by a regular file", path, kind)
 
 
 def _sync(descriptor: int) -> None:

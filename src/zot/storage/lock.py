@@ -86,7 +86,7 @@ def _lock_within(descriptor: int, kind: int, wait_s: float) -> bool:
 def _keep_zot_away(database: Path, lock: RootLock, wait_s: float) -> None:
     """Hold a database of zot's, if there is one, so that zot neither runs here now nor starts here later."""
     try:
-        descriptor = os.open(database, os.O_RDONLY)
+        descriptor = os.open(database, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe would hold up the start
     except FileNotFoundError:
         return
     lock.descriptors.append(descriptor)
