@@ -53,7 +53,7 @@ def size(limit_bytes: int) -> str:
             f"{size(MANIFESTS_LIMIT_BYTES)}, at least four of `http.limits.maxManifestBytes`",
         ),
         ("Lists and objects in a manifest", f"{CONTAINERS_LIMIT:,}"),
-        ("Ranges of one request", f"{RANGES_LIMIT}"),
+        ("Ranges of one request", f"{RANGES_LIMIT:,}"),
         ("`index.json` that is read", size(INDEX_LIMIT_BYTES)),
         ("`Authorization` header", size(credentials.AUTHORIZATION_LENGTH_LIMIT)),
         ("Verified passwords remembered", f"{remembered.COUNT_LIMIT:,}, for {remembered.LIFETIME_S:.0f} s"),

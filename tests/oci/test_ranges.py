@@ -25,7 +25,7 @@ def bytes_asked(spec: str, size: int) -> set[int]:
     return {each for each in range(size) if each >= int(first) and (not last or each <= int(last))}
 
 
-@given(st.lists(SPECS, min_size=1, max_size=RANGES_LIMIT), SIZES)
+@given(st.lists(SPECS, min_size=1, max_size=60), SIZES)
 def test_ranges_are_the_bytes_asked_for(specs: list[str], size: int) -> None:
     """The ranges are, in order and apart from each other, just the bytes that were asked for and are there."""
     asked = set().union(*(bytes_asked(each, size) for each in specs))
@@ -43,7 +43,7 @@ def test_ranges_are_the_bytes_asked_for(specs: list[str], size: int) -> None:
 
 
 @given(st.text(max_size=60) | st.text("bytes=0123456789-, ", max_size=30).map("bytes=".__add__), SIZES)
-@example("bytes=0-0," * 17, 10)
+@example("bytes=" + "0-0," * 1025, 10)
 @example("bytes=" + "9" * 30 + "-", 10)
 @example("bytes=\N{ARABIC-INDIC DIGIT ZERO}-", 10)
 @example("bytes=0-1,,2-3", 10)
@@ -54,7 +54,7 @@ def test_any_header_is_ignored_refused_or_within_the_content(header: str, size: 
     except UnsatisfiableRangeError:
         return
     if found is None:
-        assert header.partition("=")[0].strip().lower() != "bytes"
+        assert header.partition("=")[0].strip().lower() != "bytes" or header.count(",") >= RANGES_LIMIT
     else:
         assert all(0 <= part.start < part.stop <= size for part in found)
         assert len(found) <= RANGES_LIMIT

@@ -99,8 +99,8 @@ KEYS = (
         "zot accepts 4 MiB.", "4 MiB",
     ),
     BeyondZot(
-        "http.limits.maxHeaderBytes", 16 * KIB, "bytes", "Length of the request line, and of each header field.",
-        "zot accepts 1 MiB of headers.", "16 KiB",
+        "http.limits.maxHeaderBytes", 32 * KIB, "bytes", "Length of the request line, and of each header field.",
+        "zot accepts 1 MiB of headers.", "32 KiB",
     ),
     BeyondZot(
         "http.limits.maxPageSize", 1000, "entries",
