@@ -56,11 +56,34 @@ def test_what_cannot_be_mounted_is_to_be_sent(registry: Client, repo: str) -> No
 
 
 def test_malformed_mounts_are_told(registry: Client, repo: str) -> None:
-    """A digest or a source that cannot be is refused, and so is a source without a mount."""
+    """A digest that cannot be is refused, and so is a source without a mount."""
     uploads = f"/v2/{repo}/blobs/uploads/"
     assert registry.ask("POST", f"{uploads}?mount=sha256:abc").error == (400, "DIGEST_INVALID")
-    assert registry.ask("POST", f"{uploads}?mount={DIGEST}&from=../etc").error == (400, "NAME_INVALID")
+    assert registry.ask("POST", f"{uploads}?mount=sha256:abc&from=_").error == (400, "DIGEST_INVALID")
     assert registry.ask("POST", f"{uploads}?from=a").error == (405, "UNSUPPORTED")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Docker.io/Library/Alpine",
+        "localhost:5000/a/b",
+        "a/blobs/b",
+        "cache.db/x",
+        "a/" * 130 + "b",
+        "",
+        "_",
+        "a//b",
+        "../etc",
+        "%2e%2e/x",
+        "a%20b",
+    ],
+)
+def test_a_mount_from_a_name_that_is_none_is_a_session(registry: Client, repo: str, name: str) -> None:
+    """Clients name images of other registries: there is nothing to mount there, so the blob is to be sent."""
+    registry.push_blob(f"{repo}-source", CONTENT)
+    assert mount(registry, repo, DIGEST, name) == 202
+    assert registry.head(f"/v2/{repo}/blobs/{DIGEST}").status == 404
 
 
 def test_a_deleted_blob_is_not_mounted(registry: Client, repo: str) -> None:

@@ -127,12 +127,30 @@ def test_another_method_is_405(registry: Client, repo: str, method: str, path: s
     assert method in answer.detail["description"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/v2", "/v1/", "/v2/a", "/v2/a/b/c", "/v2/_unknown", "/v2//", "/favicon.ico", "/V2/"]
-)
+@pytest.mark.parametrize("path", ["/", "/v2", "/v1/", "/v2/a", "/v2/a/b/c", "/v2/_unknown", "/favicon.ico", "/V2/"])
 def test_other_paths_are_404(registry: Client, path: str) -> None:
     """What is no path of the API is not found."""
     assert registry.get(path).status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("//v2/", "/v2/"),
+        ("///v2//", "/v2/"),
+        ("/v2//", "/v2/"),
+        ("//v2/_catalog?n=1&last=a//b", "/v2/_catalog?n=1&last=a//b"),
+        ("/v2//app/tags/list", "/v2/app/tags/list"),
+        ("//v2/app/manifests/sha256%3Aabc", "/v2/app/manifests/sha256%3Aabc"),
+        ("//elsewhere.example/v2/", "/elsewhere.example/v2/"),
+        ("//\\elsewhere.example/", "/%5Celsewhere.example/"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_slashes_too_many_are_redirected(registry: Client, method: str, path: str, location: str) -> None:
+    """Clients that put `/v2/` behind a base address with a slash are led to the path, as by zot, on this host."""
+    answer = registry.ask(method, path)
+    assert (answer.status, answer["Location"]) == (301, location)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -10,12 +11,16 @@ from zot.api.distribution import Distribution
 from zot.api.errors import Answered, answer, method_not_allowed, refusal
 from zot.api.guards import Guards
 from zot.api.http_request import HttpRequest
-from zot.api.route import PREFIX, NoRoute
+from zot.api.route import PREFIX, NoRoute, without_empty_segments
 
 Handler = Callable[[HttpRequest], Awaitable[web.StreamResponse]]
 
 Routes = Mapping[str, Mapping[str, Handler]]
 """Exact path -> method -> handler: what is not the distribution API."""
+
+
+# What a query is made of (RFC 3986, 3.4), and what is encoded already.
+_QUERY = "/?%:@!$&'()*+,;=~"
 
 
 class Application:
@@ -54,6 +59,8 @@ class Application:
                 allowed = [each for method in route for each in (("GET", "HEAD") if method == "GET" else (method,))]
                 raise method_not_allowed(http.method, *allowed)
             return await handler(http)
+        if (cleaned := without_empty_segments(path)) is not None:
+            return _redirect(http, cleaned, query)
         if path.startswith(PREFIX):
             return await self._distribution.handle(http, path, query)
         if self._fallback is not None and http.method in {"GET", "HEAD"}:
@@ -61,10 +68,20 @@ class Application:
         raise NoRoute(path)
 
 
+def _redirect(http: HttpRequest, path: str, query: str) -> web.Response:
+    """Redirect to a cleaned path, with the same query."""
+    location = path if not query else f"{path}?{quote(query, safe=_QUERY, errors='replace')}"
+    return _without_body(http, web.Response(status=301, headers={"Location": location}))
+
+
 def _refused(http: HttpRequest, response: web.Response) -> web.Response:
     """Return a refusal, unless an answer had begun: that one ends short then, for the client to see."""
     if http.writer.output_size > 0:
         raise ConnectionAbortedError("the answer had begun")
+    return _without_body(http, response)
+
+
+def _without_body(http: HttpRequest, response: web.Response) -> web.Response:
     if http.body_exists and not http.content.is_eof():
         # A body is on the way that nobody wants: the connection is closed rather than read to its end.
         response.force_close()

@@ -7,7 +7,8 @@ colon of a digest).
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, unquote
+import re
+from urllib.parse import parse_qsl, quote, unquote
 
 from zot.api.errors import method_not_allowed
 from zot.oci.digest import HEX_LENGTHS, Digest, InvalidDigestError, parse_digest
@@ -54,6 +55,7 @@ from zot.registry.request import (
 
 PREFIX = "/v2/"
 
+_SLASHES = re.compile("/+")
 _QUERY_FIELDS_LIMIT = 200
 _SESSION_LENGTH_LIMIT = 64
 
@@ -62,6 +64,21 @@ Query = dict[str, list[str]]
 
 class NoRoute(Exception):
     """No route has this path: 404."""
+
+
+def without_empty_segments(path: str) -> str | None:
+    """Return the path with one slash before `v2`, and one behind it, where the client sent several; else None.
+
+    Clients make such paths from a base address that ends with a slash; zot redirects them. The text is safe for a
+    Location header. Empty segments within a repository's name stay: they make it an invalid one.
+    """
+    if "//" not in path:
+        return None
+    cleaned = _SLASHES.sub("/", path, count=1)
+    if cleaned.startswith(PREFIX):
+        cleaned = PREFIX + cleaned[len(PREFIX) :].lstrip("/")
+    # A backslash behind the first slash would lead browsers to another host.
+    return None if cleaned == path else quote(cleaned, safe="/%:@!$&'()*+,;=~", errors="replace")
 
 
 def parse(method: str, path: str, query: str, *, tags_limit: int) -> Request:
@@ -165,14 +182,16 @@ def _begin(method: str, repository: Repository, fields: Query) -> Request:
     mount, source, digest = _one(fields, "mount"), _one(fields, "from"), _one(fields, "digest")
     if source is not None and mount is None:
         raise Unsupported("'from' goes with 'mount'")
+    mounted = None if mount is None else _digest(mount)
+    named = None if source is None else _source(source)
     algorithm = _one(fields, "digest-algorithm")
     if algorithm is not None and algorithm not in HEX_LENGTHS:
         raise DigestInvalid(f"digest algorithm {algorithm[:32]!r} is not one of {', '.join(HEX_LENGTHS)}")
     return BeginUpload(
         repository=repository,
         digest=None if digest is None or mount is not None else _digest(digest),
-        mount=None if mount is None else _digest(mount),
-        source=None if source is None else _repository(source.split("/")),
+        mount=None if source is not None and named is None else mounted,
+        source=named,
         algorithm=algorithm,
     )
 
@@ -202,6 +221,17 @@ def _repository(segments: list[str]) -> Repository:
         return parse_repository(name)
     except InvalidNameError as error:
         raise NameInvalid(str(error), name=name[:300]) from error
+
+
+def _source(name: str) -> Repository | None:
+    """Return the repository to mount from, None if the name is none of a repository: nothing can be mounted from it.
+
+    Clients name what they have pulled from other registries, whose names need not be valid here.
+    """
+    try:
+        return parse_repository(name)
+    except InvalidNameError:
+        return None
 
 
 def _digest(text: str) -> Digest:
