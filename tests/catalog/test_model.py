@@ -159,7 +159,12 @@ UPLOADS = [
         prefix=st.none() | digests,
         boot=names,
     ),
-    commands(CancelUpload, session=st.sampled_from(SESSIONS), if_epoch=st.none() | st.integers(0, 2)),
+    commands(
+        CancelUpload,
+        session=st.sampled_from(SESSIONS),
+        if_epoch=st.none() | st.integers(0, 2),
+        unfinished=st.booleans(),
+    ),
 ]
 LAYOUTS = [
     commands(

@@ -521,6 +521,23 @@ async def test_who_waited_for_a_publication_does_not_write(storage: Storage) -> 
     assert await read(storage, APP, digest) == CONTENT
 
 
+async def test_an_upload_that_is_discarded_while_it_is_published_is_missing(storage: Storage) -> None:
+    """Whichever comes first: the publication succeeds, or it says that the upload is missing, and nothing else."""
+    for round_ in range(20):
+        content = CONTENT + bytes([round_])
+        upload, digest = UploadKey(APP, f"session-{round_}"), digest_of(content)
+        await storage.begin(upload)
+        await storage.append(upload, Progress(0), body(content), Checkpoints())
+        published, _ = await asyncio.gather(
+            storage.publish(upload, digest, None), storage.discard(upload), return_exceptions=True
+        )
+        if published is None:
+            assert await read(storage, APP, digest) == content
+        else:
+            assert isinstance(published, UploadMissing)
+            assert await storage.stat(APP, digest) is None
+
+
 # --- verify ---
 
 

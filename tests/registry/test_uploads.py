@@ -122,6 +122,34 @@ async def test_a_digest_of_the_last_start_does_not_count(registry: Registry, ses
     assert await registry.catalog.blob(APP, DIGEST) is None
 
 
+async def test_a_wrong_digest_ends_neither_a_newer_request_nor_a_finished_session(
+    registry: Registry, session: str
+) -> None:
+    """Of two that finish at once, the older one's wrong digest is its own error; the newer one succeeds."""
+    await uploads.append(registry, chunk(session), ALICE, body(CONTENT), None)
+    wrong = FinishUpload(repository=APP, session=session, digest=digest_of(b"wrong"))
+    outcomes = await asyncio.gather(
+        uploads.finish(registry, wrong, ALICE, None, None),
+        uploads.finish(registry, finish(session), ALICE, None, None),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[0], DigestInvalid | UploadUnknown)
+    assert outcomes[1] is None
+    with pytest.raises(UploadUnknown):
+        await uploads.finish(registry, wrong, ALICE, None, None)
+    await uploads.finish(registry, finish(session), ALICE, None, None)
+
+
+async def test_a_wrong_digest_ends_the_session(registry: Registry, session: str) -> None:
+    """Alone, it does: these bytes can never become that digest, so row and bytes are removed."""
+    await uploads.append(registry, chunk(session), ALICE, body(CONTENT), None)
+    wrong = FinishUpload(repository=APP, session=session, digest=digest_of(b"wrong"))
+    with pytest.raises(DigestInvalid):
+        await uploads.finish(registry, wrong, ALICE, None, None)
+    assert await registry.catalog.upload(session) is None
+    assert await registry.storage.staged(APP) == []
+
+
 async def test_finishing_together_succeeds_for_both(registry: Registry, session: str) -> None:
     """However the two meet, with or without a body to bring, both are told that it is done."""
     await uploads.append(registry, chunk(session), ALICE, body(CONTENT), None)

@@ -150,6 +150,20 @@ async def test_a_lock_on_published_bytes_is_not_taken_for_one_on_an_upload(tmp_p
     assert file_of(tmp_path, APP, digest).read_bytes() == CONTENT
 
 
+async def test_an_upload_discarded_just_before_its_rename_is_missing(tmp_path: Path, pools: Pools) -> None:
+    """A session that another request discards at the last moment is a missing upload, not a fault of the disk."""
+    upload = UploadKey(APP, "session")
+    await on(tmp_path, pools).begin(upload)
+
+    def discard_first(operation: Operation) -> int:
+        if operation.verb == "rename" and operation.path.endswith("/session"):
+            Path(operation.path).unlink()
+        return 0
+
+    with pytest.raises(UploadMissing):
+        await on(tmp_path, pools, FailingDisk(discard_first)).publish(upload, digest_of(b""), None)
+
+
 # --- durability ---
 
 

@@ -59,9 +59,11 @@ class CancelUpload(Command[bool], frozen=True, kw_only=True, tag=True):
     """Remove a session's row; its staged bytes are removed after. False: there was none in this repository.
 
     With `if_epoch`, only at that epoch, so that a session in use is not taken away by the collection of stale ones.
+    With `unfinished`, only if it is not finished: its row answers a repeated finish.
     """
 
     durable: ClassVar[bool] = False
     remembered: ClassVar[bool] = True
     session: str
     if_epoch: int | None = None
+    unfinished: bool = False

@@ -100,7 +100,8 @@ async def finish(
 ) -> None:
     """Append the body, if there is one, and make all bytes the blob of that digest. Then it survives power loss.
 
-    Again with the same digest it succeeds again. Raises DigestInvalid (the session is gone then), RangeInvalid,
+    Idempotent: with the same digest it succeeds again. Raises DigestInvalid (the session is gone then, unless a newer
+    request has it), RangeInvalid,
     UploadUnknown, UploadLocked, Fenced, QuotaExceeded, StorageFull, Unavailable.
     """
     lease = await _lease(registry, request, principal)
@@ -121,8 +122,8 @@ async def finish(
         await registry.storage.verify(key, progress, request.digest)
         await publish(registry, key, request.digest, progress.offset)
     except DigestMismatch as mismatch:
-        # These bytes can never become that digest.
-        await _discard(registry, lease.repository, lease.session)
+        # These bytes can never become that digest. A newer request's session, and a finished one, are left alone.
+        await _discard(registry, lease.repository, lease.session, if_epoch=lease.epoch)
         raise DigestInvalid(f"the uploaded content has digest {mismatch.actual}", digest=request.digest) from mismatch
     except UploadMissing as missing:
         if not await _finished_meanwhile(registry, request):
@@ -161,12 +162,17 @@ async def cancel(registry: Registry, request: Cancel, principal: str) -> None:
     row = await registry.catalog.upload(request.session)
     if row is None or row.finished is not None or not _belongs(row, request, principal):
         raise UploadUnknown(session_id=request.session)
-    await _discard(registry, request.repository, request.session)
+    if not await _discard(registry, request.repository, request.session):
+        raise UploadUnknown(session_id=request.session)
 
 
-async def _discard(registry: Registry, repository: Repository, session: str) -> None:
-    await registry.catalog.do(CancelUpload(repository=repository, session=session))
-    await registry.storage.discard(UploadKey(repository, session))
+async def _discard(registry: Registry, repository: Repository, session: str, if_epoch: int | None = None) -> bool:
+    """Remove an unfinished session and its bytes; False: there is none, or it is at another epoch."""
+    cancel = CancelUpload(repository=repository, session=session, if_epoch=if_epoch, unfinished=True)
+    cancelled = await registry.catalog.do(cancel)
+    if cancelled:
+        await registry.storage.discard(UploadKey(repository, session))
+    return cancelled
 
 
 async def _lease(registry: Registry, request: OfUpload, principal: str) -> UploadRow:

@@ -80,10 +80,10 @@ class ContentFiles:
             shared = twin is not None and self._share_twin(twin, upload.repository, digest, held.size)
             if not shared:
                 self._uploads.sync(staged)
-                self._disk.rename(staged.path, target)
+                self._uploads.rename(upload, target)
             self._sync_name(upload.repository, digest)
             if shared:
-                self._disk.unlink(staged.path)
+                self._uploads.discard(upload)
 
     def link(self, source: Repository, target: Repository, digest: Digest) -> bool:
         """Make the target's content a link to the source's; return False if the file system refuses."""

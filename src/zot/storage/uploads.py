@@ -120,6 +120,23 @@ class Uploads:
             state.update(piece)
             offset += len(piece)
 
+    def rename(self, upload: UploadKey, target: str) -> None:
+        """Give the staged file its real name. Raises UploadMissing: it was discarded meanwhile."""
+        path = self._paths.staged(upload)
+        try:
+            self._disk.rename(path, target)
+        except FileNotFoundError:
+            if self._is_there(path):
+                raise
+            raise UploadMissing(f"upload {upload.session} is discarded") from None
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            self._disk.status(path)
+        except FileNotFoundError:
+            return False
+        return True
+
     def discard(self, upload: UploadKey) -> None:
         """Remove the staged file, if it is there."""
         try:

@@ -154,6 +154,19 @@ async def test_a_session_in_use_is_not_collected(catalog: Catalog) -> None:
     assert await catalog.do(CancelUpload(repository=APP, session="s", if_epoch=1)) is True
 
 
+async def test_a_finished_session_can_be_spared(catalog: Catalog) -> None:
+    """With `unfinished` a finished session keeps its row, which answers a repeated finish; an open one is removed."""
+    await catalog.do(BEGIN)
+    await finish(catalog)
+    assert await catalog.do(CancelUpload(repository=APP, session="s", unfinished=True)) is False
+    row = await catalog.upload("s")
+    assert row is not None
+    assert row.finished == digest("s")
+    await catalog.do(BeginUpload(repository=APP, session="open"))
+    assert await catalog.do(CancelUpload(repository=APP, session="open", unfinished=True)) is True
+    assert await catalog.upload("open") is None
+
+
 async def test_idle_sessions_are_found(catalog: Catalog) -> None:
     """Those that nothing happened to for so long, finished ones too, page by page."""
     for session in ("a", "b", "c"):

@@ -57,5 +57,7 @@ def cancel(scope: Scope, command: CancelUpload) -> bool:
     row = scope.upload(command.session)
     if row is None or command.if_epoch not in (None, row.epoch):
         return False
+    if command.unfinished and row.finished is not None:
+        return False
     scope.drop_upload(command.session)
     return True

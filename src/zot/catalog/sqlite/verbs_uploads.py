@@ -67,8 +67,10 @@ def cancel(scope: Scope, command: CancelUpload) -> bool:
     """Carry out CancelUpload."""
     return bool(
         scope.change(
-            "DELETE FROM upload WHERE repository = ?1 AND session = ?2 AND epoch = coalesce(?3, epoch)",
+            "DELETE FROM upload WHERE repository = ?1 AND session = ?2 AND epoch = coalesce(?3, epoch)"
+            " AND NOT (?4 AND finished IS NOT NULL)",
             command.session,
             command.if_epoch,
+            command.unfinished,
         )
     )
