@@ -6,14 +6,12 @@ from pathlib import Path
 
 import bcrypt
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from passlib.hash import sha256_crypt, sha512_crypt
 
 from auth.site import entered
 from zot.auth import watched
 from zot.auth.authenticators import htpasswd as htpasswd_module
-from zot.auth.authenticators.htpasswd import Htpasswd, parse
+from zot.auth.authenticators.htpasswd import Htpasswd
 from zot.auth.credentials import Authorization, login
 from zot.auth.password_hashes import usable, verify
 from zot.auth.principal import Principal
@@ -103,21 +101,6 @@ def test_bcrypt_looks_at_72_bytes() -> None:
     hashed = bcrypted("x" * 72)
     assert verify("x" * 72 + "more", hashed)
     assert not verify("x" * 71, hashed)
-
-
-@given(st.binary(max_size=200))
-def test_whatever_is_in_the_file_is_lines_or_an_error(content: bytes) -> None:
-    """No content makes anything but users, or a ValueError for what is no text."""
-    try:
-        users = parse(content)
-    except ValueError:
-        return
-    assert all(name and ":" not in name for name in users)
-
-
-def test_of_lines_with_the_same_name_the_last_holds() -> None:
-    """As in zot; what is no line of a user is left out."""
-    assert parse(b"a:1\n:2\nnonsense\n#b:3\na:4:5\n") == {"a": "4:5"}
 
 
 async def test_the_right_password_and_no_other(path: Path, pool: Pool) -> None:

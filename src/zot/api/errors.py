@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import OrderedDict
 from collections.abc import Mapping
 
 import msgspec
@@ -18,6 +20,10 @@ PRODUCT = "zot"
 """In place of the library's own header, which tells its version and Python's."""
 
 _log = logging.getLogger("zot.api")
+
+_REPEATED_AFTER_S = 60.0
+_REASONS_LIMIT = 256
+_logged: OrderedDict[str, float] = OrderedDict()
 
 
 class Answered(Exception):
@@ -65,6 +71,9 @@ def answer(error: RegistryError, headers: Mapping[str, str] | None = None) -> we
 def refusal(error: Exception) -> RegistryError:
     """Return what a client is told about anything that a use case raises; a fault on this side is logged."""
     match error:
+        case Unavailable():
+            _log_unavailable(error)
+            return error
         case RegistryError():
             return error
         case StorageFull() | CatalogFull():
@@ -83,6 +92,19 @@ def refusal(error: Exception) -> RegistryError:
         case _:
             _log.error("panic recovered: %r", error, exc_info=error)
             return InternalError()
+
+
+def _log_unavailable(error: Unavailable) -> None:
+    """Log why a request cannot be answered now: each reason once, and again after a minute if it still holds."""
+    reason = f"{error}: {error.__cause__}" if error.__cause__ is not None else str(error)
+    now_s = time.monotonic()
+    if now_s - _logged.get(reason, float("-inf")) < _REPEATED_AFTER_S:
+        return
+    _logged[reason] = now_s
+    _logged.move_to_end(reason)
+    if len(_logged) > _REASONS_LIMIT:
+        _logged.popitem(last=False)
+    _log.warning("requests are answered 503: %s", reason)
 
 
 def method_not_allowed(method: str, *allowed: str) -> MethodNotAllowed:

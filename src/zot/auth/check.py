@@ -2,38 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from zot.auth.authenticators.htpasswd import parse
+from zot.auth.authenticators import htpasswd_file
 from zot.auth.build import Parts, build
 from zot.auth.password_hashes import usable
 from zot.auth.tokens import keys_of_file
-from zot.config.errors import Advice
+from zot.auth.watched import read_regular_file
+from zot.config.auth import Auth
+from zot.config.errors import Advice, ConfigurationError, Problem
 from zot.config.model import Config
 
 
 def check(config: Config, parts: Parts) -> list[Advice]:
-    """Point out files by which nobody can be let in. No server is asked, and nothing is kept in the parts.
+    """Point out what lets no client in. No server is asked, and nothing is kept in the parts.
 
-    Raises what `build` does: ConfigurationError, or ValueError.
+    Raises what `build` and `check_files` do: ConfigurationError, or ValueError.
     """
     build(config, parts)
-    auth, found = config.http.auth, []
-    if auth.has_htpasswd and not _read(auth.htpasswd.path, _has_user):
-        found.append(Advice("nobody in this file can log in", "http.auth.htpasswd.path"))
-    cert = auth.bearer.cert if auth.bearer is not None and auth.has_token_bearer else ""
-    if cert and not _read(cert, lambda content: bool(keys_of_file(content))):
-        found.append(Advice("no token can be verified by this file", "http.auth.bearer.cert"))
+    return check_files(config.http.auth)
+
+
+def check_files(auth: Auth) -> list[Advice]:
+    """Point out what in the files of users and keys lets no client in.
+
+    Raises ConfigurationError if one of the files that logins depend on cannot be read: the server would answer 503.
+    """
+    found = _check_htpasswd(auth) if auth.has_htpasswd else []
+    if auth.bearer is not None and auth.has_token_bearer and auth.bearer.cert:
+        _check_keys(auth.bearer.cert)
     return found
 
 
-def _has_user(content: bytes) -> bool:
-    return any(map(usable, parse(content).values()))
+def _check_htpasswd(auth: Auth) -> list[Advice]:
+    key, path = "http.auth.htpasswd.path", auth.htpasswd.path
+    with _refusing(path, key, "a file of name:hash lines"):
+        file = htpasswd_file.read(Path(path))
+    found = [Advice(fault, key) for fault in file.faults]
+    if not any(map(usable, file.users.values())):
+        found.append(Advice("no user in this file can log in", key))
+    return found
 
 
-def _read(path: str, is_useful: Callable[[bytes], bool]) -> bool:
+def _check_keys(path: str) -> None:
+    with _refusing(path, "http.auth.bearer.cert", "certificates, public keys or a JWK set"):
+        keys_of_file(read_regular_file(Path(path)))
+
+
+@contextmanager
+def _refusing(path: str, key: str, expected: str) -> Iterator[None]:
     try:
-        return is_useful(Path(path).read_bytes())
-    except (OSError, ValueError):
-        return False
+        yield
+    except OSError as error:
+        raise ConfigurationError(Problem(f"{path!r} cannot be read: {error.strerror}", key, expected)) from None
+    except ValueError as error:
+        raise ConfigurationError(Problem(f"{path!r}: {error}", key, expected)) from None

@@ -16,6 +16,9 @@ AUTHORIZATION_LENGTH_LIMIT = 16 << 10
 # What Docker clients send for "no user, no password": the colon alone.
 _EMPTY_BASIC = "Og=="
 
+# What HTTP takes for white space (RFC 9110, 5.6.3), which is less than Unicode does.
+_BLANKS = " \t"
+
 
 class Door(StrEnum):
     """What kind of resource is asked for, as far as it matters to who is let in."""
@@ -90,13 +93,13 @@ def authorization(credentials: Credentials) -> Authorization | None:
     """
     if len(credentials.authorization) > 1:
         raise RepeatedAuthorization("more than one Authorization header")
-    header = credentials.authorization[0].strip() if credentials.authorization else ""
+    header = credentials.authorization[0].strip(_BLANKS) if credentials.authorization else ""
     if len(header) > AUTHORIZATION_LENGTH_LIMIT:
         raise Unauthorized(f"the Authorization header has more than {AUTHORIZATION_LENGTH_LIMIT} characters")
     if not header.isascii():
         raise Unauthorized("the Authorization header has characters that no credentials have")
     scheme, _, value = header.partition(" ")
-    value = value.strip()
+    value = value.strip(_BLANKS)
     if not scheme or (scheme.lower() == "basic" and value == _EMPTY_BASIC):
         return None
     return Authorization(scheme.lower(), value)

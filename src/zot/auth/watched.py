@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from zot.storage.pools import Pool
 T = TypeVar("T")
 
 CHECKED_EVERY_S = 0.1
+
+FILE_LIMIT_BYTES = 16 << 20
 
 # A file changed so lately may be changed again within the same tick of the file system's clock.
 _SETTLED_AFTER_NS = 1_000_000_000
@@ -57,9 +60,12 @@ class WatchedFile(Generic[T]):
                     await self._pool.run(self._refresh)
                 except StorageBusy as error:
                     raise Unavailable("too many logins are waiting", retry_after_s=1) from error
-                except (OSError, ValueError) as error:
+                except OSError as error:
                     self._content = self._signature = None
                     raise Unavailable(f"{self._path.name} cannot be read") from error
+                except ValueError as error:
+                    self._content = self._signature = None
+                    raise Unavailable(f"{self._path.name} cannot be read") from ValueError(f"{self._path}: {error}")
                 self._checked_s = started_s
         assert self._content is not None
         return self._content
@@ -69,8 +75,27 @@ class WatchedFile(Generic[T]):
         signature = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         if signature == self._signature:
             return
-        content = self._parse(self._path.read_bytes())
+        content = self._parse(read_regular_file(self._path))
         if content != self._content:
             self._content = content
         settled = time.time_ns() - status.st_mtime_ns > _SETTLED_AFTER_NS
         self._signature = signature if settled else None
+
+
+def read_regular_file(path: Path) -> bytes:
+    """Return the content of a file, through links. Raises OSError; ValueError if it is no regular file, or too large.
+
+    It never waits: opening a named pipe would, for a writer that may not come.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("not a regular file")
+        content = bytearray()
+        while piece := os.read(descriptor, 1 << 20):
+            content += piece
+            if len(content) > FILE_LIMIT_BYTES:
+                raise ValueError(f"larger than {FILE_LIMIT_BYTES} bytes")
+        return bytes(content)
+    finally:
+        os.close(descriptor)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from zot.auth.cel import condition
+from zot.auth.check import check_files
 from zot.config.changes import changes
 from zot.config.errors import ConfigurationError
 from zot.config.load import load
@@ -46,7 +47,10 @@ class Reloading:
 
     async def _reload(self, file: Path) -> None:
         try:
-            found = changes(self._config, load(file, condition).config)
+            loaded = load(file, condition).config
+            if loaded.http.auth != self._config.http.auth:
+                check_files(loaded.http.auth)
+            found = changes(self._config, loaded)
         except ConfigurationError as error:
             _log.error("configuration not reloaded, the old one stays: %s", error)
             return

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from zot.catalog.interface import CatalogError
 from zot.config.capacity import worker_count
+from zot.config.errors import ConfigurationError
 from zot.config.model import Config
 from zot.logs.writer import open_log
 from zot.processes.child import Place
@@ -39,6 +40,7 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
     raise_descriptor_limit()
     plan = make_plan(config, file, workers=workers, read_only=read_only)
     _check_tls(config)
+    _check_users(config)
     _check_logs(config)
     try:
         for root in plan.roots:
@@ -204,6 +206,20 @@ def _check_tls(config: Config) -> None:
     try:
         Certificates(Path(tls.cert), Path(tls.key), Path(tls.cacert) if tls.cacert else None)
     except CannotServeTls as error:
+        raise CannotStart(str(error)) from error
+
+
+def _check_users(config: Config) -> None:
+    """Refuse a start without the files of users and keys, as zot does; bad lines are the workers' to report."""
+    auth = config.http.auth
+    if not (auth.has_htpasswd or auth.has_token_bearer):
+        return
+    # Imported here: the libraries of hashes are needed where there are users alone.
+    from zot.auth.check import check_files  # noqa: PLC0415
+
+    try:
+        check_files(auth)
+    except ConfigurationError as error:
         raise CannotStart(str(error)) from error
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
+from zot.auth.authenticators.htpasswd_file import HtpasswdFile, parse
 from zot.auth.credentials import Login
 from zot.auth.password_hashes import usable, verify
 from zot.auth.principal import Principal
@@ -17,6 +17,8 @@ from zot.storage.interface import StorageBusy
 from zot.storage.pools import Pool
 
 _log = logging.getLogger("zot.auth")
+
+_FAULTS_SHOWN = 20
 
 
 class Htpasswd:
@@ -29,16 +31,17 @@ class Htpasswd:
 
         With `hides_names` a name that is not in the file takes as long to refuse as one that is.
         """
+        self._path = path
         self._file = WatchedFile(path, parse, files)
         self._pool = pool
         self._hides_names = hides_names
         self._remembered = Remembered()
-        self._users: Mapping[str, str] = {}
+        self._known = HtpasswdFile({}, ())
         self._under_way: dict[tuple[Login, str], asyncio.Task[bool]] = {}
 
     async def known(self, sent: str) -> Principal | None:
         """Return who sent this if it was verified lately and the file has not changed since."""
-        if self._file.fresh() is not self._users:
+        if self._file.fresh() is not self._known:
             try:
                 await self._refresh()
             except Unavailable:
@@ -50,28 +53,34 @@ class Htpasswd:
 
         Raises Unavailable if the file cannot be read, or if too many logins are waiting.
         """
-        users = await self._refresh()
+        file = await self._refresh()
+        users = file.users
         known = self._remembered.find(login.sent)
         if known is not None:
             return known
         hashed = users.get(login.name)
         if hashed is None:
-            if self._hides_names and users:
-                await self._check(login, next(iter(users.values())))
+            any_hash = next(filter(usable, users.values()), None) if self._hides_names else None
+            if any_hash is not None:
+                await self._check(login, any_hash)
             return None
         if not await self._check(login, hashed):
             return None
         principal = Principal(login.name, self.method)
-        if users is self._users:
+        if file is self._known:
             self._remembered.remember(login.sent, principal)
         return principal
 
-    async def _refresh(self) -> Mapping[str, str]:
-        users = await self._file.content()
-        if users is not self._users:
-            self._users = users
+    async def _refresh(self) -> HtpasswdFile:
+        file = await self._file.content()
+        if file is not self._known:
+            self._known = file
             self._remembered.forget()
-        return users
+            for fault in file.faults[:_FAULTS_SHOWN]:
+                _log.warning("htpasswd: %s: %s", self._path, fault)
+            if len(file.faults) > _FAULTS_SHOWN:
+                _log.warning("htpasswd: %s: %d more lines are wrong", self._path, len(file.faults) - _FAULTS_SHOWN)
+        return file
 
     async def _check(self, login: Login, hashed: str) -> bool:
         # A client opens several connections at once: they wait for one hash together.
@@ -90,19 +99,3 @@ class Htpasswd:
         del self._under_way[key]
         if not task.cancelled():
             task.exception()  # whoever waited may be gone
-
-
-def parse(content: bytes) -> dict[str, str]:
-    """Return the hashes by name; of lines with the same name the last holds. Raises ValueError if it is no text."""
-    users: dict[str, str] = {}
-    for line in content.decode().splitlines():
-        name, colon, hashed = line.strip().partition(":")
-        if colon and name and not name.startswith("#"):
-            users[name] = hashed
-    for name, hashed in users.items():
-        if not usable(hashed):
-            _log.warning(
-                "htpasswd: %s cannot log in: its hash is not bcrypt or sha-crypt, or costs too much",
-                name,
-            )
-    return users

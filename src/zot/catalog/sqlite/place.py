@@ -93,7 +93,8 @@ def mounts(table: Path = _MOUNTS) -> list[Mount]:
     if not table.exists():
         return []
     found = []
-    for line in table.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+    # Only line feeds end a line: other line breaks may be part of a path.
+    for line in table.read_bytes().decode(errors="surrogateescape").rstrip("\n").split("\n"):
         front, _, back = line.partition(" - ")
         major, _, minor = front.split(" ")[2].partition(":")
         found.append(Mount((int(major), int(minor)), back.split(" ")[0]))
