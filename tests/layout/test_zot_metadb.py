@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -44,8 +46,8 @@ def opened(content: bytes) -> Bolt:
 
 
 def test_users_are_read() -> None:
-    """Groups, stars and keys are as zot has them; zot's scopes limit nothing, and a record that is wrong is named."""
-    alice, bob, carol = users(opened(WRITTEN))
+    """Groups, stars and keys are as zot has them; zot's scopes limit nothing; a wrong part costs that part alone."""
+    alice, bob, wrong, carol = users(opened(WRITTEN))
     key = ApiKey(
         id="46a45ce7-5d92-498a-a9cb-9654b1da3da1",
         owner="alice",
@@ -58,8 +60,9 @@ def test_users_are_read() -> None:
         ("alice", ("dev",), (key,), ("team/app",), ()),
         ZotUser("carol", (), (), (), ()),
     )
-    assert isinstance(bob, Unreadable)
-    assert bob.what == "user bob"
+    assert bob == ZotUser("bob", (), (), (), ())
+    assert isinstance(wrong, Unreadable)
+    assert (wrong.record, wrong.what) == ("user bob", "user bob: star")
 
 
 def test_statistics_are_read() -> None:
@@ -67,11 +70,69 @@ def test_statistics_are_read() -> None:
     assert list(statistics(opened(WRITTEN))) == [
         (
             "team/app",
-            [
+            (
                 Statistic(EMPTY_CONFIG, 3, 1700000100.5, 1700000000.0, "alice"),
                 Statistic(NOTHING, 0, None, 1700000000.0, ""),
-            ],
+            ),
         )
+    ]
+
+
+class Bucket(Bolt):
+    """A database of one bucket."""
+
+    def __init__(self, records: dict[bytes, bytes]) -> None:
+        self._records = records
+
+    def bucket(self, name: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Return the records, whatever the bucket's name."""
+        del name
+        return iter(self._records.items())
+
+
+def field(number: int, value: bytes) -> bytes:
+    """Write a field of bytes, of less than 128."""
+    return bytes((number << 3 | 2, len(value))) + value
+
+
+def entry(digest: bytes, pulls: int) -> bytes:
+    """Write an entry of zot's map of statistics."""
+    return field(3, field(1, digest) + field(2, bytes((1 << 3, pulls))))
+
+
+@pytest.mark.parametrize(
+    ("bad", "expected"),
+    [(entry(b"", 7), True), (entry(b"sha256:none", 7), False), (field(3, b"\xff"), False), (entry(b"\xff", 1), False)],
+)
+def test_a_bad_entry_costs_that_entry(bad: bytes, *, expected: bool) -> None:
+    """The other statistics of the repository are read; the entry without a digest, which zot makes, is no news."""
+    good = entry(EMPTY_CONFIG.encode(), 3)
+    read, refused = statistics(Bucket({b"team/app": bad + good}))
+    assert read == ("team/app", (Statistic(EMPTY_CONFIG, 3),))
+    assert isinstance(refused, Unreadable)
+    assert (refused.record, refused.expected) == ("statistics of team/app", expected)
+
+
+def test_a_bad_part_costs_no_other_part_of_a_user() -> None:
+    """One star, bookmark, group or API key that is wrong takes away none of the others."""
+    record = {
+        "StarredRepos": ["team/app", "No Name", 5],
+        "BookmarkedRepos": [None, "team/other"],
+        "Groups": ["dev", 1],
+        "APIKeys": {"good": {"uuid": "1", "label": "ci"}, "bad": {"createdAt": "yesterday"}, "worse": 5},
+    }
+    user, *refused = users(Bucket({b"alice": json.dumps(record).encode()}))
+    assert isinstance(user, ZotUser)
+    assert (user.groups, user.stars, user.bookmarks) == (("dev",), ("team/app",), ("team/other",))
+    assert [key.label for key in user.keys] == ["ci"]
+    whats = [each.what for each in refused if isinstance(each, Unreadable)]
+    assert sorted(whats) == [
+        "user alice: API key",
+        "user alice: API key",
+        "user alice: bookmark",
+        "user alice: group",
+        "user alice: star",
+        "user alice: star",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -32,8 +33,8 @@ class Stores(msgspec.Struct, frozen=True):
         await self.accounts.close()
 
 
-async def open_stores(config: Config, threads: Threads) -> Stores | None:
-    """Open the stores, None if there are no users by this configuration.
+async def open_stores(config: Config, threads: Threads, awaited: Callable[[], bool] = lambda: False) -> Stores | None:
+    """Open the stores, None if there are no users by this configuration; `awaited`: accounts are still imported.
 
     Without a root directory both end with the process. Raises ConfigurationError if an option is wrong,
     AccountsUnavailable and SessionsUnavailable if a store cannot be reached: such a server should not start.
@@ -54,7 +55,7 @@ async def open_stores(config: Config, threads: Threads) -> Stores | None:
     directory = Path(storage.catalog.directory) if storage.catalog.directory else root / ".zot"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        return Stores(SqliteAccounts(directory / IDENTITY_FILE, threads), sessions)
+        return Stores(SqliteAccounts(directory / IDENTITY_FILE, threads, awaited), sessions)
     except BaseException:
         await sessions.close()
         raise

@@ -76,7 +76,10 @@ class Accounts(Protocol):
         """Add a key, its owner with it if they are not known yet."""
 
     async def key(self, hashed: str) -> KeyedUser | None:
-        """Return the key of this hash with its owner, None if there is none. Cheap enough for the event loop."""
+        """Return the key of this hash with its owner, None if there is none. Cheap enough for the event loop.
+
+        Raises AccountsUnavailable while the key may still be imported from another program's store.
+        """
 
     async def keys(self, owner: str) -> Sequence[ApiKey]:
         """Return the keys of a user, oldest first."""

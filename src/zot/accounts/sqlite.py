@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,13 @@ _KEY = "SELECT hash, id, owner, label, scopes, created_s, expires_s, last_used_s
 class SqliteAccounts:
     """Accounts in a file; the laws are those of `Accounts`. Point reads are done on the event loop."""
 
-    def __init__(self, path: Path, threads: Threads) -> None:
-        """Open the file, making it if it is not there. Raises AccountsUnavailable if it cannot be used."""
+    def __init__(self, path: Path, threads: Threads, awaited: Callable[[], bool] = lambda: False) -> None:
+        """Open the file, making it if it is not there. Raises AccountsUnavailable if it cannot be used.
+
+        While accounts are `awaited` from another program's store, an unknown key is not known to be invalid.
+        """
         self._file = SqliteFile(path, KIND, threads)
+        self._awaited = awaited
 
     async def record_login(self, name: str, groups: Sequence[str]) -> None:
         """See `Accounts`."""
@@ -103,7 +107,11 @@ class SqliteAccounts:
 
     async def key(self, hashed: str) -> KeyedUser | None:
         """See `Accounts`."""
+        # Asked first: what is imported between the two looks is found.
+        awaited = self._awaited()
         rows = self._file.read(f"{_KEY} WHERE hash = ?", (hashed,))
+        if not rows and awaited:
+            raise AccountsUnavailable("the accounts are still being imported")
         user = await self.user(rows[0][2]) if rows else None
         return KeyedUser(_key(rows[0]), user) if user is not None else None
 

@@ -1,10 +1,14 @@
-"""What zot knows and layouts do not (`meta.db`): users, API keys, stars; what was pulled and pushed, when, by whom."""
+"""What zot knows and layouts do not (`meta.db`): users, API keys, stars; what was pulled and pushed, when, by whom.
+
+A part of a record that is unreadable costs that part alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -12,8 +16,11 @@ from zot.accounts.interface import ApiKey
 from zot.accounts.statistics import Statistic
 from zot.layout.boltdb import Bolt
 from zot.layout.protobuf import ProtobufBroken, fields, signed
-from zot.oci.digest import InvalidDigestError, parse_digest
-from zot.oci.names import InvalidNameError, Repository, parse_repository
+from zot.oci.digest import parse_digest
+from zot.oci.names import Repository, parse_repository
+
+Part = TypeVar("Part")
+Read = TypeVar("Read")
 
 # Fields of zot's messages RepoMeta, DescriptorStatistics, and of google.protobuf.Timestamp; of a map's entry.
 _REPOSITORY_STATISTICS = 3
@@ -23,7 +30,7 @@ _KEY, _VALUE = 1, 2
 
 
 class ZotUser(NamedTuple):
-    """A user of zot's, with all that is theirs."""
+    """A user of zot's, with all of theirs that can be read."""
 
     name: str
     groups: tuple[str, ...]
@@ -32,11 +39,22 @@ class ZotUser(NamedTuple):
     bookmarks: tuple[Repository, ...]
 
 
-class Unreadable(NamedTuple):
-    """A record that cannot be taken over, and why."""
+class ZotStatistics(NamedTuple):
+    """The statistics of a repository's manifests that can be read."""
 
+    repository: Repository
+    statistics: tuple[Statistic, ...]
+
+
+class Unreadable(NamedTuple):
+    """A record, or a part of one, that is not imported, and why."""
+
+    record: str
+    """The user or the repository's statistics, as `record_name` has it: what it is part of."""
     what: str
     why: str
+    expected: bool = False
+    """zot writes such a part itself, and it means nothing."""
 
 
 class _Key(msgspec.Struct, rename="camel"):
@@ -50,42 +68,79 @@ class _Key(msgspec.Struct, rename="camel"):
 
 
 class _User(msgspec.Struct):
-    StarredRepos: list[str] | None = None
-    BookmarkedRepos: list[str] | None = None
-    Groups: list[str] | None = None
-    APIKeys: dict[str, _Key] | None = None
+    StarredRepos: list[Any] | None = None
+    BookmarkedRepos: list[Any] | None = None
+    Groups: list[Any] | None = None
+    APIKeys: dict[str, msgspec.Raw] | None = None
+
+
+def record_name(record: ZotUser | ZotStatistics) -> str:
+    """Return the name by which a record is known in the log and in `Unreadable`."""
+    return f"user {record.name}" if isinstance(record, ZotUser) else f"statistics of {record.repository}"
 
 
 def users(bolt: Bolt) -> Iterator[ZotUser | Unreadable]:
-    """Iterate over the users. Raises BoltBroken."""
+    """Iterate over the users; parts of theirs that are unreadable come after each. Raises BoltBroken."""
     for key, value in bolt.bucket(b"UserData"):
         name = key.decode(errors="replace")
+        parts = _Parts(f"user {name}")
         try:
             user = msgspec.json.decode(value, type=_User)
-            yield ZotUser(
-                name,
-                tuple(user.Groups or ()),
-                tuple(_api_key(name, hashed, each) for hashed, each in (user.APIKeys or {}).items()),
-                tuple(map(parse_repository, user.StarredRepos or ())),
-                tuple(map(parse_repository, user.BookmarkedRepos or ())),
-            )
         except (ValueError, RecursionError) as error:
-            yield Unreadable(f"user {name}", str(error))
+            yield Unreadable(parts.record, parts.record, str(error))
+            continue
+        yield ZotUser(
+            name,
+            parts.readable("group", _text, user.Groups or ()),
+            parts.readable("API key", partial(_api_key, name), (user.APIKeys or {}).items()),
+            parts.readable("star", _repository, user.StarredRepos or ()),
+            parts.readable("bookmark", _repository, user.BookmarkedRepos or ()),
+        )
+        yield from parts.unreadable
 
 
-def statistics(bolt: Bolt) -> Iterator[tuple[Repository, list[Statistic]] | Unreadable]:
-    """Iterate over the repositories with the statistics of their manifests. Raises BoltBroken."""
+def statistics(bolt: Bolt) -> Iterator[ZotStatistics | Unreadable]:
+    """Iterate over the repositories' statistics; entries that are unreadable come after each. Raises BoltBroken."""
     for key, value in bolt.bucket(b"RepoMeta"):
         name = key.decode(errors="replace")
+        parts = _Parts(f"statistics of {name}")
         try:
             repository = parse_repository(name)
             entries = [_bytes(entry) for number, entry in fields(value) if number == _REPOSITORY_STATISTICS]
-            yield repository, [_statistic(dict(fields(entry))) for entry in entries]
-        except (InvalidNameError, InvalidDigestError, ProtobufBroken, UnicodeDecodeError) as error:
-            yield Unreadable(f"statistics of {name}", str(error))
+        except ValueError as error:
+            yield Unreadable(parts.record, parts.record, str(error))
+            continue
+        yield ZotStatistics(repository, parts.readable("an entry", _statistic, entries))
+        yield from parts.unreadable
 
 
-def _statistic(entry: dict[int, int | bytes]) -> Statistic:
+class _Parts:
+    """Parts of a record, read one by one."""
+
+    def __init__(self, record: str) -> None:
+        self.record = record
+        self.unreadable: list[Unreadable] = []
+
+    def readable(self, kind: str, read: Callable[[Part], Read], parts: Iterable[Part]) -> tuple[Read, ...]:
+        found: list[Read] = []
+        for part in parts:
+            try:
+                found.append(read(part))
+            except _NoDigestError as error:
+                self.unreadable.append(Unreadable(self.record, f"{self.record}: {kind}", str(error), expected=True))
+            except (ValueError, RecursionError) as error:
+                self.unreadable.append(Unreadable(self.record, f"{self.record}: {kind}", str(error)))
+        return tuple(found)
+
+
+class _NoDigestError(ValueError):
+    """zot keeps an entry without a digest in each repository."""
+
+
+def _statistic(message: bytes) -> Statistic:
+    entry = dict(fields(message))
+    if not entry.get(_KEY):
+        raise _NoDigestError("it has no digest")
     found: dict[int, Any] = dict(fields(_bytes(entry.get(_VALUE, b""))))
     pulls = found.get(_DOWNLOADS, 0)
     if not isinstance(pulls, int):
@@ -114,7 +169,19 @@ def _bytes(value: int | bytes) -> bytes:
     return value
 
 
-def _api_key(owner: str, hashed: str, key: _Key) -> ApiKey:
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")  # noqa: TRY004 - it is the record that is wrong
+    return value
+
+
+def _repository(value: object) -> Repository:
+    return parse_repository(_text(value))
+
+
+def _api_key(owner: str, entry: tuple[str, msgspec.Raw]) -> ApiKey:
+    hashed, record = entry
+    key = msgspec.json.decode(record, type=_Key)
     return ApiKey(
         id=key.uuid,
         owner=owner,

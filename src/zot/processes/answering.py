@@ -36,6 +36,7 @@ from zot.config.model import Config
 from zot.processes.meanwhile import meanwhile
 from zot.processes.plan import Plan
 from zot.processes.reloading import OnFile, Reloading
+from zot.processes.taking_over import accounts_awaited
 from zot.processes.tls import CannotServeTls, Certificates
 from zot.storage.pools import Pool
 
@@ -162,7 +163,7 @@ async def open_answering(core: Core, slot: int) -> Answering:
 
     Raises CannotServeTls, ConfigurationError, AccountsUnavailable and SessionsUnavailable.
     """
-    return Answering(core, slot, await open_stores(core.config, core.pools.read))
+    return Answering(core, slot, await open_stores(core.config, core.pools.read, accounts_awaited(core)))
 
 
 def _certificates(config: Config) -> Certificates | None:
