@@ -59,6 +59,25 @@ def test_a_tag_is_brought_back(make_place: Callable[..., Place], running: bool) 
         assert Client(registry).resolve("v1") == old
 
 
+def test_a_restored_tag_outlives_the_next_sweep(make_place: Callable[..., Place]) -> None:
+    """A tag that retention removed counts as pushed when it is restored: the one that is the oldest now goes."""
+    keep_two = [{"patterns": [".*"], "mostRecentlyPushedCount": 2}]
+    place = make_place(retention={"policies": [{"repositories": ["**"], "keepTags": keep_two}]})
+    with place.serve() as registry:
+        client = Client(registry)
+        first = client.push("first", "v1")
+        client.push("second", "v2")
+        client.push("third", "v3")
+    place.zot("gc")
+    place.zot("tag", "restore", f"{APP}:v1", "--to", first)
+    place.zot("gc")
+    with place.serve() as registry:
+        client = Client(registry)
+        assert client.resolve("v1") == first
+        assert client.resolve("v2") is None
+        assert client.resolve("v3") is not None
+
+
 @pytest.mark.parametrize("running", [True, False])
 def test_a_dry_run_says_what_would_go(make_place: Callable[..., Place], running: bool) -> None:
     """`zot gc --dry-run` names what would go with its reason and bytes, `--explain` a tag's fate; neither removes."""

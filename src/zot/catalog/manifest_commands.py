@@ -78,7 +78,8 @@ class TagRefused(msgspec.Struct, frozen=True, tag=True):
 class PutManifest(Command[Stored | MissingBlobs | TagRefused | NoRoom], frozen=True, kw_only=True, tag=True):
     """Store a manifest and point the tags at it, in one step, if every blob that it needs is present.
 
-    Durable. Stored creates the repository. A manifest that is there already stays as it was first stored. Its stamp
+    Durable. Stored creates the repository. A manifest that is there already stays as it was first stored, but that
+    its `pushed_ns` is the time of this push if it had no tag and gets one. Its stamp
     and those of the blobs that it names are cleared; from this commit on they are referenced. Each tag that changes
     gets an entry in the tag log. What refuses it is looked for in this order: tags, `repositories_limit`
     (repositories count once they have a manifest), missing blobs, `quotas`; the limits refuse only what grows.
@@ -159,7 +160,10 @@ class DeleteTag(Command[Deleted | Absent | TagRefused], frozen=True, kw_only=Tru
 
 
 class RestoreTag(Command[Stored | Absent | TagRefused], frozen=True, kw_only=True, tag=True):
-    """Point a tag at a manifest that is still here. Durable. Absent: the manifest is not."""
+    """Point a tag at a manifest that is still here. Durable. Absent: the manifest is not.
+
+    It counts as a push: the manifest's `pushed_ns` is the time of the restore.
+    """
 
     remembered: ClassVar[bool] = True
     digest: Digest

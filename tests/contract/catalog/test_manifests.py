@@ -395,6 +395,29 @@ async def test_a_tag_points_to_a_manifest_again(catalog: Catalog) -> None:
     assert await catalog.do(gone) == Absent()
 
 
+async def test_a_restore_counts_as_a_push(catalog: Catalog) -> None:
+    """The manifest is as new as what is pushed at that time; so is an untagged one that a push tags again."""
+    await push(catalog, "old", tags=(V1, V2))
+    await push(catalog, "new", tags=(LATEST,))
+    assert await _pushed_ns(catalog, "old") < await _pushed_ns(catalog, "new")
+    await catalog.do(put("old", tags=(V1,)))
+    assert await _pushed_ns(catalog, "old") < await _pushed_ns(catalog, "new")
+    await catalog.do(DeleteTag(repository=APP, tag=V1))
+    await catalog.do(RestoreTag(repository=APP, digest=digest("old"), move=TagMove(V1)))
+    restored_ns = await _pushed_ns(catalog, "old")
+    assert restored_ns > await _pushed_ns(catalog, "new")
+    for tag in (V1, V2):
+        await catalog.do(DeleteTag(repository=APP, tag=tag))
+    await catalog.do(put("old", tags=(V1,)))
+    assert await _pushed_ns(catalog, "old") > restored_ns
+
+
+async def _pushed_ns(catalog: Catalog, name: str) -> int:
+    row = await catalog.manifest(APP, digest(name))
+    assert row is not None
+    return row.pushed_ns
+
+
 async def test_restoring_is_refused_like_any_move(catalog: Catalog) -> None:
     """An immutable tag is not moved back either; and repeated it does not undo what came between."""
     await push(catalog, "old", tags=(V1,))

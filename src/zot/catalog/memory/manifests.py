@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from zot.catalog.layout_commands import LayoutManifest
 from zot.catalog.manifest_commands import (
     Absent,
@@ -50,6 +52,8 @@ def put(scope: Scope, command: PutManifest) -> Stored | MissingBlobs | TagRefuse
     )
     created = store(scope, entry, command.by)
     repository.stamps.pop(command.digest, None)
+    if command.tags and not repository.tags_of(command.digest):
+        _renew(scope, command.digest)
     return _move(scope, command.tags, command.digest, command.by, created=created)
 
 
@@ -111,7 +115,17 @@ def restore_tag(scope: Scope, command: RestoreTag) -> Stored | Absent | TagRefus
     if command.digest not in scope.repository.manifests:
         return Absent()
     refused = _refused(scope.repository, (command.move,), command.digest)
-    return refused or _move(scope, (command.move,), command.digest, command.by, created=False)
+    if refused:
+        return refused
+    _renew(scope, command.digest)
+    return _move(scope, (command.move,), command.digest, command.by, created=False)
+
+
+def _renew(scope: Scope, digest: Digest) -> None:
+    """Make a manifest as new as one that is pushed now."""
+    stored = scope.repository.manifests[digest]
+    entry = msgspec.structs.replace(stored.entry, pushed_ns=scope.now_ns)
+    scope.repository.manifests[digest] = StoredManifest(entry, stored.by)
 
 
 def remove_repository(scope: Scope, _command: RemoveRepository) -> bool:

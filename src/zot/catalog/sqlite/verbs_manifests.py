@@ -90,6 +90,8 @@ def put(scope: Scope, command: PutManifest) -> Stored | MissingBlobs | TagRefuse
         created = True
     else:
         scope.change(_CLEAR_STAMP, command.digest)
+        if command.tags and not verbs_tags.of_manifest(scope, known):
+            verbs_tags.renew(scope, known)
         created = False
     return Stored(created, verbs_tags.move(scope, command.tags, known, command.digest, command.by))
 

@@ -75,6 +75,11 @@ def point(scope: Scope, tag: Tag, before: Digest | None, manifest_id: int, diges
     scope.changed = True
 
 
+def renew(scope: Scope, manifest_id: int) -> None:
+    """Make a manifest as new as one that is pushed now: retention would remove its tag again by its old time."""
+    scope.change("UPDATE manifest SET pushed_ns = ?3 WHERE repository = ?1 AND id = ?2", manifest_id, scope.now_ns)
+
+
 def remove(scope: Scope, tag: Tag, before: Digest, by: str) -> None:
     """Remove a tag, and log it."""
     scope.change("DELETE FROM tag WHERE repository = ?1 AND name = ?2", tag)
@@ -107,6 +112,7 @@ def restore(scope: Scope, command: RestoreTag) -> Stored | Absent | TagRefused:
     if manifest_id is None:
         return Absent()
     moves = (command.move,)
-    return refused(scope, moves, command.digest) or Stored(
-        created=False, changes=move(scope, moves, manifest_id, command.digest, command.by)
-    )
+    if refusal := refused(scope, moves, command.digest):
+        return refusal
+    renew(scope, manifest_id)
+    return Stored(created=False, changes=move(scope, moves, manifest_id, command.digest, command.by))
