@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwt
@@ -156,6 +156,67 @@ def test_garbled_tokens_are_refused(token: str) -> None:
     with pytest.raises(InvalidToken):
         verify(token, keys_of_file(pem(RSA)))
     unverified_claims(token)
+
+
+OTHER_TYPES: list[Any] = [["RS256"], {"a": 1}, 5, 1.5, True, None, [["x"]], [], {}, ["x", 5], "", "none"]
+
+
+def forged(header: Mapping[str, Any], claims: Any, key: RSAKey = RSA) -> str:
+    """Sign whatever the header says, without the library's checks."""
+    parts = [json.dumps(each).encode() for each in (header, claims)]
+    message = b".".join(base64.urlsafe_b64encode(each).rstrip(b"=") for each in parts)
+    private = serialization.load_pem_private_key(key.as_pem(private=True), None)
+    assert isinstance(private, rsa.RSAPrivateKey)
+    signature = private.sign(message, padding.PKCS1v15(), hashes.SHA256())
+    return (message + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+
+@pytest.mark.parametrize("value", OTHER_TYPES)
+@pytest.mark.parametrize("name", ["alg", "kid", "crit", "typ", "cty", "jwk", "x5c"])
+def test_headers_of_other_types_are_refused_or_ignored(name: str, value: object) -> None:
+    """No type in a header is another error than InvalidToken; a wrong `alg` never passes, nor any `crit`."""
+    now_s = int(time.time())
+    token = forged({"alg": "RS256", name: value}, {"iat": now_s, "exp": now_s + 60})
+    try:
+        verify(token, keys_of_file(pem(RSA)))
+    except InvalidToken:
+        return
+    assert name not in {"alg", "crit"}
+
+
+@pytest.mark.parametrize("claims", [[], "x", 5, None, True])
+def test_claims_that_are_no_object_are_refused(claims: object) -> None:
+    """The claims of a token are a JSON object."""
+    token = forged({"alg": "RS256"}, claims)
+    assert unverified_claims(token) is None
+    with pytest.raises(InvalidToken):
+        verify(token, keys_of_file(pem(RSA)))
+
+
+@pytest.mark.parametrize("value", [5, 1.5, True, None, {"zot": 1}, [], [5], ["zot.example", 5], [["zot.example"]]])
+async def test_an_audience_of_another_type_is_a_refusal(tmp_path: Path, http: dict[str, Any], value: object) -> None:
+    """It is not taken for a token without any audience."""
+    now_s = int(time.time())
+    claims = {"iat": now_s, "exp": now_s + 60, "aud": value, "access": []}
+    async with serving(tmp_path, http) as site:
+        token = forged({"alg": "RS256"}, claims)
+        assert await site.status("/v2/", headers={"Authorization": f"Bearer {token}"}) == 401
+        right = forged({"alg": "RS256"}, claims | {"aud": http["auth"]["bearer"]["service"]})
+        assert await site.status("/v2/", headers={"Authorization": f"Bearer {right}"}) == 200
+
+
+@pytest.mark.parametrize("value", OTHER_TYPES)
+@pytest.mark.parametrize("name", ["sub", "exp", "nbf", "iat", "iss", "access"])
+async def test_no_claim_of_another_type_is_a_fault(
+    tmp_path: Path, http: dict[str, Any], name: str, value: object
+) -> None:
+    """Whatever a signed token says, it is a login or a refusal."""
+    now_s = int(time.time())
+    token = forged({"alg": "RS256"}, {"iat": now_s, "exp": now_s + 60, name: value})
+    async with serving(tmp_path, http) as site:
+        assert await site.status("/v2/", headers={"Authorization": f"Bearer {token}"}) in {200, 401}
+        status = await site.status("/v2/team/app/tags/list", headers={"Authorization": f"Bearer {token}"})
+        assert status in {401, 403}
 
 
 @pytest.mark.parametrize("part", [0, 1])

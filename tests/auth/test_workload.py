@@ -1,5 +1,6 @@
 """Workloads by the ID tokens of an issuer that the test runs itself."""
 
+import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -7,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import bcrypt
 import pytest
 from aiohttp import web
@@ -28,10 +30,13 @@ class Platform:
         self.status = 200
         self.metadata: dict[str, Any] = {}
         self.asked = 0
+        self.hangs: asyncio.Event | None = None
 
     async def answer(self, http: web.BaseRequest) -> web.StreamResponse:
         """Answer what OpenID Connect Discovery asks for."""
         self.asked += 1
+        if self.hangs is not None:
+            await self.hangs.wait()
         if self.status != 200:
             return web.Response(status=self.status, headers={"Location": f"{self.url}/elsewhere"})
         if http.path == "/keys":
@@ -175,6 +180,79 @@ async def test_an_issuer_that_is_asked_too_often_is_spared(
         for _ in range(10):
             assert await status(site, platform.token(forger)) == 401
         assert platform.asked == asked
+
+
+async def test_a_hanging_issuer_delays_no_token_of_a_known_key(
+    tmp_path: Path, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither when what is known has to be refreshed, nor while a stranger sends tokens of other keys."""
+    async with serving(tmp_path, configuration(platform)) as site:
+        assert await status(site, platform.token()) == 200
+        monkeypatch.setattr(issuer_module, "FRESH_S", -1.0)
+        platform.hangs = asyncio.Event()
+        async with asyncio.timeout(issuer_module.LONGEST_FETCH_S / 2):
+            for _ in range(3):
+                assert await status(site, platform.token()) == 200
+            assert platform.asked > 2
+            # A wrong signature under a known name is refused at once, too.
+            assert await status(site, platform.token(RSAKey.generate_key(2048, {"kid": "1"}))) == 401
+        stranger = asyncio.create_task(status(site, platform.token(RSAKey.generate_key(2048, {"kid": "9"}))))
+        asked = platform.asked
+        async with asyncio.timeout(issuer_module.LONGEST_FETCH_S / 2):
+            for _ in range(3):
+                assert await status(site, platform.token()) == 200
+        assert platform.asked == asked
+        platform.hangs.set()
+        assert await stranger == 401
+
+
+async def test_a_hanging_issuer_of_which_nothing_is_known_is_503(
+    tmp_path: Path, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a bounded time, for all who wait together, and it heals."""
+    monkeypatch.setattr(issuer_module, "LONGEST_FETCH_S", 0.2)
+    platform.hangs = asyncio.Event()
+    async with serving(tmp_path, configuration(platform)) as site:
+        statuses = await asyncio.gather(*(status(site, platform.token()) for _ in range(5)))
+        assert statuses == [503] * 5
+        assert platform.asked == 1
+        platform.hangs.set()
+        platform.hangs = None
+        assert await status(site, platform.token()) == 200
+
+
+@pytest.mark.parametrize("iss", [["x"], {"a": 1}, 5, True, None, ""])
+async def test_an_issuer_of_another_type_is_a_refusal(tmp_path: Path, platform: Platform, iss: object) -> None:
+    """On requests and at the token endpoint, with logins in the browser beside it."""
+    http = configuration(platform)
+    http["auth"]["openid"] = {
+        "providers": {"oidc": {"clientid": "zot", "issuer": "https://login.example", "scopes": ["openid"]}}
+    }
+    claims = {"iss": iss, "aud": "zot", "sub": "x", "exp": int(time.time()) + 60}
+    token = jwt.encode({"alg": "RS256", "kid": "1"}, claims, platform.key)
+    async with serving(tmp_path, http) as site:
+        assert await status(site, token) == 401
+        assert await site.status("/zot/auth/token", "POST", data={"password": token}) == 401
+
+
+@pytest.mark.parametrize("aud", ["elsewhere", ["elsewhere", "there"], 5])
+async def test_a_wrong_audience_is_said_so(tmp_path: Path, platform: Platform, aud: object) -> None:
+    """The token of a CI system that is meant for another service is not called one of an unknown issuer."""
+    async with serving(tmp_path, configuration(platform)) as site, site.client() as client:
+        token = platform.token(aud=aud)
+        expected = f"the token is for the audience {aud!r}, and this registry takes 'other' or 'zot'"
+        async with client.get("/v2/", headers={"Authorization": f"Bearer {token}"}) as response:
+            assert (response.status, await description(response)) == (401, expected)
+        async with client.post("/zot/auth/token", data={"password": token}) as response:
+            assert (response.status, await description(response)) == (401, expected)
+        async with client.get("/v2/", headers={"Authorization": f"Bearer {platform.token(iss='x')}"}) as response:
+            assert await description(response) == "the token is of no issuer that is known"
+
+
+async def description(response: aiohttp.ClientResponse) -> str:
+    """Give what a refusal says about the case."""
+    text: str = (await response.json())["errors"][0]["detail"]["description"]
+    return text
 
 
 @pytest.mark.parametrize("broken", [500, 302, 404])

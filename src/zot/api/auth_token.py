@@ -54,15 +54,17 @@ def routes(auth: Auth, config: Bearer, exchange: TokenExchange) -> Routes:
             raise Answered(Unauthorized("more than one Authorization header"), challenge)
         body = await small(http, Pace(), FORM_LIMIT_BYTES) if http.method == "POST" else b""
         form = _fields(body.decode("latin-1"))
+        candidates = _candidates(headers, form)
         try:
-            issued = await exchange.exchange(_candidates(headers, form))
+            issued = await exchange.exchange(candidates)
         except Unauthorized as error:
             raise Answered(error, challenge) from error
         if issued is not None:
             answered = {"Content-Type": "application/json", **_NO_STORE}
             return web.Response(body=msgspec.json.encode(issued), headers=answered)
         if config.upstream_token_endpoint is None:
-            raise Answered(Unauthorized("no token of a workload that is known"), challenge)
+            reason = exchange.mismatch(candidates) or "no token of a workload that is known"
+            raise Answered(Unauthorized(reason), challenge)
         return await _forward(http, auth, config.upstream_token_endpoint, form)
 
     return {PATH: {"GET": token, "POST": token}}

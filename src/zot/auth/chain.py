@@ -167,7 +167,9 @@ class Chain:
         try:
             return Admission(await bearer.verify(header.value, time.time()))
         except InvalidToken as error:
-            raise Unauthorized(str(error)) from error
+            workloads = self._ways.workloads
+            reason = workloads.mismatch(header.value) if workloads is not None else None
+            raise Unauthorized(reason or str(error)) from error
 
     async def _by_workload_token(self, workloads: Workloads, header: Authorization) -> Principal:
         try:

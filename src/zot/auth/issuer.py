@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from zot.auth.fetch import Fetcher, FetchError
-from zot.auth.tokens import InvalidToken, VerificationKey, audiences, keys_of_jwks, seconds, verify
+from zot.auth.tokens import InvalidToken, VerificationKey, audiences, key_id_of, keys_of_jwks, seconds, verify
 from zot.registry.errors import Unavailable
 
 _log = logging.getLogger("zot.auth")
@@ -27,6 +27,10 @@ RETRIED_EVERY_S = 5.0
 """How often an issuer is asked at most, whatever tokens come in."""
 
 
+LONGEST_FETCH_S = 10.0
+"""For how long a token waits for an issuer of which nothing is known."""
+
+
 class Metadata(msgspec.Struct, frozen=True):
     """What an issuer says about itself, as far as it is needed here."""
 
@@ -38,8 +42,17 @@ class Metadata(msgspec.Struct, frozen=True):
     end_session_endpoint: str = ""
 
 
+class _Known(msgspec.Struct, frozen=True):
+    metadata: Metadata
+    keys: tuple[VerificationKey, ...]
+
+
 class Issuer:
-    """One issuer, asked when a token comes in and not before: a start does not depend on it."""
+    """One issuer, asked when a token comes in and not before: a start does not depend on it.
+
+    What is known of it is used while it is good, and refreshed in the background: an issuer that hangs delays no token
+    that a known key has signed.
+    """
 
     def __init__(
         self, url: str, fetcher: Fetcher, *, tls: ssl.SSLContext | None = None, any_issuer: bool = False
@@ -49,27 +62,27 @@ class Issuer:
         self._fetcher = fetcher
         self._tls = tls
         self._any_issuer = any_issuer
-        self._known: tuple[Metadata, tuple[VerificationKey, ...]] | None = None
+        self._known: _Known | None = None
         self._fetched_s = float("-inf")
         self._tried_s = float("-inf")
-        self._fetching = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def metadata(self) -> Metadata:
         """Return what it says about itself; raise Unavailable if that is not known."""
-        return (await self._current())[0]
+        return (await self._current()).metadata
 
     async def verify(self, token: str, expected: Iterable[str]) -> dict[str, Any]:
         """Return the claims of an ID token for one of the expected audiences; raise InvalidToken, or Unavailable."""
-        metadata, keys = await self._current()
+        known = await self._current()
         try:
-            claims = verify(token, keys)
+            claims = verify(token, known.keys)
         except InvalidToken:
-            # Signed by a key that is newer than what is known, perhaps.
-            metadata, newer = await self._current(than_s=time.monotonic())
-            if newer is keys:
+            newer = await self._newer(known, key_id_of(token))
+            if newer is known:
                 raise
-            claims = verify(token, newer)
-        if not self._any_issuer and claims.get("iss") != metadata.issuer:
+            known = newer
+            claims = verify(token, known.keys)
+        if not self._any_issuer and claims.get("iss") != known.metadata.issuer:
             raise InvalidToken("the token is of another issuer")
         if audiences(claims).isdisjoint(expected):
             raise InvalidToken("the token is for another audience")
@@ -77,23 +90,48 @@ class Issuer:
             raise InvalidToken("the token has no end")
         return claims
 
-    async def _current(self, than_s: float | None = None) -> tuple[Metadata, tuple[VerificationKey, ...]]:
-        """Return metadata and keys that are fresh, or fetched later `than_s` if the issuer may be asked again."""
-        wanted_s = time.monotonic() - FRESH_S if than_s is None else than_s
-        async with self._fetching:
-            now_s = time.monotonic()
-            if self._fetched_s < wanted_s and now_s - self._tried_s >= RETRIED_EVERY_S:
-                self._tried_s = now_s
-                try:
-                    self._known = await self._fetch()
-                    self._fetched_s = now_s
-                except (FetchError, ValueError) as error:
-                    _log.error("OpenID issuer %s: %s", self.url, error)
-            if self._known is None or now_s - self._fetched_s > KEPT_S:
-                raise Unavailable(f"the issuer {self.url} cannot be reached")
-            return self._known
+    async def _current(self) -> _Known:
+        """Return what is known if it is good still, else wait for the issuer. Raises Unavailable."""
+        age_s = time.monotonic() - self._fetched_s
+        if age_s > FRESH_S:
+            refreshing = self._refresh()
+            if refreshing is not None and (self._known is None or age_s > KEPT_S):
+                await asyncio.shield(refreshing)
+        if self._known is None or time.monotonic() - self._fetched_s > KEPT_S:
+            raise Unavailable(f"the issuer {self.url} cannot be reached")
+        return self._known
 
-    async def _fetch(self) -> tuple[Metadata, tuple[VerificationKey, ...]]:
+    async def _newer(self, known: _Known, key_id: str | None) -> _Known:
+        """Return what is known now that `known` does not verify a token, which names its key by `key_id`.
+
+        Only a token whose key is not known waits for the issuer. One with a known key was signed by another; in case
+        the issuer has given a new key the old name, that is found out for the tokens that come later.
+        """
+        refreshing = self._refresh()
+        if refreshing is not None and (key_id is None or all(key.id != key_id for key in known.keys)):
+            await asyncio.shield(refreshing)
+        return self._known or known
+
+    def _refresh(self) -> asyncio.Task[None] | None:
+        """Ask the issuer, if it is not being asked already; None if it was asked too recently."""
+        now_s = time.monotonic()
+        if self._refreshing is None and now_s - self._tried_s >= RETRIED_EVERY_S:
+            self._tried_s = now_s
+            self._refreshing = asyncio.create_task(self._fetch_and_keep())
+        return self._refreshing
+
+    async def _fetch_and_keep(self) -> None:
+        started_s = time.monotonic()
+        try:
+            async with asyncio.timeout(LONGEST_FETCH_S):
+                self._known = await self._fetch()
+            self._fetched_s = started_s
+        except (FetchError, TimeoutError, ValueError) as error:
+            _log.error("OpenID issuer %s: %s", self.url, str(error) or f"no answer in {LONGEST_FETCH_S:g} s")
+        finally:
+            self._refreshing = None
+
+    async def _fetch(self) -> _Known:
         document = await self._fetcher.get(f"{self.url.rstrip('/')}/.well-known/openid-configuration", tls=self._tls)
         metadata = msgspec.convert(document, Metadata)
         if metadata.issuer != self.url and not self._any_issuer:
@@ -101,4 +139,4 @@ class Issuer:
         if self.url.startswith("https:") and not metadata.jwks_uri.startswith("https:"):
             raise ValueError("its keys are not fetched by https")
         document = await self._fetcher.get(metadata.jwks_uri, tls=self._tls)
-        return metadata, keys_of_jwks(msgspec.json.encode(document))
+        return _Known(metadata, keys_of_jwks(msgspec.json.encode(document)))

@@ -54,9 +54,15 @@ class TokenExchange:
                 except InvalidToken as error:
                     raise Unauthorized(str(error)) from error
                 return _issued(candidate, dict(principal.claims))
-            if claims.get("iss") in self._browser_issuers:
+            issuer = claims.get("iss")
+            if isinstance(issuer, str) and issuer in self._browser_issuers:
                 raise Unauthorized("the token is of a login in the browser, and no workload's")
         return None
+
+    def mismatch(self, candidates: Sequence[str]) -> str | None:
+        """Return why the first candidate of a known issuer is not for this registry; None if there is none."""
+        found = (self._workloads.mismatch(candidate) for candidate in candidates[:_CANDIDATES_LIMIT])
+        return next((reason for reason in found if reason is not None), None)
 
 
 def _issued(token: str, claims: dict[str, Any]) -> Issued:

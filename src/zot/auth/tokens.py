@@ -52,11 +52,7 @@ def verify(token: str, keys: Sequence[VerificationKey], *, needs_key_id: bool = 
     """
     if len(token) > TOKEN_LENGTH_LIMIT:
         raise InvalidToken(f"the token has more than {TOKEN_LENGTH_LIMIT} characters")
-    try:
-        header = extract_compact(token.encode()).headers()
-    except (JoseError, ValueError, RecursionError) as error:
-        raise InvalidToken("the token is malformed") from error
-    algorithm, key_id = header.get("alg"), header.get("kid")
+    algorithm, key_id = _header(token)
     if needs_key_id and not key_id:
         raise InvalidToken("the token names no key")
     candidates = [
@@ -67,12 +63,31 @@ def verify(token: str, keys: Sequence[VerificationKey], *, needs_key_id: bool = 
     ]
     for candidate in candidates:
         try:
-            claims = _decode(token, candidate.key, str(algorithm))
+            claims = _decode(token, candidate.key, algorithm)
         except (JoseError, ValueError, RecursionError):
             continue
         _check_times(claims)
         return claims
     raise InvalidToken("the token is not signed by a key that is known")
+
+
+def key_id_of(token: str) -> str | None:
+    """Return the id by which the token names its key, None if it names none; raise InvalidToken if it is none."""
+    return _header(token)[1]
+
+
+def _header(token: str) -> tuple[str, str | None]:
+    """Return algorithm and key id. Raises InvalidToken for other types, and for extensions that have to be known."""
+    try:
+        header = extract_compact(token.encode()).headers()
+    except (JoseError, ValueError, RecursionError) as error:
+        raise InvalidToken("the token is malformed") from error
+    algorithm, key_id = header.get("alg"), header.get("kid")
+    if not isinstance(algorithm, str) or not (key_id is None or isinstance(key_id, str)):
+        raise InvalidToken("alg and kid of a token are texts")
+    if "crit" in header:
+        raise InvalidToken("the token has critical extensions, and none is supported")
+    return algorithm, key_id
 
 
 def unverified_claims(token: str) -> dict[str, Any] | None:
@@ -87,10 +102,22 @@ def unverified_claims(token: str) -> dict[str, Any] | None:
 
 
 def audiences(claims: Mapping[str, Any]) -> frozenset[str]:
-    """Return whom the token is meant for; the claim is a text, or a list of texts."""
-    value = claims.get("aud")
-    values = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    return frozenset(each for each in values if isinstance(each, str))
+    """Return whom the token is meant for; none if it does not say. Raises InvalidToken for what are no texts."""
+    if "aud" not in claims:
+        return frozenset()
+    value = claims["aud"]
+    values = value if isinstance(value, list) else [value]
+    if not values or not all(isinstance(each, str) for each in values):
+        raise InvalidToken("aud is neither a text nor a list of texts")
+    return frozenset(values)
+
+
+def subject(claims: Mapping[str, Any]) -> str:
+    """Return whom the token is about, empty if it does not say. Raises InvalidToken for what is no text."""
+    value = claims.get("sub", "")
+    if not isinstance(value, str):
+        raise InvalidToken("sub is no text")
+    return value
 
 
 def keys_of_file(content: bytes) -> tuple[VerificationKey, ...]:

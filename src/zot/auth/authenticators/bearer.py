@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from zot.auth.principal import Principal
 from zot.auth.scopes import Scope, docker_action, meaning
-from zot.auth.tokens import InvalidToken, VerificationKey, audiences, seconds, verify
+from zot.auth.tokens import InvalidToken, VerificationKey, audiences, seconds, subject, verify
 from zot.oci.names import Repository
 from zot.registry.request import ListRepositories, Request
 
@@ -53,9 +53,8 @@ class Bearer:
         meant_for = audiences(claims)
         if meant_for and self._service not in meant_for:
             raise InvalidToken("the token is for another service")
-        subject = claims.get("sub")
-        name = subject if isinstance(subject, str) and subject.isprintable() else ""
-        principal = Principal(name, self.method, claims=claims, scopes=_scopes(claims))
+        name = subject(claims)
+        principal = Principal(name if name.isprintable() else "", self.method, claims=claims, scopes=_scopes(claims))
         expires_s = seconds(claims, "exp")
         self._verified[hashed] = (keys, now_s + 60.0 if expires_s is None else expires_s, principal)
         if len(self._verified) > _REMEMBERED:

@@ -22,6 +22,8 @@ from zot.registry.errors import Unavailable
 from zot.registry.request import Request
 
 PLACE = "http.auth.bearer.oidc"
+_SHOWN_LENGTH = 200
+
 DEFAULT_USERNAME = "claims.iss + '/' + claims.sub"
 
 
@@ -47,13 +49,25 @@ class Workloads:
         if claims is None:
             raise InvalidToken("the token is malformed")
         issuers = [issuer for issuer in self._issuers if issuer.concerns(claims)]
-        failure: InvalidToken | Unavailable = InvalidToken("the token is of no issuer that is known")
+        failure: InvalidToken | Unavailable
+        failure = InvalidToken(self.mismatch(token) or "the token is of no issuer that is known")
         for issuer in issuers:
             try:
                 return await issuer.verify(token)
             except (InvalidToken, Unavailable) as error:
                 failure = error
         raise failure
+
+    def mismatch(self, token: str) -> str | None:
+        """Return why a token of a known issuer is not for this registry: its audience; None for any other token."""
+        claims = unverified_claims(token)
+        if claims is None:
+            return None
+        expected = sorted({name for issuer in self._issuers if issuer.issued(claims) for name in issuer.audiences})
+        if not expected or any(issuer.concerns(claims) for issuer in self._issuers):
+            return None
+        meant_for = repr(claims["aud"])[:_SHOWN_LENGTH] if "aud" in claims else "none"
+        return f"the token is for the audience {meant_for}, and this registry takes {' or '.join(map(repr, expected))}"
 
     def challenge(self, request: Request | None) -> str | None:
         """Return the WWW-Authenticate header; None if no realm says where tokens are to be had."""
@@ -67,18 +81,23 @@ class _Issuer:
 
     def __init__(self, config: BearerOidc, place: str, fetcher: Fetcher) -> None:
         self._any_issuer = config.skip_issuer_verification
-        self._audiences = frozenset(audience.strip() for audience in config.audiences)
+        self.audiences = frozenset(audience.strip() for audience in config.audiences)
         self._issuer = Issuer(config.issuer, fetcher, tls=_tls(config, place), any_issuer=self._any_issuer)
         self._mapping = ClaimMapping(config.claim_mapping or CelClaimMapping(), f"{place}.claimMapping")
 
     def concerns(self, claims: Mapping[str, Any]) -> bool:
         """Tell whether a token that says so would be verified here."""
-        return (self._any_issuer or claims.get("iss") == self._issuer.url) and not self._audiences.isdisjoint(
-            audiences(claims)
-        )
+        try:
+            return self.issued(claims) and not self.audiences.isdisjoint(audiences(claims))
+        except InvalidToken:
+            return False
+
+    def issued(self, claims: Mapping[str, Any]) -> bool:
+        """Tell whether a token says that it is of this issuer."""
+        return self._any_issuer or claims.get("iss") == self._issuer.url
 
     async def verify(self, token: str) -> Principal:
-        claims = await self._issuer.verify(token, self._audiences)
+        claims = await self._issuer.verify(token, self.audiences)
         name, groups = self._mapping.identity(claims)
         return Principal(name, Workloads.method, frozenset(groups), claims)
 
