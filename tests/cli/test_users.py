@@ -11,6 +11,7 @@ from zot.accounts.sessions.local import LocalSessions
 from zot.accounts.sessions.session import Session, Sessions
 from zot.cli.main import cli
 from zot.storage.pools import Pool
+from zot.testing import serve
 
 RULES = {
     "repositories": {"team/**": {"policies": [{"groups": ["ci"], "actions": ["read"]}], "anonymousPolicy": ["read"]}},
@@ -25,6 +26,8 @@ def file(tmp_path: Path) -> str:
     path = tmp_path / "config.json"
     auth = {"htpasswd": {"path": str(tmp_path / "htpasswd")}, "apikey": True}
     http = {"auth": auth, "accessControl": RULES}
+    with serve(tmp_path / "data"):
+        pass
     path.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "data")}, "http": http}))
     return str(path)
 

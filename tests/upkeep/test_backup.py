@@ -17,11 +17,15 @@ from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.snapshot import make_exports_due, open_snapshot, snapshot
 from zot.oci.digest import digest_of
 from zot.oci.names import Repository, Tag
+from zot.storage.disk import Disk as FileSystem
 from zot.storage.filesystem import FilesystemStorage
+from zot.storage.identity import Identity
 from zot.storage.interface import StorageError
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.pools import Pools
-from zot.upkeep.backup import Source, back_up, restore
+from zot.upkeep.backup import Source, back_up
+from zot.upkeep.backup_files import BackupDirectory
+from zot.upkeep.restoring import restore
 from zot.upkeep.stores import Stores
 
 
@@ -33,25 +37,41 @@ def pools() -> Iterator[Pools]:
     pools.close()
 
 
+class NothingToImport:
+    """All layouts are in the catalog (an `Imports`)."""
+
+    async def pending(self) -> list[Repository]:
+        """Return none."""
+        return []
+
+    async def run(self, repository: Repository) -> str:
+        """Refuse: it is not asked."""
+        raise AssertionError(repository)
+
+
 class Disk(Site):
     """A registry on a directory, with the embedded catalog."""
 
     def __init__(self, root: Path, pools: Pools) -> None:
         self.root, self.pools = root, pools
         (root / ".zot").mkdir(parents=True)
+        self.identity = Identity(FileSystem(), str(root), None).establish()
         storage = FilesystemStorage(str(root), pools, min_free_percent=0, min_free_bytes=0)
         super().__init__(open_in_thread(root / ".zot", "boot"), storage, Seconds(), Seconds())
 
-    async def back_up(self, target: Path) -> list[str]:
-        """Back up; return what is said."""
+    async def back_up(self, target: Path) -> str:
+        """Back up; return the result."""
         source = Source(
             roots=[str(self.root)],
             root_of=lambda _: str(self.root),
+            stores={str(self.root): self.identity},
             databases=[str(self.root / ".zot" / DATABASE)],
             snapshot=snapshot,
             open_catalog=open_snapshot,
+            imports=NothingToImport(),
         )
-        return [line async for line in back_up(source, self.catalog, str(target), self.pools.durable)]
+        told = [each async for each in back_up(source, self.catalog, str(target), self.pools.durable)]
+        return str(told[-1])
 
 
 @pytest.fixture
@@ -101,7 +121,8 @@ async def test_a_backup_under_load_is_whole(disk: Disk, tmp_path: Path) -> None:
     await disk.catalog.close()
     for number in range(2):
         target = tmp_path / f"backup {number}"
-        assert await whole(target, target / "roots" / "0") >= 40
+        snapshot_path = target / BackupDirectory(str(target)).manifest().snapshot
+        assert await whole(snapshot_path, target / "content" / disk.identity) >= 40
         restored = tmp_path / f"restored {number}"
         assert list(restore(str(target), [str(restored)], str(restored / ".zot"), make_exports_due))
         assert await whole(restored / ".zot", restored) >= 40
@@ -130,9 +151,9 @@ async def test_every_layout_is_due_after_a_restore(disk: Disk, tmp_path: Path) -
 async def test_a_second_backup_copies_what_is_new(disk: Disk, tmp_path: Path) -> None:
     """What the directory has is not copied again."""
     await disk.image("v1")
-    assert (await disk.back_up(tmp_path / "backup"))[-1].endswith("2 new files shared, 1 copied")
+    assert (await disk.back_up(tmp_path / "backup")).endswith("2 new files shared, 1 copied")
     await disk.image("v2", name="second")
-    assert (await disk.back_up(tmp_path / "backup"))[-1].endswith("2 new files shared, 1 copied")
+    assert (await disk.back_up(tmp_path / "backup")).endswith("2 new files shared, 1 copied")
     await disk.catalog.close()
 
 

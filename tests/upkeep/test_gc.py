@@ -40,7 +40,7 @@ async def test_a_loose_blob_goes_after_the_delay(site: Site) -> None:
     await site.sweep()
     assert await present(site, blob)
     site.monotonic.now_s += 1
-    assert "1 blobs (5 bytes)" in await site.sweep()
+    assert "1 blobs (5 B)" in await site.sweep()
     assert not await present(site, blob)
 
 

@@ -192,7 +192,7 @@ async def test_shared_bytes_are_read_once(disk: Disk, monkeypatch: pytest.Monkey
     scrubber = Scrubber(disk.registry, Layouts(_ready, _never), disk.pools.hash, disk.observer)
     await drain(scrubber.run(said.append))
     size = len(b"layer of image") + 2 * len(b"config of image")
-    assert said[-1].startswith(f"{size} bytes")
+    assert said[-1].startswith(f"{size} B of")
 
 
 async def test_reading_is_paced(disk: Disk) -> None:

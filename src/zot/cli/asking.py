@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from zot.cli.configuration import checked
 from zot.oci.digest import InvalidDigestError
 from zot.oci.names import InvalidNameError, InvalidTagError, Repository, Tag, parse_repository, parse_tag
-from zot.upkeep.requests import Ask, Failed, Said
+from zot.upkeep.requests import Ask, Noted, Said
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+"""For commands that print a table. Keys are added in later versions, never renamed; bytes and times are numbers."""
 
 FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 
@@ -23,26 +27,31 @@ FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), r
 def ask(file: Path | None, request: Ask[Any]) -> list[Any]:
     """Return the rows that answer a request, whether or not a server runs on the store.
 
-    How far it is goes to standard error. What cannot be done is a ClickException, which ends the command.
+    Progress and notes go to standard error. Raises Failed if it cannot be done.
     """
     from zot.processes.operating import answers
+
+    notes: list[str] = []
 
     async def run() -> list[Any]:
         rows = []
         async with aclosing(answers(checked(file), file, request)) as found:
             async for row in found:
-                if isinstance(row, Said):
-                    _show(row.text)
-                else:
-                    rows.append(row)
+                match row:
+                    case Said():
+                        _show(row.text)
+                    case Noted():
+                        notes.append(row.text)
+                    case _:
+                        rows.append(row)
         return rows
 
     try:
         return asyncio.run(run())
-    except Failed as error:
-        raise click.ClickException(str(error)) from error
     finally:
         _show("")
+        for note in notes:
+            click.echo(f"Warning: {note}", err=True)
 
 
 def retention(file: Path | None) -> dict[str, Any]:
@@ -69,6 +78,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[st
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
+def show_json(value: object) -> None:
+    """Print a value as JSON; rows are objects."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
 def repository_and_tag(text: str) -> tuple[Repository, Tag | None]:
     """Return what `REPO[:TAG]` names. Raises BadParameter."""
     name, colon, tag = text.partition(":")
@@ -81,13 +95,3 @@ def repository_and_tag(text: str) -> tuple[Repository, Tag | None]:
 def moment(seconds: float | None) -> str:
     """Return a time in UTC as text, `-` for none."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S") if seconds is not None else "-"
-
-
-def size(count: int) -> str:
-    """Return a number of bytes in the largest unit of which there is one."""
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zot.cli.asking import FILE, ask, repository_and_tag, retention, size, table
+from zot.cli.asking import FILE, JSON, ask, repository_and_tag, retention, show_json, table
 from zot.config.durations import SECOND_NS, parse_ns
+from zot.upkeep.units import size
 
 if TYPE_CHECKING:
     from zot.oci.names import Tag
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what would go in the end, and why.")
 @click.option("--explain", metavar="REPO[:TAG]", help="The same for one repository, or for one of its tags.")
 @click.option("--delay", help="Instead of the configured delays, such as 0s. Only while no server runs.")
+@JSON
 @FILE
-def command(*, dry_run: bool, explain: str | None, delay: str | None, file: Path | None) -> None:
+def command(*, dry_run: bool, explain: str | None, delay: str | None, as_json: bool, file: Path | None) -> None:
     """Collect garbage in the store of the configuration FILE: by the server, if one runs on it, or else here.
 
     What nothing keeps goes once sweeps have found it so for the configured delay. Exit status 1 if a sweep failed.
@@ -29,19 +31,31 @@ def command(*, dry_run: bool, explain: str | None, delay: str | None, file: Path
 
     if explain is not None:
         name, tag = repository_and_tag(explain)
-        (found,) = ask(file, Explain(repository=name, of=tag, retention=retention(file)))
-        _explain(found, tag)
+        previews = ask(file, Explain(repository=name, of=tag, retention=retention(file)))
+        if as_json:
+            show_json(previews)
+        else:
+            _explain(previews[0], tag)
     elif dry_run:
-        _dry_run(ask(file, Explain(retention=retention(file))))
+        previews = ask(file, Explain(retention=retention(file)))
+        if as_json:
+            show_json(previews)
+        else:
+            _dry_run(previews)
     else:
         try:
             delay_s = parse_ns(delay) / SECOND_NS if delay is not None else None
         except ValueError as error:
-            raise click.BadParameter(str(error)) from error
+            raise click.BadParameter(str(error), param_hint="--delay") from error
+        if delay_s is not None and delay_s < 0:
+            raise click.BadParameter("a delay is not negative", param_hint="--delay")
         rows = ask(file, Collect(delay_s=delay_s))
-        for row in rows:
-            click.echo(f"{row.store}: {row.said}")
-        if not rows:
+        if as_json:
+            show_json(rows)
+        else:
+            for row in rows:
+                click.echo(f"{row.store}: {row.said}")
+        if not rows and not as_json:
             click.echo("no store collects garbage: storage.gc is false")
         if any(row.failed for row in rows):
             raise SystemExit(1)

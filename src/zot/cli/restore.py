@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -18,21 +19,16 @@ def command(directory: Path, file: Path | None) -> None:
 
     No server may run on it. The first start afterwards writes the `index.json` of each repository.
     """
-    from zot.catalog.interface import CatalogError
     from zot.catalog.sqlite.snapshot import make_exports_due
     from zot.processes.start import make_plan
-    from zot.storage.interface import StorageError
     from zot.storage.lock import lock_root
-    from zot.upkeep.backup import restore
+    from zot.upkeep.backup_files import BackupDirectory
+    from zot.upkeep.restoring import restore
 
     plan = make_plan(checked(file), file, workers=0, read_only=False)
-    try:
-        locks = [lock_root(root, wait_s=0) for root in plan.roots]
-        try:
-            for line in restore(str(directory.absolute()), plan.roots, plan.catalog_directory, make_exports_due):
-                click.echo(line)
-        finally:
-            for lock in locks:
-                lock.close()
-    except (StorageError, CatalogError) as error:
-        raise click.ClickException(str(error)) from error
+    BackupDirectory(str(directory.absolute())).manifest()  # before a root is made
+    with ExitStack() as locks:
+        for root in plan.roots:
+            locks.callback(lock_root(root, wait_s=0).close)
+        for line in restore(str(directory.absolute()), plan.roots, plan.catalog_directory, make_exports_due):
+            click.echo(line)

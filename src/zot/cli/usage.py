@@ -6,14 +6,18 @@ from pathlib import Path
 
 import click
 
-from zot.cli.asking import FILE, ask, repository_and_tag, size, table
+from zot.cli.asking import FILE, JSON, ask, repository_and_tag, show_json, table
+from zot.oci.globs import compile_glob
+from zot.oci.names import Repository
+from zot.upkeep.units import size
 
 
 @click.command("usage")
 @click.option("--repositories", "pattern", default="**", help="A glob of the repositories to show, e.g. 'team/**'.")
 @click.option("--tags", "repository", help="Show the tags of this repository instead.")
+@JSON
 @FILE
-def command(pattern: str, repository: str | None, file: Path | None) -> None:
+def command(*, pattern: str, repository: str | None, as_json: bool, file: Path | None) -> None:
     """Show what repositories take, or the tags of one, in the store of the configuration FILE.
 
     A repository's bytes are those of its blobs and manifests, shared with others or not. Of a tag's bytes the unique
@@ -22,15 +26,28 @@ def command(pattern: str, repository: str | None, file: Path | None) -> None:
     from zot.upkeep.requests import Usage, UsageOfTags
 
     rows: list[tuple[object, ...]]
+    try:
+        compile_glob(pattern)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--repositories") from error
+    request = UsageOfTags(repository=_name(repository)) if repository is not None else Usage(pattern=pattern)
+    found = ask(file, request)
+    if as_json:
+        show_json(found)
+        return
     if repository is not None:
-        name, _ = repository_and_tag(repository)
-        found = ask(file, UsageOfTags(repository=name))
         rows = [(each.tag, size(each.bytes), size(each.unique)) for each in found]
         heads: tuple[str, ...] = ("TAG", "SIZE", "UNIQUE")
     else:
-        counts = ask(file, Usage(pattern=pattern))
         heads = ("REPOSITORY", "SIZE", "TAGS", "MANIFESTS", "BLOBS")
-        rows = [(each.repository, size(each.bytes), each.tags, each.manifests, each.blobs) for each in counts]
-        rows.append(("", size(sum(each.bytes for each in counts)), sum(each.tags for each in counts), "", ""))
+        rows = [(each.repository, size(each.bytes), each.tags, each.manifests, each.blobs) for each in found]
+        rows.append(("", size(sum(each.bytes for each in found)), sum(each.tags for each in found), "", ""))
     for line in table(heads, rows):
         click.echo(line)
+
+
+def _name(text: str) -> Repository:
+    name, tag = repository_and_tag(text)
+    if tag is not None:
+        raise click.BadParameter("name a repository without a tag", param_hint="--tags")
+    return name

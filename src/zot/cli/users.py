@@ -9,27 +9,31 @@ from pathlib import Path
 import click
 
 from zot.accounts.build import Stores, open_stores
-from zot.accounts.interface import AccountsUnavailable
-from zot.accounts.sessions.interface import SessionsUnavailable
 from zot.cli.configuration import checked
-from zot.config.errors import ConfigurationError
+from zot.processes.start import make_plan
+from zot.processes.stores import require_store
 from zot.storage.pools import Pool
 
 
 @asynccontextmanager
 async def stores_of(file: Path) -> AsyncIterator[Stores]:
-    """Open the stores of a configuration. What cannot be done is a ClickException, which ends the command."""
+    """Open the stores of a configuration, which has been served before: a command makes no store.
+
+    Raises StorageError, AccountsUnavailable, SessionsUnavailable, ConfigurationError, ClickException.
+    """
     config = checked(file)
+    if not config.http.auth.has_basic:
+        raise click.ClickException(f"{file}: there are no users by this configuration (http.auth)")
+    if config.storage.root_directory:
+        plan = make_plan(config, file, workers=0, read_only=False)
+        require_store(Path(plan.catalog_directory), plan.roots)
     pool = Pool("accounts", 1, 64)
     try:
         stores = await open_stores(config, pool)
-        if stores is None:
-            raise click.ClickException(f"{file}: there are no users by this configuration (http.auth)")
+        assert stores is not None
         try:
             yield stores
         finally:
             await stores.close()
-    except (AccountsUnavailable, SessionsUnavailable, ConfigurationError) as error:
-        raise click.ClickException(str(error)) from error
     finally:
         pool.close()

@@ -1,8 +1,8 @@
 """The control socket: commands of `zot` ask the server that runs on a store.
 
 `<catalog's directory>/control`, for its owner alone; whoever connects has to be the same user, or root. A request is
-one line of JSON, and so is each thing that answers it: `{"row": ...}`, `{"said": ...}`, at last `{"end": true}` or
-`{"error": ...}`.
+one line of JSON, and so is each thing that answers it: `{"row": ...}`, `{"said": ...}`, `{"note": ...}`, at last
+`{"end": true}` or `{"error": ...}`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 
 from zot.processes.sockets import reachable
 from zot.upkeep import requests
-from zot.upkeep.requests import Ask, Failed, Said
+from zot.upkeep.requests import Ask, Failed, Noted, Said
 
 _log = logging.getLogger("zot.control")
 
@@ -35,6 +35,7 @@ Answer = Callable[[Ask[Any]], AsyncGenerator[Any, None]]
 class _Line(msgspec.Struct, omit_defaults=True):
     row: msgspec.Raw = msgspec.Raw(b"null")
     said: str = ""
+    note: str = ""
     error: str = ""
     end: bool = False
 
@@ -81,12 +82,21 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     try:
         async with aclosing(answer(ask)) as rows:
             async for row in rows:
-                said = isinstance(row, Said)
-                await _send(writer, _Line(said=row.text) if said else _Line(row=msgspec.Raw(requests.encode(row))))
+                await _send(writer, _line(row))
     except Failed as error:
         await _send(writer, _Line(error=str(error)))
         return
     await _send(writer, _Line(end=True))
+
+
+def _line(row: object) -> _Line:
+    match row:
+        case Said():
+            return _Line(said=row.text)
+        case Noted():
+            return _Line(note=row.text)
+        case _:
+            return _Line(row=msgspec.Raw(requests.encode(row)))
 
 
 def _is_allowed(peer: socket.socket) -> bool:
@@ -104,7 +114,7 @@ async def _send(writer: asyncio.StreamWriter, line: _Line) -> None:
 
 
 async def ask_server(directory: Path, ask: Ask[Any]) -> AsyncGenerator[Any, None]:
-    """Ask the server that runs on a catalog's directory; yield the rows, and `Said`.
+    """Ask the server that runs on a catalog's directory; yield the rows, `Said`, and `Noted`.
 
     Raises ConnectionError if there is none, Failed.
     """
@@ -120,7 +130,12 @@ async def ask_server(directory: Path, ask: Ask[Any]) -> AsyncGenerator[Any, None
                 raise Failed(line.error)
             if line.end:
                 return
-            yield Said(line.said) if line.said else requests.decode_row(type(ask), line.row)
+            if line.said:
+                yield Said(line.said)
+            elif line.note:
+                yield Noted(line.note)
+            else:
+                yield requests.decode_row(type(ask), line.row)
         raise Failed("the server ended before it had answered")
     finally:
         writer.close()

@@ -20,33 +20,65 @@ from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.snapshot import open_snapshot, snapshot
 from zot.config.model import Config
 from zot.layout.build import build_jobs
+from zot.layout.index_json import LayoutBroken
+from zot.oci.names import Repository
 from zot.processes.control import ask_server
 from zot.processes.logs import open_logs
 from zot.processes.start import identified, make_plan
+from zot.processes.stores import require_store
 from zot.storage.interface import StorageError
 from zot.storage.lock import RootInUse, RootLock, lock_root
-from zot.upkeep.backup import Source, back_up
+from zot.upkeep.backup import Source, Told, back_up
 from zot.upkeep.build import Parts
 from zot.upkeep.gc import Layouts
 from zot.upkeep.journal import Journal
 from zot.upkeep.operations import Operations
 from zot.upkeep.requests import Ask, Failed
 from zot.upkeep.scheduler import Scheduler
-from zot.upkeep.stores import Stores
+from zot.upkeep.stores import Stores, names
 
 _STARTING_S = 5.0
 _POLL_S = 0.2
+
+
+class LayoutImports:
+    """The import of layouts by an open store (an `Imports`)."""
+
+    def __init__(self, core: Core) -> None:
+        """Import into the catalog of the store."""
+        self._core = core
+
+    async def pending(self) -> list[Repository]:
+        """Return the repositories that the catalog does not have, or not completely."""
+        pending = await self._core.layouts.foreign_names.look()
+        async for name in names(self._core.catalog):
+            row = await self._core.catalog.repository(name)
+            if row is not None and not row.adopted:
+                pending.append(name)
+        return pending
+
+    async def run(self, repository: Repository) -> str:
+        """Import a repository; return why it cannot be imported, empty: it is."""
+        if self._core.read_only:
+            return "the registry is read-only"
+        try:
+            await self._core.layouts.adoption.adopt(repository)
+        except (LayoutBroken, StorageError) as error:
+            return str(error)
+        return ""
 
 
 def operations(config: Config, core: Core, parts: Parts, scheduler: Scheduler | None) -> Operations:
     """Return what answers operators on an open store; with a scheduler, on that of a server."""
     stores = Stores(config.storage)
     directory = Path(core.plan.catalog_directory)
+    imports = LayoutImports(core)
 
-    def back_up_to(target: str) -> AsyncIterator[str]:
+    def back_up_to(target: str) -> AsyncIterator[Told]:
         source = Source(
             roots=core.plan.roots,
             root_of=lambda repository: stores.of(repository).root,
+            stores=dict(core.plan.stores),
             databases=[
                 str(directory / name)
                 for name in (DATABASE, IDENTITY_FILE, ACTIVITY_FILE)
@@ -54,18 +86,24 @@ def operations(config: Config, core: Core, parts: Parts, scheduler: Scheduler | 
             ],
             snapshot=snapshot,
             open_catalog=open_snapshot,
+            imports=imports,
         )
         return back_up(source, core.catalog, target, core.pools.durable)
 
-    return Operations(config, parts, scheduler, back_up_to)
+    return Operations(config, parts, scheduler, back_up_to, imports)
 
 
 async def answers(config: Config, file: Path | None, ask: Ask[Any]) -> AsyncGenerator[Any, None]:
     """Yield what answers a request on the store of a configuration, whether or not a server runs on it. Raises Failed.
 
-    Without a server the store is locked meanwhile, and its layouts are level afterwards.
+    Without a server the store is locked meanwhile, and its layouts are level afterwards. No store is made.
     """
-    directory = Path(make_plan(config, file, workers=0, read_only=False).catalog_directory)
+    plan = make_plan(config, file, workers=0, read_only=False)
+    directory = Path(plan.catalog_directory)
+    try:
+        require_store(directory, plan.roots)
+    except StorageError as error:
+        raise Failed(str(error)) from error
     until_s = time.monotonic() + _STARTING_S
     while True:
         try:

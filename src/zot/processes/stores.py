@@ -8,7 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from zot.catalog.sqlite.place import DATABASE
 from zot.storage.disk import Disk
+from zot.storage.faults import storage_errors
 from zot.storage.identity import Identity
 from zot.storage.interface import StorageError
 
@@ -30,6 +32,36 @@ def known_stores(directory: Path, roots: Sequence[str]) -> dict[str, str]:
         known |= added
         _replace(path, json.dumps(known, indent=2))
     return {root: known[root] for root in roots}
+
+
+def require_store(directory: Path, roots: Sequence[str]) -> None:
+    """Raise StorageError unless a server has served these roots with this catalog; nothing is made or changed.
+
+    For commands that work on a store: only `zot serve` and `zot restore` make one.
+    """
+    with storage_errors("open the store"):
+        known = _read(directory / FILE)
+        for root in roots:
+            if not Path(root, ".zot", "store.json").exists():
+                raise StorageError(_why_no_store(root))
+            Identity(Disk(), root, known.get(root)).check()
+        path = directory / DATABASE
+        if not path.exists():
+            raise StorageError(f"there is no catalog {path}: `zot serve` makes it again from the layouts")
+
+
+def _why_no_store(root: str) -> str:
+    """Return why a root is no store, in one sentence. Raises OSError."""
+    ask = "is its disk mounted, and is FILE the right configuration? Only `zot serve` and `zot restore` make a store"
+    try:
+        with os.scandir(root) as entries:
+            if any(entry.name not in {".zot", "lost+found"} for entry in entries):
+                return (
+                    f"{root} was not served by this zot yet: start `zot serve` on it once, which imports what is there"
+                )
+    except FileNotFoundError:
+        return f"{root} does not exist: {ask}"
+    return f"{root} is empty: {ask}"
 
 
 def catalog_is_older(directory: Path, roots: Sequence[str]) -> bool:

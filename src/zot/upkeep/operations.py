@@ -17,17 +17,19 @@ from zot.oci.globs import compile_glob
 from zot.oci.names import Repository, Tag
 from zot.storage.interface import StorageError
 from zot.upkeep import contents, requests, undo, usage
+from zot.upkeep.backup import Told
 from zot.upkeep.build import COLLECTION, Parts
 from zot.upkeep.gc import Collector
+from zot.upkeep.imports import Imports
 from zot.upkeep.preview import Delays, Preview, preview
-from zot.upkeep.requests import Ask, Collected, Failed, Said
+from zot.upkeep.requests import Ask, Collected, Failed, Noted, Said
 from zot.upkeep.retention import Policies
 from zot.upkeep.scheduler import STEP_PAUSE_S, Scheduler
 from zot.upkeep.scrub import Scrubber
 from zot.upkeep.steps import Pauses
 from zot.upkeep.stores import StoreRules, Stores, names
 
-BackUpTo = Callable[[str], AsyncIterator[str]]
+BackUpTo = Callable[[str], AsyncIterator[Told]]
 """Copies everything into a directory, telling what it does."""
 
 Answers = AsyncGenerator[Any, None]
@@ -42,6 +44,7 @@ class Operations:
         parts: Parts,
         scheduler: Scheduler | None,
         back_up: BackUpTo,
+        imports: Imports,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """With a scheduler a server runs, and its tasks do what is asked for; without one this process is alone."""
@@ -51,6 +54,7 @@ class Operations:
         self._catalog = parts.registry.catalog
         self._scheduler = scheduler
         self._back_up = back_up
+        self._imports = imports
         self._wall = wall
         self._scrubbing = asyncio.Lock()
 
@@ -135,6 +139,8 @@ class Operations:
                     yield Said(said[-1])
             for row in found:
                 yield row
+        async for row in self._not_imported("verified"):
+            yield row
 
     async def _steps(self, steps: Pauses) -> AsyncGenerator[None, None]:
         """Make steps, with the pauses that they ask for and those that a server's clients need."""
@@ -151,15 +157,17 @@ class Operations:
         if self._scheduler is not None and self._parts.statistics is not None:
             await self._parts.statistics.settled()
         if ask.repository is not None:
-            if await self._catalog.repository(ask.repository) is None:
-                raise Failed(f"there is no repository {ask.repository}")
+            await self._require(ask.repository)
             if self._stores.of(ask.repository).route not in retentions:
                 raise Failed(f"nothing of {ask.repository} goes: garbage collection is off in its store")
             yield await self._preview(ask.repository, retentions, ask.of)
             return
+        of = sum([1 async for _ in names(self._catalog)])
+        number = 0
         async for repository in names(self._catalog):
+            number += 1
             if self._stores.of(repository).route in retentions:
-                yield Said(repository)
+                yield Said(f"{number} of {of} repositories: {repository}")
                 yield await self._preview(repository, retentions)
 
     def _retentions(self, ask: requests.Explain) -> dict[str, Policies]:
@@ -189,6 +197,7 @@ class Operations:
     # --- tags ---
 
     async def _history(self, ask: requests.History) -> Answers:
+        await self._require_logged(ask.repository, ask.tag)
         count = 0
         async for change in undo.history(self._catalog, ask.repository, ask.tag):
             yield change
@@ -197,19 +206,52 @@ class Operations:
                 return
 
     async def _as_of(self, ask: requests.AsOf) -> Answers:
+        await self._require_logged(ask.repository, ask.tag)
         for row in await undo.as_of(self._catalog, ask.repository, ask.tag, ask.at_ns):
             yield row
 
     async def _restore(self, ask: requests.Restore) -> Answers:
         yield await undo.restore(self._catalog, ask.repository, ask.tag, ask.digest, ask.by)
 
+    async def _require(self, repository: Repository) -> None:
+        """Raise Failed if there is no such repository."""
+        if await self._catalog.repository(repository) is not None:
+            return
+        if repository in await self._imports.pending():
+            raise Failed(f"{repository} is not imported yet: a running server imports it")
+        raise Failed(f"there is no repository {repository}")
+
+    async def _require_logged(self, repository: Repository, tag: Tag | None) -> None:
+        """Raise Failed if there is no such repository, or if it never had that tag."""
+        await self._require(repository)
+        if tag is None or await self._catalog.tag_log(repository, tag, None, 1):
+            return
+        if await self._catalog.resolve(repository, tag) is None:
+            raise Failed(f"{repository} has no tag {tag}, and never had one")
+
     # --- bytes ---
 
     async def _usage(self, ask: requests.Usage) -> Answers:
-        async for row in usage.repositories(self._catalog, compile_glob(ask.pattern)):
+        try:
+            glob = compile_glob(ask.pattern)
+        except ValueError as error:
+            raise Failed(str(error)) from error
+        async for row in usage.repositories(self._catalog, glob):
+            yield row
+        async for row in self._not_imported("counted"):
             yield row
 
+    async def _not_imported(self, done: str) -> Answers:
+        """Yield a note if there are layouts that the catalog does not have."""
+        pending = await self._imports.pending()
+        if pending:
+            yield Noted(
+                f"{len(pending)} repositories are not imported yet, or cannot be, and are not {done}; the first is "
+                f"{pending[0]}: a running server imports them, and its log names those that it cannot read"
+            )
+
     async def _usage_of_tags(self, ask: requests.UsageOfTags) -> Answers:
+        await self._require(ask.repository)
         for row in await usage.tags(self._catalog, ask.repository):
             yield row
 

@@ -32,6 +32,12 @@ class Said(msgspec.Struct, frozen=True):
     text: str
 
 
+class Noted(msgspec.Struct, frozen=True):
+    """What an operator has to know about the rows: that they are not all there is, for example."""
+
+    text: str
+
+
 class Failed(Exception):
     """Why it cannot be done, in one sentence."""
 

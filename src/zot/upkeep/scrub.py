@@ -26,12 +26,14 @@ from zot.registry.errors import RegistryError
 from zot.registry.registry import Registry
 from zot.storage.interface import Content, ContentMissing, StorageError
 from zot.storage.pools import Pool
+from zot.upkeep import usage
 from zot.upkeep.candidates import manifests
 from zot.upkeep.gc import Layouts
 from zot.upkeep.observer import Observer
 from zot.upkeep.scheduler import Say
 from zot.upkeep.steps import Pauses
 from zot.upkeep.stores import names
+from zot.upkeep.units import size as text_of_size
 
 _log = logging.getLogger("zot.scrub")
 
@@ -98,6 +100,8 @@ class Scrubber:
         """Verify each repository and report on its tags. Raises CatalogError, StorageError."""
         self._shared.clear()
         read_bytes = damaged = repositories = 0
+        # What repositories share is read once, so that less may be read.
+        total = text_of_size(sum([row.bytes async for row in usage.repositories(self._catalog, None)]))
         async for repository in names(self._catalog):
             row = await self._catalog.repository(repository)
             if row is None or not row.adopted:
@@ -107,7 +111,8 @@ class Scrubber:
             damages: dict[Digest, _Damage] = {}
             async for size in self._verify_blobs(repository, damages):
                 read_bytes += size
-                say(f"{read_bytes} bytes read, {damaged + len(damages)} blobs damaged; now at {repository}")
+                found = damaged + len(damages)
+                say(f"{text_of_size(read_bytes)} of {total} read, {found} blobs damaged; now at {repository}")
                 yield size / self._rate_bytes_s
             damaged += len(damages)
             async for verified in self._manifests(repository, damages):
@@ -116,7 +121,7 @@ class Scrubber:
             yield 0
             repositories += 1
             _log.info("scrub successfully completed for %s", repository, extra=_about(repository))
-        say(f"{read_bytes} bytes of {repositories} repositories read, {damaged} blobs damaged")
+        say(f"{text_of_size(read_bytes)} of {repositories} repositories read, {damaged} blobs damaged")
 
     # --- blobs ---
 

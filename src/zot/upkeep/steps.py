@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from zot.upkeep.units import size
+
 T = TypeVar("T")
 
 Pauses = AsyncGenerator[float, None]
@@ -31,7 +33,7 @@ class Swept:
     def __str__(self) -> str:
         return (
             f"{self.repositories} repositories: removed {self.tags} tags, {self.manifests} manifests, {self.blobs} "
-            f"blobs ({self.bytes} bytes), {self.uploads} uploads, {self.removed_repositories} repositories; "
+            f"blobs ({size(self.bytes)}), {self.uploads} uploads, {self.removed_repositories} repositories; "
             f"{self.waiting} waiting"
         )
 
