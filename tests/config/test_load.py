@@ -106,8 +106,8 @@ def test_null_is_absent() -> None:
 @pytest.mark.parametrize(
     ("tree", "named"),
     [
-        ({"htp": {}}, r"htp \(did you mean http\?\)"),
-        ({"http": {"prot": "1"}}, r"http\.prot \(did you mean port\?\)"),
+        ({"htp": {}}, r"htp: did you mean http\?"),
+        ({"http": {"prot": "1"}}, r"http\.prot: did you mean port\?"),
         ({"storage": {"root_directory": "/x"}}, r"storage\.root_directory"),
         ({"storage": {"subPaths": {"/a": {"maxRepos": 1}}}}, r'storage\.subPaths\["/a"\]\.maxrepos'),
         ({"storage": {"retention": {"policies": [{}, {"keepTag": []}]}}}, r"retention\.policies\[1\]\.keeptag"),

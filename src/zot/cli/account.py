@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
+from zot.accounts.interface import ApiKey
 from zot.auth.authenticators.apikey import new_key
 from zot.auth.credentials import names_user
 from zot.auth.scopes import InvalidScopeError
+from zot.cli.asking import JSON, show_json
+from zot.cli.groups import Group
 from zot.cli.users import stores_of
 from zot.config.durations import SECOND_NS, parse_ns
 
@@ -21,7 +26,7 @@ FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 NAME = click.argument("name")
 
 
-@click.group("account")
+@click.group("account", cls=Group)
 def command() -> None:
     """Accounts for machines, and API keys. Works on the data of the configuration FILE, also beside a running server.
 
@@ -48,21 +53,29 @@ def create(name: str, groups: tuple[str, ...], file: Path) -> None:
 
 
 @command.command("list")
+@JSON
 @FILE
-def list_accounts(file: Path) -> None:
+def list_accounts(*, as_json: bool, file: Path) -> None:
     """List everybody who has logged in or has an account, with the number of their API keys."""
 
-    async def run() -> None:
+    async def run() -> list[dict[str, Any]]:
+        rows = []
         async with stores_of(file) as stores:
             after = ""
             while users := await stores.accounts.users(after, PAGE):
                 for user in users:
                     kind = "service" if user.service else "person"
                     keys = len(await stores.accounts.keys(user.name))
-                    click.echo(f"{user.name}\t{kind}\t{keys} keys\t{','.join(user.groups)}")
+                    rows.append({"name": user.name, "kind": kind, "keys": keys, "groups": user.groups})
                 after = users[-1].name
+        return rows
 
-    asyncio.run(run())
+    found = asyncio.run(run())
+    if as_json:
+        show_json(found)
+        return
+    for each in found:
+        click.echo(f"{each['name']}\t{each['kind']}\t{each['keys']} keys\t{','.join(each['groups'])}")
 
 
 @command.command()
@@ -107,17 +120,25 @@ def key(name: str, label: str, scopes: tuple[str, ...], expires: str, file: Path
 
 @command.command()
 @NAME
+@JSON
 @FILE
-def keys(name: str, file: Path) -> None:
+def keys(*, name: str, as_json: bool, file: Path) -> None:
     """List the API keys of an account: id, label, when it expires, when it was used last, scopes."""
 
-    async def run() -> None:
+    async def run() -> Sequence[ApiKey]:
         async with stores_of(file) as stores:
-            for each in await stores.accounts.keys(name):
-                when = f"expires {_date(each.expires_s)}\tused {_date(each.last_used_s)}"
-                click.echo(f"{each.id}\t{each.label}\t{when}\t{' '.join(each.scopes)}")
+            if await stores.accounts.user(name) is None:
+                raise click.ClickException(f"there is no account {name}")
+            return await stores.accounts.keys(name)
 
-    asyncio.run(run())
+    found = asyncio.run(run())
+    if as_json:
+        shown = ("id", "label", "scopes", "created_s", "expires_s", "last_used_s")  # not the hash
+        show_json([{field: getattr(each, field) for field in shown} for each in found])
+        return
+    for each in found:
+        when = f"expires {_date(each.expires_s)}\tused {_date(each.last_used_s)}"
+        click.echo(f"{each.id}\t{each.label}\t{when}\t{' '.join(each.scopes)}")
 
 
 @command.command()

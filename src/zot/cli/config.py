@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from zot.cli.configuration import checked
+from zot.cli.configuration import checked, refusal
 from zot.config.errors import ConfigurationError
 from zot.config.for_zot import for_zot
 from zot.config.masking import masked
@@ -24,7 +24,7 @@ def command(file: Path, *, back: bool) -> None:
     try:
         result = for_zot(file)
     except ConfigurationError as error:
-        raise click.ClickException(f"{file}: invalid config file\n{error}") from error
+        raise click.ClickException(refusal(error, file)) from error
     for line in result.lost:
         click.echo(f"Lost: {line}", err=True)
     click.echo(result.text, nl=False)

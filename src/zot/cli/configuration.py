@@ -25,7 +25,12 @@ def checked(file: Path | None) -> Config:
         loaded = load(file, condition)
         refuse_unbuilt(loaded.config, BUILT)
     except ConfigurationError as error:
-        raise click.ClickException(f"{file}: invalid config file\n{error}") from error
+        raise click.ClickException(refusal(error, file)) from error
     for warning in loaded.warnings:
         click.echo(f"Warning: {warning}", err=True)
     return loaded.config
+
+
+def refusal(error: ValueError, file: Path) -> str:
+    """Return why a configuration is refused: a line for each problem, which begins with the file and the key."""
+    return error.lines(str(file)) if isinstance(error, ConfigurationError) else f"{file}: {error}"

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from zot.cli.asking import FILE, ask, moment, table
+from zot.cli.asking import FILE, JSON, ask, moment, show_json, table
 
 
 @click.command("jobs")
+@JSON
 @FILE
-def command(file: Path | None) -> None:
+def command(*, as_json: bool, file: Path | None) -> None:
     """Show the background work of the server that runs on the configuration FILE: its state, last run and next.
 
     Times are in UTC. A task is `running`, `waiting` for its next time, `ready` but outside of its time window, or
@@ -19,8 +20,12 @@ def command(file: Path | None) -> None:
     """
     from zot.upkeep.requests import Jobs
 
+    states = ask(file, Jobs())
+    if as_json:
+        show_json(states)
+        return
     rows = []
-    for state in ask(file, Jobs()):
+    for state in states:
         last = state.last
         result = "" if last is None else f"failed: {last.said}" if last.failed else last.said
         rows.append(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
 from zot import __version__
+from zot.cli.failures import sentence
+from zot.cli.groups import Group
 
 COMMANDS = {
     "serve": "zot.cli.serve",
@@ -25,10 +28,11 @@ COMMANDS = {
     "backup": "zot.cli.backup",
     "restore": "zot.cli.restore",
     "verify-feature": "zot.cli.verify_feature",
+    "completion": "zot.cli.completion",
 }
 
 
-class Commands(click.Group):
+class Commands(Group):
     """Imports a command's module when it is asked for, so that none pays for the others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -46,6 +50,16 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a failure that is no fault of the program is one sentence, not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            text = sentence(error)
+            if text is None:
+                raise
+            raise click.ClickException(text) from error
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-v", "--version", message="zot %(version)s, distribution-spec 1.1.1")
@@ -57,5 +71,5 @@ def main() -> None:
     """Run the command line. Exit status 0: done; 1: it failed, and why is on standard error; 2: wrong usage."""
     try:
         cli(prog_name="zot")
-    except BrokenPipeError:  # somebody closed the pager
+    except BrokenPipeError:  # the pager was closed
         sys.exit(1)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from zot.cli.asking import FILE, ask, table
+from zot.cli.asking import FILE, JSON, ask, show_json, table
 
 
 @click.command("scrub")
+@JSON
 @FILE
-def command(file: Path | None) -> None:
+def command(*, as_json: bool, file: Path | None) -> None:
     """Read everything in the store of the configuration FILE again, and set aside what is damaged.
 
     By the server, if one runs on it, at a rate that leaves requests the disk; or else here, as fast as it goes. A
@@ -22,7 +23,10 @@ def command(file: Path | None) -> None:
     from zot.upkeep.requests import Scrub
 
     rows = ask(file, Scrub())
-    for line in table(("REPOSITORY", "TAG", "STATUS", "AFFECTED BLOB", "ERROR"), scrub.table(rows)):
-        click.echo(line)
+    if as_json:
+        show_json(rows)
+    else:
+        for line in table(("REPOSITORY", "TAG", "STATUS", "AFFECTED BLOB", "ERROR"), scrub.table(rows)):
+            click.echo(line)
     if not all(each.ok for each in rows):
         raise SystemExit(1)

@@ -5,34 +5,49 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import click
 
 from zot.accounts.sessions.session import Sessions
+from zot.cli.asking import JSON, show_json
+from zot.cli.groups import Group
 from zot.cli.users import stores_of
 
 FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
 
-@click.group("sessions")
+@click.group("sessions", cls=Group)
 def command() -> None:
     """Sessions of browsers, by the configuration FILE, also beside a running server."""
 
 
 @command.command("list")
+@JSON
 @FILE
-def list_sessions(file: Path) -> None:
+def list_sessions(*, as_json: bool, file: Path) -> None:
     """List sessions: what each is called, the user, how and since when they are logged in, their groups."""
 
-    async def run() -> None:
+    async def run() -> list[dict[str, Any]]:
         async with stores_of(file) as stores:
-            async for listed in Sessions(stores.sessions).all():
-                session = listed.session
-                since = dt.datetime.fromtimestamp(session.created_s, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-                way = session.provider or session.method
-                click.echo(f"{listed.fingerprint}\t{session.user}\t{way}\t{since}\t{','.join(session.groups)}")
+            return [
+                {
+                    "name": listed.fingerprint,
+                    "user": listed.session.user,
+                    "method": listed.session.provider or listed.session.method,
+                    "created_s": listed.session.created_s,
+                    "groups": listed.session.groups,
+                }
+                async for listed in Sessions(stores.sessions).all()
+            ]
 
-    asyncio.run(run())
+    found = asyncio.run(run())
+    if as_json:
+        show_json(found)
+        return
+    for each in found:
+        since = dt.datetime.fromtimestamp(each["created_s"], dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        click.echo(f"{each['name']}\t{each['user']}\t{each['method']}\t{since}\t{','.join(each['groups'])}")
 
 
 @command.command()
@@ -47,6 +62,8 @@ def revoke(user: str, session: str, file: Path) -> None:
     async def run() -> None:
         async with stores_of(file) as stores:
             ended = await Sessions(stores.sessions).revoke(user=user, fingerprint=session)
+            if session and not ended:
+                raise click.ClickException(f"there is no session {session}")
             click.echo(f"{ended} sessions ended")
 
     asyncio.run(run())

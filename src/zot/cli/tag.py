@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import getpass
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from zot.cli.asking import FILE, ask, moment, repository_and_tag, table
+from zot.cli.asking import FILE, JSON, ask, moment, repository_and_tag, show_json, table
+from zot.cli.groups import Group
 from zot.oci.digest import InvalidDigestError, parse_digest
 
 _SECOND_NS = 10**9
 
 
-@click.group("tag")
+@click.group("tag", cls=Group)
 def command() -> None:
     """The history of tags, and how to bring one back.
 
@@ -25,16 +27,21 @@ def command() -> None:
 
 @command.command()
 @click.argument("name", metavar="REPO[:TAG]")
-@click.option("--limit", default=1000, show_default=True, help="Changes to show.")
+@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Changes to show.")
+@JSON
 @FILE
-def history(name: str, limit: int, file: Path | None) -> None:
+def history(*, name: str, limit: int, as_json: bool, file: Path | None) -> None:
     """Show when a tag was created, moved and deleted, by whom, and where it pointed; newest first, times in UTC."""
     from zot.upkeep.requests import History
 
     repository, tag = repository_and_tag(name)
+    found = ask(file, History(repository=repository, tag=tag, limit=limit))
+    if as_json:
+        show_json(found)
+        return
     rows = [
         (moment(each.at_ns / _SECOND_NS), each.tag, each.before or "-", each.after or "-", each.by or "-")
-        for each in ask(file, History(repository=repository, tag=tag, limit=limit))
+        for each in found
     ]
     for line in table(("TIME", "TAG", "FROM", "TO", "BY"), rows):
         click.echo(line)
@@ -55,21 +62,40 @@ def restore(name: str, digest: str | None, file: Path | None) -> None:
         wanted = parse_digest(digest) if digest is not None else None
     except InvalidDigestError as error:
         raise click.BadParameter(str(error)) from error
-    (found,) = ask(file, Restore(repository=repository, tag=tag, digest=wanted, by=getpass.getuser()))
+    (found,) = ask(file, Restore(repository=repository, tag=tag, digest=wanted, by=_user()))
     click.echo(f"{found.repository}:{found.tag} points to {found.digest}")
 
 
 @command.command()
 @click.argument("name", metavar="REPO[:TAG]")
-@click.argument("time", type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]))
+@click.argument(
+    "time",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]),
+    metavar="TIME",
+)
+@JSON
 @FILE
-def asof(name: str, time: datetime, file: Path | None) -> None:
-    """Show where a tag, or each tag of a repository, pointed at TIME (UTC), as references that can be pulled."""
+def asof(*, name: str, time: datetime, as_json: bool, file: Path | None) -> None:
+    """Show where a tag, or each tag of a repository, pointed at TIME, as references that can be pulled.
+
+    TIME is in UTC: 2030-05-01, 2030-05-01T12:00, or 2030-05-01T12:00:00.
+    """
     from zot.upkeep.requests import AsOf
 
     repository, tag = repository_and_tag(name)
     at_ns = int(time.replace(tzinfo=UTC).timestamp() * _SECOND_NS)
     found = ask(file, AsOf(repository=repository, tag=tag, at_ns=at_ns))
+    if as_json:
+        show_json(found)
+        return
     rows = [(each.tag, f"{each.repository}@{each.digest}", "" if each.here else "collected since") for each in found]
     for line in table(("TAG", "REFERENCE", ""), rows):
         click.echo(line)
+
+
+def _user() -> str:
+    """Return who restores, for the tag's history."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid {os.geteuid()}"

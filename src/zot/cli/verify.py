@@ -10,7 +10,7 @@ from zot.accounts.memory import MemoryAccounts
 from zot.accounts.sessions.memory import MemorySessions
 from zot.auth.build import Parts
 from zot.auth.check import check
-from zot.cli.configuration import checked
+from zot.cli.configuration import checked, refusal
 from zot.config.model import Config
 from zot.storage.pools import Pool
 
@@ -37,7 +37,7 @@ def _check_ways_in(file: Path, config: Config) -> None:
         for advice in check(config, Parts(pool, pool, MemoryAccounts(), MemorySessions())):
             click.echo(f"Warning: {advice}", err=True)
     except ValueError as error:
-        raise click.ClickException(f"{file}: invalid config file\n{error}") from error
+        raise click.ClickException(refusal(error, file)) from error
     finally:
         pool.close()
 

@@ -13,6 +13,7 @@ import click
 from zot.cli.asking import ask, table
 from zot.cli.asking import retention as retention_of
 from zot.cli.configuration import checked
+from zot.cli.groups import Group
 
 if TYPE_CHECKING:
     from zot.upkeep.preview import Preview
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _COMPLETED = "retention check completed successfully"
 
 
-@click.group("verify-feature")
+@click.group("verify-feature", cls=Group)
 def command() -> None:
     """Show what a feature of a configuration would do, and change nothing."""
 

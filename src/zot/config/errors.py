@@ -24,6 +24,11 @@ class Problem:
         place = ": ".join(part for part in (self.key, self.expected) if part)
         return f"{self.prefix}{self.text}" + (f" ({place})" if place else "")
 
+    def line(self, file: str) -> str:
+        """Return it as one line that begins with the file and the key."""
+        key = f"{self.key}: " if self.key and self.key != file else ""
+        return f"{file}: {key}{self.text}" + (f" ({self.expected})" if self.expected else "")
+
 
 class ConfigurationError(ValueError):
     """A configuration that is refused; the message has one line a problem, the first by zot's order of checks."""
@@ -31,6 +36,10 @@ class ConfigurationError(ValueError):
     def __init__(self, *problems: Problem | str) -> None:
         self.problems = tuple(Problem(item) if isinstance(item, str) else item for item in problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+    def lines(self, file: str) -> str:
+        """Return the problems as lines that begin with the file and the key."""
+        return "\n".join(problem.line(file) for problem in self.problems)
 
 
 @dataclass(frozen=True, slots=True)

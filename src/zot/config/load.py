@@ -67,17 +67,15 @@ def _problems(error: ValidationError) -> list[Problem]:
     details = error.errors(include_url=False)
     unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
     problems = [_problem(detail) for detail in details if detail["type"] != "extra_forbidden"]
-    if unknown:
-        named = ", ".join(_unknown(location) for location in unknown)
-        problems.append(Problem("failed to load config due to unknown keys", named))
-    return problems
+    return [*problems, *map(_unknown, unknown)]
 
 
-def _unknown(location: tuple[str | int, ...]) -> str:
+def _unknown(location: tuple[str | int, ...]) -> Problem:
     section = section_at(Config, location)
     known = {str(field.alias).lower(): str(field.alias) for field in section.model_fields.values()} if section else {}
     close = get_close_matches(str(location[-1]), known, n=1)
-    return path_text(location) + (f" (did you mean {known[close[0]]}?)" if close else "")
+    expected = f"did you mean {known[close[0]]}?" if close else ""
+    return Problem("failed to load config due to unknown keys", path_text(location), expected)
 
 
 def _problem(detail: ErrorDetails) -> Problem:
