@@ -130,5 +130,8 @@ class Catalog(Protocol):
     async def usage(self, after: str, limit: int) -> Sequence[UsageRow]:
         """Return counts of repositories with names greater than `after`."""
 
+    async def ready(self) -> None:
+        """Raise CatalogUnavailable while it cannot be read, or while nothing can be changed; CatalogError."""
+
     async def close(self) -> None:
         """Finish what was begun and let go of everything. Afterwards nothing else may be called."""

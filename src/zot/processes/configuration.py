@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
 from zot.auth.cel import condition
-from zot.catalog.interface import Catalog
+from zot.catalog.interface import Catalog, CatalogUnavailable
 from zot.catalog.sqlite.driver import connect
 from zot.config.errors import ConfigurationError
 from zot.config.load import load
@@ -15,7 +16,9 @@ from zot.processes.child import Fatal
 from zot.processes.plan import Plan
 from zot.processes.sockets import reachable
 
-_OPENING_POLL_S = 0.01
+_OPENING_POLL_S = 0.2
+
+_log = logging.getLogger("zot.server")
 
 
 def configuration(plan: Plan) -> Config:
@@ -29,13 +32,19 @@ def configuration(plan: Plan) -> Config:
 
 
 async def connect_catalog(plan: Plan) -> Catalog:
-    """Return the catalog, through its writer's process, once that has opened it: on a first start it is being made."""
-    path = reachable(Path(plan.writer_socket))
+    """Return the catalog that the start of the store has begun, with changes through the writer's process.
+
+    A process that is replaced while its disk is away waits here until it is back, before it makes any file.
+    """
+    catalog = connect(Path(plan.catalog_directory), reachable(Path(plan.writer_socket)), plan.catalog_boot)
+    waiting = False
     while True:
         try:
-            _, writer = await asyncio.open_unix_connection(path)
-        except OSError:
+            await catalog.ready()
+        except CatalogUnavailable as error:
+            if not waiting:
+                _log.error("a replaced process waits for the catalog: %s", error)
+            waiting = True
             await asyncio.sleep(_OPENING_POLL_S)
         else:
-            writer.close()
-            return connect(Path(plan.catalog_directory), path)
+            return catalog

@@ -30,6 +30,8 @@ class Plan:
     probed: Probed = field(default_factory=Probed, compare=False)
     stores: tuple[tuple[str, str], ...] = ()
     """The roots and the identities that they have to have."""
+    catalog_boot: str = ""
+    """What the catalog was left holding by this start: another one is not written to."""
     catalog_is_older_than_ns: int = 0
     """When this server started, if its catalog is older than its stores (restored from a backup); else 0."""
     read_only: bool = False

@@ -57,6 +57,8 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
     except (StorageError, CannotListen) as error:
         raise CannotStart(str(error)) from error
     _empty_metrics(plan)
+    if plan.workers:
+        plan = _begin_catalog(plan)
     ready = partial(_say_ready, plan, sockets[0].getsockname())
     if plan.workers == 0:
         # Imported here, since a check that fails before needs none of it.
@@ -133,6 +135,19 @@ def _check_own_files(plan: Plan) -> None:
     metrics = Path(plan.metrics_directory)
     if metrics.exists() and not metrics.is_dir():
         raise StorageError(f"{metrics} is a file, and in the way of a directory of this server: move it")
+
+
+def _begin_catalog(plan: Plan) -> Plan:
+    """Make the catalog, or open the one that is there, for all processes of this start. Raises CannotStart."""
+    # Imported here, since a check that fails before needs none of it.
+    from zot.catalog.sqlite.opening import begin  # noqa: PLC0415
+    from zot.processes.logs import open_logs  # noqa: PLC0415
+
+    try:
+        with open_logs(plan):
+            return replace(plan, catalog_boot=begin(Path(plan.catalog_directory), plan.boot, syncs=plan.syncs))
+    except CatalogError as error:
+        raise CannotStart(str(error)) from error
 
 
 def _renew_statistics(plan: Plan) -> None:

@@ -246,5 +246,8 @@ class MemoryCatalog:
         names = await self.repositories(after, limit)
         return [self._state.repositories[name].usage_row() for name in names]
 
+    async def ready(self) -> None:
+        """It always is."""
+
     async def close(self) -> None:
         """Let go of nothing: there is nothing."""

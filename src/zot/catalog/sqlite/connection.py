@@ -21,13 +21,14 @@ _LOG_KEPT_BYTES = 16 << 20
 _PASSING = (apsw.BusyError, apsw.LockedError, apsw.CantOpenError, apsw.IOError, apsw.NoMemError)
 
 
-def open_for_writing(path: Path, vfs: str | None = None) -> apsw.Connection:
+def open_for_writing(path: Path, vfs: str | None = None, *, create: bool) -> apsw.Connection:
     """Open the database as its only writer, which alone checkpoints. `vfs` is a file system registered with apsw."""
-    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
     connection.set_busy_timeout(_WRITER_PATIENCE_MS)
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-    connection.pragma("journal_mode", "wal")
+    if create:
+        connection.pragma("journal_mode", "wal")
     connection.pragma("journal_size_limit", _LOG_KEPT_BYTES)
     connection.pragma("foreign_keys", 1)
     connection.pragma("temp_store", "memory")

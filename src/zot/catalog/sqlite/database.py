@@ -8,25 +8,29 @@ from typing import Any
 import apsw
 
 from zot.catalog.sqlite.connection import open_for_writing
-from zot.catalog.sqlite.schema import migrate
+from zot.catalog.sqlite.schema import check_present, migrate
 from zot.catalog.sqlite.wal import WriteAheadLog
 
 
 class Database:
     """A connection that writes, its cursor, and its log."""
 
-    def __init__(self, path: Path, vfs: str | None = None, *, syncs: bool = True) -> None:
+    def __init__(self, path: Path, vfs: str | None = None, *, syncs: bool = True, create: bool = True) -> None:
         """Open the database and bring it to the present schema. Raises apsw.Error, CatalogUnusable.
 
-        Without `syncs` no commit waits for the disk, and the last ones may be lost with the machine.
+        Without `create` it has to be there, and to have that schema already (else CatalogUnavailable). Without `syncs`
+        no commit waits for the disk, and the last ones may be lost with the machine.
         """
-        self._connection = open_for_writing(path, vfs)
+        self.connection = open_for_writing(path, vfs, create=create)
         self._syncs = syncs
         self._durable = True
-        self.cursor = self._connection.cursor()
-        self.wal = WriteAheadLog(self._connection)
+        self.cursor = self.connection.cursor()
+        self.wal = WriteAheadLog(self.connection)
         try:
-            migrate(self._connection, path)
+            if create:
+                migrate(self.connection, path)
+            else:
+                check_present(self.connection)
         except BaseException:
             self.close()
             raise
@@ -48,9 +52,9 @@ class Database:
 
     def roll_back(self) -> None:
         """Undo the transaction, if there is one."""
-        if self._connection.in_transaction:
+        if self.connection.in_transaction:
             self.execute("ROLLBACK")
 
     def close(self) -> None:
         """Let go of the database; a transaction is undone, the log stays as it is."""
-        self._connection.close(force=True)
+        self.connection.close(force=True)

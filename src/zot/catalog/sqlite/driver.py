@@ -29,9 +29,11 @@ class Submitter(Protocol):
 class SqliteCatalog(Reader):
     """A `Catalog` on SQLite."""
 
-    def __init__(self, path: Path, submitter: Submitter, source: Source = time.time_ns) -> None:
-        """Read the database at `path`, and give changes to `submitter`."""
-        super().__init__(path, source)
+    def __init__(
+        self, path: Path, submitter: Submitter, source: Source = time.time_ns, boot: str | None = None
+    ) -> None:
+        """Read the database at `path` (with `boot`: if it holds that one), and give changes to `submitter`."""
+        super().__init__(path, source, boot)
         self._submitter = submitter
 
     async def do(self, command: Command[Outcome]) -> Outcome:
@@ -54,9 +56,10 @@ def open_in_thread(directory: Path, boot: str, source: Source = time.time_ns, *,
     return SqliteCatalog(directory / DATABASE, WriterThread(writer), source)
 
 
-def connect(directory: Path, socket_path: Path) -> SqliteCatalog:
-    """Use the catalog in `directory` whose writer (`serve_writer`) listens at `socket_path`, or will.
+def connect(directory: Path, socket_path: Path, boot: str | None = None) -> SqliteCatalog:
+    """Use the catalog in `directory` whose writer (`server.serve`) listens at `socket_path`, or will.
 
-    Until it does, commands wait for it up to their deadline, and reads raise CatalogUnavailable on a first start.
+    Until it does, commands wait for it up to their deadline. Reads raise CatalogUnavailable while the database is not
+    there, or holds another boot than `boot`.
     """
-    return SqliteCatalog(directory / DATABASE, WriterClient(socket_path))
+    return SqliteCatalog(directory / DATABASE, WriterClient(socket_path), boot=boot)

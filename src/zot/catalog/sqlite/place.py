@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from zot.catalog.interface import CatalogUnusable
+from zot.catalog.interface import CatalogUnavailable, CatalogUnusable
 
 DATABASE = "catalog.db"
 _LOCK = "catalog.lock"
@@ -46,6 +46,14 @@ def prepare(directory: Path) -> Path:
     return path
 
 
+def existing(directory: Path) -> Path:
+    """Return the path of the database in a directory that a start has prepared. Raises CatalogUnavailable."""
+    path = directory / DATABASE
+    if not (path.exists() and (directory / _LOCK).exists()):
+        raise CatalogUnavailable(f"{path} is not there: is its disk mounted?")
+    return path
+
+
 def set_aside(directory: Path) -> Path:
     """Rename a database that is damaged, and return where it is; nothing of it is lost. Raises CatalogUnusable.
 
@@ -75,9 +83,13 @@ def refuse_network(directory: Path, mounted: list[Mount]) -> None:
         )
 
 
-def lock(directory: Path) -> BinaryIO:
-    """Return a file that holds the writer's lock until it is closed. Raises CatalogUnusable if another has it."""
-    held = os.fdopen(os.open(directory / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb")
+def lock(directory: Path, *, create: bool = True) -> BinaryIO:
+    """Return a file that holds the writer's lock until it is closed. Without `create` its file has to be there.
+
+    Raises CatalogUnusable if another process has the lock, OSError.
+    """
+    flags = os.O_WRONLY | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    held = os.fdopen(os.open(directory / _LOCK, flags, 0o600), "wb")
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

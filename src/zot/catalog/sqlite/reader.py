@@ -33,6 +33,7 @@ from zot.catalog.rows import (
 )
 from zot.catalog.sqlite import verbs_uploads
 from zot.catalog.sqlite.connection import open_for_reading, translated
+from zot.catalog.sqlite.opening import held_boot, require_boot
 from zot.catalog.sqlite.revision import ReaderRevision
 from zot.catalog.sqlite.schema import check_present
 from zot.oci.digest import Digest
@@ -100,9 +101,13 @@ _EXPORTS_DUE = "SELECT name FROM repository WHERE due_ns IS NOT NULL AND adopted
 class Reader:
     """The reading half of `Catalog`. The database is opened by the first read, and anew after an error."""
 
-    def __init__(self, path: Path, source: Source = time.time_ns) -> None:
-        """Read the database at `path`, which need not be there yet; `source` tells the time."""
+    def __init__(self, path: Path, source: Source = time.time_ns, boot: str | None = None) -> None:
+        """Read the database at `path`, which need not be there yet; `source` tells the time.
+
+        With `boot` it has to hold that one: another database is not read (CatalogUnavailable).
+        """
         self._path = path
+        self._boot = boot
         self._source = source
         self._connection: apsw.Connection | None = None
         self._cursor: apsw.Cursor | None = None
@@ -237,6 +242,10 @@ class Reader:
         )
         return [UsageRow(*row) for row in rows]
 
+    async def ready(self) -> None:
+        """Raise CatalogUnavailable while it cannot be read."""
+        self._rows("SELECT 1 FROM setting LIMIT 1", ())
+
     def stop_reading(self) -> None:
         """Close the database."""
         connection, self._connection, self._cursor = self._connection, None, None
@@ -262,6 +271,8 @@ class Reader:
     def _open(self) -> apsw.Cursor:
         self._connection = open_for_reading(self._path)
         check_present(self._connection)
+        if self._boot is not None:
+            require_boot(held_boot(self._connection), self._boot, self._path)
         try:
             self._revision = ReaderRevision(self._path.parent)
         except (OSError, ValueError) as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from zot.catalog.command import Command
+from zot.catalog.interface import CatalogError
 from zot.catalog.sqlite.codec import decode_command
 from zot.catalog.sqlite.protocol import Frames, FrameTooLarge, answer_frame
 from zot.catalog.sqlite.writer import BATCH_LIMIT, Writer
@@ -25,6 +26,7 @@ IDLE_S = 1.0
 # A connection with more than this waiting is not read from until they are fewer.
 _WAITING_LIMIT = 1024
 _BACKLOG = 128
+_OPENING_POLL_S = 0.2
 # How long the last answers may take to leave.
 _FLUSH_S = 1.0
 
@@ -34,13 +36,42 @@ _logger = logging.getLogger(__name__)
 async def serve_writer(
     directory: Path, socket_path: Path, boot: str, stop: asyncio.Event, *, syncs: bool = True
 ) -> None:
-    """Be the writer of the catalog in `directory` until `stop` is set, then answer what was received, and close.
+    """Begin the catalog in `directory` for a start of the store, and be its writer (`serve`).
 
-    `boot` is an id of this start of the server, the same when only the writer is started again. Nobody but the owner
-    can connect. Without `syncs` no commit waits for the disk. Raises CatalogUnusable, OSError if the socket cannot be
-    made.
+    Raises CatalogUnusable, OSError if the socket cannot be made.
     """
-    with closing(Writer(directory, boot, syncs=syncs)) as writer, _listening(socket_path) as listener:
+    await serve(Writer(directory, boot, syncs=syncs), socket_path, stop)
+
+
+async def open_begun(directory: Path, boot: str, stop: asyncio.Event, *, syncs: bool) -> Writer | None:
+    """Open the catalog that a start has begun (`opening.begin`), as soon as it can be opened.
+
+    While it is not there, or another one is in its place, nothing is made, and the log says so once. None: `stop` was
+    set before. Without `syncs` no commit waits for the disk.
+    """
+    reason = ""
+    while not stop.is_set():
+        try:
+            writer = Writer(directory, boot, syncs=syncs, begun=True)
+        except CatalogError as error:
+            if str(error) != reason:
+                _logger.error("the catalog's writer waits, and nothing can be changed: %s", error)  # noqa: TRY400
+            reason = str(error)
+        else:
+            if reason:
+                _logger.warning("the catalog in %s is back", directory)
+            return writer
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _OPENING_POLL_S)
+    return None
+
+
+async def serve(opened: Writer, socket_path: Path, stop: asyncio.Event) -> None:
+    """Carry out what clients send until `stop` is set, then answer what was received, and close the writer.
+
+    Only the owner can connect. Raises OSError if the socket cannot be made.
+    """
+    with closing(opened) as writer, _listening(socket_path) as listener:
         desk = _Desk(writer)
         server = await asyncio.get_running_loop().create_unix_server(lambda: _Connection(desk), sock=listener)
         try:

@@ -26,7 +26,7 @@ from zot.catalog.blob_commands import (
 )
 from zot.catalog.clock import Clock, Source
 from zot.catalog.command import REMEMBERED_S, Command
-from zot.catalog.interface import CatalogError, CatalogUnusable
+from zot.catalog.interface import CatalogError, CatalogUnavailable, CatalogUnusable
 from zot.catalog.layout_commands import Adopt, Exported, IntendExport, MarkDirty
 from zot.catalog.manifest_commands import (
     DeleteManifest,
@@ -40,6 +40,7 @@ from zot.catalog.sqlite import place, verbs_blobs, verbs_layouts, verbs_manifest
 from zot.catalog.sqlite.codec import decode_outcome, encode
 from zot.catalog.sqlite.connection import translated
 from zot.catalog.sqlite.database import Database
+from zot.catalog.sqlite.opening import DAMAGE, SUSPECT, held_boot, last_ns, open_at_start, open_later, reopen
 from zot.catalog.sqlite.revision import WriterRevision
 from zot.catalog.sqlite.scope import Scope
 from zot.catalog.sqlite.totals import Totals
@@ -80,11 +81,6 @@ _OF_COMMAND = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.
 _FORGET_EARLIER = "DELETE FROM remembered WHERE at_ns <= ?"
 _FORGET_LATER = "DELETE FROM remembered WHERE at_ns > ?"
 
-# The database is not one, or not whole.
-_DAMAGE = (apsw.NotADBError, apsw.CorruptError)
-# Made when damage was met: the next start looks at all of the database.
-_SUSPECT = "catalog.suspect"
-
 _logger = logging.getLogger(__name__)
 
 
@@ -99,24 +95,27 @@ class Writer:
         vfs: str | None = None,
         *,
         syncs: bool = True,
+        begun: bool = False,
     ) -> None:
-        """Open the catalog in `directory`, made if need be. Claims of another `boot` are dropped.
+        """Open the catalog in `directory` for a start of the store (`boot`), as `opening.begin` does.
 
-        Without `syncs` no commit waits for the disk (`storage.commit: false`).
+        With `begun` a start has done that already: the catalog has to hold `boot`, and nothing is made. Without
+        `syncs` no commit waits for the disk (`storage.commit: false`).
 
-        A damaged one is set aside, and an empty one is in its place, to be filled from the layouts.
-
-        Raises CatalogUnusable if it cannot be opened, is in use, or was written by a newer program.
+        Raises CatalogUnusable if it cannot be opened, is in use, or was written by a newer program, and
+        CatalogUnavailable if it is not the one that was begun.
         """
         self._vfs, self._syncs = vfs, syncs
         self._totals = Totals()
         self._source = source
-        self._path = place.prepare(directory)
-        self._lock = place.lock(directory)
+        self._path = place.existing(directory) if begun else place.prepare(directory)
+        self._lock = place.lock(directory, create=not begun)
         try:
             self._database: Database | None
-            self._database, last_ns = _opened(self._path, boot, vfs, syncs=syncs)
-            self._clock = Clock(source, last_ns)
+            opens = open_later if begun else open_at_start
+            self._database = opens(self._path, boot, vfs, syncs=syncs)
+            self._boot = held_boot(self._database.connection)
+            self._clock = Clock(source, last_ns(self._database))
             self._revision = WriterRevision(directory)
         except (apsw.Error, OSError) as error:
             self._lock.close()
@@ -138,11 +137,14 @@ class Writer:
         """
         try:
             if self._database is None:
-                self._database = _reopened(self._path, self._vfs, syncs=self._syncs)
+                self._database = reopen(self._path, self._boot, self._vfs, syncs=self._syncs)
             return self._commit(self._database, commands)
         except apsw.Error as error:
             self._give_up(error)
             return [translated(error)] * len(commands)
+        except CatalogUnavailable as error:
+            _logger.error("the catalog's writer changes nothing: %s", error)  # noqa: TRY400 (it passes)
+            return [error] * len(commands)
         finally:
             self._revision.count()
 
@@ -171,8 +173,8 @@ class Writer:
         """Undo an unfinished batch; let go of the database if it is not to be trusted."""
         _logger.error("the catalog's writer failed: %s", error)
         self._totals.forget()
-        if isinstance(error, _DAMAGE):
-            self._path.with_name(_SUSPECT).touch()
+        if isinstance(error, DAMAGE):
+            self._path.with_name(SUSPECT).touch()
         try:
             if self._database is not None and not isinstance(error, apsw.IOError):
                 self._database.roll_back()
@@ -235,68 +237,3 @@ class Writer:
         if command.remembered:
             database.execute("INSERT INTO remembered VALUES (?, ?, ?)", command.id, wall_ns, encode(outcome))
         return outcome
-
-
-def _opened(path: Path, boot: str, vfs: str | None, *, syncs: bool) -> tuple[Database, int]:
-    """Open the database, or an empty one if it is damaged; return the time of its last entry, too."""
-    try:
-        return _begun(path, boot, vfs, syncs=syncs)
-    except _DAMAGE as error:
-        damage = str(error)
-    kept = place.set_aside(path.parent)
-    path.with_name(_SUSPECT).unlink(missing_ok=True)
-    _logger.error(
-        "the catalog is damaged (%s): it is kept as %s, and rebuilt from the layouts, without the history of tags",
-        damage,
-        kept,
-    )
-    return _begun(place.prepare(path.parent), boot, vfs, syncs=syncs)
-
-
-def _begun(path: Path, boot: str, vfs: str | None, *, syncs: bool) -> tuple[Database, int]:
-    database = Database(path, vfs, syncs=syncs)
-    try:
-        _check(database, path.with_name(_SUSPECT))
-        _drop_claims(database, boot)
-        return database, _last_ns(database)
-    except BaseException:
-        database.close()
-        raise
-
-
-def _check(database: Database, suspect: Path) -> None:
-    """Look at all of a database that damage was met in."""
-    if suspect.exists():
-        ((found,),) = database.execute("PRAGMA quick_check(1)")
-        if found != "ok":
-            raise apsw.CorruptError(str(found))
-        suspect.unlink()
-
-
-def _reopened(path: Path, vfs: str | None, *, syncs: bool) -> Database:
-    """Open the database after it failed, and empty the log before anything is added to it.
-
-    A page whose sync failed may be lost although the system takes it for written, and what is appended behind it would
-    be lost with it. Copied into the database and synced there, nothing depends on that log any more.
-    """
-    database = Database(path, vfs, syncs=syncs)
-    try:
-        database.wal.empty()
-    except apsw.Error:
-        database.close()
-        raise
-    return database
-
-
-def _drop_claims(database: Database, boot: str) -> None:
-    """Drop what processes of an earlier start of the server claimed: they are gone."""
-    if not database.execute("SELECT 1 FROM setting WHERE name = 'boot' AND value = ?", boot):
-        database.begin(durable=True)
-        database.execute("DELETE FROM claim")
-        database.execute("INSERT OR REPLACE INTO setting (name, value) VALUES ('boot', ?)", boot)
-        database.execute("COMMIT")
-
-
-def _last_ns(database: Database) -> int:
-    rows = database.execute("SELECT at_ns FROM tag_log ORDER BY sequence DESC LIMIT 1")
-    return rows[0][0] if rows else 0
