@@ -897,6 +897,33 @@ async def test_an_upload_ends_with_cancelled_calls(storage: Storage) -> None:
     assert await read(storage, APP, digest) == CONTENT
 
 
+async def test_an_upload_is_busy_while_a_request_works_on_it(storage: Storage) -> None:
+    """From the moment in which an append holds it until it ends; one that is not there is not busy."""
+    assert not await storage.busy(UPLOAD)
+    await storage.begin(UPLOAD)
+    assert not await storage.busy(UPLOAD)
+    given, release = asyncio.Event(), asyncio.Event()
+    appending = asyncio.create_task(
+        storage.append(UPLOAD, Progress(0), stalling(b"bytes", given, release), Checkpoints())
+    )
+    await given.wait()
+    assert await storage.busy(UPLOAD)
+    release.set()
+    await appending
+    assert not await storage.busy(UPLOAD)
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+async def test_content_of_other_programs_is_read_before_it_counts(storage: Storage, algorithm: str) -> None:
+    """Content is intact if its bytes have the digest of its name."""
+    digest, other = digest_of(CONTENT, algorithm), digest_of(b"other", algorithm)
+    assert await storage.intact_size(APP, digest) is None
+    await storage.put(APP, digest, CONTENT)
+    await storage.put(APP, other, CONTENT)
+    assert await storage.intact_size(APP, digest) == len(CONTENT)
+    assert await storage.intact_size(APP, other) is None
+
+
 def test_errors_are_one_tree() -> None:
     """A caller that handles StorageError handles all of a storage's failures but a wrong digest."""
     assert issubclass(UploadMissing, StorageError)

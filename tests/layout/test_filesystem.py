@@ -67,6 +67,50 @@ async def test_all_layouts_are_found_and_nothing_else(store: Store) -> None:
     assert await store.files.existing([APP, parse_repository("no-index"), parse_repository("x/y")]) == [APP]
 
 
+async def test_repositories_behind_links_to_other_disks_are_found(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A linked directory is part of the store, once: never by a second name, in a circle, or above the root."""
+    disk = tmp_path / "disk"
+    Layout(disk / "team" / "app").write()
+    Layout(disk / "one").write()
+    Layout(store.root / "plain" / "app").write()
+    links: dict[str, Path | str] = {
+        "team": disk / "team",
+        "plain/one": disk / "one",
+        "alias": store.root / "plain",
+        "plain/again": disk / "team",
+        "plain/deeper": disk / "team" / "app",
+        "zz": tmp_path,
+        "plain/all": "/",
+        "self": "self",
+        "dangling": tmp_path / "nowhere",
+    }
+    for name, target in links.items():
+        (store.root / name).symlink_to(target)
+    (disk / "team" / "back").symlink_to(disk)
+    (disk / "team" / "store").symlink_to(store.root)
+    with caplog.at_level(logging.WARNING):
+        assert await names(store.files) == {"plain/app", "plain/one", "team/app"}
+    assert f"{store.root}/plain/again is a symbolic link to {disk}/team" in caplog.text
+    one, alias, other = map(parse_repository, ("plain/one", "alias/app", "zz/root/plain/app"))
+    assert await store.files.existing([one, alias, other]) == [one]
+    await store.files.ready(one)
+    with pytest.raises(StorageError, match="name of its own"):
+        await store.files.ready(alias)
+
+
+async def test_empty_parents_go_with_a_repository(store: Store) -> None:
+    """Directories that only led to a removed repository are removed, up to the root or to what is not empty."""
+    for name in ("a/b/c", "a/b/d", "x/y"):
+        Layout(store.root / name).write()
+    await store.files.remove(parse_repository("a/b/c"))
+    assert (store.root / "a" / "b" / "d").exists()
+    for name in ("a/b/d", "x/y", "x/y"):
+        await store.files.remove(parse_repository(name))
+    assert list(store.root.iterdir()) == []
+
+
 async def test_a_sub_path_hides_the_directory_of_its_name(tmp_path: Path, pools: Pools) -> None:
     """A repository is where its route says; one of the same name below another root is not it."""
     roots = {str(tmp_path / name): ready for name in ("main", "infra")}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from layout.conftest import MakeStore
-from layout.images import REF_NAME, Image, Layout, image, index
+from layout.images import INDEX, LAYER, REF_NAME, Image, Layout, image, index, sha256
 from layout.store import APP, Store
 from zot.layout.interface import Place, Signature
 from zot.layout.merge import Merger
@@ -56,6 +56,42 @@ async def test_what_is_added_is_taken(exported: Store) -> None:
     assert exported.layout().tags() == await exported.tags()
     await exported.exporter.check(APP)
     assert not await exported.is_due()
+
+
+async def test_layers_that_an_index_lists_are_taken(exported: Store) -> None:
+    """A build cache is an index of layers and a configuration: all of them become blobs of the repository."""
+    layers = [b"one layer", b"another layer"]
+    entries = [{"mediaType": LAYER, "digest": sha256(each), "size": len(each)} for each in layers]
+    config = b'{"layers":[]}'
+    entries.append({"mediaType": "application/vnd.buildkit.cacheconfig.v0", "digest": sha256(config), "size": 13})
+    document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+    cache = Image(json.dumps(document).encode(), INDEX, (*layers, config))
+    add(exported.layout(), cache, "cache")
+    await exported.exporter.check(APP)
+    for each in cache.blobs:
+        row = await exported.catalog.blob(APP, Digest(sha256(each)))
+        assert row is not None
+        assert row.size == len(each)
+    assert (await exported.tags())["cache"] == cache.digest
+
+
+async def test_added_bytes_are_hashed(exported: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A blob that another program adds is the repository's if it has the digest of its name, and a regular file."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    layout = exported.layout()
+    add(layout, THREE, "three")
+    config, layer = (layout.path / "blobs" / "sha256" / sha256(each)[7:] for each in THREE.blobs)
+    config.write_bytes(b"not what the digest says")
+    layer.unlink()
+    layer.symlink_to(secret)
+    with caplog.at_level(logging.WARNING):
+        await exported.exporter.check(APP)
+    assert (await exported.tags())["three"] == THREE.digest
+    for each in THREE.blobs:
+        assert await exported.catalog.blob(APP, Digest(sha256(each))) is None
+    assert f"{sha256(THREE.blobs[0])} is not served" in caplog.text
+    assert secret.read_bytes() == b"secret"
 
 
 async def test_a_tag_that_is_moved_is_taken(exported: Store) -> None:

@@ -11,6 +11,7 @@ from threading import Event
 
 import pytest
 
+from zot.oci.names import parse_repository
 from zot.storage.directories import Directories
 from zot.storage.disk import Disk
 from zot.storage.identity import Identity
@@ -97,3 +98,34 @@ def test_directories_do_not_wait_for_each_other(tmp_path: Path, threads: ThreadP
     assert not first.done()
     disk.release[0].set()
     first.result()
+
+
+class ParentsGo(Disk):
+    """A disk where the directory made first is removed again before the next is made, a number of times."""
+
+    def __init__(self, times: int) -> None:
+        """Remove it so often."""
+        self.left = times
+
+    def mkdir(self, path: str) -> None:
+        """Make it, and remove it again."""
+        super().mkdir(path)
+        if self.left:
+            self.left -= 1
+            self.rmdir(path)
+
+
+def test_a_parent_that_goes_is_made_again(tmp_path: Path) -> None:
+    """Upkeep may remove an empty parent between two calls: a push goes on; where it never succeeds, it ends."""
+    for directory, times in (("some", 5), ("all", 10**9)):
+        disk = Disk()
+        paths = LayoutPaths(str(tmp_path / directory))
+        identity = Identity(disk, paths.root, None)
+        identity.establish()
+        going = Directories(ParentsGo(times), paths, identity, durable=True)
+        if directory == "some":
+            going.for_content(parse_repository("team/app"), "sha256")
+            assert Path(paths.blobs(parse_repository("team/app"), "sha256")).is_dir()
+        else:
+            with pytest.raises(FileNotFoundError):
+                going.for_content(parse_repository("team/app"), "sha256")

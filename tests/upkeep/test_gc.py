@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,7 +16,7 @@ from zot.catalog.manifest_commands import DeleteManifest, DeleteTag, TouchManife
 from zot.catalog.upload_commands import BeginUpload, LeaseUpload
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Repository, Tag
-from zot.storage.interface import UploadKey
+from zot.storage.interface import Progress, UploadKey
 from zot.upkeep.doomed import UnfinishedRemovals
 from zot.upkeep.gc import Layouts
 from zot.upkeep.steps import Pauses
@@ -225,6 +227,38 @@ async def test_a_stale_upload_goes(site: Site) -> None:
     assert await site.catalog.upload("still") is None
     assert await site.catalog.upload("moves")
     assert [session for session, _ in await site.storage.staged(APP)] == ["moves"]
+
+
+async def test_an_upload_that_bytes_come_in_for_stays(site: Site) -> None:
+    """A session is not stale while a request holds it, however long and slow; after that it has a whole delay."""
+    key = UploadKey(APP, "slow")
+    await site.catalog.do(BeginUpload(repository=APP, session="slow"))
+    await site.storage.begin(key)
+    stalling, go_on = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"first"
+        stalling.set()
+        await go_on.wait()
+
+    async def ignore(_: Progress) -> None:
+        pass
+
+    appending = asyncio.create_task(site.storage.append(key, Progress(0), body(), ignore))
+    await stalling.wait()
+    for _ in range(4):
+        site.wall.now_s += 2 * DELAY_S
+        site.monotonic.now_s += 2 * DELAY_S
+        assert "0 uploads" in await site.sweep()
+    go_on.set()
+    await appending
+    assert "0 uploads" in await site.sweep()
+    assert await site.catalog.upload("slow")
+    for _ in range(2):
+        site.wall.now_s += 2 * DELAY_S
+        site.monotonic.now_s += 2 * DELAY_S
+        await site.sweep()
+    assert await site.catalog.upload("slow") is None
 
 
 async def test_finished_uploads_are_forgotten(site: Site) -> None:

@@ -72,7 +72,9 @@ class Scrub(Section):
     """Periodic verification of everything stored."""
 
     enable: Flag = zot_key("enable", True, doc="Whether it is done.")
-    interval_s: Seconds = zot_key("interval", 24 * HOUR_S, doc="Time from one run to the next; at least 2h.")
+    interval_s: Seconds = zot_key(
+        "interval", 24 * HOUR_S, doc="Time from one run to the next, restarts or not; at least 2h."
+    )
 
 
 class Lint(Section):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 
 from zot.layout import index_json
 from zot.layout.index_json import LayoutBroken
@@ -20,7 +22,12 @@ from zot.storage.layout_paths import LayoutPaths
 _log = logging.getLogger(__name__)
 
 _OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_WARNED_PATHS = 1024
 _GONE = (FileNotFoundError, NotADirectoryError)
+
+
+class SecondName(OSError):
+    """A repository's directory is, by a symbolic link, one that another name of the store leads to."""
 
 
 class RootFiles:
@@ -34,39 +41,74 @@ class RootFiles:
     # --- which layouts there are ---
 
     def walk(self) -> Iterator[Repository | None]:
-        """Iterate over all directories that may be a layout: the name of each that is one, None for the others."""
+        """Iterate over all directories that may be a layout, in order: the name of each that is one, else None.
+
+        A symbolic link to a directory is followed, as where an operator moved a part of the store to another disk,
+        but never to a directory that has another name here: two names would be two repositories with the same files.
+        """
+        try:
+            followed = [self._disk.real_path(self._paths.root)]
+        except _GONE:
+            return
         waiting = [""]
         while waiting:
             name = waiting.pop()
             try:
-                files, directories = self._list(name)
+                files, directories = self._list(name, followed)
             except _GONE:
                 continue
             except PermissionError as error:
                 _log.warning("%s cannot be read: layouts in it are not served", error.filename)
                 continue
-            for each in directories:
+            for each in sorted(directories, reverse=True):
                 with suppress(InvalidNameError):  # nothing below it can have a repository's name
                     waiting.append(parse_repository(f"{name}/{each}" if name else each))
             yield Repository(name) if name and {"index.json", "oci-layout"} <= files else None
 
-    def _list(self, name: str) -> tuple[set[str], list[str]]:
+    def _list(self, name: str, followed: list[str]) -> tuple[set[str], list[str]]:
+        """Return the names of files and of directories; links that are followed are added to `followed`."""
         files: set[str] = set()
         directories: list[str] = []
+        links: list[str] = []
         with self._disk.entries(f"{self._paths.root}/{name}") as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     directories.append(entry.name)
+                elif _links_to_directory(entry):
+                    links.append(entry.name)
                 else:
                     files.add(entry.name)
+        for each in sorted(links):
+            path = f"{self._paths.root}/{name}/{each}" if name else f"{self._paths.root}/{each}"
+            try:
+                target = self._disk.real_path(path)
+            except _GONE:
+                continue
+            if any(_overlap(target, other) for other in followed):
+                _warn_second_name(path, target)
+            else:
+                followed.append(target)
+                directories.append(each)
         return files, directories
+
+    def require_own_directory(self, repository: Repository) -> None:
+        """Raise SecondName if the directory is that of another repository of the store, by a symbolic link."""
+        path = self._paths.repository(repository)
+        try:
+            target = self._disk.real_path(path)
+        except _GONE:
+            return
+        root = self._disk.real_path(self._paths.root)
+        if _overlap(target, root) and target != f"{root}/{repository}":
+            raise SecondName(errno.ELOOP, f"a symbolic link leads to {target}, which has a name of its own", path)
 
     def is_layout(self, repository: Repository) -> bool:
         """Tell whether there is a layout of that name."""
         try:
+            self.require_own_directory(repository)
             self._disk.status(self._paths.oci_layout(repository))
             self._disk.status(self._index(repository))
-        except _GONE:
+        except (SecondName, *_GONE):
             return False
         return True
 
@@ -173,7 +215,7 @@ class RootFiles:
         self._disk.sync_directory(self._paths.uploads(repository))
 
     def remove(self, repository: Repository) -> None:
-        """Remove what makes it a layout, then its directories as far as they are empty."""
+        """Remove what makes it a layout, then its directories, and those above it, as far as they are empty."""
         with suppress(*_GONE):
             self._disk.unlink(self._index(repository))
         for path in (self._paths.oci_layout(repository), self._staged(repository)):
@@ -185,6 +227,9 @@ class RootFiles:
         for path in (*blobs, f"{directory}/blobs", self._paths.uploads(repository), directory):
             with suppress(OSError):  # not empty, or not there
                 self._disk.rmdir(path)
+        with suppress(OSError):  # another repository's
+            while (directory := directory.rpartition("/")[0]) != self._paths.root:
+                self._disk.rmdir(directory)
 
     def _make_layout(self, repository: Repository) -> None:
         path = self._paths.oci_layout(repository)
@@ -234,6 +279,24 @@ class Staging:
         self._file.close()
         with suppress(OSError):  # what failed first is what counts
             self._disk.unlink(self._file.path)
+
+
+def _links_to_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:  # to itself, or to where nothing can be seen
+        return False
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Tell whether one of two real paths is the other, or below it."""
+    one, other = f"{one.rstrip('/')}/", f"{other.rstrip('/')}/"
+    return one.startswith(other) or other.startswith(one)
+
+
+@lru_cache(maxsize=_WARNED_PATHS)  # once a path
+def _warn_second_name(path: str, target: str) -> None:
+    _log.warning("%s is a symbolic link to %s, which is served by another name: it is not followed", path, target)
 
 
 def _signature(status: os.stat_result) -> Signature:

@@ -45,8 +45,9 @@ class FilesystemLayouts:
         self._files = {root: RootFiles(self._disk, root) for root in roots}
 
     async def ready(self, repository: Repository) -> None:
-        """Raise StorageError unless the repository's root is the store that it should be."""
+        """Raise StorageError unless the repository's root is the store that it should be, and its directory its own."""
         await self._ready[self._root_of(repository)]()
+        await self._read(f"use {repository}", self._of(repository).require_own_directory, repository)
 
     async def repositories(self) -> AsyncIterator[Repository]:
         """Iterate over the names of all layouts, some directories in each job of the read pool."""

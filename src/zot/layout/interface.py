@@ -64,13 +64,17 @@ class LayoutFiles(Protocol):
     """The layouts of a store. Everything raises StorageError when the storage fails."""
 
     async def ready(self, repository: Repository) -> None:
-        """Raise StorageError unless the repository's root is the store that it should be."""
+        """Raise StorageError unless the repository's root is the store that it should be, and its directory its own.
+
+        It is another's where a symbolic link leads to a directory that another name of the store leads to as well.
+        """
 
     def repositories(self) -> AsyncIterator[Repository]:
         """Iterate over the names of all layouts, in no order, without holding up anything else.
 
         A directory is a layout if it has `index.json` and `oci-layout`. Directories that no repository's name leads
-        to (`blobs`, `.uploads`, `_trivy`) are passed over.
+        to (`blobs`, `.uploads`, `_trivy`) are passed over. Symbolic links to directories are followed, but never to
+        one that has another name here.
         """
 
     async def existing(self, names: Sequence[Repository]) -> list[Repository]:
@@ -112,4 +116,4 @@ class LayoutFiles(Protocol):
         """Remove what was replaced, if it is there."""
 
     async def remove(self, repository: Repository) -> None:
-        """Make the directory no layout any more, and remove it as far as it is empty. Again does no harm."""
+        """Make the directory no layout any more, and remove it and those above it that are empty. Idempotent."""

@@ -37,12 +37,12 @@ class StoreLayouts:
 
         One that `index.json` does not list (the child of an index) is known only when that is done.
         """
+        if not await self.exists(repository):
+            return None
         manifest = await read_through(self.files, repository, reference)
         if manifest is not None:
             self.adoption.begin(repository)
             return manifest.digest, manifest.media_type, manifest.content
-        if not await self.exists(repository):
-            return None
         await self.adoption.ensure(repository)
         row = await self._catalog.resolve(repository, reference)
         content = await self._catalog.manifest_content(repository, row.digest) if row else None

@@ -9,12 +9,14 @@ from enum import Enum, auto
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.layout_commands import LayoutTag, MarkDirty
+from zot.catalog.manifest_commands import Edge
 from zot.catalog.rows import TagChange
 from zot.layout.index_json import Entry, Index
 from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import MediaType, read_manifests
 from zot.layout.mark import Mark
 from zot.layout.parts import Item, parts
+from zot.oci import media_types
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
 from zot.registry.found_files import take_in
@@ -123,6 +125,11 @@ class Merger:
         believed = [change for change in history if change.at_ns > self._older_than_ns]
         return judge(entry.digest, believed, started_ns, exported_ns)
 
+    async def _take_in(self, repository: Repository, edge: Edge) -> None:
+        taken = await take_in(self._catalog, self._storage, repository, edge.digest)
+        if not taken and await self._storage.stat(repository, edge.digest) is not None:
+            _log.warning("%s: %s is not served: its bytes have another digest", repository, edge.digest)
+
     async def _items(
         self, repository: Repository, listed: dict[Digest, MediaType], tags: list[LayoutTag]
     ) -> AsyncIterator[Item]:
@@ -131,11 +138,12 @@ class Merger:
 
         async for manifest in read_manifests(self._files, repository, listed, is_known):
             for edge in manifest.edges:
-                if not edge.child:
+                # An index may list layers directly, as a build cache does.
+                if not (edge.child and edge.media_type in media_types.MANIFESTS):
                     row = await self._catalog.blob(repository, edge.digest)
                     # Collection goes on meanwhile: it must not take what this manifest is about to name.
                     if row is None or row.stamped:
-                        await take_in(self._catalog, self._storage, repository, edge.digest)
+                        await self._take_in(repository, edge)
             yield manifest
         for tag in tags:
             yield tag

@@ -11,7 +11,9 @@ from zot.storage.interface import Storage
 
 
 async def take_in(catalog: Catalog, storage: Storage, repository: Repository, digest: Digest) -> bool:
-    """Make a content file a blob, if it is there; False: it is not, or it is just being removed.
+    """Make a content file that another program wrote a blob; False if it is missing, damaged or being removed.
+
+    It is read whole before: what is served has the digest of its name.
 
     The claim comes before the look: without it a removal that is under way takes the file after it was seen, and the
     catalog has a blob that nobody can read. Raises CatalogError, StorageError.
@@ -24,9 +26,13 @@ async def take_in(catalog: Catalog, storage: Storage, repository: Repository, di
             return False
         case Claim.CLAIMED:
             pass
-    size = await storage.stat(repository, digest)
+    size = None
+    try:
+        size = await storage.intact_size(repository, digest)
+    finally:
+        if size is None:
+            await catalog.do(DropClaim(repository=repository, digest=digest, token=token))
     if size is None:
-        await catalog.do(DropClaim(repository=repository, digest=digest, token=token))
         return False
     published = await catalog.do(PublishBlob(repository=repository, digest=digest, token=token, size=size))
     return published is Published.PRESENT

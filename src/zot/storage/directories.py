@@ -15,6 +15,7 @@ from zot.storage.layout_paths import LayoutPaths
 
 _OCI_LAYOUT = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
 _REMEMBERED = 10_000
+_ATTEMPTS = 10
 
 
 class Directories:
@@ -92,9 +93,17 @@ class Directories:
         while (parent := paths[-1].rpartition("/")[0]) != root:
             paths.append(parent)
         paths.reverse()
-        for each in paths:
-            with suppress(FileExistsError):
-                self._disk.mkdir(each)
+        for attempt in reversed(range(_ATTEMPTS)):
+            try:
+                for each in paths:
+                    with suppress(FileExistsError):
+                        self._disk.mkdir(each)
+            except FileNotFoundError:
+                # Upkeep removed a parent that was empty, between the two calls.
+                if not attempt:
+                    raise
+            else:
+                break
         return paths
 
     def _make_layout(self, repository: Repository) -> None:

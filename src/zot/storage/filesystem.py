@@ -25,6 +25,7 @@ from zot.storage.interface import (
     StorageError,
     UploadKey,
     UploadLocked,
+    UploadMissing,
 )
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.pools import Pool, Pools
@@ -103,6 +104,29 @@ class FilesystemStorage:
         return await _run(
             self._pools.read, f"look for {digest} in {repository}", self._content.size, repository, digest
         )
+
+    async def intact_size(self, repository: Repository, digest: Digest) -> int | None:
+        """Return the size of content whose bytes have its digest."""
+        doing = f"verify {digest} of {repository}"
+        with storage_errors(doing):
+            opened = await self._pools.hash.acquire(
+                lambda: self._content.open_if_there(repository, digest),
+                lambda found: found[0].close() if found else None,
+            )
+        if opened is None:
+            return None
+        file, size = opened
+        state = hasher(algorithm_of(digest))
+        try:
+            for offset in range(0, size, _HASH_STEP_BYTES):
+                step = min(_HASH_STEP_BYTES, size - offset)
+                with storage_errors(doing):
+                    await self._pools.hash.complete(self._uploads.hash, file, offset, step, state)
+        except UploadMissing:  # cut short meanwhile
+            return None
+        finally:
+            await self._pools.hash.complete(file.close)
+        return size if finished(state, algorithm_of(digest)) == digest else None
 
     async def publish(self, upload: UploadKey, digest: Digest, twin: Repository | None) -> None:
         """Make verified staged bytes content. Durable when it returns."""
@@ -186,6 +210,10 @@ class FilesystemStorage:
     async def staged(self, repository: Repository) -> list[tuple[str, float]]:
         """Return the repository's staged uploads: session and time of the last change."""
         return await _run(self._pools.read, f"list uploads to {repository}", self._uploads.staged, repository)
+
+    async def busy(self, upload: UploadKey) -> bool:
+        """Tell whether a request works on the upload now."""
+        return await _run(self._pools.hash, f"look at an upload to {upload.repository}", self._uploads.busy, upload)
 
     # --- the store ---
 

@@ -104,6 +104,12 @@ class Storage(Protocol):
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of content, None if it is not there."""
 
+    async def intact_size(self, repository: Repository, digest: Digest) -> int | None:
+        """Read content whole and return its size; None if there is none, or its bytes have another digest.
+
+        For content that another program wrote. Raises StorageError.
+        """
+
     async def begin(self, upload: UploadKey) -> None:
         """Make an empty staged file. Again does no harm. Raises StorageFull, StorageError."""
 
@@ -165,6 +171,9 @@ class Storage(Protocol):
 
     async def staged(self, repository: Repository) -> list[tuple[str, float]]:
         """Return the repository's staged uploads: session and time of the last change (seconds since the epoch)."""
+
+    async def busy(self, upload: UploadKey) -> bool:
+        """Tell whether a request, of any process, appends to, verifies or publishes the upload now."""
 
     async def free_bytes(self, repository: Repository) -> int | None:
         """Return the room where this repository's bytes are, None if there is no limit."""

@@ -91,6 +91,13 @@ class MemoryStorage:
             if owner == repository:
                 yield FoundFile(digest, len(stored.content), stored.modified_s)
 
+    async def intact_size(self, repository: Repository, digest: Digest) -> int | None:
+        """Return the size of content whose bytes have its digest."""
+        stored = self._content.get((repository, digest))
+        if stored is None or digest_of(stored.content, algorithm_of(digest)) != digest:
+            return None
+        return len(stored.content)
+
     # --- uploads ---
 
     async def begin(self, upload: UploadKey) -> None:
@@ -127,6 +134,11 @@ class MemoryStorage:
     async def staged(self, repository: Repository) -> list[tuple[str, float]]:
         """Return the repository's staged uploads: session and time of the last change."""
         return [(key.session, staged.changed_s) for key, staged in self._staged.items() if key.repository == repository]
+
+    async def busy(self, upload: UploadKey) -> bool:
+        """Tell whether a request works on the upload now."""
+        staged = self._staged.get(upload)
+        return staged is not None and staged.lock.locked()
 
     # --- the store ---
 

@@ -38,6 +38,10 @@ class RoutedStorage:
         """Return the size of content, None if it is not there."""
         return await self.of(repository).stat(repository, digest)
 
+    async def intact_size(self, repository: Repository, digest: Digest) -> int | None:
+        """Return the size of content whose bytes have its digest."""
+        return await self.of(repository).intact_size(repository, digest)
+
     async def begin(self, upload: UploadKey) -> None:
         """Make an empty staged file."""
         await self.of(upload.repository).begin(upload)
@@ -92,6 +96,10 @@ class RoutedStorage:
     async def staged(self, repository: Repository) -> list[tuple[str, float]]:
         """Return the repository's staged uploads."""
         return await self.of(repository).staged(repository)
+
+    async def busy(self, upload: UploadKey) -> bool:
+        """Tell whether a request works on the upload now."""
+        return await self.of(upload.repository).busy(upload)
 
     async def free_bytes(self, repository: Repository) -> int | None:
         """Return the room where this repository's bytes are."""

@@ -79,6 +79,16 @@ class Uploads:
         if not current:
             raise UploadMissing(f"upload {upload.session} is finished")
 
+    def busy(self, upload: UploadKey) -> bool:
+        """Tell whether an open file, of any process, has the lock of the staged file."""
+        try:
+            self.hold(upload, 0).file.close()
+        except UploadLocked:
+            return True
+        except UploadMissing:
+            return False
+        return False
+
     def cut_held(self, held: Held, length: int) -> None:
         """Cut off what lies behind the first `length` bytes."""
         if held.size > length:

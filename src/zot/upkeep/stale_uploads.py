@@ -28,12 +28,13 @@ class _Seen(NamedTuple):
     offset: int
     updated_ns: int
     changed_s: float | None
-    """When its staged file was changed: slow uploads are not recorded for a long time."""
+    """When its staged file was changed."""
 
 
 class StaleUploads:
     """Remembers how uploads looked, and removes those that looked the same for a whole delay of the collector's clock.
 
+    An upload that a request works on is never stale, however slowly its bytes come: the connection's limits end that.
     After a start of the server every upload has the whole delay again, and no jump of the wall clock takes it away.
     """
 
@@ -72,6 +73,9 @@ class StaleUploads:
                     now[row.session] = (looks, self._clock.now_s())
                 elif self._clock.now_s() - at_s < store.delay_s:
                     now[row.session] = (looks, at_s)
+                elif await self._storage.busy(UploadKey(row.repository, row.session)):
+                    # Bytes that come slowly are not recorded, nor written, for a long time.
+                    now[row.session] = (looks, self._clock.now_s())
                 else:
                     yield await self._cancel(row)
         self._seen[store.route] = now
