@@ -238,6 +238,36 @@ def test_what_is_no_manifest_is_refused(registry: Client, repo: str, content: by
     assert registry.get(f"/v2/{repo}/manifests/v1").status == 404
 
 
+TYPES = ["x", "a/", "/b", "a/b/c", "a b/c", "a/b\t", ".a/b", "a/" + "b" * 128, "a/b;\n", "\u00e4/b", " a/b"]
+
+
+@pytest.mark.parametrize("media_type", TYPES)
+def test_a_type_by_which_artifacts_are_found_is_one(registry: Client, repo: str, media_type: str) -> None:
+    """What is no media type (RFC 6838) is neither an artifact's type nor a config's, of images and of indexes."""
+    pushed = image("a")
+    registry.push(repo, pushed)
+    config = json.loads(pushed.content)["config"] | {"mediaType": media_type}
+    listed = index(pushed)
+    for content, kind in (
+        (changed(pushed, artifactType=media_type), MANIFEST),
+        (changed(pushed, config=config), MANIFEST),
+        (changed(listed, artifactType=media_type), INDEX),
+    ):
+        assert registry.put_manifest(repo, "v1", content, kind).error == (400, "MANIFEST_INVALID")
+
+
+@pytest.mark.parametrize(
+    "media_type", ["a/b", "application/vnd.x-1.y_z+json", "application/vnd.cyclonedx+json;version=1.4", "a/b; c=d"]
+)
+def test_media_types_of_artifacts_are_taken(registry: Client, repo: str, media_type: str) -> None:
+    """With parameters, too, as some artifacts have them."""
+    pushed = image("a")
+    registry.push(repo, pushed)
+    config = json.loads(pushed.content)["config"] | {"mediaType": media_type}
+    for content in (changed(pushed, artifactType=media_type), changed(pushed, config=config)):
+        assert registry.put_manifest(repo, "v1", content, MANIFEST).status == 201
+
+
 def test_a_blobs_type_fits_into_a_header(registry: Client, repo: str) -> None:
     """A manifest cannot make a blob unreadable, nor add headers to its answers, by the type that it gives it."""
     pushed = image("a")

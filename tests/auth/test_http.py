@@ -296,6 +296,22 @@ async def test_a_limited_key_does_what_its_scopes_say_and_makes_no_other(ruled: 
     assert await ruled.status("/zot/auth/apikey", headers=by_key) == 403
 
 
+async def test_a_key_with_plain_names_is_for_these_repositories(ruled: Site) -> None:
+    """The form of scopes in zot's documentation: all that its owner may do, there and nowhere else."""
+    scopes = {"scopes": ["team/app", "public/**"]}
+    async with ruled.client(headers=basic("root")) as client, client.post("/zot/auth/apikey", json=scopes) as response:
+        assert response.status == 201
+        key = basic("root", (await response.json())["apiKey"])
+    for repository, status in (("team/app", 201), ("public/x", 201), ("team/other", 403), ("other", 403)):
+        assert await push(ruled, repository, "v1", key) == status
+        assert await push(ruled, repository, "v1", basic("root")) == 201
+    assert await ruled.status("/v2/team/app/manifests/v1", "DELETE", headers=key) == 202
+    assert await ruled.status("/v2/team/other/manifests/v1", "DELETE", headers=key) == 403
+    assert await ruled.status("/zot/auth/apikey", "POST", headers=key) == 403
+    async with ruled.client(headers=key) as client, client.get("/v2/_catalog") as response:
+        assert (await response.json())["repositories"] == ["public/x", "team/app"]
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -303,7 +319,8 @@ async def test_a_limited_key_does_what_its_scopes_say_and_makes_no_other(ruled: 
         ('{"expirationDate": "yesterday"}', 400),
         ('{"expirationDate": "2001-01-01T00:00:00Z"}', 400),
         ('{"expirationDate": "2101-01-01T00:00:00"}', 400),
-        ('{"scopes": ["everything"]}', 400),
+        ('{"scopes": ["Everything"]}', 400),
+        ('{"scopes": ["team/app", "repository"]}', 201),
         ('{"label": 5}', 400),
         ('{"expirationDate": "9999-12-31T23:59:59-12:00"}', 400),
         ('{"expirationDate": "0001-01-01T00:00:00+12:00"}', 400),
@@ -315,7 +332,14 @@ async def test_a_limited_key_does_what_its_scopes_say_and_makes_no_other(ruled: 
 )
 async def test_a_request_for_a_key_has_to_make_sense(site: Site, body: str, status: int) -> None:
     """What is not understood makes no key: it might allow more than was meant, for longer."""
-    assert await site.status("/zot/auth/apikey", "POST", data=body, headers=basic("alice")) == status
+    async with (
+        site.client(headers=basic("alice")) as client,
+        client.post("/zot/auth/apikey", data=body) as response,
+    ):
+        assert response.status == status
+        if status == 413:
+            # It concerns no manifest, and is not called one.
+            assert (await response.json())["errors"][0]["code"] == "SIZE_INVALID"
     async with site.client(headers=basic("alice")) as client, client.get("/zot/auth/apikey") as response:
         assert len((await response.json())["apiKeys"]) == (status == 201)
 

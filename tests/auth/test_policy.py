@@ -249,7 +249,9 @@ def test_the_scopes_of_a_token_server_stand_in_place_of_access_control() -> None
     assert not AllowAll().decide(Principal("root", "bearer", scopes=()), PullManifest(APP, V1)).allowed
 
 
-@pytest.mark.parametrize("name", ["", "repository", "repository:", "repository::pull", "repo", "registry:a:pull"])
+@pytest.mark.parametrize(
+    "name", ["Team/App", "team/", "repository:", "repository::pull", "a b", "registry:a:pull", "team/["]
+)
 @pytest.mark.parametrize("actions", ["", ":", ":read", ":pull,fly", ":pull,"])
 def test_what_is_no_scope_is_refused(name: str, actions: str) -> None:
     """A scope that would mean nothing is an error, so that no key is made that allows more than was meant."""

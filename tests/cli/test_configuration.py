@@ -54,7 +54,7 @@ def test_a_good_configuration_is_said_to_be(file: Path) -> None:
         ({"http": {"adress": "x"}}, "http.adress: "),
         ({"storage": {"rootDirectory": "x", "gcDelay": "soon"}}, "storage.gcDelay: "),
         ({"log": {"level": "loud"}}, "log.level: "),
-        ({"http": {"accessControl": {"repositories": {"[": {}}}}}, "http.accessControl: "),
+        ({"http": {"accessControl": {"repositories": {"[": {"policies": []}}}}}, "http.accessControl: "),
         ({"http": {"tls": {"cert": "x"}}}, "http.tls.key: "),
     ],
 )

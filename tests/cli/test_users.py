@@ -53,7 +53,7 @@ def test_a_service_account_gets_keys_one_after_the_other(file: str) -> None:
     old = next(line.partition("\t")[0] for line in listed.splitlines() if "old" in line)
     assert zot("account", "revoke", "robot", old, file).exit_code == 0
     assert zot("account", "revoke", "robot", old, file).exit_code == 1
-    assert zot("account", "key", "robot", "--scope", "everything", file).exit_code == 1
+    assert zot("account", "key", "robot", "--scope", "Everything", file).exit_code == 1
     for expires in ("soon", "0s", "-5m"):
         assert zot("account", "key", "robot", "--expires", expires, file).exit_code == 1
     assert zot("account", "delete", "robot", file).exit_code == 0

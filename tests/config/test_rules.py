@@ -237,8 +237,8 @@ PROBLEMS = [
     (extension(events={"sinks": [{"type": "smtp"}]}), BAD + "event sink is not supported"),
     (http(accessControl={"repositories": {"**": {"defaultPolicy": ["read"]}}}), BAD + ONLY_LOGIN),
     (http(accessControl={"adminPolicy": {"users": ["root"], "actions": ["read"]}}), BAD + ONLY_LOGIN),
-    (http(accessControl={}), BAD + ONLY_LOGIN),
-    (access(repositories={"[": {}}), "syntax error in pattern: failed to compile authorization pattern"),
+    (http(accessControl={"repositories": {"**": {"policies": []}}}), BAD + ONLY_LOGIN),
+    (access(repositories={"[": {"policies": []}}), "syntax error in pattern: failed to compile authorization pattern"),
     ({"storage": {**ROOT, "storageDriver": {"name": "swift"}, "dedupe": False}}, BAD + "unsupported storage driver"),
     (
         {"storage": {**S3, "dedupe": False}, "extensions": {"sync": {}}},
@@ -392,7 +392,16 @@ WARNINGS = [
     (extension(apikey={"enable": True}), "extensions.apikey: ignored"),
     (http(tls={}), "http.tls: without cert and key"),
     (http(address="0.0.0.0"), "http.address: everybody who reaches"),
-    (access(), "http.accessControl: no rule allows anything"),
+    (access(repositories={"**": {"policies": []}}), "http.accessControl: no rule allows anything"),
+    (access(), "http.accessControl: it is empty: there is no access control"),
+    (access(repositories={}), "http.accessControl: it is empty"),
+    (access(repositories={"**": {}}), "http.accessControl: it is empty"),
+    (access(repositories={"**": {"policies": None}}, adminPolicy={}), "http.accessControl: it is empty"),
+    (access(groups={"a": {}}, metrics={}), "http.accessControl: it is empty"),
+    (
+        access(repositories={"a/**": {}, "**": {"defaultPolicy": ["read"]}}),
+        'http.accessControl.repositories["a/**"]: it is empty and left out',
+    ),
     (access(adminPolicy={"users": ["a"], "actions": ["read", "push"]}), "unknown action 'push'"),
     (
         access(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiohttp import HttpVersion11, web
 
 from zot.api.http_request import HttpRequest
-from zot.registry.errors import ManifestTooLarge, SizeInvalid, Unavailable, UploadInvalid
+from zot.registry.errors import BodyTooLarge, RegistryError, SizeInvalid, Unavailable, UploadInvalid
 
 Take = Callable[[int], None]
 
@@ -107,20 +107,26 @@ class Room:
             self._free_bytes += taken
 
 
-async def small(http: HttpRequest, pace: Pace, limit_bytes: int, take: Take = lambda _: None) -> bytes:
-    """Return a body that has to be small, whole. Raises ManifestTooLarge before more than the limit is held.
+async def small(
+    http: HttpRequest,
+    pace: Pace,
+    limit_bytes: int,
+    take: Take = lambda _: None,
+    too_large: type[RegistryError] = BodyTooLarge,
+) -> bytes:
+    """Return a body that has to be small, whole. Raises `too_large` before more than the limit is held.
 
     `take` is told how much comes before it is held, and may refuse it.
     """
     length = http.content_length
     if length is not None and length > limit_bytes:
-        raise ManifestTooLarge(f"the body has at most {limit_bytes} bytes", length=length)
+        raise too_large(f"the body has at most {limit_bytes} bytes", length=length)
     content = bytearray()
     async for piece in pieces(http, pace):
         take(len(piece))
         content += piece
         if len(content) > limit_bytes:
-            raise ManifestTooLarge(f"the body has at most {limit_bytes} bytes")
+            raise too_large(f"the body has at most {limit_bytes} bytes")
     if length is not None and len(content) != length:
         raise SizeInvalid(f"{len(content)} bytes came where {length} were announced")
     return bytes(content)

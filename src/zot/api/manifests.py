@@ -15,7 +15,7 @@ from zot.auth.decision import Policy
 from zot.catalog.manifest_commands import TagMove
 from zot.oci.names import Tag, as_digest, as_tag
 from zot.registry import delete, pull, push
-from zot.registry.errors import MediaTypeUnsupported
+from zot.registry.errors import ManifestTooLarge, MediaTypeUnsupported
 from zot.registry.registry import Registry
 from zot.registry.request import Action, DeleteManifest, PullManifest, PushManifest
 
@@ -43,7 +43,7 @@ async def put(
     registry.refuse_if_read_only()
     media_type = _media_type(call.http)
     with room.share() as take:
-        content = await small(call.http, pace, registry.limits.manifest_bytes, take)
+        content = await small(call.http, pace, registry.limits.manifest_bytes, take, ManifestTooLarge)
         moves = _moves(policy, call, request)
         pushed = await push.manifest(registry, request, content, media_type, moves, call.principal.name)
     response = web.Response(status=201)

@@ -17,7 +17,7 @@ from zot.oci.media_types import OCTET_STREAM
 from zot.oci.names import Repository
 from zot.oci.ranges import ByteRange, parse_chunk_range
 from zot.registry import blobs, uploads
-from zot.registry.errors import MediaTypeUnsupported, RangeInvalid, UploadInvalid
+from zot.registry.errors import ContentTypeUnsupported, RangeInvalid, UploadInvalid
 from zot.registry.registry import Registry
 from zot.registry.request import (
     AppendUpload,
@@ -86,7 +86,7 @@ async def _mount(registry: Registry, policy: Policy, call: Call, request: BeginU
 async def _whole(registry: Registry, pace: Pace, call: Call, request: BeginUpload, digest: Digest) -> None:
     media_type = call.http.headers.get("Content-Type", OCTET_STREAM).partition(";")[0].strip()
     if media_type != OCTET_STREAM:
-        raise MediaTypeUnsupported(f"a blob is sent as {OCTET_STREAM}", mediaType=media_type[:200])
+        raise ContentTypeUnsupported(f"a blob is sent as {OCTET_STREAM}", mediaType=media_type[:200])
     length = call.http.content_length
     if length is None:
         if call.http.body_exists:

@@ -2,6 +2,7 @@
 
 Both are written like Docker's token scopes (distribution, Token Scope Documentation):
 `repository:NAME:ACTION[,ACTION...]`, with the actions `pull`, `push` and `delete`; an API key's NAME may be a glob.
+A NAME alone, the form of zot's documentation, limits an API key to these repositories and leaves it every action there.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Iterable
 import msgspec
 
 from zot.oci.globs import Glob, compile_glob
-from zot.oci.names import Repository
+from zot.oci.names import Repository, parse_repository
 from zot.registry.request import Action
 
 SCOPE_LENGTH_LIMIT = 512
+
+_WILDCARDS = "*?[{"
 
 _MEANING = {
     "pull": frozenset({Action.READ}),
@@ -49,9 +52,11 @@ class Scope(msgspec.Struct, frozen=True):
 
 def parse_scope(text: str) -> Scope:
     """Return the scope that an API key is created with; raise InvalidScopeError otherwise."""
-    expected = "repository:NAME:ACTION[,ACTION...], with the actions pull, push and delete"
+    expected = "repository:NAME:ACTION[,ACTION...], with the actions pull, push and delete, or NAME alone"
     if len(text) > SCOPE_LENGTH_LIMIT:
         raise InvalidScopeError(f"a scope has at most {SCOPE_LENGTH_LIMIT} characters")
+    if ":" not in text:
+        return Scope(_named(text, expected), frozenset(Action))
     kind, _, rest = text.partition(":")
     pattern, _, actions = rest.rpartition(":")
     names = actions.split(",")
@@ -61,6 +66,14 @@ def parse_scope(text: str) -> Scope:
         return Scope(compile_glob(pattern), meaning(names))
     except ValueError as error:
         raise InvalidScopeError(f"{text!r} is not a scope: {error}") from error
+
+
+def _named(text: str, expected: str) -> Glob | Repository:
+    """Return the repositories of a scope that is a name alone."""
+    try:
+        return compile_glob(text) if any(each in text for each in _WILDCARDS) else parse_repository(text)
+    except ValueError as error:
+        raise InvalidScopeError(f"{text!r} is not a scope: {expected}") from error
 
 
 def meaning(names: Iterable[str]) -> frozenset[Action]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from zot.config.defaults import complete
+from zot.config.empty_sections import drop_empty
 from zot.config.errors import ConfigurationError, Problem
 from zot.config.keys import path_text, section_at
 from zot.config.log import LEVELS
@@ -49,6 +50,7 @@ def load(path: Path, compile_condition: CompileCondition | None = None) -> Loade
 def load_tree(tree: Tree, compile_condition: CompileCondition | None = None) -> Loaded:
     """Complete and check a configuration that is already an object of keys and values; laws as for `load`."""
     lowered = lower_keys(tree)
+    emptied = drop_empty(lowered)
     try:
         config = Config.model_validate(lowered, by_name=False)
     except ValidationError as error:
@@ -59,7 +61,7 @@ def load_tree(tree: Tree, compile_condition: CompileCondition | None = None) -> 
             Problem(f"invalid log level '{config.log.level}', supported levels are: {levels}", "log.level")
         )
     config, warnings = complete(config.with_secrets(read_secrets(config.http.auth)))
-    warnings += check(config, compile_condition)
+    warnings += [*emptied, *check(config, compile_condition)]
     return Loaded(config, tuple(warnings))
 
 

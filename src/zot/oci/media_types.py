@@ -1,5 +1,7 @@
 """Media types of manifests, configs and layers."""
 
+import re
+
 IMAGE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 IMAGE_INDEX = "application/vnd.oci.image.index.v1+json"
 IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -14,6 +16,11 @@ DOCKER_MANIFESTS = frozenset({DOCKER_MANIFEST, DOCKER_MANIFEST_LIST})
 MANIFESTS = OCI_MANIFESTS | DOCKER_MANIFESTS
 INDEXES = frozenset({IMAGE_INDEX, DOCKER_MANIFEST_LIST})
 
+# RFC 6838, section 4.2, and perhaps parameters, which some types of artifacts have.
+_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+_MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}(?: *;[ -~]*)?")
+_LENGTH_LIMIT = 255
+
 # Layers of these types may live elsewhere: a registry must not insist on having them.
 _NON_DISTRIBUTABLE = (
     "application/vnd.oci.image.layer.nondistributable.v1.tar",
@@ -24,3 +31,8 @@ _NON_DISTRIBUTABLE = (
 def is_non_distributable(media_type: str) -> bool:
     """Tell whether a layer of this type may be absent from the registry."""
     return media_type.startswith(_NON_DISTRIBUTABLE)
+
+
+def is_media_type(text: str) -> bool:
+    """Tell whether the text is a media type (RFC 6838), with or without parameters."""
+    return len(text) <= _LENGTH_LIMIT and _MEDIA_TYPE.fullmatch(text) is not None

@@ -47,10 +47,10 @@ class Reloading:
 
     async def _reload(self, file: Path) -> None:
         try:
-            loaded = load(file, condition).config
-            if loaded.http.auth != self._config.http.auth:
-                check_files(loaded.http.auth)
-            found = changes(self._config, loaded)
+            loaded = load(file, condition)
+            if loaded.config.http.auth != self._config.http.auth:
+                check_files(loaded.config.http.auth)
+            found = changes(self._config, loaded.config)
         except ConfigurationError as error:
             _log.error("configuration not reloaded, the old one stays: %s", error)
             return
@@ -61,6 +61,8 @@ class Reloading:
         await self._apply(found.config)
         self._config = found.config
         self._watch.follow(self._paths())
+        for warning in loaded.warnings:
+            _log.warning("%s", warning)
         _log.info("configuration reloaded: %s", ", ".join(found.reloaded))
 
     def _paths(self) -> list[Path]:

@@ -4,7 +4,7 @@
     ├── NameInvalid NameUnknown PageInvalid
     ├── ManifestInvalid (ManifestTooLarge TooManyTags MediaTypeUnsupported ManifestConflict)
     ├── ManifestUnknown ManifestBlobUnknown
-    ├── BlobUnknown DigestInvalid SizeInvalid
+    ├── BlobUnknown DigestInvalid SizeInvalid BodyTooLarge ContentTypeUnsupported
     ├── UploadUnknown UploadInvalid (RangeInvalid UploadBusy)
     ├── Unauthorized Denied (QuotaExceeded InUse) Unsupported TooManyRequests
     └── Unavailable (InsufficientStorage): the fault is on this side, and passes
@@ -65,6 +65,18 @@ class MediaTypeUnsupported(ManifestInvalid):
     """The Content-Type is none of a manifest."""
 
     status = 415
+
+
+class BodyTooLarge(RegistryError):
+    """The body of a request that is no manifest exceeds its limit."""
+
+    code, status, message = "SIZE_INVALID", 413, "the body is too large"
+
+
+class ContentTypeUnsupported(RegistryError):
+    """The Content-Type is not that of a blob."""
+
+    code, status, message = "UNSUPPORTED", 415, "the Content-Type is not supported here"
 
 
 class ManifestConflict(ManifestInvalid):

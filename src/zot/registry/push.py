@@ -89,7 +89,19 @@ def parse(registry: Registry, reference: Reference, content: bytes, media_type: 
         raise ManifestInvalid(str(error), reference=reference) from error
     if parsed.media_type not in accepted:
         raise MediaTypeUnsupported(mediaType=parsed.media_type)
+    _check_types(parsed, reference)
     return parsed
+
+
+def _check_types(parsed: Manifest, reference: Reference) -> None:
+    """Refuse types by which nothing can be found (image-spec manifest.md): reading is lenient, pushing is strict."""
+    named = {"artifactType": parsed.artifact_type or None}
+    if parsed.media_type not in media_types.INDEXES:
+        named["config.mediaType"] = parsed.blobs[0].media_type
+    for field, media_type in named.items():
+        if media_type is not None and not media_types.is_media_type(media_type):
+            shown = repr(media_type[:200])
+            raise ManifestInvalid(f"{field} {shown} is not a media type such as type/subtype", reference=reference)
 
 
 def edges(manifest: Manifest, *, sparse: bool = False) -> tuple[Edge, ...]:

@@ -1,0 +1,51 @@
+"""Empty sections of access control mean what they mean in zot: nothing."""
+
+from typing import Any
+
+import pytest
+
+from zot.config.load import load_tree
+
+
+def rules(section: Any) -> Any:
+    """Give the access control of a configuration with this section."""
+    http = {"auth": {"apikey": True}, "accessControl": section}
+    return load_tree({"storage": {"rootDirectory": "/tmp/x"}, "http": http}).config.http.access_control
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        None,
+        {},
+        {"repositories": {}},
+        {"repositories": {"**": {}}},
+        {"Repositories": {"a": {}, "b": {"policies": None}}},
+        {"adminPolicy": {}, "groups": {}, "metrics": {}},
+        {"groups": {"devs": {}}},
+    ],
+)
+def test_a_section_without_any_value_is_no_access_control(section: Any) -> None:
+    """However deep the empty sections lie."""
+    assert rules(section) is None
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"repositories": {"**": {"policies": []}}},
+        {"repositories": {"**": {"anonymousPolicy": []}}},
+        {"adminPolicy": {"users": []}},
+        {"metrics": {"users": []}},
+        {"groups": {"devs": {"users": []}}},
+    ],
+)
+def test_an_empty_list_is_a_rule(section: Any) -> None:
+    """It grants to no client, and so do the rules that are not there."""
+    assert rules(section) is not None
+
+
+def test_an_empty_pattern_is_left_out() -> None:
+    """Another pattern holds for its repositories."""
+    held = rules({"repositories": {"a/**": {}, "**": {"defaultPolicy": ["read"]}}})
+    assert list(held.repositories) == ["**"]
