@@ -9,6 +9,7 @@ from zot.api import access_log, auth_apikey, auth_login, auth_token, client_addr
 from zot.api.connection import ConnectionLimits
 from zot.api.distribution import MANIFESTS_LIMIT_BYTES
 from zot.api.metrics_state import REPOSITORIES_LIMIT
+from zot.api.protocol import BUFFERED_LIMIT_BYTES, HEAD_BYTES
 from zot.auth import credentials, fetch, remembered, scopes, throttle, tokens
 from zot.auth.authenticators.ldap import Ldap
 from zot.catalog.sqlite.client import WAITING_LIMIT
@@ -52,6 +53,10 @@ def size(limit_bytes: int) -> str:
             "Manifests on their way, all clients' together",
             f"{size(MANIFESTS_LIMIT_BYTES)}, at least four of `http.limits.maxManifestBytes`",
         ),
+        (
+            "Bytes of request bodies that connections hold",
+            f"{size(BUFFERED_LIMIT_BYTES)}, and {size(HEAD_BYTES)} of each connection",
+        ),
         ("Lists and objects in a manifest", f"{CONTAINERS_LIMIT:,}"),
         ("Ranges of one request", f"{RANGES_LIMIT:,}"),
         ("`index.json` that is read", size(INDEX_LIMIT_BYTES)),
@@ -94,6 +99,7 @@ def test_constants_are_as_documented(what: str, limit: str) -> None:
 @pytest.mark.parametrize("entry", [each for each in KEYS if each.path.startswith(("http.limits.", "storage.minFree"))])
 def test_keys_are_as_documented(entry: BeyondZot) -> None:
     """Each key that sets a bound has a row with its default."""
-    (limit,) = (limit for limit, named in ROWS.values() if named == f"`{entry.path}`")
+    limit, *others = (limit for limit, named in ROWS.values() if named == f"`{entry.path}`")
+    assert set(others) <= {limit}
     default = entry.default_text.replace("2m0s", "2 min").replace("5s", "5 s")
     assert limit == default or (isinstance(entry.default, int | float) and f"{entry.default:,g}" in limit)

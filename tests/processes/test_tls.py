@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asking import Client, wait_for
+from asking import Client, read_all, wait_for
 from certificates import Authority
 from layout.images import image
 from servers.zot import ZotServer
@@ -87,6 +87,12 @@ def test_old_and_weak_ones_are_not(server: ZotServer, authority: Authority) -> N
 def test_plain_http_is_not_answered(server: ZotServer) -> None:
     """Who speaks no TLS gets nothing."""
     assert not Client(server.host).raw(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_does_not_shake_hands_is_dropped(server: ZotServer) -> None:
+    """The time for headers is the time for the handshake, too."""
+    with Client(server.host).socket() as connection:
+        assert read_all(connection) == b""
 
 
 def test_certificates_of_clients_are_verified(server: ZotServer, authority: Authority, tmp_path: Path) -> None:

@@ -120,7 +120,9 @@ def _is_good_probe(answered: Observed) -> bool:
 
 
 def _body_bytes(http: HttpRequest, response: web.StreamResponse) -> int:
-    """Return the length of the body: the announced one, as what goes out by sendfile is not counted by anybody."""
+    """Return the length of the body: the announced one of a whole response, what was sent of an aborted one."""
+    if http.aborted:
+        return http.sent_bytes
     if http.method == "HEAD" or response.status in {204, 304}:
         return 0
     length = response.content_length

@@ -60,7 +60,7 @@ class Application:
                 raise method_not_allowed(http.method, *allowed)
             return await handler(http)
         if (cleaned := without_empty_segments(path)) is not None:
-            return _redirect(http, cleaned, query)
+            return _redirect(cleaned, query)
         if path.startswith(PREFIX):
             return await self._distribution.handle(http, path, query)
         if self._fallback is not None and http.method in {"GET", "HEAD"}:
@@ -68,21 +68,14 @@ class Application:
         raise NoRoute(path)
 
 
-def _redirect(http: HttpRequest, path: str, query: str) -> web.Response:
+def _redirect(path: str, query: str) -> web.Response:
     """Redirect to a cleaned path, with the same query."""
     location = path if not query else f"{path}?{quote(query, safe=_QUERY, errors='replace')}"
-    return _without_body(http, web.Response(status=301, headers={"Location": location}))
+    return web.Response(status=301, headers={"Location": location})
 
 
 def _refused(http: HttpRequest, response: web.Response) -> web.Response:
     """Return a refusal, unless an answer had begun: that one ends short then, for the client to see."""
     if http.writer.output_size > 0:
         raise ConnectionAbortedError("the answer had begun")
-    return _without_body(http, response)
-
-
-def _without_body(http: HttpRequest, response: web.Response) -> web.Response:
-    if http.body_exists and not http.content.is_eof():
-        # A body is on the way that nobody wants: the connection is closed rather than read to its end.
-        response.force_close()
     return response

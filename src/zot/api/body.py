@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiohttp import HttpVersion11, web
 
 from zot.api.http_request import HttpRequest
+from zot.api.protocol import Protocol
 from zot.registry.errors import BodyTooLarge, RegistryError, SizeInvalid, Unavailable, UploadInvalid
 
 Take = Callable[[int], None]
@@ -64,12 +65,14 @@ async def invite(http: HttpRequest) -> None:
 
 async def pieces(http: HttpRequest, pace: Pace) -> AsyncIterator[bytes]:
     """Iterate over the body as it comes. Raises SlowClient, ConnectionError, UploadInvalid (broken framing)."""
+    connection = http.protocol
+    assert isinstance(connection, Protocol)
     await invite(http)
     average = Average(pace)
     while True:
         try:
             async with asyncio.timeout(pace.sending_idle_s):
-                piece = await http.content.readany()
+                piece = await connection.read_body(http.content)
         except TimeoutError as error:
             raise SlowClient(f"no byte for {pace.sending_idle_s} s") from error
         except web.RequestPayloadError as error:

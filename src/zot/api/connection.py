@@ -1,32 +1,39 @@
-"""Connections: aiohttp's protocol with bounds on what a client may do to it."""
+"""Connections: the server's protocol with bounds on what a client may do to it."""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
 from zot.api.errors import answer
+from zot.api.framing import bad_request, framing_fault
+from zot.api.headers import TRANSFER_ENCODING
 from zot.api.http_request import HttpRequest
 from zot.api.observing import Observe, Observers
-from zot.registry.errors import RegistryError, Unavailable
+from zot.api.protocol import Protocol, ReadBuffers
+from zot.registry.errors import Unavailable
+
+CLIENT_CLOSED_REQUEST = 499
+"""Status in logs and metrics of a request whose client was gone before it was answered."""
+
+# At the limit connections are closed that were idle for a second: all that never sent a request, else an eighth of the
+# limit. Where none is idle, a sixteenth more is accepted to be refused.
+_CLOSED_SHARE = 8
+_REFUSED_SHARE = 16
+_IDLE_S = 1.0
 
 _ORIGIN = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
-
-
-class BadRequest(RegistryError):
-    """The bytes are not an acceptable HTTP request."""
-
-    code, status, message = "UNSUPPORTED", 400, "bad request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,39 +44,52 @@ class ConnectionLimits:
     """Of the request line, and of each header."""
     headers: int = 128
     header_s: float = 5.0
-    """From a request's first byte to the end of its headers."""
+    """For the headers of a request: from the start of the connection, or from the first byte of a later request."""
     keep_alive_s: float = 120.0
     requests: int = 10_000
     """After which it is closed, so that the load of several processes evens out."""
     age_s: float = 300.0
     connections: int = 10_000
+    """Beyond it idle connections are closed, and requests refused."""
     read_buffer_bytes: int = 256 * 1024
     stalled_s: float = 60.0
     """How long the kernel tries to send to a client that takes nothing; 0: as long as it likes."""
 
 
-class Connection(RequestHandler):
+class Connection(Protocol):
     """One client's connection."""
 
-    __slots__ = ("_born_s", "_header_timer", "_limits", "client_words")
+    __slots__ = ("_born_s", "_header_timer", "_limits", "client_words", "idle_since_s")
 
     client_words: object
     """What the access log made of the last request's headers: a client sends the same ones again and again."""
+    idle_since_s: float
+    """When the last response was sent, or the connection was made, by the event loop's clock."""
 
-    def __init__(self, server: ConnectionServer, limits: ConnectionLimits, **parameters: Any) -> None:
-        """Take the limits, and what aiohttp's own protocol takes."""
-        super().__init__(server, **parameters)
+    def __init__(
+        self, server: ConnectionServer, limits: ConnectionLimits, buffers: ReadBuffers, **parameters: Any
+    ) -> None:
+        """Take the limits, the process' buffers, and what aiohttp's own protocol takes."""
+        super().__init__(server, buffers, **parameters)
         self._limits = limits
-        self._born_s = self._loop.time()
+        self._born_s = self.idle_since_s = self._loop.time()
         self._header_timer: asyncio.TimerHandle | None = None
         self.client_words = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start with the kernel told to give up on a client that takes nothing."""
+        """Start the time for the first request, and tell the kernel when to give up on a client that takes nothing."""
         super().connection_made(transport)
+        self._start_header_timer()
         peer = transport.get_extra_info("socket")
+        if peer is None or peer.family == socket.AF_UNIX:
+            return
+        if self.peername is None:
+            # The client is gone already. Without an address it would be taken for a trusted peer on a Unix socket.
+            assert self.transport is not None
+            self.transport.abort()
+            return
         stalled_ms = int(self._limits.stalled_s * 1000)
-        if stalled_ms and peer is not None and peer.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
+        if stalled_ms and hasattr(socket, "TCP_USER_TIMEOUT"):
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_ms)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -80,25 +100,15 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Parse, and start a timer while a request's headers are incomplete."""
         super().data_received(data)
-        if self._current_request is not None or self._messages:
+        if self.busy:
             if self._header_timer is not None:
                 self._stop_header_timer()
-        elif self._header_timer is None and not self._request_in_progress:
-            self._header_timer = self._loop.call_later(self._limits.header_s, self._headers_late)
-
-    @property
-    def requests_of_all(self) -> int:
-        """How many requests came so far, on all connections of the server."""
-        return self._manager.requests_count if self._manager is not None else 0
-
-    @property
-    def busy(self) -> bool:
-        """Whether a request is under way."""
-        return self._request_in_progress or bool(self._messages)
+        elif self._header_timer is None:
+            self._start_header_timer()
 
     def worn_out(self) -> bool:
         """Tell whether this connection has served long enough and should be closed after the answer."""
-        return self._request_count >= self._limits.requests or self._loop.time() - self._born_s >= self._limits.age_s
+        return self.requests >= self._limits.requests or self._loop.time() - self._born_s >= self._limits.age_s
 
     def handle_error(
         self,
@@ -107,25 +117,39 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer bytes that are no request in the form of every other error.
+        """Answer bytes that are not a request in the form of every other error.
 
-        Who went away, or is dropped, is not answered, and is no fault of this side that its log should tell of.
+        A disconnected or dropped client gets no response: its request has an access line, and is not an error.
         """
         if isinstance(exc, ConnectionError):
+            if isinstance(request, HttpRequest):
+                self._log_aborted(request)
             if self.transport is not None:
                 # Not closed: that would wait until a client that takes nothing has taken what is left.
                 self.transport.abort()
             raise exc
         if status != 400:
             return super().handle_error(request, status, exc, message)
-        response = answer(BadRequest((message or "malformed HTTP").splitlines()[0][:200]))
+        response = answer(bad_request(message or ""))
         response.force_close()
         return response
 
+    def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
+        """Start the time until the next request."""
+        super().log_access(request, response, time)
+        self.idle_since_s = self._loop.time()
+
+    def _log_aborted(self, http: HttpRequest) -> None:
+        http.aborted = True
+        self.log_access(http, http.response or web.Response(status=CLIENT_CLOSED_REQUEST), http.started_s)
+
     def _headers_late(self) -> None:
         self._header_timer = None
-        if self._current_request is None and not self._messages:
+        if not self.busy:
             self.force_close()
+
+    def _start_header_timer(self) -> None:
+        self._header_timer = self._loop.call_later(self._limits.header_s, self._headers_late)
 
     def _stop_header_timer(self) -> None:
         if self._header_timer is not None:
@@ -147,6 +171,8 @@ class ConnectionServer(Server):
         self._handle = handler
         self._limits = limits
         self._observers = Observers(observers)
+        self._buffers = ReadBuffers()
+        self._closed_idle_s = float("-inf")
         self.draining = False
 
     def __call__(self) -> Connection:
@@ -155,6 +181,7 @@ class ConnectionServer(Server):
         return Connection(
             self,
             limits,
+            self._buffers,
             loop=self._loop,
             access_log_class=self._observers.of_connection,
             max_line_size=limits.header_bytes,
@@ -174,6 +201,39 @@ class ConnectionServer(Server):
     def flush(self) -> None:
         """Have the observers told of every answer that was sent."""
         self._observers.flush()
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How many bytes of bodies the connections hold."""
+        return self._buffers.held_bytes
+
+    @property
+    def header_s(self) -> float:
+        """How long a client may take for the headers of a request, in seconds."""
+        return self._limits.header_s
+
+    def has_room(self, connecting: int) -> bool:
+        """Tell whether one more connection may be accepted, beside `connecting` that are being made.
+
+        At the limit idle connections are closed. Where none is, some more are accepted to be told so.
+        """
+        limit, open_now = self._limits.connections, len(self._connections) + connecting
+        if open_now >= limit:
+            self._close_idle_at_limit()
+        return open_now < limit + limit // _REFUSED_SHARE + 1
+
+    def _close_idle_at_limit(self) -> None:
+        """Close the connections without any request, else those idle longest; at most once in a while, for it scans."""
+        now_s = self._loop.time()
+        if now_s < self._closed_idle_s + _IDLE_S:
+            return
+        self._closed_idle_s = now_s
+        connections = [each for each in self._connections if isinstance(each, Connection)]
+        idle = [each for each in connections if not each.busy and each.idle_since_s + _IDLE_S <= now_s]
+        count = self._limits.connections // _CLOSED_SHARE + 1
+        silent = [each for each in idle if not each.requests]
+        for each in silent or heapq.nsmallest(count, idle, key=lambda each: each.idle_since_s):
+            each.force_close()
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (aiohttp's)
         """End all connections; what was under way gets the time, in seconds."""
@@ -200,19 +260,36 @@ class ConnectionServer(Server):
     ) -> HttpRequest:
         if not message.path.startswith("/"):
             message = _in_origin_form(message)
-        return HttpRequest(message, payload, connection, writer, task, self._loop)
+        fault = framing_fault(message)
+        if fault is not None:
+            message = message._replace(version=HttpVersion11, should_close=True)
+        elif message.version < HttpVersion11 and TRANSFER_ENCODING in message.headers:
+            # A proxy of that version may see another end of the body (RFC 9112, 6.1).
+            message = message._replace(should_close=True)
+        http = HttpRequest(message, payload, connection, writer, task, self._loop)
+        http.fault = fault
+        http.started_s = self._loop.time()
+        if isinstance(connection, Connection):
+            connection.serving = http
+        return http
 
     async def _unless_full(self, http: web.BaseRequest) -> web.StreamResponse:
         assert isinstance(http, HttpRequest)
-        if len(self._connections) > self._limits.connections:
-            response: web.StreamResponse = answer(Unavailable("too many connections", retry_after_s=1))
+        fault = http.fault
+        if fault is None and len(self._connections) > self._limits.connections:
+            fault = Unavailable("too many connections", retry_after_s=1)
+        if fault is not None:
+            response: web.StreamResponse = answer(fault)
             response.force_close()
             return response
         response = await self._handle(http)
-        connection = http.protocol
-        if not response.prepared and (self.draining or (isinstance(connection, Connection) and connection.worn_out())):
+        if not response.prepared and (self.draining or _is_last(http.protocol)):
             response.force_close()
         return response
+
+
+def _is_last(connection: RequestHandler) -> bool:
+    return isinstance(connection, Connection) and (connection.ends or connection.worn_out())
 
 
 def _in_origin_form(message: RawRequestMessage) -> RawRequestMessage:

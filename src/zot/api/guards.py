@@ -38,6 +38,9 @@ class Guards:
         """Add the headers that belong to every answer, unless it is on its way."""
         if response.prepared:
             return
+        if http.body_exists and not http.content.is_eof():
+            # The client sends a body that is not wanted: the connection is closed rather than read to its end.
+            response.force_close()
         headers = response.headers
         headers[REQUEST_ID] = http.request_id
         headers.setdefault(SERVER, PRODUCT)
@@ -50,6 +53,7 @@ class Guards:
 
 
 def mark(http: HttpRequest, response: web.StreamResponse) -> None:
-    """Add to an answer that is about to be streamed what belongs to every answer."""
+    """Add to a response that is about to be streamed what belongs to every response."""
+    http.response = response
     if http.guards is not None:
         http.guards.mark(http, response)

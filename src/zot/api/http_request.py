@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aiohttp import web
 
 from zot.auth.principal import Principal
+from zot.registry.errors import RegistryError
 from zot.registry.request import Request
 
 if TYPE_CHECKING:
@@ -40,5 +41,15 @@ class HttpRequest(web.BaseRequest):
     """Where it comes from, once that was worked out of the headers of proxies."""
     guards: Guards | None = None
     """Who adds to an answer what belongs to every answer."""
+    fault: RegistryError | None = None
+    """Why the message is not understood, though its end is known."""
+    started_s: float = 0.0
+    """When it was taken up, by the event loop's clock."""
+    response: web.StreamResponse | None = None
+    """The response, once it is about to be streamed."""
+    aborted: bool = False
+    """Whether the connection ended before the response did."""
+    sent_bytes: int = 0
+    """How much of the body of a streamed response was sent."""
     cookies_to_set: tuple[str, ...] = ()
     """Set-Cookie headers for the answer, whatever the answer will be."""

@@ -113,7 +113,7 @@ KEYS = (
     ),
     BeyondZot(
         "http.limits.maxConnections", None, "connections",
-        "Connections that one process holds; more are answered 503.",
+        "Connections that one process holds; beyond it idle ones are closed, and requests answered 503.",
         "Connections are not limited.", "what the limit of file descriptors allows",
     ),
     BeyondZot(

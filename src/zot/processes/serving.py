@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from zot.api.connection import ConnectionServer
 from zot.api.health import Health
-from zot.processes.listeners import BACKLOG
+from zot.processes.acceptor import Acceptor
 from zot.processes.plan import Plan
 
 _log = logging.getLogger("zot.serving")
@@ -28,17 +28,14 @@ class Serving:
         self._server = server
         self._health = health
         self._plan = plan
-        self._accepting: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
         self._listener: socket.socket | None = None
 
     async def start(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
         """Accept connections. The listening socket stays its owner's, until `drain`."""
-        loop = asyncio.get_running_loop()
         self._listener = listener
-        # A duplicate, which asyncio may close: the queue of the original belongs to whoever comes next.
-        self._accepting = await loop.create_server(
-            self._server, sock=socket.socket(fileno=socket.dup(listener.fileno())), ssl=context, backlog=BACKLOG
-        )
+        self._acceptor = Acceptor(self._server, listener, context, self._server.header_s)
+        self._acceptor.start()
 
     async def drain(self, at_once: asyncio.Event) -> None:
         """Stop accepting, and return when no request is under way, the time is up, or `at_once` is set."""
@@ -58,13 +55,10 @@ class Serving:
 
     async def _stop_accepting(self) -> None:
         """Have nobody wait in a queue that is not served any more."""
-        if self._accepting is not None:
-            loop = asyncio.get_running_loop()
-            for each in self._accepting.sockets:
-                loop.remove_reader(each.fileno())
-            # What was accepted last is made a connection in the next turn; closed before it, asyncio would forget it.
+        if self._acceptor is not None:
+            self._acceptor.stop()
+            # What was accepted last is made a connection in the next turn.
             await asyncio.sleep(0)
-            self._accepting.close()
         if self._listener is not None:
             # Other processes have the socket, too: this ends it for all of them.
             with suppress(OSError):

@@ -1,0 +1,189 @@
+"""The server's HTTP protocol: aiohttp's, which reads a body only on demand and answers half-closed clients.
+
+Every private name of aiohttp that the product uses stands here; `tests/api/test_protocol.py` fails when one changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import StreamReader, web
+from aiohttp.http import RawRequestMessage
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_server import Server
+
+from zot.api.http_request import HttpRequest
+
+BUFFERED_LIMIT_BYTES = 64 * 1024 * 1024
+"""Bytes of bodies that the connections of a process hold together, apart from `HEAD_BYTES` of each."""
+HEAD_BYTES = 8 * 1024
+"""What is read at once while no body is wanted. TLS has buffers of its own, of up to 256 KiB a connection."""
+
+_PIECE_BYTES = 256 * 1024
+_SMALL_PIECE_BYTES = 16 * 1024
+
+
+class ReadBuffers:
+    """What the connections of a process read into, and how much of it they hold.
+
+    One buffer serves all of them: what is read is copied out of it before the next connection reads.
+    """
+
+    def __init__(self, limit_bytes: int = BUFFERED_LIMIT_BYTES) -> None:
+        """Hold at most `limit_bytes`, and a small piece of each connection beyond it."""
+        self._limit_bytes = limit_bytes
+        self._buffer = memoryview(bytearray(_PIECE_BYTES))
+        self.held_bytes = 0
+
+    def free(self, *, wanted: bool) -> memoryview:
+        """Return where to read to: large for a body that is wanted, smaller the more the connections hold."""
+        if not wanted or self.held_bytes >= self._limit_bytes:
+            return self._buffer[:HEAD_BYTES]
+        if self.held_bytes * 2 >= self._limit_bytes:
+            return self._buffer[:_SMALL_PIECE_BYTES]
+        return self._buffer
+
+    def filled(self, length: int) -> bytes:
+        """Return a copy of what was read."""
+        return self._buffer[:length].tobytes()
+
+
+class Protocol(RequestHandler, asyncio.BufferedProtocol):
+    """One connection.
+
+    A body is read from the socket while `read_body` waits for it, and only then; what comes unwanted is at most one
+    small piece. Requests that came complete before the client closed its side are answered.
+    """
+
+    __slots__ = ("_buffers", "_half_closed", "_held_bytes", "_wanted", "serving")
+
+    serving: HttpRequest | None
+    """The request under way: from the moment it is taken up until its response is sent."""
+
+    def __init__(self, server: Server, buffers: ReadBuffers, **parameters: Any) -> None:
+        """Take the process' buffers, and what aiohttp's own protocol takes."""
+        super().__init__(server, **parameters)
+        self._buffers = buffers
+        self._held_bytes = 0
+        self._wanted = False
+        self._half_closed = False
+        self.serving = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way or waits for its turn."""
+        return self.serving is not None or bool(self._messages)
+
+    @property
+    def ends(self) -> bool:
+        """Whether the client sends no more requests."""
+        return self._half_closed and not self._messages
+
+    @property
+    def requests_of_all(self) -> int:
+        """How many requests came so far, on all connections of the server."""
+        return self._manager.requests_count if self._manager is not None else 0
+
+    @property
+    def requests(self) -> int:
+        """How many requests came on this connection."""
+        return self._request_count
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the event loop reads to."""
+        del sizehint
+        return self._buffers.free(wanted=self._wanted)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Parse what was read."""
+        self.data_received(self._buffers.filled(nbytes))
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and stop reading if more of a body may come that is not wanted yet."""
+        super().data_received(data)
+        self._end_broken_body()
+        if self._wanted:
+            self._hold(len(data))
+            return
+        body = self._body()
+        if body is not None and not body.is_eof():
+            self._hold(len(data))
+            self._pause()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep a connection open whose client has sent all of its requests and waits for the answers."""
+        if self._messages and not self._messages[-1][1].is_eof():
+            self._messages.pop()
+        if self.serving is not None and not self.serving.content.is_eof():
+            return False
+        # TLS has no half-closed connections: the client's end of the stream ends both.
+        self._half_closed = self.busy and self.ssl_context is None
+        return self._half_closed
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Free what the connection held."""
+        self._free()
+        super().connection_lost(exc)
+
+    async def read_body(self, content: StreamReader) -> bytes:
+        """Return the next bytes of the body of the request under way; none at its end.
+
+        Asking for them means that the bytes returned before are not held by this connection any more.
+        """
+        self._free()
+        if content.is_eof():
+            return await content.readany()
+        self._wanted = True
+        self._resume()
+        try:
+            piece = await content.readany()
+        finally:
+            self._wanted = False
+            if not content.is_eof():
+                self._pause()
+        return piece
+
+    def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
+        """Note that the response is sent: aiohttp reads and drops the rest of the body for a moment, then closes."""
+        super().log_access(request, response, time)
+        self.serving = None
+        self._free()
+        if not request.content.is_eof():
+            self._resume()
+        if self.ends:
+            self.close()
+
+    def _end_broken_body(self) -> None:
+        """Tell the reader of a body that its end will not come: aiohttp does not where its trailers are refused."""
+        refused = bool(self._messages) and not isinstance(self._messages[-1][0], RawRequestMessage)
+        if refused and self.serving is not None and not self.serving.content.is_eof():
+            self.serving.content.set_exception(web.RequestPayloadError("the body is malformed"))
+
+    def _body(self) -> StreamReader | None:
+        """Return the body that comes in, or that came last."""
+        if self._messages:
+            return self._messages[-1][1]
+        return None if self.serving is None else self.serving.content
+
+    def _hold(self, length: int) -> None:
+        self._held_bytes += length
+        self._buffers.held_bytes += length
+
+    def _free(self) -> None:
+        self._buffers.held_bytes -= self._held_bytes
+        self._held_bytes = 0
+
+    def _pause(self) -> None:
+        _if_open(self.transport, lambda transport: transport.pause_reading())
+
+    def _resume(self) -> None:
+        _if_open(self.transport, lambda transport: transport.resume_reading())
+
+
+def _if_open(transport: asyncio.Transport | None, act: Callable[[asyncio.Transport], None]) -> None:
+    if transport is not None and not transport.is_closing():
+        with suppress(RuntimeError):  # it was closed by the other side
+            act(transport)

@@ -1,0 +1,94 @@
+"""Accepting connections: no more than the process can hold, and none while it has no descriptor for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+
+from zot.api.connection import ConnectionServer
+
+_log = logging.getLogger("zot.serving")
+
+_AT_ONCE = 64
+_RETRY_S = 0.25
+_WARNED_EVERY_S = 60.0
+
+
+class Acceptor:
+    """Makes connections of one listening socket's queue.
+
+    Clients beyond the limit wait in the queue until a connection is closed. The event loop's own way to accept would
+    try again a thousand times a second, and log each, when descriptors run out.
+    """
+
+    def __init__(
+        self, server: ConnectionServer, listener: socket.socket, tls: ssl.SSLContext | None, handshake_s: float
+    ) -> None:
+        """Take what answers, the socket (not closed here), and the time for a handshake of TLS, if it is spoken."""
+        self._server = server
+        self._listener = listener
+        self._tls = tls
+        self._handshake_s = handshake_s if tls is not None else None
+        self._loop = asyncio.get_running_loop()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+        self._warned_s = float("-inf")
+        self._accepting = False
+
+    def start(self) -> None:
+        """Accept."""
+        self._accepting = True
+        self._loop.add_reader(self._listener, self._accept)
+
+    def stop(self) -> None:
+        """Accept no more."""
+        self._accepting = False
+        self._resume_later(None)
+        self._loop.remove_reader(self._listener)
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            if not self._server.has_room(len(self._connecting)):
+                self._pause("as many connections are open as the process may have (http.limits.maxConnections)")
+                return
+            try:
+                accepted, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue  # the client went away while it waited
+            except OSError as error:
+                self._pause(f"accepting failed: {error.strerror or error} (out of files: raise the limit of open ones)")
+                return
+            accepted.setblocking(False)
+            task = self._loop.create_task(self._connect(accepted))
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                self._server, accepted, ssl=self._tls, ssl_handshake_timeout=self._handshake_s
+            )
+        except OSError as error:  # the handshake failed, or the client is gone
+            _log.debug("connection not established: %s", error)
+
+    def _pause(self, reason: str) -> None:
+        """Let the queue wait for a moment; the operator is told now and then."""
+        self._loop.remove_reader(self._listener)
+        self._resume_later(self._loop.call_later(_RETRY_S, self._resume))
+        if self._loop.time() - self._warned_s > _WARNED_EVERY_S:
+            self._warned_s = self._loop.time()
+            _log.warning("new connections wait: %s", reason)
+
+    def _resume(self) -> None:
+        self._retry = None
+        if self._accepting:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _resume_later(self, timer: asyncio.TimerHandle | None) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+        self._retry = timer
