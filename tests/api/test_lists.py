@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asking import Answer, Client
+from asking import Answer, Client, parsed
 from layout.images import CONFIG, INDEX, MANIFEST, Image, image, index
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import Adopt
@@ -122,16 +122,17 @@ def digests_of(document: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("query", "sizes"), [("", [1000, 1000, 500]), ("?n=999", [999, 999, 502]), (f"?n={'9' * 40}", [1000, 1000, 500])]
+    ("query", "sizes"),
+    [("", [2500]), ("?n=1000", [1000, 1000, 500]), ("?n=999", [999, 999, 502]), (f"?n={'9' * 40}", [1000, 1000, 500])],
 )
 def test_tags_come_in_pages(many: Client, query: str, sizes: list[int]) -> None:
-    """All tags, in order, none twice, in pages that are as long as asked for and no longer than allowed."""
+    """All tags, in order, none twice: as one list, or in pages as long as asked for and no longer than allowed."""
     pages = follow(many, f"/v2/all/of/tags/list{query}", tags_of)
     assert [len(page) for page in pages] == sizes
     assert [tag for page in pages for tag in page] == TAGS
 
 
-@pytest.mark.parametrize(("query", "sizes"), [("", [1000, 1000, 501]), ("?n=700", [700, 700, 700, 401])])
+@pytest.mark.parametrize(("query", "sizes"), [("", [2501]), ("?n=700", [700, 700, 700, 401])])
 def test_repositories_come_in_pages(many: Client, query: str, sizes: list[int]) -> None:
     """All repositories, in the order of their names."""
     pages = follow(many, f"/v2/_catalog{query}", repositories_of)
@@ -143,15 +144,50 @@ def test_referrers_come_in_pages(many: Client) -> None:
     """All referrers, each once; with a filter those of the type alone, which the answer says, on every page."""
     every = f"/v2/all/of/referrers/{SUBJECT.digest}"
     pages = follow(many, every, digests_of)
+    assert [len(page) for page in pages] == [2500]
+    assert {each for page in pages for each in page} == {referrer(number).digest for number in range(MANY)}
+    pages = follow(many, f"{every}?n=1000", digests_of)
     assert [len(page) for page in pages] == [1000, 1000, 500]
     assert {each for page in pages for each in page} == {referrer(number).digest for number in range(MANY)}
     filtered = follow(many, f"{every}?n=600&artifactType={TYPES[1]}", digests_of)
     assert [len(page) for page in filtered] == [600, 600, 50]
     assert {each for page in filtered for each in page} == {referrer(number).digest for number in range(1, MANY, 2)}
+    assert [len(page) for page in follow(many, f"{every}?artifactType={TYPES[1]}", digests_of)] == [1250]
     both = follow(many, f"{every}?artifactType={TYPES[0]}&artifactType={TYPES[1]}", digests_of)
     assert sum(map(len, both)) == MANY
     none = many.get(f"{every}?n=0")
     assert (none.status, none.json["manifests"], none["Link"]) == (200, [], None)
+
+
+@pytest.mark.parametrize("path", ["/v2/_catalog", "/v2/all/of/tags/list", f"/v2/all/of/referrers/{SUBJECT.digest}"])
+def test_a_long_list_is_sent_in_pieces(many: Client, path: str) -> None:
+    """It has no length beforehand; clients of HTTP/1.0 know its end by the connection's; HEAD has no body."""
+    answer = many.get(path)
+    assert (answer["Transfer-Encoding"], answer["Content-Length"], answer["X-Request-Id"] is None) == (
+        "chunked",
+        None,
+        False,
+    )
+    old = parsed(many.raw(f"GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".encode()))
+    assert (old.json, old["Transfer-Encoding"]) == (answer.json, None)
+    head = many.head(path)
+    assert (head.status, head.body, head["Content-Type"]) == (200, b"", answer["Content-Type"])
+
+
+@pytest.mark.parametrize(("path", "last", "items"), [("_catalog", "many/r2000", 499), ("all/of/tags/list", "t1", 1500)])
+def test_a_whole_list_may_begin_after_a_name(many: Client, path: str, last: str, items: int) -> None:
+    """`last` without `n`: all that comes after it, which need not exist."""
+    answer = many.get(f"/v2/{path}?last={last}")
+    (found,) = (value for value in answer.json.values() if isinstance(value, list))
+    assert (len(found), link(answer)) == (items, None)
+
+
+def test_a_client_that_stops_listening_is_dropped(many: Client) -> None:
+    """A list that its client does not take to its end is ended, and the server goes on."""
+    with many.socket() as connection:
+        connection.sendall(b"GET /v2/all/of/tags/list HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(10).startswith(b"HTTP/1.1 2")
+    assert many.get("/v2/").status == 200
 
 
 @pytest.fixture(scope="module")

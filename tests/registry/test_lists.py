@@ -1,5 +1,6 @@
 """Lists of repositories: the catalog's, and those of layouts that it does not know yet, as one."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -58,6 +59,42 @@ async def test_pages_are_all_that_may_be_read(
             found += page.repositories
             last = page.last
     assert found == sorted((known | foreign) - hidden)
+
+
+@given(NAMES, NAMES, NAMES, st.sampled_from([1, 2, 3, 250]), st.sampled_from(["", "a", "b", "bb"]))
+async def test_a_whole_list_is_all_that_may_be_read(
+    known: set[Repository], foreign: set[Repository], hidden: set[Repository], step: int, last: str
+) -> None:
+    """However long its steps are, a list without a page is every readable name after `last`, in order, each once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lists, "_STEP", step)
+        registry = await filled(known, foreign)
+        request = ListRepositories(limit=None, last=last)
+        steps = [each async for each in lists.all_repositories(registry, request, lambda name: name not in hidden)]
+    assert [name for each in steps for name in each] == sorted(
+        name for name in (known | foreign) - hidden if name > last
+    )
+    assert all(len(each) <= 2 * step for each in steps)
+
+
+async def test_other_requests_have_their_turn_between_two_steps() -> None:
+    """A long list gives way after each step, to whatever the event loop has to do, and so does a scan for a page."""
+    registry = await filled({parse_repository(f"r{number:04}") for number in range(2000)}, set())
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    steps = [each async for each in lists.all_repositories(registry, ListRepositories(limit=None), lambda _: True)]
+    assert turns >= len(steps) - 1 > 1
+    turns = 0
+    await lists.repositories(registry, ListRepositories(limit=1), lambda name: name == "none")
+    assert turns >= 2000 // lists._ROWS_AT_LEAST - 1
+    task.cancel()
 
 
 async def test_a_page_is_short_rather_than_late() -> None:

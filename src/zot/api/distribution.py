@@ -81,9 +81,9 @@ class Distribution:
         return {
             Ping: self._ping,
             Discover: self._discover,
-            ListRepositories: to(lists.repositories, registry, gate.policy),
-            ListTags: to(lists.tags, registry),
-            ListReferrers: to(lists.referrers, registry),
+            ListRepositories: to(lists.repositories, registry, gate.policy, pace),
+            ListTags: to(lists.tags, registry, pace),
+            ListReferrers: to(lists.referrers, registry, pace),
             PullManifest: to(manifests.get, registry),
             PushManifest: to(manifests.put, registry, gate.policy, pace, room),
             DeleteManifest: to(manifests.remove, registry, gate.policy),

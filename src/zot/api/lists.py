@@ -2,52 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
 
+from zot.api.body import Pace
 from zot.api.call import Call
+from zot.api.json_stream import whole
 from zot.auth.decision import Policy
 from zot.catalog.rows import ReferrerRow
 from zot.oci.media_types import IMAGE_INDEX
+from zot.oci.names import Repository
 from zot.registry import lists
 from zot.registry.registry import Registry
 from zot.registry.request import ListReferrers, ListRepositories, ListTags
 
+JSON = {"Content-Type": "application/json"}
 
-async def repositories(registry: Registry, policy: Policy, call: Call, request: ListRepositories) -> web.Response:
+
+async def repositories(
+    registry: Registry, policy: Policy, pace: Pace, call: Call, request: ListRepositories
+) -> web.StreamResponse:
     """GET /v2/_catalog: the repositories that the principal may read."""
     principal, circumstances = call.principal, call.circumstances
-    page = await lists.repositories(registry, request, lambda name: policy.readable(principal, name, circumstances))
+
+    def readable(name: Repository) -> bool:
+        return policy.readable(principal, name, circumstances)
+
+    if request.limit is None:
+        return await whole(
+            call.http, pace, {"repositories": []}, lists.all_repositories(registry, request, readable), JSON
+        )
+    page = await lists.repositories(registry, request, readable)
     response = _json({"repositories": page.repositories})
     if page.last is not None:
         _link(response, "/v2/_catalog", _next(registry, request.limit, page.last))
     return response
 
 
-async def tags(registry: Registry, call: Call, request: ListTags) -> web.Response:
+async def tags(registry: Registry, pace: Pace, call: Call, request: ListTags) -> web.StreamResponse:
     """GET /v2/{name}/tags/list."""
-    del call
+    document = {"name": request.repository, "tags": []}
+    if request.limit is None:
+        return await whole(call.http, pace, document, lists.all_tags(registry, request), JSON)
     page = await lists.tags(registry, request)
-    response = _json({"name": request.repository, "tags": page.tags})
+    response = _json({**document, "tags": page.tags})
     if page.last is not None:
         _link(response, f"/v2/{request.repository}/tags/list", _next(registry, request.limit, page.last))
     return response
 
 
-async def referrers(registry: Registry, call: Call, request: ListReferrers) -> web.Response:
+async def referrers(registry: Registry, pace: Pace, call: Call, request: ListReferrers) -> web.StreamResponse:
     """GET /v2/{name}/referrers/{digest}: an index of what refers to it, empty if nothing does."""
-    del call
-    page = await lists.referrers(registry, request)
-    document = {
-        "schemaVersion": 2,
-        "mediaType": IMAGE_INDEX,
-        "manifests": [_descriptor(each) for each in page.referrers],
-    }
-    response = _json(document, IMAGE_INDEX)
+    document = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": []}
+    headers = {"Content-Type": IMAGE_INDEX}
     if request.artifact_types:
-        response.headers["OCI-Filters-Applied"] = "artifactType"
+        headers["OCI-Filters-Applied"] = "artifactType"
+    if request.limit is None:
+        steps = lists.all_referrers(registry, request)
+        described = ([_descriptor(each) for each in step] async for step in steps)
+        return await whole(call.http, pace, document, described, headers)
+    page = await lists.referrers(registry, request)
+    response = _json({**document, "manifests": [_descriptor(each) for each in page.referrers]}, headers)
     if page.last is not None:
         fields = _next(registry, request.limit, page.last)
         fields += [("artifactType", each) for each in request.artifact_types]
@@ -64,14 +82,13 @@ def _descriptor(row: ReferrerRow) -> dict[str, object]:
     return descriptor
 
 
-def _next(registry: Registry, asked: int | None, last: str) -> list[tuple[str, str]]:
-    limit = registry.limits.page if asked is None else min(asked, registry.limits.page)
-    return [("n", str(limit)), ("last", last)]
+def _next(registry: Registry, asked: int, last: str) -> list[tuple[str, str]]:
+    return [("n", str(lists.page_limit(registry, asked))), ("last", last)]
 
 
 def _link(response: web.Response, path: str, fields: list[tuple[str, str]]) -> None:
     response.headers["Link"] = f'<{path}?{urlencode(fields)}>; rel="next"'
 
 
-def _json(document: object, content_type: str = "application/json") -> web.Response:
-    return web.Response(body=msgspec.json.encode(document), headers={"Content-Type": content_type})
+def _json(document: object, headers: Mapping[str, str] = JSON) -> web.Response:
+    return web.Response(body=msgspec.json.encode(document), headers=headers)

@@ -104,8 +104,8 @@ KEYS = (
     ),
     BeyondZot(
         "http.limits.maxPageSize", 1000, "entries",
-        "Entries on one page of tags, repositories or referrers; the rest follows by the Link header.",
-        "zot answers with the whole list.",
+        "Most entries of a page of tags, repositories or referrers (`?n=`); the rest follows by Link.",
+        "zot gives as many as `n` says.",
     ),
     BeyondZot(
         "http.limits.maxUploadsPerRepository", 1000, "sessions", "Upload sessions open at once in one repository.",

@@ -72,5 +72,6 @@ class ForeignNames:
         unknown = [name for name in names if await self._catalog.repository(name) is None]
         foreign = await self._files.existing(unknown) if unknown else []
         gone = set(names).difference(foreign)
-        self._names = [name for name in self._names or () if name not in gone]
+        if gone:
+            self._names = [name for name in self._names or () if name not in gone]
         return foreign

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -38,6 +39,8 @@ class Registry:
     layouts: Layouts = field(default_factory=NoLayouts)
     limits: Limits = field(default_factory=Limits)
     quotas: Quotas = field(default_factory=Quotas)
+    listing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the long list whose turn it is."""
     cache: ContentCache = field(default_factory=ContentCache)
     shares: Callable[[Repository, Repository], bool] = lambda _one, _other: True
     """Whether two repositories may have the same bytes: in one store, where content is deduplicated."""
