@@ -66,6 +66,13 @@ def open_core(config: Config, plan: Plan, logs: Logs, catalog: Catalog) -> Core:
     """Open the stores. Raises StatisticsUnavailable."""
     pools = Pools()
     storage = build_storage(config.storage, pools, dict(plan.stores))
-    layouts = build_layouts(config.storage, catalog, storage, pools)
+    layouts = build_layouts(
+        config.storage,
+        catalog,
+        storage,
+        pools,
+        boot=plan.boot,
+        catalog_is_older_than_ns=plan.catalog_is_older_than_ns,
+    )
     statistics = SqliteStatistics(Path(plan.catalog_directory, ACTIVITY_FILE), pools.durable)
     return Core(config, plan, logs, pools, catalog, storage, layouts, statistics)

@@ -19,7 +19,9 @@ from zot.config.model import Config
 from zot.layout.build import build_jobs
 from zot.layout.discover import Discovery
 from zot.layout.filesystem import FilesystemLayouts
+from zot.layout.foreign import ForeignEdits
 from zot.layout.layouts import StoreLayouts
+from zot.layout.merge import Merger
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, parse_tag
 from zot.registry import blobs, build, delete, push, uploads
@@ -71,7 +73,8 @@ class Store:
         root = str(self.root)
         self.storage = FilesystemStorage(root, pools, disk=disk, min_free_percent=0, min_free_bytes=room_bytes)
         files = FilesystemLayouts({root: self.storage.ready}, lambda _: root, pools, disk=disk)
-        self.layouts = StoreLayouts(self.catalog, self.storage, files)
+        merger = Merger(self.catalog, self.storage, files, boot=self.boot)
+        self.layouts = StoreLayouts(self.catalog, self.storage, files, ForeignEdits(self.catalog, files, merger))
         self.jobs = build_jobs(self.catalog, self.storage, self.layouts, boot=self.boot)
         # Nobody else is in the middle of writing an index.json.
         self.jobs.exporter._edits._retry_s = 0

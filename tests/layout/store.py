@@ -52,16 +52,11 @@ class Store:
         self.catalog = catalog or MemoryCatalog()
         self.storage = FilesystemStorage(str(root), pools, min_free_percent=0, min_free_bytes=0, disk=disk)
         self.files = FilesystemLayouts({str(root): self.storage.ready}, lambda _: str(root), pools, disk=disk)
-        self.layouts = StoreLayouts(self.catalog, self.storage, self.files)
+        merger = Merger(self.catalog, self.storage, self.files, boot="boot")
+        edits = ForeignEdits(self.catalog, self.files, merger, retry_s=0)
+        self.layouts = StoreLayouts(self.catalog, self.storage, self.files, edits)
         self.layouts.adoption = self.adoption = Adoption(self.catalog, self.storage, self.files, wait_s=wait_s)
-        merger = Merger(self.catalog, self.storage, self.files)
-        self.exporter = Exporter(
-            self.catalog,
-            self.storage,
-            self.files,
-            ForeignEdits(self.catalog, self.files, merger, retry_s=0),
-            boot="boot",
-        )
+        self.exporter = Exporter(self.catalog, self.storage, self.files, edits, boot="boot")
         self.schedule = ExportSchedule(self.catalog, self.files, self.exporter, poll_s=0)
         self.discovery = Discovery(
             self.catalog, self.adoption, self.layouts.foreign_names, self.exporter, looks_per_s=1e6

@@ -35,7 +35,7 @@ async def test_layouts_of_all_roots_are_served(tmp_path: Path, pools: Pools) -> 
         layout.write(ONE.descriptor("one"))
     catalog = MemoryCatalog()
     storage = build_storage(config, pools)
-    layouts = build(config, catalog, storage, pools)
+    layouts = build(config, catalog, storage, pools, boot="boot")
     assert await layouts.names("", 10) == names
     jobs = build_jobs(catalog, storage, layouts, boot="boot")
     await jobs.discovery.adopt_all()
@@ -53,7 +53,7 @@ async def test_the_jobs_keep_layouts_level(tmp_path: Path, pools: Pools) -> None
     layout.write(ONE.descriptor("one"))
     catalog = MemoryCatalog()
     storage = build_storage(config, pools)
-    layouts = build(config, catalog, storage, pools)
+    layouts = build(config, catalog, storage, pools, boot="boot")
     running = asyncio.create_task(build_jobs(catalog, storage, layouts, boot="boot").run())
 
     async def adopted() -> bool:

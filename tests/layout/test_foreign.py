@@ -270,7 +270,9 @@ async def test_a_catalog_older_than_its_store_gives_way(exported: Store) -> None
     await exported.push(THREE, "two")
     file = await exported.files.load(APP)
     assert file is not None
-    merger = Merger(exported.catalog, exported.storage, exported.files, catalog_is_older_than_ns=restored_ns)
+    merger = Merger(
+        exported.catalog, exported.storage, exported.files, boot="boot", catalog_is_older_than_ns=restored_ns
+    )
     # Nothing is known of the export that the file was made from.
     await merger.merge(APP, file.parsed, None)
     assert await exported.tags() == {"one": FOUR.digest, "two": THREE.digest}

@@ -22,8 +22,20 @@ from zot.storage.pools import Pools
 from zot.storage.routed import RoutedStorage
 
 
-def build(config: Configuration, catalog: Catalog, storage: Storage, pools: Pools) -> StoreLayouts:
-    """Return what the registry asks about layouts. To be closed before the catalog and the storage."""
+def build(
+    config: Configuration,
+    catalog: Catalog,
+    storage: Storage,
+    pools: Pools,
+    *,
+    boot: str,
+    catalog_is_older_than_ns: int = 0,
+) -> StoreLayouts:
+    """Return what the registry asks about layouts. To be closed before the catalog and the storage.
+
+    `boot` is the id of this start of the server, and `catalog_is_older_than_ns` the time of it if the catalog is older
+    than its store, else 0.
+    """
     routes = {route: str(Path(each.root_directory).absolute()) for route, each in config.sub_paths.items()}
     main = str(Path(config.root_directory).absolute())
     stores: dict[str, Callable[[], Awaitable[None]]] = {main: _store_of(storage, Repository("a")).ready}
@@ -33,7 +45,9 @@ def build(config: Configuration, catalog: Catalog, storage: Storage, pools: Pool
     def root_of(repository: Repository) -> str:
         return routes.get(route_of(repository), main)
 
-    return StoreLayouts(catalog, storage, FilesystemLayouts(stores, root_of, pools))
+    files = FilesystemLayouts(stores, root_of, pools)
+    merger = Merger(catalog, storage, files, boot=boot, catalog_is_older_than_ns=catalog_is_older_than_ns)
+    return StoreLayouts(catalog, storage, files, ForeignEdits(catalog, files, merger))
 
 
 def _store_of(storage: Storage, repository: Repository) -> Storage:
@@ -59,15 +73,9 @@ class LayoutJobs:
         return await self.schedule.drain(limit_s)
 
 
-def build_jobs(
-    catalog: Catalog, storage: Storage, layouts: StoreLayouts, *, boot: str, catalog_is_older_than_ns: int = 0
-) -> LayoutJobs:
-    """Return the jobs on the layouts of this process, in the start of the server that `boot` is the id of.
-
-    `catalog_is_older_than_ns` is the start of a server whose catalog is older than its store, else 0.
-    """
-    merger = Merger(catalog, storage, layouts.files, catalog_is_older_than_ns=catalog_is_older_than_ns)
-    exporter = Exporter(catalog, storage, layouts.files, ForeignEdits(catalog, layouts.files, merger), boot=boot)
+def build_jobs(catalog: Catalog, storage: Storage, layouts: StoreLayouts, *, boot: str) -> LayoutJobs:
+    """Return the jobs on the layouts of this process, in the start of the server that `boot` is the id of."""
+    exporter = Exporter(catalog, storage, layouts.files, layouts.edits, boot=boot)
     return LayoutJobs(
         exporter,
         ExportSchedule(catalog, layouts.files, exporter),

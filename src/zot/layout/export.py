@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 # How often an export begins anew because somebody else wrote the file meanwhile; then it is left for later.
 _ATTEMPTS = 3
+_POLL_S = 0.05
 # Manifests whose files are known to be there: a bound on memory, not on what is right.
 _REMEMBERED = 16384
 
@@ -56,12 +57,12 @@ class Exporter:
         Changes made while it runs are in it or not; then it stays due, too. Again does no harm. Raises StorageError,
         CatalogError; it stays due then.
         """
-        async with self._lock(repository):
+        async with self._alone(repository):
             return await self._export(repository)
 
     async def check(self, repository: Repository) -> None:
         """Look whether another program wrote, or removed, the layout's `index.json`. Raises StorageError."""
-        async with self._lock(repository):
+        async with self._alone(repository):
             await self._files.ready(repository)
             await self._edits.check(repository)
 
@@ -70,7 +71,7 @@ class Exporter:
 
         Its layout shows before that it is empty: one that a crash leaves behind brings nothing back when it is adopted.
         """
-        async with self._lock(repository):
+        async with self._alone(repository):
             row = await self._catalog.repository(repository)
             if row is None or not row.adopted or await self._lists_what_is_missing(repository):
                 return False
@@ -83,6 +84,17 @@ class Exporter:
                 return False
             await self._files.remove(repository)
             return True
+
+    @asynccontextmanager
+    async def _alone(self, repository: Repository) -> AsyncIterator[None]:
+        """Be the only one, of all processes, that merges or exports the layout."""
+        async with self._lock(repository):
+            while True:
+                async with self._files.adopting(repository) as alone:
+                    if alone:
+                        yield
+                        return
+                await asyncio.sleep(_POLL_S)
 
     def _lock(self, repository: Repository) -> asyncio.Lock:
         lock = self._locks.get(repository)

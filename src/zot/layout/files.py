@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -101,6 +102,19 @@ class RootFiles:
         root = self._disk.real_path(self._paths.root)
         if _overlap(target, root) and target != f"{root}/{repository}":
             raise SecondName(errno.ELOOP, f"a symbolic link leads to {target}, which has a name of its own", path)
+
+    def is_removed(self, repository: Repository) -> bool:
+        """Tell whether there is no directory of that name, nor a symbolic link on the way to it."""
+        path = self._paths.root
+        for component in repository.split("/"):
+            path = f"{path}/{component}"
+            try:
+                mode = self._disk.link_status(path).st_mode
+            except _GONE:
+                return True
+            if stat.S_ISLNK(mode):
+                return False
+        return False
 
     def is_layout(self, repository: Repository) -> bool:
         """Tell whether there is a layout of that name."""

@@ -59,6 +59,10 @@ class FilesystemLayouts:
                     if name is not None and self._root_of(name) == root:
                         yield name
 
+    async def is_removed(self, repository: Repository) -> bool:
+        """Tell whether the repository's directory is missing below a root that is there."""
+        return await self._read(f"look for {repository}", self._of(repository).is_removed, repository)
+
     async def existing(self, names: Sequence[Repository]) -> list[Repository]:
         """Return those of the names that are layouts."""
 
@@ -104,7 +108,7 @@ class FilesystemLayouts:
 
     @asynccontextmanager
     async def adopting(self, repository: Repository) -> AsyncIterator[bool]:
-        """Be the only one that adopts the layout, by a lock on its directory."""
+        """Be the only one that adopts, merges or exports the layout, by a lock on its directory."""
         files = self._of(repository)
         with storage_errors(f"lock {repository}"):
             locked = await self._pools.read.acquire(lambda: files.lock(repository), _close)

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import Exported, MarkDirty
+from zot.catalog.manifest_commands import RemoveRepository
 from zot.catalog.rows import ExportRow
 from zot.layout.index_json import LayoutBroken
 from zot.layout.interface import IndexFile, LayoutFiles, Place, Signature
 from zot.layout.mark import Mark, parse_mark
 from zot.layout.merge import Merger
 from zot.oci.names import Repository
+from zot.storage.interface import StorageError
 
 _log = logging.getLogger(__name__)
 
@@ -51,14 +53,48 @@ class ForeignEdits:
         return await self._settle(repository, Place.CURRENT)
 
     async def check(self, repository: Repository) -> None:
-        """Have an export put back an `index.json` that vanished, and one that is not ours be merged."""
-        if (await self.settle(repository)).signature is None:
-            row = await self._catalog.export(repository)
-            if row is not None and row.digest is not None:
-                _log.warning("%s: index.json is gone, and is put back", repository)
-                await self._catalog.do(MarkDirty(repository=repository))
+        """Have an export put back an `index.json` that vanished, and one that is not ours be merged.
 
-    async def _settle(self, repository: Repository, place: Place) -> Seen:
+        Nothing is put back whose blobs are gone. Raises StorageError, CatalogError.
+        """
+        if (await self.settle(repository)).signature is None and await self._was_exported(repository):
+            await self._put_back(repository)
+
+    async def is_level(self, repository: Repository) -> bool:
+        """Tell by its signature alone whether the `index.json` in place is the recorded export."""
+        signature = await self._files.signature(repository)
+        row = await self._catalog.export(repository)
+        last = parse_mark(row.signature) if row is not None else None
+        return last is not None and last.signature == signature
+
+    async def merge_now(self, repository: Repository) -> None:
+        """Merge an `index.json` that is not ours, and forget a repository whose directory was removed.
+
+        One read only: a file that is torn, or missing where the directory is left, is for `check`. Raises StorageError,
+        CatalogError.
+        """
+        await self._files.ready(repository)
+        if (await self._settle(repository, Place.CURRENT, tries=1)).signature is not None:
+            return
+        if await self._was_exported(repository) and await self._files.is_removed(repository):
+            await self._put_back(repository)
+
+    async def _was_exported(self, repository: Repository) -> bool:
+        row = await self._catalog.export(repository)
+        return row is not None and row.digest is not None
+
+    async def _put_back(self, repository: Repository) -> None:
+        removed = await self._files.is_removed(repository)
+        if not removed and not await self._merger.has_content(repository):
+            raise StorageError(f"{repository}: none of its content is in its directory: is its disk mounted?")
+        await self._merger.forget_removed(repository, ())
+        if removed and await self._catalog.do(RemoveRepository(repository=repository)):
+            _log.warning("%s: another program removed the repository", repository)
+            return
+        _log.warning("%s: index.json is gone, and is put back", repository)
+        await self._catalog.do(MarkDirty(repository=repository))
+
+    async def _settle(self, repository: Repository, place: Place, *, tries: int = _TRIES) -> Seen:
         signature = await self._files.signature(repository, place)
         row = await self._catalog.export(repository)
         if row is None or signature is None:
@@ -66,7 +102,9 @@ class ForeignEdits:
         last = parse_mark(row.signature)
         if last is not None and last.signature == signature:
             return Seen(signature, last.whole)
-        file = await self._load(repository, place)
+        file = await self._load(repository, place, tries)
+        if file is None and tries < _TRIES:
+            return Seen(signature)
         if file is None:
             await self._catalog.do(MarkDirty(repository=repository))
             return Seen(signature)
@@ -82,15 +120,15 @@ class ForeignEdits:
             )
         return Seen(file.signature, mark.whole)
 
-    async def _load(self, repository: Repository, place: Place) -> IndexFile | None:
+    async def _load(self, repository: Repository, place: Place, tries: int) -> IndexFile | None:
         """Read an index; None if it is gone, or cannot be read however often it is tried."""
-        for tries_left in reversed(range(_TRIES)):
+        for tries_left in reversed(range(tries)):
             try:
                 return await self._files.load(repository, place)
             except LayoutBroken as error:
                 if tries_left:
                     await asyncio.sleep(self._retry_s)
-                else:
+                elif tries == _TRIES:
                     _log.warning("%s: %s: the next export replaces it", repository, error)
         return None
 

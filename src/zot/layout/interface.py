@@ -77,6 +77,12 @@ class LayoutFiles(Protocol):
         one that has another name here.
         """
 
+    async def is_removed(self, repository: Repository) -> bool:
+        """Tell whether the repository's directory is missing below a root that is there.
+
+        False where a symbolic link leads to it: the disk behind the link may be absent.
+        """
+
     async def existing(self, names: Sequence[Repository]) -> list[Repository]:
         """Return those of the names that are layouts."""
 
@@ -98,7 +104,7 @@ class LayoutFiles(Protocol):
         """Return small content files; None for one that is not there, too large, or has not the digest of its name."""
 
     def adopting(self, repository: Repository) -> AbstractAsyncContextManager[bool]:
-        """Be the only one, of all processes, that adopts the layout; False if somebody else is at it.
+        """Be the only one, of all processes, that adopts, merges or exports the layout; False if another one does.
 
         True also where there is no directory, and so nothing to adopt. It ends with the block, or with the process.
         """

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from zot.catalog.interface import Catalog
 from zot.layout.adopt import Adoption
+from zot.layout.first_reads import FirstReads
+from zot.layout.foreign import ForeignEdits
 from zot.layout.interface import LayoutFiles
 from zot.layout.names import ForeignNames
 from zot.layout.read_through import read_through
@@ -17,16 +19,26 @@ from zot.storage.interface import Storage
 class StoreLayouts:
     """The door to repositories that the catalog does not know yet; its laws are stated in the protocol."""
 
-    def __init__(self, catalog: Catalog, storage: Storage, files: LayoutFiles) -> None:
-        """Look at one store."""
+    def __init__(self, catalog: Catalog, storage: Storage, files: LayoutFiles, edits: ForeignEdits) -> None:
+        """Look at one store; `edits` merges what other programs wrote."""
         self._catalog = catalog
         self.files = files
+        self.edits = edits
+        self.first_reads = FirstReads(catalog, files, edits)
         self.adoption = Adoption(catalog, storage, files)
         self.foreign_names = ForeignNames(catalog, files)
 
     async def ensure_adopted(self, repository: Repository) -> None:
         """Return once all of the repository's layout is in the catalog; a repository that is nowhere is created."""
         await self.adoption.ensure(repository)
+
+    def comparison_due(self, repository: Repository) -> bool:
+        """Tell whether this process has still to compare a known repository with its layout. Touches no disk."""
+        return self.first_reads.is_due(repository)
+
+    async def compare(self, repository: Repository) -> None:
+        """Return once the catalog has what another program wrote into the repository before the start."""
+        await self.first_reads.compare(repository)
 
     async def exists(self, repository: Repository) -> bool:
         """Tell whether there is a layout of that name."""
@@ -54,5 +66,6 @@ class StoreLayouts:
 
     async def close(self) -> None:
         """Break off what is under way."""
+        await self.first_reads.close()
         await self.foreign_names.close()
         await self.adoption.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from enum import Enum, auto
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog
@@ -16,6 +16,7 @@ from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import MediaType, read_manifests
 from zot.layout.mark import Mark
 from zot.layout.parts import Item, parts
+from zot.layout.removed import forget_removed
 from zot.oci import media_types
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
@@ -25,6 +26,7 @@ from zot.storage.interface import Storage
 _log = logging.getLogger(__name__)
 
 _BREATH = 256
+_NAMED_TAGS = 10
 
 BY = ":index.json"
 """Who moved a tag, in the tag log: nobody else, since a login has no colon (RFC 7617)."""
@@ -47,6 +49,8 @@ def judge(digest: Digest, history: Sequence[TagChange], started_ns: int | None, 
     `started_ns` is the time of the last change in the export that the file was made from, None if the file does not
     say; `exported_ns` that of the last export. A file of unknown origin may repeat any state that ever was.
     """
+    # What another program removed with its blobs, and was forgotten here, comes back if its files do.
+    history = [change for change in history if change.by != BY or change.after is not None]
     seen_ns = exported_ns if started_ns is None else min(started_ns, exported_ns)
     unseen = [change for change in history if change.at_ns > seen_ns]
     if any(digest in (change.before, change.after) for change in (history if started_ns is None else unseen)):
@@ -61,9 +65,9 @@ class Merger:
     """Takes in what a foreign `index.json` adds. What it lacks is put back by the export that is due afterwards."""
 
     def __init__(
-        self, catalog: Catalog, storage: Storage, files: LayoutFiles, *, catalog_is_older_than_ns: int = 0
+        self, catalog: Catalog, storage: Storage, files: LayoutFiles, *, boot: str, catalog_is_older_than_ns: int = 0
     ) -> None:
-        """Take part in one store.
+        """Take part in one store, in the start of the server that `boot` is the id of.
 
         A catalog that was restored from a backup knows less than the layouts: what it logged before
         `catalog_is_older_than_ns` does not stand against them.
@@ -71,6 +75,7 @@ class Merger:
         self._catalog = catalog
         self._storage = storage
         self._files = files
+        self._boot = boot
         self._older_than_ns = catalog_is_older_than_ns
 
     async def merge(self, repository: Repository, index: Index, last: Mark | None) -> None:
@@ -85,8 +90,30 @@ class Merger:
         async for part in parts(repository, self._items(repository, manifests, tags), BY):
             for tag in await self._catalog.do(part):
                 _log.warning("%s: tag %s of index.json is not taken: it changed meanwhile", repository, tag)
+        await self.forget_removed(repository, {entry.digest for entry in index.entries})
         await self._catalog.do(MarkDirty(repository=repository))
         _log.info("%s: index.json was written by another program: %d tags taken from it", repository, len(tags))
+
+    async def forget_removed(self, repository: Repository, listed: Collection[Digest]) -> None:
+        """Delete what another program removed with its blobs: neither `listed` nor whole. Idempotent.
+
+        Raises StorageError, CatalogError.
+        """
+        removed = await forget_removed(self._catalog, self._storage, repository, listed, boot=self._boot, by=BY)
+        if removed:
+            tags = [tag for manifest in removed for tag in manifest.tags]
+            _log.warning(
+                "%s: another program removed %d manifests with their blobs: they are not put back; tags: %s",
+                repository,
+                len(removed),
+                ", ".join(tags[:_NAMED_TAGS]) + (", ..." if len(tags) > _NAMED_TAGS else "") or "none",
+            )
+
+    async def has_content(self, repository: Repository) -> bool:
+        """Tell whether a content file is there, or none is needed. Raises StorageError, CatalogError."""
+        async for _ in self._storage.walk(repository):
+            return True
+        return not await self._catalog.blobs(repository, "", 1)
 
     async def _additions(
         self, repository: Repository, index: Index, exported_ns: int

@@ -38,12 +38,9 @@ class LongWork:
         `measures`: nobody else in this process records its metrics.
         """
         self._core = core
-        older_ns = core.plan.catalog_is_older_than_ns
-        if older_ns:
+        if core.plan.catalog_is_older_than_ns:
             _log.warning("the catalog is older than its stores: what they hold is compared before it is replaced")
-        self._layouts = build_jobs(
-            core.catalog, core.storage, core.layouts, boot=core.plan.boot, catalog_is_older_than_ns=older_ns
-        )
+        self._layouts = build_jobs(core.catalog, core.storage, core.layouts, boot=core.plan.boot)
         self._journal = journal
         self._observer: Observer = Unobserved() if recorded is None else UpkeepMetrics(recorded)
         self._metrics = Metrics(recorded) if measures and recorded is not None else None

@@ -19,6 +19,15 @@ class Layouts(Protocol):
         a request should wait; adoption goes on meanwhile.
         """
 
+    def comparison_due(self, repository: Repository) -> bool:
+        """Tell whether this process has still to compare a known repository with its layout. Touches no disk."""
+
+    async def compare(self, repository: Repository) -> None:
+        """Return once the catalog has what another program wrote into a known repository before the start.
+
+        Raises Unavailable when it takes longer than a request should wait; it goes on meanwhile.
+        """
+
     async def exists(self, repository: Repository) -> bool:
         """Tell whether there is a layout of that name which the catalog does not know yet."""
 
@@ -36,6 +45,13 @@ class NoLayouts:
     """Nobody else writes here: storage without layouts, or an empty one."""
 
     async def ensure_adopted(self, repository: Repository) -> None:
+        """Have nothing to do."""
+
+    def comparison_due(self, repository: Repository) -> bool:  # noqa: ARG002
+        """Nothing is to be compared."""
+        return False
+
+    async def compare(self, repository: Repository) -> None:
         """Have nothing to do."""
 
     async def exists(self, repository: Repository) -> bool:  # noqa: ARG002

@@ -90,6 +90,8 @@ async def _has_referrers(registry: Registry, request: ListReferrers) -> bool:
         if row is None and not await registry.layouts.exists(request.repository):
             return False
         await registry.layouts.ensure_adopted(request.repository)
+    else:
+        await registry.level(request.repository)
     return True
 
 

@@ -8,6 +8,7 @@ from zot.catalog.blob_commands import TouchBlob
 from zot.catalog.manifest_commands import TouchManifest
 from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest
+from zot.oci.names import as_digest
 from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob, PullManifest
@@ -28,6 +29,10 @@ async def manifest(registry: Registry, request: PullManifest) -> PulledManifest:
     Whoever asks may rely on it for the collection's delay, as with blobs: a push that is about to list it in an index.
     """
     row = await registry.catalog.resolve(request.repository, request.reference)
+    # A digest that is known stands for the same content, whatever another program wrote.
+    if registry.layouts.comparison_due(request.repository) and (row is None or not as_digest(request.reference)):
+        await registry.level(request.repository)
+        row = await registry.catalog.resolve(request.repository, request.reference)
     if row is None:
         return await _outside_catalog(registry, request)
     if row.stamped and not await _touch(registry, TouchManifest(repository=request.repository, digest=row.digest)):

@@ -58,6 +58,7 @@ class Registry:
         """Return if the repository exists and the catalog has all of it. Raises NameUnknown, Unavailable."""
         row = await self.catalog.repository(repository)
         if row is not None and row.adopted:
+            await self.level(repository)
             return
         if row is None and not await self.layouts.exists(repository):
             raise NameUnknown(name=repository)
@@ -69,6 +70,16 @@ class Registry:
         row = await self.catalog.repository(repository)
         if row is None or not row.adopted:
             await self.layouts.ensure_adopted(repository)
+        else:
+            await self.level(repository)
+
+    async def level(self, repository: Repository) -> None:
+        """Return once the catalog has what another program wrote before the start. Raises Unavailable.
+
+        It costs a look at a file for the first request to a repository, and none for all others.
+        """
+        if not self.read_only and self.layouts.comparison_due(repository):
+            await self.layouts.compare(repository)
 
     def refuse_if_read_only(self) -> None:
         """Raise Unsupported if nothing may be changed."""

@@ -1,0 +1,101 @@
+"""What another program removed from a layout together with its blobs: forgotten here, too, instead of put back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+
+from zot.catalog.blob_commands import Doom, DoomBlob, ForgetBlob
+from zot.catalog.command import removal_token
+from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.manifest_commands import Deleted, DeleteManifest, DeleteTag
+from zot.catalog.rows import ManifestDetails
+from zot.oci.digest import Digest
+from zot.oci.manifest import InvalidManifestError, parse_manifest
+from zot.oci.names import Repository
+from zot.registry.push import edges
+from zot.storage.interface import Storage
+
+
+async def forget_removed(
+    catalog: Catalog, storage: Storage, repository: Repository, listed: Collection[Digest], *, boot: str, by: str
+) -> list[ManifestDetails]:
+    """Delete manifests that are not `listed` and lack a blob on the disk, with their tags; return them.
+
+    Also indexes that list such a manifest. A manifest whose blobs are all there stays: its layout lacks nothing but
+    its name. `by` is who did it, in the tag log. Idempotent. Raises CatalogError, StorageError.
+    """
+    lost: dict[Digest, ManifestDetails] = {}
+    missing: set[Digest] = set()
+    parents: dict[Digest, list[ManifestDetails]] = {}
+    async for manifest in _manifests(catalog, repository):
+        if manifest.digest in listed:
+            continue
+        blobs, children = await _names(catalog, repository, manifest)
+        gone = [blob for blob in blobs if await storage.stat(repository, blob) is None]
+        if gone:
+            lost[manifest.digest] = manifest
+            missing.update(gone)
+        for child in children:
+            parents.setdefault(child, []).append(manifest)
+    waiting = list(lost)
+    while waiting:
+        for parent in parents.get(waiting.pop(), ()):
+            if parent.digest not in lost:
+                lost[parent.digest] = parent
+                waiting.append(parent.digest)
+    for digest in missing:
+        await _forget_blob(catalog, repository, digest, boot)
+    return await _delete(catalog, repository, lost, by)
+
+
+async def _manifests(catalog: Catalog, repository: Repository) -> AsyncIterator[ManifestDetails]:
+    after = ""
+    while page := await catalog.manifests(repository, after, PAGE_LIMIT):
+        for manifest in page:
+            yield manifest
+        after = page[-1].digest
+        await asyncio.sleep(0)
+
+
+async def _names(
+    catalog: Catalog, repository: Repository, manifest: ManifestDetails
+) -> tuple[list[Digest], list[Digest]]:
+    """Return the blobs that a manifest needs, and the manifests that it lists."""
+    content = await catalog.manifest_content(repository, manifest.digest)
+    try:
+        found = edges(parse_manifest(content or b"", manifest.media_type))
+    except InvalidManifestError:  # deleted since, or unreadable: it needs nothing that is known
+        return [], []
+    blobs = [edge.digest for edge in found if not (edge.child or edge.optional)]
+    return blobs, [edge.digest for edge in found if edge.child]
+
+
+async def _forget_blob(catalog: Catalog, repository: Repository, digest: Digest, boot: str) -> None:
+    """Remove the row of a blob without a file: collection would unlink a file that comes back."""
+    token = removal_token(boot)
+    doom = DoomBlob(repository=repository, digest=digest, token=token, damaged=True)
+    if await catalog.do(doom) is Doom.DOOMED:
+        await catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
+
+
+async def _delete(
+    catalog: Catalog, repository: Repository, lost: dict[Digest, ManifestDetails], by: str
+) -> list[ManifestDetails]:
+    """Delete manifests, an index before what it lists. One that another index lists stays, without its tags."""
+    for manifest in lost.values():
+        for tag in manifest.tags:
+            await catalog.do(DeleteTag(repository=repository, tag=tag, if_digest=manifest.digest, by=by))
+    left = list(lost.values())
+    deleted = True
+    while left and deleted:
+        deleted = False
+        remaining = []
+        for manifest in left:
+            delete = DeleteManifest(repository=repository, digest=manifest.digest, if_tags=(), by=by)
+            if isinstance(await catalog.do(delete), Deleted):
+                deleted = True
+            else:
+                remaining.append(manifest)
+        left = remaining
+    return list(lost.values())
