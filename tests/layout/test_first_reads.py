@@ -14,11 +14,14 @@ from layout.conftest import MakeStore
 from layout.images import Image, image, index
 from layout.store import APP, Store, eventually
 from storage.failing_disk import FailingDisk, ObservedDisk
+from zot.catalog.manifest_commands import PutManifest, TagMove
 from zot.layout.first_reads import FirstReads
 from zot.oci.digest import Digest
+from zot.oci.manifest import parse_manifest
 from zot.oci.names import parse_tag
 from zot.registry import delete, lists, pull
 from zot.registry.errors import ManifestUnknown, NameUnknown, Unavailable
+from zot.registry.push import edges
 from zot.registry.registry import Registry
 from zot.registry.request import ListReferrers, ListTags, PullBlob, PullManifest
 from zot.storage.disk import Disk
@@ -233,6 +236,36 @@ async def test_what_the_other_program_lists_is_never_forgotten(exported: Store) 
     exported.layout().write_index(document)
     await exported.exporter.check(APP)
     assert await exported.tags() == {"one": THREE.digest, "two": TWO.digest}
+
+
+async def test_a_blob_that_never_was_here_was_not_removed(exported: Store) -> None:
+    """An image that was accepted without its blobs (a sparse one) is put back like one that is whole."""
+    manifest = parse_manifest(FOUR.content, FOUR.media_type)
+    await exported.catalog.do(
+        PutManifest(
+            repository=APP,
+            digest=Digest(FOUR.digest),
+            content=FOUR.content,
+            media_type=FOUR.media_type,
+            edges=edges(manifest, sparse=True),
+            tags=(TagMove(parse_tag("sparse")),),
+        )
+    )
+    assert await exported.exporter.export(APP)
+    rewrite(exported, {"one": ONE, "two": TWO})
+    await exported.exporter.check(APP)
+    assert (await exported.tags())["sparse"] == FOUR.digest
+
+
+async def test_what_the_other_program_had_not_seen_was_not_removed(exported: Store) -> None:
+    """A file made from an older export says nothing of what was pushed since, whatever its blobs are."""
+    document = exported.layout().read_index()
+    await exported.push(THREE, "three")
+    assert await exported.exporter.export(APP)
+    remove_files(exported, THREE)
+    exported.layout().write_index({**document, "manifests": [ONE.descriptor("one")]})
+    await exported.exporter.check(APP)
+    assert (await exported.tags())["three"] == THREE.digest
 
 
 async def test_a_removed_directory_is_forgotten(exported: Store, make_store: MakeStore) -> None:

@@ -90,16 +90,32 @@ class Merger:
         async for part in parts(repository, self._items(repository, manifests, tags), BY):
             for tag in await self._catalog.do(part):
                 _log.warning("%s: tag %s of index.json is not taken: it changed meanwhile", repository, tag)
-        await self.forget_removed(repository, {entry.digest for entry in index.entries})
+        shown_ns = index.head.shown_ns
+        # A file that was made from an older export lacks what came later without anybody removing it.
+        is_older = shown_ns is not None and last is not None and shown_ns < last.shown_ns
+        await self.forget_removed(
+            repository, {entry.digest for entry in index.entries}, pushed_until_ns=shown_ns if is_older else None
+        )
         await self._catalog.do(MarkDirty(repository=repository))
         _log.info("%s: index.json was written by another program: %d tags taken from it", repository, len(tags))
 
-    async def forget_removed(self, repository: Repository, listed: Collection[Digest]) -> None:
+    async def forget_removed(
+        self, repository: Repository, listed: Collection[Digest], *, pushed_until_ns: int | None = None
+    ) -> None:
         """Delete what another program removed with its blobs: neither `listed` nor whole. Idempotent.
 
+        What was pushed later than `pushed_until_ns` is not among it.
         Raises StorageError, CatalogError.
         """
-        removed = await forget_removed(self._catalog, self._storage, repository, listed, boot=self._boot, by=BY)
+        removed = await forget_removed(
+            self._catalog,
+            self._storage,
+            repository,
+            listed,
+            pushed_until_ns=pushed_until_ns,
+            boot=self._boot,
+            by=BY,
+        )
         if removed:
             tags = [tag for manifest in removed for tag in manifest.tags]
             _log.warning(

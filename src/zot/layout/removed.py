@@ -18,21 +18,30 @@ from zot.storage.interface import Storage
 
 
 async def forget_removed(
-    catalog: Catalog, storage: Storage, repository: Repository, listed: Collection[Digest], *, boot: str, by: str
+    catalog: Catalog,
+    storage: Storage,
+    repository: Repository,
+    listed: Collection[Digest],
+    *,
+    pushed_until_ns: int | None,
+    boot: str,
+    by: str,
 ) -> list[ManifestDetails]:
-    """Delete manifests that are not `listed` and lack a blob on the disk, with their tags; return them.
+    """Delete manifests that are not `listed` and whose blobs were removed from the disk; return them.
 
-    Also indexes that list such a manifest. A manifest whose blobs are all there stays: its layout lacks nothing but
-    its name. `by` is who did it, in the tag log. Idempotent. Raises CatalogError, StorageError.
+    Their tags go with them, and indexes that list one. A manifest whose blobs are all there stays: its layout lacks
+    nothing but its name. So does one that needs a blob which never was here, and one that was pushed later than
+    `pushed_until_ns` (None: all count): the other program had not seen it. `by` is who did it, in the tag log.
+    Idempotent. Raises CatalogError, StorageError.
     """
     lost: dict[Digest, ManifestDetails] = {}
     missing: set[Digest] = set()
     parents: dict[Digest, list[ManifestDetails]] = {}
     async for manifest in _manifests(catalog, repository):
-        if manifest.digest in listed:
+        if manifest.digest in listed or (pushed_until_ns is not None and manifest.pushed_ns > pushed_until_ns):
             continue
         blobs, children = await _names(catalog, repository, manifest)
-        gone = [blob for blob in blobs if await storage.stat(repository, blob) is None]
+        gone = [blob for blob in blobs if await _is_gone(catalog, storage, repository, blob)]
         if gone:
             lost[manifest.digest] = manifest
             missing.update(gone)
@@ -44,9 +53,10 @@ async def forget_removed(
             if parent.digest not in lost:
                 lost[parent.digest] = parent
                 waiting.append(parent.digest)
+    await _delete(catalog, repository, list(lost.values()), by)
     for digest in missing:
         await _forget_blob(catalog, repository, digest, boot)
-    return await _delete(catalog, repository, lost, by)
+    return list(lost.values())
 
 
 async def _manifests(catalog: Catalog, repository: Repository) -> AsyncIterator[ManifestDetails]:
@@ -71,6 +81,11 @@ async def _names(
     return blobs, [edge.digest for edge in found if edge.child]
 
 
+async def _is_gone(catalog: Catalog, storage: Storage, repository: Repository, blob: Digest) -> bool:
+    present = await catalog.blob(repository, blob) is not None
+    return present and await storage.stat(repository, blob) is None
+
+
 async def _forget_blob(catalog: Catalog, repository: Repository, digest: Digest, boot: str) -> None:
     """Remove the row of a blob without a file: collection would unlink a file that comes back."""
     token = removal_token(boot)
@@ -79,15 +94,12 @@ async def _forget_blob(catalog: Catalog, repository: Repository, digest: Digest,
         await catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
 
 
-async def _delete(
-    catalog: Catalog, repository: Repository, lost: dict[Digest, ManifestDetails], by: str
-) -> list[ManifestDetails]:
+async def _delete(catalog: Catalog, repository: Repository, lost: list[ManifestDetails], by: str) -> None:
     """Delete manifests, an index before what it lists. One that another index lists stays, without its tags."""
-    for manifest in lost.values():
+    for manifest in lost:
         for tag in manifest.tags:
             await catalog.do(DeleteTag(repository=repository, tag=tag, if_digest=manifest.digest, by=by))
-    left = list(lost.values())
-    deleted = True
+    left, deleted = lost, True
     while left and deleted:
         deleted = False
         remaining = []
@@ -98,4 +110,3 @@ async def _delete(
             else:
                 remaining.append(manifest)
         left = remaining
-    return list(lost.values())
