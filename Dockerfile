@@ -8,7 +8,8 @@ RUN apt-get update \
  && pip install --no-cache-dir uv==0.13.9
 ENV UV_PROJECT_ENVIRONMENT=/opt/zot UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never
 WORKDIR /src
-COPY pyproject.toml uv.lock README.md LICENSE ./
+COPY pyproject.toml uv.lock LICENSE ./
+COPY packaging/index.md packaging/
 # The dependencies are a layer of their own: they change less often than the source.
 RUN uv sync --locked --no-dev --all-extras --no-install-project
 COPY src src

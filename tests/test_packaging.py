@@ -34,3 +34,28 @@ def test_image_unit_and_values_name_one_place_and_one_user() -> None:
     assert "StateDirectory=registry\n" in unit
     assert 'CMD ["serve", "/etc/zot/config.json"]' in image
     assert "zot serve /etc/zot/config.json\n" in unit
+
+
+def test_the_manifest_for_kubernetes_carries_the_same_configuration_and_user() -> None:
+    """Its configuration is the packaged one, its user the image's, and its probes are paths of the server."""
+    documents = list(yaml.safe_load_all((PACKAGING / "kubernetes.yaml").read_text()))
+    by_kind = {each["kind"]: each for each in documents}
+    assert json.loads(by_kind["ConfigMap"]["data"]["config.json"]) == json.loads(
+        (PACKAGING / "config.json").read_text()
+    )
+    pod = by_kind["StatefulSet"]["spec"]["template"]["spec"]
+    values = yaml.safe_load((PACKAGING / "helm-values.yaml").read_text())
+    assert pod["securityContext"]["runAsUser"] == values["podSecurityContext"]["runAsUser"]
+    (container,) = pod["containers"]
+    assert {each["mountPath"] for each in container["volumeMounts"]} == {"/var/lib/registry", "/etc/zot"}
+    probes = [container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")]
+    assert probes == ["/startupz", "/readyz", "/livez"]
+
+
+def test_the_compose_file_runs_the_image() -> None:
+    """It builds the Dockerfile beside it, with its port, its volume, and the time that a stop may take."""
+    (service,) = yaml.safe_load((PACKAGING / "compose.yaml").read_text())["services"].values()
+    assert (PACKAGING / service["build"] / "Dockerfile").resolve() == ROOT / "Dockerfile"
+    assert service["ports"] == ["5000:5000"]
+    assert service["volumes"] == ["registry:/var/lib/registry"]
+    assert service["stop_grace_period"] == "90s"

@@ -1,0 +1,202 @@
+"""What the tutorial and the how-tos say is what happens: their commands are run, with their configurations."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asking import Client
+from docs.walkthrough import Block, Walkthrough, blocks, small_image
+from zot.testing import serve
+
+pytestmark = pytest.mark.timeout(600)  # each starts a dozen programs
+
+HTPASSWD = "alice:$2y$05$SZa/rM6y9lh/hIF5.b4qoev6XEBkpM2hHtRTjpP.RcHkGqjfQ1L12\n"
+
+
+@pytest.fixture
+def upstream() -> Iterator[str]:
+    """Serve what stands for `docker.io`."""
+    with serve() as registry:
+        Client(registry.host).push("library/busybox", small_image(), "latest")
+        yield registry.host
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Walkthrough]:
+    """Return a reader's machine, with a configuration."""
+    machine = Walkthrough(tmp_path)
+    yield machine
+    machine.close()
+
+
+def commands(page: str, *without: str) -> list[Block]:
+    """Return the blocks of a page, less those of the shell that have one of these words."""
+    return [
+        block for block in blocks(page) if block.language != "sh" or not any(word in block.text for word in without)
+    ]
+
+
+def configured(machine: Walkthrough, **storage: object) -> None:
+    """Write a configuration with users, and serve it with an image of two tags, the second one moved."""
+    (machine.folder / "htpasswd").write_text(HTPASSWD)
+    machine.configure(
+        {
+            "storage": {"rootDirectory": str(machine.folder / "registry"), "gcDelay": "1h", **storage},
+            "http": {
+                "port": str(machine.port),
+                "auth": {"htpasswd": {"path": str(machine.folder / "htpasswd")}, "apikey": True},
+                "accessControl": {
+                    "repositories": {"**": {"anonymousPolicy": ["read", "create", "update", "delete"]}},
+                },
+            },
+            "log": {"level": "error"},
+        }
+    )
+    machine.serve("config.json")
+    client = Client(f"127.0.0.1:{machine.port}")
+    client.push("team/app", small_image("one"), "1.1", "1.2")
+    client.push("team/app", small_image("two"), "1.2")
+
+
+@pytest.mark.needs("skopeo", "htpasswd")
+def test_the_tutorial_works(tmp_path: Path, upstream: str) -> None:
+    """From the first start to a registry that asks for a password, with Docker and with skopeo."""
+    machine = Walkthrough(tmp_path, upstream)
+    try:
+        machine.follow(*commands("tutorial/first-image.md", "pip install"))
+        assert '{"repositories":["busybox"]}' in machine.output
+        assert '{"name":"busybox","tags":["latest"]}' in machine.output
+        assert "config.json: config file is valid" in machine.output
+        client = Client(f"127.0.0.1:{machine.port}")
+        assert client.get("/v2/busybox/manifests/latest").status == 200
+        assert client.ask("DELETE", "/v2/busybox/manifests/latest").status == 401
+    finally:
+        machine.close()
+
+
+@pytest.mark.needs("htpasswd", "skopeo")
+def test_a_password_file_lets_its_users_in(machine: Walkthrough) -> None:
+    """The page on htpasswd: make the file, verify, serve, log in."""
+    page = commands("how-to/log-in-with-htpasswd.md")
+    machine.program("apt-get")
+    machine.follow(*page)
+    assert "Login Succeeded" in machine.output
+
+
+@pytest.mark.needs("openssl")
+def test_certificates_of_an_own_authority_work(machine: Walkthrough) -> None:
+    """The page on certificates: make the authority and the certificate, serve, and ask by HTTPS."""
+    page = blocks("how-to/get-certificates.md")
+    machine.follow(*(block for block in page if block.language == "json" or block.note == "run"))
+    assert machine.run(machine.here("curl -s --cacert /etc/zot/ca.crt https://localhost:5000/v2/_catalog")) == (
+        '{"repositories":[]}'
+    )
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_backup_is_made_and_restored(machine: Walkthrough, running: bool) -> None:
+    """The page on backups, with a server and without, and after the loss of the store."""
+    configured(machine)
+    if not running:
+        machine.stop()
+    backup, *_, restore = (block for block in blocks("how-to/back-up.md") if block.text.startswith("zot "))
+    machine.follow(backup)
+    machine.stop()
+    (machine.folder / "registry").rename(machine.folder / "lost")
+    machine.follow(restore)
+    assert Client(f"127.0.0.1:{machine.port}").tags("team/app") == ["1.1", "1.2"]
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_tag_is_restored(machine: Walkthrough, running: bool) -> None:
+    """The page on tags: their history, back to the image before, and as it was at a time."""
+    configured(machine)
+    if not running:
+        machine.stop()
+    for block in commands("how-to/restore-a-tag.md"):
+        machine.follow(block._replace(text=block.text.replace("sha256:0123...", small_image("two").digest)))
+    assert f"team/app:1.2 points to {small_image('one').digest}" in machine.output
+
+
+def test_retention_is_set_up(machine: Walkthrough) -> None:
+    """The page on retention: its policies are valid, and what they do is shown before they do it."""
+    configured(machine)
+    page = commands("how-to/set-up-retention.md")
+    policies = json.loads(next(block.text for block in page if block.language == "json"))["storage"]["retention"]
+    tree = json.loads((machine.folder / "config.json").read_text())
+    tree["storage"]["retention"] = policies
+    machine.configure(tree)
+    for block in page:
+        if block.language == "sh":
+            machine.follow(block._replace(text=block.text.replace("team/app:1.2", "team/app:1.1")))
+    assert "team/app:1.1 stays" in machine.output
+
+
+def test_what_is_stored_is_verified(machine: Walkthrough) -> None:
+    """The page on scrubs: all tags are whole."""
+    configured(machine)
+    machine.follow(*(block for block in commands("how-to/scrub.md") if block.language == "sh"))
+    assert [line.split()[:3] for line in machine.output.splitlines()[1:]] == [
+        ["team/app", "1.1", "ok"],
+        ["team/app", "1.2", "ok"],
+    ]
+
+
+def test_a_directory_is_switched_to_and_back(machine: Walkthrough) -> None:
+    """The pages on switching: check, serve, compare, and print the configuration for the way back."""
+    configured(machine)
+    machine.stop()
+    machine.follow(*commands("how-to/switch-from-zot.md"))
+    assert "team/app" in machine.output
+    machine.follow(*commands("how-to/switch-back.md"))
+    assert json.loads((machine.folder / "config-zot.json").read_text())["storage"]["gcDelay"] == "1h"
+
+
+def test_service_accounts_get_keys(machine: Walkthrough) -> None:
+    """The page on API keys: a machine's account, its keys, and one that is revoked."""
+    configured(machine)
+    for block in commands("how-to/use-api-keys.md", "registry.example.org"):
+        if block.language == "sh":
+            text = block.text.replace(
+                "deployer UUID", 'deployer "$(zot account keys deployer config.json | head -1 | cut -f1)"'
+            )
+            machine.follow(block._replace(text=text))
+    assert "cluster-a" in machine.output
+    assert machine.run("zot account list config.json") == "deployer\tservice\t1 keys\tci\n"
+
+
+def test_a_registry_is_asked(machine: Walkthrough) -> None:
+    """The page on zli: profiles, and the status of a registry."""
+    configured(machine)
+    for block in commands("how-to/ask-a-registry.md", "completion"):
+        if block.language == "sh":
+            text = block.text.replace("https://registry.example.org", f"http://127.0.0.1:{machine.port}")
+            machine.follow(block._replace(text=text.replace("alice:PASSWORD", "alice:wonderland")))
+    assert "Server Status: online" in machine.output
+
+
+def test_troubleshooting_explains(machine: Walkthrough) -> None:
+    """The questions at the top of the page are answered."""
+    configured(machine)
+    (first,) = (block for block in commands("how-to/troubleshoot.md") if block.language == "sh")
+    lines = [line for line in first.text.splitlines() if line.startswith("zot ")]
+    machine.run(lines[0])
+    assert "deny: alice create team/app" in machine.run(f"{lines[1].partition('#')[0]} || test $? = 1")
+
+
+def test_tests_of_ones_own_run(machine: Walkthrough) -> None:
+    """The page on testing: each of its files of Python runs, those of pytest by pytest."""
+    for number, block in enumerate(blocks("how-to/test-against-a-registry.md")):
+        if block.language != "python":
+            continue
+        name = block.text.partition("\n")[0].removeprefix("# ")
+        path = machine.folder / (name if name.endswith(".py") else f"example_{number}.py")
+        path.write_text(block.text.replace("/tmp/images", str(machine.folder / "images")))
+        program = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_push.py"] if name == "test_push.py" else [path]
+        subprocess.run([sys.executable, *map(str, program)], cwd=machine.folder, check=True, capture_output=True)
