@@ -7,7 +7,7 @@ import pytest
 from zot.accounts.sessions import session
 from zot.api import access_log, auth_apikey, auth_login, auth_token, client_address, ratelimit, route
 from zot.api.connection import ConnectionLimits
-from zot.api.distribution import MANIFESTS_LIMIT_BYTES
+from zot.api.distribution import MANIFESTS_LIMIT_BYTES, SMALL_MANIFESTS_LIMIT_BYTES
 from zot.api.metrics_state import REPOSITORIES_LIMIT
 from zot.api.protocol import BUFFERED_LIMIT_BYTES, HEAD_BYTES
 from zot.auth import credentials, fetch, remembered, scopes, throttle, tokens
@@ -21,6 +21,7 @@ from zot.logs.writer import KEPT_LIMIT_BYTES, QUEUE_LIMIT_BYTES
 from zot.oci.manifest import CONTAINERS_LIMIT
 from zot.oci.names import REPOSITORY_LENGTH_LIMIT
 from zot.oci.ranges import RANGES_LIMIT
+from zot.registry.large_manifests import LARGE_BYTES
 from zot.registry.registry import Limits
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "limits.md"
@@ -38,6 +39,12 @@ def size(limit_bytes: int) -> str:
     return f"{limit_bytes // MIB} MiB" if limit_bytes % MIB == 0 else f"{limit_bytes // KIB} KiB"
 
 
+MANIFESTS_ON_THEIR_WAY = (
+    f"{size(MANIFESTS_LIMIT_BYTES)}, at least four of `http.limits.maxManifestBytes`; "
+    f"and {size(SMALL_MANIFESTS_LIMIT_BYTES)} of manifests of up to {size(LARGE_BYTES)}"
+)
+
+
 @pytest.mark.parametrize(
     ("what", "limit"),
     [
@@ -49,10 +56,7 @@ def size(limit_bytes: int) -> str:
         ("`X-Forwarded-For` and `Forwarded` headers of a request", size(client_address._HEADERS_LIMIT)),
         ("Repository name", f"{REPOSITORY_LENGTH_LIMIT} characters"),
         ("Tags moved by one push (`?tag=`)", f"{Limits().tags_per_push}"),
-        (
-            "Manifests on their way, all clients' together",
-            f"{size(MANIFESTS_LIMIT_BYTES)}, at least four of `http.limits.maxManifestBytes`",
-        ),
+        ("Manifests on their way, all clients' together", MANIFESTS_ON_THEIR_WAY),
         (
             "Bytes of request bodies that connections hold",
             f"{size(BUFFERED_LIMIT_BYTES)}, and {size(HEAD_BYTES)} of each connection",

@@ -12,6 +12,7 @@ import pytest
 from asking import Answer, Client, parsed, wait_for
 from layout.images import DOCKER_MANIFEST, INDEX, MANIFEST, Image, image, index, sha256
 from zot.api.distribution import MANIFESTS_LIMIT_BYTES
+from zot.registry.large_manifests import LARGE_BYTES
 from zot.testing import serve
 
 NOWHERE = "sha256:" + "0" * 64
@@ -330,24 +331,31 @@ def test_half_a_manifest_is_none(registry: Client, repo: str) -> None:
 
 
 def test_manifests_on_their_way_are_bounded(repo: str, tmp_path: Path) -> None:
-    """Many that are large and never end leave no room for another one: 503, until they are given up."""
+    """Many that are large and never end leave no room for another large one: 503, until they are given up.
+
+    Small ones have room of their own.
+    """
     pushed, large = image("a"), MANIFESTS_LIMIT_BYTES // 16
+    another = image("b")
+    another = Image(changed(another, annotations={"large": "x" * 2 * LARGE_BYTES}), MANIFEST, another.blobs)
     head = f"PUT /v2/{repo}/manifests/v1 HTTP/1.1\r\nHost: x\r\nContent-Length: {large}\r\n\r\n".encode()
     with serve(tmp_path / "content") as running:
         registry = Client(running.host)
-        registry.push(repo, pushed, "v0")
+        for each in (pushed, another):
+            registry.push(repo, each, "v0")
 
-        def push() -> Answer:
-            return registry.put_manifest(repo, "v1", pushed.content, MANIFEST)
+        def push(what: Image) -> Answer:
+            return registry.put_manifest(repo, "v1", what.content, MANIFEST)
 
         with ExitStack() as held:
-            while (answer := push()).status == 201:
+            while (answer := push(another)).status == 201:
                 connection = held.enter_context(registry.socket())
                 with suppress(BrokenPipeError, ConnectionResetError):  # there is no room for it already
                     connection.sendall(head + bytes(large - 1))
             assert answer.error == (503, "UNAVAILABLE")
             assert answer["Retry-After"] == "1"
-        wait_for(lambda: push().status == 201)
+            assert push(pushed).status == 201
+        wait_for(lambda: push(another).status == 201)
 
 
 # --- deleting ---

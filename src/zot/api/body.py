@@ -88,9 +88,11 @@ async def pieces(http: HttpRequest, pace: Pace) -> AsyncIterator[bytes]:
 class Room:
     """The bytes of bodies that a process holds at once: what many clients send together is bounded, too."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        """Take how many there may be."""
-        self._free_bytes = limit_bytes
+    def __init__(self, limit_bytes: int, small_bytes: int = 0, reserved_bytes: int = 0) -> None:
+        """Hold at most `limit_bytes`, and `reserved_bytes` more of bodies of up to `small_bytes`."""
+        self._free_bytes = limit_bytes + reserved_bytes
+        self._small_bytes = small_bytes
+        self._reserved_bytes = reserved_bytes
 
     @contextmanager
     def share(self) -> Iterator[Take]:
@@ -99,7 +101,8 @@ class Room:
 
         def take(length: int) -> None:
             nonlocal taken
-            if length > self._free_bytes:
+            reserved_bytes = self._reserved_bytes if taken + length > self._small_bytes else 0
+            if length > self._free_bytes - reserved_bytes:
                 raise Unavailable("too many manifests are on their way", retry_after_s=1)
             self._free_bytes -= length
             taken += length

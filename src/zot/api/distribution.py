@@ -14,6 +14,7 @@ from zot.api.call import Call
 from zot.api.gate import Gate
 from zot.api.http_request import HttpRequest
 from zot.api.route import parse
+from zot.registry.large_manifests import LARGE_BYTES
 from zot.registry.registry import MIB, Registry
 from zot.registry.request import (
     AppendUpload,
@@ -39,6 +40,8 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 MANIFESTS_LIMIT_BYTES = 64 * MIB
 """Manifests on their way to one process, together; more if a single one may be larger than a quarter of it."""
+SMALL_MANIFESTS_LIMIT_BYTES = 16 * MIB
+"""Kept for manifests that are not large, so that large ones that wait for their turn refuse no other client's."""
 
 # Of a path whose parsed form is remembered: 4,096 of them have to stay small.
 _REMEMBERED_LENGTH = 400
@@ -77,7 +80,8 @@ class Distribution:
         def to(function: Callable[..., Awaitable[web.StreamResponse]], *parts: object) -> Handler:
             return lambda call: function(*parts, call, call.request)
 
-        room = Room(max(MANIFESTS_LIMIT_BYTES, 4 * registry.limits.manifest_bytes))
+        limit_bytes = max(MANIFESTS_LIMIT_BYTES, 4 * registry.limits.manifest_bytes)
+        room = Room(limit_bytes, LARGE_BYTES, SMALL_MANIFESTS_LIMIT_BYTES)
         return {
             Ping: self._ping,
             Discover: self._discover,

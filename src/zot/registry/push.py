@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from zot.registry.errors import (
     MediaTypeUnsupported,
     TooManyRequests,
 )
+from zot.registry.large_manifests import LARGE_BYTES
 from zot.registry.registry import Registry
 from zot.registry.request import PushManifest
 
@@ -47,9 +49,31 @@ async def manifest(
     MediaTypeUnsupported, DigestInvalid, ManifestBlobUnknown, Denied, QuotaExceeded, TooManyRequests, Unavailable.
     """
     registry.refuse_if_read_only()
+    if len(content) <= LARGE_BYTES:
+        return await _store(registry, request, _read(registry, request, content, media_type), moves, by)
+    async with registry.large_manifests.turn():
+        read = await asyncio.to_thread(_read, registry, request, content, media_type)
+        return await _store(registry, request, read, moves, by)
+
+
+class _Read(NamedTuple):
+    """What the bytes say."""
+
+    content: bytes
+    digest: Digest
+    manifest: Manifest
+    edges: tuple[Edge, ...]
+
+
+def _read(registry: Registry, request: PushManifest, content: bytes, media_type: str | None) -> _Read:
+    """Take a manifest's bytes apart, without any wait. Raises what `parse` raises, and DigestInvalid."""
     digest = _digest(request, content)
     parsed = parse(registry, request.reference, content, media_type)
-    needed = edges(parsed, sparse=registry.sparse)
+    return _Read(content, digest, parsed, edges(parsed, sparse=registry.sparse))
+
+
+async def _store(registry: Registry, request: PushManifest, read: _Read, moves: Sequence[TagMove], by: str) -> Pushed:
+    content, digest, parsed, needed = read
     lacking = tuple(edge.digest for edge in needed if not (edge.child or edge.optional))
     if lacking and not await registry.exists(request.repository):
         # Said before `writable`: a push that cannot succeed makes no repository.

@@ -10,6 +10,7 @@ from zot.catalog.interface import Catalog
 from zot.oci.names import Repository
 from zot.registry.content_cache import ContentCache
 from zot.registry.errors import NameUnknown, Unsupported
+from zot.registry.large_manifests import LargeManifests
 from zot.registry.layouts import Layouts, NoLayouts
 from zot.registry.quota import Quotas
 from zot.storage.interface import Storage
@@ -41,6 +42,8 @@ class Registry:
     quotas: Quotas = field(default_factory=Quotas)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the long list whose turn it is."""
+    large_manifests: LargeManifests = field(default_factory=LargeManifests)
+    """Whose turn it is of the large manifests that are pushed."""
     cache: ContentCache = field(default_factory=ContentCache)
     shares: Callable[[Repository, Repository], bool] = lambda _one, _other: True
     """Whether two repositories may have the same bytes: in one store, where content is deduplicated."""

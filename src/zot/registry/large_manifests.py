@@ -1,0 +1,44 @@
+"""Large manifests have their turn one at a time, so that small requests beside them have theirs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from zot.registry.errors import Unavailable
+
+LARGE_BYTES = 64 * 1024
+"""A manifest of more bytes is large: it is parsed in a thread, since it may take a second."""
+
+# Of the time of a process, and of the catalog's writer, large manifests take a quarter: after each comes a rest.
+_REST = 3.0
+_REST_LIMIT_S = 1.0
+_WAIT_LIMIT_S = 30.0
+
+
+class LargeManifests:
+    """The turns of a process, in the order in which they were asked for."""
+
+    def __init__(self) -> None:
+        """Begin with all turns to come."""
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for the turn; it ends with the block, and the next one comes after a rest.
+
+        Raises Unavailable if it does not come within half a minute: clients have given up by then.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_WAIT_LIMIT_S):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise Unavailable("too many large manifests are being pushed", retry_after_s=5) from error
+        began_s = loop.time()
+        try:
+            yield
+        finally:
+            rest_s = min(_REST_LIMIT_S, (loop.time() - began_s) * _REST)
+            loop.call_later(rest_s, self._turn.release)
