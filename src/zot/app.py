@@ -15,6 +15,7 @@ from zot.logs.setup import Logs
 from zot.processes.plan import Plan
 from zot.registry import build as registry_of
 from zot.registry.content_cache import ContentCache
+from zot.registry.damage import DamageReports
 from zot.registry.registry import Registry
 from zot.storage.build import build as build_storage
 from zot.storage.interface import Storage
@@ -34,6 +35,7 @@ class Core:
     layouts: StoreLayouts
     statistics: StatisticsStore
     cache: ContentCache = field(default_factory=ContentCache)
+    damage: DamageReports = field(default_factory=DamageReports)
 
     @property
     def read_only(self) -> bool:
@@ -48,6 +50,7 @@ class Core:
             layouts=self.layouts,
             boot=self.plan.boot,
             cache=self.cache,
+            damage=self.damage,
             read_only=self.plan.read_only,
         )
         return registry_of.build(config, parts)
@@ -66,13 +69,15 @@ def open_core(config: Config, plan: Plan, logs: Logs, catalog: Catalog) -> Core:
     """Open the stores. Raises StatisticsUnavailable."""
     pools = Pools()
     storage = build_storage(config.storage, pools, dict(plan.stores))
+    damage = DamageReports()
     layouts = build_layouts(
         config.storage,
         catalog,
         storage,
         pools,
+        damage,
         boot=plan.boot,
         catalog_is_older_than_ns=plan.catalog_is_older_than_ns,
     )
     statistics = SqliteStatistics(Path(plan.catalog_directory, ACTIVITY_FILE), pools.durable)
-    return Core(config, plan, logs, pools, catalog, storage, layouts, statistics)
+    return Core(config, plan, logs, pools, catalog, storage, layouts, statistics, damage=damage)

@@ -230,7 +230,7 @@ async def test_upkeep_is_shown(recorded: Recorded, metrics: Metrics, state: Serv
     upkeep.collected(1.5, failed=False)
     upkeep.collected(0.5, failed=True)
     upkeep.removed("blob", 4)
-    upkeep.damaged()
+    recorded.count_damaged("scrub")
     found = samples(await metrics.text(state))
     assert value(found, "zot_scheduler_generators_total") == 1
     assert value(found, "zot_scheduler_generators_status", priority="low", state="done") == 2
@@ -241,7 +241,7 @@ async def test_upkeep_is_shown(recorded: Recorded, metrics: Metrics, state: Serv
     assert value(found, "zot_gc_runs_total", error="true") == 1
     assert value(found, "zot_gc_duration_seconds_sum") == 2
     assert value(found, "zot_gc_deleted_total", type="blob") == 4
-    assert value(found, "zot_scrub_damaged_total") == 1
+    assert value(found, "zot_damaged_blobs_total", found_by="scrub") == 1
 
 
 async def test_the_state_is_read_at_the_moment(metrics: Metrics, tmp_path: Path) -> None:

@@ -118,7 +118,15 @@ BLOBS = [
     commands(partial(of_digest, CheckRoom), digest=digests, quotas=quotas),
     commands(DropClaim, digest=digests, token=tokens),
     commands(TouchBlob, digest=digests),
-    commands(DoomBlob, digest=digests, token=tokens, stamped_before_s=st.none() | stamps, stray=seldom),
+    commands(
+        DoomBlob,
+        digest=digests,
+        token=tokens,
+        stamped_before_s=st.none() | stamps,
+        stray=seldom,
+        damaged=seldom,
+        placed_ns=st.none() | st.integers(0, 3),
+    ),
     commands(ForgetBlob, digest=digests, token=tokens),
     commands(StampGarbage, now_s=stamps, limit=st.integers(-1, 3)),
 ]

@@ -14,6 +14,7 @@ from zot.oci.names import Repository, parse_repository
 from zot.storage import filesystem, memory
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.interface import (
+    ContentDamaged,
     ContentMissing,
     DigestMismatch,
     Progress,
@@ -125,7 +126,7 @@ async def push(
     """Upload, verify, publish."""
     upload, digest = UploadKey(repository, session), digest_of(content)
     await storage.verify(upload, await stage(storage, content, upload), digest)
-    await storage.publish(upload, digest, None)
+    await storage.publish(upload, digest, len(content), None)
     return digest
 
 
@@ -355,7 +356,7 @@ async def test_chunks_of_any_size(storage: Storage, chunks: list[bytes]) -> None
     progress = await storage.append(UPLOAD, Progress(0), body(*chunks), Checkpoints())
     whole = b"".join(chunks)
     assert progress == Progress(len(whole), CANONICAL, digest_of(whole))
-    await storage.publish(UPLOAD, digest_of(whole), None)
+    await storage.publish(UPLOAD, digest_of(whole), len(whole), None)
     assert await read(storage, APP, digest_of(whole)) == whole
 
 
@@ -480,7 +481,7 @@ async def test_nobody_waits_for_ever(storage: Storage, act: str, monkeypatch: py
     calls: dict[str, Callable[[], Awaitable[object]]] = {
         "append": lambda: storage.append(UPLOAD, Progress(0), body(b"newer"), Checkpoints()),
         "verify": lambda: storage.verify(UPLOAD, Progress(0), digest_of(b"")),
-        "publish": lambda: storage.publish(UPLOAD, digest_of(b""), None),
+        "publish": lambda: storage.publish(UPLOAD, digest_of(b""), 0, None),
     }
     with pytest.raises(UploadLocked):
         await calls[act]()
@@ -494,7 +495,7 @@ async def test_a_request_that_stalled_does_no_harm_later(storage: Storage) -> No
     await storage.verify(UPLOAD, newer, digest_of(CONTENT))
     with pytest.raises(FencedError):
         await storage.append(UPLOAD, Progress(0), body(b"stale"), Checkpoints(fails_at=0))
-    await storage.publish(UPLOAD, digest_of(CONTENT), None)
+    await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
     assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
 
 
@@ -511,7 +512,7 @@ async def test_who_waited_for_a_publication_does_not_write(storage: Storage) -> 
     progress = await stage(storage)
     digest = digest_of(CONTENT)
     publishing = asyncio.gather(
-        storage.publish(UPLOAD, digest, None),
+        storage.publish(UPLOAD, digest, len(CONTENT), None),
         *[storage.append(UPLOAD, Progress(progress.offset), body(), Checkpoints()) for _ in range(4)],
         return_exceptions=True,
     )
@@ -529,13 +530,96 @@ async def test_an_upload_that_is_discarded_while_it_is_published_is_missing(stor
         await storage.begin(upload)
         await storage.append(upload, Progress(0), body(content), Checkpoints())
         published, _ = await asyncio.gather(
-            storage.publish(upload, digest, None), storage.discard(upload), return_exceptions=True
+            storage.publish(upload, digest, len(content), None), storage.discard(upload), return_exceptions=True
         )
         if published is None:
             assert await read(storage, APP, digest) == content
         else:
             assert isinstance(published, UploadMissing)
             assert await storage.stat(APP, digest) is None
+
+
+async def test_what_came_behind_the_verified_bytes_is_not_published(storage: Storage) -> None:
+    """Another request may append between the verification and the publication: that is cut off."""
+    progress = await stage(storage)
+    await storage.verify(UPLOAD, progress, digest_of(CONTENT))
+    await storage.append(UPLOAD, progress, body(b" and more"), Checkpoints())
+    await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
+    assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
+
+
+async def test_fewer_bytes_than_were_verified_are_not_published(storage: Storage) -> None:
+    """The upload is missing then, and nothing is content."""
+    await stage(storage)
+    with pytest.raises(UploadMissing):
+        await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT) + 1, None)
+    assert await storage.stat(APP, digest_of(CONTENT)) is None
+
+
+async def test_a_publication_is_not_taken_for_done_by_content_of_another_size(storage: Storage) -> None:
+    """Without staged bytes it succeeds only if content of that size is there."""
+    await storage.put(APP, digest_of(CONTENT), CONTENT[:3])
+    with pytest.raises(UploadMissing):
+        await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
+
+
+async def test_damaged_content_is_replaced(storage: Storage) -> None:
+    """Whatever was in its place, the content is what was published."""
+    digest = digest_of(CONTENT)
+    for damaged in (b"", CONTENT[:3], CONTENT[::-1], CONTENT + b"!"):
+        await storage.put(APP, digest, damaged)
+        await stage(storage)
+        await storage.publish(UPLOAD, digest, len(CONTENT), None)
+        assert await read(storage, APP, digest) == CONTENT
+
+
+@pytest.mark.parametrize("content", [None, b"", CONTENT[:3], CONTENT[::-1], CONTENT + b"!", CONTENT])
+async def test_content_matches_staged_bytes_if_it_is_the_same(storage: Storage, content: bytes | None) -> None:
+    """Same bytes, same size; the staged ones stay, and what lies behind the first `size` of them does not count."""
+    digest = digest_of(CONTENT)
+    if content is not None:
+        await storage.put(APP, digest, content)
+    progress = await stage(storage)
+    assert await storage.matches(UPLOAD, len(CONTENT), APP, digest) is (content == CONTENT)
+    await storage.append(UPLOAD, progress, body(b" and more"), Checkpoints())
+    assert await storage.matches(UPLOAD, len(CONTENT), APP, digest) is (content == CONTENT)
+    assert await storage.is_whole(APP, digest) is (content == CONTENT)
+    await storage.publish(UPLOAD, digest, len(CONTENT), None)
+
+
+async def test_nothing_is_compared_with_an_upload_that_is_missing(storage: Storage) -> None:
+    """Neither equal nor different: there is no upload."""
+    await storage.put(APP, digest_of(CONTENT), CONTENT)
+    with pytest.raises(UploadMissing):
+        await storage.matches(UPLOAD, len(CONTENT), APP, digest_of(CONTENT))
+
+
+async def test_content_of_another_size_is_not_linked(storage: Storage) -> None:
+    """It is damaged: the target has nothing then."""
+    digest = digest_of(CONTENT)
+    await storage.put(APP, digest, CONTENT[:3])
+    with pytest.raises(ContentDamaged):
+        await storage.link(APP, OTHER, digest, len(CONTENT))
+    assert await storage.stat(OTHER, digest) is None
+
+
+async def test_what_was_missing_is_recorded_when_it_is_set_aside(storage: Storage) -> None:
+    """There is nothing to keep, but that it was found missing is known later."""
+    digest = digest_of(CONTENT)
+    assert not await storage.was_set_aside(APP, digest)
+    assert await storage.set_aside(APP, digest) is False
+    assert await storage.was_set_aside(APP, digest)
+    await storage.put(APP, digest, CONTENT)
+    assert await storage.set_aside(APP, digest) is True
+    assert await storage.set_aside(APP, digest) is False
+    assert await storage.was_set_aside(APP, digest)
+
+
+async def test_one_repositorys_storage_can_be_asked_for(storage: Storage) -> None:
+    """It is ready, as all of it is."""
+    await push(storage, APP)
+    await storage.ready(APP)
+    await storage.ready()
 
 
 # --- verify ---
@@ -574,7 +658,7 @@ async def test_verifying_cuts_the_rest(storage: Storage, known: bool) -> None:
     await stage(storage)
     progress = Progress(4, CANONICAL, digest_of(CONTENT[:4]) if known else None)
     await storage.verify(UPLOAD, progress, digest_of(CONTENT[:4]))
-    await storage.publish(UPLOAD, digest_of(CONTENT[:4]), None)
+    await storage.publish(UPLOAD, digest_of(CONTENT[:4]), len(CONTENT[:4]), None)
     assert await read(storage, APP, digest_of(CONTENT[:4])) == CONTENT[:4]
 
 
@@ -595,7 +679,7 @@ async def test_missing_bytes_are_not_verified(storage: Storage, known: bool) -> 
 async def test_published_bytes_are_content(storage: Storage) -> None:
     """Publishing makes the staged bytes content, and the upload is gone."""
     await stage(storage)
-    await storage.publish(UPLOAD, digest_of(CONTENT), None)
+    await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
     assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
     assert await sessions(storage) == []
 
@@ -606,7 +690,7 @@ async def test_content_of_each_algorithm(storage: Storage, algorithm: str) -> No
     digest = digest_of(CONTENT, algorithm)
     assert algorithm_of(digest) == algorithm
     await storage.verify(UPLOAD, await stage(storage, algorithm=algorithm), digest)
-    await storage.publish(UPLOAD, digest, None)
+    await storage.publish(UPLOAD, digest, len(CONTENT), None)
     assert await read(storage, APP, digest) == CONTENT
     assert await storage.stat(APP, digest_of(CONTENT)) is None
 
@@ -614,18 +698,18 @@ async def test_content_of_each_algorithm(storage: Storage, algorithm: str) -> No
 async def test_publishing_again_does_no_harm(storage: Storage) -> None:
     """After an unknown outcome the same publication is given again: it returns, the content is there."""
     digest = await push(storage, APP, session=UPLOAD.session)
-    await storage.publish(UPLOAD, digest, None)
-    await storage.publish(UPLOAD, digest, OTHER)
+    await storage.publish(UPLOAD, digest, len(CONTENT), None)
+    await storage.publish(UPLOAD, digest, len(CONTENT), OTHER)
     assert await read(storage, APP, digest) == CONTENT
 
 
 async def test_publishing_nothing_fails(storage: Storage) -> None:
     """An upload that is not there cannot be published, unless its content is there."""
     with pytest.raises(UploadMissing):
-        await storage.publish(UPLOAD, digest_of(CONTENT), None)
+        await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
     await push(storage, OTHER)
     with pytest.raises(UploadMissing):
-        await storage.publish(UPLOAD, digest_of(CONTENT), OTHER)
+        await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), OTHER)
 
 
 async def test_publishing_onto_content_replaces_it(storage: Storage) -> None:
@@ -667,7 +751,7 @@ async def test_content_is_published_beside_a_twin(storage: Storage) -> None:
     """With a twin the content is there all the same, and stays when the twin's is removed."""
     digest = await push(storage, OTHER)
     await stage(storage)
-    await storage.publish(UPLOAD, digest, OTHER)
+    await storage.publish(UPLOAD, digest, len(CONTENT), OTHER)
     assert await sessions(storage) == []
     await storage.remove(OTHER, digest)
     assert await read(storage, APP, digest) == CONTENT
@@ -676,7 +760,7 @@ async def test_content_is_published_beside_a_twin(storage: Storage) -> None:
 async def test_a_twin_without_the_content_is_no_obstacle(storage: Storage) -> None:
     """A twin whose content is gone, or that never was, does not keep anybody from publishing."""
     await stage(storage)
-    await storage.publish(UPLOAD, digest_of(CONTENT), OTHER)
+    await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), OTHER)
     assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
 
 
@@ -685,7 +769,7 @@ async def test_a_twin_of_another_size_is_not_shared(storage: Storage) -> None:
     digest = digest_of(CONTENT)
     await storage.put(OTHER, digest, CONTENT[:-1])
     await stage(storage)
-    await storage.publish(UPLOAD, digest, OTHER)
+    await storage.publish(UPLOAD, digest, len(CONTENT), OTHER)
     assert await read(storage, APP, digest) == CONTENT
 
 
@@ -695,23 +779,23 @@ async def test_a_twin_of_another_size_is_not_shared(storage: Storage) -> None:
 async def test_linked_content_is_the_targets(storage: Storage) -> None:
     """A link makes content the target's, and leaves it the source's."""
     digest = await push(storage, APP)
-    await storage.link(APP, OTHER, digest)
+    await storage.link(APP, OTHER, digest, len(CONTENT))
     assert await read(storage, OTHER, digest) == await read(storage, APP, digest) == CONTENT
 
 
 async def test_linking_again_does_no_harm(storage: Storage) -> None:
     """Linking content that the target has already, or to its own repository, returns."""
     digest = await push(storage, APP)
-    await storage.link(APP, OTHER, digest)
-    await storage.link(APP, OTHER, digest)
-    await storage.link(APP, APP, digest)
+    await storage.link(APP, OTHER, digest, len(CONTENT))
+    await storage.link(APP, OTHER, digest, len(CONTENT))
+    await storage.link(APP, APP, digest, len(CONTENT))
     assert await read(storage, OTHER, digest) == CONTENT
 
 
 async def test_linked_content_stands_alone(storage: Storage) -> None:
     """Removing the source's content leaves the target's."""
     digest = await push(storage, APP)
-    await storage.link(APP, OTHER, digest)
+    await storage.link(APP, OTHER, digest, len(CONTENT))
     await storage.remove(APP, digest)
     assert await read(storage, OTHER, digest) == CONTENT
 
@@ -720,7 +804,7 @@ async def test_missing_content_is_not_linked(storage: Storage) -> None:
     """If the source does not have it, ContentMissing is raised, and the target does not have it."""
     digest = digest_of(CONTENT)
     with pytest.raises(ContentMissing):
-        await storage.link(APP, OTHER, digest)
+        await storage.link(APP, OTHER, digest, len(CONTENT))
     assert await storage.stat(OTHER, digest) is None
     assert await sessions(storage, OTHER) == []
 
@@ -892,7 +976,7 @@ async def test_an_upload_ends_with_cancelled_calls(storage: Storage) -> None:
         await storage.begin(upload)
         progress = await storage.append(upload, Progress(0), body(CONTENT), Checkpoints())
         await storage.verify(upload, progress, digest)
-        await storage.publish(upload, digest, None)
+        await storage.publish(upload, digest, len(CONTENT), None)
         assert await sessions(storage) == []
     assert await read(storage, APP, digest) == CONTENT
 

@@ -63,14 +63,12 @@ def commit_before_content(patch: pytest.MonkeyPatch) -> None:
     """Commit a blob before its file is there."""
     make_present = blobs._make_present
 
-    async def early(
-        registry: Registry, repository: Repository, digest: str, size: int, place: object, session: str | None
-    ) -> bool:
+    async def early(registry: Registry, intent: blobs._Intent) -> bool:
         async def placed() -> None:
             """It is placed below."""
 
-        was_here = await make_present(registry, repository, digest, size, placed, session)  # type: ignore[arg-type]
-        await place()  # type: ignore[operator]
+        was_here = await make_present(registry, intent._replace(place=placed))
+        await intent.place()
         return was_here
 
     patch.setattr(blobs, "_make_present", early)

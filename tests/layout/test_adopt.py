@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 
 import pytest
@@ -12,9 +13,12 @@ from layout.images import DOCKER_MANIFEST, MANIFEST, image, index, sha256
 from layout.store import APP, Store
 from zot.catalog.layout_commands import Adopt, LayoutTag
 from zot.catalog.memory.driver import MemoryCatalog
+from zot.layout.adopt import Adoption
 from zot.layout.manifest_files import read_manifests
 from zot.oci.digest import Digest
+from zot.oci.media_types import OCTET_STREAM
 from zot.oci.names import parse_repository, parse_tag
+from zot.registry.damage import DamageReports
 from zot.registry.errors import Unavailable
 from zot.storage.interface import StorageError
 
@@ -179,3 +183,54 @@ async def test_one_that_was_broken_off_follows_the_file(store: Store) -> None:
     assert await store.tags() == {"1.0": FOUR.digest, "latest": NESTED.digest, "old": ONE.digest}
     assert await store.exporter.export(APP)
     assert store.layout().tags() == await store.tags()
+
+
+@pytest.mark.parametrize("content", [b"", b"short"])
+async def test_a_short_or_empty_file_is_not_taken_in(store: Store, content: bytes) -> None:
+    """Its size is not that of the descriptors: it is missing, told, left where it is, and counted."""
+    found: list[str] = []
+    damage = DamageReports()
+    damage.observe(found.append)
+    adoption = Adoption(store.catalog, store.storage, store.files, damage)
+    layout = store.layout()
+    layout.put(ONE, TWO)
+    layout.write(ONE.descriptor("1.0"), TWO.descriptor("2.0"))
+    digest = Digest(sha256(ONE.blobs[-1]))
+    layout.file(digest).write_bytes(content)
+    await adoption.ensure(APP)
+    assert await store.tags() == {"1.0": ONE.digest, "2.0": TWO.digest}
+    assert await store.catalog.blob(APP, digest) is None
+    for blob in (*ONE.blobs[:-1], *TWO.blobs):
+        assert await store.catalog.blob(APP, Digest(sha256(blob))) is not None
+    assert layout.file(digest).read_bytes() == content
+    assert found == ["import"]
+
+
+async def test_an_empty_file_that_no_manifest_names_is_not_taken_in(store: Store) -> None:
+    """Nothing has the digest of its name but nothing itself."""
+    layout = store.layout()
+    layout.put(ONE)
+    layout.write(ONE.descriptor("1.0"))
+    digests = [Digest(sha256(each)) for each in (b"lost", b"")]
+    for digest in digests:
+        layout.file(digest).write_bytes(b"")
+    await store.adoption.ensure(APP)
+    assert [await store.catalog.blob(APP, each) is not None for each in digests] == [False, True]
+
+
+async def test_a_descriptor_that_is_wrong_about_a_size_loses_nothing(store: Store) -> None:
+    """The digest decides: content that has it is taken in, whatever size a manifest claims."""
+    layout = store.layout()
+    layer = b"a layer"
+    digest = Digest(sha256(layer))
+    lying = json.loads(ONE.content)
+    lying["layers"] = [{"mediaType": OCTET_STREAM, "digest": digest, "size": len(layer) + 7}]
+    content = json.dumps(lying).encode()
+    layout.put(ONE)
+    layout.file(digest).write_bytes(layer)
+    layout.file(sha256(content)).write_bytes(content)
+    layout.write({**ONE.descriptor("1.0"), "digest": sha256(content), "size": len(content)})
+    await store.adoption.ensure(APP)
+    blob = await store.catalog.blob(APP, digest)
+    assert blob is not None
+    assert blob.size == len(layer)

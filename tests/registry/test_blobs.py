@@ -57,12 +57,12 @@ class Pausing(MemoryStorage):
         super().__init__()
         self.before: Callable[[], object] = lambda: None
 
-    async def publish(self, upload: UploadKey, digest: Digest, twin: Repository | None) -> None:
+    async def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
         """Publish after what comes before."""
         waiting = self.before()
         if asyncio.iscoroutine(waiting):
             await waiting
-        await super().publish(upload, digest, twin)
+        await super().publish(upload, digest, size, twin)
 
 
 @pytest.fixture

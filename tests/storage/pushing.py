@@ -26,5 +26,5 @@ async def push(storage: Storage, repository: Repository, content: bytes, twin: R
     await storage.begin(upload)
     progress = await storage.append(upload, Progress(0), body(content), ignore)
     await storage.verify(upload, progress, digest)
-    await storage.publish(upload, digest, twin)
+    await storage.publish(upload, digest, len(content), twin)
     return digest

@@ -55,12 +55,12 @@ async def verify(storage: FilesystemStorage) -> None:
 
 async def publish(storage: FilesystemStorage) -> None:
     """Publish the upload."""
-    await storage.publish(UPLOAD, DIGEST, None)
+    await storage.publish(UPLOAD, DIGEST, len(CONTENT), None)
 
 
 async def publish_beside_twin(storage: FilesystemStorage) -> None:
     """Publish the upload where another repository has the content."""
-    await storage.publish(UPLOAD, DIGEST, OTHER)
+    await storage.publish(UPLOAD, DIGEST, len(CONTENT), OTHER)
 
 
 async def put(storage: FilesystemStorage) -> None:
@@ -70,7 +70,7 @@ async def put(storage: FilesystemStorage) -> None:
 
 async def link(storage: FilesystemStorage) -> None:
     """Take content over from another repository."""
-    await storage.link(OTHER, APP, DIGEST)
+    await storage.link(OTHER, APP, DIGEST, len(CONTENT))
 
 
 async def read(storage: FilesystemStorage) -> None:
@@ -175,7 +175,7 @@ async def _assert_works(storage: FilesystemStorage, act: Act) -> None:
         assert act in {publish, publish_beside_twin}
     await storage.begin(UPLOAD)
     await storage.append(UPLOAD, Progress(0), body(CONTENT), ignore)
-    await storage.publish(UPLOAD, DIGEST, None)
+    await storage.publish(UPLOAD, DIGEST, len(CONTENT), None)
     await read(storage)
 
 

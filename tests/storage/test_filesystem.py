@@ -56,14 +56,14 @@ async def test_what_is_no_regular_file_is_no_content(tmp_path: Path, pools: Pool
     with pytest.raises(ContentMissing):
         await storage.open(OTHER, digest)
     with pytest.raises(ContentMissing):
-        await storage.link(OTHER, parse_repository("team/third"), digest)
+        await storage.link(OTHER, parse_repository("team/third"), digest, len(CONTENT))
     assert [found async for found in storage.walk(OTHER)] == []
     await push(storage, OTHER, CONTENT)
     assert stat.S_ISREG(planted.lstat().st_mode)
     assert await storage.stat(OTHER, digest) == len(CONTENT)
     planted.unlink()
     planted.symlink_to(outside)
-    await storage.link(APP, OTHER, digest)
+    await storage.link(APP, OTHER, digest, len(CONTENT))
     assert planted.samefile(file_of(tmp_path / "root", APP, digest))
     assert not planted.is_symlink()
     assert outside.read_bytes() == CONTENT
@@ -161,7 +161,7 @@ async def test_an_upload_discarded_just_before_its_rename_is_missing(tmp_path: P
         return 0
 
     with pytest.raises(UploadMissing):
-        await on(tmp_path, pools, FailingDisk(discard_first)).publish(upload, digest_of(b""), None)
+        await on(tmp_path, pools, FailingDisk(discard_first)).publish(upload, digest_of(b""), 0, None)
 
 
 # --- durability ---
@@ -185,7 +185,7 @@ async def test_bytes_are_synced_before_their_name(tmp_path: Path, pools: Pools) 
     await storage.begin(UploadKey(APP, "session"))
     await storage.append(UploadKey(APP, "session"), Progress(0), body(CONTENT), ignore)
     disk.operations.clear()
-    await storage.publish(UploadKey(APP, "session"), digest, None)
+    await storage.publish(UploadKey(APP, "session"), digest, len(CONTENT), None)
     assert changes(disk, tmp_path) == [
         "sync team/app/.uploads/session",
         f"rename team/app/blobs/sha256/{hex_of(digest)}",
@@ -216,7 +216,7 @@ async def test_linked_content_is_synced(tmp_path: Path, pools: Pools) -> None:
     digest = await push(storage, OTHER, CONTENT)
     await push(storage, APP, b"the first")
     disk.operations.clear()
-    await storage.link(OTHER, APP, digest)
+    await storage.link(OTHER, APP, digest, len(CONTENT))
     assert changes(disk, tmp_path) == [
         f"sync team/other/blobs/sha256/{hex_of(digest)}",
         f"link team/app/blobs/sha256/{hex_of(digest)}",
@@ -230,7 +230,7 @@ async def test_a_publication_whose_outcome_was_unknown_is_synced(tmp_path: Path,
     storage = on(tmp_path, pools, disk)
     digest = await push(storage, APP, CONTENT)
     disk.operations.clear()
-    await storage.publish(UploadKey(APP, "session"), digest, None)
+    await storage.publish(UploadKey(APP, "session"), digest, len(CONTENT), None)
     assert changes(disk, tmp_path) == [
         f"sync team/app/blobs/sha256/{hex_of(digest)}",
         "sync directory team/app/blobs/sha256",
@@ -276,7 +276,7 @@ async def test_nothing_is_synced_if_nothing_is_durable(tmp_path: Path, pools: Po
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk, durable=False)
     digest = await push(storage, APP, bytes(40 * MIB))
-    await storage.link(APP, OTHER, digest)
+    await storage.link(APP, OTHER, digest, len(CONTENT))
     await storage.put(APP, digest_of(b"{}"), b"{}")
     assert not {"sync", "sync directory"} & set(disk.verbs())
 
@@ -309,7 +309,7 @@ async def test_linked_content_is_shared(tmp_path: Path, pools: Pools) -> None:
     digest = await push(storage, OTHER, CONTENT)
     await push(storage, APP, CONTENT)
     assert not file_of(tmp_path, APP, digest).samefile(file_of(tmp_path, OTHER, digest))
-    await storage.link(OTHER, APP, digest)
+    await storage.link(OTHER, APP, digest, len(CONTENT))
     assert file_of(tmp_path, APP, digest).samefile(file_of(tmp_path, OTHER, digest))
     assert await storage.staged(APP) == []
 
@@ -323,7 +323,7 @@ async def test_a_refused_link_is_a_file_of_its_own(
     digest = await push(storage, OTHER, CONTENT)
     await push(storage, APP, CONTENT, twin=OTHER)
     third = parse_repository("team/third")
-    await storage.link(OTHER, third, digest)
+    await storage.link(OTHER, third, digest, len(CONTENT))
     for repository in (APP, OTHER, third):
         assert file_of(tmp_path, repository, digest).read_bytes() == CONTENT
         assert file_of(tmp_path, repository, digest).stat().st_nlink == 1
@@ -341,7 +341,7 @@ async def test_damaged_content_is_not_copied(tmp_path: Path, pools: Pools) -> No
     digest = digest_of(CONTENT)
     await storage.put(OTHER, digest, b"damaged")
     with pytest.raises(StorageError, match="damaged"):
-        await storage.link(OTHER, APP, digest)
+        await storage.link(OTHER, APP, digest, len(CONTENT))
     assert await storage.stat(APP, digest) is None
     assert await storage.staged(APP) == []
 

@@ -51,8 +51,8 @@ async def test_content_is_shared_within_a_root_and_copied_between(tmp_path: Path
     storage = on(tmp_path, pools)
     digest = await push(storage, APP, b"content")
     other, below = parse_repository("team/other"), parse_repository("infra/other")
-    await storage.link(APP, other, digest)
-    await storage.link(APP, INFRA, digest)
+    await storage.link(APP, other, digest, 7)
+    await storage.link(APP, INFRA, digest, 7)
     await push(storage, below, b"content", twin=APP)
     links = [
         (tmp_path / root / repository / "blobs" / "sha256" / hex_of(digest)).stat().st_nlink

@@ -8,10 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+import msgspec
+
 from zot.catalog.command import Command
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
+from zot.storage.interface import ContentMissing
 from zot.storage.memory import MemoryStorage
 
 # Rounds of the event loop after which everybody who can go on has come to the next step.
@@ -63,6 +66,7 @@ class SteppedCatalog(MemoryCatalog):
     def __init__(self, gate: Gate) -> None:
         super().__init__()
         self._gate = gate
+        self._placings: list[int] = []
 
     async def do(self, command: Command[Any]) -> Any:
         """Carry out a change in its turn."""
@@ -75,8 +79,14 @@ class SteppedCatalog(MemoryCatalog):
         """Read in its turn: whoever read may act on it late."""
         await self._gate.step("")
         row = await super().blob(repository, digest)
-        self._gate.note(("blob", row))
+        self._gate.note(("blob", row and msgspec.structs.replace(row, placed_ns=self._number(row.placed_ns))))
         return row
+
+    def _number(self, placed_ns: int) -> int:
+        """Return the number of a placing in this run: times are new in each."""
+        if placed_ns not in self._placings:
+            self._placings.append(placed_ns)
+        return self._placings.index(placed_ns)
 
     async def loose_blobs(self, repository: Repository, after: str, limit: int) -> Any:
         """Read in its turn."""
@@ -99,6 +109,29 @@ class SteppedStorage(MemoryStorage):
         size = await super().stat(*args)
         self._gate.note(("stat", size))
         return size
+
+    async def open(self, *args: Any) -> Any:
+        """Open in its turn: whoever found nothing may act on it late."""
+        await self._gate.step("")
+        try:
+            content = await super().open(*args)
+        except ContentMissing:
+            self._gate.note(("open", None))
+            raise
+        self._gate.note(("open", content.size))
+        return content
+
+    async def matches(self, *args: Any) -> bool:
+        """Compare in its turn."""
+        await self._gate.step("")
+        same = await super().matches(*args)
+        self._gate.note(("matches", same))
+        return same
+
+    async def set_aside(self, *args: Any) -> bool:
+        """Set aside in its turn."""
+        await self._gate.step("set aside")
+        return await super().set_aside(*args)
 
     async def publish(self, *args: Any) -> None:
         """Publish in its turn."""

@@ -13,22 +13,15 @@ from zot.catalog.blob_commands import DoomBlob, ForgetBlob
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.oci.digest import Digest, digest_of, hex_of
 from zot.oci.names import Repository, Tag
+from zot.registry import pull
+from zot.registry.damage import BAD_DIGEST, NOT_FOUND
+from zot.registry.errors import BlobUnknown
+from zot.registry.request import PullBlob
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.pools import Pools
 from zot.upkeep.gc import Layouts
-from zot.upkeep.observer import Unobserved
-from zot.upkeep.scrub import BAD_DIGEST, NOT_FOUND, Scrubber, Verified, table
-
-
-class Counting(Unobserved):
-    """Counts damage."""
-
-    found = 0
-
-    def damaged(self, count: int = 1) -> None:
-        """Count it."""
-        self.found += count
+from zot.upkeep.scrub import Scrubber, Verified, table
 
 
 @pytest.fixture
@@ -45,9 +38,10 @@ class Disk(Site):
     def __init__(self, root: Path, pools: Pools) -> None:
         self.paths = LayoutPaths(str(root))
         self.pools = pools
-        self.observer = Counting()
+        self.found: list[str] = []
         storage = FilesystemStorage(str(root), pools, min_free_percent=0, min_free_bytes=0)
         super().__init__(MemoryCatalog(), storage, Seconds(), Seconds())
+        self.registry.damage.observe(self.found.append)
 
     def file(self, digest: Digest, repository: Repository = APP) -> Path:
         """Return where content is."""
@@ -70,7 +64,7 @@ class Disk(Site):
             return False
 
         found: list[Verified] = []
-        scrubber = Scrubber(self.registry, Layouts(ready, never), self.pools.hash, self.observer, rate_bytes_s=1e12)
+        scrubber = Scrubber(self.registry, Layouts(ready, never), self.pools.hash, rate_bytes_s=1e12)
         await drain(scrubber.verify(lambda _: None, found.append))
         return found
 
@@ -98,7 +92,7 @@ async def test_all_of_a_hundred_bit_flips_are_found(disk: Disk) -> None:
     for digest in damaged:
         disk.flip(digest, chance.randrange(1 << 20))
     report = await disk.scrub()
-    assert disk.observer.found == 100
+    assert disk.found == ["scrub"] * 100
     whole = {digest for digest, _ in await disk.catalog.blobs(APP, "", 1000)}
     assert whole == set(everything) - set(damaged)
     for digest in damaged:
@@ -171,6 +165,30 @@ async def test_a_missing_file_is_healed_like_a_damaged_one(disk: Disk) -> None:
     assert await disk.catalog.loose_blobs(APP, "", 10) == []
 
 
+async def test_what_a_pull_found_missing_is_shown_and_healed(disk: Disk) -> None:
+    """It is in the report until another repository's copy, or a file that an operator puts back, is there."""
+    await disk.image("v1")
+    layer = digest_of(b"layer of image")
+    kept = disk.file(layer).read_bytes()
+    request = PullBlob(repository=APP, digest=layer)
+    for heal in ("file", "copy"):
+        disk.file(layer).unlink()
+        with pytest.raises(BlobUnknown):
+            await pull.check(disk.registry, request, await pull.blob(disk.registry, request))
+        assert disk.found[-1] == "pull"
+        (found,) = await disk.scrub()
+        assert (found.ok, found.affected, found.error) == (False, hex_of(layer), NOT_FOUND)
+        if heal == "copy":
+            await disk.blob(kept, OTHER)
+        else:
+            disk.file(layer).write_bytes(kept[::-1])
+            assert [each.ok for each in await disk.scrub()] == [False]
+            disk.file(layer).write_bytes(kept)
+        assert [(each.ok, each.healed) for each in await disk.scrub()] == [(True, True)]
+        assert disk.file(layer).read_bytes() == kept
+        assert [(each.ok, each.healed) for each in await disk.scrub()] == [(True, False)]
+
+
 async def test_an_index_is_as_whole_as_its_images(disk: Disk) -> None:
     """Damage of a child's layer is told of the index's tag; a child that is elsewhere is not missed."""
     child = await disk.image(name="child")
@@ -189,7 +207,7 @@ async def test_shared_bytes_are_read_once(disk: Disk, monkeypatch: pytest.Monkey
     disk.file(layer, OTHER).unlink()
     disk.file(layer, OTHER).hardlink_to(disk.file(layer))
     said: list[str] = []
-    scrubber = Scrubber(disk.registry, Layouts(_ready, _never), disk.pools.hash, disk.observer)
+    scrubber = Scrubber(disk.registry, Layouts(_ready, _never), disk.pools.hash)
     await drain(scrubber.run(said.append))
     size = len(b"layer of image") + 2 * len(b"config of image")
     assert said[-1].startswith(f"{size} B of")
@@ -198,7 +216,7 @@ async def test_shared_bytes_are_read_once(disk: Disk, monkeypatch: pytest.Monkey
 async def test_reading_is_paced(disk: Disk) -> None:
     """The pauses between steps add up to the time that the bytes may take."""
     await disk.blob(bytes(10 << 20))
-    scrubber = Scrubber(disk.registry, Layouts(_ready, _never), disk.pools.hash, disk.observer, rate_bytes_s=5 << 20)
+    scrubber = Scrubber(disk.registry, Layouts(_ready, _never), disk.pools.hash, rate_bytes_s=5 << 20)
     assert sum(await drain(scrubber.run(lambda _: None))) == pytest.approx(2)
 
 

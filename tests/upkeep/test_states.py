@@ -12,9 +12,10 @@ import pytest
 
 from upkeep.interleavings import World, explore
 from upkeep.site import APP, DELAY_S, OTHER, Seconds
-from zot.catalog.blob_commands import ClaimBlob, ForgetBlob, PublishBlob, StampGarbage
+from zot.catalog.blob_commands import ClaimBlob, DoomBlob, ForgetBlob, PublishBlob, StampGarbage
 from zot.catalog.layout_commands import Adopt
 from zot.catalog.manifest_commands import TagMove
+from zot.catalog.memory import driver
 from zot.config.storage import Storage as StorageConfig
 from zot.oci.digest import Digest, digest_of
 from zot.oci.media_types import IMAGE_MANIFEST, OCTET_STREAM
@@ -43,6 +44,8 @@ MANIFEST = msgspec.json.encode(
         "layers": [],
     }
 )
+# What is where the blob was: nothing, a part of it, other bytes.
+DAMAGES = {"missing": b"", "short": CONTENT[:2], "rotten": CONTENT.swapcase()}
 Actor = Callable[[], Awaitable[object]]
 
 
@@ -61,6 +64,7 @@ class Blob(World):
         self._names = actors
         self.registry = Registry(catalog=self.catalog, storage=self.storage, boot="boot")
         self.acknowledged: list[str] = []
+        self._damaged = start in DAMAGES
         self.explicit = "delete" in actors
         """Whether somebody may delete the blob on purpose."""
 
@@ -70,9 +74,9 @@ class Blob(World):
         self.clock = CollectorClock(0.0, seconds)
         for repository in (APP, OTHER):
             await self.catalog.do(Adopt(repository=repository, complete=True))
-        if self._start in ("loose", "named"):
+        if self._start in ("loose", "named", *DAMAGES):
             await self._put(APP)
-        if self._start == "named":
+        if self._start in ("named", *DAMAGES):
             await self._push_manifest("old")
             self.acknowledged.clear()
             row = await self.catalog.resolve(APP, Tag("old"))
@@ -80,6 +84,10 @@ class Blob(World):
             self._old = row.digest
         if self._start == "stray":
             await self.storage.put(APP, BLOB, CONTENT)
+        if self._start == "missing":
+            await self.storage.remove(APP, BLOB)
+        elif self._start in DAMAGES:
+            await self.storage.put(APP, BLOB, DAMAGES[self._start])
         await self._put(OTHER)
         await self.catalog.do(StampGarbage(repository=APP, now_s=self.clock.now_s()))
         seconds.now_s += DELAY_S
@@ -95,6 +103,8 @@ class Blob(World):
             "collect": self._collect,
             "collect other": lambda: self._collect(OTHER),
             "remove stray": self._remove_stray,
+            "pull": self._pull,
+            "look": self._look,
             "take in": lambda: take_in(self.catalog, self.storage, APP, BLOB),
         }
         return {name: every[name] for name in self._names}
@@ -119,8 +129,10 @@ class Blob(World):
         for repository in (APP, OTHER):
             row = self.catalog._state.repositories.get(repository)
             for digest, blob in row.blobs.items() if row else ():
-                if blob.doom is None:
-                    assert (repository, digest) in self.storage._content, f"{repository} lost a blob"
+                if blob.doom is None and (self.acknowledged or not self._damaged):
+                    stored = self.storage._content.get((repository, digest))
+                    assert stored is not None, f"{repository} lost a blob"
+                    assert repository != APP or stored.content == CONTENT, f"{repository} serves a damaged blob"
         for tag in self.acknowledged:
             assert await self.catalog.resolve(APP, Tag(tag)), f"{tag} is gone"
             repository_state = self.catalog._state.repositories[APP]
@@ -134,11 +146,27 @@ class Blob(World):
 
     async def _look_and_push(self) -> str:
         """Push as clients do: a blob that is there is not sent."""
-        try:
-            await pull.blob(self.registry, PullBlob(repository=APP, digest=BLOB, head=True))
-        except BlobUnknown:
+        if await self._look() == "unknown":
             await self._publish("look and push")
         return await self._finish("looked")
+
+    async def _pull(self) -> str:
+        """Pull: what is damaged is unknown, and whoever gets it gets all of it."""
+        request = PullBlob(repository=APP, digest=BLOB)
+        try:
+            content, _ = await pull.content(self.registry, request, await pull.blob(self.registry, request))
+        except BlobUnknown:
+            return "unknown"
+        return "pulled" if await content.read(0, 100) == CONTENT else "pulled damaged bytes"
+
+    async def _look(self) -> str:
+        """HEAD."""
+        request = PullBlob(repository=APP, digest=BLOB, head=True)
+        try:
+            await pull.check(self.registry, request, await pull.blob(self.registry, request))
+        except BlobUnknown:
+            return "unknown"
+        return "there"
 
     async def _mount(self) -> str:
         if not await blobs.mount(self.registry, APP, BLOB, OTHER, lambda _: True):
@@ -238,6 +266,35 @@ async def _not_now(_: Repository) -> bool:
 async def test_no_order_of_steps_loses_a_blob(start: str, actors: tuple[str, ...]) -> None:
     """What was acknowledged is there, in every state and after a crash in it, and no push that looked loses."""
     assert await explore(lambda: Blob(start, *actors)) > 10
+
+
+@pytest.mark.parametrize(
+    ("damage", "actors"),
+    [
+        ("missing", ("push", "pull")),
+        ("missing", ("push", "look")),
+        ("missing", ("push", "mount")),
+        ("short", ("push", "pull")),
+        ("short", ("mount", "look")),
+        ("rotten", ("push", "pull")),
+    ],
+)
+async def test_a_push_heals_in_any_order_of_steps(damage: str, actors: tuple[str, ...]) -> None:
+    """Once a push is acknowledged the blob is there, whole, whoever found it damaged before and acts on it late."""
+    assert await explore(lambda: Blob(damage, *actors)) > 10
+
+
+async def test_a_late_observation_that_counts_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exploration sees an old observation of damage that takes the blob away from a push that healed it."""
+
+    class Unconditional(DoomBlob, frozen=True, kw_only=True, tag="DoomBlob"):
+        def __post_init__(self) -> None:
+            msgspec.structs.force_setattr(self, "placed_ns", None)
+
+    monkeypatch.setattr(delete, "DoomBlob", Unconditional)
+    monkeypatch.setattr(driver, "_VERBS", dict(driver._VERBS) | {Unconditional: driver._VERBS[DoomBlob]})
+    with pytest.raises(AssertionError, match=r"lost its blob|just seen or pushed"):
+        await explore(lambda: Blob("missing", "push", "pull"))
 
 
 async def test_a_touch_that_clears_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,29 +28,32 @@ from zot.registry.request import DeleteBlob, PullBlob
 async def get(registry: Registry, pace: Pace, call: Call, request: PullBlob) -> web.StreamResponse:
     """GET and HEAD: the content, or ranges of it."""
     row = await pull.blob(registry, request)
+    http = call.http
     headers: dict[str, str] = {
         CONTENT_TYPE: row.media_type or OCTET_STREAM,
         CONTENT_DIGEST: request.digest,
         ETAG: entity_tag(request.digest),
         ACCEPT_RANGES: "bytes",
-        # Whoever pushed it chose its type: a browser that is led here shows no page of theirs, and runs nothing.
+        # The client that pushed it chose its type: a browser that is led here shows no page of it, and runs nothing.
         CONTENT_TYPE_OPTIONS: "nosniff",
         CONTENT_SECURITY_POLICY: "sandbox",
     }
-    http = call.http
     if is_current(http, request.digest):
         return web.Response(status=304, headers=headers)
     if request.head:
+        row = await pull.check(registry, request, row)
         headers[CONTENT_LENGTH] = str(row.size)
         return web.Response(headers=headers)
+    content, row = await pull.content(registry, request, row)
     ranges = None
     asked = http.headers.get(RANGE)
     if asked is not None and range_applies(http, request.digest):
         try:
             ranges = parse_ranges(asked, row.size)
         except UnsatisfiableRangeError:
+            content.close()
             return web.Response(status=416, headers={"Content-Range": f"bytes */{row.size}"})
-    return await send(http, await pull.content(registry, request, row), ranges, headers, pace)
+    return await send(http, content, ranges, headers, pace)
 
 
 async def remove(registry: Registry, call: Call, request: DeleteBlob) -> web.Response:

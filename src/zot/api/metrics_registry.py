@@ -82,7 +82,10 @@ class Recorded:
         )
 
         self.damaged = Counter(
-            "zot_scrub_damaged", "Blobs found not to have their digest, and set aside.", registry=registry
+            "zot_damaged_blobs",
+            "Blobs found missing or damaged, by what found them: pull, push, mount, scrub or import.",
+            ["found_by"],
+            registry=registry,
         )
 
         self.loop_lag = Histogram(
@@ -100,6 +103,10 @@ class Recorded:
         self.lines_dropped = Counter(
             "zot_log_lines_dropped", "Log lines lost because the disk did not keep up.", ["process"], registry=registry
         )
+
+    def count_damaged(self, found_by: str) -> None:
+        """Count a damaged blob."""
+        self.damaged.labels(found_by).inc()
 
     def collect(self) -> Iterable[Metric]:
         """Return the values of all processes. Reads files: for a thread, not for the event loop."""

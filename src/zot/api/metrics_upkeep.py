@@ -46,7 +46,3 @@ class UpkeepMetrics:
     def removed(self, kind: str, count: int = 1) -> None:
         """Count what collection removed: `manifest`, `blob` or `upload`."""
         self._recorded.gc_deleted.labels(kind).inc(count)
-
-    def damaged(self, count: int = 1) -> None:
-        """Count blobs whose bytes were found not to have their digest."""
-        self._recorded.damaged.inc(count)

@@ -104,7 +104,8 @@ class DoomBlob(Command[Doom], frozen=True, kw_only=True, tag=True):
     Again with the same token: DOOMED; doomed under another one it is ABSENT already. With `stray` it is a digest
     without a row that is doomed, since a file is there that nobody knows, and no present blob (CLAIMED). With `damaged`
     a blob goes although it is referenced, because its bytes are not its digest's any more: once it is forgotten it is
-    missing where it is named, and whoever pushes it again heals that.
+    missing where it is named, and the next push of it heals that. With `placed_ns` only if it is present since that
+    time (else CLAIMED), so that an old observation of damage takes nothing that was pushed since.
     """
 
     digest: Digest
@@ -112,6 +113,7 @@ class DoomBlob(Command[Doom], frozen=True, kw_only=True, tag=True):
     stamped_before_s: float | None = None
     stray: bool = False
     damaged: bool = False
+    placed_ns: int | None = None
 
 
 class ForgetBlob(Command[None], frozen=True, kw_only=True, tag=True):

@@ -63,7 +63,9 @@ class BlobRow(msgspec.Struct, frozen=True):
     media_type: str | None
     """The type that a manifest of the repository gives it, the oldest one that does."""
     stamped: bool
-    """A sweep found it unreferenced: whoever relies on it has to touch it."""
+    """A sweep found it unreferenced: a reader that relies on it has to touch it."""
+    placed_ns: int = 0
+    """When it became present: a blob that was removed and pushed again has a later time."""
 
 
 class ReferrerRow(msgspec.Struct, frozen=True):

@@ -16,8 +16,9 @@ from zot.layout.mark import Mark, last_change_ns
 from zot.layout.parts import Item, parts
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
+from zot.registry.damage import BAD_DIGEST, DamageReports, FoundBy, size_mismatch
 from zot.registry.errors import Unavailable
-from zot.storage.interface import Storage
+from zot.storage.interface import FoundFile, Storage
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +39,17 @@ class _Run:
 class Adoption:
     """Takes layouts in, each once at a time: in this process by a shared task, among processes by a lock."""
 
-    def __init__(self, catalog: Catalog, storage: Storage, files: LayoutFiles, *, wait_s: float = 5.0) -> None:
-        """Let a request wait for `wait_s`."""
+    def __init__(
+        self,
+        catalog: Catalog,
+        storage: Storage,
+        files: LayoutFiles,
+        damage: DamageReports | None = None,
+        *,
+        wait_s: float = 5.0,
+    ) -> None:
+        """Let a request wait for `wait_s`; what is damaged is reported."""
+        self._damage = damage or DamageReports()
         self._catalog = catalog
         self._storage = storage
         self._files = files
@@ -139,14 +149,31 @@ class Adoption:
     ) -> AsyncIterator[Item]:
         """Iterate over all that the layout holds; `taken` is the manifests so far."""
         listed = {entry.digest: entry.media_type for entry in index.entries}
+        sizes = {entry.digest: entry.size for entry in index.entries}
         async for manifest in read_manifests(self._files, repository, listed):
             taken.add(manifest.digest)
+            sizes.update((edge.digest, edge.size) for edge in manifest.edges)
             yield manifest
         async for file in self._storage.walk(repository):
-            if file.digest not in taken:
+            if file.digest not in taken and await self._is_whole(repository, file, sizes.get(file.digest)):
                 yield LayoutBlob(file.digest, file.size)
         for entry in index.entries:
             if entry.tag is not None and entry.digest in taken:
                 # What an adoption that was broken off has left there gives way to what the file says now.
                 there = await self._catalog.resolve(repository, entry.tag) if begun else None
                 yield LayoutTag(entry.tag, entry.digest, there.digest if there else None)
+
+    async def _is_whole(self, repository: Repository, file: FoundFile, described: int | None) -> bool:
+        """Tell whether a content file may be served.
+
+        Its bytes are read only if there is reason to doubt them: a descriptor that names it has another size, or it is
+        empty. One that is damaged stays where it is; the next push of it takes its place.
+        """
+        if file.size == described or (described is None and file.size > 0):
+            return True
+        if await self._storage.is_whole(repository, file.digest):
+            return True
+        error = BAD_DIGEST if described is None else size_mismatch(file.size, described)
+        outcome = "it is not imported, and missing until it is pushed again"
+        self._damage.report(repository, file.digest, error, FoundBy.IMPORT, outcome)
+        return False

@@ -17,6 +17,7 @@ from zot.layout.layouts import StoreLayouts
 from zot.layout.merge import Merger
 from zot.layout.schedule import ExportSchedule
 from zot.oci.names import Repository, route_of
+from zot.registry.damage import DamageReports
 from zot.storage.interface import Storage
 from zot.storage.pools import Pools
 from zot.storage.routed import RoutedStorage
@@ -27,6 +28,7 @@ def build(
     catalog: Catalog,
     storage: Storage,
     pools: Pools,
+    damage: DamageReports | None = None,
     *,
     boot: str,
     catalog_is_older_than_ns: int = 0,
@@ -47,7 +49,7 @@ def build(
 
     files = FilesystemLayouts(stores, root_of, pools)
     merger = Merger(catalog, storage, files, boot=boot, catalog_is_older_than_ns=catalog_is_older_than_ns)
-    return StoreLayouts(catalog, storage, files, ForeignEdits(catalog, files, merger))
+    return StoreLayouts(catalog, storage, files, ForeignEdits(catalog, files, merger), damage)
 
 
 def _store_of(storage: Storage, repository: Repository) -> Storage:

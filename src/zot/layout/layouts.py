@@ -13,19 +13,27 @@ from zot.layout.names import ForeignNames
 from zot.layout.read_through import read_through
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository
+from zot.registry.damage import DamageReports
 from zot.storage.interface import Storage
 
 
 class StoreLayouts:
     """The door to repositories that the catalog does not know yet; its laws are stated in the protocol."""
 
-    def __init__(self, catalog: Catalog, storage: Storage, files: LayoutFiles, edits: ForeignEdits) -> None:
-        """Look at one store; `edits` merges what other programs wrote."""
+    def __init__(
+        self,
+        catalog: Catalog,
+        storage: Storage,
+        files: LayoutFiles,
+        edits: ForeignEdits,
+        damage: DamageReports | None = None,
+    ) -> None:
+        """Look at one store; `edits` merges what other programs wrote, and what is damaged there is reported."""
         self._catalog = catalog
         self.files = files
         self.edits = edits
         self.first_reads = FirstReads(catalog, files, edits)
-        self.adoption = Adoption(catalog, storage, files)
+        self.adoption = Adoption(catalog, storage, files, damage)
         self.foreign_names = ForeignNames(catalog, files)
 
     async def ensure_adopted(self, repository: Repository) -> None:

@@ -63,6 +63,8 @@ class Answering:
         self.health = Health(core.storage.ready, core.plan.probed)
         self._addresses = ClientAddresses(config.http.trusted_proxies)
         self.recorded = recorded(core.plan, f"worker-{slot}") if metrics_path(config) is not None else None
+        if self.recorded is not None:
+            core.damage.observe(self.recorded.count_damaged)
         self._metrics = self._measuring()
         self._statistics = Statistics(core.statistics)
         self._page = MetricsPage(self._metrics, _state(core)) if self._metrics is not None else None

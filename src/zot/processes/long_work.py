@@ -43,7 +43,10 @@ class LongWork:
         self._layouts = build_jobs(core.catalog, core.storage, core.layouts, boot=core.plan.boot)
         self._journal = journal
         self._observer: Observer = Unobserved() if recorded is None else UpkeepMetrics(recorded)
-        self._metrics = Metrics(recorded) if measures and recorded is not None else None
+        self._metrics = None
+        if measures and recorded is not None:
+            self._metrics = Metrics(recorded)
+            core.damage.observe(recorded.count_damaged)
         parts = self._parts(core.config)
         self._scheduler = upkeep.scheduler(core.config, parts, upkeep.build(core.config, parts))
         self._operations = operations(core.config, core, parts, self._scheduler)

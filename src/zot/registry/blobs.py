@@ -5,26 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from zot.catalog.blob_commands import CheckRoom, Claim, ClaimBlob, Doom, DoomBlob, DropClaim, PublishBlob, Published
 from zot.catalog.command import new_id, removal_token
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.quotas import NoRoom, no_room
+from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.registry import quota
-from zot.registry.delete import remove_doomed
+from zot.registry.damage import BAD_DIGEST, FoundBy, size_mismatch
+from zot.registry.delete import damaged_blob, remove_doomed
 from zot.registry.errors import Unavailable
 from zot.registry.registry import MIB, Registry
-from zot.storage.interface import ContentMissing, StorageFull, UploadKey
+from zot.storage.interface import ContentDamaged, ContentMissing, StorageFull, UploadKey, UploadMissing
 
 # A doomed blob is unlinked within milliseconds, unless the process that was about to do it died.
 _DOOMED_WAIT_S = 5.0
 _DOOMED_POLL_S = 0.005
+# A damaged blob becomes absent within milliseconds, unless other pushes of it are about to commit.
+_DAMAGED_WAIT_S = 5.0
 # Repositories looked at for one to share bytes with: if none of them may, a copy does no harm.
 _TWINS = 16
 # Pages of repositories looked at for one that the principal may read.
 _HOLDER_PAGES = 10
+_NOT_THESE = f"{BAD_DIGEST}: it has not the bytes that were pushed again"
 # Content below this size is not asked whether the disk has room for it before it comes.
 _LARGE_BYTES = 64 * MIB
 
@@ -53,14 +59,21 @@ async def require_room(registry: Registry, repository: Repository, digest: Diges
 async def publish(registry: Registry, upload: UploadKey, digest: Digest, size: int) -> None:
     """Make verified staged bytes a blob of the upload's repository, and finish the session. Durable when it returns.
 
+    Then GET gives these bytes: content that is there already is compared with them, and replaced if it is damaged.
     Raises QuotaExceeded, StorageFull, Unavailable.
     """
 
     async def place() -> None:
-        twin = await _twin(registry, upload.repository, digest)
-        await registry.storage.publish(upload, digest, twin)
+        twin = await _twin(registry, upload, digest, size)
+        await registry.storage.publish(upload, digest, size, twin)
 
-    was_here = await _make_present(registry, upload.repository, digest, size, place, upload.session)
+    async def damage(row: BlobRow) -> str:
+        if row.size != size:
+            return size_mismatch(row.size, size)
+        return "" if await _is_staged(registry, upload, size, upload.repository, digest) else _NOT_THESE
+
+    intent = _Intent(upload.repository, digest, size, place, damage, FoundBy.PUSH, upload.session)
+    was_here = await _make_present(registry, intent)
     if was_here:
         await registry.storage.discard(upload)
 
@@ -102,38 +115,60 @@ async def _mount_from(registry: Registry, repository: Repository, digest: Digest
 
     async def place() -> None:
         if source == repository:
-            # It is to be put there, so it was deleted since it was seen: its bytes are gone, and nobody else has them.
+            # It is to be put there, so it was removed since it was seen: no repository has its bytes any more.
             raise ContentMissing(f"{repository} has no content {digest}")
-        await registry.storage.link(source, repository, digest)
+        await registry.storage.link(source, repository, digest, row.size)
+
+    async def damage(present: BlobRow) -> str:
+        found = await registry.storage.stat(repository, digest)
+        return "" if found == present.size else size_mismatch(found, present.size)
 
     try:
-        await _make_present(registry, repository, digest, row.size, place, None)
-    except ContentMissing:  # collected meanwhile
+        await _make_present(registry, _Intent(repository, digest, row.size, place, damage, FoundBy.MOUNT))
+    except (ContentMissing, ContentDamaged) as error:  # or it was collected concurrently
+        await damaged_blob(registry, source, digest, row, str(error), FoundBy.MOUNT)
         return False
     return True
 
 
-async def _make_present(
-    registry: Registry,
-    repository: Repository,
-    digest: Digest,
-    size: int,
-    place: Callable[[], Awaitable[None]],
-    session: str | None,
-) -> bool:
-    """Have `place` put the content there, under a claim, and commit; tell whether it was there before."""
-    await require_room(registry, repository, digest, size)
+class _Intent(NamedTuple):
+    """What is to become present, and how."""
+
+    repository: Repository
+    digest: Digest
+    size: int
+    place: Callable[[], Awaitable[None]]
+    """Puts the content in its place."""
+    damage: Callable[[BlobRow], Awaitable[str]]
+    """Says what is wrong with content that is there already; empty: nothing."""
+    found_by: FoundBy
+    session: str | None = None
+
+
+async def _make_present(registry: Registry, intent: _Intent) -> bool:
+    """Have content placed, under a claim, and commit; tell whether it was there before.
+
+    Damaged content that is there is made absent first.
+    """
+    repository, digest = intent.repository, intent.digest
+    await require_room(registry, repository, digest, intent.size)
+    deadline = asyncio.get_running_loop().time() + _DAMAGED_WAIT_S
     while True:
         async with _claimed(registry, repository, digest) as (claim, token):
             if claim is Claim.CLAIMED:
-                await place()
+                await intent.place()
+            elif not await _is_intact(registry, intent):
+                if asyncio.get_running_loop().time() > deadline:
+                    raise Unavailable("the blob is damaged, and being pushed", retry_after_s=1, digest=digest)
+                await asyncio.sleep(_DOOMED_POLL_S)
+                continue
             published = await registry.catalog.do(
                 PublishBlob(
                     repository=repository,
                     digest=digest,
                     token=token,
-                    size=size,
-                    session=session,
+                    size=intent.size,
+                    session=intent.session,
                     quotas=registry.quotas.of(repository),
                 )
             )
@@ -145,6 +180,26 @@ async def _make_present(
                 raise quota.exceeded(repository, published)
             case Published.CLAIM_LOST:  # by a restart of the catalog, or it was there and went: from the start
                 continue
+
+
+async def _is_intact(registry: Registry, intent: _Intent) -> bool:
+    """Tell whether a blob that is present is undamaged; a damaged one is made absent, unless a push of it goes on."""
+    row = await registry.catalog.blob(intent.repository, intent.digest)
+    if row is None:
+        return False
+    error = await intent.damage(row)
+    if error:
+        await damaged_blob(registry, intent.repository, intent.digest, row, error, intent.found_by)
+    return not error
+
+
+async def _is_staged(registry: Registry, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
+    """Tell whether a blob has the bytes that are staged."""
+    try:
+        return await registry.storage.matches(upload, size, repository, digest)
+    except UploadMissing:
+        # Published by another request, or by an earlier one whose outcome the client did not learn.
+        return await registry.storage.stat(repository, digest) == size
 
 
 async def _take_back(registry: Registry, repository: Repository, digest: Digest) -> None:
@@ -173,10 +228,18 @@ async def _claimed(registry: Registry, repository: Repository, digest: Digest) -
         raise
 
 
-async def _twin(registry: Registry, repository: Repository, digest: Digest) -> Repository | None:
-    """Return another repository with the same content, whose bytes may be shared."""
-    holders = await registry.catalog.holders(digest, "", _TWINS)
-    return next((each for each in holders if each != repository and registry.shares(repository, each)), None)
+async def _twin(registry: Registry, upload: UploadKey, digest: Digest, size: int) -> Repository | None:
+    """Return another repository with the same content, whose bytes may be shared: they are compared first."""
+    for holder in await registry.catalog.holders(digest, "", _TWINS):
+        if holder == upload.repository or not registry.shares(upload.repository, holder):
+            continue
+        row = await registry.catalog.blob(holder, digest)
+        if row is None:
+            continue
+        if row.size == size and await _is_staged(registry, upload, size, holder, digest):
+            return holder
+        await damaged_blob(registry, holder, digest, row, _NOT_THESE, FoundBy.PUSH)
+    return None
 
 
 async def _exists(registry: Registry, source: Repository) -> bool:

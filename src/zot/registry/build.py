@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from zot.catalog.interface import Catalog
@@ -12,6 +12,7 @@ from zot.config.model import Config
 from zot.config.storage import Storage, Store
 from zot.oci.names import Repository, route_of
 from zot.registry.content_cache import ContentCache
+from zot.registry.damage import DamageReports
 from zot.registry.layouts import Layouts
 from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Limits, Registry
@@ -28,6 +29,7 @@ class Parts:
     boot: str
     cache: ContentCache
     read_only: bool = False
+    damage: DamageReports = field(default_factory=DamageReports)
 
 
 def build(config: Config, parts: Parts) -> Registry:
@@ -49,6 +51,7 @@ def build(config: Config, parts: Parts) -> Registry:
         docker_types=DOCKER2S2 in config.http.compat,
         sparse=config.http.accept_sparse,
         read_only=parts.read_only or config.storage.read_only,
+        damage=parts.damage,
     )
 
 

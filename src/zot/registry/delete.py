@@ -8,8 +8,10 @@ from collections.abc import Callable
 from zot.catalog.blob_commands import Doom, DoomBlob, ForgetBlob
 from zot.catalog.command import removal_token
 from zot.catalog.manifest_commands import Absent, Deleted, DeleteManifest, DeleteTag, Referenced, TagRefused, TagsDiffer
+from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
+from zot.registry.damage import FoundBy
 from zot.registry.errors import (
     BlobUnknown,
     Denied,
@@ -94,9 +96,37 @@ async def blob(registry: Registry, repository: Repository, digest: Digest) -> No
             await asyncio.shield(remove_doomed(registry, repository, digest, token))
 
 
-async def remove_doomed(registry: Registry, repository: Repository, digest: Digest, token: str) -> None:
-    """Unlink a doomed blob's file, then forget its row. Again does no harm."""
-    await registry.storage.remove(repository, digest)
+async def damaged_blob(
+    registry: Registry, repository: Repository, digest: Digest, seen: BlobRow, error: str, found_by: FoundBy
+) -> bool:
+    """Make a damaged blob absent: it is 404, and missing where it is named, until it is pushed again.
+
+    `seen` is its row from before the damage was seen: a blob that was pushed since then is left alone. Its file is kept
+    in the quarantine. Durable when it returns. False: nothing was changed, because it was removed or pushed
+    concurrently, a push of it is under way, or the registry is read-only. Raises StorageError unless the store is the
+    one that it should be: on a disk that is not mounted everything is missing.
+    """
+    if registry.read_only:
+        registry.damage.report(repository, digest, error, found_by, "it is left as it is: the registry is read-only")
+        return False
+    await registry.storage.ready(repository)
+    token = removal_token(registry.boot)
+    doom = DoomBlob(repository=repository, digest=digest, token=token, damaged=True, placed_ns=seen.placed_ns)
+    if await registry.catalog.do(doom) is not Doom.DOOMED:
+        return False
+    await asyncio.shield(remove_doomed(registry, repository, digest, token, set_aside=True))
+    registry.damage.report(repository, digest, error, found_by, "it is missing until it is pushed again")
+    return True
+
+
+async def remove_doomed(
+    registry: Registry, repository: Repository, digest: Digest, token: str, *, set_aside: bool = False
+) -> None:
+    """Unlink a doomed blob's file, or set it aside, then forget its row. Idempotent."""
+    if set_aside:
+        await registry.storage.set_aside(repository, digest)
+    else:
+        await registry.storage.remove(repository, digest)
     await registry.catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
     # A manifest may have been pushed that is the same bytes: its layout shows it by the file that was just unlinked.
     content = await registry.catalog.manifest_content(repository, digest)

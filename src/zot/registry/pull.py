@@ -9,10 +9,12 @@ from zot.catalog.manifest_commands import TouchManifest
 from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest
 from zot.oci.names import as_digest
+from zot.registry.damage import FoundBy, size_mismatch
+from zot.registry.delete import damaged_blob
 from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob, PullManifest
-from zot.storage.interface import Content, ContentMissing, StorageError
+from zot.storage.interface import Content, ContentMissing
 
 
 class PulledManifest(NamedTuple):
@@ -73,22 +75,48 @@ async def blob(registry: Registry, request: PullBlob) -> BlobRow:
     return row
 
 
-async def content(registry: Registry, request: PullBlob, row: BlobRow) -> Content:
-    """Open a present blob for reading. Raises BlobUnknown if it was deleted since it was seen.
+async def content(registry: Registry, request: PullBlob, row: BlobRow) -> tuple[Content, BlobRow]:
+    """Open a present blob for reading; return its row, too, which is a later one if it was pushed since.
 
-    Raises StorageError, too: what lost or gained bytes is not opened, but said.
+    A blob that is missing or has another size is made absent, so that the next push heals it. Raises BlobUnknown for
+    it, and if it was deleted since it was seen; StorageError.
     """
-    try:
-        opened = await registry.storage.open(request.repository, request.digest)
-    except ContentMissing:
-        if await registry.catalog.blob(request.repository, request.digest) is None:
-            raise BlobUnknown(digest=request.digest) from None
-        # Else it was deleted and pushed again, or it is lost.
-        opened = await registry.storage.open(request.repository, request.digest)
-    if opened.size != row.size:
-        opened.close()
-        raise StorageError(f"{request.digest} of {request.repository} has {opened.size} bytes, not {row.size}")
-    return opened
+    while True:
+        try:
+            opened = await registry.storage.open(request.repository, request.digest)
+        except ContentMissing:
+            found = None
+        else:
+            if opened.size == row.size:
+                return opened, row
+            found = opened.size
+            opened.close()
+        row = await _later(registry, request, row, found)
+
+
+async def check(registry: Registry, request: PullBlob, row: BlobRow) -> BlobRow:
+    """Return the row of a blob whose content is there, with its size: what `content` would open. Raises as `content`.
+
+    A client that finds a blob here does not send it.
+    """
+    while (found := await registry.storage.stat(request.repository, request.digest)) != row.size:
+        row = await _later(registry, request, row, found)
+    return row
+
+
+async def _later(registry: Registry, request: PullBlob, row: BlobRow, found: int | None) -> BlobRow:
+    """Return the row of a later push of a blob that was found damaged; if there is none it is made absent.
+
+    `found` is its size, None if it is missing. Raises BlobUnknown.
+    """
+    now = await registry.catalog.blob(request.repository, request.digest)
+    if now is not None and now.placed_ns == row.placed_ns:
+        error = size_mismatch(found, row.size)
+        await damaged_blob(registry, request.repository, request.digest, row, error, FoundBy.PULL)
+        now = None
+    if now is None:
+        raise BlobUnknown(digest=request.digest)
+    return now
 
 
 async def _touch(registry: Registry, touch: TouchBlob | TouchManifest) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from zot.catalog.interface import Catalog
 from zot.oci.names import Repository
 from zot.registry.content_cache import ContentCache
+from zot.registry.damage import DamageReports
 from zot.registry.errors import NameUnknown, Unsupported
 from zot.registry.large_manifests import LargeManifests
 from zot.registry.layouts import Layouts, NoLayouts
@@ -52,6 +53,7 @@ class Registry:
     sparse: bool = False
     """Accept images some of whose blobs are not here."""
     read_only: bool = False
+    damage: DamageReports = field(default_factory=DamageReports)
 
     async def exists(self, repository: Repository) -> bool:
         """Tell whether there is such a repository, known to the catalog or yet to be adopted."""

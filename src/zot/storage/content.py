@@ -15,12 +15,13 @@ from zot.storage.directories import Directories
 from zot.storage.disk import Disk, File
 from zot.storage.faults import NO_LINK, storage_errors
 from zot.storage.identity import make_directories
-from zot.storage.interface import ContentMissing, FoundFile, UploadKey, UploadMissing
+from zot.storage.interface import ContentDamaged, ContentMissing, FoundFile, UploadKey, UploadMissing
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.pools import Pool
 from zot.storage.uploads import Uploads
 
 _WALK_BATCH = 256
+_READ_BYTES = 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -70,21 +71,36 @@ class ContentFiles:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def publish(self, upload: UploadKey, digest: Digest, twin: Repository | None) -> None:
+    def same(self, staged: File, content: File, offset: int, length: int) -> bool:
+        """Tell whether both files have the same `length` bytes at `offset`; False too if content cannot be read."""
+        end = offset + length
+        while offset < end:
+            piece = self._disk.read(staged, min(_READ_BYTES, end - offset), offset)
+            try:
+                if not piece or self._disk.read(content, len(piece), offset) != piece:
+                    return False
+            except OSError as error:
+                _log.warning("%s cannot be read: %s", content.path, error.strerror)
+                return False
+            offset += len(piece)
+        return True
+
+    def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
         """Make the staged file content, or drop it for a link to the twin's. Raises UploadMissing, UploadLocked."""
         target = self._paths.content(upload.repository, digest)
         self._directories.for_content(upload.repository, algorithm_of(digest))
         try:
-            held = self._uploads.hold(upload, 0)
+            held = self._uploads.hold(upload, size)
         except UploadMissing:
             # Published already, by a call whose outcome the caller did not learn.
-            if self.size(upload.repository, digest) is None:
+            if self.size(upload.repository, digest) != size:
                 raise
             self._sync_file(target)
             self._sync_name(upload.repository, digest)
             return
         with held.file as staged:
-            shared = twin is not None and self._share_twin(twin, upload.repository, digest, held.size)
+            self._uploads.cut_held(held, size)
+            shared = twin is not None and self._share_twin(twin, upload.repository, digest, size)
             if not shared:
                 self._uploads.sync(staged)
                 self._uploads.rename(upload, target)
@@ -92,10 +108,16 @@ class ContentFiles:
             if shared:
                 self._uploads.discard(upload)
 
-    def link(self, source: Repository, target: Repository, digest: Digest) -> bool:
-        """Make the target's content a link to the source's; return False if the file system refuses."""
-        if self.size(source, digest) is None:
+    def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> bool:
+        """Make the target's content a link to the source's; return False if the file system refuses.
+
+        Raises ContentDamaged if the source's has not `size` bytes.
+        """
+        found = self.size(source, digest)
+        if found is None:
             raise _missing(source, digest)
+        if found != size:
+            raise ContentDamaged(f"{digest} of {source} has {found} bytes instead of {size}")
         self._directories.for_content(target, algorithm_of(digest))
         try:
             # Whoever wrote the file may not have synced it.
@@ -133,12 +155,14 @@ class ContentFiles:
             self._sync_name(repository, digest)
 
     def set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Move content to the quarantine, if it is there."""
-        quarantine = self._paths.quarantine(repository)
+        """Move content to the quarantine; if it is missing, make an empty file there that says so."""
+        quarantine, path = self._paths.quarantine(repository), self._paths.set_aside(repository, digest)
         make_directories(self._disk, quarantine)
         try:
-            self._disk.rename(self._paths.content(repository, digest), self._paths.set_aside(repository, digest))
+            self._disk.rename(self._paths.content(repository, digest), path)
         except (FileNotFoundError, NotADirectoryError):
+            self._disk.create(path).close()
+            self._directories.sync(quarantine)
             return False
         self._directories.sync(quarantine)
         self._sync_name(repository, digest)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from zot.oci.digest import Digest, algorithm_of
 from zot.oci.names import Repository
-from zot.storage.interface import Content, DigestMismatch, Progress, Storage, StorageError, UploadKey
+from zot.storage.interface import Content, ContentDamaged, DigestMismatch, Progress, Storage, UploadKey
 
 _PIECE_BYTES = 1024 * 1024
 
@@ -17,7 +17,7 @@ async def copy_content(
 ) -> None:
     """Copy content into another repository, verifying it on the way. Durable when it returns.
 
-    Raises ContentMissing, StorageFull, StorageError (also if the source is damaged); nothing is left then.
+    Raises ContentMissing, ContentDamaged, StorageFull, StorageError; nothing is left then.
     """
     content = await storage.open(repository, digest)
     upload = UploadKey(target, str(uuid4()))
@@ -27,10 +27,10 @@ async def copy_content(
             upload, Progress(0, algorithm_of(digest)), _pieces(content), _nothing_to_record
         )
         await target_storage.verify(upload, progress, digest)
-        await target_storage.publish(upload, digest, None)
+        await target_storage.publish(upload, digest, progress.offset, None)
     except DigestMismatch as mismatch:
         await target_storage.discard(upload)
-        raise StorageError(f"content of {repository} is damaged: {mismatch}") from mismatch
+        raise ContentDamaged(f"{digest} of {repository} is damaged: {mismatch}") from mismatch
     except BaseException:
         await target_storage.discard(upload)
         raise

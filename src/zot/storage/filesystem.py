@@ -13,12 +13,13 @@ from zot.storage.append import append_body
 from zot.storage.content import ContentFiles, FileContent
 from zot.storage.copy import copy_content
 from zot.storage.directories import Directories
-from zot.storage.disk import Disk
+from zot.storage.disk import Disk, File
 from zot.storage.faults import storage_errors
 from zot.storage.identity import Identity
 from zot.storage.interface import (
     Checkpoint,
     Content,
+    ContentMissing,
     DigestMismatch,
     FoundFile,
     Progress,
@@ -128,15 +129,55 @@ class FilesystemStorage:
             await self._pools.hash.complete(file.close)
         return size if finished(state, algorithm_of(digest)) == digest else None
 
-    async def publish(self, upload: UploadKey, digest: Digest, twin: Repository | None) -> None:
+    async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
+        """Tell whether content is the first `size` staged bytes, in steps of the hashing pool."""
+        opened = await self._open_if_readable(repository, digest)
+        if opened is None:
+            return False
+        file, found = opened
+        try:
+            if found != size:
+                return False
+            held = await self._hold(upload, size)
+            try:
+                for offset in range(0, size, _HASH_STEP_BYTES):
+                    step = min(_HASH_STEP_BYTES, size - offset)
+                    with storage_errors(f"read an upload to {upload.repository}"):
+                        if not await self._pools.hash.complete(self._content.same, held.file, file, offset, step):
+                            return False
+            finally:
+                await self._pools.hash.complete(held.file.close)
+        finally:
+            await self._pools.read.complete(file.close)
+        return True
+
+    async def is_whole(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether content has its digest, in steps of the hashing pool."""
+        opened = await self._open_if_readable(repository, digest)
+        if opened is None:
+            return False
+        file, size = opened
+        state = hasher(algorithm_of(digest))
+        try:
+            for offset in range(0, size, _HASH_STEP_BYTES):
+                await self._pools.hash.complete(
+                    self._uploads.hash, file, offset, min(_HASH_STEP_BYTES, size - offset), state
+                )
+        except (OSError, UploadMissing):
+            return False
+        finally:
+            await self._pools.read.complete(file.close)
+        return finished(state, algorithm_of(digest)) == digest
+
+    async def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
         """Make verified staged bytes content. Durable when it returns."""
         doing = f"publish {digest} in {upload.repository}"
-        await _once_free(lambda: _run(self._pools.durable, doing, self._content.publish, upload, digest, twin))
+        await _once_free(lambda: _run(self._pools.durable, doing, self._content.publish, upload, digest, size, twin))
 
-    async def link(self, source: Repository, target: Repository, digest: Digest) -> None:
+    async def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> None:
         """Make the source's content the target's too, by a hard link or else a copy. Durable when it returns."""
         doing = f"link {digest} of {source} in {target}"
-        if not await _run(self._pools.durable, doing, self._content.link, source, target, digest):
+        if not await _run(self._pools.durable, doing, self._content.link, source, target, digest, size):
             await copy_content(self, source, self, target, digest)
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
@@ -223,8 +264,9 @@ class FilesystemStorage:
         free_bytes, _ = await _run(self._pools.read, f"look for room on {self.root}", self._disk.free_bytes, self.root)
         return free_bytes
 
-    async def ready(self) -> None:
+    async def ready(self, repository: Repository | None = None) -> None:
         """Raise StorageError unless the root is the store that it should be, and can be written to."""
+        del repository
         doing = f"use the store {self.root}"
         await _run(self._pools.durable, doing, self._identity.reread)
         if not await _run(self._pools.read, doing, self._disk.writable, self.root):
@@ -233,7 +275,15 @@ class FilesystemStorage:
     async def close(self) -> None:
         """Nothing is held: each call closes what it opened."""
 
-    # --- staged files ---
+    # --- content and staged files ---
+
+    async def _open_if_readable(self, repository: Repository, digest: Digest) -> tuple[File, int] | None:
+        try:
+            return await self._pools.read.acquire(
+                lambda: self._content.open(repository, digest), lambda opened: opened[0].close()
+            )
+        except (OSError, ContentMissing):
+            return None
 
     async def _hold(self, upload: UploadKey, offset: int) -> Held:
         with storage_errors(f"open an upload to {upload.repository}"):

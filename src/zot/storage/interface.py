@@ -32,6 +32,10 @@ class ContentMissing(StorageError):
     """There is no such content, although somebody expected it."""
 
 
+class ContentDamaged(StorageError):
+    """The content has not the bytes, or the size, of its digest. Nothing was changed."""
+
+
 class UploadMissing(StorageError):
     """The staged bytes are gone, or fewer than were recorded: the upload cannot go on."""
 
@@ -133,19 +137,27 @@ class Storage(Protocol):
         UploadMissing, UploadLocked, StorageError.
         """
 
-    async def publish(self, upload: UploadKey, digest: Digest, twin: Repository | None) -> None:
-        """Make verified staged bytes the content of (repository, digest). When it returns it survives power loss.
+    async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
+        """Tell whether content is the first `size` staged bytes: all of both is read.
 
-        `twin` is a repository that has the same content: a driver that can share the bytes does so. The staged file
-        is gone afterwards. Content that is there already is replaced by the same bytes. Again after an unknown
-        outcome: it returns if the content is there. Raises UploadMissing, UploadLocked, StorageFull, StorageError; the
-        staged bytes may be gone then, if the disk could not keep them.
+        False: it has other bytes, or another size, it cannot be read, it is missing, or in another store. Raises
+        UploadMissing, UploadLocked, StorageBusy, StorageError (if it is the staged bytes that cannot be read).
         """
 
-    async def link(self, source: Repository, target: Repository, digest: Digest) -> None:
+    async def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
+        """Make the first `size` staged bytes, verified, the content of (repository, digest). Durable when it returns.
+
+        What another request appended behind them is cut off. `twin` is a repository whose content `matches`: a driver
+        that can share the bytes does so. The staged file is gone afterwards. Content that is there already is replaced.
+        Idempotent: after an unknown outcome it returns if content of that size is there. Raises UploadMissing,
+        UploadLocked, StorageFull, StorageError; the staged bytes may be gone then, if the disk could not keep them.
+        """
+
+    async def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> None:
         """Make the source's content the target's too, sharing bytes if the driver can. Durable when it returns.
 
-        Raises ContentMissing if the source has it no more.
+        Raises ContentMissing if the source has it no more, ContentDamaged if it has not `size` bytes, or if it had to
+        be copied and has another digest.
         """
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
@@ -155,13 +167,20 @@ class Storage(Protocol):
         """Remove content. That it is gone already does no harm. When it returns it is gone, also after a power loss."""
 
     async def set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Take damaged content out of the repository, and keep it where nobody is served from; False: there is none.
+        """Take damaged content out of the repository, and keep it where no client is served from; False: there is none.
 
-        Durable when it returns. What was set aside before under that name is replaced.
+        Durable when it returns. What was set aside before under that name is replaced. If there is none, that it was
+        missing is recorded, for `was_set_aside`.
         """
 
     async def was_set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content of that name was taken out of the repository because it was damaged."""
+        """Tell whether content of that name was found damaged or missing, and taken out of the repository."""
+
+    async def is_whole(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether content has its digest: all of it is read. False: it cannot be read, too, or is missing.
+
+        Raises StorageBusy.
+        """
 
     async def discard(self, upload: UploadKey) -> None:
         """Remove staged bytes, if there are any."""
@@ -178,8 +197,11 @@ class Storage(Protocol):
     async def free_bytes(self, repository: Repository) -> int | None:
         """Return the room where this repository's bytes are, None if there is no limit."""
 
-    async def ready(self) -> None:
-        """Raise StorageError unless it is the storage that it should be, reachable and writable."""
+    async def ready(self, repository: Repository | None = None) -> None:
+        """Raise StorageError unless it is the storage that it should be, reachable and writable.
+
+        With `repository`, only where that one's content is.
+        """
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -14,6 +14,7 @@ from zot.storage.append import append_body
 from zot.storage.interface import (
     Checkpoint,
     Content,
+    ContentDamaged,
     ContentMissing,
     DigestMismatch,
     FoundFile,
@@ -46,15 +47,29 @@ class MemoryStorage:
         stored = self._content.get((repository, digest))
         return None if stored is None else len(stored.content)
 
-    async def publish(self, upload: UploadKey, digest: Digest, twin: Repository | None) -> None:
-        """Make verified staged bytes content, or share the twin's."""
-        staged = self._staged.get(upload)
-        if staged is None:
-            if (upload.repository, digest) not in self._content:
-                raise UploadMissing(f"no staged bytes of upload {upload.session}")
-            return
+    async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
+        """Tell whether content is the first `size` staged bytes."""
+        stored = self._content.get((repository, digest))
+        if stored is None or len(stored.content) != size:
+            return False
+        staged = self._require(upload, size)
         async with staged.held():
             self._require_current(upload, staged)
+            return stored.content == staged.content[:size]
+
+    async def is_whole(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether content has its digest."""
+        stored = self._content.get((repository, digest))
+        return stored is not None and digest_of(stored.content, algorithm_of(digest)) == digest
+
+    async def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
+        """Make verified staged bytes content, or share the twin's."""
+        if upload not in self._staged and await self.stat(upload.repository, digest) == size:
+            return
+        staged = self._require(upload, size)
+        async with staged.held():
+            self._require_current(upload, staged)
+            del staged.content[size:]
             shared = None if twin is None else self._content.get((twin, digest))
             if shared is not None and len(shared.content) == len(staged.content):
                 self._store(upload.repository, digest, shared.content)
@@ -62,9 +77,12 @@ class MemoryStorage:
                 self._store(upload.repository, digest, bytes(staged.content))
             del self._staged[upload]
 
-    async def link(self, source: Repository, target: Repository, digest: Digest) -> None:
+    async def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> None:
         """Make the source's content the target's too."""
-        self._store(target, digest, self._stored(source, digest).content)
+        content = self._stored(source, digest).content
+        if len(content) != size:
+            raise ContentDamaged(f"{digest} of {source} has {len(content)} bytes instead of {size}")
+        self._store(target, digest, content)
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
         """Store small content whole."""
@@ -72,13 +90,11 @@ class MemoryStorage:
 
     async def set_aside(self, repository: Repository, digest: Digest) -> bool:
         """Take damaged content out of the repository; it is not kept."""
-        found = self._content.pop((repository, digest), None) is not None
-        if found:
-            self._set_aside.add((repository, digest))
-        return found
+        self._set_aside.add((repository, digest))
+        return self._content.pop((repository, digest), None) is not None
 
     async def was_set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content was taken out of the repository because it was damaged."""
+        """Tell whether content was found damaged or missing, and taken out of the repository."""
         return (repository, digest) in self._set_aside
 
     async def remove(self, repository: Repository, digest: Digest) -> None:
@@ -147,7 +163,7 @@ class MemoryStorage:
         del repository
         return None
 
-    async def ready(self) -> None:
+    async def ready(self, repository: Repository | None = None) -> None:
         """Return: it always is."""
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, route_of
 from zot.storage.copy import copy_content
-from zot.storage.interface import Checkpoint, Content, FoundFile, Progress, Storage, UploadKey
+from zot.storage.interface import Checkpoint, Content, ContentDamaged, FoundFile, Progress, Storage, UploadKey
 
 
 class RoutedStorage:
@@ -56,18 +56,31 @@ class RoutedStorage:
         """Check that the staged bytes have this digest."""
         await self.of(upload.repository).verify(upload, progress, digest)
 
-    async def publish(self, upload: UploadKey, digest: Digest, twin: Repository | None) -> None:
+    async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
+        """Tell whether content is the first `size` staged bytes; never if it is in another storage."""
+        if not self.same_root(upload.repository, repository):
+            return False
+        return await self.of(repository).matches(upload, size, repository, digest)
+
+    async def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
         """Make staged bytes content; a twin in another storage is of no use."""
         if twin is not None and not self.same_root(upload.repository, twin):
             twin = None
-        await self.of(upload.repository).publish(upload, digest, twin)
+        await self.of(upload.repository).publish(upload, digest, size, twin)
 
-    async def link(self, source: Repository, target: Repository, digest: Digest) -> None:
+    async def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> None:
         """Make the source's content the target's too: shared in one storage, copied to another."""
         if self.same_root(source, target):
-            await self.of(source).link(source, target, digest)
-        else:
-            await copy_content(self.of(source), source, self.of(target), target, digest)
+            await self.of(source).link(source, target, digest, size)
+            return
+        found = await self.of(source).stat(source, digest)
+        if found not in (None, size):
+            raise ContentDamaged(f"{digest} of {source} has {found} bytes instead of {size}")
+        await copy_content(self.of(source), source, self.of(target), target, digest)
+
+    async def is_whole(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether content has its digest."""
+        return await self.of(repository).is_whole(repository, digest)
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
         """Store small content whole."""
@@ -105,9 +118,9 @@ class RoutedStorage:
         """Return the room where this repository's bytes are."""
         return await self.of(repository).free_bytes(repository)
 
-    async def ready(self) -> None:
-        """Raise StorageError unless all storages are ready."""
-        for storage in self._all():
+    async def ready(self, repository: Repository | None = None) -> None:
+        """Raise StorageError unless all storages, or that of the repository, are ready."""
+        for storage in self._all() if repository is None else (self.of(repository),):
             await storage.ready()
 
     async def close(self) -> None:

@@ -77,7 +77,7 @@ def _collection(collector: Collector, store: StoreRules) -> Task:
 def _scrub(config: Scrub | None, parts: Parts) -> list[Task]:
     if config is None or not config.enable:
         return []
-    scrubber = Scrubber(parts.registry, parts.layouts, parts.hash_pool, parts.observer)
+    scrubber = Scrubber(parts.registry, parts.layouts, parts.hash_pool)
     return [Task("ScrubGenerator", scrubber.run, config.interval_s, Priority.LOW)]
 
 

@@ -30,9 +30,6 @@ class Observer(Protocol):
     def removed(self, kind: str, count: int = 1) -> None:
         """Count what collection removed: `manifest`, `blob` or `upload`."""
 
-    def damaged(self, count: int = 1) -> None:
-        """Count blobs whose bytes were found not to have their digest."""
-
 
 class Unobserved:
     """An `Observer` that takes nothing down."""
@@ -56,7 +53,4 @@ class Unobserved:
         """Do nothing."""
 
     def removed(self, kind: str, count: int = 1) -> None:
-        """Do nothing."""
-
-    def damaged(self, count: int = 1) -> None:
         """Do nothing."""

@@ -126,9 +126,7 @@ class Operations:
         async with self._scrubbing:
             alone = self._scheduler is None
             rate = {"rate_bytes_s": float("inf")} if alone else {}
-            scrubber = Scrubber(
-                self._registry, self._parts.layouts, self._parts.hash_pool, self._parts.observer, **rate
-            )
+            scrubber = Scrubber(self._registry, self._parts.layouts, self._parts.hash_pool, **rate)
             said: list[str] = []
             found: list[Any] = []
             async for _step in self._steps(scrubber.verify(said.append, found.append)):

@@ -13,23 +13,24 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 import msgspec
 
-from zot.catalog.blob_commands import Doom, DoomBlob, ForgetBlob
-from zot.catalog.command import removal_token
 from zot.catalog.interface import PAGE_LIMIT
+from zot.catalog.rows import BlobRow
 from zot.logs.fields import fields
 from zot.oci.digest import Digest, algorithm_of, digest_of, finished, hasher, hex_of
 from zot.oci.manifest import InvalidManifestError, parse_manifest
 from zot.oci.media_types import INDEXES
 from zot.oci.names import Repository
 from zot.registry import blobs
+from zot.registry.damage import BAD_DIGEST, NOT_FOUND, FoundBy, size_mismatch
+from zot.registry.delete import damaged_blob
 from zot.registry.errors import RegistryError
+from zot.registry.found_files import take_in
 from zot.registry.registry import Registry
 from zot.storage.interface import Content, ContentMissing, StorageError
 from zot.storage.pools import Pool
 from zot.upkeep import usage
 from zot.upkeep.candidates import manifests
 from zot.upkeep.gc import Layouts
-from zot.upkeep.observer import Observer
 from zot.upkeep.scheduler import Say
 from zot.upkeep.steps import Pauses
 from zot.upkeep.stores import names
@@ -44,9 +45,6 @@ _PIECE_BYTES = 1 << 20
 _STEP_BYTES = 4 << 20
 # Verified files of this run whose bytes other repositories share: by inode, so that they are read once.
 _REMEMBERED = 1_000_000
-
-NOT_FOUND = "blob not found"
-BAD_DIGEST = "digest mismatch"
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -76,7 +74,6 @@ class Scrubber:
         registry: Registry,
         layouts: Layouts,
         hash_pool: Pool,
-        observer: Observer,
         *,
         rate_bytes_s: float = RATE_BYTES_S,
     ) -> None:
@@ -86,7 +83,6 @@ class Scrubber:
         self._storage = registry.storage
         self._layouts = layouts
         self._pool = hash_pool
-        self._observer = observer
         self._rate_bytes_s = rate_bytes_s
         self._shared: dict[tuple[int, int, int, int], Digest] = {}
 
@@ -130,6 +126,9 @@ class Scrubber:
         after, unsaid = "", 0
         while page := await self._catalog.blobs(repository, after, PAGE_LIMIT):
             for digest, size in page:
+                row = await self._catalog.blob(repository, digest)
+                if row is None:  # removed concurrently
+                    continue
                 error = ""
                 async for read in self._read(repository, digest, size):
                     if isinstance(read, str):
@@ -140,7 +139,7 @@ class Scrubber:
                         yield unsaid
                         unsaid = 0
                 if error:
-                    damages[digest] = await self._set_aside(repository, digest, size, error)
+                    damages[digest] = await self._set_aside(repository, digest, row, error)
             after = page[-1][0]
             yield unsaid
             unsaid = 0
@@ -154,7 +153,7 @@ class Scrubber:
             return
         try:
             if content.size != size:
-                yield f"{BAD_DIGEST}: {content.size} bytes instead of {size}"
+                yield size_mismatch(content.size, size)
                 return
             if self._shared_with(content) == digest:
                 return
@@ -177,42 +176,26 @@ class Scrubber:
         inode = _inode(content)
         return self._shared.get(inode) if inode is not None else None
 
-    async def _set_aside(self, repository: Repository, digest: Digest, size: int, error: str) -> _Damage:
-        """Have a damaged blob served to nobody, and another copy in its place if there is one that is whole."""
-        if self._registry.read_only:
-            _log.error("damaged blob %s of %s: %s", digest, repository, error, extra=_about(repository, digest=digest))
-            return _Damage(error, healed=False)
-        token = removal_token(self._registry.boot)
-        doom = DoomBlob(repository=repository, digest=digest, token=token, damaged=True)
-        if await self._catalog.do(doom) is not Doom.DOOMED:
-            return _Damage(error, healed=True)  # removed, or pushed again, meanwhile
-        await self._storage.set_aside(repository, digest)
-        await self._catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
-        self._observer.damaged()
-        healed = await self._heal(repository, digest, size)
-        _log.error(
-            "damaged blob %s of %s set aside: %s%s",
-            digest,
-            repository,
-            error,
-            "; another copy is in its place" if healed else "; it is missing until it is pushed again",
-            extra=_about(repository, digest=digest, healed=healed),
-        )
-        return _Damage(error, healed)
+    async def _set_aside(self, repository: Repository, digest: Digest, row: BlobRow, error: str) -> _Damage:
+        """Have a damaged blob served to no client, and another copy in its place if there is one that is whole."""
+        if not await damaged_blob(self._registry, repository, digest, row, error, FoundBy.SCRUB):
+            # Unless it is left as it is, it was removed, or pushed again, concurrently.
+            return _Damage(error, healed=not self._registry.read_only)
+        return _Damage(error, await self._heal(repository, digest, row.size))
 
     async def _missing(self, repository: Repository, digest: Digest, size: int) -> _Damage:
-        """Have what an earlier run set aside healed by a copy that came since.
+        """Have what was found damaged or missing earlier healed by a copy that came since.
 
-        Nothing else: that a manifest names a digest gives no right to what another repository has.
+        A file that an operator has put back in its place is taken. Another repository's copy is taken only for what was
+        here once: that a manifest names a digest gives no right to what another repository has.
         """
-        if self._registry.read_only or not await self._storage.was_set_aside(repository, digest):
+        if self._registry.read_only:
             return _Damage(NOT_FOUND, healed=False)
-        healed = await self._heal(repository, digest, size)
-        if healed:
-            _log.info(
-                "%s is in %s again, from another copy", digest, repository, extra=_about(repository, digest=digest)
-            )
-        return _Damage(NOT_FOUND, healed)
+        if await self._is_whole(repository, digest, size):
+            return _Damage(NOT_FOUND, await take_in(self._catalog, self._storage, repository, digest))
+        if not await self._storage.was_set_aside(repository, digest):
+            return _Damage(NOT_FOUND, healed=False)
+        return _Damage(NOT_FOUND, await self._heal(repository, digest, size))
 
     async def _heal(self, repository: Repository, digest: Digest, size: int) -> bool:
         after = ""
@@ -221,10 +204,14 @@ class Scrubber:
                 if holder == repository or not await self._is_whole(holder, digest, size):
                     continue
                 try:
-                    return await blobs.mount(self._registry, repository, digest, holder, lambda _: True)
+                    healed = await blobs.mount(self._registry, repository, digest, holder, lambda _: True)
                 except RegistryError as error:
                     _log.warning("%s of %s is not healed: %s", digest, repository, error)
                     return False
+                if healed:
+                    about = _about(repository, digest=digest)
+                    _log.info("%s is in %s again, from another copy", digest, repository, extra=about)
+                return healed
             after = holders[-1]
         return False
 

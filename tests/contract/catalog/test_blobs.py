@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import msgspec
+
 from contract.catalog.examples import APP, OTHER, V1, digest, doom, layer, push, push_blob, stamp
 from zot.catalog.blob_commands import (
     Claim,
@@ -31,6 +35,12 @@ def claim(token: str = "t") -> ClaimBlob:
 def publish(token: str = "t", size: int = 4) -> PublishBlob:
     """Return the publication of BLOB."""
     return PublishBlob(repository=APP, digest=BLOB, token=token, size=size)
+
+
+async def row(catalog: Catalog) -> BlobRow | None:
+    """Return BLOB's row without the time at which it was placed."""
+    found = await catalog.blob(APP, BLOB)
+    return None if found is None else msgspec.structs.replace(found, placed_ns=0)
 
 
 async def test_a_claim_creates_the_repository(catalog: Catalog) -> None:
@@ -91,7 +101,7 @@ async def test_a_published_blob_is_present(catalog: Catalog) -> None:
     """After publishing everybody sees the blob, its size and that nothing is known of its type."""
     await catalog.do(claim())
     assert await catalog.do(publish(size=4)) is Published.PRESENT
-    assert await catalog.blob(APP, BLOB) == BlobRow(4, None, stamped=False)
+    assert await row(catalog) == BlobRow(4, None, stamped=False)
 
 
 async def test_publishing_ends_the_claim(catalog: Catalog) -> None:
@@ -146,7 +156,7 @@ async def test_touching_clears_the_stamp(catalog: Catalog) -> None:
     await push_blob(catalog, "blob")
     await stamp(catalog, 100)
     assert await catalog.do(TouchBlob(repository=APP, digest=BLOB)) is True
-    assert await catalog.blob(APP, BLOB) == BlobRow(4, None, stamped=False)
+    assert await row(catalog) == BlobRow(4, None, stamped=False)
     assert await doom(catalog, BLOB, stamped_before_s=1e9) is Doom.CLAIMED
 
 
@@ -241,6 +251,32 @@ async def test_a_damaged_blob_goes_although_it_is_named(catalog: Catalog) -> Non
     await push_blob(catalog, "blob")
     assert await catalog.loose_blobs(APP, "", 10) == []
     assert await doom(catalog, BLOB) is Doom.REFERENCED
+
+
+async def test_a_blob_pushed_since_is_not_doomed_by_an_older_observation(catalog: Catalog) -> None:
+    """What was seen of one placing of a digest concerns no later one, which has a later time."""
+    await push_blob(catalog, "blob")
+    seen = await catalog.blob(APP, BLOB)
+    assert seen is not None
+    damaged = partial(DoomBlob, repository=APP, digest=BLOB, damaged=True, placed_ns=seen.placed_ns)
+    assert await catalog.do(damaged(token="first")) is Doom.DOOMED
+    await catalog.do(ForgetBlob(repository=APP, digest=BLOB, token="first"))
+    await push_blob(catalog, "blob")
+    healed = await catalog.blob(APP, BLOB)
+    assert healed is not None
+    assert healed.placed_ns > seen.placed_ns
+    assert await catalog.do(damaged(token="late")) is Doom.CLAIMED
+    assert await catalog.blob(APP, BLOB) == healed
+
+
+async def test_publishing_what_is_present_is_no_new_placing(catalog: Catalog) -> None:
+    """A push that found the blob present changes nothing of it, nor does taking in its layout again."""
+    await push_blob(catalog, "blob")
+    before = await catalog.blob(APP, BLOB)
+    assert await catalog.do(claim()) is Claim.PRESENT
+    assert await catalog.do(publish()) is Published.PRESENT
+    await catalog.do(Adopt(repository=APP, blobs=(LayoutBlob(BLOB, 4),)))
+    assert await catalog.blob(APP, BLOB) == before
 
 
 async def test_a_forgotten_blob_may_come_again(catalog: Catalog) -> None:

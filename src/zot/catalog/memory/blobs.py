@@ -46,7 +46,7 @@ def publish(scope: Scope, command: PublishBlob) -> Published | NoRoom:
             return Published.CLAIM_LOST
         if refused := check_room(scope, command):
             return refused
-        repository.blobs[command.digest] = StoredBlob(command.size)
+        repository.blobs[command.digest] = StoredBlob(command.size, scope.now_ns)
     else:
         blob.stamp_s = None
     if command.session and (row := scope.upload(command.session)):
@@ -86,7 +86,7 @@ def doom(scope: Scope, command: DoomBlob) -> Doom:
         return Doom.DOOMED
     if repository.referenced(command.digest) and not command.damaged:
         return Doom.REFERENCED
-    if repository.claimed(command.digest) or command.stray:
+    if repository.claimed(command.digest) or command.stray or command.placed_ns not in (None, blob.placed_ns):
         return Doom.CLAIMED
     if command.stamped_before_s is not None and (blob.stamp_s is None or blob.stamp_s > command.stamped_before_s):
         return Doom.CLAIMED
@@ -99,7 +99,7 @@ def _doom_stray(repository: StoredRepository, command: DoomBlob) -> Doom:
         return Doom.REFERENCED
     if repository.claimed(command.digest):
         return Doom.CLAIMED
-    repository.blobs[command.digest] = StoredBlob(0, doom=command.token)
+    repository.blobs[command.digest] = StoredBlob(0, 0, doom=command.token)
     return Doom.DOOMED
 
 

@@ -12,7 +12,7 @@ def adopt(scope: Scope, command: Adopt) -> tuple[Tag, ...]:
     """Carry out Adopt."""
     repository = scope.create()
     for blob in command.blobs:
-        repository.blobs.setdefault(blob.digest, StoredBlob(blob.size))
+        repository.blobs.setdefault(blob.digest, StoredBlob(blob.size, scope.now_ns))
     for manifest in command.manifests:
         store(scope, manifest, command.by)
     repository.adopted = repository.adopted or command.complete

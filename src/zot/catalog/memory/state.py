@@ -27,6 +27,7 @@ class StoredBlob:
     """A blob: present, or doomed under a token."""
 
     size: int
+    placed_ns: int
     stamp_s: float | None = None
     doom: str | None = None
 
@@ -152,7 +153,9 @@ class StoredRepository:
     def blob_row(self, digest: Digest) -> BlobRow | None:
         """Return a present blob as a row."""
         blob = self.present(digest)
-        return BlobRow(blob.size, self._named_as(digest), blob.stamp_s is not None) if blob else None
+        if blob is None:
+            return None
+        return BlobRow(blob.size, self._named_as(digest), blob.stamp_s is not None, blob.placed_ns)
 
     def details(self, digest: Digest) -> ManifestDetails | None:
         """Return what is known of a manifest."""

@@ -74,7 +74,7 @@ _BLOB = """
 SELECT size,
   (SELECT media_type FROM edge
     WHERE repository = blob.repository AND digest = blob.digest ORDER BY manifest_id LIMIT 1),
-  stamp_s IS NOT NULL
+  stamp_s IS NOT NULL, placed_ns
 FROM blob WHERE repository = ? AND digest = ? AND doom IS NULL
 """
 _BLOBS = "SELECT digest, size FROM blob WHERE repository = ? AND digest > ? AND doom IS NULL ORDER BY digest LIMIT ?"
@@ -187,8 +187,8 @@ class Reader:
 
     async def blob(self, repository: Repository, digest: Digest) -> BlobRow | None:
         """Return a present blob."""
-        for size, media_type, stamped in self._rows(_BLOB, (repository, digest)):
-            return BlobRow(size, media_type, bool(stamped))
+        for size, media_type, stamped, placed_ns in self._rows(_BLOB, (repository, digest)):
+            return BlobRow(size, media_type, bool(stamped), placed_ns)
         return None
 
     async def blobs(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, int]]:

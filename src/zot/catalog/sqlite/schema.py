@@ -132,7 +132,11 @@ CREATE TABLE remembered (
 CREATE INDEX remembered_at ON remembered (at_ns);
 """
 
-MIGRATIONS = (_FIRST,)
+_PLACED = """
+ALTER TABLE blob ADD COLUMN placed_ns INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS = (_FIRST, _PLACED)
 """Scripts that lead from each version to the next; what was released is never edited. Each takes less than a second."""
 
 # "zotc": what tells our database from anybody's.

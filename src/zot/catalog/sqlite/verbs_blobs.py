@@ -20,10 +20,10 @@ from zot.catalog.quotas import NoRoom, no_room
 from zot.catalog.sqlite.scope import Scope
 from zot.oci.digest import Digest
 
-_BLOB = "SELECT size, referenced, stamp_s, doom FROM blob WHERE repository = ?1 AND digest = ?2"
+_BLOB = "SELECT size, referenced, stamp_s, doom, placed_ns FROM blob WHERE repository = ?1 AND digest = ?2"
 _ADD = """
-INSERT INTO blob (repository, digest, size, referenced) VALUES (?1, ?2, ?3,
-  ?4 OR EXISTS (SELECT 1 FROM edge WHERE repository = ?1 AND digest = ?2))
+INSERT INTO blob (repository, digest, size, placed_ns, referenced) VALUES (?1, ?2, ?3, ?4,
+  ?5 OR EXISTS (SELECT 1 FROM edge WHERE repository = ?1 AND digest = ?2))
 ON CONFLICT DO NOTHING
 """
 _CLEAR_STAMP = "UPDATE blob SET stamp_s = NULL WHERE repository = ?1 AND digest = ?2 AND stamp_s IS NOT NULL"
@@ -54,7 +54,7 @@ def claim(scope: Scope, command: ClaimBlob) -> Claim:
         scope.create()
         scope.change(_CLAIM, command.digest, command.token)
         return Claim.CLAIMED
-    _, _, stamp_s, doom = found
+    _, _, stamp_s, doom, _ = found
     if doom is not None:
         return Claim.DOOMED
     if stamp_s is not None:
@@ -87,7 +87,7 @@ def publish(scope: Scope, command: PublishBlob) -> Published | NoRoom:
 def add(scope: Scope, digest: Digest, size: int) -> None:
     """Make a blob present unless there is one, doomed or not."""
     is_manifest = _is_manifest(scope, digest)
-    if scope.change(_ADD, digest, size, is_manifest):
+    if scope.change(_ADD, digest, size, scope.now_ns, is_manifest):
         scope.blobs += 1
         scope.bytes += 0 if is_manifest else size
 
@@ -118,12 +118,12 @@ def doom(scope: Scope, command: DoomBlob) -> Doom:
     found = scope.row(_BLOB, command.digest)
     if found is None:
         return _doom_stray(scope, command) if command.stray else Doom.ABSENT
-    size, referenced, stamp_s, token = found
+    size, referenced, stamp_s, token, placed_ns = found
     if token is not None:
         return Doom.DOOMED if token == command.token else Doom.ABSENT
     if referenced and not command.damaged:
         return Doom.REFERENCED
-    if command.stray or scope.value(_CLAIMED, command.digest):
+    if command.stray or command.placed_ns not in (None, placed_ns) or scope.value(_CLAIMED, command.digest):
         return Doom.CLAIMED
     if command.stamped_before_s is not None and (stamp_s is None or stamp_s > command.stamped_before_s):
         return Doom.CLAIMED
