@@ -5,6 +5,8 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -431,6 +433,18 @@ def test_open_uploads_are_limited(limited: Client) -> None:
     assert refused.error == (429, "TOOMANYREQUESTS")
     assert limited.ask("DELETE", locations[0]).status == 204
     limited.begin("sessions")
+
+
+def test_idle_uploads_of_one_client_refuse_no_other(limited: Client) -> None:
+    """Anonymous clients are told apart by their addresses: one that holds all it may leaves others theirs."""
+    for _ in range(2):
+        limited.begin("shared")
+    refused = limited.ask("POST", f"/v2/shared/blobs/uploads/?digest={sha256(CONTENT)}", CONTENT, OCTETS)
+    assert refused.error == (429, "TOOMANYREQUESTS")
+    for target, body, status in (("", b"", 202), (f"?digest={sha256(CONTENT)}", CONTENT, 201)):
+        with closing(HTTPConnection(limited.host, source_address=("127.0.0.2", 0))) as other:
+            other.request("POST", f"/v2/shared/blobs/uploads/{target}", body, OCTETS)
+            assert other.getresponse().status == status
 
 
 def test_a_quota_of_bytes_holds(limited: Client, little: RunningRegistry) -> None:

@@ -86,7 +86,7 @@ async def serving(
     catalog, storage = MemoryCatalog(), MemoryStorage()
     registry = registry_of.build(config, registry_of.Parts(catalog, storage, NoLayouts(), "boot", ContentCache()))
     outside = auth_build.build(config.http, auth, addresses)
-    distribution = Distribution(registry, outside.gate, Pace(), list)
+    distribution = Distribution(registry, outside.gate, Pace(), addresses, list)
     guards = Guards(RequestIds(addresses), Cors(config.http.allow_origin, credentials=outside.door.has_passwords))
     runner = web.ServerRunner(
         ConnectionServer(Application(distribution, guards, outside.routes).handle, ConnectionLimits(), ())

@@ -54,7 +54,7 @@ def build(http: Http, registry: Registry, parts: Parts) -> Application:
         **_metrics(parts),
         **parts.routes,
     }
-    return Application(Distribution(registry, parts.gate, pace, list), _guards(http, parts), routes)
+    return Application(Distribution(registry, parts.gate, pace, parts.addresses, list), _guards(http, parts), routes)
 
 
 def build_server(

@@ -91,6 +91,11 @@ def client_ip(peer: str, chain: Sequence[str], trusted: Sequence[Network]) -> st
     return client
 
 
+def network_of(ip: str) -> str:
+    """Return what counts as one client: an address, or the half of one of IPv6 that names a network."""
+    return str(IPv6Network((ip.partition("%")[0], 64), strict=False)) if ":" in ip else ip
+
+
 def parse_node(text: str) -> IPv4Address | IPv6Address | None:
     """Return the address in an entry of X-Forwarded-For or `for=`, with or without a port; None if there is none.
 

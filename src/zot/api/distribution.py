@@ -11,6 +11,7 @@ from aiohttp import web
 from zot.api import blobs, lists, manifests, uploads
 from zot.api.body import Pace, Room
 from zot.api.call import Call
+from zot.api.client_address import ClientAddresses
 from zot.api.gate import Gate
 from zot.api.http_request import HttpRequest
 from zot.api.route import parse
@@ -57,14 +58,19 @@ class Distribution:
     """Everything below `/v2/` that the specification names."""
 
     def __init__(
-        self, registry: Registry, gate: Gate, pace: Pace, extensions: Callable[[], list[dict[str, Any]]]
+        self,
+        registry: Registry,
+        gate: Gate,
+        pace: Pace,
+        addresses: ClientAddresses,
+        extensions: Callable[[], list[dict[str, Any]]],
     ) -> None:
-        """Take the registry, its gate, what is expected of clients, and what `discover` answers."""
+        """Take the registry, its gate, what is expected of clients, their addresses, and what `discover` answers."""
         self._registry = registry
         self._gate = gate
         self._tags_limit = registry.limits.tags_per_push
         self._extensions = extensions
-        self._handlers = self._table(registry, gate, pace)
+        self._handlers = self._table(registry, gate, pace, addresses)
 
     async def handle(self, http: HttpRequest, path: str, query: str) -> web.StreamResponse:
         """Answer one request. Raises NoRoute, RegistryError, Answered, and what storage and catalog raise."""
@@ -76,7 +82,9 @@ class Distribution:
         call = await self._gate.admit(http, request)
         return await self._handlers[type(request)](call)
 
-    def _table(self, registry: Registry, gate: Gate, pace: Pace) -> dict[type[Request], Handler]:
+    def _table(
+        self, registry: Registry, gate: Gate, pace: Pace, addresses: ClientAddresses
+    ) -> dict[type[Request], Handler]:
         def to(function: Callable[..., Awaitable[web.StreamResponse]], *parts: object) -> Handler:
             return lambda call: function(*parts, call, call.request)
 
@@ -93,7 +101,7 @@ class Distribution:
             DeleteManifest: to(manifests.remove, registry, gate.policy),
             PullBlob: to(blobs.get, registry, pace),
             DeleteBlob: to(blobs.remove, registry),
-            BeginUpload: to(uploads.begin, registry, gate.policy, pace),
+            BeginUpload: to(uploads.begin, registry, gate.policy, pace, addresses),
             UploadStatus: to(uploads.status, registry),
             AppendUpload: to(uploads.append, registry, pace),
             FinishUpload: to(uploads.finish, registry, pace),

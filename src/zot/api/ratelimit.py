@@ -6,11 +6,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from http import HTTPStatus
-from ipaddress import IPv6Address
 
 from aiohttp import web
 
-from zot.api.client_address import ClientAddresses
+from zot.api.client_address import ClientAddresses, network_of
 from zot.api.http_request import HttpRequest
 
 BUCKETS_LIMIT = 50_000
@@ -76,7 +75,7 @@ class RateLimit:
         """Count the request; return the answer 429 if it is one too many, None if it may go on."""
         client = self._addresses.of(http).ip
         # The hash stands for both, so that long paths are not kept.
-        key = hash((_network(client), http.raw_path.partition("?")[0]))
+        key = hash((network_of(client), http.raw_path.partition("?")[0]))
         for method in ("", http.method):
             buckets = self._buckets.get(method)
             if buckets is not None and not buckets.take(key):
@@ -99,8 +98,3 @@ class RateLimit:
         forwarded = http.headers.get("X-Forwarded-For")
         if forwarded is not None and forwarded.isprintable():
             headers["X-Rate-Limit-Request-Forwarded-For"] = forwarded
-
-
-def _network(ip: str) -> Hashable:
-    """Return what is one client: an address, or the half of one of IPv6 that names a network."""
-    return int(IPv6Address(ip.partition("%")[0])) >> 64 if ":" in ip else ip

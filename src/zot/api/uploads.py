@@ -9,6 +9,7 @@ from aiohttp import web
 
 from zot.api.body import Pace, is_empty, pieces
 from zot.api.call import Call
+from zot.api.client_address import ClientAddresses, network_of
 from zot.api.errors import Answered
 from zot.api.http_request import HttpRequest
 from zot.auth.decision import Policy
@@ -30,15 +31,19 @@ from zot.registry.request import (
 )
 
 
-async def begin(registry: Registry, policy: Policy, pace: Pace, call: Call, request: BeginUpload) -> web.Response:
+async def begin(
+    registry: Registry, policy: Policy, pace: Pace, addresses: ClientAddresses, call: Call, request: BeginUpload
+) -> web.Response:
     """POST: mount a blob, take a whole one, or open a session."""
     repository = request.repository
     if request.mount is not None and await _mount(registry, policy, call, request, request.mount):
         return _created(repository, request.mount)
     if request.digest is not None:
-        await _whole(registry, pace, call, request, request.digest)
+        await _whole(registry, pace, call, request, request.digest, _owner(call, addresses))
         return _created(repository, request.digest)
-    session = await uploads.begin(registry, repository, call.principal.name, request.algorithm)
+    session = await uploads.begin(
+        registry, repository, call.principal.name, request.algorithm, owner=_owner(call, addresses)
+    )
     return _accepted(202, repository, session, 0)
 
 
@@ -74,6 +79,14 @@ async def cancel(registry: Registry, call: Call, request: CancelUpload) -> web.R
     return web.Response(status=204)
 
 
+def _owner(call: Call, addresses: ClientAddresses) -> str:
+    """Return whose limit on open uploads counts: the user's, or of anonymous clients that of their address."""
+    principal = call.principal
+    if principal.authenticated:
+        return f"user {principal.name}"
+    return f"address {network_of(addresses.of(call.http).ip)}"
+
+
 async def _mount(registry: Registry, policy: Policy, call: Call, request: BeginUpload, digest: Digest) -> bool:
     """Mounting needs read on the source: knowing a digest is no right to its content."""
 
@@ -83,7 +96,7 @@ async def _mount(registry: Registry, policy: Policy, call: Call, request: BeginU
     return await blobs.mount(registry, request.repository, digest, request.source, readable)
 
 
-async def _whole(registry: Registry, pace: Pace, call: Call, request: BeginUpload, digest: Digest) -> None:
+async def _whole(registry: Registry, pace: Pace, call: Call, request: BeginUpload, digest: Digest, owner: str) -> None:
     media_type = call.http.headers.get("Content-Type", OCTET_STREAM).partition(";")[0].strip()
     if media_type != OCTET_STREAM:
         raise ContentTypeUnsupported(f"a blob is sent as {OCTET_STREAM}", mediaType=media_type[:200])
@@ -93,7 +106,7 @@ async def _whole(registry: Registry, pace: Pace, call: Call, request: BeginUploa
             raise UploadInvalid("a blob in one request needs a Content-Length", digest=digest)
         length = 0
     body: AsyncIterator[bytes] = pieces(call.http, pace)
-    await uploads.whole(registry, request.repository, call.principal.name, digest, body, length)
+    await uploads.whole(registry, request.repository, call.principal.name, digest, body, length, owner=owner)
 
 
 def _chunk(http: HttpRequest) -> ByteRange | None:

@@ -107,6 +107,8 @@ class UploadRow(msgspec.Struct, frozen=True):
     updated_ns: int
     finished: Digest | None
     """The digest that it was finished as; such a row answers a repeated finish and nothing else."""
+    owner: str = ""
+    """The client whose limit on open sessions it counts against."""
 
 
 class LooseBlob(msgspec.Struct, frozen=True):

@@ -18,15 +18,17 @@ class Begun(StrEnum):
 
 
 class BeginUpload(Command[Begun], frozen=True, kw_only=True, tag=True):
-    """Open an upload session at offset 0, unless the repository has `limit` open ones. BEGUN creates the repository.
+    """Open an upload session at offset 0, unless its owner has `limit` open ones in the repository.
 
-    A session that is there already is left as it is: BEGUN.
+    The owner is a client in the form that the caller chooses: one client's sessions count against no other's. BEGUN
+    creates the repository. A session that is there already is left as it is: BEGUN.
     """
 
     durable: ClassVar[bool] = False
     session: str
     principal: str = ""
     algorithm: str = "sha256"
+    owner: str = ""
     limit: int = 1000
 
 

@@ -108,7 +108,8 @@ KEYS = (
         "zot gives as many as `n` says.",
     ),
     BeyondZot(
-        "http.limits.maxUploadsPerRepository", 1000, "sessions", "Upload sessions open at once in one repository.",
+        "http.limits.maxUploadsPerRepository", 1000, "sessions",
+        "Upload sessions that a user, or an address without login, has open at once in one repository.",
         "Sessions are not limited.",
     ),
     BeyondZot(

@@ -31,10 +31,13 @@ class Fenced(Exception):
     """A newer request took the session: this one's connection is to be closed, its bytes do not count."""
 
 
-async def begin(registry: Registry, repository: Repository, principal: str, algorithm: str | None = None) -> str:
+async def begin(
+    registry: Registry, repository: Repository, principal: str, algorithm: str | None = None, *, owner: str = ""
+) -> str:
     """Open a session and return its id. It survives the death of every process, not of the machine.
 
-    Raises TooManyRequests, StorageFull, Unavailable.
+    It counts against the limit of its owner: of a user, or of the address of an anonymous client. Raises
+    TooManyRequests, StorageFull, Unavailable.
     """
     await registry.writable(repository)
     session = str(uuid4())
@@ -44,11 +47,12 @@ async def begin(registry: Registry, repository: Repository, principal: str, algo
             session=session,
             principal=principal,
             algorithm=algorithm or CANONICAL,
+            owner=owner,
             limit=registry.limits.uploads_per_repository,
         )
     )
     if begun is Begun.TOO_MANY:
-        raise TooManyRequests("the repository has too many open uploads")
+        raise TooManyRequests("the client has too many open uploads in the repository: finish or cancel some")
     try:
         await registry.storage.begin(UploadKey(repository, session))
     except BaseException:
@@ -144,10 +148,17 @@ async def _finished_meanwhile(registry: Registry, request: FinishUpload) -> bool
 
 
 async def whole(
-    registry: Registry, repository: Repository, principal: str, digest: Digest, body: Body, length: int
+    registry: Registry,
+    repository: Repository,
+    principal: str,
+    digest: Digest,
+    body: Body,
+    length: int,
+    *,
+    owner: str = "",
 ) -> None:
     """Take a blob in one request: the same as beginning and finishing, with nothing left behind if it fails."""
-    session = await begin(registry, repository, principal, algorithm_of(digest))
+    session = await begin(registry, repository, principal, algorithm_of(digest), owner=owner)
     request = FinishUpload(repository=repository, session=session, digest=digest)
     try:
         await finish(registry, request, principal, _exactly(body, length), None, announced=length)

@@ -65,6 +65,15 @@ async def test_a_repository_has_so_many_open_sessions(catalog: Catalog) -> None:
     assert await catalog.do(two) is Begun.BEGUN
 
 
+async def test_one_client_does_not_use_up_the_sessions_of_others(catalog: Catalog) -> None:
+    """The limit is the owner's: whoever else begins one in the same repository has a limit of their own."""
+    for number, owner in enumerate(["alice", "bob", "", "alice "]):
+        begin = BeginUpload(repository=APP, session=f"{number}", owner=owner, limit=1)
+        assert await catalog.do(begin) is Begun.BEGUN
+        assert (await row(catalog, begin.session)).owner == owner
+        assert await catalog.do(msgspec.structs.replace(begin, session=f"{number} again")) is Begun.TOO_MANY
+
+
 async def test_a_refused_session_makes_no_repository(catalog: Catalog) -> None:
     """Where none may be open, nothing is created."""
     assert await catalog.do(msgspec.structs.replace(BEGIN, limit=0)) is Begun.TOO_MANY

@@ -13,12 +13,22 @@ def begin(scope: Scope, command: BeginUpload) -> Begun:
     """Carry out BeginUpload."""
     if scope.upload(command.session):
         return Begun.BEGUN
-    if sum(row.finished is None for row in scope.uploads()) >= command.limit:
+    if sum(row.finished is None and row.owner == command.owner for row in scope.uploads()) >= command.limit:
         return Begun.TOO_MANY
     name = scope.create().name
     scope.record(
         UploadRow(
-            command.session, name, command.principal, 0, 0, command.algorithm, None, "", scope.now_ns, finished=None
+            session=command.session,
+            repository=name,
+            principal=command.principal,
+            epoch=0,
+            offset=0,
+            algorithm=command.algorithm,
+            prefix=None,
+            boot="",
+            updated_ns=scope.now_ns,
+            finished=None,
+            owner=command.owner,
         )
     )
     return Begun.BEGUN

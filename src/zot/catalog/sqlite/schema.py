@@ -136,7 +136,13 @@ _PLACED = """
 ALTER TABLE blob ADD COLUMN placed_ns INTEGER NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS = (_FIRST, _PLACED)
+# Whose limit on open sessions an upload counts against.
+_OWNED = """
+ALTER TABLE upload ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+CREATE INDEX upload_owner ON upload (repository, owner, finished);
+"""
+
+MIGRATIONS = (_FIRST, _PLACED, _OWNED)
 """Scripts that lead from each version to the next; what was released is never edited. Each takes less than a second."""
 
 # "zotc": what tells our database from anybody's.

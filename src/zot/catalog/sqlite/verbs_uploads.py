@@ -7,7 +7,8 @@ from zot.catalog.sqlite.scope import Scope
 from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
 
 SELECT = """
-SELECT session, repository, principal, epoch, received, algorithm, prefix, boot, updated_ns, finished FROM upload
+SELECT session, repository, principal, epoch, received, algorithm, prefix, boot, updated_ns, finished, owner
+FROM upload
 """
 """Selects uploads, columns in the order of UploadRow's fields; a condition follows."""
 
@@ -21,16 +22,19 @@ def begin(scope: Scope, command: BeginUpload) -> Begun:
     """Carry out BeginUpload."""
     if scope.value("SELECT 1 FROM upload WHERE repository = ?1 AND session = ?2", command.session):
         return Begun.BEGUN
-    if scope.value("SELECT count(*) FROM upload WHERE repository = ?1 AND finished IS NULL") >= command.limit:
+    open_now = "SELECT count(*) FROM upload WHERE repository = ?1 AND owner = ?2 AND finished IS NULL"
+    if scope.value(open_now, command.owner) >= command.limit:
         return Begun.TOO_MANY
     scope.create()
     scope.change(
-        "INSERT INTO upload (repository, session, principal, algorithm, updated_ns) VALUES (?1, ?2, ?3, ?4, ?5)"
+        "INSERT INTO upload (repository, session, principal, algorithm, updated_ns, owner)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
         " ON CONFLICT DO NOTHING",
         command.session,
         command.principal,
         command.algorithm,
         scope.now_ns,
+        command.owner,
     )
     return Begun.BEGUN
 
