@@ -123,7 +123,7 @@ def test_a_registry_whose_disk_is_away_says_so(running: RunningRegistry) -> None
         blob = client.get(f"/v2/app/blobs/{sha256(LOOSE)}")
         assert blob.error in {(500, "UNKNOWN"), (503, "UNAVAILABLE")}
         upload = client.ask("POST", f"/v2/app/blobs/uploads/?digest={DIGEST}", CONTENT, OCTETS)
-        assert upload.error in {(500, "UNKNOWN"), (503, "UNAVAILABLE")}
+        assert upload.error == (503, "UNAVAILABLE")
         assert list(running.root.iterdir()) == []
     finally:
         running.root.rmdir()
@@ -131,6 +131,35 @@ def test_a_registry_whose_disk_is_away_says_so(running: RunningRegistry) -> None
     assert client.get("/readyz").status == 200
     assert client.get(f"/v2/app/blobs/{sha256(LOOSE)}").body == LOOSE
     assert client.push_blob("app", CONTENT) == DIGEST
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b'{"store": "of-another"}'])
+def test_a_lost_identity_is_503_and_named_in_the_log_alone(
+    root: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server starts, and refuses what needs the store with 503 and no path; with the identity back all goes on."""
+    file = root / ".zot" / "store.json"
+    identity = file.read_bytes()
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    with serve(root) as running:
+        client = Client(running.host)
+        pushed = image("pushed")
+        answers = [
+            client.get("/readyz"),
+            client.ask("POST", f"/v2/app/blobs/uploads/?digest={DIGEST}", CONTENT, OCTETS),
+            client.ask("POST", "/v2/app/blobs/uploads/"),
+            client.ask("POST", f"/v2/new/blobs/uploads/?mount={sha256(LOOSE)}&from=app"),
+            client.put_manifest("new", "v1", pushed.content, pushed.media_type),
+        ]
+        assert [answer.status for answer in answers[:4]] == [503] * 4
+        assert answers[4].status in {404, 503}
+        assert not any(str(root).encode() in answer.body for answer in answers)
+        assert str(root) in caplog.text
+        file.write_bytes(identity)
+        assert client.get("/readyz").status == 200
+        assert client.push_blob("app", CONTENT) == DIGEST
 
 
 def test_a_blob_that_lost_its_bytes_is_not_served_as_whole(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from layout.images import Image, Layout
+from zot.catalog.edges import edges
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import Adopt, LayoutBlob
 from zot.catalog.manifest_commands import DeleteManifest, DeleteTag, PutManifest, Stored, TagMove
@@ -24,7 +25,6 @@ from zot.layout.schedule import ExportSchedule
 from zot.oci.digest import Digest
 from zot.oci.manifest import parse_manifest
 from zot.oci.names import Repository, parse_repository, parse_tag
-from zot.registry.push import edges
 from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.pools import Pools

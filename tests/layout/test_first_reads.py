@@ -14,6 +14,7 @@ from layout.conftest import MakeStore
 from layout.images import Image, image, index
 from layout.store import APP, Store, eventually
 from storage.failing_disk import FailingDisk, ObservedDisk
+from zot.catalog.edges import edges
 from zot.catalog.manifest_commands import PutManifest, TagMove
 from zot.layout.first_reads import FirstReads
 from zot.oci.digest import Digest
@@ -21,7 +22,6 @@ from zot.oci.manifest import parse_manifest
 from zot.oci.names import parse_tag
 from zot.registry import delete, lists, pull
 from zot.registry.errors import ManifestUnknown, NameUnknown, Unavailable
-from zot.registry.push import edges
 from zot.registry.registry import Registry
 from zot.registry.request import ListReferrers, ListTags, PullBlob, PullManifest
 from zot.storage.disk import Disk

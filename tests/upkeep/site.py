@@ -8,6 +8,7 @@ import msgspec
 
 from zot.accounts.statistics import MemoryStatistics
 from zot.catalog.blob_commands import ClaimBlob, PublishBlob
+from zot.catalog.edges import edges
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import Adopt
 from zot.catalog.manifest_commands import PutManifest, RemoveRepository, Stored, TagMove
@@ -16,7 +17,6 @@ from zot.oci.digest import Digest, digest_of
 from zot.oci.manifest import parse_manifest
 from zot.oci.media_types import IMAGE_INDEX, IMAGE_MANIFEST, OCTET_STREAM
 from zot.oci.names import Repository, Tag
-from zot.registry.push import edges
 from zot.registry.registry import Registry
 from zot.storage.interface import Storage
 from zot.upkeep.clock import CollectorClock

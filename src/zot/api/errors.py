@@ -13,7 +13,7 @@ from aiohttp import web
 from zot.api.headers import SERVER
 from zot.catalog.interface import CatalogFull, CatalogUnavailable
 from zot.registry.errors import InsufficientStorage, RegistryError, Unavailable, Unsupported, UploadBusy
-from zot.storage.interface import StorageBusy, StorageError, StorageFull, UploadLocked
+from zot.storage.interface import StorageBusy, StorageError, StorageFull, StorageUnavailable, UploadLocked
 
 PRODUCT = "zot"
 """What the header Server says."""
@@ -86,6 +86,9 @@ def refusal(error: Exception) -> RegistryError:
         case CatalogUnavailable():
             _log.error("catalog unavailable: %s", error)
             return Unavailable("the catalog cannot be reached")
+        case StorageUnavailable():
+            _log.error("storage unavailable: %s", error)
+            return Unavailable("the storage cannot be used")
         case StorageError():
             _log.error("storage failed: %s", error)
             return InternalError("the storage failed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import time
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,10 @@ from mmap import mmap
 from aiohttp import web
 
 from zot.api.http_request import HttpRequest
+from zot.catalog.interface import CatalogError
 from zot.storage.interface import StorageError
+
+_log = logging.getLogger("zot.api")
 
 _TIME = struct.Struct("d")
 
@@ -43,8 +47,9 @@ class Health:
     """What the probes answer."""
 
     def __init__(self, check: Callable[[], Awaitable[None]], probed: Probed) -> None:
-        """Take a check that raises StorageError while requests cannot be served, and where to note who asks."""
+        """Take a check that raises StorageError or CatalogError if requests cannot be served, and what probes set."""
         self._check = check
+        self._reason = ""
         self.started = False
         self.draining = False
         self.probed = probed
@@ -60,7 +65,10 @@ class Health:
         return _ok() if self.started else _not_ready(500, NOT_READY)
 
     async def ready(self, http: HttpRequest) -> web.Response:
-        """Requests are served; not while draining, nor while the storage is away."""
+        """Requests are served; not while draining, nor while the storage or the catalog cannot be used.
+
+        The log says why, the response does not: anybody may ask, and paths are not for them.
+        """
         del http
         self.probed.now()
         if not self.started:
@@ -70,8 +78,19 @@ class Health:
         try:
             await self._check()
         except StorageError as error:
-            return _not_ready(503, str(error))
+            return self._cannot_serve("the storage cannot be used", error)
+        except CatalogError as error:
+            return self._cannot_serve("the catalog cannot be used", error)
+        if self._reason:
+            _log.warning("ready again")
+            self._reason = ""
         return _ok()
+
+    def _cannot_serve(self, what: str, error: Exception) -> web.Response:
+        if str(error) != self._reason:
+            _log.error("not ready: %s: %s", what, error)
+        self._reason = str(error)
+        return _not_ready(503, what)
 
 
 def _ok() -> web.Response:

@@ -79,10 +79,11 @@ class PutManifest(Command[Stored | MissingBlobs | TagRefused | NoRoom], frozen=T
     """Store a manifest and point the tags at it, in one step, if every blob that it needs is present.
 
     Durable. Stored creates the repository. A manifest that is there already stays as it was first stored, but that
-    its `pushed_ns` is the time of this push if it had no tag and gets one. Its stamp
-    and those of the blobs that it names are cleared; from this commit on they are referenced. Each tag that changes
-    gets an entry in the tag log. What refuses it is looked for in this order: tags, `repositories_limit`
-    (repositories count once they have a manifest), missing blobs, `quotas`; the limits refuse only what grows.
+    its `pushed_ns` is the time of this push if it had no tag and gets one, and that what is lost or damaged of its
+    bytes is replaced by those given, which the caller has verified. Its stamp and those of the blobs that it names are
+    cleared; from this commit on they are referenced. Each tag that changes gets an entry in the tag log. What refuses
+    it is looked for in this order: tags, `repositories_limit` (repositories count once they have a manifest), missing
+    blobs, `quotas`; the limits refuse only what grows.
     """
 
     remembered: ClassVar[bool] = True

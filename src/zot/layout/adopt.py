@@ -7,15 +7,16 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from zot.catalog.interface import Catalog
+from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.layout_commands import Adopt, Exported, LayoutBlob, LayoutTag
 from zot.layout.index_json import Index, LayoutBroken
 from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import read_manifests
 from zot.layout.mark import Mark, last_change_ns
+from zot.layout.merge import Verdict, judge
 from zot.layout.parts import Item, parts
 from zot.oci.digest import Digest
-from zot.oci.names import Repository
+from zot.oci.names import Repository, Tag
 from zot.registry.damage import BAD_DIGEST, DamageReports, FoundBy, size_mismatch
 from zot.registry.errors import Unavailable
 from zot.storage.interface import FoundFile, Storage
@@ -108,11 +109,16 @@ class Adoption:
                 if row is not None and row.adopted:
                     return
                 if alone:
-                    await self._take_in(repository, begun=row is not None and row.revision > 0)
+                    await self._take_in(
+                        repository,
+                        begun=row is not None and row.revision > 0,
+                        salvaged=row is not None and row.exported > 0,
+                    )
                     return
             await asyncio.sleep(_POLL_S)
 
-    async def _take_in(self, repository: Repository, *, begun: bool) -> None:
+    async def _take_in(self, repository: Repository, *, begun: bool, salvaged: bool) -> None:
+        # `salvaged`: the catalog was damaged, and keeps what is left of this repository. The layout adds what is lost.
         # A disk that is not mounted is no empty layout.
         await self._files.ready(repository)
         file = await self._files.load(repository)
@@ -120,7 +126,7 @@ class Adoption:
         for flaw in index.flaws:
             _log.warning("%s: index.json: %s", repository, flaw)
         taken: set[Digest] = set()
-        async for part in parts(repository, self._items(repository, index, taken, begun=begun)):
+        async for part in parts(repository, self._items(repository, index, taken, begun=begun, salvaged=salvaged)):
             await self._catalog.do(part)
             if not self._runs[repository].awaited:
                 await asyncio.sleep(_PAUSE_S)
@@ -145,7 +151,7 @@ class Adoption:
             )
 
     async def _items(
-        self, repository: Repository, index: Index, taken: set[Digest], *, begun: bool
+        self, repository: Repository, index: Index, taken: set[Digest], *, begun: bool, salvaged: bool
     ) -> AsyncIterator[Item]:
         """Iterate over all that the layout holds; `taken` is the manifests so far."""
         listed = {entry.digest: entry.media_type for entry in index.entries}
@@ -159,6 +165,8 @@ class Adoption:
                 yield LayoutBlob(file.digest, file.size)
         for entry in index.entries:
             if entry.tag is not None and entry.digest in taken:
+                if salvaged and not await self._is_lost(repository, entry.tag, entry.digest, index.head.shown_ns):
+                    continue
                 # What an adoption that was broken off has left there gives way to what the file says now.
                 there = await self._catalog.resolve(repository, entry.tag) if begun else None
                 yield LayoutTag(entry.tag, entry.digest, there.digest if there else None)
@@ -177,3 +185,11 @@ class Adoption:
         outcome = "it is not imported, and missing until it is pushed again"
         self._damage.report(repository, file.digest, error, FoundBy.IMPORT, outcome)
         return False
+
+    async def _is_lost(self, repository: Repository, tag: Tag, digest: Digest, shown_ns: int | None) -> bool:
+        """Tell whether a damaged catalog lost a tag that the layout has, rather than deleted it since the export."""
+        if await self._catalog.resolve(repository, tag) is not None:
+            return False
+        history = await self._catalog.tag_log(repository, tag, None, PAGE_LIMIT)
+        shown_ns = shown_ns or 0
+        return judge(digest, history, shown_ns, shown_ns) is Verdict.TAKE

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
+from zot.catalog.edges import edges
 from zot.catalog.layout_commands import LayoutManifest
 from zot.layout.interface import ContentFile, LayoutFiles
 from zot.oci import media_types
 from zot.oci.digest import Digest
 from zot.oci.manifest import InvalidManifestError, Manifest, parse_manifest
 from zot.oci.names import Repository
-from zot.registry.push import edges
 
 MANIFEST_LIMIT_BYTES = 4 * 1024 * 1024
 

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Collection
 
 from zot.catalog.blob_commands import Doom, DoomBlob, ForgetBlob
 from zot.catalog.command import removal_token
+from zot.catalog.edges import edges
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.manifest_commands import Deleted, DeleteManifest, DeleteTag
 from zot.catalog.rows import ManifestDetails
 from zot.oci.digest import Digest
 from zot.oci.manifest import InvalidManifestError, parse_manifest
 from zot.oci.names import Repository
-from zot.registry.push import edges
 from zot.storage.interface import Storage
 
 

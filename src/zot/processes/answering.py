@@ -60,7 +60,7 @@ class Answering:
         self._passwords = Pool("passwords", PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT)
         self._auth: Auth | None = None
         config = core.config
-        self.health = Health(core.storage.ready, core.plan.probed)
+        self.health = Health(_usable(core), core.plan.probed)
         self._addresses = ClientAddresses(config.http.trusted_proxies)
         self.recorded = recorded(core.plan, f"worker-{slot}") if metrics_path(config) is not None else None
         if self.recorded is not None:
@@ -173,6 +173,16 @@ def _certificates(config: Config) -> Certificates | None:
     if tls is None or not tls.cert:
         return None
     return Certificates(Path(tls.cert), Path(tls.key), Path(tls.cacert) if tls.cacert else None)
+
+
+def _usable(core: Core) -> Callable[[], Awaitable[None]]:
+    """Return what raises StorageError or CatalogError while requests cannot be served."""
+
+    async def check() -> None:
+        await core.storage.ready()
+        await core.catalog.ready()
+
+    return check
 
 
 def metrics_path(config: Config) -> str | None:

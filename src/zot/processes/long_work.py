@@ -20,6 +20,7 @@ from zot.processes.operating import operations
 from zot.processes.reloading import Reloading
 from zot.processes.start_log import log_start
 from zot.processes.taking_over import take_over
+from zot.storage.interface import StorageError
 from zot.upkeep import build as upkeep
 from zot.upkeep.gc import Layouts
 from zot.upkeep.journal import Journal
@@ -96,6 +97,10 @@ class LongWork:
 async def open_long_work(core: Core, recorded: Recorded | None, *, measures: bool) -> LongWork:
     """Read what was done before, and build it. Logs the start, since there is one of it a server."""
     log_start(core.config, core.plan)
+    try:
+        await core.storage.ready()
+    except StorageError as error:
+        _log.error("the storage cannot be used: %s", error)
     await take_over(core)
     journal = Journal(core.plan.catalog_directory, core.pools.durable)
     await journal.load()

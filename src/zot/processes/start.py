@@ -24,6 +24,8 @@ from zot.processes.notify import notify
 from zot.processes.plan import Plan, new_boot
 from zot.processes.stores import catalog_is_older, known_stores
 from zot.processes.tls import CannotServeTls, Certificates
+from zot.storage.disk import Disk
+from zot.storage.identity import Identity
 from zot.storage.interface import StorageError
 from zot.storage.lock import lock_root
 
@@ -46,6 +48,7 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
         for root in plan.roots:
             lock_root(root, waiting=_say_waiting)
         plan = identified(plan)
+        _say_unusable(plan)
         _check_own_files(plan)
         _renew_statistics(plan)
         count = max(1, plan.workers)
@@ -118,6 +121,16 @@ def identified(plan: Plan) -> Plan:
         return replace(plan, stores=stores, catalog_is_older_than_ns=older_ns)
     except OSError as error:
         raise StorageError(f"{error.filename}: {error.strerror}") from error
+
+
+def _say_unusable(plan: Plan) -> None:
+    """Name each root that is not the store that it was: the server starts, and uses it once it is right."""
+    for root, expected in plan.stores:
+        try:
+            Identity(Disk(), root, expected).check()
+        except (StorageError, OSError) as error:
+            message = f"zot: {error}. Until then what needs this store is answered with 503."
+            print(message, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _check_own_files(plan: Plan) -> None:

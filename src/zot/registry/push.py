@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from zot.catalog.edges import edges
 from zot.catalog.manifest_commands import Edge, MissingBlobs, PutManifest, Refusal, Stored, TagMove, TagRefused
 from zot.catalog.quotas import NoRoom
 from zot.oci import media_types
 from zot.oci.digest import CANONICAL, Digest, algorithm_of, digest_of
-from zot.oci.manifest import Descriptor, InvalidManifestError, Manifest, parse_manifest
+from zot.oci.manifest import InvalidManifestError, Manifest, parse_manifest
 from zot.oci.names import Reference, Repository, Tag, as_digest
 from zot.registry import quota
 from zot.registry.errors import (
@@ -126,20 +127,6 @@ def _check_types(parsed: Manifest, reference: Reference) -> None:
         if media_type is not None and not media_types.is_media_type(media_type):
             shown = repr(media_type[:200])
             raise ManifestInvalid(f"{field} {shown} is not a media type such as type/subtype", reference=reference)
-
-
-def edges(manifest: Manifest, *, sparse: bool = False) -> tuple[Edge, ...]:
-    """Return what a manifest keeps from collection, each digest once; `sparse`: none of its blobs need be there."""
-
-    def edge(descriptor: Descriptor, *, child: bool = False, optional: bool = False) -> Edge:
-        return Edge(Digest(descriptor.digest), descriptor.media_type, descriptor.size, child, optional)
-
-    found = {
-        **{each.digest: edge(each, child=True) for each in manifest.children},
-        **{each.digest: edge(each, optional=True) for each in manifest.elsewhere},
-        **{each.digest: edge(each, optional=sparse) for each in manifest.blobs},
-    }
-    return tuple(found.values())
 
 
 def _digest(request: PushManifest, content: bytes) -> Digest:

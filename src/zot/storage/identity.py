@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from zot.storage.disk import Disk
 from zot.storage.faults import NO_LINK
-from zot.storage.interface import StorageError
+from zot.storage.interface import StorageUnavailable
 
 _LIMIT_BYTES = 64 * 1024
 _STAGED = "store.json."
@@ -27,7 +27,7 @@ class Identity:
     def establish(self) -> str:
         """Return the store's id, making the root and the id if neither was there and none is expected.
 
-        Raises StorageError if another id is expected, OSError.
+        Raises StorageUnavailable if another id is expected, OSError.
         """
         found = self._read()
         if found is None and self._expected is None:
@@ -35,7 +35,7 @@ class Identity:
         return self._compare(found)
 
     def check(self) -> None:
-        """Raise StorageError if the root is not, or no more, the store it should be; OSError if it can't be read."""
+        """Raise StorageUnavailable if the root is not the store that it should be; OSError if it can't be read."""
         try:
             status = self._disk.status(self._root)
         except FileNotFoundError:
@@ -62,19 +62,23 @@ class Identity:
         try:
             return str(json.loads(content)["store"])
         except (ValueError, KeyError, TypeError) as error:
-            raise StorageError(f"{path} is damaged: it should be an object with the key 'store'") from error
+            raise StorageUnavailable(f"{path} is damaged: {self._remedy()}") from error
 
     def _compare(self, found: str | None) -> str:
         if self._expected is None:
             # From now on it has to stay this one.
             self._expected = found
         if found is None:
-            raise StorageError(
+            raise StorageUnavailable(
                 f"{self._root} is empty or not a store, where store {self._expected} is expected: is its disk mounted?"
+                f" If it is the right one, {self._remedy()}"
             )
         if found != self._expected:
-            raise StorageError(f"{self._root} is store {found}, where store {self._expected} is expected")
+            raise StorageUnavailable(f"{self._root} is store {found}, where store {self._expected} is expected")
         return found
+
+    def _remedy(self) -> str:
+        return f"write {json.dumps({'store': self._expected or str(uuid4())})} to {self._root}/.zot/store.json"
 
     def _make(self) -> str:
         directory = f"{self._root}/.zot"

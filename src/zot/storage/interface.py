@@ -20,6 +20,10 @@ class StorageError(Exception):
     """The storage failed (an I/O error, no permission, a disk that is not mounted): nothing is known to be changed."""
 
 
+class StorageUnavailable(StorageError):
+    """The root is not the store that it should be (a disk that is not mounted, a lost identity). It passes."""
+
+
 class StorageFull(StorageError):
     """There is no room, or less than is kept free for deletes and collection."""
 

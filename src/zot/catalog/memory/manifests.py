@@ -60,7 +60,11 @@ def put(scope: Scope, command: PutManifest) -> Stored | MissingBlobs | TagRefuse
 def store(scope: Scope, entry: LayoutManifest, by: str) -> bool:
     """Store a manifest unless it is there; tell whether it was stored. Stamps of what it names are cleared."""
     repository = scope.create()
-    if entry.digest in repository.manifests:
+    if known := repository.manifests.get(entry.digest):
+        if known.entry.content != entry.content:
+            mended = msgspec.structs.replace(known.entry, content=entry.content)
+            repository.manifests[entry.digest] = StoredManifest(mended, known.by)
+            scope.changed()
         return False
     repository.manifests[entry.digest] = StoredManifest(entry, by)
     scope.changed()

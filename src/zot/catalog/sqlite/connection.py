@@ -18,6 +18,11 @@ _WRITER_PATIENCE_MS = 200
 # What the log is cut back to once it starts anew.
 _LOG_KEPT_BYTES = 16 << 20
 
+DAMAGE = (apsw.NotADBError, apsw.CorruptError)
+"""The database is not one, or not whole."""
+
+DAMAGED = "the catalog's database is damaged, and is being mended"
+
 _PASSING = (apsw.BusyError, apsw.LockedError, apsw.CantOpenError, apsw.IOError, apsw.NoMemError)
 
 
@@ -50,6 +55,8 @@ def translated(error: apsw.Error) -> CatalogError:
     """Return the catalog's error for one of SQLite's."""
     if isinstance(error, apsw.FullError):
         return CatalogFull(f"no room for the catalog's database: {error}")
+    if isinstance(error, DAMAGE):
+        return CatalogUnavailable(f"{DAMAGED}: {error}")
     if isinstance(error, _PASSING):
         return CatalogUnavailable(f"the catalog's database cannot be used now: {error}")
     return CatalogError(f"the catalog's database failed: {error}")

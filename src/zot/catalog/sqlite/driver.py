@@ -53,7 +53,7 @@ def open_in_thread(directory: Path, boot: str, source: Source = time.time_ns, *,
     the disk. Raises CatalogUnusable.
     """
     writer = Writer(directory, boot, source, syncs=syncs)
-    return SqliteCatalog(directory / DATABASE, WriterThread(writer), source)
+    return SqliteCatalog(directory / DATABASE, WriterThread(writer), source, writer.boot)
 
 
 def connect(directory: Path, socket_path: Path, boot: str | None = None) -> SqliteCatalog:

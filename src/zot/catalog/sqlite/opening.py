@@ -1,7 +1,8 @@
-"""Opening the database: a start of the store makes it if need be, every later writer finds the same one or none.
+"""Opening the database, and making it again when it is damaged.
 
-A start writes the id of its boot into the database, which tells it from all others: from that of another disk, from an
-older copy, and from an empty one that SQLite would make where nothing is.
+A start of the store makes it if need be; every later writer finds the same one or none. A start writes the id of its
+boot into the database, which tells it from all others: from that of another disk, from an older copy, and from an
+empty one that SQLite would make where nothing is.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ import apsw
 
 from zot.catalog.interface import CatalogUnavailable, CatalogUnusable
 from zot.catalog.sqlite import place
+from zot.catalog.sqlite.connection import DAMAGE
 from zot.catalog.sqlite.database import Database
 from zot.catalog.sqlite.revision import WriterRevision
+from zot.catalog.sqlite.salvage import salvage
 
 _BOOT = "SELECT value FROM setting WHERE name = 'boot'"
 
-# The database is not one, or not whole.
-DAMAGE = (apsw.NotADBError, apsw.CorruptError)
-# Made when damage was met: the next start looks at all of the database.
+# Made by any process that meets damage: before it is used again, all of the database is looked at.
 SUSPECT = "catalog.suspect"
+
+# A new database that is not complete yet.
+_MADE = "catalog.db.made"
 
 _logger = logging.getLogger(__name__)
 
@@ -31,8 +35,8 @@ def begin(directory: Path, boot: str, vfs: str | None = None, *, syncs: bool = T
     """Prepare the catalog for the writers of a start of the store, made if it is not there.
 
     Returns the boot that it holds from now on: `boot`, or an earlier one if the disk has no room to write it down.
-    Claims of earlier boots are dropped. A damaged catalog is set aside, with an empty one in its place, to be filled
-    from the layouts. Raises CatalogUnusable if it cannot be opened, is in use, or was written by a newer program.
+    Claims of earlier boots are dropped. A damaged catalog is made again of what can be read, and kept. Raises
+    CatalogUnusable if it cannot be opened, is in use, or was written by a newer program.
     """
     path = place.prepare(directory)
     with place.lock(directory):
@@ -45,19 +49,49 @@ def begin(directory: Path, boot: str, vfs: str | None = None, *, syncs: bool = T
 
 
 def open_at_start(path: Path, boot: str, vfs: str | None, *, syncs: bool) -> Database:
-    """Open the database for a start of the store, or an empty one in the place of one that is damaged."""
+    """Open the database for a start of the store, made again if it is damaged."""
     try:
         return _begun(path, boot, vfs, syncs=syncs)
     except DAMAGE as error:
-        damage = str(error)
-    kept = place.set_aside(path.parent)
+        make_again(path, boot, str(error))
+    return _begun(path, boot, vfs, syncs=syncs)
+
+
+def mend(path: Path, boot: str, *, is_ours: bool) -> None:
+    """Look at all of a database in which damage was met, and make it again if it is not whole. It blocks.
+
+    No connection of the writer to it may be open. `is_ours`: it is known to be the catalog that was begun with `boot`,
+    even if the database cannot tell. Raises apsw.Error, OSError, CatalogUnavailable if it is another one.
+    """
+    place.existing(path.parent)
+    try:
+        with closing(Database(path, create=False)) as database:
+            require_boot(held_boot(database.connection), boot, path)
+            is_ours = True
+            _check(database, path.with_name(SUSPECT))
+    except DAMAGE as error:
+        if not is_ours:
+            raise CatalogUnavailable(f"{path} is damaged: start the server again to have it made anew") from error
+        make_again(path, boot, str(error))
+
+
+def make_again(path: Path, boot: str, damage: str) -> None:
+    """Put a database of all that can be read of a damaged one in its place. Raises apsw.Error, OSError.
+
+    The damaged one is kept, and the log says where, and how much was not found.
+    """
+    _logger.error("the catalog is damaged (%s): it is made again of what can be read", damage)
+    made = path.with_name(_MADE)
+    found = salvage(path, made, boot)
+    kept = place.replace_damaged(path.parent, made)
     path.with_name(SUSPECT).unlink(missing_ok=True)
     _logger.error(
-        "the catalog is damaged (%s): it is kept as %s, and rebuilt from the layouts, without the history of tags",
+        "the catalog was damaged (%s) and is made again, the damaged one is kept as %s: %s; what is missing comes from"
+        " the layouts, as far as they have it",
         damage,
         kept,
+        found or "nothing of it can be read, not the history of tags either",
     )
-    return _begun(place.prepare(path.parent), boot, vfs, syncs=syncs)
 
 
 def open_later(path: Path, boot: str, vfs: str | None, *, syncs: bool) -> Database:
@@ -65,6 +99,8 @@ def open_later(path: Path, boot: str, vfs: str | None, *, syncs: bool) -> Databa
 
     Raises CatalogUnavailable if it is not there, or another one is; apsw.Error.
     """
+    if path.with_name(SUSPECT).exists():
+        mend(path, boot, is_ours=False)
     try:
         database = Database(path, vfs, syncs=syncs, create=False)
     except apsw.CantOpenError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import BinaryIO, NamedTuple
 from zot.catalog.interface import CatalogUnavailable, CatalogUnusable
 
 DATABASE = "catalog.db"
+# A complete database that takes the damaged one's place.
+_NEW = "catalog.db.new"
 _LOCK = "catalog.lock"
 _MOUNTS = Path("/proc/self/mountinfo")
 
@@ -38,6 +41,7 @@ def prepare(directory: Path) -> Path:
         above = [directory.parent, *(each.parent for each in directory.parents if not each.exists())]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         refuse_network(directory, mounts())
+        finish_replacing(directory)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         for each in (directory, *above):
             _sync(each)
@@ -49,26 +53,47 @@ def prepare(directory: Path) -> Path:
 def existing(directory: Path) -> Path:
     """Return the path of the database in a directory that a start has prepared. Raises CatalogUnavailable."""
     path = directory / DATABASE
+    finish_replacing(directory)
     if not (path.exists() and (directory / _LOCK).exists()):
         raise CatalogUnavailable(f"{path} is not there: is its disk mounted?")
     return path
 
 
-def set_aside(directory: Path) -> Path:
-    """Rename a database that is damaged, and return where it is; nothing of it is lost. Raises CatalogUnusable.
+def replace_damaged(directory: Path, made: Path) -> Path:
+    """Put a new database in the place of a damaged one, which is kept with its log; return where. Raises OSError.
 
-    Its log goes first: no other database shall ever find it beside itself.
+    A crash leaves the damaged one with its log in place, or the new one.
     """
     number = next(n for n in count(1) if not (directory / f"{DATABASE}.damaged-{n}").exists())
     kept = directory / f"{DATABASE}.damaged-{number}"
-    try:
-        for suffix in ("-wal", "-shm", ""):
-            with suppress(FileNotFoundError):
-                (directory / f"{DATABASE}{suffix}").rename(f"{kept}{suffix}")
-        _sync(directory)
-    except OSError as error:
-        raise CatalogUnusable(f"{directory / DATABASE} is damaged, and cannot be set aside: {error}") from error
+    for suffix in ("-wal", ""):
+        with suppress(FileNotFoundError):
+            _link_or_copy(directory / f"{DATABASE}{suffix}", Path(f"{kept}{suffix}"))
+    _sync(directory)
+    made.rename(directory / _NEW)
+    _sync(directory)
+    finish_replacing(directory)
     return kept
+
+
+def finish_replacing(directory: Path) -> None:
+    """Do what is left of a replacement that a crash broke off. Idempotent. Raises OSError."""
+    new = directory / _NEW
+    if new.exists():
+        # First: no other database shall ever find the log of the damaged one beside itself.
+        for suffix in ("-wal", "-shm"):
+            (directory / f"{DATABASE}{suffix}").unlink(missing_ok=True)
+        new.rename(directory / DATABASE)
+        _sync(directory)
+
+
+def _link_or_copy(path: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(path)
+    except FileNotFoundError:
+        raise
+    except OSError:  # not on this file system
+        shutil.copyfile(path, target)
 
 
 def refuse_network(directory: Path, mounted: list[Mount]) -> None:
@@ -98,6 +123,14 @@ def lock(directory: Path, *, create: bool = True) -> BinaryIO:
             f"the catalog in {directory} is in use by another writer; stop that server first"
         ) from error
     return held
+
+
+def is_locked_by(directory: Path, held: BinaryIO) -> bool:
+    """Tell whether the lock that is held is this directory's, and not that of another disk that was there before."""
+    try:
+        return os.path.samestat((directory / _LOCK).stat(), os.fstat(held.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def mounts(table: Path = _MOUNTS) -> list[Mount]:

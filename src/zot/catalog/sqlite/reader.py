@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ from zot.catalog.rows import (
     UsageRow,
 )
 from zot.catalog.sqlite import verbs_uploads
-from zot.catalog.sqlite.connection import open_for_reading, translated
-from zot.catalog.sqlite.opening import held_boot, require_boot
-from zot.catalog.sqlite.revision import ReaderRevision
+from zot.catalog.sqlite.connection import DAMAGE, DAMAGED, open_for_reading, translated
+from zot.catalog.sqlite.opening import SUSPECT, held_boot, require_boot
+from zot.catalog.sqlite.revision import REPLACED, ReaderRevision
 from zot.catalog.sqlite.schema import check_present
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag
@@ -244,6 +245,8 @@ class Reader:
 
     async def ready(self) -> None:
         """Raise CatalogUnavailable while it cannot be read."""
+        if self._boot is not None and self._path.with_name(SUSPECT).exists():
+            raise CatalogUnavailable(DAMAGED)
         self._rows("SELECT 1 FROM setting LIMIT 1", ())
 
     def stop_reading(self) -> None:
@@ -256,10 +259,16 @@ class Reader:
                 each.close()
 
     def _rows(self, sql: str, bindings: tuple[apsw.SQLiteValue, ...]) -> list[Any]:
+        if self._revision is not None and self._revision.now() == REPLACED:
+            self.stop_reading()
         try:
             return (self._cursor or self._open()).execute(sql, bindings).fetchall()
         except apsw.Error as error:
             self.stop_reading()
+            # A copy has no writer that could mend it.
+            if isinstance(error, DAMAGE) and self._boot is not None:
+                with suppress(OSError):
+                    self._path.with_name(SUSPECT).touch()
             raise translated(error) from error
         except CatalogUnavailable:
             self.stop_reading()

@@ -13,6 +13,10 @@ from pathlib import Path
 
 FILE = "catalog.revision"
 _BYTES = 8
+_NEW = f"{FILE}.new"
+
+REPLACED = b"\xff" * _BYTES
+"""In the place of a number: the database was replaced by another, which has a number of its own."""
 
 
 class WriterRevision:
@@ -20,7 +24,11 @@ class WriterRevision:
 
     def __init__(self, directory: Path) -> None:
         """Share the number in `directory`. Raises OSError."""
-        descriptor = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._directory = directory
+        self._open(FILE)
+
+    def _open(self, name: str) -> None:
+        descriptor = os.open(self._directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             number = int.from_bytes(os.pread(descriptor, _BYTES, 0), "little")
             # Written, not only mapped: a page that the disk has no room for would kill the process.
@@ -33,8 +41,16 @@ class WriterRevision:
 
     def count(self) -> None:
         """Say that something may have changed."""
-        self._number = (self._number + 1) % (1 << 8 * _BYTES)
+        self._number = (self._number + 1) % ((1 << 8 * _BYTES) - 1)
         self._map[:] = self._number.to_bytes(_BYTES, "little")
+
+    def replace(self) -> None:
+        """Tell readers that another database is in place: they have to open it. Raises OSError."""
+        before = self._map
+        self._open(_NEW)
+        (self._directory / _NEW).rename(self._directory / FILE)
+        before[:] = REPLACED
+        before.close()
 
     def close(self) -> None:
         """Let go of it."""

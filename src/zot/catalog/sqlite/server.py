@@ -154,6 +154,7 @@ class _Desk:
         self._called = False
         self._pause: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
+        self._wait()
 
     def add(self, connection: _Connection) -> None:
         self._connections.append(connection)
@@ -189,11 +190,15 @@ class _Desk:
         self._rest()
         if any(connection.waiting for connection in self._connections):
             self.call()
-        elif self._writer.wants_idle:
-            self._pause = self._loop.call_later(IDLE_S, self._idle)
+        else:
+            self._wait()
+
+    def _wait(self) -> None:
+        self._pause = self._loop.call_later(IDLE_S, self._idle)
 
     def _idle(self) -> None:
         self._writer.tend(idle=True)
+        self._wait()
 
     def _rest(self) -> None:
         if self._pause is not None:

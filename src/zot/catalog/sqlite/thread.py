@@ -76,7 +76,7 @@ class WriterThread:
         """Add what has arrived; wait for it only if there is nothing to do."""
         with suppress(Empty):
             if not waiting:
-                waiting.append(self._queue.get(timeout=IDLE_S if self._writer.wants_idle else None))
+                waiting.append(self._queue.get(timeout=IDLE_S))
             while len(waiting) < BATCH_LIMIT:
                 waiting.append(self._queue.get_nowait())
 

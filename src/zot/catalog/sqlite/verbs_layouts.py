@@ -21,8 +21,11 @@ def adopt(scope: Scope, command: Adopt) -> tuple[Tag, ...]:
     for blob in command.blobs:
         verbs_blobs.add(scope, blob.digest, blob.size)
     for manifest in command.manifests:
-        if verbs_manifests.find(scope, manifest.digest) is None:
+        known = verbs_manifests.find(scope, manifest.digest)
+        if known is None:
             verbs_manifests.add(scope, manifest, command.by)
+        else:
+            verbs_manifests.mend(scope, known, manifest.content)
     if command.complete:
         scope.change("UPDATE repository SET adopted = 1 WHERE name = ?1")
     return tuple(tag.tag for tag in command.tags if not _taken(scope, tag, command.by))

@@ -55,6 +55,10 @@ SELECT digest FROM edge WHERE manifest_id = ?2 AND child
 UNION SELECT digest FROM manifest WHERE repository = ?1 AND subject = ?3
 """
 _CLEAR_STAMP = "UPDATE manifest SET stamp_s = NULL WHERE repository = ?1 AND digest = ?2 AND stamp_s IS NOT NULL"
+_MEND = """
+INSERT INTO content (manifest_id, bytes) VALUES (?2, ?3)
+ON CONFLICT DO UPDATE SET bytes = excluded.bytes WHERE bytes <> excluded.bytes
+"""
 _IN_USE = """
 SELECT EXISTS (SELECT 1 FROM manifest WHERE repository = ?1)
   OR EXISTS (SELECT 1 FROM blob WHERE repository = ?1)
@@ -90,8 +94,9 @@ def put(scope: Scope, command: PutManifest) -> Stored | MissingBlobs | TagRefuse
         created = True
     else:
         scope.change(_CLEAR_STAMP, command.digest)
-        if command.tags and not verbs_tags.of_manifest(scope, known):
+        if command.tags and not verbs_tags.has_tag(scope, known):
             verbs_tags.renew(scope, known)
+        mend(scope, known, command.content)
         created = False
     return Stored(created, verbs_tags.move(scope, command.tags, known, command.digest, command.by))
 
@@ -128,6 +133,12 @@ def add(scope: Scope, entry: LayoutManifest, by: str) -> int:
     scope.bytes += 0 if _is_blob(scope, entry.digest) else size
     scope.changed = True
     return known
+
+
+def mend(scope: Scope, manifest_id: int, content: bytes) -> None:
+    """Put a manifest's bytes, which were verified, in the place of what is lost or damaged."""
+    if scope.change(_MEND, manifest_id, content):
+        scope.changed = True
 
 
 def delete(scope: Scope, command: DeleteManifest) -> Deleted | Absent | TagsDiffer | Referenced:

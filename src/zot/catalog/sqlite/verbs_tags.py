@@ -66,6 +66,13 @@ def of_manifest(scope: Scope, manifest_id: int) -> tuple[Tag, ...]:
     return tuple(name for (name,) in rows)
 
 
+def has_tag(scope: Scope, manifest_id: int) -> bool:
+    """Tell whether a tag points to a manifest, at the same cost however many do."""
+    return bool(
+        scope.value("SELECT EXISTS (SELECT 1 FROM tag WHERE repository = ?1 AND manifest_id = ?2)", manifest_id)
+    )
+
+
 def point(scope: Scope, tag: Tag, before: Digest | None, manifest_id: int, digest: Digest, by: str) -> None:
     """Let a tag point to a manifest, and log it."""
     scope.change(_POINT, tag, manifest_id, scope.now_ns, by)

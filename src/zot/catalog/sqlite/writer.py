@@ -38,9 +38,10 @@ from zot.catalog.manifest_commands import (
 )
 from zot.catalog.sqlite import place, verbs_blobs, verbs_layouts, verbs_manifests, verbs_tags, verbs_uploads
 from zot.catalog.sqlite.codec import decode_outcome, encode
-from zot.catalog.sqlite.connection import translated
+from zot.catalog.sqlite.connection import DAMAGE, DAMAGED, translated
 from zot.catalog.sqlite.database import Database
-from zot.catalog.sqlite.opening import DAMAGE, SUSPECT, held_boot, last_ns, open_at_start, open_later, reopen
+from zot.catalog.sqlite.mending import Mending
+from zot.catalog.sqlite.opening import SUSPECT, held_boot, last_ns, open_at_start, open_later, reopen
 from zot.catalog.sqlite.revision import WriterRevision
 from zot.catalog.sqlite.scope import Scope
 from zot.catalog.sqlite.totals import Totals
@@ -81,6 +82,8 @@ _OF_COMMAND = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.
 _FORGET_EARLIER = "DELETE FROM remembered WHERE at_ns <= ?"
 _FORGET_LATER = "DELETE FROM remembered WHERE at_ns > ?"
 
+_MENDING_RETRY_S = 5.0
+
 _logger = logging.getLogger(__name__)
 
 
@@ -108,16 +111,21 @@ class Writer:
         self._vfs, self._syncs = vfs, syncs
         self._totals = Totals()
         self._source = source
+        self._mending: Mending | None = None
+        self._not_mended_before_s = 0.0
         self._path = place.existing(directory) if begun else place.prepare(directory)
+        self._suspect = self._path.with_name(SUSPECT)
         self._lock = place.lock(directory, create=not begun)
         try:
             self._database: Database | None
             opens = open_later if begun else open_at_start
             self._database = opens(self._path, boot, vfs, syncs=syncs)
-            self._boot = held_boot(self._database.connection)
+            self.boot = held_boot(self._database.connection)
             self._clock = Clock(source, last_ns(self._database))
             self._revision = WriterRevision(directory)
         except (apsw.Error, OSError) as error:
+            if isinstance(error, DAMAGE):
+                self._suspect.touch()
             self._lock.close()
             raise CatalogUnusable(f"{self._path} cannot be opened: {error}") from error
         except BaseException:
@@ -135,9 +143,11 @@ class Writer:
         How many it was is the length of the answer: at least one, if any were given. They are in the database when
         it returns, synced to the disk if one of them is durable.
         """
+        if not self._is_whole():
+            return [CatalogUnavailable(DAMAGED)] * len(commands)
         try:
             if self._database is None:
-                self._database = reopen(self._path, self._boot, self._vfs, syncs=self._syncs)
+                self._database = reopen(self._path, self.boot, self._vfs, syncs=self._syncs)
             return self._commit(self._database, commands)
         except apsw.Error as error:
             self._give_up(error)
@@ -149,8 +159,8 @@ class Writer:
             self._revision.count()
 
     def tend(self, *, idle: bool) -> None:
-        """Look after the log; to be called when a batch is answered, and in pauses."""
-        if self._database is None:
+        """Look after the log; to be called when a batch is answered, and at least once a second in pauses."""
+        if not self._is_whole() or self._database is None:
             return
         try:
             self._database.wal.tend(idle=idle)
@@ -159,6 +169,8 @@ class Writer:
 
     def close(self) -> None:
         """Empty the log, if no reader is in the way, and let go of database and lock."""
+        if self._mending is not None:
+            self._mending.join()
         try:
             if self._database is not None:
                 self._database.wal.empty()
@@ -169,12 +181,35 @@ class Writer:
             self._revision.close()
             self._lock.close()
 
+    def _is_whole(self) -> bool:
+        """Tell whether no damage was met; else have the database mended, by a thread, and let go of it meanwhile.
+
+        Nothing is added to a damaged database: it could not be exported, and would have to be found again.
+        """
+        if self._mending is None:
+            if not self._suspect.exists():
+                return True
+            self._let_go()
+            self._totals.forget()
+            if time.monotonic() < self._not_mended_before_s:
+                return False
+            self._mending = Mending(self._path, self.boot, self._lock)
+        if self._mending.is_alive():
+            return False
+        error, self._mending = self._mending.error, None
+        if error is not None:
+            _logger.error("the damaged catalog cannot be mended yet: %s", error)
+            self._not_mended_before_s = time.monotonic() + _MENDING_RETRY_S
+            return False
+        self._revision.replace()
+        return True
+
     def _give_up(self, error: apsw.Error) -> None:
         """Undo an unfinished batch; let go of the database if it is not to be trusted."""
         _logger.error("the catalog's writer failed: %s", error)
         self._totals.forget()
         if isinstance(error, DAMAGE):
-            self._path.with_name(SUSPECT).touch()
+            self._suspect.touch()
         try:
             if self._database is not None and not isinstance(error, apsw.IOError):
                 self._database.roll_back()
