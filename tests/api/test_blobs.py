@@ -134,6 +134,50 @@ def test_what_a_manifest_names_stays(registry: Client, repo: str) -> None:
     assert registry.ask("DELETE", blob).status == 202
 
 
+# --- manifests as blobs ---
+
+
+def test_a_manifest_is_a_blob_too(registry: Client, repo: str) -> None:
+    """As in a layout, and in zot: HEAD, GET and ranges of its digest under blobs give its bytes."""
+    pushed = image("as a blob")
+    digest = registry.push(repo, pushed, "v1")
+    path = f"/v2/{repo}/blobs/{digest}"
+    for _ in range(2):
+        assert (registry.head(path).status, registry.head(path)["Content-Length"]) == (200, str(len(pushed.content)))
+        got = registry.get(path)
+        assert (got.status, got.body, got["Docker-Content-Digest"]) == (200, pushed.content, digest)
+        assert registry.get(path, Range="bytes=0-1").body == pushed.content[:2]
+    assert registry.get(f"/v2/{repo}-other/blobs/{digest}").status == 404
+    assert registry.ask("DELETE", path).status == 405
+    assert registry.get(f"/v2/{repo}/manifests/v1").body == pushed.content
+
+
+def test_a_manifest_may_be_named_as_a_blob(registry: Client, repo: str) -> None:
+    """What HEAD calls present a manifest may name, asked for or not; then it outlives the manifest that it is."""
+    first, second = image("first"), image("second")
+    registry.push(repo, first, "first")
+    registry.push(repo, second, "second")
+    registry.head(f"/v2/{repo}/blobs/{first.digest}")
+    naming = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": IMAGE_MANIFEST,
+            "config": {"mediaType": "application/vnd.x", "digest": sha256(first.blobs[0]), "size": len(first.blobs[0])},
+            "layers": [
+                {"mediaType": IMAGE_MANIFEST, "digest": each.digest, "size": len(each.content)}
+                for each in (first, second)
+            ],
+        }
+    ).encode()
+    assert registry.put_manifest(repo, "naming", naming, IMAGE_MANIFEST).status == 201
+    for each in (first, second):
+        assert registry.ask("DELETE", f"/v2/{repo}/manifests/{each.digest}").status == 202
+        got = registry.get(f"/v2/{repo}/blobs/{each.digest}")
+        assert (got.body, got["Content-Type"]) == (each.content, IMAGE_MANIFEST)
+    missing = naming.replace(second.digest.encode(), NOWHERE.encode())
+    assert registry.put_manifest(repo, "missing", missing, IMAGE_MANIFEST).error == (404, "MANIFEST_BLOB_UNKNOWN")
+
+
 # --- ranges ---
 
 

@@ -223,3 +223,40 @@ async def test_what_is_missing_on_a_disk_that_is_away_is_not_made_absent() -> No
         with pytest.raises(StorageError):
             await ask(registry)
     assert await registry.catalog.blob(APP, DIGEST) is not None
+
+
+async def test_a_manifest_is_a_blob_where_nothing_may_be_changed(registry: Registry) -> None:
+    """A read-only registry serves it from its layout's file, and stores nothing."""
+    await push(registry)
+    request = PushManifest(repository=APP, reference=Tag("v1"), tags=(Tag("v1"),))
+    content = manifest_of(DIGEST)
+    pushed = await push_manifest(registry, request, content, IMAGE_MANIFEST, (), "")
+    await registry.storage.put(APP, pushed.digest, content)
+    reading = replace(registry, read_only=True)
+    asked = PullBlob(repository=APP, digest=pushed.digest)
+    opened, row = await pull.content(reading, asked, await pull.blob(reading, asked))
+    assert (await opened.read(0, 1000), row.size) == (content, len(content))
+    assert await registry.catalog.blob(APP, pushed.digest) is None
+    await registry.storage.remove(APP, pushed.digest)
+    with pytest.raises(BlobUnknown):
+        await pull.content(reading, asked, await pull.blob(reading, asked))
+
+
+async def test_a_manifests_damaged_file_is_written_again(registry: Registry) -> None:
+    """Its bytes are in the catalog: asked for as a blob it is whole, whatever became of the file."""
+    await push(registry)
+    request = PushManifest(repository=APP, reference=Tag("v1"), tags=(Tag("v1"),))
+    content = manifest_of(DIGEST)
+    pushed = await push_manifest(registry, request, content, IMAGE_MANIFEST, (), "")
+    asked = PullBlob(repository=APP, digest=pushed.digest)
+    for damaged in (b"", None):
+        await registry.storage.remove(APP, pushed.digest)
+        if damaged is not None:
+            await registry.storage.put(APP, pushed.digest, damaged)
+        for _ in range(2):  # the first finds the damage if the blob was there already
+            try:
+                opened, _ = await pull.content(registry, asked, await pull.blob(registry, asked))
+            except BlobUnknown:
+                continue
+        assert await opened.read(0, 1000) == content
+        assert await registry.storage.is_whole(APP, pushed.digest)

@@ -12,7 +12,7 @@ from zot.catalog.command import new_id, removal_token
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.quotas import NoRoom, no_room
 from zot.catalog.rows import BlobRow
-from zot.oci.digest import Digest
+from zot.oci.digest import Digest, algorithm_of, digest_of
 from zot.oci.names import Repository
 from zot.registry import quota
 from zot.registry.damage import BAD_DIGEST, FoundBy, size_mismatch
@@ -129,6 +129,29 @@ async def _mount_from(registry: Registry, repository: Repository, digest: Digest
         await damaged_blob(registry, source, digest, row, str(error), FoundBy.MOUNT)
         return False
     return True
+
+
+async def manifest_as_blob(registry: Registry, repository: Repository, digest: Digest) -> BlobRow | None:
+    """Make a manifest's bytes a blob of its repository, and return its row; None: there is no such manifest.
+
+    Layouts keep both in one place, and clients ask for manifests as blobs, or name them in others. From then on it is a
+    blob like any other. Durable when it returns. A read-only registry has it in its layout's file only.
+    """
+    content = await registry.catalog.manifest_content(repository, digest)
+    if content is None or digest_of(content, algorithm_of(digest)) != digest:
+        return None
+    if registry.read_only:
+        return BlobRow(len(content), None, stamped=False)
+
+    async def place() -> None:
+        await registry.storage.put(repository, digest, content)
+
+    async def damage(present: BlobRow) -> str:
+        found = await registry.storage.stat(repository, digest)
+        return "" if found == present.size else size_mismatch(found, present.size)
+
+    await _make_present(registry, _Intent(repository, digest, len(content), place, damage, FoundBy.PULL))
+    return await registry.catalog.blob(repository, digest)
 
 
 class _Intent(NamedTuple):

@@ -9,6 +9,7 @@ from zot.catalog.manifest_commands import TouchManifest
 from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest
 from zot.oci.names import as_digest
+from zot.registry.blobs import manifest_as_blob
 from zot.registry.damage import FoundBy, size_mismatch
 from zot.registry.delete import damaged_blob
 from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown
@@ -60,7 +61,7 @@ async def _outside_catalog(registry: Registry, request: PullManifest) -> PulledM
 
 
 async def blob(registry: Registry, request: PullBlob) -> BlobRow:
-    """Return a present blob. Raises BlobUnknown, NameUnknown.
+    """Return a present blob; a manifest of that digest is one, too. Raises BlobUnknown, NameUnknown.
 
     Whoever asks may rely on it for the collection's delay: a stamped blob is touched, and one that is gone by then
     is unknown.
@@ -69,6 +70,7 @@ async def blob(registry: Registry, request: PullBlob) -> BlobRow:
     if row is None:
         await registry.known(request.repository)
         row = await registry.catalog.blob(request.repository, request.digest)
+        row = row or await manifest_as_blob(registry, request.repository, request.digest)
     touch = TouchBlob(repository=request.repository, digest=request.digest)
     if row is None or (row.stamped and not await _touch(registry, touch)):
         raise BlobUnknown(digest=request.digest)

@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
+from zot.catalog.command import new_id
 from zot.catalog.edges import edges
 from zot.catalog.manifest_commands import Edge, MissingBlobs, PutManifest, Refusal, Stored, TagMove, TagRefused
 from zot.catalog.quotas import NoRoom
@@ -14,6 +17,7 @@ from zot.oci.digest import CANONICAL, Digest, algorithm_of, digest_of
 from zot.oci.manifest import InvalidManifestError, Manifest, parse_manifest
 from zot.oci.names import Reference, Repository, Tag, as_digest
 from zot.registry import quota
+from zot.registry.blobs import manifest_as_blob
 from zot.registry.errors import (
     Denied,
     DigestInvalid,
@@ -80,25 +84,37 @@ async def _store(registry: Registry, request: PushManifest, read: _Read, moves: 
         # Said before `writable`: a push that cannot succeed makes no repository.
         raise _refusal(request.repository, MissingBlobs(lacking))
     await registry.writable(request.repository)
-    outcome = await registry.catalog.do(
-        PutManifest(
-            repository=request.repository,
-            digest=digest,
-            content=content,
-            media_type=parsed.media_type,
-            artifact_type=parsed.artifact_type,
-            subject=parsed.subject,
-            annotations=parsed.annotations,
-            edges=needed,
-            tags=tuple(moves),
-            by=by,
-            quotas=registry.quotas.of(request.repository),
-            repositories_limit=registry.quotas.repositories,
-        )
+    command = PutManifest(
+        repository=request.repository,
+        digest=digest,
+        content=content,
+        media_type=parsed.media_type,
+        artifact_type=parsed.artifact_type,
+        subject=parsed.subject,
+        annotations=parsed.annotations,
+        edges=needed,
+        tags=tuple(moves),
+        by=by,
+        quotas=registry.quotas.of(request.repository),
+        repositories_limit=registry.quotas.repositories,
     )
+    outcome = await registry.catalog.do(command)
+    if isinstance(outcome, MissingBlobs) and await _are_manifests(registry, request.repository, outcome.digests):
+        outcome = await registry.catalog.do(msgspec.structs.replace(command, id=new_id()))
     if not isinstance(outcome, Stored):
         raise _refusal(request.repository, outcome)
     return Pushed(digest, parsed.subject, tuple(move.tag for move in moves))
+
+
+async def _are_manifests(registry: Registry, repository: Repository, digests: Sequence[Digest]) -> bool:
+    """Tell whether all of these missing blobs are manifests of the repository: then they are blobs from now on."""
+    for digest in digests:
+        if await registry.catalog.resolve(repository, digest) is None:
+            return False
+    for digest in digests:
+        if await manifest_as_blob(registry, repository, digest) is None:
+            return False
+    return True
 
 
 def parse(registry: Registry, reference: Reference, content: bytes, media_type: str | None) -> Manifest:
