@@ -10,6 +10,7 @@ import pytest
 
 from upkeep.site import APP, OTHER, Seconds, Site, drain
 from zot.catalog.blob_commands import DoomBlob, ForgetBlob
+from zot.catalog.layout_commands import Exported
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.oci.digest import Digest, digest_of, hex_of
 from zot.oci.names import Repository, Tag
@@ -187,6 +188,24 @@ async def test_what_a_pull_found_missing_is_shown_and_healed(disk: Disk) -> None
         assert [(each.ok, each.healed) for each in await disk.scrub()] == [(True, True)]
         assert disk.file(layer).read_bytes() == kept
         assert [(each.ok, each.healed) for each in await disk.scrub()] == [(True, False)]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}"])
+async def test_a_manifests_file_is_written_again(disk: Disk, content: bytes | None) -> None:
+    """Once the layout has shown it, a file that is missing or damaged is made from the catalog's bytes, and told."""
+    digest = await disk.image("v1")
+    assert [each.healed for each in await disk.scrub()] == [False]
+    assert not disk.file(digest).exists()
+    row = await disk.catalog.repository(APP)
+    assert row is not None
+    await disk.catalog.do(Exported(repository=APP, revision=row.revision, digest="", signature=""))
+    if content is not None:
+        disk.file(digest).write_bytes(content)
+    (found,) = await disk.scrub()
+    assert (found.ok, found.healed, found.affected) == (True, True, hex_of(digest))
+    assert disk.file(digest).read_bytes() == await disk.catalog.manifest_content(APP, digest)
+    assert disk.found == ["scrub"]
+    assert [each.healed for each in await disk.scrub()] == [False]
 
 
 async def test_an_index_is_as_whole_as_its_images(disk: Disk) -> None:

@@ -227,12 +227,32 @@ class Scrubber:
         known: dict[Digest, tuple[Digest, _Damage] | None] = {}
         async for manifest in manifests(self._catalog, repository):
             affected = await self._affected(repository, manifest.digest, manifest.media_type, damages, known)
+            if not self._registry.read_only and await self._restored(repository, manifest.digest):
+                affected = affected or (manifest.digest, _Damage(NOT_FOUND, healed=True))
             for tag in manifest.tags or (manifest.digest,):
                 if affected is None:
                     yield Verified(repository, tag, ok=True)
                 else:
                     digest, damage = affected
                     yield Verified(repository, tag, damage.healed, hex_of(digest), damage.error, damage.healed)
+
+    async def _restored(self, repository: Repository, digest: Digest) -> bool:
+        """Write a manifest's file again that is missing or damaged; True: the layout had shown it.
+
+        The catalog has its bytes, and serves them; other programs that read the layout, and a start without the
+        catalog, need the file. Before its first export there is none.
+        """
+        if await self._storage.is_whole(repository, digest):
+            return False
+        row, content = await self._catalog.repository(repository), None
+        if row is not None and row.revision == row.exported:
+            content = await self._catalog.manifest_content(repository, digest)
+        if content is None or digest_of(content, algorithm_of(digest)) != digest:
+            return False
+        await self._storage.put(repository, digest, content)
+        outcome = "the manifest's file is written again from the catalog"
+        self._registry.damage.report(repository, digest, NOT_FOUND, FoundBy.SCRUB, outcome)
+        return True
 
     async def _affected(
         self,
