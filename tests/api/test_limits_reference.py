@@ -23,6 +23,7 @@ from zot.oci.names import REPOSITORY_LENGTH_LIMIT
 from zot.oci.ranges import RANGES_LIMIT
 from zot.registry.large_manifests import LARGE_BYTES
 from zot.registry.registry import Limits
+from zot.storage.append import COLLECTED_LIMIT_BYTES
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "limits.md"
 ROWS = {
@@ -61,6 +62,7 @@ MANIFESTS_ON_THEIR_WAY = (
             "Bytes of request bodies that connections hold",
             f"{size(BUFFERED_LIMIT_BYTES)}, and {size(HEAD_BYTES)} of each connection",
         ),
+        ("Bytes of uploads that are collected before they are written, of a store", size(COLLECTED_LIMIT_BYTES)),
         ("Lists and objects in a manifest", f"{CONTAINERS_LIMIT:,}"),
         ("Ranges of one request", f"{RANGES_LIMIT:,}"),
         ("`index.json` that is read", size(INDEX_LIMIT_BYTES)),

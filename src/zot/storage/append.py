@@ -13,6 +13,8 @@ PIECE_BYTES = 1024 * 1024
 # Small chunks cost more memory than their bytes; also the most buffers that one pwritev takes.
 PIECE_CHUNKS = 1024
 CHECKPOINT_BYTES = 64 * 1024 * 1024
+COLLECTED_LIMIT_BYTES = 64 * 1024 * 1024
+"""Bytes that all appends to a store hold together; beyond it each chunk is written as it comes."""
 
 
 class Target(Protocol):
@@ -26,12 +28,36 @@ class Target(Protocol):
         """Add the chunks; `progress` moves when all are written, and not at all if this raises."""
 
 
-async def append_body(target: Target, body: AsyncIterator[bytes], checkpoint: Checkpoint) -> Progress:
+class Collected:
+    """How much the appends to one store hold: many slow uploads, each with most of a piece, are bounded together."""
+
+    def __init__(self, limit_bytes: int = COLLECTED_LIMIT_BYTES) -> None:
+        """Hold at most `limit_bytes`, and a chunk of each append beyond it."""
+        self._limit_bytes = limit_bytes
+        self.held_bytes = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be collected."""
+        return self.held_bytes >= self._limit_bytes
+
+
+async def append_body(
+    target: Target, body: AsyncIterator[bytes], checkpoint: Checkpoint, collected: Collected
+) -> Progress:
     """Add the body to the target and return how far it got, by the law of `Storage.append`.
 
-    Of the body, one piece is being written and one collected: 2 MiB, and what the iterator itself holds.
+    Of the body, one piece is being written and one collected: 2 MiB, and what the iterator itself holds; less while
+    the store's appends hold too much together.
     """
-    writer = _Writer(target)
+    writer = _Writer(target, collected)
+    try:
+        return await _append_body(target, body, checkpoint, writer)
+    finally:
+        writer.release()
+
+
+async def _append_body(target: Target, body: AsyncIterator[bytes], checkpoint: Checkpoint, writer: _Writer) -> Progress:
     standing = True
 
     async def record() -> None:
@@ -66,8 +92,10 @@ async def append_body(target: Target, body: AsyncIterator[bytes], checkpoint: Ch
 class _Writer:
     """Collects chunks to pieces, and writes one piece while it collects the next."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, collected: Collected) -> None:
         self._target = target
+        self._collected = collected
+        self._held_bytes = 0
         self._chunks: list[bytes] = []
         self._size = 0
         self._writing: asyncio.Future[None] | None = None
@@ -75,10 +103,29 @@ class _Writer:
     async def add(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
         self._size += len(chunk)
-        if self._size >= PIECE_BYTES or len(self._chunks) >= PIECE_CHUNKS:
+        self._hold(len(chunk))
+        if self._size >= PIECE_BYTES or len(self._chunks) >= PIECE_CHUNKS or self._collected.full:
             await self.settle()
-            chunks, self._chunks, self._size = self._chunks, [], 0
-            self._writing = asyncio.ensure_future(self._target.write(chunks))
+            self._write()
+            if self._collected.full:
+                await self.settle()
+
+    def release(self) -> None:
+        """Count nothing more of this append."""
+        self._hold(-self._held_bytes)
+
+    def _hold(self, length: int) -> None:
+        self._held_bytes += length
+        self._collected.held_bytes += length
+
+    def _write(self) -> None:
+        chunks, size, self._chunks, self._size = self._chunks, self._size, [], 0
+
+        async def write() -> None:
+            await self._target.write(chunks)
+            self._hold(-size)
+
+        self._writing = asyncio.ensure_future(write())
 
     async def settle(self) -> None:
         """Wait for what is being written. If that fails, nothing that came after it will be written."""
@@ -95,7 +142,6 @@ class _Writer:
     async def flush(self) -> None:
         """Write all that was collected."""
         await self.settle()
-        chunks, self._chunks, self._size = self._chunks, [], 0
-        if chunks:
-            self._writing = asyncio.ensure_future(self._target.write(chunks))
+        if self._chunks:
+            self._write()
             await self.settle()

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from zot.oci.digest import HEX_LENGTHS, Digest, algorithm_of, finished, hasher
 from zot.oci.names import Repository
-from zot.storage.append import append_body
+from zot.storage.append import Collected, append_body
 from zot.storage.content import ContentFiles, FileContent
 from zot.storage.copy import copy_content
 from zot.storage.directories import Directories
@@ -73,6 +73,7 @@ class FilesystemStorage:
         self._pools = pools
         self._identity = Identity(disk, self.root, expected)
         directories = Directories(disk, paths, self._identity, durable=durable)
+        self._collected = Collected()
         room = Room(disk, self.root, min_free_percent, min_free_bytes)
         self._uploads = Uploads(disk, paths, directories, room, durable=durable)
         self._content = ContentFiles(disk, paths, directories, self._uploads, durable=durable)
@@ -226,7 +227,7 @@ class FilesystemStorage:
         try:
             await checkpoint(start)
             await self._cut(upload, held, start.offset)
-            progress = await append_body(staged, body, checkpoint)
+            progress = await append_body(staged, body, checkpoint, self._collected)
             await staged.settle()
         finally:
             self._states.keep(upload, staged.progress, staged.state)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from zot.oci.digest import CANONICAL, Digest, Hash, algorithm_of, digest_of, finished, hasher
 from zot.oci.names import Repository
-from zot.storage.append import append_body
+from zot.storage.append import Collected, append_body
 from zot.storage.interface import (
     Checkpoint,
     Content,
@@ -129,7 +129,7 @@ class MemoryStorage:
             self._require_current(upload, staged)
             await checkpoint(start)
             staged.cut(start)
-            return await append_body(staged, body, checkpoint)
+            return await append_body(staged, body, checkpoint, Collected())
 
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
         """Check that the first `progress.offset` bytes have this digest, and cut off the rest."""

@@ -1,0 +1,79 @@
+"""Appending a body: what is held of it in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from zot.storage.append import PIECE_BYTES, Collected, append_body
+from zot.storage.interface import Progress
+
+CHUNK = bytes(64 * 1024)
+
+
+class Staged:
+    """Bytes that grow; keeps the sizes of what was written at once."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.progress = Progress(0, "sha256")
+        self.writes: list[int] = []
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Add the chunks."""
+        size = sum(map(len, chunks))
+        self.writes.append(size)
+        self.progress = Progress(self.progress.offset + size, "sha256")
+
+
+async def nothing(progress: Progress) -> None:
+    """Record nothing."""
+
+
+async def test_stalled_bodies_are_bounded_together() -> None:
+    """However many uploads stall with most of a piece sent, what all of them hold stays within the limit."""
+    limit_bytes, count = 10 * len(CHUNK), 200
+    collected, go_on, stalled = Collected(limit_bytes), asyncio.Event(), asyncio.Semaphore(0)
+    targets = [Staged() for _ in range(count)]
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield CHUNK
+        stalled.release()
+        await go_on.wait()
+        yield CHUNK
+
+    appends = [asyncio.create_task(append_body(target, body(), nothing, collected)) for target in targets]
+    for _ in range(count):
+        await stalled.acquire()
+    assert collected.held_bytes <= limit_bytes
+    assert sum(target.progress.offset for target in targets) >= count * 5 * len(CHUNK) - limit_bytes
+    go_on.set()
+    await asyncio.gather(*appends)
+    assert {target.progress.offset for target in targets} == {6 * len(CHUNK)}
+    assert collected.held_bytes == 0
+
+
+async def test_pieces_are_large_where_there_is_room() -> None:
+    """A body that comes alone is written in whole pieces."""
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield CHUNK
+
+    target, collected = Staged(), Collected()
+    await append_body(target, body(), nothing, collected)
+    assert target.writes == [PIECE_BYTES, PIECE_BYTES, 40 * len(CHUNK) - 2 * PIECE_BYTES]
+    assert collected.held_bytes == 0
+
+
+async def test_a_broken_body_holds_nothing() -> None:
+    """After an error, too, nothing is counted any more."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield CHUNK
+        raise ConnectionResetError
+
+    target, collected = Staged(), Collected()
+    (outcome,) = await asyncio.gather(append_body(target, body(), nothing, collected), return_exceptions=True)
+    assert isinstance(outcome, ConnectionResetError)
+    assert target.progress.offset == len(CHUNK)
+    assert collected.held_bytes == 0
