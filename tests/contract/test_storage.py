@@ -997,17 +997,6 @@ async def test_an_upload_is_busy_while_a_request_works_on_it(storage: Storage) -
     assert not await storage.busy(UPLOAD)
 
 
-@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
-async def test_content_of_other_programs_is_read_before_it_counts(storage: Storage, algorithm: str) -> None:
-    """Content is intact if its bytes have the digest of its name."""
-    digest, other = digest_of(CONTENT, algorithm), digest_of(b"other", algorithm)
-    assert await storage.intact_size(APP, digest) is None
-    await storage.put(APP, digest, CONTENT)
-    await storage.put(APP, other, CONTENT)
-    assert await storage.intact_size(APP, digest) == len(CONTENT)
-    assert await storage.intact_size(APP, other) is None
-
-
 def test_errors_are_one_tree() -> None:
     """A caller that handles StorageError handles all of a storage's failures but a wrong digest."""
     assert issubclass(UploadMissing, StorageError)

@@ -21,7 +21,7 @@ from zot.oci.digest import Digest
 from zot.oci.manifest import parse_manifest
 from zot.oci.names import parse_tag
 from zot.registry import delete, lists, pull
-from zot.registry.errors import ManifestUnknown, NameUnknown, Unavailable
+from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown, Unavailable
 from zot.registry.registry import Registry
 from zot.registry.request import ListReferrers, ListTags, PullBlob, PullManifest
 from zot.storage.disk import Disk
@@ -200,6 +200,20 @@ async def test_what_was_removed_with_its_blobs_is_gone(exported: Store, make_sto
         assert await later.catalog.blob(APP, Digest(Image(each).digest)) is None
     changes = await later.catalog.tag_log(APP, parse_tag("two"), None, 1)
     assert (changes[0].after, changes[0].by) == (None, ":index.json")
+
+
+async def test_a_blob_that_was_found_missing_before_is_gone_as_well(exported: Store, make_store: MakeStore) -> None:
+    """A client that asks for a blob first finds it missing: its image is not put back for that."""
+    rewrite(exported, {"one": ONE})
+    remove_files(exported, TWO)
+    later, registry = restarted(exported, make_store)
+    for each in TWO.blobs:
+        request = PullBlob(APP, Digest(Image(each).digest))
+        with pytest.raises(BlobUnknown):
+            await pull.content(registry, request, await pull.blob(registry, request))
+    with pytest.raises(ManifestUnknown):
+        await pulled(registry, "two")
+    assert await later.tags() == {"one": ONE.digest}
 
 
 async def test_what_was_removed_without_its_blobs_is_put_back(exported: Store) -> None:

@@ -82,8 +82,10 @@ async def _names(
 
 
 async def _is_gone(catalog: Catalog, storage: Storage, repository: Repository, blob: Digest) -> bool:
-    present = await catalog.blob(repository, blob) is not None
-    return present and await storage.stat(repository, blob) is None
+    """Tell whether a blob was here and its file is missing; a read may have found that out before."""
+    if await storage.stat(repository, blob) is not None:
+        return False
+    return await catalog.blob(repository, blob) is not None or await storage.was_set_aside(repository, blob)
 
 
 async def _forget_blob(catalog: Catalog, repository: Repository, digest: Digest, boot: str) -> None:

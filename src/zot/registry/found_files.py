@@ -28,7 +28,8 @@ async def take_in(catalog: Catalog, storage: Storage, repository: Repository, di
             pass
     size = None
     try:
-        size = await storage.intact_size(repository, digest)
+        if await storage.is_whole(repository, digest):
+            size = await storage.stat(repository, digest)
     finally:
         if size is None:
             await catalog.do(DropClaim(repository=repository, digest=digest, token=token))

@@ -57,13 +57,6 @@ class ContentFiles:
             failing.pop_all()
         return file, size
 
-    def open_if_there(self, repository: Repository, digest: Digest) -> tuple[File, int] | None:
-        """Open content, None if there is none."""
-        try:
-            return self.open(repository, digest)
-        except ContentMissing:
-            return None
-
     def size(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of content, None if it is not there."""
         try:

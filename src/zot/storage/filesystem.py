@@ -107,29 +107,6 @@ class FilesystemStorage:
             self._pools.read, f"look for {digest} in {repository}", self._content.size, repository, digest
         )
 
-    async def intact_size(self, repository: Repository, digest: Digest) -> int | None:
-        """Return the size of content whose bytes have its digest."""
-        doing = f"verify {digest} of {repository}"
-        with storage_errors(doing):
-            opened = await self._pools.hash.acquire(
-                lambda: self._content.open_if_there(repository, digest),
-                lambda found: found[0].close() if found else None,
-            )
-        if opened is None:
-            return None
-        file, size = opened
-        state = hasher(algorithm_of(digest))
-        try:
-            for offset in range(0, size, _HASH_STEP_BYTES):
-                step = min(_HASH_STEP_BYTES, size - offset)
-                with storage_errors(doing):
-                    await self._pools.hash.complete(self._uploads.hash, file, offset, step, state)
-        except UploadMissing:  # cut short meanwhile
-            return None
-        finally:
-            await self._pools.hash.complete(file.close)
-        return size if finished(state, algorithm_of(digest)) == digest else None
-
     async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
         """Tell whether content is the first `size` staged bytes, in steps of the hashing pool."""
         opened = await self._open_if_readable(repository, digest)

@@ -112,12 +112,6 @@ class Storage(Protocol):
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of content, None if it is not there."""
 
-    async def intact_size(self, repository: Repository, digest: Digest) -> int | None:
-        """Read content whole and return its size; None if there is none, or its bytes have another digest.
-
-        For content that another program wrote. Raises StorageError.
-        """
-
     async def begin(self, upload: UploadKey) -> None:
         """Make an empty staged file. Again does no harm. Raises StorageFull, StorageError."""
 

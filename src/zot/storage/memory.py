@@ -107,13 +107,6 @@ class MemoryStorage:
             if owner == repository:
                 yield FoundFile(digest, len(stored.content), stored.modified_s)
 
-    async def intact_size(self, repository: Repository, digest: Digest) -> int | None:
-        """Return the size of content whose bytes have its digest."""
-        stored = self._content.get((repository, digest))
-        if stored is None or digest_of(stored.content, algorithm_of(digest)) != digest:
-            return None
-        return len(stored.content)
-
     # --- uploads ---
 
     async def begin(self, upload: UploadKey) -> None:

@@ -38,10 +38,6 @@ class RoutedStorage:
         """Return the size of content, None if it is not there."""
         return await self.of(repository).stat(repository, digest)
 
-    async def intact_size(self, repository: Repository, digest: Digest) -> int | None:
-        """Return the size of content whose bytes have its digest."""
-        return await self.of(repository).intact_size(repository, digest)
-
     async def begin(self, upload: UploadKey) -> None:
         """Make an empty staged file."""
         await self.of(upload.repository).begin(upload)
