@@ -8,15 +8,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from asking import Client
 from docs.walkthrough import Block, Walkthrough, blocks, small_image
+from programs import ROOT
 from zot.testing import serve
 
 pytestmark = pytest.mark.timeout(600)  # each starts a dozen programs
 
-HTPASSWD = "alice:$2y$05$SZa/rM6y9lh/hIF5.b4qoev6XEBkpM2hHtRTjpP.RcHkGqjfQ1L12\n"
+HTPASSWD = f"alice:{bcrypt.hashpw(b'wonderland', bcrypt.gensalt(5)).decode()}\n"
 
 
 @pytest.fixture
@@ -78,6 +80,23 @@ def test_the_tutorial_works(tmp_path: Path, upstream: str) -> None:
         assert client.ask("DELETE", "/v2/busybox/manifests/latest").status == 401
     finally:
         machine.close()
+
+
+def test_the_policy_of_the_readme_lets_users_push_again_and_an_admin_delete(machine: Walkthrough) -> None:
+    """Everyone pulls, a user makes and moves a tag, and `admin` alone deletes it."""
+    text = (ROOT / "README.md").read_text().partition("```json\n")[2].partition("```")[0]
+    tree = json.loads(machine.here(text))
+    del tree["http"]["tls"]
+    machine.configure(tree)
+    (machine.folder / "etc" / "zot" / "htpasswd").write_text(HTPASSWD + HTPASSWD.replace("alice", "admin"))
+    machine.serve("config.json")
+    host = f"127.0.0.1:{machine.port}"
+    alice, admin = (Client(host, user=f"{name}:wonderland") for name in ("alice", "admin"))
+    alice.push("team/app", small_image("one"), "latest")
+    alice.push("team/app", small_image("two"), "latest")
+    assert Client(host).get("/v2/team/app/manifests/latest").body == small_image("two").content
+    assert alice.ask("DELETE", "/v2/team/app/manifests/latest").status == 403
+    assert admin.ask("DELETE", "/v2/team/app/manifests/latest").status == 202
 
 
 @pytest.mark.needs("htpasswd", "skopeo")
