@@ -104,6 +104,21 @@ def test_a_layout_that_cannot_be_read_is_in_the_backup_as_it_is(place: Place, tm
         assert Client(registry).resolve("v1")
 
 
+def test_a_backup_holds_files_that_the_catalog_does_not_have(place: Place, tmp_path: Path) -> None:
+    """A manifest that cannot be read, and what it names, are files of the layout: they come back with a restore."""
+    blobs = place.root / APP / "blobs"
+    unknown = blobs / "sha256" / ("0" * 64)
+    other = blobs / "blake3" / ("1" * 64)
+    other.parent.mkdir()
+    for path in (unknown, other):
+        path.write_text("bytes of another program")
+    (blobs / "sha256" / ("2" * 64)).symlink_to("/etc/hostname")
+    place.zot("backup", str(tmp_path / "backup"))
+    restored(place, tmp_path / "backup")
+    assert [path.read_text() for path in (unknown, other)] == ["bytes of another program"] * 2
+    assert not (blobs / "sha256" / ("2" * 64)).exists()
+
+
 @pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"short")], ids=["missing", "short"])
 @pytest.mark.parametrize("running", [True, False])
 def test_a_backup_that_is_not_complete_fails(
@@ -144,13 +159,13 @@ def test_a_backup_that_is_broken_off_leaves_the_last_one(
     for last in range(200):
         done = 0
 
-        def fail(self: Disk, operation: Operation, *call: object, last: int = last) -> object:
+        def fail(self: Disk, operation: Operation, *call: object, last: int = last, **named: object) -> object:
             nonlocal done
             if operation.verb in CHANGES and any(name.startswith(str(backup)) for name in operation[1:3]):
                 done += 1
                 if done > last:
                     raise OSError(errno.ENOSPC, "No space left on device", operation.path)
-            return perform(self, operation, *call)
+            return perform(self, operation, *call, **named)
 
         monkeypatch.setattr(Disk, "perform", fail)
         result = CliRunner().invoke(cli, ["backup", str(backup), str(place.file)])

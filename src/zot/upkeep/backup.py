@@ -52,7 +52,8 @@ async def back_up(source: Source, catalog: Catalog, path: str, pool: Pool) -> As
     It is complete or it fails, and until it is complete the last good backup in the directory stays as it is. Layouts
     that are not imported are imported first; those that cannot be are copied as they lie there. Content that the
     running catalog names is copied first, then the databases, then what was pushed in between: what the copied catalog
-    has is there, or the copy is made again. Raises StorageError, CatalogError.
+    has is there, or the copy is made again. Files of a layout that the catalog does not have are copied, too. Raises
+    StorageError, CatalogError.
     """
     await pool.run(_refuse_inside, path, (*source.roots, str(Path(source.databases[0]).parent)))
     roots = await pool.run(_identified, source)
@@ -103,6 +104,11 @@ async def _fill(
             f"{len(directory.missing)} blobs that the catalog has are missing from the store, or have another size, "
             f"the first is {repository}@{digest}; nothing is backed up: find them with `zot scrub`, and push them again"
         )
+    after = ""
+    while names := await catalog.repositories(after, PAGE_LIMIT):
+        for repository in names:
+            await pool.run(directory.copy_unknown, root_of(repository), repository)
+        after = names[-1]
     for repository in refused:
         await pool.run(directory.copy_layout, root_of(repository), repository)
     for root in roots:

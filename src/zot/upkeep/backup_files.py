@@ -158,6 +158,22 @@ class BackupDirectory:
         for below in directories:
             self._disk.sync_directory(f"{self.content(root)}/{below}")
 
+    def copy_unknown(self, root: SavedRoot, repository: Repository) -> None:
+        """Copy what lies among a repository's blobs and is not copied yet.
+
+        The catalog does not have it: files of manifests that cannot be read, and what these name.
+        """
+        source, target = f"{root.path}/{repository}/blobs", f"{self.content(root)}/{repository}/blobs"
+        for algorithm in self._names(source, directories=True):
+            unknown = self._names(f"{source}/{algorithm}") - self._names(f"{target}/{algorithm}")
+            if not unknown:
+                continue
+            make_directories(self._disk, f"{target}/{algorithm}")
+            for name in unknown:
+                with suppress(FileNotFoundError):  # it was garbage, and is collected
+                    self.copy(f"{source}/{algorithm}/{name}", f"{target}/{algorithm}/{name}", share=True)
+            self._disk.sync_directory(f"{target}/{algorithm}")
+
     def copy_layout(self, root: SavedRoot, repository: Repository) -> None:
         """Copy the layout of a repository as it lies there, whatever is in it."""
         source = f"{root.path}/{repository}"
@@ -232,6 +248,18 @@ class BackupDirectory:
         while piece := self._disk.read(source, _PIECE_BYTES, offset):
             self._disk.write(target, [piece], offset)
             offset += len(piece)
+
+    def _names(self, path: str, *, directories: bool = False) -> set[str]:
+        """Return the names of the regular files of a directory, or of its directories; none if it is not there."""
+        try:
+            with self._disk.entries(path) as entries:
+                return {
+                    each.name
+                    for each in entries
+                    if (each.is_dir if directories else each.is_file)(follow_symlinks=False)
+                }
+        except FileNotFoundError:
+            return set()
 
     def _size(self, path: str) -> int | None:
         try:
