@@ -18,6 +18,7 @@ from zot.catalog.blob_commands import ClaimBlob, DoomBlob, ForgetBlob, PublishBl
 from zot.catalog.command import Command
 from zot.catalog.interface import Outcome
 from zot.catalog.layout_commands import Adopt, Exported, IntendExport, LayoutBlob
+from zot.catalog.manifest_commands import MendManifest
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.layout.interface import Place
 from zot.oci.digest import Digest
@@ -364,4 +365,25 @@ async def test_a_manifest_that_comes_back_has_its_file(store: Store, monkeypatch
     assert is_whole(store.layout())
     await store.delete(ONE)
     await store.exporter.export(APP)
+    assert not store.layout().file(ONE.digest).exists()
+
+
+async def test_damaged_bytes_never_replace_a_right_file(store: Store) -> None:
+    """What changed in the catalog's database is mended from the file of the layout, and not written over it."""
+    await store.push(ONE, "one")
+    await store.exporter.export(APP)
+    await store.catalog.do(MendManifest(repository=APP, digest=Digest(ONE.digest), content=b"x" * len(ONE.content)))
+    # So that every manifest's file is looked at, not only those of new ones.
+    (store.layout().path / "index.json").unlink()
+    await store.push(TWO, "two")
+    assert await store.exporter.export(APP)
+    assert store.layout().file(ONE.digest).read_bytes() == ONE.content
+    assert await store.catalog.manifest_content(APP, Digest(ONE.digest)) == ONE.content
+
+
+async def test_damaged_bytes_are_not_exported(store: Store) -> None:
+    """Without a right file there is none, rather than a wrong one."""
+    await store.push(ONE, "one")
+    await store.catalog.do(MendManifest(repository=APP, digest=Digest(ONE.digest), content=b"x" * len(ONE.content)))
+    assert await store.exporter.export(APP)
     assert not store.layout().file(ONE.digest).exists()

@@ -11,6 +11,7 @@ import pytest
 from upkeep.site import APP, OTHER, Seconds, Site, drain
 from zot.catalog.blob_commands import DoomBlob, ForgetBlob
 from zot.catalog.layout_commands import Exported
+from zot.catalog.manifest_commands import MendManifest
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.oci.digest import Digest, digest_of, hex_of
 from zot.oci.names import Repository, Tag
@@ -256,3 +257,20 @@ async def _ready(_: Repository) -> None:
 
 async def _never(_: Repository) -> bool:
     return False
+
+
+@pytest.mark.parametrize("exported", [True, False])
+async def test_a_manifest_that_changed_in_the_catalog_is_found(tmp_path: Path, pools: Pools, exported: bool) -> None:
+    """Its bytes are compared with its digest, and mended from the file of its layout if that is right."""
+    disk = Disk(tmp_path, pools)
+    pushed = await disk.image("v1")
+    content = await disk.catalog.manifest_content(APP, pushed)
+    assert content is not None
+    if exported:
+        await disk.storage.put(APP, pushed, content)
+    await disk.catalog.do(MendManifest(repository=APP, digest=pushed, content=b"x" * len(content)))
+    first = Verified(APP, "v1", exported, hex_of(pushed), BAD_DIGEST, exported)
+    assert await disk.scrub() == [first]
+    assert disk.found == ["scrub"]
+    again = Verified(APP, "v1", ok=True) if exported else first
+    assert await disk.scrub() == [again]

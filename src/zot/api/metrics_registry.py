@@ -83,7 +83,7 @@ class Recorded:
 
         self.damaged = Counter(
             "zot_damaged_blobs",
-            "Blobs found missing or damaged, by what found them: pull, push, mount, scrub or import.",
+            "Content found missing or damaged, by what found it: pull, push, mount, scrub, import or export.",
             ["found_by"],
             registry=registry,
         )

@@ -16,6 +16,7 @@ from zot.catalog.layout_commands import Adopt, Exported, IntendExport, MarkDirty
 from zot.catalog.manifest_commands import (
     DeleteManifest,
     DeleteTag,
+    MendManifest,
     PutManifest,
     RemoveRepository,
     RestoreTag,
@@ -35,6 +36,7 @@ AnyCommand = (
     | PutManifest
     | DeleteManifest
     | TouchManifest
+    | MendManifest
     | DeleteTag
     | RestoreTag
     | RemoveRepository

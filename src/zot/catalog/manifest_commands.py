@@ -140,6 +140,16 @@ class DeleteManifest(Command[Deleted | Absent | TagsDiffer | Referenced], frozen
     by: str = ""
 
 
+class MendManifest(Command[bool], frozen=True, kw_only=True, tag=True):
+    """Replace bytes of a manifest that are lost or damaged by these, which the caller has verified. Durable.
+
+    False: the manifest is not here. Nothing changes if the bytes are the same, else an export is due.
+    """
+
+    digest: Digest
+    content: bytes
+
+
 class TouchManifest(Command[bool], frozen=True, kw_only=True, tag=True):
     """Clear the stamp of a manifest, so that a whole delay passes before it is collected. False: it is not here."""
 

@@ -21,6 +21,8 @@ from zot.layout.listing import Previous, listing
 from zot.layout.mark import Mark, last_change_ns
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
+from zot.registry.damage import DamageReports, FoundBy
+from zot.registry.manifest_bytes import read_manifest
 from zot.storage.interface import Storage
 
 _log = logging.getLogger(__name__)
@@ -211,14 +213,19 @@ class _Put:
         self._catalog = catalog
         self._storage = storage
         self._repository = repository
+        self._damage = DamageReports()
         self._there: set[Digest] = set()
 
     async def __call__(self, digest: Digest) -> None:
         if digest in self._there:
             return
-        content = await self._catalog.manifest_content(self._repository, digest)
+        # Damaged bytes never replace a file: it may be the only right copy.
+        found = await read_manifest(
+            self._catalog, self._storage, self._damage, self._repository, digest, FoundBy.EXPORT
+        )
+        content = found.content
         if content is None:
-            return  # deleted meanwhile
+            return  # deleted meanwhile, or damaged
         # Also if its file is there: it may be the one of an export that was killed before it was synced.
         await self._storage.put(self._repository, digest, content)
         if len(self._there) == _REMEMBERED:

@@ -13,7 +13,8 @@ from zot.layout.names import ForeignNames
 from zot.layout.read_through import read_through
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository
-from zot.registry.damage import DamageReports
+from zot.registry.damage import DamageReports, FoundBy
+from zot.registry.manifest_bytes import read_manifest
 from zot.storage.interface import Storage
 
 
@@ -30,10 +31,12 @@ class StoreLayouts:
     ) -> None:
         """Look at one store; `edits` merges what other programs wrote, and what is damaged there is reported."""
         self._catalog = catalog
+        self._storage = storage
+        self._damage = damage or DamageReports()
         self.files = files
         self.edits = edits
         self.first_reads = FirstReads(catalog, files, edits)
-        self.adoption = Adoption(catalog, storage, files, damage)
+        self.adoption = Adoption(catalog, storage, files, self._damage)
         self.foreign_names = ForeignNames(catalog, files)
 
     async def ensure_adopted(self, repository: Repository) -> None:
@@ -65,8 +68,10 @@ class StoreLayouts:
             return manifest.digest, manifest.media_type, manifest.content
         await self.adoption.ensure(repository)
         row = await self._catalog.resolve(repository, reference)
-        content = await self._catalog.manifest_content(repository, row.digest) if row else None
-        return (row.digest, row.media_type, content) if row and content is not None else None
+        if row is None:
+            return None
+        found = await read_manifest(self._catalog, self._storage, self._damage, repository, row.digest, FoundBy.PULL)
+        return (row.digest, row.media_type, found.content) if found.content is not None else None
 
     async def names(self, after: str, limit: int) -> Sequence[Repository]:
         """Return names greater than `after` of layouts that the catalog does not list yet, in byte order."""

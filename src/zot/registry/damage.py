@@ -24,6 +24,7 @@ class FoundBy(StrEnum):
     MOUNT = "mount"
     SCRUB = "scrub"
     IMPORT = "import"
+    EXPORT = "export"
 
 
 class DamageReports:

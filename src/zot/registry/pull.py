@@ -13,6 +13,7 @@ from zot.registry.blobs import manifest_as_blob
 from zot.registry.damage import FoundBy, size_mismatch
 from zot.registry.delete import damaged_blob
 from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown
+from zot.registry.manifest_bytes import read_manifest
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob, PullManifest
 from zot.storage.interface import Content, ContentMissing
@@ -42,8 +43,17 @@ async def manifest(registry: Registry, request: PullManifest) -> PulledManifest:
         raise ManifestUnknown(reference=request.reference)
     content = registry.cache.get(row.digest)
     if content is None:
-        content = await registry.catalog.manifest_content(request.repository, row.digest)
-        if content is None:  # deleted between the two reads
+        found = await read_manifest(
+            registry.catalog,
+            registry.storage,
+            registry.damage,
+            request.repository,
+            row.digest,
+            FoundBy.PULL,
+            mends=not registry.read_only,
+        )
+        content = found.content
+        if content is None:  # deleted between the two reads, or damaged
             raise ManifestUnknown(reference=request.reference)
         registry.cache.put(row.digest, content)
     return PulledManifest(row.digest, row.media_type, content)

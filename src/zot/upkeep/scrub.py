@@ -25,6 +25,7 @@ from zot.registry.damage import BAD_DIGEST, NOT_FOUND, FoundBy, size_mismatch
 from zot.registry.delete import damaged_blob
 from zot.registry.errors import RegistryError
 from zot.registry.found_files import take_in
+from zot.registry.manifest_bytes import read_manifest
 from zot.registry.registry import Registry
 from zot.storage.interface import Content, ContentMissing, StorageError
 from zot.storage.pools import Pool
@@ -276,13 +277,23 @@ class Scrubber:
         damages: dict[Digest, _Damage],
         known: dict[Digest, tuple[Digest, _Damage] | None],
     ) -> tuple[Digest, _Damage] | None:
-        content = await self._catalog.manifest_content(repository, digest)
-        if content is None:  # deleted meanwhile
+        registry = self._registry
+        read = await read_manifest(
+            self._catalog,
+            self._storage,
+            registry.damage,
+            repository,
+            digest,
+            FoundBy.SCRUB,
+            mends=not registry.read_only,
+        )
+        if read.damaged:
+            healed = read.content is not None and not registry.read_only
+            return digest, _Damage(BAD_DIGEST, healed)
+        if read.content is None:  # deleted concurrently
             return None
-        if digest_of(content, algorithm_of(digest)) != digest:
-            return digest, _Damage(BAD_DIGEST, healed=False)
         try:
-            parsed = parse_manifest(content, media_type)
+            parsed = parse_manifest(read.content, media_type)
         except InvalidManifestError as error:
             return digest, _Damage(str(error), healed=False)
         for descriptor in parsed.blobs:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from contract.catalog.examples import APP, V1, digest, put
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import Adopt, LayoutManifest
-from zot.catalog.manifest_commands import Stored
+from zot.catalog.manifest_commands import MendManifest, Stored
 
 
 async def test_a_push_replaces_bytes_that_are_wrong(catalog: Catalog) -> None:
@@ -38,3 +38,19 @@ async def test_a_layout_replaces_bytes_that_are_wrong(catalog: Catalog) -> None:
     manifest = LayoutManifest(right.digest, right.content, right.media_type, None, None, {}, (), 1)
     await catalog.do(Adopt(repository=APP, manifests=(manifest,)))
     assert await catalog.manifest_content(APP, digest("image")) == b"image"
+
+
+async def test_right_bytes_take_the_place_of_wrong_ones(catalog: Catalog) -> None:
+    """Only of a manifest that is here, and an export is due only if they were others."""
+    mend = MendManifest(repository=APP, digest=digest("image"), content=b"image")
+    assert not await catalog.do(mend)
+    await catalog.do(replace(put("image"), content=b"wrong"))
+    before = await catalog.repository(APP)
+    assert await catalog.do(mend)
+    assert await catalog.manifest_content(APP, digest("image")) == b"image"
+    after = await catalog.repository(APP)
+    assert before is not None
+    assert after is not None
+    assert after.revision == before.revision + 1
+    assert await catalog.do(replace(mend, id="again"))
+    assert await catalog.repository(APP) == after

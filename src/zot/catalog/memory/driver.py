@@ -23,6 +23,7 @@ from zot.catalog.layout_commands import Adopt, Exported, IntendExport, MarkDirty
 from zot.catalog.manifest_commands import (
     DeleteManifest,
     DeleteTag,
+    MendManifest,
     PutManifest,
     RemoveRepository,
     RestoreTag,
@@ -61,6 +62,7 @@ _VERBS: Mapping[type[Command[Any]], Callable[[Scope, Any], Any]] = {
     PutManifest: manifests.put,
     DeleteManifest: manifests.delete,
     TouchManifest: manifests.touch,
+    MendManifest: manifests.mend,
     DeleteTag: manifests.delete_tag,
     RestoreTag: manifests.restore_tag,
     RemoveRepository: manifests.remove_repository,

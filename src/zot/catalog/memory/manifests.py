@@ -12,6 +12,7 @@ from zot.catalog.manifest_commands import (
     Deleted,
     DeleteManifest,
     DeleteTag,
+    MendManifest,
     MissingBlobs,
     PutManifest,
     Referenced,
@@ -60,11 +61,8 @@ def put(scope: Scope, command: PutManifest) -> Stored | MissingBlobs | TagRefuse
 def store(scope: Scope, entry: LayoutManifest, by: str) -> bool:
     """Store a manifest unless it is there; tell whether it was stored. Stamps of what it names are cleared."""
     repository = scope.create()
-    if known := repository.manifests.get(entry.digest):
-        if known.entry.content != entry.content:
-            mended = msgspec.structs.replace(known.entry, content=entry.content)
-            repository.manifests[entry.digest] = StoredManifest(mended, known.by)
-            scope.changed()
+    if entry.digest in repository.manifests:
+        _mend(scope, entry.digest, entry.content)
         return False
     repository.manifests[entry.digest] = StoredManifest(entry, by)
     scope.changed()
@@ -72,6 +70,22 @@ def store(scope: Scope, entry: LayoutManifest, by: str) -> bool:
         if digest in repository.blobs:
             repository.blobs[digest].stamp_s = None
     return True
+
+
+def mend(scope: Scope, command: MendManifest) -> bool:
+    """Carry out MendManifest."""
+    if command.digest not in scope.repository.manifests:
+        return False
+    _mend(scope, command.digest, command.content)
+    return True
+
+
+def _mend(scope: Scope, digest: Digest, content: bytes) -> None:
+    known = scope.repository.manifests[digest]
+    if known.entry.content != content:
+        mended = msgspec.structs.replace(known.entry, content=content)
+        scope.repository.manifests[digest] = StoredManifest(mended, known.by)
+        scope.changed()
 
 
 def delete(scope: Scope, command: DeleteManifest) -> Deleted | Absent | TagsDiffer | Referenced:

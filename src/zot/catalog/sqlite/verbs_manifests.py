@@ -9,6 +9,7 @@ from zot.catalog.manifest_commands import (
     Absent,
     Deleted,
     DeleteManifest,
+    MendManifest,
     MissingBlobs,
     PutManifest,
     Referenced,
@@ -166,6 +167,14 @@ def delete(scope: Scope, command: DeleteManifest) -> Deleted | Absent | TagsDiff
     scope.bytes -= 0 if _is_blob(scope, command.digest) else size
     scope.changed = True
     return Deleted(command.digest, media_type, tags)
+
+
+def mend_manifest(scope: Scope, command: MendManifest) -> bool:
+    """Carry out MendManifest."""
+    known = find(scope, command.digest)
+    if known is not None:
+        mend(scope, known, command.content)
+    return known is not None
 
 
 def touch(scope: Scope, command: TouchManifest) -> bool:

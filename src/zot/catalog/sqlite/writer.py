@@ -31,6 +31,7 @@ from zot.catalog.layout_commands import Adopt, Exported, IntendExport, MarkDirty
 from zot.catalog.manifest_commands import (
     DeleteManifest,
     DeleteTag,
+    MendManifest,
     PutManifest,
     RemoveRepository,
     RestoreTag,
@@ -62,6 +63,7 @@ _VERBS: Mapping[type[Command[Any]], Callable[[Scope, Any], Any]] = {
     PutManifest: verbs_manifests.put,
     DeleteManifest: verbs_manifests.delete,
     TouchManifest: verbs_manifests.touch,
+    MendManifest: verbs_manifests.mend_manifest,
     DeleteTag: verbs_tags.delete,
     RestoreTag: verbs_tags.restore,
     RemoveRepository: verbs_manifests.remove_repository,
