@@ -1,6 +1,7 @@
 """The laws of accounts, for every driver."""
 
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -8,7 +9,7 @@ import pytest
 
 from zot.accounts.interface import Accounts, AccountsUnavailable, ApiKey, User
 from zot.accounts.memory import MemoryAccounts
-from zot.accounts.sqlite import SqliteAccounts
+from zot.accounts.sqlite import KIND, SqliteAccounts
 from zot.oci.names import parse_repository
 from zot.storage.pools import Pool
 
@@ -35,6 +36,36 @@ async def test_a_login_replaces_the_groups_of_the_last(accounts: Accounts) -> No
     assert await accounts.user("alice") == User("alice", ("qa",))
     await accounts.record_login("alice", [])
     assert await accounts.user("alice") == User("alice")
+
+
+async def test_the_origin_is_that_of_the_last_login_that_said_it(accounts: Accounts) -> None:
+    """A login that does not say it leaves the one that is known; a service account has none."""
+    await accounts.record_login("alice", ["dev"])
+    await accounts.record_login("alice", ["dev"], "htpasswd")
+    assert await accounts.user("alice") == User("alice", ("dev",), origin="htpasswd")
+    await accounts.record_login("alice", ["ops"])
+    assert await accounts.user("alice") == User("alice", ("ops",), origin="htpasswd")
+    await accounts.record_login("alice", ["ops"], "ldap")
+    assert list(await accounts.users("", 9)) == [User("alice", ("ops",), origin="ldap")]
+    await accounts.create_service("robot", [])
+    await accounts.record_login("robot", [], "htpasswd")
+    assert await accounts.user("robot") == User("robot", service=True)
+
+
+async def test_a_file_of_the_first_version_is_brought_to_the_present_one(tmp_path: Path) -> None:
+    """Its users stay, and how they logged in is not known."""
+    path, pool = tmp_path / "identity.db", Pool("accounts", 1, 64)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute(KIND.migrations[0])
+        connection.execute("INSERT INTO user VALUES ('alice', '[\"dev\"]', 0)")
+        connection.pragma("application_id", KIND.application_id)
+        connection.pragma("user_version", 1)
+    accounts = SqliteAccounts(path, pool)
+    assert await accounts.user("alice") == User("alice", ("dev",))
+    await accounts.record_login("alice", [], "htpasswd")
+    assert await accounts.user("alice") == User("alice", origin="htpasswd")
+    await accounts.close()
+    pool.close()
 
 
 async def test_a_service_account_is_no_user_and_no_user_is_one(accounts: Accounts) -> None:

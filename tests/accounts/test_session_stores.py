@@ -85,6 +85,16 @@ async def test_whatever_a_cookie_holds_is_no_error(store: SessionStore, garbage:
     assert not await store.delete(garbage)
 
 
+async def test_the_secret_stays_and_is_no_session(store: SessionStore) -> None:
+    """It is the same each time, long enough for a signature, and no id leads to it."""
+    secret = await store.secret()
+    assert len(secret) >= 32
+    assert await store.secret() == secret
+    await store.sweep()
+    assert await store.secret() == secret
+    assert await all_ids(store) == set()
+
+
 @pytest.mark.parametrize("value", [b"", b"{", b"{}", b'{"user": "\xff"}', b'{"x": ' + b"[" * 20_000, b"[]"])
 async def test_a_value_that_is_no_session_is_none(store: SessionStore, value: bytes) -> None:
     """Whoever wrote something else under the id of a session has not logged in, and the server says so calmly."""

@@ -16,7 +16,6 @@ from zot.auth.credentials import Authorization, login
 from zot.auth.password_hashes import usable, verify
 from zot.auth.principal import Principal
 from zot.auth.remembered import LIFETIME_S, Remembered
-from zot.auth.throttle import LONGEST_DELAY_S, Throttle
 from zot.registry.errors import Unauthorized, Unavailable
 from zot.storage.pools import Pool
 
@@ -202,43 +201,6 @@ def test_what_is_remembered_is_bounded_in_time_and_holds_no_password() -> None:
     assert ALICE.password.encode() not in b"".join(remembered._known)
     now = LIFETIME_S
     assert remembered.find(ALICE.sent) is None
-
-
-@pytest.mark.parametrize("spelling", ["ALICE", " alice", "alice  ", "\uff41lice"])
-def test_another_spelling_of_a_name_is_no_new_start(spelling: str) -> None:
-    """A directory takes them for the same name, so guessing goes on where it was."""
-    throttle = Throttle()
-    for _ in range(6):
-        throttle.failed("alice", "")
-    assert throttle.delay_s(spelling, "") == throttle.delay_s("alice", "") > 0
-    throttle.failed(spelling, "")
-    throttle.succeeded(spelling)
-    assert throttle.delay_s("alice", "") == 0
-
-
-def test_failures_of_a_name_or_an_address_are_delayed_more_and_more() -> None:
-    """A few are free; a success ends the delay of the name; all of it is bounded and forgotten."""
-    now = 0.0
-    throttle = Throttle(lambda: now)
-    delays = []
-    for _ in range(12):
-        delays.append(throttle.delay_s("alice", "10.0.0.1"))
-        throttle.failed("alice", "10.0.0.1")
-    assert delays[:3] == [0.0, 0.0, 0.0]
-    assert delays[3:] == sorted(delays[3:])
-    assert delays[3] > 0
-    assert delays[-1] == LONGEST_DELAY_S
-    assert throttle.delay_s("bob", "10.0.0.2") == 0
-    throttle.succeeded("alice")
-    assert throttle.delay_s("alice", "10.0.0.2") == 0
-    for number in range(30):
-        throttle.failed(f"guess-{number}", "10.0.0.3")
-    assert throttle.delay_s("anybody", "10.0.0.3") > 0
-    now = 10_000.0
-    assert throttle.delay_s("anybody", "10.0.0.3") == 0
-    for number in range(11_000):
-        throttle.failed(f"{number}", f"{number}")
-    assert len(throttle._names._counts) <= 10_000
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,27 @@ def secure(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> It
         yield running
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZotServer]:
+    """A server where every client reads and users push, over HTTP; alice may do everything."""
+    folder = tmp_path_factory.mktemp("shared")
+    password = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    (folder / "htpasswd").write_text(f"{USER}:{password}\n")
+    actions = ["read", "create", "update", "delete"]
+    rules = {
+        "private/**": {"policies": [{"users": [USER], "actions": actions}]},
+        "inbox/**": {"anonymousPolicy": ["read", "create"], "policies": [{"users": [USER], "actions": actions}]},
+        "**": {"anonymousPolicy": ["read"], "policies": [{"users": [USER], "actions": actions}]},
+    }
+    http = {
+        "auth": {"htpasswd": {"path": str(folder / "htpasswd")}},
+        "accessControl": {"repositories": rules},
+        "workers": 2,
+    }
+    with ZotServer(folder, http=http) as running:
+        yield running
+
+
 @pytest.fixture(params=["plain", "secure"])
 def site(request: pytest.FixtureRequest, authority: Authority, tmp_path: Path) -> Site:
     """Each of the two registries, and clients that are logged in to it."""

@@ -26,6 +26,8 @@ class User(msgspec.Struct, frozen=True):
     """Those of the last login: an API key has them until the next one. A service account's are given to it."""
     service: bool = False
     """A machine: it has API keys and no other way in."""
+    origin: str = ""
+    """The method of the last login (`Principal.method`), which has to know the user still; empty: not known."""
 
 
 class ApiKey(msgspec.Struct, frozen=True):
@@ -57,8 +59,11 @@ class KeyedUser(msgspec.Struct, frozen=True):
 class Accounts(Protocol):
     """Users, their API keys, stars and bookmarks."""
 
-    async def record_login(self, name: str, groups: Sequence[str]) -> None:
-        """Make the user if there is none, and replace their groups. Changes nothing about a service account."""
+    async def record_login(self, name: str, groups: Sequence[str], origin: str = "") -> None:
+        """Make the user if there is none, and replace groups and origin; an empty origin leaves the one that is known.
+
+        Changes nothing about a service account. Idempotent.
+        """
 
     async def user(self, name: str) -> User | None:
         """Return the user, None if there is none."""

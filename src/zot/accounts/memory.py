@@ -20,11 +20,11 @@ class MemoryAccounts:
         self._stars: set[tuple[str, Repository]] = set()
         self._bookmarks: set[tuple[str, Repository]] = set()
 
-    async def record_login(self, name: str, groups: Sequence[str]) -> None:
+    async def record_login(self, name: str, groups: Sequence[str], origin: str = "") -> None:
         """See `Accounts`."""
         known = self._users.get(name)
         if known is None or not known.service:
-            self._users[name] = User(name, tuple(sorted(groups)))
+            self._users[name] = User(name, tuple(sorted(groups)), origin=origin or (known.origin if known else ""))
 
     async def user(self, name: str) -> User | None:
         """See `Accounts`."""

@@ -39,8 +39,12 @@ CREATE TABLE bookmark (
 ) STRICT, WITHOUT ROWID;
 """
 
+_SECOND = """
+ALTER TABLE user ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+"""
+
 # "zoti"
-KIND = Kind("accounts", 0x7A6F7469, (_FIRST,), "full", AccountsUnavailable)
+KIND = Kind("accounts", 0x7A6F7469, (_FIRST, _SECOND), "full", AccountsUnavailable)
 
 _KEY = "SELECT hash, id, owner, label, scopes, created_s, expires_s, last_used_s, creator_agent FROM api_key"
 
@@ -56,33 +60,34 @@ class SqliteAccounts:
         self._file = SqliteFile(path, KIND, threads)
         self._awaited = awaited
 
-    async def record_login(self, name: str, groups: Sequence[str]) -> None:
+    async def record_login(self, name: str, groups: Sequence[str], origin: str = "") -> None:
         """See `Accounts`."""
         known = await self.user(name)
         ordered = tuple(sorted(groups))
-        if known is None or (not known.service and known.groups != ordered):
+        if known is None or (not known.service and (known.groups != ordered or origin not in ("", known.origin))):
             await self._write(
-                "INSERT INTO user VALUES (?, ?, 0)"
-                " ON CONFLICT DO UPDATE SET groups = excluded.groups WHERE NOT service",
-                (name, _encode(ordered)),
+                "INSERT INTO user (name, groups, service, origin) VALUES (?1, ?2, 0, ?3) ON CONFLICT DO UPDATE"
+                " SET groups = ?2, origin = iif(?3 = '', origin, ?3) WHERE NOT service",
+                (name, _encode(ordered), origin),
             )
 
     async def user(self, name: str) -> User | None:
         """See `Accounts`."""
-        rows = self._file.read("SELECT name, groups, service FROM user WHERE name = ?", (name,))
+        rows = self._file.read("SELECT name, groups, service, origin FROM user WHERE name = ?", (name,))
         return _user(rows[0]) if rows else None
 
     async def users(self, after: str, limit: int) -> Sequence[User]:
         """See `Accounts`."""
         rows = self._file.read(
-            "SELECT name, groups, service FROM user WHERE name > ? ORDER BY name LIMIT ?", (after, limit)
+            "SELECT name, groups, service, origin FROM user WHERE name > ? ORDER BY name LIMIT ?", (after, limit)
         )
         return list(map(_user, rows))
 
     async def create_service(self, name: str, groups: Sequence[str]) -> bool:
         """See `Accounts`."""
         return await self._write(
-            "INSERT INTO user VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET groups = excluded.groups WHERE service",
+            "INSERT INTO user (name, groups, service) VALUES (?, ?, 1)"
+            " ON CONFLICT DO UPDATE SET groups = excluded.groups WHERE service",
             (name, _encode(sorted(groups))),
         )
 
@@ -159,7 +164,7 @@ class SqliteAccounts:
 
     async def _with_user(self, name: str, statement: str, values: tuple[Any, ...]) -> bool:
         """Run one statement, the user made before it if there is none."""
-        user = ("INSERT INTO user VALUES (?, '[]', 0) ON CONFLICT DO NOTHING", (name,))
+        user = ("INSERT INTO user (name, groups, service) VALUES (?, '[]', 0) ON CONFLICT DO NOTHING", (name,))
         return await self._file.change([user, (statement, values)])
 
     async def _toggle(self, table: str, name: str, repository: Repository) -> bool:
@@ -178,8 +183,8 @@ class SqliteAccounts:
 
 
 def _user(row: tuple[Any, ...]) -> User:
-    name, groups, service = row
-    return User(name, tuple(msgspec.json.decode(groups, type=list[str])), bool(service))
+    name, groups, service, origin = row
+    return User(name, tuple(msgspec.json.decode(groups, type=list[str])), bool(service), origin)
 
 
 def _key(row: tuple[Any, ...]) -> ApiKey:

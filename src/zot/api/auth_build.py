@@ -30,9 +30,10 @@ def build(config: Http, auth: Auth, addresses: ClientAddresses) -> AuthHttp:
     routes = {**auth_login.routes(auth, door), **auth_explain.routes(gate, config.access_control)}
     if auth.accounts is not None and config.auth.apikey:
         routes |= auth_apikey.routes(gate, auth.accounts)
-    bearer = config.auth.bearer
-    if bearer is not None and auth.workloads is not None:
+    exchange = None
+    if auth.workloads is not None:
         providers = config.auth.openid.providers.values() if config.auth.openid is not None else ()
         exchange = TokenExchange(auth.workloads, [provider.issuer for provider in providers if provider.issuer])
-        routes |= auth_token.routes(auth, bearer, exchange)
+    if exchange is not None or auth.tokens is not None:
+        routes |= auth_token.routes(auth, door, config.auth.bearer, exchange)
     return AuthHttp(gate, door, routes)

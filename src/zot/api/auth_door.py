@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from multidict import istr
+from multidict import CIMultiDict, istr
 
 from zot.api import cookies
 from zot.api.client_address import ClientAddresses
@@ -13,7 +13,7 @@ from zot.api.errors import Answered
 from zot.api.headers import AUTHORIZATION, ORIGIN, SEC_FETCH_SITE, USER_AGENT
 from zot.api.http_request import HttpRequest
 from zot.auth.build import Auth
-from zot.auth.credentials import Credentials, Door
+from zot.auth.credentials import Credentials, Door, InvalidBearer
 from zot.auth.logins.callbacks import origin_of
 from zot.auth.principal import Principal
 from zot.config.http import Http
@@ -22,6 +22,7 @@ from zot.registry.request import Ping, Request, UseExtension
 
 UI_HEADER = istr("X-ZOT-API-CLIENT")
 UI = "zot-ui"
+REALM_PATH = "/zot/auth/token"
 MANAGEMENT_PATH = "/v2/_zot/ext/mgmt"
 
 _DOORS = {"metrics": Door.METRICS, "page": Door.PAGE}
@@ -52,7 +53,8 @@ class AuthDoor:
         except Unauthorized as error:
             if credentials.session and not credentials.authorization:
                 set_later(http, self.cookies.without_session())
-            raise Answered(error, self.challenge(http, request)) from error
+            wrong = "invalid_token" if isinstance(error, InvalidBearer) else ""
+            raise Answered(error, self.challenge(http, request, wrong)) from error
         principal = admission.principal
         if admission.session is not None:
             for header in self.cookies.of_session(admission.session, principal.name):
@@ -61,11 +63,28 @@ class AuthDoor:
             set_later(http, self.cookies.without_session())
         return principal
 
-    def challenge(self, http: HttpRequest, request: Request) -> Mapping[str, str]:
-        """Return the headers that tell a client how to say who it is."""
+    @property
+    def can_authenticate(self) -> bool:
+        """Whether any client can."""
+        return not self._auth.is_open
+
+    def challenge(self, http: HttpRequest, request: Request, error: str = "") -> Mapping[str, str]:
+        """Return the headers that tell a client how to authenticate; `error` is what is wrong with its token."""
         credentials = Credentials(from_ui=http.headers.get(UI_HEADER) == UI)
-        challenge = self._auth.chain.challenge(credentials, request)
-        return {} if challenge is None else {"WWW-Authenticate": challenge}
+        challenges = self._auth.chain.challenges(credentials, request, self._realm(http), error)
+        return CIMultiDict(("WWW-Authenticate", each) for each in challenges)
+
+    def _realm(self, http: HttpRequest) -> str:
+        """Return the URL of the token endpoint as the client reaches it; empty if it did not say by which host.
+
+        Credentials are sent there. So a header that says that the client speaks HTTPS counts whoever wrote it: a proxy
+        that is not configured as trusted shall not have passwords sent without encryption.
+        """
+        origin = self.origin(http)
+        scheme, _, host = origin.partition("://")
+        if scheme == "http" and http.headers.get("X-Forwarded-Proto", "").lower() == "https":
+            origin = f"https://{host}"
+        return f"{origin}{REALM_PATH}" if host else ""
 
     async def refused(self, http: HttpRequest, principal: Principal) -> None:
         """Hold the refusal back for `failDelay`, if credentials were presented."""

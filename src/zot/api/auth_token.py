@@ -1,7 +1,8 @@
-"""`/zot/auth/token`: a bearer token for a user name and a password, as Docker's clients ask for it."""
+"""`/zot/auth/token`: bearer tokens for logins and for anonymous clients, as Docker's clients ask for them."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -10,18 +11,19 @@ import msgspec
 from aiohttp import web
 
 from zot.api.application import Routes
+from zot.api.auth_door import REALM_PATH, AuthDoor
 from zot.api.body import Pace, small
 from zot.api.errors import Answered
 from zot.api.http_request import HttpRequest
 from zot.auth.build import Auth
-from zot.auth.credentials import AUTHORIZATION_LENGTH_LIMIT, Authorization, login
+from zot.auth.credentials import AUTHORIZATION_LENGTH_LIMIT, Authorization, authorization, login
 from zot.auth.fetch import FetchError
-from zot.auth.token_exchange import TokenExchange
+from zot.auth.registry_tokens import wanted_of
+from zot.auth.token_exchange import Issued, TokenExchange, issued_now
 from zot.config.auth import Bearer, UpstreamTokenEndpoint
 from zot.registry.errors import RegistryError, Unauthorized
 from zot.registry.request import UseExtension
 
-PATH = "/zot/auth/token"
 FORM_LIMIT_BYTES = 64 << 10
 
 _FORM_FIELDS = ("password", "id_token", "access_token", "refresh_token", "token")
@@ -42,10 +44,11 @@ class UpstreamFailed(RegistryError):
     code, status, message = "UNAVAILABLE", 502, "the token endpoint upstream cannot be reached"
 
 
-def routes(auth: Auth, config: Bearer, exchange: TokenExchange) -> Routes:
-    """Return the route."""
-    realm = config.realm or "zot"
+def routes(auth: Auth, door: AuthDoor, config: Bearer | None, exchange: TokenExchange | None) -> Routes:
+    """Return the route: it exchanges tokens of workloads, if there are any, and issues tokens of this registry."""
+    realm = (config.realm if config is not None else "") or "zot"
     challenge = {"WWW-Authenticate": f'Basic realm="{realm}"', **_NO_STORE}
+    upstream = config.upstream_token_endpoint if config is not None else None
 
     async def token(http: HttpRequest) -> web.StreamResponse:
         http.request = UseExtension(name="token")
@@ -54,27 +57,63 @@ def routes(auth: Auth, config: Bearer, exchange: TokenExchange) -> Routes:
             raise Answered(Unauthorized("more than one Authorization header"), challenge)
         body = await small(http, Pace(), FORM_LIMIT_BYTES) if http.method == "POST" else b""
         form = _fields(body.decode("latin-1"))
-        candidates = _candidates(headers, form)
         try:
-            issued = await exchange.exchange(candidates)
+            issued = await _exchanged(exchange, _candidates(headers, form), forwards=upstream is not None)
+            if issued is not None:
+                return _issued(issued)
+            if upstream is not None:
+                return await _forward(http, auth, upstream, form)
+            return _issued(await _own(http, auth, door, form))
         except Unauthorized as error:
             raise Answered(error, challenge) from error
-        if issued is not None:
-            answered = {"Content-Type": "application/json", **_NO_STORE}
-            return web.Response(body=msgspec.json.encode(issued), headers=answered)
-        if config.upstream_token_endpoint is None:
-            reason = exchange.mismatch(candidates) or "no token of a workload that is known"
-            raise Answered(Unauthorized(reason), challenge)
-        return await _forward(http, auth, config.upstream_token_endpoint, form)
 
-    return {PATH: {"GET": token, "POST": token}}
+    return {REALM_PATH: {"GET": token, "POST": token}}
+
+
+async def _exchanged(exchange: TokenExchange | None, candidates: Sequence[str], *, forwards: bool) -> Issued | None:
+    if exchange is None:
+        return None
+    issued = await exchange.exchange(candidates)
+    reason = exchange.mismatch(candidates) if issued is None and not forwards else None
+    if reason is not None:
+        raise Unauthorized(reason)
+    return issued
+
+
+async def _own(http: HttpRequest, auth: Auth, door: AuthDoor, form: Sequence[tuple[str, str]]) -> Issued:
+    """Issue a token for the login of a request, or for an anonymous client (distribution, Token Authentication)."""
+    if auth.tokens is None:
+        raise Unauthorized("no token of a workload that is known")
+    asked = form if http.method == "POST" else _fields(http.raw_path.partition("?")[2])
+    header = authorization(door.credentials(http, UseExtension(name="token"))) or _login_of(form)
+    principal, key_hash = await auth.chain.log_in(header, door.address(http))
+    http.principal = principal
+    try:
+        wanted = wanted_of(value for name, value in asked if name == "scope")
+    except ValueError as error:
+        raise FormInvalid(str(error)) from None
+    return issued_now(*await auth.tokens.issue(principal, wanted, key_hash))
+
+
+def _login_of(form: Sequence[tuple[str, str]]) -> Authorization | None:
+    """Return the login of a form (RFC 6749, section 4.3), None if it has none."""
+    fields = dict(form)
+    kind = fields.get("grant_type", "password")
+    if kind != "password":
+        raise Unauthorized(f"grant_type {kind[:64]!r} is not supported: it is password")
+    pair = (fields.get("username", ""), fields.get("password", ""))
+    return Authorization("basic", base64.b64encode(":".join(pair).encode()).decode()) if any(pair) else None
+
+
+def _issued(issued: Issued) -> web.Response:
+    return web.Response(body=msgspec.json.encode(issued), headers={"Content-Type": "application/json", **_NO_STORE})
 
 
 def _candidates(headers: Sequence[str], form: Sequence[tuple[str, str]]) -> list[str]:
     """Return what may be a token: the password, then fields of the form."""
     candidates = []
     if headers and len(headers[0]) <= AUTHORIZATION_LENGTH_LIMIT:
-        scheme, _, value = headers[0].strip().partition(" ")
+        scheme, _, value = headers[0].strip(" \t").partition(" ")
         if scheme.lower() == "basic":
             with contextlib.suppress(Unauthorized):
                 candidates.append(login(Authorization("basic", value.strip())).password)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from zot.api import blobs, lists, manifests, uploads
 from zot.api.body import Pace, Room
@@ -15,6 +16,7 @@ from zot.api.client_address import ClientAddresses
 from zot.api.gate import Gate
 from zot.api.http_request import HttpRequest
 from zot.api.route import parse
+from zot.registry.errors import NotGranted
 from zot.registry.large_manifests import LARGE_BYTES
 from zot.registry.registry import MIB, Registry
 from zot.registry.request import (
@@ -80,7 +82,10 @@ class Distribution:
             request = _parse_read(http.method, path)
         http.request = request
         call = await self._gate.admit(http, request)
-        return await self._handlers[type(request)](call)
+        try:
+            return await self._handlers[type(request)](call)
+        except NotGranted as error:
+            raise self._gate.challenged(call, error) from error
 
     def _table(
         self, registry: Registry, gate: Gate, pace: Pace, addresses: ClientAddresses
@@ -109,10 +114,10 @@ class Distribution:
         }
 
     async def _ping(self, call: Call) -> web.Response:
-        headers = {"Content-Type": "application/json"}
-        if not call.principal.authenticated:
-            # Docker's client asks here how to log in, even where anonymous reading is allowed.
-            headers.update(self._gate.doorkeeper.challenge(call.http, call.request))
+        headers = CIMultiDict({"Content-Type": "application/json"})
+        if not call.principal.authenticated and call.principal.whole is None:
+            # Clients ask here how to log in, even where anonymous reading is allowed.
+            headers.extend(self._gate.doorkeeper.challenge(call.http, call.request))
         return web.Response(headers=headers)
 
     async def _discover(self, call: Call) -> web.Response:

@@ -12,7 +12,14 @@ from aiohttp import web
 
 from zot.api.headers import SERVER
 from zot.catalog.interface import CatalogFull, CatalogUnavailable
-from zot.registry.errors import InsufficientStorage, RegistryError, Unavailable, Unsupported, UploadBusy
+from zot.registry.errors import (
+    InsufficientStorage,
+    RegistryError,
+    TooManyRequests,
+    Unavailable,
+    Unsupported,
+    UploadBusy,
+)
 from zot.storage.interface import StorageBusy, StorageError, StorageFull, StorageUnavailable, UploadLocked
 
 PRODUCT = "zot"
@@ -60,10 +67,10 @@ def answer(error: RegistryError, headers: Mapping[str, str] | None = None) -> we
         status=error.status, body=msgspec.json.encode(body), headers={"Content-Type": "application/json"}
     )
     response.headers.setdefault(SERVER, PRODUCT)
-    response.headers.update(headers or {})
+    response.headers.extend(headers or {})
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(error.allowed)
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | TooManyRequests) and error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 

@@ -13,8 +13,8 @@ from zot.api.http_request import HttpRequest
 from zot.auth.decision import NOWHERE, AllowAll, Circumstances, Decision, Policy
 from zot.auth.principal import ANONYMOUS, Principal
 from zot.oci.names import Repository
-from zot.registry.errors import Denied, Unauthorized
-from zot.registry.request import ListTags, PullBlob, PullManifest, Request, UseExtension
+from zot.registry.errors import Denied, NotGranted, TagImmutable, Unauthorized
+from zot.registry.request import ListRepositories, ListTags, PullBlob, PullManifest, Request, UseExtension
 
 _log = logging.getLogger("zot.api")
 
@@ -31,8 +31,12 @@ class Doorkeeper(Protocol):
     async def principal(self, http: HttpRequest, request: Request) -> Principal:
         """Return who asks, ANONYMOUS if that is enough here. Raises Answered with a challenge otherwise."""
 
-    def challenge(self, http: HttpRequest, request: Request) -> Mapping[str, str]:
-        """Return the headers that tell an anonymous client how to say who it is."""
+    @property
+    def can_authenticate(self) -> bool:
+        """Whether any client can: where none can, a refusal is final."""
+
+    def challenge(self, http: HttpRequest, request: Request, error: str = "") -> Mapping[str, str]:
+        """Return the headers that tell a client how to authenticate; `error` is what is wrong with its token."""
 
     def address(self, http: HttpRequest) -> str:
         """Return the client's address, behind trusted proxies too; empty if it is not known."""
@@ -45,12 +49,13 @@ class OpenDoor:
     """Nobody has to say who they are."""
 
     has_passwords = False
+    can_authenticate = False
 
     async def principal(self, http: HttpRequest, request: Request) -> Principal:  # noqa: ARG002
         """Everybody is anonymous."""
         return ANONYMOUS
 
-    def challenge(self, http: HttpRequest, request: Request) -> Mapping[str, str]:  # noqa: ARG002
+    def challenge(self, http: HttpRequest, request: Request, error: str = "") -> Mapping[str, str]:  # noqa: ARG002
         """There is no way to say it."""
         return {}
 
@@ -76,9 +81,11 @@ class Gate:
         principal = await self.doorkeeper.principal(http, request)
         http.principal = principal
         circumstances = self._circumstances(http) if self.policy.conditional else NOWHERE
+        if principal.lists and principal.whole is not None and isinstance(request, ListRepositories):
+            principal = principal.whole
         decision = self._decide(request, principal, circumstances)
         if not decision.allowed:
-            raise await self._refusal(http, request, principal, decision)
+            raise await self._refusal(http, request, principal, decision, circumstances)
         return Call(http, request, principal, decision, circumstances)
 
     def _decide(self, request: Request, principal: Principal, circumstances: Circumstances) -> Decision:
@@ -102,15 +109,36 @@ class Gate:
             raise await self._refusal(http, request, principal, refused)
         return principal
 
-    async def _refusal(self, http: HttpRequest, request: Request, principal: Principal, decision: Decision) -> Answered:
+    async def _refusal(
+        self,
+        http: HttpRequest,
+        request: Request,
+        principal: Principal,
+        decision: Decision,
+        circumstances: Circumstances = NOWHERE,
+    ) -> Answered:
         await self.doorkeeper.refused(http, principal)
-        headers = self.doorkeeper.challenge(http, request)
         # What was missing, and which rule said so, is for the operator; the client is told what a condition has to say.
         _log.info("denied: %s", decision.reason)
-        if not principal.authenticated or principal.authorized_elsewhere:
-            # A token that allows less than it takes: the challenge names the one to get.
+        whole = principal.whole
+        if whole is not None and request.rights() and self._decide(request, whole, circumstances).allowed:
+            # Another token will do, and the challenge names its scope.
+            return Answered(Unauthorized(), self.doorkeeper.challenge(http, request, "insufficient_scope"))
+        headers = self.doorkeeper.challenge(http, request)
+        if self._may_authenticate(principal) or principal.authorized_elsewhere:
             return Answered(Unauthorized(), headers)
         return Answered(Denied(decision.message, **({"reason": decision.message} if decision.message else {})), headers)
+
+    def _may_authenticate(self, principal: Principal) -> bool:
+        return not principal.authenticated and self.doorkeeper.can_authenticate
+
+    def challenged(self, call: Call, error: NotGranted) -> Exception:
+        """Return how a refusal in the middle of a call is answered: with a challenge if a login could change it."""
+        if not self._may_authenticate(call.principal):
+            return error
+        if isinstance(error, TagImmutable) and not self.policy.excepts_users:
+            return error
+        return Answered(Unauthorized(str(error), **error.detail), self.doorkeeper.challenge(call.http, call.request))
 
     def _circumstances(self, http: HttpRequest) -> Circumstances:
         """Return what conditions may look at besides the request."""

@@ -17,6 +17,9 @@ from zot.api.route import PREFIX
 
 _VERSION = "registry/2.0"
 
+DRAINED_BYTES = 64 << 10
+"""Bodies up to this size are read to their end although the request is refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Guards:
@@ -38,7 +41,7 @@ class Guards:
         """Add the headers that belong to every answer, unless it is on its way."""
         if response.prepared:
             return
-        if http.body_exists and not http.content.is_eof():
+        if http.body_exists and not http.content.is_eof() and not _is_drained(http):
             # The client sends a body that is not wanted: the connection is closed rather than read to its end.
             response.force_close()
         headers = response.headers
@@ -50,6 +53,17 @@ class Guards:
         self.cors.mark(http, response)
         if self.ratelimit is not None:
             self.ratelimit.mark(http, response)
+
+
+def _is_drained(http: HttpRequest) -> bool:
+    """Tell whether what is left of a body is read and dropped once the answer is sent, so that the connection stays.
+
+    A small one costs less than another connection. And containerd, whose manifest is refused for want of a token, waits
+    indefinitely if the connection closes before it has sent all of it.
+    """
+    length = http.content_length
+    waits = http.headers.get("Expect", "").lower() == "100-continue"
+    return length is not None and length <= DRAINED_BYTES and not waits
 
 
 def mark(http: HttpRequest, response: web.StreamResponse) -> None:

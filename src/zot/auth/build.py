@@ -22,6 +22,8 @@ from zot.auth.fetch import Fetcher
 from zot.auth.key_files import KeyFile
 from zot.auth.logins.browser import BrowserLogins
 from zot.auth.policy import AccessPolicy
+from zot.auth.registry_tokens import RegistryTokens
+from zot.auth.standing import Standings
 from zot.config.auth import Auth as AuthConfig
 from zot.config.model import Config
 from zot.storage.pools import Pool
@@ -53,6 +55,7 @@ class Auth:
         accounts: Accounts | None = None,
         logins: BrowserLogins | None = None,
         workloads: Workloads | None = None,
+        tokens: RegistryTokens | None = None,
         fetcher: Fetcher | None = None,
         ldap: Ldap | None = None,
     ) -> None:
@@ -63,6 +66,7 @@ class Auth:
         self.accounts = accounts
         self.logins = logins
         self.workloads = workloads
+        self.tokens = tokens
         self.fetcher = fetcher or Fetcher()
         self._ldap = ldap
 
@@ -99,16 +103,29 @@ def build(config: Config, parts: Parts) -> Auth:
         logins = BrowserLogins(auth.openid, sessions, fetcher, config.http.external_url)
     bearer = auth.bearer
     workloads = Workloads(bearer, fetcher) if bearer is not None and bearer.oidc else None
+    verifies_clients = config.http.verifies_clients
+    others = {"openid": logins is not None, "mtls": verifies_clients, "oidc": workloads is not None}
+    standings = Standings(passwords, [method for method, is_there in others.items() if is_there])
+    api_keys = ApiKeys(accounts, standings) if auth.apikey and accounts is not None else None
+    forwards = bearer is not None and bearer.upstream_token_endpoint is not None
+    tokens = RegistryTokens(sessions, standings, api_keys) if sessions is not None and not forwards else None
     ways = Ways(
         passwords=passwords,
-        api_keys=ApiKeys(accounts) if auth.apikey and accounts is not None else None,
+        api_keys=api_keys,
         logins=logins is not None,
-        mtls=Mtls(auth.mtls) if config.http.verifies_clients else None,
+        mtls=Mtls(auth.mtls) if verifies_clients else None,
         bearer=_bearer(auth, parts.files),
         workloads=workloads,
     )
     chain = Chain(
-        ways, policy, sessions=sessions, accounts=accounts, realm=config.http.realm, fail_delay_s=auth.fail_delay_s
+        ways,
+        policy,
+        standings=standings,
+        tokens=tokens,
+        sessions=sessions,
+        accounts=accounts,
+        realm=config.http.realm,
+        fail_delay_s=auth.fail_delay_s,
     )
     return Auth(
         chain,
@@ -117,6 +134,7 @@ def build(config: Config, parts: Parts) -> Auth:
         accounts=accounts,
         logins=logins,
         workloads=workloads,
+        tokens=tokens,
         fetcher=fetcher,
         ldap=ldap,
     )

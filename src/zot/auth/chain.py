@@ -1,9 +1,9 @@
-"""Who is asking: all ways in, in zot's order.
+"""Who is asking: all authentication methods, in zot's order.
 
-One Authorization header at most. With a token server, its tokens alone count. Else a token of a workload; else a user
-name with a password: htpasswd, LDAP, API keys, and the first that knows it wins. Without that header the session
-cookie, if the client is the UI; else the client certificate; else nobody, if that is enough. Credentials that are
-wrong are refused: they never count as none.
+One Authorization header at most. With a token server, its tokens alone count. Else a token of this registry; a token
+of a workload; a user name with a password: htpasswd, LDAP, API keys, and the first that knows it wins. Without that
+header the session cookie, if the client is the UI; else the client certificate; else the client is anonymous, if that
+is enough. Credentials that are wrong are refused: they never count as none.
 """
 
 from __future__ import annotations
@@ -19,27 +19,34 @@ import msgspec
 from zot.accounts.interface import Accounts, AccountsUnavailable
 from zot.accounts.sessions.interface import SessionsUnavailable
 from zot.accounts.sessions.session import Session, Sessions
-from zot.auth.authenticators.apikey import ApiKeys, looks_like_key
-from zot.auth.authenticators.bearer import Bearer
+from zot.auth.authenticators.apikey import ApiKeys, hash_of, looks_like_key
+from zot.auth.authenticators.bearer import Bearer, challenge, scope_of
 from zot.auth.authenticators.mtls import Mtls
 from zot.auth.authenticators.workload import Workloads
 from zot.auth.credentials import Authorization, Credentials, CrossOrigin, Door, Login, authorization, login
 from zot.auth.decision import Policy
 from zot.auth.principal import ANONYMOUS, Principal
+from zot.auth.registry_tokens import PREFIX as TOKEN_PREFIX
+from zot.auth.registry_tokens import RegistryTokens
+from zot.auth.standing import Standings
 from zot.auth.throttle import Throttle
 from zot.auth.tokens import InvalidToken
 from zot.registry.errors import Unauthorized, Unavailable
-from zot.registry.request import Request
+from zot.registry.request import Ping, Request
 
 _log = logging.getLogger("zot.auth")
 
 DEFAULT_REALM = "Authorization Required"
+
+# Beginnings of User-Agent: Docker's engine, and clients whose login is a ping.
+_ASK_ONCE = ("docker/", "oras/", "Helm/", "regclient/")
 
 
 class PasswordAuthenticator(Protocol):
     """Knows users by their passwords."""
 
     method: str
+    revocable: bool
 
     async def known(self, sent: str) -> Principal | None:
         """Return who it is that sent this (`Login.sent`), if it was verified a moment ago and still holds.
@@ -49,6 +56,9 @@ class PasswordAuthenticator(Protocol):
 
     async def verify(self, login: Login) -> Principal | None:
         """Return who that is, None if it is nobody that is known; raise Unavailable if that cannot be told."""
+
+    async def standing(self, name: str) -> str | None:
+        """See `KnowsUsers`."""
 
 
 class Admission(msgspec.Struct, frozen=True):
@@ -87,14 +97,22 @@ class Chain:
         ways: Ways,
         policy: Policy,
         *,
+        standings: Standings,
+        tokens: RegistryTokens | None = None,
         sessions: Sessions | None = None,
         accounts: Accounts | None = None,
         realm: str = "",
         fail_delay_s: float = 0.0,
     ) -> None:
-        """Take the ways in, the policy (which says whether nobody in particular is enough), and where sessions are."""
+        """Take the methods, the policy (which says what anonymous clients may), and where sessions are.
+
+        `tokens` are those that this registry issues; None: it issues none.
+        """
         self._ways = ways
         self._policy = policy
+        self._standings = standings
+        self._tokens = tokens
+        self._attempts: dict[tuple[str, str], asyncio.Task[Principal | None]] = {}
         self._sessions = sessions
         self._accounts = accounts
         self._realm = realm or DEFAULT_REALM
@@ -119,26 +137,63 @@ class Chain:
         ways = self._ways
         return not (ways.basic or ways.mtls or ways.bearer or ways.workloads)
 
+    @property
+    def offers_tokens(self) -> bool:
+        """Whether challenges send clients to the token endpoint: where anonymous clients and users meet.
+
+        Docker's client asks `/v2/` once how to authenticate. Told `Basic`, it never sends a request without a password.
+        """
+        policy = self._policy
+        meet = self._ways.basic and policy.lets_anonymous_in and policy.names_users
+        return meet and self._tokens is not None and self._ways.bearer is None
+
+    async def log_in(self, header: Authorization | None, address: str) -> tuple[Principal, str]:
+        """Return who asks for a token, with the hash of the API key that was used; ANONYMOUS if that is enough.
+
+        Raises Unauthorized, TooManyRequests, Unavailable.
+        """
+        if header is None:
+            if not self._policy.lets_anonymous_in:
+                raise Unauthorized
+            return ANONYMOUS, ""
+        try:
+            who = login(header)
+            principal = await self._known(header) or await self._logged_in(who, address)
+        except Unauthorized:
+            await self.delay()
+            raise
+        return principal, hash_of(who.password) if principal.method == ApiKeys.method else ""
+
     async def delay(self) -> None:
         """Wait for as long as a refusal is held back (`failDelay`)."""
         if self._fail_delay_s:
             await asyncio.sleep(self._fail_delay_s)
 
-    def challenge(self, credentials: Credentials, request: Request | None = None) -> str | None:
-        """Return the WWW-Authenticate header for a refusal; None for the UI, and if there is no way in.
+    def challenges(
+        self, credentials: Credentials, request: Request | None, own_realm: str, error: str = ""
+    ) -> Sequence[str]:
+        """Return the WWW-Authenticate headers of a refusal; none for the UI, and if no client can authenticate.
 
-        A browser that gets one shows a dialog of its own, so the UI says that it wants none.
+        A browser that gets one shows a dialog of its own, so the UI says that it wants none. `own_realm` is the URL of
+        this registry's token endpoint, empty if the client did not say by which host it reached it; `error` is what is
+        wrong with a bearer token (RFC 6750). The first challenge is the one to follow: some clients read no other.
         """
+        ways = self._ways
         if credentials.from_ui:
-            return None
-        if self._ways.bearer is not None:
-            return self._ways.bearer.challenge(request)
-        if self._ways.basic or (self._ways.mtls is not None and self._ways.workloads is None):
-            # There is no challenge for certificates; RFC 9110 wants one all the same, and zot gives this.
-            return f'Basic realm="{self._realm}"'
-        if self._ways.workloads is not None:
-            return self._ways.workloads.challenge(request)
-        return None
+            return ()
+        if ways.bearer is not None:
+            return (ways.bearer.challenge(request, error),)
+        # There is no challenge for certificates; RFC 9110 wants one all the same, and zot gives this.
+        basic = f'Basic realm="{self._realm}"'
+        if self.offers_tokens and own_realm:
+            # Docker's client takes a registry that also offers Basic for one that needs a password.
+            bearer = challenge(own_realm, "zot", scope_of(request), error)
+            return (bearer,) if isinstance(request, Ping) else (bearer, basic)
+        if ways.basic or (ways.mtls is not None and ways.workloads is None):
+            return (basic,)
+        if ways.workloads is not None:
+            return (ways.workloads.challenge(request, own_realm, error),)
+        return ()
 
     async def _admission(self, credentials: Credentials) -> Admission:
         header = authorization(credentials)
@@ -147,6 +202,8 @@ class Chain:
             return await self._by_token_server(ways.bearer, credentials, header)
         if header is None or not (ways.workloads is not None or ways.basic):
             return await self._without_header(credentials)
+        if header.scheme == "bearer" and self._tokens is not None and header.value.startswith(TOKEN_PREFIX):
+            return Admission(await self._by_own_token(self._tokens, credentials, header))
         if header.scheme == "bearer" and ways.workloads is not None:
             return Admission(await self._by_workload_token(ways.workloads, header))
         if not ways.basic:
@@ -171,6 +228,12 @@ class Chain:
             reason = workloads.mismatch(header.value) if workloads is not None else None
             raise Unauthorized(reason or str(error)) from error
 
+    async def _by_own_token(self, tokens: RegistryTokens, credentials: Credentials, header: Authorization) -> Principal:
+        principal = await tokens.verify(header.value)
+        if not principal.authenticated:
+            self._nobody(credentials)
+        return principal
+
     async def _by_workload_token(self, workloads: Workloads, header: Authorization) -> Principal:
         try:
             return await workloads.verify(header.value)
@@ -193,19 +256,39 @@ class Chain:
         return None
 
     async def _logged_in(self, who: Login, address: str) -> Principal:
-        """Return who that is; raise Unauthorized for a wrong password, and have whoever guesses wait."""
+        """Return who that is; raise Unauthorized for a wrong password, TooManyRequests after many of them."""
         if self._ways.api_keys is not None and looks_like_key(who.password):
             # First: it is not to be guessed, and costs no bcrypt.
             principal = await self._ways.api_keys.verify(who)
             if principal is not None:
                 return principal
-        await asyncio.sleep(self._throttle.delay_s(who.name, address))
-        principal = None if await self._is_service(who.name) else await self._verify(who)
+        # Clients open several connections at once: the same password on all of them is one attempt.
+        key = (who.sent, address)
+        attempt = self._attempts.get(key)
+        if attempt is None:
+            attempt = self._attempts[key] = asyncio.create_task(self._attempt(who, address))
+            attempt.add_done_callback(lambda done: self._attempted(key, done))
+        principal = await asyncio.shield(attempt)
         if principal is None:
-            self._throttle.failed(who.name, address)
             raise Unauthorized("wrong user name or password")
-        self._throttle.succeeded(who.name)
-        await self._note_groups(principal)
+        return principal
+
+    def _attempted(self, key: tuple[str, str], attempt: asyncio.Task[Principal | None]) -> None:
+        del self._attempts[key]
+        if not attempt.cancelled():
+            attempt.exception()  # every client that waited may be gone
+
+    async def _attempt(self, who: Login, address: str) -> Principal | None:
+        turn = self._throttle.begin(who.name, address)
+        try:
+            await asyncio.sleep(turn.wait_s)
+            principal = None if await self._is_service(who.name) else await self._verify(who)
+        except BaseException:
+            self._throttle.undecided(turn)
+            raise
+        if principal is not None:
+            self._throttle.succeeded(turn)
+            await self._note_groups(principal)
         return principal
 
     async def _is_service(self, name: str) -> bool:
@@ -223,7 +306,7 @@ class Chain:
         if self._ways.api_keys is None or self._accounts is None:
             return
         try:
-            await self._accounts.record_login(principal.name, sorted(principal.groups))
+            await self._accounts.record_login(principal.name, sorted(principal.groups), principal.method)
         except AccountsUnavailable as error:
             _log.error("the groups of %s are not noted: %s", principal.name, error)
 
@@ -251,12 +334,13 @@ class Chain:
         if self._sessions is None:
             return None
         groups = tuple(sorted(principal.groups))
-        session = Session(principal.name, principal.method, time.time(), groups, provider)
+        standing = await self._standings.of(principal.method, principal.name) or ""
+        session = Session(principal.name, principal.method, time.time(), groups, provider, standing)
         try:
             if self._accounts is not None:
                 if await self._is_service(principal.name):
                     raise Unauthorized(f"{principal.name} is a service account: it has API keys and no other way in")
-                await self._accounts.record_login(principal.name, groups)
+                await self._accounts.record_login(principal.name, groups, principal.method)
             return await self._sessions.start(session, old_id)
         except (SessionsUnavailable, AccountsUnavailable) as error:
             _log.error("no session can be begun: %s", error)
@@ -284,10 +368,14 @@ class Chain:
 
     async def _find_session(self, sessions: Sessions, session_id: str) -> Session | None:
         try:
-            return await sessions.find(session_id)
+            session = await sessions.find(session_id)
+            if session is None or await self._standings.holds(session.method, session.user, session.standing):
+                return session
+            await sessions.end(session_id)
         except SessionsUnavailable as error:
             _log.error("%s", error)
             raise Unavailable("sessions cannot be looked up at the moment") from error
+        return None
 
     def _nobody(self, credentials: Credentials) -> Principal:
         """Return ANONYMOUS if that is enough for what is asked for; raise Unauthorized otherwise."""
@@ -303,7 +391,11 @@ class Chain:
         raise Unauthorized
 
     def _has_to_be_asked(self, credentials: Credentials) -> bool:
-        """Tell whether the client would not send the credentials it has, unless `/v2/` answers 401: Docker's."""
+        """Tell whether the client learns from `/v2/` alone that there is a login, or whether a password is right.
+
+        Docker's engine sends no credentials but to a registry that answers its ping with 401; the others take a login
+        for good that the ping does not refuse. To every other client `/v2/` answers 200, as zot does.
+        """
         agent = credentials.user_agent
-        is_docker = "Docker-Client" in agent or agent.startswith("docker/")
-        return credentials.door is Door.PING and is_docker and bool(self._ways.passwords) and self._policy.names_users
+        asks_once = "Docker-Client" in agent or agent.startswith(_ASK_ONCE)
+        return credentials.door is Door.PING and asks_once and self._ways.basic and self._policy.names_users

@@ -80,6 +80,10 @@ class RepeatedAuthorization(Unauthorized):
     """Two headers: which of them would be believed is not ours to guess."""
 
 
+class InvalidBearer(Unauthorized):
+    """A bearer token that does not count, or not any more: another one may be had (RFC 6750, section 3.1)."""
+
+
 class CrossOrigin(RegistryError):
     """Another site made a logged-in browser ask for a change."""
 

@@ -54,6 +54,8 @@ class Policy(Protocol):
 
     lets_anonymous_in: bool
     """Whether somebody who does not say who they are may do anything at all."""
+    excepts_users: bool
+    """Whether a tag that is immutable for some callers may not be for others."""
     names_users: bool
     """Whether logging in may give more than staying anonymous."""
     conditional: bool
@@ -87,6 +89,7 @@ class AllowAll:
     """
 
     lets_anonymous_in = False
+    excepts_users = False
     names_users = True
     conditional = False
 

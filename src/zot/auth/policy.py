@@ -37,6 +37,7 @@ class AccessPolicy:
         self._repositories = [_Repository(pattern, held, rules) for pattern, held in rules.repositories.items()]
         self._admin = _Entry(f"{ROOT}.adminPolicy", rules.admin_policy, rules)
         self._immutable = ImmutableTags(rules)
+        self.excepts_users = any(entry.except_groups for entry in rules.immutable_tags)
         self._metrics = rules.metrics
         self.lets_anonymous_in = any(held.anonymous_policy for held in rules.repositories.values())
         self.names_users = bool(rules.admin_policy.actions) or any(

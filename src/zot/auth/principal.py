@@ -23,6 +23,11 @@ class Principal(msgspec.Struct, frozen=True):
     scopes: tuple[Scope, ...] | None = None
     """What the credentials are limited to; None: nothing is left out."""
 
+    whole: Principal | None = None
+    """With a token of this registry: who got it, with all that they may do without the token's limits."""
+    lists: bool = False
+    """Whether such a token is good for the catalog: the list shows what `whole` may read."""
+
     @property
     def authenticated(self) -> bool:
         """Whether it is known who they are."""

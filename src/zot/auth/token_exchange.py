@@ -65,9 +65,18 @@ class TokenExchange:
         return next((reason for reason in found if reason is not None), None)
 
 
+def issued_now(token: str, lifetime_s: int) -> Issued:
+    """Return the answer for a token that was just made."""
+    return _answer(token, lifetime_s, time.time())
+
+
+def _answer(token: str, lifetime_s: int, issued_s: float) -> Issued:
+    at = dt.datetime.fromtimestamp(issued_s, dt.UTC).isoformat().replace("+00:00", "Z")
+    return Issued(token, token, lifetime_s, at)
+
+
 def _issued(token: str, claims: dict[str, Any]) -> Issued:
     now_s = time.time()
     expires_s = seconds(claims, "exp") or now_s
     issued_s = max(0.0, seconds(claims, "iat") or now_s)
-    at = dt.datetime.fromtimestamp(issued_s, dt.UTC).isoformat().replace("+00:00", "Z")
-    return Issued(token, token, max(0, min(int(expires_s - now_s), _LIFETIME_LIMIT_S)), at)
+    return _answer(token, max(0, min(int(expires_s - now_s), _LIFETIME_LIMIT_S)), issued_s)

@@ -16,7 +16,7 @@ _PARAMETERS = frozenset({"code", "sig", "state"})
 
 _PARAMETER = re.compile(r"([?&]([^=&#\s]+)=)([^&#\s]+)")
 _SCHEME = re.compile(r"\b(basic|bearer)(\s+)[A-Za-z0-9+/=._~-]{8,}", re.IGNORECASE)
-_API_KEY = re.compile(r"zak_[0-9A-Za-z]+")
+_API_KEY = re.compile(r"zak_[0-9A-Za-z]+|zrt_[0-9A-Za-z_.-]+")
 
 
 @lru_cache(maxsize=256)

@@ -14,10 +14,10 @@ from zot.oci.names import Repository, Tag
 from zot.registry.damage import FoundBy
 from zot.registry.errors import (
     BlobUnknown,
-    Denied,
     InUse,
     ManifestConflict,
     ManifestUnknown,
+    TagImmutable,
     Unavailable,
 )
 from zot.registry.registry import Registry
@@ -27,7 +27,7 @@ _DECISIONS = 5
 
 
 async def tag(registry: Registry, repository: Repository, tag: Tag, *, immutable: bool, by: str) -> None:
-    """Delete a tag; its manifest stays. Raises ManifestUnknown, NameUnknown, Denied if it is immutable."""
+    """Delete a tag; its manifest stays. Raises ManifestUnknown, NameUnknown, TagImmutable."""
     registry.refuse_if_read_only()
     await registry.known(repository)
     outcome = await registry.catalog.do(DeleteTag(repository=repository, tag=tag, immutable=immutable, by=by))
@@ -35,7 +35,7 @@ async def tag(registry: Registry, repository: Repository, tag: Tag, *, immutable
         case Absent():
             raise ManifestUnknown(reference=tag)
         case TagRefused():
-            raise Denied(f"tag {tag!r} is immutable", reference=tag)
+            raise TagImmutable(f"tag {tag!r} is immutable", reference=tag)
 
 
 async def manifest(
@@ -49,7 +49,7 @@ async def manifest(
 ) -> None:
     """Delete a manifest with all its tags, each of which passes the guard that deleting it alone would.
 
-    Raises ManifestUnknown, NameUnknown, Denied (an immutable tag), InUse (an index lists it), ManifestConflict (it
+    Raises ManifestUnknown, NameUnknown, TagImmutable, InUse (an index lists it), ManifestConflict (it
     has several tags and the caller asked to be told).
     """
     registry.refuse_if_read_only()
@@ -63,7 +63,7 @@ async def manifest(
             raise ManifestConflict(f"{len(tags)} tags point to the manifest", reference=digest)
         kept = next((each for each in tags if immutable(each)), None)
         if kept is not None:
-            raise Denied(f"tag {kept!r} points to the manifest and is immutable", reference=digest)
+            raise TagImmutable(f"tag {kept!r} points to the manifest and is immutable", reference=digest)
         outcome = await registry.catalog.do(DeleteManifest(repository=repository, digest=digest, if_tags=tags, by=by))
         match outcome:
             case Deleted():

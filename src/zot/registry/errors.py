@@ -6,7 +6,7 @@
     ├── ManifestUnknown ManifestBlobUnknown
     ├── BlobUnknown DigestInvalid SizeInvalid BodyTooLarge ContentTypeUnsupported
     ├── UploadUnknown UploadInvalid (RangeInvalid UploadBusy)
-    ├── Unauthorized Denied (QuotaExceeded InUse) Unsupported TooManyRequests
+    ├── Unauthorized Denied (NotGranted (TagImmutable) QuotaExceeded InUse) Unsupported TooManyRequests
     └── Unavailable (InsufficientStorage): the fault is on this side, and passes
 
 Each class is one row of the table: code, HTTP status, message. Use cases raise them; `zot.api` renders them.
@@ -157,6 +157,14 @@ class Denied(RegistryError):
     code, status, message = "DENIED", 403, "requested access to the resource is denied"
 
 
+class NotGranted(Denied):
+    """The caller has a right on the repository, and not the one that it takes: which one showed in the change."""
+
+
+class TagImmutable(NotGranted):
+    """The tag stays as it is, but for callers in certain groups."""
+
+
 class QuotaExceeded(Denied):
     """The repository's quota of bytes has no room for it."""
 
@@ -177,6 +185,11 @@ class TooManyRequests(RegistryError):
     """A limit on requests, sessions or repositories is reached."""
 
     code, status, message = "TOOMANYREQUESTS", 429, "too many requests"
+
+    def __init__(self, description: str = "", /, retry_after_s: int | None = None, **detail: object) -> None:
+        """Take also after how many seconds to try again, if time helps."""
+        super().__init__(description, **detail)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(RegistryError):

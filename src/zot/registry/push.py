@@ -19,12 +19,13 @@ from zot.oci.names import Reference, Repository, Tag, as_digest
 from zot.registry import quota
 from zot.registry.blobs import manifest_as_blob
 from zot.registry.errors import (
-    Denied,
     DigestInvalid,
     ManifestBlobUnknown,
     ManifestInvalid,
     ManifestTooLarge,
     MediaTypeUnsupported,
+    NotGranted,
+    TagImmutable,
     TooManyRequests,
 )
 from zot.registry.large_manifests import LARGE_BYTES
@@ -51,7 +52,7 @@ async def manifest(
     """Store a manifest and point `moves` at it. When it returns, both survive power loss. Again does no harm.
 
     `moves` are the request's tags with what the principal may do to each. Raises ManifestInvalid, ManifestTooLarge,
-    MediaTypeUnsupported, DigestInvalid, ManifestBlobUnknown, Denied, QuotaExceeded, TooManyRequests, Unavailable.
+    MediaTypeUnsupported, DigestInvalid, ManifestBlobUnknown, NotGranted, QuotaExceeded, TooManyRequests, Unavailable.
     """
     registry.refuse_if_read_only()
     if len(content) <= LARGE_BYTES:
@@ -160,11 +161,11 @@ def _refusal(repository: Repository, outcome: MissingBlobs | TagRefused | NoRoom
             shown = ", ".join(digests[:10])
             return ManifestBlobUnknown("the repository lacks blobs that the manifest names", digest=shown)
         case TagRefused(tag, Refusal.IMMUTABLE):
-            return Denied(f"tag {tag!r} is immutable and points elsewhere", reference=tag)
+            return TagImmutable(f"tag {tag!r} is immutable and points elsewhere", reference=tag)
         case TagRefused(tag, Refusal.MAY_NOT_MOVE):
-            return Denied(f"tag {tag!r} exists, and moving it needs the action 'update'", reference=tag)
+            return NotGranted(f"tag {tag!r} exists, and moving it needs the action 'update'", reference=tag)
         case TagRefused(tag, _):
-            return Denied(f"tag {tag!r} does not exist, and creating it needs the action 'create'", reference=tag)
+            return NotGranted(f"tag {tag!r} does not exist, and creating it needs the action 'create'", reference=tag)
         case NoRoom(limit, _, of_repositories=True):
             return TooManyRequests("the registry's limit on repositories is reached", limit=limit)
         case NoRoom():

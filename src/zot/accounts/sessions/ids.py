@@ -10,6 +10,9 @@ import secrets
 LOCAL_BYTES = 32
 REDIS_BYTES = 64
 
+SECRET_BYTES = 32
+"""The length of a store's secret key."""
+
 _FORM = re.compile(r"[A-Z2-7]{52,103}")
 
 

@@ -28,6 +28,12 @@ class SessionStore(Protocol):
     async def delete(self, session_id: str) -> bool:
         """Remove the value; True for exactly one of those who try."""
 
+    async def secret(self) -> bytes:
+        """Return a secret key, the same in every process and replica that shares the store.
+
+        It is made when it is first needed. It changes if the store loses it.
+        """
+
     def ids(self) -> AsyncIterator[str]:
         """Return the ids there are, some that expire meanwhile among them."""
 

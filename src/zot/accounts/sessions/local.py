@@ -112,6 +112,10 @@ class LocalSessions:
                 return False
         return True
 
+    async def secret(self) -> bytes:
+        """See `SessionStore`. It is derived from the key of the signatures, and changes with it."""
+        return hmac.digest(self._key, b"secret", hashlib.sha256)
+
     async def ids(self) -> AsyncIterator[str]:
         """See `SessionStore`."""
         with _translated():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 
-from zot.accounts.sessions.ids import LOCAL_BYTES, random_id
+from zot.accounts.sessions.ids import LOCAL_BYTES, SECRET_BYTES, random_id
 
 
 class MemorySessions:
@@ -15,6 +16,7 @@ class MemorySessions:
         """Start with none."""
         self._now = now
         self._values: dict[str, tuple[float, bytes]] = {}
+        self._secret = secrets.token_bytes(SECRET_BYTES)
 
     def new_id(self) -> str:
         """See `SessionStore`."""
@@ -32,6 +34,10 @@ class MemorySessions:
     async def delete(self, session_id: str) -> bool:
         """See `SessionStore`."""
         return self._values.pop(session_id, None) is not None
+
+    async def secret(self) -> bytes:
+        """See `SessionStore`."""
+        return self._secret
 
     async def ids(self) -> AsyncIterator[str]:
         """See `SessionStore`."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from zot.accounts.sessions.ids import REDIS_BYTES, random_id, well_formed
+from zot.accounts.sessions.ids import REDIS_BYTES, SECRET_BYTES, random_id, well_formed
 from zot.accounts.sessions.interface import SessionsUnavailable
 from zot.accounts.sessions.redis_client import connect, disconnect
 from zot.config.redis_options import redis_options
@@ -21,6 +22,9 @@ DEFAULT_PREFIX = "zotsession"
 PLACE = "http.auth.sessionDriver"
 
 _log = logging.getLogger("zot.accounts")
+
+# No id of a session looks like it.
+_KEY = "zot-signing-key"
 
 _GLOB = re.compile(r"([*?\[\]\\^-])")
 
@@ -74,6 +78,19 @@ class RedisSessions:
             return False
         with _translated():
             return bool(await self._client.delete(self._key(session_id)))
+
+    async def secret(self) -> bytes:
+        """See `SessionStore`. It stays in Redis without an end."""
+        key = f"{self._prefix}{_KEY}"
+        with _translated():
+            secret: bytes | None = await self._client.get(key)
+            if secret is None:
+                # Of replicas that start together one makes it.
+                await self._client.set(key, secrets.token_bytes(SECRET_BYTES), nx=True)
+                secret = await self._client.get(key)
+        if secret is None:
+            raise SessionsUnavailable("the session store keeps nothing")
+        return secret
 
     async def ids(self) -> AsyncIterator[str]:
         """See `SessionStore`. Without a prefix, keys of others that look like ids are among them."""

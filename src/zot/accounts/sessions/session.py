@@ -26,6 +26,8 @@ class Session(msgspec.Struct, frozen=True, tag="session", omit_defaults=True):
     groups: tuple[str, ...] = ()
     provider: str = ""
     """The OpenID provider to log out from, too."""
+    standing: str = ""
+    """What the login stands on, see `zot.auth.standing`; empty: on the user's being there alone."""
 
 
 class PendingLogin(msgspec.Struct, frozen=True, tag="login", omit_defaults=True):
@@ -103,6 +105,10 @@ class Sessions:
                 continue
             ended += await self._store.delete(session_id)
         return ended
+
+    async def secret(self) -> bytes:
+        """Return the secret key of the store, see `SessionStore`."""
+        return await self._store.secret()
 
     async def sweep(self) -> None:
         """Remove what expired."""

@@ -13,6 +13,7 @@ from zot.accounts.interface import Accounts, AccountsUnavailable, ApiKey
 from zot.auth.credentials import Login
 from zot.auth.principal import Principal
 from zot.auth.scopes import InvalidScopeError, Scope, parse_scope
+from zot.auth.standing import Standings
 from zot.registry.errors import Unavailable
 
 _log = logging.getLogger("zot.auth")
@@ -56,26 +57,34 @@ class ApiKeys:
 
     method = "apikey"
 
-    def __init__(self, accounts: Accounts) -> None:
-        """Take the accounts, where the keys are."""
+    def __init__(self, accounts: Accounts, standings: Standings) -> None:
+        """Take the accounts, where the keys are, and what knows whether their owners are there still."""
         self._accounts = accounts
+        self._standings = standings
 
     async def verify(self, login: Login) -> Principal | None:
-        """Return who that is; None if the key is unknown, expired, or somebody else's."""
+        """Return who that is; None if the key is unknown, expired, or another user's. Raises Unavailable."""
         if not looks_like_key(login.password):
             return None
-        hashed = _hash(login.password.removeprefix(PREFIX))
+        principal = await self.by_hash(hash_of(login.password))
+        return principal if principal is not None and principal.name == login.name else None
+
+    async def by_hash(self, hashed: str) -> Principal | None:
+        """Return the owner of the key, limited to its scopes; None if there is no such key, or it does not count.
+
+        A key counts until it expires, and as long as the login of its owner stands. Raises Unavailable.
+        """
         try:
             found = await self._accounts.key(hashed)
         except AccountsUnavailable as error:
             raise Unavailable("the accounts cannot be reached") from error
         now_s = time.time()
-        if found is None or found.key.owner != login.name:
+        if found is None or (found.key.expires_s is not None and now_s >= found.key.expires_s):
             return None
-        if found.key.expires_s is not None and now_s >= found.key.expires_s:
+        if not await self._standings.owns(found.user):
             return None
         await self._note_use(found.key, now_s)
-        return Principal(login.name, self.method, frozenset(found.user.groups), scopes=_scopes(found.key))
+        return Principal(found.key.owner, self.method, frozenset(found.user.groups), scopes=_scopes(found.key))
 
     async def _note_use(self, key: ApiKey, now_s: float) -> None:
         if key.last_used_s is not None and now_s - key.last_used_s < USE_NOTED_EVERY_S:
@@ -85,6 +94,11 @@ class ApiKeys:
         except AccountsUnavailable as error:
             # The key was verified; when it was used last is for people to look at.
             _log.warning("the use of an API key of %s is not noted: %s", key.owner, error)
+
+
+def hash_of(password: str) -> str:
+    """Return the hash by which the accounts know an API key."""
+    return _hash(password.removeprefix(PREFIX))
 
 
 def _scopes(key: ApiKey) -> tuple[Scope, ...] | None:

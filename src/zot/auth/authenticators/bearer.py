@@ -63,8 +63,13 @@ class Bearer:
 
     def challenge(self, request: Request | None, error: str = "") -> str:
         """Return the WWW-Authenticate header that tells a client which token to get for the request."""
-        wrong = f',error="{error}"' if error else ""
-        return f'Bearer realm="{self._realm}",service="{self._service}",scope="{scope_of(request)}"{wrong}'
+        return challenge(self._realm, self._service, scope_of(request), error)
+
+
+def challenge(realm: str, service: str, scope: str, error: str = "") -> str:
+    """Return a WWW-Authenticate header of the token protocol; `error` says what is wrong with a token (RFC 6750)."""
+    wrong = f',error="{error}"' if error else ""
+    return f'Bearer realm="{realm}",service="{service}",scope="{scope}"{wrong}'
 
 
 def scope_of(request: Request | None) -> str:

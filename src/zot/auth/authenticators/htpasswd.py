@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Htpasswd:
     """The users of an htpasswd file; a change of the file ends what is remembered of it."""
 
     method = "htpasswd"
+    revocable = True
 
     def __init__(self, path: Path, pool: Pool, files: Pool, *, hides_names: bool = True) -> None:
         """Take the file, the pool in which passwords are hashed, and that in which files are read; none is yet.
@@ -70,6 +72,13 @@ class Htpasswd:
         if file is self._known:
             self._remembered.remember(login.sent, principal)
         return principal
+
+    async def standing(self, name: str) -> str | None:
+        """See `KnowsUsers`: a digest of the user's hash."""
+        hashed = (await self._refresh()).users.get(name)
+        if hashed is None or not usable(hashed):
+            return None
+        return hashlib.blake2b(hashed.encode(), digest_size=16).hexdigest()
 
     async def _refresh(self) -> HtpasswdFile:
         file = await self._file.content()

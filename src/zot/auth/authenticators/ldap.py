@@ -27,6 +27,7 @@ class Ldap:
     """A directory, asked by a few processes, each one login at a time."""
 
     method = "ldap"
+    revocable = False
     processes_limit = 4
     waiting_limit = 256
     login_limit_s = 10.0
@@ -76,6 +77,10 @@ class Ldap:
         if answer.hint:
             _log.warning("LDAP: %s", answer.hint)
         return Principal(login.name, self.method, frozenset(answer.groups)) if answer.known else None
+
+    async def standing(self, name: str) -> str | None:  # noqa: ARG002 - as the protocol has it
+        """See `KnowsUsers`: the directory is asked with a password alone."""
+        return ""
 
     async def close(self) -> None:
         """End the processes; those that are busy end with their login."""

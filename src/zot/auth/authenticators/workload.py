@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zot.auth.authenticators.bearer import scope_of
+from zot.auth.authenticators.bearer import challenge, scope_of
 from zot.auth.cel import Expression, ExpressionError, of_claims, validation
 from zot.auth.fetch import Fetcher
 from zot.auth.issuer import Issuer
@@ -69,11 +69,9 @@ class Workloads:
         meant_for = repr(claims["aud"])[:_SHOWN_LENGTH] if "aud" in claims else "none"
         return f"the token is for the audience {meant_for}, and this registry takes {' or '.join(map(repr, expected))}"
 
-    def challenge(self, request: Request | None) -> str | None:
-        """Return the WWW-Authenticate header; None if no realm says where tokens are to be had."""
-        if not self._realm:
-            return None
-        return f'Bearer realm="{self._realm}",service="{self._service}",scope="{scope_of(request)}"'
+    def challenge(self, request: Request | None, own_realm: str, error: str = "") -> str:
+        """Return the WWW-Authenticate header; `own_realm`, this registry's endpoint, counts if none is configured."""
+        return challenge(self._realm or own_realm, self._service or "zot", scope_of(request), error)
 
 
 class _Issuer:
