@@ -78,6 +78,7 @@ def open_core(config: Config, plan: Plan, logs: Logs, catalog: Catalog) -> Core:
         damage,
         boot=plan.boot,
         catalog_is_older_than_ns=plan.catalog_is_older_than_ns,
+        manifest_limit_bytes=config.http.limits.max_manifest_bytes,
     )
     statistics = SqliteStatistics(Path(plan.catalog_directory, ACTIVITY_FILE), pools.durable)
     return Core(config, plan, logs, pools, catalog, storage, layouts, statistics, damage=damage)

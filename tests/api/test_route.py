@@ -168,8 +168,6 @@ def test_slashes_too_many_are_redirected(registry: Client, method: str, path: st
         "a\\b",
         "-a",
         "a/",
-        "blobs",
-        "a/blobs/b",
         "%61",
         "a" * 256,
         quote("ä"),
@@ -182,6 +180,14 @@ def test_slashes_too_many_are_redirected(registry: Client, method: str, path: st
 def test_a_malformed_name_is_400(registry: Client, name: str, rest: str) -> None:
     """Names outside of the grammar, dot segments and encoded slashes are refused, never normalised into others."""
     assert registry.get(f"/v2/{name}/{rest}").error == (400, "NAME_INVALID")
+
+
+@pytest.mark.parametrize("name", ["blobs", "a/blobs/b", "a/index.json", "meta.db", "/".join(["a" * 60] * 5)])
+def test_a_name_that_no_push_creates_is_unknown_until_it_is_there(registry: Client, name: str) -> None:
+    """A repository that another program may have stored is asked for like others; only creating it is refused."""
+    assert registry.get(f"/v2/{name}/tags/list").error == (404, "NAME_UNKNOWN")
+    assert registry.get(f"/v2/{name}/manifests/v1").error[0] == 404
+    assert registry.ask("POST", f"/v2/{name}/blobs/uploads/").error == (400, "NAME_INVALID")
 
 
 def test_the_api_says_what_it_is(registry: Client) -> None:

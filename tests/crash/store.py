@@ -143,7 +143,12 @@ class Store:
         """Adopt what others wrote, merge what they changed, export what is due."""
         exporter = self.jobs.exporter
         discovery = Discovery(
-            self.catalog, self.layouts.adoption, self.layouts.foreign_names, exporter, looks_per_s=1e6
+            self.catalog,
+            self.layouts.adoption,
+            self.layouts.foreign_names,
+            exporter,
+            self.layouts.arrivals,
+            looks_per_s=1e6,
         )
         await discovery.adopt_all()
         await discovery.check_all()

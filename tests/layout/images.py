@@ -13,6 +13,8 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
+ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"
 REF_NAME = "org.opencontainers.image.ref.name"
 
 
@@ -55,6 +57,44 @@ def image(name: str, media_type: str = MANIFEST, subject: Image | None = None) -
     if subject is not None:
         document["subject"] = subject.descriptor()
     return Image(json.dumps(document).encode(), media_type, (config, layer))
+
+
+def odd_images() -> dict[str, Image]:
+    """Return images as registries have taken them, that are no clean JSON or no clean OCI manifests, by a tag each."""
+    found: dict[str, Image] = {}
+
+    def add(name: str, media_type: str = MANIFEST, raw: bytes = b"", **changes: Any) -> None:
+        plain = image(name, media_type)
+        document = json.loads(plain.content)
+        for key, value in changes.items():
+            if value is ...:
+                del document[key]
+            else:
+                document[key] = value
+        found[name] = Image(json.dumps(document).encode()[:-1] + raw + b"}", media_type, plain.blobs)
+
+    layers = json.loads(image("negative").content)["layers"]
+    add("docker-annotation-null", DOCKER_MANIFEST, annotations={"a": None})
+    add("key-twice", raw=b',"schemaVersion":2')
+    add("negative", layers=[{**layers[0], "size": -1}])
+    add("latin1", raw=b',"annotations":{"authors":"Bj\xf6rn"}')
+    add("half-emoji", raw=b',"annotations":{"description":"hello \\ud83d"}')
+    add("no-media-type", mediaType=...)
+    add("other-media-type", mediaType="application/vnd.example+json")
+    add("schema-3", schemaVersion=3)
+    add("algorithm", annotations={}, subject={"mediaType": MANIFEST, "digest": "blake3:" + "0" * 64, "size": 1})
+    config, layer = image("artifact").blobs
+    blobs = [{"mediaType": LAYER, "digest": sha256(each), "size": len(each)} for each in (config, layer)]
+    artifact = {"mediaType": ARTIFACT, "artifactType": "text/x", "blobs": blobs}
+    found["artifact"] = Image(json.dumps(artifact).encode(), ARTIFACT, (config, layer))
+    layer = image("schema-1").blobs[1]
+    schema1 = {"schemaVersion": 1, "name": "x", "fsLayers": [{"blobSum": sha256(layer)}], "signatures": []}
+    found["schema-1"] = Image(json.dumps(schema1).encode(), DOCKER_SCHEMA1, (layer,))
+    mark = image("byte-order-mark")
+    found["byte-order-mark"] = Image(b"\xef\xbb\xbf" + mark.content, MANIFEST, mark.blobs)
+    cut = image("cut")
+    found["cut"] = Image(cut.content[:-2], MANIFEST, cut.blobs)
+    return found
 
 
 def index(*children: Image) -> Image:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import Adopt, LayoutBlob
 from zot.catalog.manifest_commands import DeleteManifest, DeleteTag, PutManifest, Stored, TagMove
 from zot.catalog.memory.driver import MemoryCatalog
+from zot.config.storage import Storage as StorageConfig
 from zot.layout.adopt import Adoption
 from zot.layout.discover import Discovery
 from zot.layout.export import Exporter
@@ -24,10 +27,15 @@ from zot.layout.merge import Merger
 from zot.layout.schedule import ExportSchedule
 from zot.oci.digest import Digest
 from zot.oci.manifest import parse_manifest
-from zot.oci.names import Repository, parse_repository, parse_tag
+from zot.oci.names import Repository, parse_name, parse_repository, parse_tag
+from zot.registry.registry import Registry
 from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.pools import Pools
+from zot.upkeep.clock import CollectorClock
+from zot.upkeep.gc import Collector, Layouts
+from zot.upkeep.observer import Unobserved
+from zot.upkeep.stores import Stores
 
 APP = parse_repository("team/app")
 
@@ -59,8 +67,27 @@ class Store:
         self.exporter = Exporter(self.catalog, self.storage, self.files, edits, boot="boot")
         self.schedule = ExportSchedule(self.catalog, self.files, self.exporter, poll_s=0)
         self.discovery = Discovery(
-            self.catalog, self.adoption, self.layouts.foreign_names, self.exporter, looks_per_s=1e6
+            self.catalog,
+            self.adoption,
+            self.layouts.foreign_names,
+            self.exporter,
+            self.layouts.arrivals,
+            looks_per_s=1e6,
         )
+
+    async def collect(self) -> None:
+        """Let two sweeps come by that wait for nothing, as a collector does that is told to."""
+        registry = Registry(catalog=self.catalog, storage=self.storage, boot="boot", layouts=self.layouts)
+        stores = Stores(StorageConfig(root_directory=str(self.root)))
+        layouts = Layouts(self.files.ready, self.exporter.remove)
+        seconds = itertools.count()
+        clock = CollectorClock(0.0, lambda: float(next(seconds)))
+        collector = Collector(registry, stores, layouts, None, clock, Unobserved())
+        rules = stores.all[0]
+        now = replace(rules, delay_s=0.0, retention=rules.retention.with_delay(0.0))
+        for _ in range(2):
+            async for _pause in collector.sweep(now, lambda _: None):
+                pass
 
     def layout(self, repository: Repository = APP) -> Layout:
         """Return a repository's layout, to look at and to write to as others do."""
@@ -93,7 +120,7 @@ class Store:
 
     async def delete_tag(self, tag: str, repository: Repository = APP) -> None:
         """Delete a tag."""
-        await self.catalog.do(DeleteTag(repository=repository, tag=parse_tag(tag)))
+        await self.catalog.do(DeleteTag(repository=repository, tag=parse_name(tag)))
 
     async def delete(self, image: Image, repository: Repository = APP) -> None:
         """Delete a manifest with its tags."""

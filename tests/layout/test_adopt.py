@@ -11,10 +11,11 @@ import pytest
 from layout.conftest import MakeStore
 from layout.images import DOCKER_MANIFEST, MANIFEST, image, index, sha256
 from layout.store import APP, Store
-from zot.catalog.layout_commands import Adopt, LayoutTag
+from zot.catalog.layout_commands import Adopt, LayoutManifest, LayoutTag
 from zot.catalog.memory.driver import MemoryCatalog
+from zot.catalog.rows import Unread
 from zot.layout.adopt import Adoption
-from zot.layout.manifest_files import read_manifests
+from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES, read_manifests
 from zot.oci.digest import Digest
 from zot.oci.media_types import OCTET_STREAM
 from zot.oci.names import parse_repository, parse_tag
@@ -102,8 +103,8 @@ async def test_many_may_do_it_at_once(make_store: MakeStore) -> None:
     assert len(await catalog.tag_log(APP, None, None, 100)) == 3
 
 
-async def test_what_cannot_be_served_is_left_out_and_named(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """A listed file that is missing, damaged, or no manifest is skipped with a warning; the rest is there."""
+async def test_what_cannot_be_read_is_carried_along_and_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """What a missing or damaged file should be is told in one line, and carried along; the rest is there."""
     layout = store.layout()
     nonsense = b'{"schemaVersion": 2, "mediaType": "application/json"}'
     layout.put(ONE, TWO)
@@ -118,9 +119,11 @@ async def test_what_cannot_be_served_is_left_out_and_named(store: Store, caplog:
     )
     with caplog.at_level(logging.WARNING):
         await store.adoption.ensure(APP)
-    assert await store.tags() == {"one": ONE.digest}
-    for named in (TWO.digest, FOUR.digest, sha256(nonsense), "descriptor 3"):
-        assert named in caplog.text
+    assert await store.tags() == {"one": ONE.digest, "nonsense": sha256(nonsense)}
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "3 of its manifests cannot be read" in line
+    carried = {entry.name: entry.unread for entry in await store.catalog.carried(APP, "", 10)}
+    assert carried == {"two": Unread.DAMAGED, "four": Unread.MISSING, None: Unread.DESCRIPTOR}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schemaVersion": 1, "manifests": []}', b"\xff\xfe"])
@@ -175,7 +178,12 @@ async def test_an_unmounted_disk_is_no_empty_repository(store: Store) -> None:
 async def test_one_that_was_broken_off_follows_the_file(store: Store) -> None:
     """What a broken-off adoption had taken gives way to what the file says when it is begun anew."""
     write_like_zot(store)
-    manifests = [each async for each in read_manifests(store.files, APP, {Digest(ONE.digest): None})]
+    listed = {Digest(ONE.digest): MANIFEST}
+    manifests = [
+        each
+        async for each in read_manifests(store.files, APP, listed, MANIFEST_LIMIT_BYTES)
+        if isinstance(each, LayoutManifest)
+    ]
     tags = (LayoutTag(parse_tag("1.0"), Digest(ONE.digest)), LayoutTag(parse_tag("old"), Digest(ONE.digest)))
     await store.catalog.do(Adopt(repository=APP, manifests=tuple(manifests), tags=tags))
     store.layout().write(FOUR.descriptor("1.0"), NESTED.descriptor("latest"))

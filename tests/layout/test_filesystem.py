@@ -14,6 +14,7 @@ import pytest
 from layout.images import Layout, image, sha256
 from layout.store import APP, Store
 from storage.failing_disk import FailingDisk, NthFails
+from zot.catalog.rows import Unread
 from zot.layout.files import RootFiles
 from zot.layout.filesystem import FilesystemLayouts
 from zot.layout.index_json import LayoutBroken
@@ -211,7 +212,7 @@ async def test_every_operation_may_fail(tmp_path: Path, pools: Pools) -> None:
 
 
 async def test_only_sound_small_files_are_content(store: Store) -> None:
-    """A file that is missing, too large, damaged or a directory is None; the others keep their places."""
+    """A file that is missing, too large, damaged or a directory is told as that; the others keep their places."""
     layout = store.layout()
     contents = [b"sound", b"damaged", b"much too large", b"missing", b"directory"]
     for content in contents[:3]:
@@ -220,7 +221,13 @@ async def test_only_sound_small_files_are_content(store: Store) -> None:
     layout.file(digests[1]).write_bytes(b"DAMAGED")
     layout.file(digests[4]).mkdir()
     found = await store.files.contents(APP, digests, 10)
-    assert [file and file.content for file in found] == [b"sound", None, None, None, None]
+    assert [file if isinstance(file, Unread) else file.content for file in found] == [
+        b"sound",
+        Unread.DAMAGED,
+        Unread.TOO_LARGE,
+        Unread.MISSING,
+        Unread.MISSING,
+    ]
 
 
 async def test_a_layout_is_adopted_by_one_at_a_time(store: Store, pools: Pools) -> None:

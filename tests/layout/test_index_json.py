@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from layout.images import INDEX, MANIFEST, REF_NAME
 from zot.layout import index_json
-from zot.layout.index_json import Entry, Head, LayoutBroken, decode, order, parse_ref_name
+from zot.layout.index_entry import Entry, carried, order, parse_ref_name
+from zot.layout.index_json import Head, IndexReader, LayoutBroken, decode, entry_of
+from zot.layout.json_text import parsed
 from zot.oci.digest import Digest
 
 digests = st.integers(0, 2**256 - 1).map(lambda number: Digest(f"sha256:{number:064x}"))
@@ -79,7 +81,7 @@ async def test_what_others_wrote_is_kept(
     document = {"schemaVersion": 2, "manifests": listed, "annotations": annotations, "foreign": foreign}
     content = json.dumps(document, indent=1).encode()
     index = decode(content)
-    assert not index.flaws
+    assert not index.unreadable
     again = await encode(index.head, index.entries)
     assert plain(json.loads(again)) == plain(document)
     assert await encode(index.head, index.entries) == again
@@ -98,6 +100,8 @@ async def test_what_others_wrote_is_kept(
         ("localhost:5000/x/y:v1", "v1"),
         ("x/y:v1@sha256:" + "0" * 64, "v1"),
         ("localhost:5000/x/y", None),
+        ("a@b", None),
+        ("x/y:v1@sha256:0", None),
         ("docker.io/library/alpine", None),
         ("x/y@sha256:" + "0" * 64, None),
         ("sha256:" + "0" * 64, None),
@@ -113,40 +117,71 @@ def test_a_ref_name_stands_for_a_tag(text: str, tag: str | None) -> None:
     assert parse_ref_name(text) == tag
 
 
-def test_the_first_of_two_descriptors_has_the_tag() -> None:
-    """Of two descriptors for one tag the first has it, as in zot; the other is listed without."""
-    one, two = (f"sha256:{number:064}" for number in (1, 2))
-    index = decode(
-        json.dumps(
-            {
-                "schemaVersion": 2,
-                "manifests": [
-                    {"mediaType": MANIFEST, "digest": digest, "size": 1, "annotations": {REF_NAME: "x"}}
-                    for digest in (one, two)
-                ],
-            }
-        ).encode()
-    )
-    assert [(entry.digest, entry.tag) for entry in index.entries] == [(one, "x"), (two, None)]
-    assert len(index.flaws) == 1
-
-
 @pytest.mark.parametrize(
     "descriptor",
-    [
-        "text",
-        {},
-        {"mediaType": MANIFEST, "digest": "sha256:0", "size": 1},
-        {"mediaType": MANIFEST, "digest": f"sha256:{0:064}", "size": "1"},
-        {"mediaType": MANIFEST, "digest": f"sha256:{0:064}", "size": 1, "annotations": {"a": 1}},
+    ["text", None, 5, [], {}, {"mediaType": MANIFEST, "size": 1}, {"digest": 5}]
+    + [
+        {"mediaType": MANIFEST, "digest": digest, "size": 1}
+        for digest in ("", "sha256:0", f"blake3:{0:064}", "a" * 400)
     ],
 )
-def test_a_malformed_descriptor_is_left_out(descriptor: object) -> None:
-    """One malformed descriptor does not take the others with it."""
+def test_a_descriptor_without_a_digest_is_kept_as_it_is(descriptor: object) -> None:
+    """One that cannot be read does not take the others with it, and comes as it is written."""
     good = {"mediaType": MANIFEST, "digest": f"sha256:{0:064}", "size": 1}
     index = decode(json.dumps({"schemaVersion": 2, "manifests": [good, descriptor]}).encode())
     assert [entry.digest for entry in index.entries] == [good["digest"]]
-    assert len(index.flaws) == 1
+    assert [json.loads(each) for each in index.unreadable] == [descriptor]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        b'"size":"1"',
+        b'"size":-1',
+        b'"mediaType":null',
+        b'"annotations":{"a":null,"%b":"x"}' % REF_NAME.encode(),
+        b'"annotations":{"a":"Bj\xf6rn"}',
+        b'"annotations":{"a":"\\ud83d"}',
+        b'"annotations":{"\\ud83d":"a"}',
+        b'"annotations":["a"]',
+        b'"annotations":{"%b":7}' % REF_NAME.encode(),
+        b'"annotations":{"%b":"\\ud83d"}' % REF_NAME.encode(),
+        b'"digest":"sha256:' + b"0" * 64 + b'"',
+    ],
+)
+async def test_a_descriptor_with_a_digest_is_read_whatever_else_is_wrong(others: bytes) -> None:
+    """Nothing but the digest is needed to read an entry; carried along it is what was written."""
+    descriptor = b'{"digest":"sha256:' + b"0" * 64 + b'", ' + others + b"}"
+    (entry,) = decode(b'{"manifests":[' + descriptor + b"]}").entries
+    assert entry.digest == f"sha256:{0:064}"
+    line = carried(entry, None).line
+    assert parsed(line) == parsed(descriptor) or entry.line == b""
+    content = b"".join([piece async for piece in index_json.encode(Head(), lines(line))])
+    again = await index_json.read(pieces(content))
+    assert again is not None
+    assert [carried(each, None) async for each in again.entries] == [carried(entry, None)]
+
+
+async def lines(*descriptors: bytes) -> AsyncIterator[Entry | bytes]:
+    """Give descriptors as they are written."""
+    for each in descriptors:
+        yield each
+
+
+@given(st.lists(jsons | descriptors, max_size=5), st.integers(1, 64))
+def test_no_descriptor_is_lost(listed: list[object], size: int) -> None:
+    """Whatever JSON the list holds, and wherever it is cut while it is read, each element comes as it is written."""
+    content = json.dumps({"manifests": listed, "annotations": {"a": "b"}, "x": [1]}).encode()
+    reader = IndexReader()
+    found = [
+        each for start in range(0, len(content), size) for each in list(reader.feed(content[start : start + size]))
+    ]
+    assert [json.loads(each) for each in found] == listed
+    assert {key: bytes(value) for key, value in reader.finish().others.items()} == {"x": b"[1]"}
+    entries = [entry_of(each) for each in found]
+    index = decode(content)
+    assert len(index.entries) + len(index.unreadable) == len(listed)
+    assert sorted(filter(None, entries), key=order) == index.entries
 
 
 def test_an_empty_list_may_be_null() -> None:

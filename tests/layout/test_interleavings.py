@@ -21,8 +21,7 @@ from zot.catalog.command import Command
 from zot.catalog.interface import Outcome
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.layout.index_json import SHOWN
-from zot.layout.mark import parse_mark
-from zot.layout.merge import BY
+from zot.layout.mark import BY, parse_mark
 from zot.storage.disk import CHANGES, Disk, Operation
 from zot.storage.pools import Pools
 

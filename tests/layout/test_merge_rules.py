@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from zot.catalog.rows import TagChange
-from zot.layout.merge import BY, Verdict, judge
+from zot.layout.mark import BY
+from zot.layout.merge import Verdict, judge
 from zot.oci.digest import Digest
 from zot.oci.names import Tag
 

@@ -10,6 +10,8 @@ from zot.oci.names import (
     InvalidTagError,
     as_digest,
     as_tag,
+    creation_refused,
+    parse_name,
     parse_reference,
     parse_repository,
     parse_tag,
@@ -29,7 +31,7 @@ def components(draw: st.DrawFn) -> str:
     return text
 
 
-NAMES = st.lists(components().filter(lambda each: each != "blobs"), min_size=1, max_size=5).map("/".join)
+NAMES = st.lists(components(), min_size=1, max_size=5).map("/".join)
 
 
 def by_the_grammar(text: str) -> bool:
@@ -52,12 +54,10 @@ def by_the_grammar(text: str) -> bool:
 
 @given(NAMES)
 def test_what_the_grammar_makes_is_a_name(name: str) -> None:
-    """Every name that the grammar makes is accepted as it is, up to 255 characters."""
-    if len(name) <= 255:
-        assert parse_repository(name) == name
-    else:
-        with pytest.raises(InvalidNameError):
-            parse_repository(name)
+    """Every name that the grammar makes is accepted as it is; a push creates it up to 255 characters."""
+    repository = parse_repository(name)
+    assert repository == name
+    assert (creation_refused(repository) is None) == (len(name) <= 255 and not is_taken(name.split("/")))
 
 
 @given(st.text(max_size=40) | st.text("ab0._-/AZ", max_size=12))
@@ -71,7 +71,7 @@ def test_only_what_the_grammar_makes_is_a_name(text: str) -> None:
     try:
         name = parse_repository(text)
     except InvalidNameError:
-        assert not by_the_grammar(text) or len(text) > 255 or is_taken(text.split("/"))
+        assert not by_the_grammar(text) or max(map(len, text.split("/"))) > 255
     else:
         assert name == text
         assert by_the_grammar(text)
@@ -86,9 +86,30 @@ def is_taken(components: list[str]) -> bool:
     "name", ["blobs", "a/blobs", "blobs/a", "a/blobs/b", "a/index.json", "oci-layout", "cache.db", "meta.db/a"]
 )
 def test_no_component_is_the_name_of_something_else_on_disk(name: str) -> None:
-    """A repository named like a part of the image layout would lie in the way of another one's: it is refused."""
-    with pytest.raises(InvalidNameError, match="something else on disk"):
-        parse_repository(name)
+    """A repository named like a part of the image layout may lie in the way of another one's: no push creates it."""
+    assert "something else on disk" in str(creation_refused(parse_repository(name)))
+
+
+def test_longer_names_are_served_and_not_created() -> None:
+    """What another program stored may have a longer name than a push creates, up to what a path can hold."""
+    name = parse_repository("/".join(["a" * 255] * 4))
+    assert creation_refused(name) == "a repository name has at most 255 characters"
+    for text in (f"{name}/a", "a" * 256):
+        with pytest.raises(InvalidNameError, match="at most"):
+            parse_repository(text)
+
+
+@pytest.mark.parametrize("text", ["1.0+build5", "feature/login", "-rc1", ".hidden", "a@b", "foo~1", "t" * 129, "ü"])
+def test_names_that_are_no_tags_can_be_asked_for(text: str) -> None:
+    """A name that another program gave is a reference for reading, as far as it cannot be taken for a digest."""
+    assert as_tag(parse_name(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "web:latest", "localhost:5000/alpine", "a\n", "a\x00", "\ud83d", "a" * 1025])
+def test_other_names_cannot_be_asked_for(text: str) -> None:
+    """What has a colon, cannot be printed, or is too long is no reference."""
+    with pytest.raises(InvalidTagError):
+        parse_name(text)
 
 
 @pytest.mark.parametrize("name", ["blobs2", "a/cache.db", "library/tags", "manifests", "uploads"])

@@ -28,7 +28,9 @@ async def push_it(registry: Registry) -> None:
 
 async def read(registry: Registry) -> bytes:
     """Pull it by its tag."""
-    return (await pull.manifest(registry, PullManifest(repository=APP, reference=V1))).content
+    found = await pull.manifest(registry, PullManifest(repository=APP, reference=V1))
+    assert isinstance(found, pull.PulledManifest)
+    return found.content
 
 
 @pytest.fixture

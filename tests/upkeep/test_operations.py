@@ -196,8 +196,8 @@ def test_bytes_are_counted_by_repository_and_tag(make_place: Callable[..., Place
         client = Client(registry)
         for tag in ("v1", "v2"):
             client.push(tag, tag)
-        _, size, _, tags, manifests, blobs = place.zot("usage").splitlines()[1].split()
-        assert (tags, manifests, blobs) == ("2", "2", "3")
+        _, size, _, tags, manifests, blobs, unread = place.zot("usage").splitlines()[1].split()
+        assert (tags, manifests, blobs, unread) == ("2", "2", "3", "0")
         rows = [line.split() for line in place.zot("usage", "--tags", APP).splitlines()[1:]]
         assert [row[0] for row in rows] == ["v1", "v2"]
         assert all(float(row[1]) == float(row[3]) + 2 for row in rows)

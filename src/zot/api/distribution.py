@@ -101,7 +101,7 @@ class Distribution:
             ListRepositories: to(lists.repositories, registry, gate.policy, pace),
             ListTags: to(lists.tags, registry, pace),
             ListReferrers: to(lists.referrers, registry, pace),
-            PullManifest: to(manifests.get, registry),
+            PullManifest: to(manifests.get, registry, pace),
             PushManifest: to(manifests.put, registry, gate.policy, pace, room),
             DeleteManifest: to(manifests.remove, registry, gate.policy),
             PullBlob: to(blobs.get, registry, pace),

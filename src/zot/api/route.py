@@ -19,6 +19,7 @@ from zot.oci.names import (
     Repository,
     Tag,
     as_tag,
+    parse_name,
     parse_reference,
     parse_repository,
     parse_tag,
@@ -247,9 +248,13 @@ def _reference(method: str, text: str) -> Reference:
     except InvalidDigestError as error:
         raise DigestInvalid(str(error), reference=text[:200]) from error
     except InvalidTagError as error:
-        # Nothing can have such a name, so a read finds nothing; a push has to be told.
-        refusal = ManifestInvalid if method == "PUT" else ManifestUnknown
-        raise refusal(str(error), reference=text[:200]) from error
+        if method == "PUT":
+            raise ManifestInvalid(str(error), reference=text[:200]) from error
+    # Another program may have stored it under such a name.
+    try:
+        return parse_name(text)
+    except InvalidTagError as error:
+        raise ManifestUnknown(str(error), reference=text[:200]) from error
 
 
 def _fields(query: str) -> Query:

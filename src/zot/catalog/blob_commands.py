@@ -102,10 +102,11 @@ class DoomBlob(Command[Doom], frozen=True, kw_only=True, tag=True):
 
     With `stamped_before_s` only if it carries a stamp of the collector's clock not later than that (else CLAIMED).
     Again with the same token: DOOMED; doomed under another one it is ABSENT already. With `stray` it is a digest
-    without a row that is doomed, since a file is there that nobody knows, and no present blob (CLAIMED). With `damaged`
-    a blob goes although it is referenced, because its bytes are not its digest's any more: once it is forgotten it is
-    missing where it is named, and the next push of it heals that. With `placed_ns` only if it is present since that
-    time (else CLAIMED), so that an old observation of damage takes nothing that was pushed since.
+    without a row that is doomed, since a file is there that nobody knows, and no present blob (CLAIMED). With either a
+    repository keeps everything while it has something unread (REFERENCED). With `damaged` a blob goes although it is
+    referenced, because its bytes are not its digest's any more: once it is forgotten it is missing where it is named,
+    and the next push of it heals that. With `placed_ns` only if it is present since that time (else CLAIMED), so that
+    an old observation of damage takes nothing that was pushed since.
     """
 
     digest: Digest
@@ -127,8 +128,9 @@ class StampGarbage(Command[int], frozen=True, kw_only=True, tag=True):
     """Stamp what nothing keeps and has no stamp yet with `now_s`; return how much that was.
 
     It is the repository's present, unreferenced, unclaimed blobs, and its manifests without a tag, an index that lists
-    them, or a subject that is here. At most `limit` at once, blobs first, each in the order of digests: as many as
-    that means call again. What is named again loses its stamp.
+    them, a subject that is here, or an entry with a name. At most `limit` at once, blobs first, each in the order of
+    digests: as many as that means call again. What is named again loses its stamp. Nothing is stamped where something
+    is unread.
     """
 
     durable: ClassVar[bool] = False

@@ -19,6 +19,7 @@ from typing import Protocol, TypeVar
 from zot.catalog.command import Command
 from zot.catalog.rows import (
     BlobRow,
+    CarriedEntry,
     DoomedRow,
     ExportRow,
     LooseBlob,
@@ -86,6 +87,9 @@ class Catalog(Protocol):
     async def tags(self, repository: Repository, after: str, limit: int) -> Sequence[TagRow]:
         """Return tags with names greater than `after`."""
 
+    async def tag(self, repository: Repository, tag: Tag) -> TagRow | None:
+        """Return a tag."""
+
     async def tag_log(self, repository: Repository, tag: Tag | None, before: int | None, limit: int) -> list[TagChange]:
         """Return changes of one tag or of all, newest first, with sequence numbers less than `before`."""
 
@@ -126,6 +130,15 @@ class Catalog(Protocol):
 
     async def exports_due(self, limit: int) -> Sequence[Repository]:
         """Return adopted repositories whose layout does not show all changes, longest due first."""
+
+    async def carried(self, repository: Repository, after: str, limit: int) -> Sequence[CarriedEntry]:
+        """Return entries of the repository's `index.json` that are carried along, with keys greater than `after`."""
+
+    async def carried_as(self, repository: Repository, reference: Reference) -> Sequence[CarriedEntry]:
+        """Return carried entries of that digest, or of exactly that name: read ones first, a page at most."""
+
+    async def unread(self, repository: Repository) -> bool:
+        """Tell whether the repository has something unread: then nothing of it is collected."""
 
     async def usage(self, after: str, limit: int) -> Sequence[UsageRow]:
         """Return counts of repositories with names greater than `after`."""

@@ -8,6 +8,7 @@ import msgspec
 
 from zot.catalog.command import Command
 from zot.catalog.manifest_commands import Edge
+from zot.catalog.rows import CarriedEntry
 from zot.oci.digest import Digest
 from zot.oci.names import Tag
 
@@ -23,6 +24,8 @@ class LayoutManifest(msgspec.Struct, frozen=True):
     annotations: dict[str, str]
     edges: tuple[Edge, ...]
     pushed_ns: int
+    whole: bool = True
+    """Whether all that it names is known."""
 
 
 class LayoutTag(msgspec.Struct, frozen=True):
@@ -34,6 +37,8 @@ class LayoutTag(msgspec.Struct, frozen=True):
     tag: Tag
     digest: Digest
     if_digest: Digest | None = None
+    written: str | None = None
+    """The name as the layout has it, if it is not the tag itself."""
 
 
 class LayoutBlob(msgspec.Struct, frozen=True):
@@ -46,8 +51,10 @@ class LayoutBlob(msgspec.Struct, frozen=True):
 class Adopt(Command[tuple[Tag, ...]], frozen=True, kw_only=True, tag=True):
     """Take in a part of a layout: what is there already stays, so it may be given again. Creates the repository.
 
-    Blobs become present, manifests are stored with their edges whether or not all their blobs are there, and tags are
-    set by their condition; those that do not point where the layout has them are returned. A doomed blob stays
+    Blobs become present, manifests are stored with their edges whether or not all their blobs are there, entries are
+    carried from then on (again: as they are now), and tags are set by their condition; those that do not point where
+    the layout has them are returned. However a manifest comes to be stored, carried entries of its digest are read by
+    that: they stay if they have a name that no tag there stands for. A doomed blob stays
     doomed. Parts are small (some hundred entries), so that no other command waits long. With `complete` the repository
     is adopted from then on. What is taken in makes an export due like any other change: `Exported` says if the layout
     shows it already.
@@ -55,6 +62,7 @@ class Adopt(Command[tuple[Tag, ...]], frozen=True, kw_only=True, tag=True):
 
     blobs: tuple[LayoutBlob, ...] = ()
     manifests: tuple[LayoutManifest, ...] = ()
+    carried: tuple[CarriedEntry, ...] = ()
     tags: tuple[LayoutTag, ...] = ()
     complete: bool = False
     by: str = ""

@@ -103,7 +103,8 @@ class PutManifest(Command[Stored | MissingBlobs | TagRefused | NoRoom], frozen=T
 class Deleted(msgspec.Struct, frozen=True, tag=True):
     """It is gone, durably."""
 
-    digest: Digest
+    digest: Digest | None
+    """None: of an entry of `index.json` that could not be read."""
     media_type: str
     tags: tuple[Tag, ...]
     """The tags that went with it."""
@@ -130,7 +131,8 @@ class DeleteManifest(Command[Deleted | Absent | TagsDiffer | Referenced], frozen
 
     Its edges go with it: what only it referenced becomes garbage. An index's child is not deleted. Durable. Tags are
     looked at before references. With `stamped_before_s` only if it carries a stamp of the collector's clock not later
-    than that (else TagsDiffer).
+    than that, and its repository has nothing unread (else TagsDiffer). Carried entries of the digest go with it; one of
+    which there is nothing else is deleted by that.
     """
 
     remembered: ClassVar[bool] = True
@@ -160,7 +162,8 @@ class TouchManifest(Command[bool], frozen=True, kw_only=True, tag=True):
 class DeleteTag(Command[Deleted | Absent | TagRefused], frozen=True, kw_only=True, tag=True):
     """Delete a tag; the manifest stays, to be collected once nothing keeps it. Durable.
 
-    With `if_digest`, only if it points there (else Absent); `immutable` refuses if the tag exists.
+    With `if_digest`, only if it points there (else Absent); `immutable` refuses if the tag exists. Without it, carried
+    entries of that name go, too.
     """
 
     remembered: ClassVar[bool] = True
@@ -183,7 +186,7 @@ class RestoreTag(Command[Stored | Absent | TagRefused], frozen=True, kw_only=Tru
 
 
 class RemoveRepository(Command[bool], frozen=True, kw_only=True, tag=True):
-    """Forget a repository that has no manifest, blob (doomed ones too), claim or open upload; False if it has one.
+    """Forget a repository that has no manifest, blob (doomed too), carried entry, claim or open upload; else False.
 
     Its finished uploads and its tag log go with it. True also if there is none. Durable.
     """

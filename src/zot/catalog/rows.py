@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from zot.oci.digest import Digest
@@ -43,6 +45,35 @@ class ManifestDetails(msgspec.Struct, frozen=True):
     pushed_ns: int
     pushed_by: str
     tags: tuple[Tag, ...]
+    whole: bool = True
+    """Whether all that it names is known. If not, nothing of its repository is collected."""
+    carried: bool = False
+    """An entry of `index.json` that is carried along lists it."""
+
+
+class Unread(StrEnum):
+    """Why a manifest that a layout lists could not be read."""
+
+    DESCRIPTOR = "its descriptor cannot be read"
+    MISSING = "its file is missing"
+    DAMAGED = "its file has not the digest of its name"
+    TOO_LARGE = "it is larger than a manifest may be"
+
+
+class CarriedEntry(msgspec.Struct, frozen=True):
+    """An entry of `index.json` that tags and manifests do not express; exports write it as it was read."""
+
+    key: str
+    """A digest of what the entry says: what tells it from others of its repository."""
+    line: bytes
+    """The descriptor, in JSON without line breaks; empty for a manifest that an index lists, not `index.json`."""
+    digest: Digest | None = None
+    """None: it cannot be read."""
+    name: str | None = None
+    """The `ref.name` annotation."""
+    media_type: str = ""
+    unread: Unread | None = None
+    """None: the manifest is in the catalog, and the entry is here because of a name that is no tag or is taken."""
 
 
 class TagRow(msgspec.Struct, frozen=True):
@@ -54,6 +85,8 @@ class TagRow(msgspec.Struct, frozen=True):
     """When the name appeared; kept when the tag moves."""
     moved_ns: int
     by: str
+    written: str | None = None
+    """The name that the layout gives it, if that is not the tag itself: `docker.io/library/alpine:3.20`."""
 
 
 class BlobRow(msgspec.Struct, frozen=True):
@@ -162,3 +195,5 @@ class UsageRow(msgspec.Struct, frozen=True):
     tags: int
     manifests: int
     blobs: int
+    unread: int = 0
+    """Entries of `index.json` and manifests that could not be read, or not whole: they keep all of it."""

@@ -21,7 +21,9 @@ def command(*, pattern: str, repository: str | None, as_json: bool, file: Path |
     """Show what repositories take, or the tags of one, in the store of the configuration FILE.
 
     A repository's bytes are those of its blobs and manifests, shared with others or not. Of a tag's bytes the unique
-    ones are needed by no other tag of the repository: at most that much comes free there without it.
+    ones are needed by no other tag of the repository: at most that much comes free there without it. UNREAD counts
+    manifests that another program stored and that cannot be read: where there is one, nothing is collected.
+    `zot verify --store` names them.
     """
     from zot.upkeep.requests import Usage, UsageOfTags
 
@@ -39,9 +41,11 @@ def command(*, pattern: str, repository: str | None, as_json: bool, file: Path |
         rows = [(each.tag, size(each.bytes), size(each.unique)) for each in found]
         heads: tuple[str, ...] = ("TAG", "SIZE", "UNIQUE")
     else:
-        heads = ("REPOSITORY", "SIZE", "TAGS", "MANIFESTS", "BLOBS")
-        rows = [(each.repository, size(each.bytes), each.tags, each.manifests, each.blobs) for each in found]
-        rows.append(("", size(sum(each.bytes for each in found)), sum(each.tags for each in found), "", ""))
+        heads = ("REPOSITORY", "SIZE", "TAGS", "MANIFESTS", "BLOBS", "UNREAD")
+        rows = [
+            (each.repository, size(each.bytes), each.tags, each.manifests, each.blobs, each.unread) for each in found
+        ]
+        rows.append(("", size(sum(each.bytes for each in found)), sum(each.tags for each in found), "", "", ""))
     for line in table(heads, rows):
         click.echo(line)
 

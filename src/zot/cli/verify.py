@@ -17,17 +17,19 @@ from zot.storage.pools import Pool
 
 @click.command("verify")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--store", is_flag=True, help="Also try the retention policies on what the store holds.")
+@click.option("--store", is_flag=True, help="Also look at what the store holds.")
 def command(file: Path, *, store: bool) -> None:
     """Check the configuration FILE without opening its storage, unless told to.
 
     Prints warnings, and every problem of the first kind that is found with its key and what would be right.
     Exit status 1 if the server would refuse it. With `--store` it also warns of repositories in which retention would
-    leave no tag; nothing is removed, and a server that runs on the store goes on.
+    leave no tag, and of what another program stored and the registry cannot read, or serves otherwise than by its
+    name; nothing is removed, and a server that runs on the store goes on.
     """
     _check_ways_in(file, checked(file))
     if store:
         _warn_of_emptied(file)
+        _warn_of_findings(file)
     click.echo(f"{file}: config file is valid")
 
 
@@ -53,3 +55,13 @@ def _warn_of_emptied(file: Path) -> None:
                 f"{found.tags[0].reason}",
                 err=True,
             )
+
+
+def _warn_of_findings(file: Path) -> None:
+    from zot.cli.asking import ask
+    from zot.upkeep.requests import Findings
+
+    for found in ask(file, Findings()):
+        where = f"{found.repository}: {found.what}" if found.repository else found.what
+        kept = "; nothing of its repository is collected until it is deleted or can be read" if found.keeps_all else ""
+        click.echo(f"Warning: {where}: {found.why}{kept}", err=True)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from zot.catalog.interface import PAGE_LIMIT, Catalog
-from zot.catalog.layout_commands import Adopt, Exported, LayoutBlob, LayoutTag
-from zot.layout.index_json import Index, LayoutBroken
+from zot.catalog.interface import Catalog
+from zot.catalog.layout_commands import Adopt, Exported
+from zot.layout.contents import LayoutContents, Reading
+from zot.layout.index_json import LayoutBroken
 from zot.layout.interface import LayoutFiles
-from zot.layout.manifest_files import read_manifests
+from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
 from zot.layout.mark import Mark, last_change_ns
-from zot.layout.merge import Verdict, judge
-from zot.layout.parts import Item, parts
-from zot.oci.digest import Digest
-from zot.oci.names import Repository, Tag
-from zot.registry.damage import BAD_DIGEST, DamageReports, FoundBy, size_mismatch
+from zot.layout.parts import parts
+from zot.oci.names import Repository
+from zot.registry.damage import DamageReports
 from zot.registry.errors import Unavailable
-from zot.storage.interface import FoundFile, Storage
+from zot.storage.interface import Storage
 
 _log = logging.getLogger(__name__)
 
@@ -48,13 +46,15 @@ class Adoption:
         damage: DamageReports | None = None,
         *,
         wait_s: float = 5.0,
+        manifest_limit_bytes: int = MANIFEST_LIMIT_BYTES,
     ) -> None:
-        """Let a request wait for `wait_s`; what is damaged is reported."""
+        """Let a request wait for `wait_s`; what is damaged is reported; read manifests up to `manifest_limit_bytes`."""
         self._damage = damage or DamageReports()
         self._catalog = catalog
         self._storage = storage
         self._files = files
         self._wait_s = wait_s
+        self._manifest_limit_bytes = manifest_limit_bytes
         self._runs: dict[Repository, _Run] = {}
 
     async def ensure(self, repository: Repository) -> None:
@@ -121,26 +121,30 @@ class Adoption:
         # `salvaged`: the catalog was damaged, and keeps what is left of this repository. The layout adds what is lost.
         # A disk that is not mounted is no empty layout.
         await self._files.ready(repository)
-        file = await self._files.load(repository)
-        index = file.parsed if file else Index()
-        for flaw in index.flaws:
-            _log.warning("%s: index.json: %s", repository, flaw)
-        taken: set[Digest] = set()
-        async for part in parts(repository, self._items(repository, index, taken, begun=begun, salvaged=salvaged)):
+        contents = LayoutContents(
+            self._catalog,
+            self._storage,
+            self._files,
+            repository,
+            Reading(self._manifest_limit_bytes, self._damage, begun=begun, salvaged=salvaged),
+        )
+        async for part in parts(repository, contents.items()):
             await self._catalog.do(part)
             if not self._runs[repository].awaited:
                 await asyncio.sleep(_PAUSE_S)
+        if contents.refused:
+            _log.warning("%s: %s", repository, contents.refused)
         # Nobody else writes before it is complete: up to here the log holds what the file shows, and no more.
         shown_ns = await last_change_ns(self._catalog, repository)
         row = await self._catalog.repository(repository)
         await self._catalog.do(Adopt(repository=repository, complete=True))
+        file = contents.index
         if file is None:
             return
-        _log.info("%s is adopted: %d descriptors in index.json", repository, len(index.entries))
+        _log.info("%s is adopted: %d descriptors in index.json", repository, contents.listed)
         # The file need not be written again. But one that an earlier catalog exported has that one's time in it.
-        if not begun and index.head.shown_ns is None:
-            whole = not index.flaws and all(entry.digest in taken for entry in index.entries)
-            mark = Mark(file.signature, shown_ns, whole)
+        if not begun and file.head.shown_ns is None:
+            mark = Mark(file.signature, shown_ns, whole=not contents.refused)
             await self._catalog.do(
                 Exported(
                     repository=repository,
@@ -149,47 +153,3 @@ class Adoption:
                     signature=str(mark),
                 )
             )
-
-    async def _items(
-        self, repository: Repository, index: Index, taken: set[Digest], *, begun: bool, salvaged: bool
-    ) -> AsyncIterator[Item]:
-        """Iterate over all that the layout holds; `taken` is the manifests so far."""
-        listed = {entry.digest: entry.media_type for entry in index.entries}
-        sizes = {entry.digest: entry.size for entry in index.entries}
-        async for manifest in read_manifests(self._files, repository, listed):
-            taken.add(manifest.digest)
-            sizes.update((edge.digest, edge.size) for edge in manifest.edges)
-            yield manifest
-        async for file in self._storage.walk(repository):
-            if file.digest not in taken and await self._is_whole(repository, file, sizes.get(file.digest)):
-                yield LayoutBlob(file.digest, file.size)
-        for entry in index.entries:
-            if entry.tag is not None and entry.digest in taken:
-                if salvaged and not await self._is_lost(repository, entry.tag, entry.digest, index.head.shown_ns):
-                    continue
-                # What an adoption that was broken off has left there gives way to what the file says now.
-                there = await self._catalog.resolve(repository, entry.tag) if begun else None
-                yield LayoutTag(entry.tag, entry.digest, there.digest if there else None)
-
-    async def _is_whole(self, repository: Repository, file: FoundFile, described: int | None) -> bool:
-        """Tell whether a content file may be served.
-
-        Its bytes are read only if there is reason to doubt them: a descriptor that names it has another size, or it is
-        empty. One that is damaged stays where it is; the next push of it takes its place.
-        """
-        if file.size == described or (described is None and file.size > 0):
-            return True
-        if await self._storage.is_whole(repository, file.digest):
-            return True
-        error = BAD_DIGEST if described is None else size_mismatch(file.size, described)
-        outcome = "it is not imported, and missing until it is pushed again"
-        self._damage.report(repository, file.digest, error, FoundBy.IMPORT, outcome)
-        return False
-
-    async def _is_lost(self, repository: Repository, tag: Tag, digest: Digest, shown_ns: int | None) -> bool:
-        """Tell whether a damaged catalog lost a tag that the layout has, rather than deleted it since the export."""
-        if await self._catalog.resolve(repository, tag) is not None:
-            return False
-        history = await self._catalog.tag_log(repository, tag, None, PAGE_LIMIT)
-        shown_ns = shown_ns or 0
-        return judge(digest, history, shown_ns, shown_ns) is Verdict.TAKE

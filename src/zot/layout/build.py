@@ -14,6 +14,7 @@ from zot.layout.export import Exporter
 from zot.layout.filesystem import FilesystemLayouts
 from zot.layout.foreign import ForeignEdits
 from zot.layout.layouts import StoreLayouts
+from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
 from zot.layout.merge import Merger
 from zot.layout.schedule import ExportSchedule
 from zot.oci.names import Repository, route_of
@@ -32,11 +33,13 @@ def build(
     *,
     boot: str,
     catalog_is_older_than_ns: int = 0,
+    manifest_limit_bytes: int = MANIFEST_LIMIT_BYTES,
 ) -> StoreLayouts:
     """Return what the registry asks about layouts. To be closed before the catalog and the storage.
 
     `boot` is the id of this start of the server, and `catalog_is_older_than_ns` the time of it if the catalog is older
-    than its store, else 0.
+    than its store, else 0. `manifest_limit_bytes` is the limit of pushes; a smaller one than the default does not hold
+    for what is stored.
     """
     routes = {route: str(Path(each.root_directory).absolute()) for route, each in config.sub_paths.items()}
     main = str(Path(config.root_directory).absolute())
@@ -48,8 +51,17 @@ def build(
         return routes.get(route_of(repository), main)
 
     files = FilesystemLayouts(stores, root_of, pools)
-    merger = Merger(catalog, storage, files, boot=boot, catalog_is_older_than_ns=catalog_is_older_than_ns)
-    return StoreLayouts(catalog, storage, files, ForeignEdits(catalog, files, merger), damage)
+    limit_bytes = max(manifest_limit_bytes, MANIFEST_LIMIT_BYTES)
+    merger = Merger(
+        catalog,
+        storage,
+        files,
+        boot=boot,
+        catalog_is_older_than_ns=catalog_is_older_than_ns,
+        manifest_limit_bytes=limit_bytes,
+    )
+    edits = ForeignEdits(catalog, files, merger)
+    return StoreLayouts(catalog, storage, files, edits, damage, manifest_limit_bytes=limit_bytes)
 
 
 def _store_of(storage: Storage, repository: Repository) -> Storage:
@@ -81,5 +93,5 @@ def build_jobs(catalog: Catalog, storage: Storage, layouts: StoreLayouts, *, boo
     return LayoutJobs(
         exporter,
         ExportSchedule(catalog, layouts.files, exporter),
-        Discovery(catalog, layouts.adoption, layouts.foreign_names, exporter),
+        Discovery(catalog, layouts.adoption, layouts.foreign_names, exporter, layouts.arrivals),
     )

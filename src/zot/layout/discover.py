@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog, CatalogError
 from zot.layout.adopt import Adoption
+from zot.layout.arrivals import Arrivals
 from zot.layout.export import Exporter
 from zot.layout.index_json import LayoutBroken
 from zot.layout.names import ForeignNames
@@ -28,6 +29,7 @@ class Discovery:
         adoption: Adoption,
         names: ForeignNames,
         exporter: Exporter,
+        arrivals: Arrivals,
         *,
         interval_s: float = 60.0,
         looks_per_s: float = 200.0,
@@ -37,6 +39,7 @@ class Discovery:
         self._adoption = adoption
         self._names = names
         self._exporter = exporter
+        self._arrivals = arrivals
         self._interval_s = interval_s
         self._pause_s = 1 / looks_per_s
 
@@ -69,13 +72,14 @@ class Discovery:
         progress.end()
 
     async def check_all(self) -> None:
-        """Look once at each adopted repository's `index.json`. Raises CatalogError."""
+        """Look once at each adopted repository's `index.json`, and for manifests that arrived. Raises CatalogError."""
         failed: list[StorageError] = []
         async for name in self._known():
             row = await self._catalog.repository(name)
             if row is not None and row.adopted:
                 try:
                     await self._exporter.check(name)
+                    await self._arrivals.look(name)
                 except StorageError as error:
                     failed.append(error)
             await asyncio.sleep(self._pause_s)

@@ -75,7 +75,7 @@ class Exporter:
         """
         async with self._alone(repository):
             row = await self._catalog.repository(repository)
-            if row is None or not row.adopted or await self._lists_what_is_missing(repository):
+            if row is None or not row.adopted or await self._catalog.carried(repository, "", 1):
                 return False
             if not await self._export(repository):
                 return False
@@ -117,19 +117,6 @@ class Exporter:
                     return True
         await self._catalog.do(MarkDirty(repository=repository))
         _log.warning("%s: index.json keeps being written by another program: exported later", repository)
-        return False
-
-    async def _lists_what_is_missing(self, repository: Repository) -> bool:
-        """Tell whether another program's `index.json` is in place that lists more than could be taken in."""
-        await self._files.ready(repository)
-        seen = await self._edits.settle(repository)
-        if seen.signature is None or seen.whole:
-            return False
-        with suppress(LayoutBroken):
-            file = await self._files.load(repository)
-            if file is not None and (file.parsed.entries or file.parsed.flaws):
-                _log.warning("%s is kept: index.json lists what is not there", repository)
-                return True
         return False
 
     async def _replace(self, repository: Repository, revision: int, seen: Seen) -> bool:

@@ -6,15 +6,17 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 
+from zot.catalog.rows import Unread
 from zot.layout import index_json
-from zot.layout.index_json import LayoutBroken
+from zot.layout.index_json import Head, IndexReader, LayoutBroken
 from zot.layout.interface import INDEX_LIMIT_BYTES, ContentFile, IndexFile, Place, Signature, StagedFile
 from zot.oci.digest import HEX_LENGTHS, Digest, algorithm_of, digest_of, hasher, hex_of
-from zot.oci.names import InvalidNameError, Repository, parse_repository
+from zot.oci.names import LAYOUT_NAMES, InvalidNameError, Repository, parse_repository
+from zot.registry.layouts import Unserved
 from zot.storage.disk import Disk, File, NotRegularFile
 from zot.storage.faults import NO_LINK
 from zot.storage.identity import make_directories
@@ -24,6 +26,12 @@ _log = logging.getLogger(__name__)
 
 _OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _WARNED_PATHS = 1024
+# Names of directories that programs make for themselves.
+_OF_PROGRAMS = (".", "_")
+# Pieces of some hundred descriptors.
+_SCAN_BYTES = 64 * 1024
+# Contents held at once, beside the one that goes beyond it.
+_CONTENTS_BYTES = 4 * 1024 * 1024
 _GONE = (FileNotFoundError, NotADirectoryError)
 
 
@@ -41,8 +49,11 @@ class RootFiles:
 
     # --- which layouts there are ---
 
-    def walk(self) -> Iterator[Repository | None]:
+    def walk(self) -> Iterator[Repository | Unserved | None]:
         """Iterate over all directories that may be a layout, in order: the name of each that is one, else None.
+
+        Of a layout whose name no repository can have, or that lies where another layout has its content, comes why it
+        is not served.
 
         A symbolic link to a directory is followed, as where an operator moved a part of the store to another disk,
         but never to a directory that has another name here: two names would be two repositories with the same files.
@@ -61,10 +72,50 @@ class RootFiles:
             except PermissionError as error:
                 _log.warning("%s cannot be read: layouts in it are not served", error.filename)
                 continue
+            is_layout = bool(name) and {"index.json", "oci-layout"} <= files
             for each in sorted(directories, reverse=True):
-                with suppress(InvalidNameError):  # nothing below it can have a repository's name
-                    waiting.append(parse_repository(f"{name}/{each}" if name else each))
-            yield Repository(name) if name and {"index.json", "oci-layout"} <= files else None
+                path = f"{name}/{each}" if name else each
+                why = f"it lies within the layout {name}" if is_layout and each in LAYOUT_NAMES else ""
+                try:
+                    repository = parse_repository(path)
+                except InvalidNameError as error:  # nothing below it can have a repository's name
+                    why = "" if each.startswith(_OF_PROGRAMS) else str(error)
+                else:
+                    if not why:
+                        waiting.append(repository)
+                if why and self._has_layout(path):
+                    yield Unserved(f"{self._paths.root}/{path}", why)
+            yield Repository(name) if is_layout else None
+
+    def _has_layout(self, path: str) -> bool:
+        """Tell whether a directory, by its path below the root, has the files of a layout."""
+        try:
+            for name in ("oci-layout", "index.json"):
+                self._disk.file_status(f"{self._paths.root}/{path}/{name}")
+        except OSError:
+            return False
+        return True
+
+    def obstacle(self, repository: Repository) -> str | None:
+        """Return what lies where a new layout of that name would have its files, None if nothing does."""
+        directory = self._paths.repository(repository)
+        for name in ("index.json", "oci-layout"):
+            with suppress(*_GONE):
+                if stat.S_ISDIR(self._disk.status(f"{directory}/{name}").st_mode):
+                    return f"{directory}/{name} is a directory"
+        paths = [f"{repository}/blobs"]
+        with suppress(*_GONE), self._disk.entries(f"{directory}/blobs") as entries:
+            paths += [f"{repository}/blobs/{entry.name}" for entry in entries if entry.is_dir()]
+        found = next((path for path in paths if self._has_layout(path)), None)
+        return f"{found} is a repository" if found is not None else None
+
+    def _lies_within_layout(self, repository: Repository) -> bool:
+        """Tell whether another layout has its content where this one would be."""
+        components = repository.split("/")
+        return any(
+            component in LAYOUT_NAMES and self._has_layout("/".join(components[:number]))
+            for number, component in enumerate(components[1:], 1)
+        )
 
     def _list(self, name: str, followed: list[str]) -> tuple[set[str], list[str]]:
         """Return the names of files and of directories; links that are followed are added to `followed`."""
@@ -124,7 +175,7 @@ class RootFiles:
             self._disk.status(self._index(repository))
         except (SecondName, *_GONE):
             return False
-        return True
+        return not self._lies_within_layout(repository)
 
     def lock(self, repository: Repository) -> File | bool:
         """Lock the directory, and return it; False if it is locked, True if there is none."""
@@ -160,8 +211,7 @@ class RootFiles:
             return None
         with opened as file:
             signature = _signature(self._disk.status_of(file))
-            if signature.size > INDEX_LIMIT_BYTES:
-                raise LayoutBroken(f"index.json has {signature.size} bytes, more than {INDEX_LIMIT_BYTES}")
+            _check_size(signature)
             content = self._disk.read(file, signature.size, 0)
         return IndexFile(index_json.decode(content), hex_of(digest_of(content)), signature)
 
@@ -172,19 +222,58 @@ class RootFiles:
         except _GONE:
             return None
 
-    def content(self, repository: Repository, digest: Digest, limit_bytes: int) -> ContentFile | None:
+    def scan(self, repository: Repository) -> Scanning | None:
+        """Open `index.json` to be read piece by piece. Raises LayoutBroken."""
+        try:
+            file = self._disk.open(self._index(repository))
+        except NotRegularFile as error:
+            raise LayoutBroken(f"index.json cannot be read: {error.strerror}") from error
+        except _GONE:
+            return None
+        try:
+            signature = _signature(self._disk.status_of(file))
+            _check_size(signature)
+        except BaseException:
+            file.close()
+            raise
+        return Scanning(self._disk, file, signature)
+
+    def content_changed(self, repository: Repository) -> tuple[int, ...]:
+        """Return when the directories of content changed."""
+        times = []
+        for algorithm in HEX_LENGTHS:
+            try:
+                times.append(self._disk.status(self._paths.blobs(repository, algorithm)).st_mtime_ns)
+            except _GONE:
+                times.append(0)
+        return tuple(times)
+
+    def contents(
+        self, repository: Repository, digests: Sequence[Digest], limit_bytes: int
+    ) -> list[ContentFile | Unread]:
+        """Read content files, as long as they are not too large together."""
+        found: list[ContentFile | Unread] = []
+        size = 0
+        for digest in digests:
+            found.append(self._content(repository, digest, limit_bytes))
+            size += len(found[-1].content) if isinstance(found[-1], ContentFile) else 0
+            if size >= _CONTENTS_BYTES:
+                break
+        return found
+
+    def _content(self, repository: Repository, digest: Digest, limit_bytes: int) -> ContentFile | Unread:
         """Read a content file whole, if it has the digest of its name."""
         try:
             opened = self._disk.open(self._paths.content(repository, digest))
         except _GONE:
-            return None
+            return Unread.MISSING
         with opened as file:
             status = self._disk.status_of(file)
             if status.st_size > limit_bytes:
-                return None
+                return Unread.TOO_LARGE
             content = self._disk.read(file, status.st_size, 0)
         if digest_of(content, algorithm_of(digest)) != digest:
-            return None
+            return Unread.DAMAGED
         return ContentFile(content, status.st_mtime_ns)
 
     # --- replacing ---
@@ -265,6 +354,35 @@ class RootFiles:
         return f"{self._paths.uploads(repository)}/.index.json.staged"
 
 
+class Scanning:
+    """An `index.json` that is read piece by piece."""
+
+    def __init__(self, disk: Disk, file: File, signature: Signature) -> None:
+        """Own the file."""
+        self._disk = disk
+        self._file = file
+        self._offset = 0
+        self._reader = IndexReader()
+        self._state = hasher()
+        self.signature = signature
+        self.head = Head()
+        self.digest = ""
+
+    def next(self) -> list[bytes] | None:
+        """Read a piece and return the descriptors in it, None at the end. Raises LayoutBroken."""
+        piece = self._disk.read(self._file, _SCAN_BYTES, self._offset)
+        if not piece:
+            self.head, self.digest = self._reader.finish(), self._state.hexdigest()
+            return None
+        self._offset += len(piece)
+        self._state.update(piece)
+        return list(self._reader.feed(piece))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
 class Staging:
     """A new `index.json` that is being written."""
 
@@ -311,6 +429,11 @@ def _overlap(one: str, other: str) -> bool:
 @lru_cache(maxsize=_WARNED_PATHS)  # once a path
 def _warn_second_name(path: str, target: str) -> None:
     _log.warning("%s is a symbolic link to %s, which is served by another name: it is not followed", path, target)
+
+
+def _check_size(signature: Signature) -> None:
+    if signature.size > INDEX_LIMIT_BYTES:
+        raise LayoutBroken(f"index.json has {signature.size} bytes, more than {INDEX_LIMIT_BYTES}")
 
 
 def _signature(status: os.stat_result) -> Signature:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from itertools import islice
 from typing import ParamSpec, TypeVar
 
-from zot.layout.files import RootFiles, Staging
-from zot.layout.interface import ContentFile, IndexFile, Place, Signature, StagedFile
+from zot.catalog.rows import Unread
+from zot.layout.files import RootFiles, Scanning, Staging
+from zot.layout.interface import ContentFile, IndexFile, IndexScan, Place, Signature, StagedFile
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
+from zot.registry.layouts import Unserved
 from zot.storage.disk import Disk, File
 from zot.storage.faults import storage_errors
 from zot.storage.pools import Pools
+
+_log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,6 +27,7 @@ T = TypeVar("T")
 _PIECE_BYTES = 256 * 1024
 # Directories looked at in one job: some milliseconds on a disk that is asked for the first time.
 _WALK_BATCH = 64
+_WARNED_PATHS = 1024
 
 
 class FilesystemLayouts:
@@ -51,13 +58,31 @@ class FilesystemLayouts:
 
     async def repositories(self) -> AsyncIterator[Repository]:
         """Iterate over the names of all layouts, some directories in each job of the read pool."""
+        async for found in self._found():
+            if isinstance(found, Unserved):
+                _warn_unserved(found)
+            else:
+                yield found
+
+    async def unserved(self) -> AsyncIterator[Unserved]:
+        """Iterate over the layouts that no repository is, because of their names or where they lie, and why."""
+        async for found in self._found():
+            if isinstance(found, Unserved):
+                yield found
+
+    async def obstacle(self, repository: Repository) -> str | None:
+        """Return what lies where a new layout of that name would have its files, None if nothing does."""
+        return await self._read(f"look at {repository}", self._of(repository).obstacle, repository)
+
+    async def _found(self) -> AsyncIterator[Repository | Unserved]:
         for root, files in self._files.items():
             walk = files.walk()
-            while found := await self._read(f"list layouts below {root}", _next_batch, walk):
-                for name in found:
-                    # What a sub-path serves is not served from a directory of that name elsewhere.
-                    if name is not None and self._root_of(name) == root:
-                        yield name
+            while batch := await self._read(f"list layouts below {root}", _next_batch, walk):
+                for found in batch:
+                    if isinstance(found, Unserved) or (found is not None and self._root_of(found) == root):
+                        yield found
+                    elif found is not None:
+                        yield Unserved(f"{root}/{found}", "a sub-path serves its name from another directory")
 
     async def is_removed(self, repository: Repository) -> bool:
         """Tell whether the repository's directory is missing below a root that is there."""
@@ -97,14 +122,29 @@ class FilesystemLayouts:
 
     async def contents(
         self, repository: Repository, digests: Sequence[Digest], limit_bytes: int
-    ) -> list[ContentFile | None]:
-        """Return small content files; None for one that is not there, too large, or has not the digest of its name."""
+    ) -> list[ContentFile | Unread]:
+        """Return content files of at most `limit_bytes`, or why one cannot be read."""
         files = self._of(repository)
+        return await self._read(f"read content of {repository}", files.contents, repository, digests, limit_bytes)
 
-        def read() -> list[ContentFile | None]:
-            return [files.content(repository, digest, limit_bytes) for digest in digests]
+    async def content_changed(self, repository: Repository) -> tuple[int, ...]:
+        """Return a value that changes when a content file comes or goes."""
+        return await self._read(f"look at {repository}", self._of(repository).content_changed, repository)
 
-        return await self._read(f"read content of {repository}", read)
+    @asynccontextmanager
+    async def scan(self, repository: Repository) -> AsyncIterator[IndexScan | None]:
+        """Open `index.json` to read it once, piece by piece, whoever wrote it."""
+        doing = f"read index.json of {repository}"
+        files = self._of(repository)
+        with storage_errors(doing):
+            scanning = await self._pools.read.acquire(lambda: files.scan(repository), _close)
+        if scanning is None:
+            yield None
+            return
+        try:
+            yield _Scan(self._pools, scanning, doing)
+        finally:
+            await self._pools.read.complete(scanning.close)
 
     @asynccontextmanager
     async def adopting(self, repository: Repository) -> AsyncIterator[bool]:
@@ -157,10 +197,36 @@ class FilesystemLayouts:
             return await self._pools.durable.run(job, *args, **kwargs)
 
 
-def _next_batch(walk: Iterator[Repository | None]) -> list[Repository | None]:
+@lru_cache(maxsize=_WARNED_PATHS)  # once a path
+def _warn_unserved(found: Unserved) -> None:
+    _log.warning("%s is a layout that is not served: %s", found.path, found.why)
+
+
+def _next_batch(walk: Iterator[Repository | Unserved | None]) -> list[Repository | Unserved | None]:
     return list(islice(walk, _WALK_BATCH))
 
 
-def _close(opened: File | bool | None) -> None:
-    if isinstance(opened, File):
+class _Scan:
+    """An `IndexScan` in the threads of a pool."""
+
+    def __init__(self, pools: Pools, scanning: Scanning, doing: str) -> None:
+        self._pools = pools
+        self._scanning = scanning
+        self._doing = doing
+        self.signature = scanning.signature
+        self.head = scanning.head
+        self.digest = ""
+
+    async def descriptors(self) -> AsyncIterator[list[bytes]]:
+        while (found := await self._next()) is not None:
+            yield found
+        self.head, self.digest = self._scanning.head, self._scanning.digest
+
+    async def _next(self) -> list[bytes] | None:
+        with storage_errors(self._doing):
+            return await self._pools.read.run(self._scanning.next)
+
+
+def _close(opened: File | Scanning | bool | None) -> None:
+    if isinstance(opened, File | Scanning):
         opened.close()

@@ -1,20 +1,20 @@
 """`index.json`, the list of a layout's manifests (image-spec image-layout.md): bytes to entries and back.
 
 Each tag has a descriptor with the annotation `org.opencontainers.image.ref.name`; a manifest without a tag has one
-descriptor without it. What other programs add to a descriptor or to the index is kept when it is written again.
+descriptor without it; behind them stand the entries that are carried along. What other programs add to a descriptor or
+to the index is kept when it is written again.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from zot.oci.digest import Digest, InvalidDigestError, parse_digest
-from zot.oci.names import InvalidTagError, Tag, parse_tag
+from zot.layout.index_entry import Entry, encode_entry, order, read_entry
+from zot.layout.json_text import ArrayReader, JsonBroken, compact, members, text_of
 
-REF_NAME = "org.opencontainers.image.ref.name"
 SHOWN = "dev.zotregistry.layout.shown"
 """Annotation of an index that we wrote: the time of the last tag change that it shows, in nanoseconds.
 
@@ -26,41 +26,27 @@ _OPENING = b'"manifests":['
 _CLOSING = b"]}"
 _CHUNK_BYTES = 64 * 1024
 
-_OWN_FIELDS = frozenset({"mediaType", "digest", "size", "annotations"})
-
 
 class LayoutBroken(Exception):
     """An `index.json` cannot be read as one; the message says why."""
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A descriptor of an index."""
-
-    digest: Digest
-    media_type: str
-    size: int
-    tag: Tag | None = None
-    annotations: Mapping[str, str] = {}
-    """Without the tag's."""
-    others: Mapping[str, msgspec.Raw] = {}
-    """Fields beyond those above, such as `platform`."""
-
-
 class Head(NamedTuple):
     """What an index says beside its descriptors."""
 
-    annotations: Mapping[str, str] = {}
+    annotations: Mapping[str, msgspec.Raw] = {}
+    """As they are written."""
     others: Mapping[str, msgspec.Raw] = {}
 
     @property
     def shown_ns(self) -> int | None:
         """The SHOWN mark, None if there is none."""
-        text = self.annotations.get(SHOWN, "")
+        text = text_of(bytes(self.annotations.get(SHOWN, b""))) or ""
         return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
 
     def showing(self, shown_ns: int) -> Head:
         """Return it with another mark."""
-        return self._replace(annotations={**self.annotations, SHOWN: str(shown_ns)})
+        return self._replace(annotations={**self.annotations, SHOWN: msgspec.Raw(b'"%d"' % shown_ns)})
 
 
 class Index(NamedTuple):
@@ -69,127 +55,88 @@ class Index(NamedTuple):
     head: Head = Head()
     entries: Sequence[Entry] = ()
     """In the order of `order`."""
-    flaws: Sequence[str] = ()
-    """What is wrong with the descriptors that were left out."""
+    unreadable: Sequence[bytes] = ()
+    """Descriptors that have no digest that can be read, as they are written."""
 
 
-class _Descriptor(msgspec.Struct, rename="camel"):
-    media_type: str
-    digest: str
-    size: int
-    annotations: dict[str, str] | None = None
+class IndexReader:
+    """Reads an index piece by piece, whoever wrote it. Its descriptors come one by one, as they are written."""
 
+    def __init__(self) -> None:
+        """Begin at the beginning."""
+        self._reader = ArrayReader("manifests")
 
-class _Index(msgspec.Struct, rename="camel"):
-    schema_version: int = 2
-    manifests: list[msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
-    annotations: dict[str, str] | None = None
-
-
-_descriptor = msgspec.json.Decoder(_Descriptor)
-_index = msgspec.json.Decoder(_Index)
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-def order(entry: Entry) -> tuple[bool, str]:
-    """Return the key by which entries are sorted: tags by name, then what has none by digest."""
-    return (True, entry.digest) if entry.tag is None else (False, entry.tag)
-
-
-def parse_ref_name(text: str) -> Tag | None:
-    """Return the tag that a `ref.name` stands for, None if it is none.
-
-    That is the text itself, or, as some programs write whole image names (`docker.io/library/alpine:3.20`), what
-    stands behind the last colon of a name without its digest.
-    """
-    name = text.partition("@")[0]
-    for candidate in (name, name.rpartition(":")[2]):
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Iterate over the descriptors that are complete with this piece. Raises LayoutBroken."""
         try:
-            tag = parse_tag(candidate)
-        except InvalidTagError:
-            continue
-        return None if _is_digest(text) else tag
-    return None
+            yield from self._reader.feed(piece)
+        except JsonBroken as error:
+            raise _broken(error) from error
+
+    def finish(self) -> Head:
+        """Return what it says beside them. Raises LayoutBroken if it is torn, or is no index."""
+        try:
+            self._reader.finish()
+            return _head(self._reader)
+        except JsonBroken as error:
+            raise _broken(error) from error
 
 
-def _is_digest(text: str) -> bool:
+def entry_of(descriptor: bytes) -> Entry | None:
+    """Return a descriptor's entry, None if it has no digest that can be read. Raises LayoutBroken."""
     try:
-        parse_digest(text)
-    except InvalidDigestError:
-        return False
-    return True
+        return read_entry(descriptor)
+    except JsonBroken as error:
+        raise _broken(error) from error
 
 
 def decode(content: bytes) -> Index:
-    """Return an index; raise LayoutBroken if the bytes are none.
-
-    A descriptor that is malformed is left out. Of two for one tag the first has it, as in zot.
-    """
-    head, descriptors = _decode(content)
+    """Return an index; raise LayoutBroken if the bytes are none."""
+    reader = IndexReader()
     entries: list[Entry] = []
-    flaws: list[str] = []
-    tags: set[Tag] = set()
-    for number, descriptor in enumerate(descriptors):
-        try:
-            entry = _entry(descriptor)
-        except ValueError as error:
-            flaws.append(f"descriptor {number}: {error}")
-            continue
-        if entry.tag in tags:
-            flaws.append(f"descriptor {number}: tag {entry.tag!r} is taken by another one")
-            entry = msgspec.structs.replace(entry, tag=None)
-        elif entry.tag is not None:
-            tags.add(entry.tag)
-        entries.append(entry)
-    return Index(head, sorted(entries, key=order), flaws)
+    unreadable: list[bytes] = []
+    for start in range(0, len(content), _CHUNK_BYTES):
+        for descriptor in reader.feed(content[start : start + _CHUNK_BYTES]):
+            entry = entry_of(descriptor)
+            if entry is None:
+                unreadable.append(descriptor)
+            else:
+                entries.append(entry)
+    head = reader.finish()
+    entries.sort(key=order)
+    return Index(head, entries, unreadable)
 
 
-def _decode(content: bytes) -> tuple[Head, Sequence[msgspec.Raw]]:
-    try:
-        index = _index.decode(content)
-        others = _others(content, {"schemaVersion", "manifests", "annotations"})
-    except (ValueError, RecursionError) as error:
-        raise LayoutBroken(f"index.json is not an image index: {error}") from error
-    if index.schema_version != 2:
-        raise LayoutBroken(f"index.json has schemaVersion {index.schema_version}, not 2")
-    if index.manifests is msgspec.UNSET:
+def _head(reader: ArrayReader) -> Head:
+    others = dict(reader.others)
+    version = others.pop("schemaVersion", b"2")
+    if version != b"2":
+        raise LayoutBroken(f"index.json has schemaVersion {version[:20]!r}, not 2")
+    if not reader.has_list:
         raise LayoutBroken("index.json has no 'manifests'")
-    # Go programs write an empty list as null.
-    return Head(index.annotations or {}, others), index.manifests or ()
-
-
-def _entry(descriptor: bytes | msgspec.Raw) -> Entry:
-    """Return a descriptor's entry; raise ValueError if it is malformed."""
-    known = _descriptor.decode(descriptor)
-    annotations = known.annotations or {}
-    ref_name = annotations.pop(REF_NAME, None)
-    return Entry(
-        parse_digest(known.digest),
-        known.media_type,
-        known.size,
-        parse_ref_name(ref_name) if ref_name is not None else None,
-        annotations,
-        _others(descriptor, _OWN_FIELDS),
+    annotations = members(others.pop("annotations", b"{}")) or ()
+    return Head(
+        {text_of(key) or "": msgspec.Raw(value) for key, value in annotations},
+        {key: msgspec.Raw(compact(value)) for key, value in others.items()},
     )
 
 
-def _others(content: bytes | msgspec.Raw, known: Iterable[str]) -> dict[str, msgspec.Raw]:
-    fields = _fields.decode(content)
-    for name in known:
-        fields.pop(name, None)
-    # Without line breaks, and a copy: a Raw keeps all of the text alive that it was found in.
-    return {name: msgspec.Raw(msgspec.json.format(value, indent=-1)) for name, value in fields.items()}
+def _broken(error: JsonBroken) -> LayoutBroken:
+    return LayoutBroken(f"index.json is not an image index: {error}")
 
 
-async def encode(head: Head, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
-    """Write an index, in pieces, whatever its size. The same entries in the same order give the same bytes."""
+async def encode(head: Head, entries: AsyncIterator[Entry | bytes]) -> AsyncIterator[bytes]:
+    """Write an index, in pieces, whatever its size. The same entries in the same order give the same bytes.
+
+    Bytes are a descriptor that is written as it is.
+    """
     fields = {"schemaVersion": 2, **head.others}
     if head.annotations:
         fields["annotations"] = head.annotations
     pieces = [msgspec.json.encode(fields)[:-1] + b"," + _OPENING]
     size, separator = 0, b"\n"
     async for entry in entries:
-        line = separator + msgspec.json.encode(_document(entry))
+        line = separator + (entry if isinstance(entry, bytes) else encode_entry(entry))
         pieces.append(line)
         size, separator = size + len(line), b",\n"
         if size >= _CHUNK_BYTES:
@@ -199,27 +146,15 @@ async def encode(head: Head, entries: AsyncIterator[Entry]) -> AsyncIterator[byt
     yield b"".join(pieces)
 
 
-def _document(entry: Entry) -> dict[str, object]:
-    document: dict[str, object] = {
-        "mediaType": entry.media_type,
-        "digest": entry.digest,
-        "size": entry.size,
-        **entry.others,
-    }
-    annotations = dict(entry.annotations)
-    if entry.tag is not None:
-        annotations[REF_NAME] = entry.tag
-    if annotations:
-        document["annotations"] = annotations
-    return document
-
-
 class Listing(NamedTuple):
     """An index that is read piece by piece."""
 
     head: Head
     entries: AsyncIterator[Entry]
-    """In the order of `order`. Raises LayoutBroken when the index turns out to be torn."""
+    """In the order of `order`, then those that are carried along and whose digest can be read.
+
+    Raises LayoutBroken when the index turns out to be torn.
+    """
 
 
 async def read(content: AsyncIterator[bytes]) -> Listing | None:
@@ -231,17 +166,19 @@ async def read(content: AsyncIterator[bytes]) -> Listing | None:
     first = await anext(lines, b"")
     if not first.endswith(_OPENING):
         return None
-    return Listing(_decode(first + _CLOSING)[0], _entries(lines))
+    reader = IndexReader()
+    for _ in reader.feed(first + _CLOSING):
+        pass
+    return Listing(reader.finish(), _entries(lines))
 
 
 async def _entries(lines: AsyncIterator[bytes]) -> AsyncIterator[Entry]:
     async for line in lines:
         if line == _CLOSING:
             return
-        try:
-            yield _entry(line.removesuffix(b","))
-        except ValueError as error:
-            raise LayoutBroken(f"index.json is torn: {error}") from error
+        entry = entry_of(line.removesuffix(b","))
+        if entry is not None:
+            yield entry
     raise LayoutBroken("index.json is torn: its end is missing")
 
 

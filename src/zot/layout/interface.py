@@ -12,9 +12,11 @@ from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from zot.layout.index_json import Index
+from zot.catalog.rows import Unread
+from zot.layout.index_json import Head, Index
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
+from zot.registry.layouts import Unserved
 
 INDEX_LIMIT_BYTES = 256 * 1024 * 1024
 """The largest `index.json` that is read whole: about a million tags."""
@@ -53,6 +55,23 @@ class StagedFile(NamedTuple):
     signature: Signature
 
 
+class IndexScan(Protocol):
+    """An `index.json` that is being read."""
+
+    signature: Signature
+    """Older than the bytes, if they change meanwhile."""
+    head: Head
+    """Known once all descriptors are read."""
+    digest: str
+    """The sha256 of what was read, likewise."""
+
+    def descriptors(self) -> AsyncIterator[list[bytes]]:
+        """Iterate over the descriptors in their order, as they are written, some hundred at once.
+
+        Raises LayoutBroken when it turns out to be torn, or no index.
+        """
+
+
 class ContentFile(NamedTuple):
     """A small content file read whole; its bytes have the digest of its name."""
 
@@ -73,8 +92,8 @@ class LayoutFiles(Protocol):
         """Iterate over the names of all layouts, in no order, without holding up anything else.
 
         A directory is a layout if it has `index.json` and `oci-layout`. Directories that no repository's name leads
-        to (`blobs`, `.uploads`, `_trivy`) are passed over. Symbolic links to directories are followed, but never to
-        one that has another name here.
+        to (the `blobs` of a layout, `.uploads`, `_trivy`) are passed over; a layout among them is named in the log.
+        Symbolic links to directories are followed, but never to one that has another name here.
         """
 
     async def is_removed(self, repository: Repository) -> bool:
@@ -82,6 +101,12 @@ class LayoutFiles(Protocol):
 
         False where a symbolic link leads to it: the disk behind the link may be absent.
         """
+
+    def unserved(self) -> AsyncIterator[Unserved]:
+        """Iterate over the layouts that no repository is, because of their names or where they lie, and why."""
+
+    async def obstacle(self, repository: Repository) -> str | None:
+        """Return what lies where a new layout of that name would have its files, None if nothing does."""
 
     async def existing(self, names: Sequence[Repository]) -> list[Repository]:
         """Return those of the names that are layouts."""
@@ -100,8 +125,20 @@ class LayoutFiles(Protocol):
 
     async def contents(
         self, repository: Repository, digests: Sequence[Digest], limit_bytes: int
-    ) -> list[ContentFile | None]:
-        """Return small content files; None for one that is not there, too large, or has not the digest of its name."""
+    ) -> list[ContentFile | Unread]:
+        """Return content files of at most `limit_bytes`, or why one cannot be read.
+
+        It may be fewer than were asked for, but one, so that not many large ones are held at once.
+        """
+
+    async def content_changed(self, repository: Repository) -> tuple[int, ...]:
+        """Return a value that changes when a content file comes or goes."""
+
+    def scan(self, repository: Repository) -> AbstractAsyncContextManager[IndexScan | None]:
+        """Open `index.json` to read it once, piece by piece, whoever wrote it; None if there is none.
+
+        Raises LayoutBroken if it is no regular file, or has more than INDEX_LIMIT_BYTES.
+        """
 
     def adopting(self, repository: Repository) -> AbstractAsyncContextManager[bool]:
         """Be the only one, of all processes, that adopts, merges or exports the layout; False if another one does.

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from zot.catalog.interface import Catalog
+from zot.catalog.rows import CarriedEntry
 from zot.layout.adopt import Adoption
+from zot.layout.arrivals import Arrivals
 from zot.layout.first_reads import FirstReads
 from zot.layout.foreign import ForeignEdits
 from zot.layout.interface import LayoutFiles
+from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
 from zot.layout.names import ForeignNames
 from zot.layout.read_through import read_through
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository
 from zot.registry.damage import DamageReports, FoundBy
+from zot.registry.layouts import Unserved
 from zot.registry.manifest_bytes import read_manifest
 from zot.storage.interface import Storage
 
@@ -28,15 +32,22 @@ class StoreLayouts:
         files: LayoutFiles,
         edits: ForeignEdits,
         damage: DamageReports | None = None,
+        *,
+        manifest_limit_bytes: int = MANIFEST_LIMIT_BYTES,
     ) -> None:
-        """Look at one store; `edits` merges what other programs wrote, and what is damaged there is reported."""
+        """Look at one store; `edits` merges what other programs wrote, and what is damaged there is reported.
+
+        Manifests of at most `manifest_limit_bytes` are read.
+        """
         self._catalog = catalog
         self._storage = storage
         self._damage = damage or DamageReports()
         self.files = files
+        self.manifest_limit_bytes = manifest_limit_bytes
         self.edits = edits
         self.first_reads = FirstReads(catalog, files, edits)
-        self.adoption = Adoption(catalog, storage, files, self._damage)
+        self.adoption = Adoption(catalog, storage, files, self._damage, manifest_limit_bytes=manifest_limit_bytes)
+        self.arrivals = Arrivals(catalog, storage, files, manifest_limit_bytes)
         self.foreign_names = ForeignNames(catalog, files)
 
     async def ensure_adopted(self, repository: Repository) -> None:
@@ -55,6 +66,14 @@ class StoreLayouts:
         """Tell whether there is a layout of that name."""
         return bool(await self.files.existing([repository]))
 
+    async def obstacle(self, repository: Repository) -> str | None:
+        """Return what lies where a new repository of that name would have its files, None if nothing does."""
+        return await self.files.obstacle(repository)
+
+    def unserved(self) -> AsyncIterator[Unserved]:
+        """Iterate over the layouts that cannot be served, because of their names or where they lie."""
+        return self.files.unserved()
+
     async def read(self, repository: Repository, reference: Reference) -> tuple[Digest, str, bytes] | None:
         """Return digest, media type and content of a manifest, and have its repository adopted meanwhile.
 
@@ -62,7 +81,7 @@ class StoreLayouts:
         """
         if not await self.exists(repository):
             return None
-        manifest = await read_through(self.files, repository, reference)
+        manifest = await read_through(self.files, repository, reference, self.manifest_limit_bytes)
         if manifest is not None:
             self.adoption.begin(repository)
             return manifest.digest, manifest.media_type, manifest.content
@@ -73,6 +92,10 @@ class StoreLayouts:
         found = await read_manifest(self._catalog, self._storage, self._damage, repository, row.digest, FoundBy.PULL)
         return (row.digest, row.media_type, found.content) if found.content is not None else None
 
+    async def read_carried(self, repository: Repository, entry: CarriedEntry) -> None:
+        """Import the manifest of a carried entry, if it can be read by now."""
+        await self.arrivals.ensure(repository, entry)
+
     async def names(self, after: str, limit: int) -> Sequence[Repository]:
         """Return names greater than `after` of layouts that the catalog does not list yet, in byte order."""
         return await self.foreign_names.page(after, limit)
@@ -81,4 +104,5 @@ class StoreLayouts:
         """Break off what is under way."""
         await self.first_reads.close()
         await self.foreign_names.close()
+        await self.arrivals.close()
         await self.adoption.close()

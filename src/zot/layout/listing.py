@@ -9,9 +9,11 @@ import msgspec
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.rows import ManifestDetails, ManifestRow, TagRow
-from zot.layout.index_json import Entry, order
+from zot.layout.index_entry import Entry, order
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
+
+_GONE_LIMIT = 16_384
 
 
 class Previous:
@@ -24,7 +26,10 @@ class Previous:
         self._next: Entry | None = None
         self._ended = False
         self.gone: list[Digest] = []
-        """What it listed where the new one lists something else, or nothing."""
+        """What it listed where the new one lists something else, or nothing: some of it, if that is much.
+
+        Files that are left because of that are found by the walk for files that no row knows.
+        """
 
     async def at(self, entry: Entry) -> Entry | None:
         """Return what the file had for the entry's tag, or for its digest. Entries are asked for in order."""
@@ -33,14 +38,18 @@ class Previous:
             self._next = None
             if order(found) == key and found.digest == entry.digest:
                 return found
-            self.gone.append(found.digest)
+            self._note_gone(found)
         return None
 
     async def finish(self) -> None:
         """Read the rest: none of it is listed any more."""
         while (found := await self._peek()) is not None:
             self._next = None
-            self.gone.append(found.digest)
+            self._note_gone(found)
+
+    def _note_gone(self, entry: Entry) -> None:
+        if len(self.gone) < _GONE_LIMIT:
+            self.gone.append(entry.digest)
 
     async def _peek(self) -> Entry | None:
         if self._next is None and not self._ended:
@@ -55,16 +64,16 @@ async def listing(
     shown_ns: int,
     previous: Previous,
     put: Callable[[Digest], Awaitable[None]],
-) -> AsyncIterator[Entry]:
-    """Iterate over the entries: each tag by name, then each manifest without a tag by digest.
+) -> AsyncIterator[Entry | bytes]:
+    """Iterate over the entries: each tag by name, then each manifest without a tag by digest, then carried lines.
 
     They are read page by page while changes go on: every tag that is there all the time is listed once, at a
     manifest that it had in that time. What `previous` says beside digest, type and size is kept. `put` is called with
     each manifest whose file may not be there yet.
     """
 
-    async def listed(manifest: ManifestRow | ManifestDetails, tag: Tag | None) -> Entry:
-        entry = Entry(manifest.digest, manifest.media_type, manifest.size, tag)
+    async def listed(manifest: ManifestRow | ManifestDetails, tag: Tag | None, written: str | None = None) -> Entry:
+        entry = Entry(manifest.digest, manifest.media_type, manifest.size, tag, name=written)
         before = await previous.at(entry)
         if before is None or not previous.whole:
             await put(manifest.digest)
@@ -75,9 +84,9 @@ async def listing(
     async for tag in _tags(catalog, repository):
         manifest = await catalog.resolve(repository, tag.digest)
         if manifest is not None:  # else deleted since the page was read, its tag with it
-            yield await listed(manifest, tag.name)
+            yield await listed(manifest, tag.name, tag.written)
     async for details in _manifests(catalog, repository):
-        if not details.tags:
+        if not details.tags and not details.carried:
             yield await listed(details, None)
     await previous.finish()
     # A manifest whose tag came or went while we read may be missing so far: once too often is better.
@@ -86,6 +95,8 @@ async def listing(
         if manifest is not None:
             await put(digest)
             yield Entry(digest, manifest.media_type, manifest.size)
+    async for line in _carried(catalog, repository):
+        yield line
 
 
 async def _tags(catalog: Catalog, repository: Repository) -> AsyncIterator[TagRow]:
@@ -103,6 +114,16 @@ async def _manifests(catalog: Catalog, repository: Repository) -> AsyncIterator[
         for manifest in page:
             yield manifest
         after = page[-1].digest
+        await asyncio.sleep(0)
+
+
+async def _carried(catalog: Catalog, repository: Repository) -> AsyncIterator[bytes]:
+    after = ""
+    while page := await catalog.carried(repository, after, PAGE_LIMIT):
+        for entry in page:
+            if entry.line:
+                yield entry.line
+        after = page[-1].key
         await asyncio.sleep(0)
 
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import NamedTuple
 
 from zot.catalog.edges import edges
 from zot.catalog.layout_commands import LayoutManifest
+from zot.catalog.rows import CarriedEntry, Unread
+from zot.layout.index_entry import carried_child
 from zot.layout.interface import ContentFile, LayoutFiles
 from zot.oci import media_types
 from zot.oci.digest import Digest
-from zot.oci.manifest import InvalidManifestError, Manifest, parse_manifest
+from zot.oci.lenient import Reading, parse_leniently
 from zot.oci.names import Repository
 
 MANIFEST_LIMIT_BYTES = 4 * 1024 * 1024
+"""What is read at least, whatever the limit of pushes is: what was pushed once can be read again."""
 
 _BATCH = 32
 
-_log = logging.getLogger(__name__)
 
-MediaType = str | None
-"""What a descriptor calls a manifest; None: it is asked by its digest alone."""
+class NotRead(NamedTuple):
+    """A listed manifest that cannot be read."""
+
+    digest: Digest
+    why: Unread
 
 
 async def nothing_known(_: Digest) -> bool:
@@ -31,51 +36,47 @@ async def nothing_known(_: Digest) -> bool:
 async def read_manifests(
     files: LayoutFiles,
     repository: Repository,
-    listed: Mapping[Digest, MediaType],
+    listed: Mapping[Digest, str],
+    limit_bytes: int,
     is_known: Callable[[Digest], Awaitable[bool]] = nothing_known,
-) -> AsyncGenerator[LayoutManifest, None]:
-    """Iterate over the manifests that are listed, and those that indexes among them list, each once.
+) -> AsyncGenerator[LayoutManifest | CarriedEntry | NotRead, None]:
+    """Iterate over the manifests that are listed (by digest, with their media types), and what indexes among them list.
 
-    Passed over is what `is_known`, with what it lists; and, with a warning each, what is listed but cannot be served:
-    its file is not there, is damaged, or is no manifest. Children of an index need not be there.
+    Bytes that have the digest of their name are a manifest, whatever they are like, up to `limit_bytes`. For a listed
+    one that cannot be read comes the reason. For one that an index lists comes an entry to be carried, if there is a
+    file; if there is none, nothing. What `is_known` is passed over, with what it lists. Raises StorageError.
     """
     waiting = dict(listed)
     seen = set(listed)
     while waiting:
         batch = dict(waiting.popitem() for _ in range(min(_BATCH, len(waiting))))
         wanted = [digest for digest in batch if not await is_known(digest)]
-        for digest, file in zip(wanted, await files.contents(repository, wanted, MANIFEST_LIMIT_BYTES), strict=True):
-            if file is None:
+        found_files = await files.contents(repository, wanted, limit_bytes)
+        waiting.update((digest, batch[digest]) for digest in wanted[len(found_files) :])
+        for digest, file in zip(wanted, found_files, strict=False):
+            media_type = batch[digest]
+            if isinstance(file, Unread):
                 if digest in listed:
-                    _log.warning("%s: manifest %s is missing, damaged or too large: left out", repository, digest)
+                    yield NotRead(digest, file)
+                elif file is not Unread.MISSING and media_type in media_types.MANIFESTS:
+                    yield carried_child(digest, media_type, file)
                 continue
-            try:
-                manifest = _parse(file.content, batch[digest])
-            except InvalidManifestError as error:
-                _log.warning("%s: %s is no manifest: left out: %s", repository, digest, error)
-                continue
-            yield _layout_manifest(digest, file, manifest)
-            children = {Digest(each.digest): each.media_type for each in manifest.children}
+            reading = parse_leniently(file.content, media_type)
+            if digest not in listed and not reading.is_manifest and media_type not in media_types.MANIFESTS:
+                continue  # a blob that an index lists
+            yield _layout_manifest(digest, file, reading)
+            children = {Digest(each.digest): each.media_type for each in reading.manifest.children}
             found = {
                 digest: media_type
                 for digest, media_type in children.items()
-                if media_type in media_types.MANIFESTS and digest not in seen
+                if media_types.may_be_manifest(media_type) and digest not in seen
             }
             waiting.update(found)
             seen.update(found)
 
 
-def _parse(content: bytes, media_type: MediaType) -> Manifest:
-    """Parse a manifest by its descriptor's type; where that is not its own, by its own."""
-    try:
-        return parse_manifest(content, media_type)
-    except InvalidManifestError:
-        if media_type is None:
-            raise
-        return parse_manifest(content, None)
-
-
-def _layout_manifest(digest: Digest, file: ContentFile, manifest: Manifest) -> LayoutManifest:
+def _layout_manifest(digest: Digest, file: ContentFile, reading: Reading) -> LayoutManifest:
+    manifest = reading.manifest
     return LayoutManifest(
         digest=digest,
         content=file.content,
@@ -85,4 +86,5 @@ def _layout_manifest(digest: Digest, file: ContentFile, manifest: Manifest) -> L
         annotations=manifest.annotations,
         edges=edges(manifest),
         pushed_ns=file.modified_ns,
+        whole=reading.whole,
     )

@@ -8,6 +8,9 @@ from zot.catalog.interface import Catalog
 from zot.layout.interface import Signature
 from zot.oci.names import Repository
 
+BY = ":index.json"
+"""Who moved a tag that comes from a layout, in the tag log: no client, since a login has no colon (RFC 7617)."""
+
 
 class Mark(NamedTuple):
     """The file that an export, or an adoption, left in place."""

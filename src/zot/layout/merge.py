@@ -5,31 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog
-from zot.catalog.layout_commands import LayoutTag, MarkDirty
-from zot.catalog.manifest_commands import Edge
-from zot.catalog.rows import TagChange
-from zot.layout.index_json import Entry, Index
+from zot.catalog.layout_commands import LayoutManifest, LayoutTag, MarkDirty
+from zot.catalog.rows import TagChange, Unread
+from zot.layout.index_entry import Entry, carried, carried_line
+from zot.layout.index_json import Index
 from zot.layout.interface import LayoutFiles
-from zot.layout.manifest_files import MediaType, read_manifests
-from zot.layout.mark import Mark
+from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES, NotRead, read_manifests
+from zot.layout.mark import BY, Mark
 from zot.layout.parts import Item, parts
 from zot.layout.removed import forget_removed
-from zot.oci import media_types
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
-from zot.registry.found_files import take_in
+from zot.registry.found_files import take_in_named
 from zot.storage.interface import Storage
 
 _log = logging.getLogger(__name__)
 
 _BREATH = 256
 _NAMED_TAGS = 10
-
-BY = ":index.json"
-"""Who moved a tag, in the tag log: nobody else, since a login has no colon (RFC 7617)."""
 
 
 class Verdict(Enum):
@@ -61,13 +58,33 @@ def judge(digest: Digest, history: Sequence[TagChange], started_ns: int | None, 
     return Verdict.TAKE
 
 
+@dataclass(slots=True)
+class _Added:
+    """What a file has that the catalog lacks."""
+
+    tags: list[LayoutTag] = field(default_factory=list)
+    manifests: dict[Digest, str] = field(default_factory=dict)
+    """To be taken if they are not known, with their media types."""
+    named: list[Entry] = field(default_factory=list)
+    """Entries with a name that is no tag, or stands for one that is taken."""
+
+
 class Merger:
     """Takes in what a foreign `index.json` adds. What it lacks is put back by the export that is due afterwards."""
 
     def __init__(
-        self, catalog: Catalog, storage: Storage, files: LayoutFiles, *, boot: str, catalog_is_older_than_ns: int = 0
+        self,
+        catalog: Catalog,
+        storage: Storage,
+        files: LayoutFiles,
+        *,
+        boot: str,
+        catalog_is_older_than_ns: int = 0,
+        manifest_limit_bytes: int = MANIFEST_LIMIT_BYTES,
     ) -> None:
         """Take part in one store, in the start of the server that `boot` is the id of.
+
+        Manifests of at most `manifest_limit_bytes` are read.
 
         A catalog that was restored from a backup knows less than the layouts: what it logged before
         `catalog_is_older_than_ns` does not stand against them.
@@ -77,17 +94,17 @@ class Merger:
         self._files = files
         self._boot = boot
         self._older_than_ns = catalog_is_older_than_ns
+        self._manifest_limit_bytes = manifest_limit_bytes
 
     async def merge(self, repository: Repository, index: Index, last: Mark | None) -> None:
         """Take in what `index` adds, `last` being the last file of ours. Again does no harm.
 
         Tags that it adds or moves are taken unless they changed here, too. A manifest that the catalog lacks is taken
-        with its blobs, if its file is there. Raises StorageError, CatalogError.
+        with its blobs, if its file is there; an entry that cannot be read, or whose name is no tag, is carried along.
+        Raises StorageError, CatalogError.
         """
-        for flaw in index.flaws:
-            _log.warning("%s: index.json: %s", repository, flaw)
-        tags, manifests = await self._additions(repository, index, last.shown_ns if last else 0)
-        async for part in parts(repository, self._items(repository, manifests, tags), BY):
+        added = await self._additions(repository, index, last.shown_ns if last else 0)
+        async for part in parts(repository, self._items(repository, index, added), BY):
             for tag in await self._catalog.do(part):
                 _log.warning("%s: tag %s of index.json is not taken: it changed meanwhile", repository, tag)
         shown_ns = index.head.shown_ns
@@ -97,7 +114,7 @@ class Merger:
             repository, {entry.digest for entry in index.entries}, pushed_until_ns=shown_ns if is_older else None
         )
         await self._catalog.do(MarkDirty(repository=repository))
-        _log.info("%s: index.json was written by another program: %d tags taken from it", repository, len(tags))
+        _log.info("%s: index.json was written by another program: %d tags taken from it", repository, len(added.tags))
 
     async def forget_removed(
         self, repository: Repository, listed: Collection[Digest], *, pushed_until_ns: int | None = None
@@ -131,35 +148,36 @@ class Merger:
             return True
         return not await self._catalog.blobs(repository, "", 1)
 
-    async def _additions(
-        self, repository: Repository, index: Index, exported_ns: int
-    ) -> tuple[list[LayoutTag], dict[Digest, MediaType]]:
-        """Return the tags to take and the manifests to take if they are not known."""
-        tags: list[LayoutTag] = []
-        manifests: dict[Digest, MediaType] = {}
+    async def _additions(self, repository: Repository, index: Index, exported_ns: int) -> _Added:
+        added = _Added()
         for number, entry in enumerate(index.entries):
             if number % _BREATH == 0:
                 await asyncio.sleep(0)  # reads need not wait for anything; others shall not wait for all entries
             if entry.tag is not None:
-                there = await self._catalog.resolve(repository, entry.tag)
-                at = there.digest if there else None
-                if at == entry.digest:
+                row = await self._catalog.tag(repository, entry.tag)
+                at = row.digest if row is not None else None
+                if entry.name is not None and row is not None and entry.name != row.written:
+                    added.named.append(entry)  # another name that stands for the same tag
+                elif at == entry.digest:
                     continue
-                match await self._judge(repository, entry.tag, entry, index.head.shown_ns, exported_ns):
-                    case Verdict.STALE:
-                        continue
-                    case Verdict.TAKE:
-                        tags.append(LayoutTag(entry.tag, entry.digest, at))
-                    case Verdict.CONFLICT:
-                        _log.warning(
-                            "%s: tag %s stays at %s: index.json has it at %s, but it changed here as well",
-                            repository,
-                            entry.tag,
-                            at or "nothing",
-                            entry.digest,
-                        )
-            manifests[entry.digest] = entry.media_type
-        return tags, manifests
+                else:
+                    match await self._judge(repository, entry.tag, entry, index.head.shown_ns, exported_ns):
+                        case Verdict.STALE:
+                            continue
+                        case Verdict.TAKE:
+                            added.tags.append(LayoutTag(entry.tag, entry.digest, at, entry.name))
+                        case Verdict.CONFLICT:
+                            _log.warning(
+                                "%s: tag %s stays at %s: index.json has it at %s, but it changed here as well",
+                                repository,
+                                entry.tag,
+                                at or "nothing",
+                                entry.digest,
+                            )
+            elif entry.name is not None:
+                added.named.append(entry)
+            added.manifests[entry.digest] = entry.media_type
+        return added
 
     async def _judge(
         self, repository: Repository, tag: Tag, entry: Entry, started_ns: int | None, exported_ns: int
@@ -168,25 +186,39 @@ class Merger:
         believed = [change for change in history if change.at_ns > self._older_than_ns]
         return judge(entry.digest, believed, started_ns, exported_ns)
 
-    async def _take_in(self, repository: Repository, edge: Edge) -> None:
-        taken = await take_in(self._catalog, self._storage, repository, edge.digest)
-        if not taken and await self._storage.stat(repository, edge.digest) is not None:
-            _log.warning("%s: %s is not served: its bytes have another digest", repository, edge.digest)
-
-    async def _items(
-        self, repository: Repository, listed: dict[Digest, MediaType], tags: list[LayoutTag]
-    ) -> AsyncIterator[Item]:
+    async def _items(self, repository: Repository, index: Index, added: _Added) -> AsyncIterator[Item]:
         async def is_known(digest: Digest) -> bool:
             return await self._catalog.resolve(repository, digest) is not None
 
-        async for manifest in read_manifests(self._files, repository, listed, is_known):
-            for edge in manifest.edges:
-                # An index may list layers directly, as a build cache does.
-                if not (edge.child and edge.media_type in media_types.MANIFESTS):
-                    row = await self._catalog.blob(repository, edge.digest)
-                    # Collection goes on meanwhile: it must not take what this manifest is about to name.
-                    if row is None or row.stamped:
-                        await self._take_in(repository, edge)
-            yield manifest
-        for tag in tags:
-            yield tag
+        for descriptor in index.unreadable:
+            yield carried_line(descriptor)
+        unread: dict[Digest, Unread] = {}
+        async for found in read_manifests(
+            self._files, repository, added.manifests, self._manifest_limit_bytes, is_known
+        ):
+            if isinstance(found, NotRead):
+                unread[found.digest] = found.why
+                continue
+            if isinstance(found, LayoutManifest):
+                await take_in_named(self._catalog, self._storage, repository, found.edges)
+            yield found
+        if unread or index.unreadable:
+            count = len(unread) + len(index.unreadable)
+            _log.warning(
+                "%s: %d manifests of index.json cannot be read: what lists them is kept, and nothing is collected",
+                repository,
+                count,
+            )
+        for entry in index.entries if unread else ():
+            if entry.digest in unread and not await self._is_carried(repository, entry):
+                yield carried(entry, unread[entry.digest])
+        for entry in added.named:
+            if entry.digest not in unread and not await self._is_carried(repository, entry):
+                yield carried(entry, None)
+        for tag in added.tags:
+            if tag.digest not in unread:
+                yield tag
+
+    async def _is_carried(self, repository: Repository, entry: Entry) -> bool:
+        known = await self._catalog.carried_as(repository, entry.digest)
+        return any(each.name == entry.ref_name for each in known)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from zot.catalog.layout_commands import Adopt, LayoutBlob, LayoutManifest, LayoutTag
+from zot.catalog.rows import CarriedEntry
 from zot.oci.names import Repository
 
-Item = LayoutBlob | LayoutManifest | LayoutTag
+Item = LayoutBlob | LayoutManifest | LayoutTag | CarriedEntry
 
 # Less than 5 ms of the catalog's writer.
-_PART_ROWS = 256
+PART_ROWS = 256
 _PART_BYTES = 256 * 1024
 
 
@@ -20,7 +21,7 @@ async def parts(repository: Repository, items: AsyncIterator[Item], by: str = ""
     rows = size = 0
     async for item in items:
         item_rows, item_size = _weight(item)
-        if part and (rows + item_rows > _PART_ROWS or size + item_size > _PART_BYTES):
+        if part and (rows + item_rows > PART_ROWS or size + item_size > _PART_BYTES):
             yield _command(repository, part, by)
             part, rows, size = [], 0, 0
         part.append(item)
@@ -30,7 +31,9 @@ async def parts(repository: Repository, items: AsyncIterator[Item], by: str = ""
 
 
 def _weight(item: Item) -> tuple[int, int]:
-    return (1 + len(item.edges), len(item.content)) if isinstance(item, LayoutManifest) else (1, 0)
+    if isinstance(item, LayoutManifest):
+        return 1 + len(item.edges), len(item.content)
+    return 1, len(item.line) if isinstance(item, CarriedEntry) else 0
 
 
 def _command(repository: Repository, part: list[Item], by: str) -> Adopt:
@@ -38,6 +41,7 @@ def _command(repository: Repository, part: list[Item], by: str) -> Adopt:
         repository=repository,
         blobs=tuple(item for item in part if isinstance(item, LayoutBlob)),
         manifests=tuple(item for item in part if isinstance(item, LayoutManifest)),
+        carried=tuple(item for item in part if isinstance(item, CarriedEntry)),
         tags=tuple(item for item in part if isinstance(item, LayoutTag)),
         by=by,
     )

@@ -5,25 +5,47 @@ from __future__ import annotations
 from contextlib import aclosing
 
 from zot.catalog.layout_commands import LayoutManifest
-from zot.layout.index_json import LayoutBroken
+from zot.layout.index_entry import Entry
+from zot.layout.index_json import LayoutBroken, entry_of
 from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import read_manifests
 from zot.oci.names import Reference, Repository
 from zot.registry.errors import Unavailable
 
 
-async def read_through(files: LayoutFiles, repository: Repository, reference: Reference) -> LayoutManifest | None:
-    """Return the manifest that `index.json` lists for a tag or digest, None if it lists none, or it is damaged.
+async def read_through(
+    files: LayoutFiles, repository: Repository, reference: Reference, limit_bytes: int
+) -> LayoutManifest | None:
+    """Return the manifest that `index.json` lists under a name or digest; None if it lists none, or it cannot be read.
 
     Raises Unavailable if `index.json` is broken, StorageError.
     """
     try:
-        file = await files.load(repository)
+        entry = await _entry(files, repository, reference)
     except LayoutBroken as error:
         raise Unavailable(f"the repository cannot be read: {error}", 60, name=repository) from error
-    entries = file.parsed.entries if file else ()
-    entry = next((entry for entry in entries if reference in (entry.tag, entry.digest)), None)
     if entry is None:
         return None
-    async with aclosing(read_manifests(files, repository, {entry.digest: entry.media_type})) as manifests:
-        return await anext(manifests, None)
+    listed = {entry.digest: entry.media_type}
+    async with aclosing(read_manifests(files, repository, listed, limit_bytes)) as manifests:
+        found = await anext(manifests, None)
+    return found if isinstance(found, LayoutManifest) else None
+
+
+async def _entry(files: LayoutFiles, repository: Repository, reference: Reference) -> Entry | None:
+    """Return the first entry of a digest or of exactly that name, or else the first whose name stands for the tag."""
+    asked = reference.encode()
+    stands_for: Entry | None = None
+    async with files.scan(repository) as scan:
+        if scan is None:
+            return None
+        async for descriptors in scan.descriptors():
+            # Nearly all of them are some other's: they need not be parsed to see that. One that is written in another
+            # way, with escapes, is found when the repository is adopted.
+            for descriptor in (each for each in descriptors if asked in each):
+                entry = entry_of(descriptor)
+                if entry is not None and reference in (entry.digest, entry.ref_name):
+                    return entry
+                if entry is not None and entry.tag == reference:
+                    stands_for = stands_for or entry
+    return stands_for

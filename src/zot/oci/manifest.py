@@ -17,7 +17,7 @@ the parser busy."""
 
 
 # Wider than RFC 6838, which not everybody keeps to; but it has to fit into a header.
-_MEDIA_TYPE = re.compile(r"[ -~]{1,255}")
+MEDIA_TYPE = re.compile(r"[ -~]{1,255}")
 
 
 class InvalidManifestError(ValueError):
@@ -61,8 +61,9 @@ class _Document(msgspec.Struct, rename="camel"):
     media_type: str | None = None
     artifact_type: str | None = None
     config: Descriptor | None = None
-    layers: list[Descriptor] | None = None
-    manifests: list[Descriptor] | None = None
+    # Go programs write an empty list as null: given, it is an empty list, left out it is missing.
+    layers: list[Descriptor] | msgspec.UnsetType | None = msgspec.UNSET
+    manifests: list[Descriptor] | msgspec.UnsetType | None = msgspec.UNSET
     subject: Descriptor | None = None
     annotations: dict[str, str] | None = None
 
@@ -88,16 +89,17 @@ def parse_manifest(content: bytes, media_type: str | None) -> Manifest:
 
 
 def _image(document: _Document, media_type: str) -> Manifest:
-    if document.manifests is not None:
+    if _is_given(document.manifests):
         raise InvalidManifestError("an image manifest has no 'manifests'")
     if document.config is None:
         raise InvalidManifestError("an image manifest needs a 'config'")
-    if document.layers is None:
+    if document.layers is msgspec.UNSET:
         raise InvalidManifestError("an image manifest needs 'layers'")
-    _check(document.config, *document.layers)
+    layers = document.layers or ()
+    _check(document.config, *layers)
     here: list[Descriptor] = [document.config]
     elsewhere: list[Descriptor] = []
-    for layer in document.layers:
+    for layer in layers:
         (elsewhere if media_types.is_non_distributable(layer.media_type) else here).append(layer)
     return Manifest(
         media_type=media_type,
@@ -111,19 +113,24 @@ def _image(document: _Document, media_type: str) -> Manifest:
 
 
 def _index(document: _Document, media_type: str) -> Manifest:
-    if document.config is not None or document.layers is not None:
+    if document.config is not None or _is_given(document.layers):
         raise InvalidManifestError("an index has neither 'config' nor 'layers'")
-    if document.manifests is None:
+    if document.manifests is msgspec.UNSET:
         raise InvalidManifestError("an index needs 'manifests'")
-    _check(*document.manifests)
+    children = document.manifests or ()
+    _check(*children)
     return Manifest(
         media_type=media_type,
         artifact_type=document.artifact_type,
         annotations=document.annotations or {},
         subject=_subject(document),
         blobs=(),
-        children=tuple(document.manifests),
+        children=tuple(children),
     )
+
+
+def _is_given(descriptors: list[Descriptor] | msgspec.UnsetType | None) -> bool:
+    return descriptors is not None and descriptors is not msgspec.UNSET
 
 
 def _subject(document: _Document) -> Digest | None:
@@ -135,7 +142,7 @@ def _subject(document: _Document) -> Digest | None:
 
 def _check(*descriptors: Descriptor) -> None:
     for descriptor in descriptors:
-        if not _MEDIA_TYPE.fullmatch(descriptor.media_type):
+        if not MEDIA_TYPE.fullmatch(descriptor.media_type):
             raise InvalidManifestError(f"descriptor {descriptor.digest[:200]!r} has a mediaType that is none")
         try:
             parse_digest(descriptor.digest)

@@ -11,6 +11,9 @@ OCTET_STREAM = "application/octet-stream"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_MANIFEST_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 
+DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
+ARTIFACT_MANIFEST = "application/vnd.oci.artifact.manifest.v1+json"
+
 OCI_MANIFESTS = frozenset({IMAGE_MANIFEST, IMAGE_INDEX})
 DOCKER_MANIFESTS = frozenset({DOCKER_MANIFEST, DOCKER_MANIFEST_LIST})
 MANIFESTS = OCI_MANIFESTS | DOCKER_MANIFESTS
@@ -36,3 +39,8 @@ def is_non_distributable(media_type: str) -> bool:
 def is_media_type(text: str) -> bool:
     """Tell whether the text is a media type (RFC 6838), with or without parameters."""
     return len(text) <= _LENGTH_LIMIT and _MEDIA_TYPE.fullmatch(text) is not None
+
+
+def may_be_manifest(media_type: str) -> bool:
+    """Tell whether content that an index lists under this type, or under none, may be a manifest to be read."""
+    return media_type in MANIFESTS or not media_type or media_type.endswith(("json", "prettyjws"))

@@ -55,13 +55,15 @@ async def manifest(
     registry.refuse_if_read_only()
     await registry.known(repository)
     details = await registry.catalog.manifest(repository, digest)
-    if details is None:
+    carried = await registry.catalog.carried_as(repository, digest)
+    if details is None and not carried:
         raise ManifestUnknown(reference=digest)
-    tags = details.tags
+    names = tuple(Tag(each.name) for each in carried if each.name is not None)
+    tags = details.tags if details is not None else ()
     for _ in range(_DECISIONS):
         if detect_collision and len(tags) > 1:
             raise ManifestConflict(f"{len(tags)} tags point to the manifest", reference=digest)
-        kept = next((each for each in tags if immutable(each)), None)
+        kept = next((each for each in (*tags, *names) if immutable(each)), None)
         if kept is not None:
             raise TagImmutable(f"tag {kept!r} points to the manifest and is immutable", reference=digest)
         outcome = await registry.catalog.do(DeleteManifest(repository=repository, digest=digest, if_tags=tags, by=by))

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
+
 from zot.catalog.blob_commands import Claim, ClaimBlob, DropClaim, PublishBlob, Published
 from zot.catalog.command import new_id
 from zot.catalog.interface import Catalog
+from zot.catalog.manifest_commands import Edge
+from zot.oci import media_types
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.storage.interface import Storage
+
+_log = logging.getLogger(__name__)
+
+
+async def take_in_named(catalog: Catalog, storage: Storage, repository: Repository, edges: Iterable[Edge]) -> None:
+    """Make blobs of the content files that a found manifest names, before the manifest is stored.
+
+    Raises CatalogError, StorageError.
+    """
+    for edge in edges:
+        # An index may list layers directly, as a build cache does.
+        if edge.child and edge.media_type in media_types.MANIFESTS:
+            continue
+        row = await catalog.blob(repository, edge.digest)
+        # Collection goes on concurrently: it must not take what the manifest is about to name.
+        if row is not None and not row.stamped:
+            continue
+        taken = await take_in(catalog, storage, repository, edge.digest)
+        if not taken and await storage.stat(repository, edge.digest) is not None:
+            _log.warning("%s: %s is not served: its bytes have another digest", repository, edge.digest)
 
 
 async def take_in(catalog: Catalog, storage: Storage, repository: Repository, digest: Digest) -> bool:

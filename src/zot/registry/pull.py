@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from zot.catalog.blob_commands import TouchBlob
 from zot.catalog.manifest_commands import TouchManifest
-from zot.catalog.rows import BlobRow
+from zot.catalog.rows import BlobRow, CarriedEntry, ManifestRow, Unread
 from zot.oci.digest import Digest
+from zot.oci.media_types import OCTET_STREAM
 from zot.oci.names import as_digest
 from zot.registry.blobs import manifest_as_blob
 from zot.registry.damage import FoundBy, size_mismatch
@@ -19,6 +20,14 @@ from zot.registry.request import PullBlob, PullManifest
 from zot.storage.interface import Content, ContentMissing
 
 
+class OpenedManifest(NamedTuple):
+    """A manifest that is too large to be held: its file, which the caller closes."""
+
+    digest: Digest
+    media_type: str
+    content: Content
+
+
 class PulledManifest(NamedTuple):
     """A manifest as it was pushed, byte for byte."""
 
@@ -27,7 +36,7 @@ class PulledManifest(NamedTuple):
     content: bytes
 
 
-async def manifest(registry: Registry, request: PullManifest) -> PulledManifest:
+async def manifest(registry: Registry, request: PullManifest) -> PulledManifest | OpenedManifest:
     """Return the manifest that the reference stands for now. Raises ManifestUnknown, NameUnknown.
 
     Whoever asks may rely on it for the collection's delay, as with blobs: a push that is about to list it in an index.
@@ -39,6 +48,10 @@ async def manifest(registry: Registry, request: PullManifest) -> PulledManifest:
         row = await registry.catalog.resolve(request.repository, request.reference)
     if row is None:
         return await _outside_catalog(registry, request)
+    return await _stored(registry, request, row)
+
+
+async def _stored(registry: Registry, request: PullManifest, row: ManifestRow) -> PulledManifest:
     if row.stamped and not await _touch(registry, TouchManifest(repository=request.repository, digest=row.digest)):
         raise ManifestUnknown(reference=request.reference)
     content = registry.cache.get(row.digest)
@@ -59,7 +72,7 @@ async def manifest(registry: Registry, request: PullManifest) -> PulledManifest:
     return PulledManifest(row.digest, row.media_type, content)
 
 
-async def _outside_catalog(registry: Registry, request: PullManifest) -> PulledManifest:
+async def _outside_catalog(registry: Registry, request: PullManifest) -> PulledManifest | OpenedManifest:
     row = await registry.catalog.repository(request.repository)
     if row is None or not row.adopted:
         found = await registry.layouts.read(request.repository, request.reference)
@@ -67,7 +80,30 @@ async def _outside_catalog(registry: Registry, request: PullManifest) -> PulledM
             return PulledManifest(*found)
         if row is None and not await registry.layouts.exists(request.repository):
             raise NameUnknown(name=request.repository, reference=request.reference)
+    for entry in await registry.catalog.carried_as(request.repository, request.reference):
+        if (carried := await _carried(registry, request, entry)) is not None:
+            return carried
     raise ManifestUnknown(reference=request.reference)
+
+
+async def _carried(
+    registry: Registry, request: PullManifest, entry: CarriedEntry
+) -> PulledManifest | OpenedManifest | None:
+    """Return the manifest of an entry of `index.json` that is carried along, None if there is nothing to serve."""
+    if entry.digest is None:
+        return None
+    if entry.unread is not None:
+        await registry.layouts.read_carried(request.repository, entry)
+    row = await registry.catalog.resolve(request.repository, entry.digest)
+    if row is not None:
+        return await _stored(registry, request, row)
+    if entry.unread is not Unread.TOO_LARGE:
+        return None
+    try:
+        opened = await registry.storage.open(request.repository, entry.digest)
+    except ContentMissing:
+        return None
+    return OpenedManifest(entry.digest, entry.media_type or OCTET_STREAM, opened)
 
 
 async def blob(registry: Registry, request: PullBlob) -> BlobRow:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from zot.catalog.interface import Catalog
-from zot.oci.names import Repository
+from zot.oci.names import Repository, creation_refused
 from zot.registry.content_cache import ContentCache
 from zot.registry.damage import DamageReports
-from zot.registry.errors import NameUnknown, Unsupported
+from zot.registry.errors import NameInvalid, NameUnknown, Unsupported
 from zot.registry.large_manifests import LargeManifests
 from zot.registry.layouts import Layouts, NoLayouts
 from zot.registry.quota import Quotas
@@ -70,13 +70,20 @@ class Registry:
         await self.layouts.ensure_adopted(repository)
 
     async def writable(self, repository: Repository) -> None:
-        """Return once the repository may be written to, creating it if need be. Raises Unsupported, Unavailable."""
+        """Return once the repository may be written to, creating it if need be.
+
+        Raises Unsupported, Unavailable, NameInvalid if it is not there and no repository of its name can be created.
+        """
         self.refuse_if_read_only()
         row = await self.catalog.repository(repository)
-        if row is None or not row.adopted:
-            await self.layouts.ensure_adopted(repository)
-        else:
+        if row is not None and row.adopted:
             await self.level(repository)
+            return
+        if row is None and not await self.layouts.exists(repository):
+            refused = creation_refused(repository) or await self.layouts.obstacle(repository)
+            if refused is not None:
+                raise NameInvalid(refused, name=repository)
+        await self.layouts.ensure_adopted(repository)
 
     async def level(self, repository: Repository) -> None:
         """Return once the catalog has what another program wrote before the start. Raises Unavailable.

@@ -19,10 +19,11 @@ Known = Mapping[Digest, Statistic]
 
 
 async def tagged(catalog: Catalog, repository: Repository, known: Known) -> list[Candidate]:
-    """Return a repository's tags. Raises CatalogError."""
+    """Return a repository's tags but those of manifests that could not be read whole. Raises CatalogError."""
     return [
         candidate(manifest, tag, known.get(manifest.digest))
         async for manifest in manifests(catalog, repository)
+        if manifest.whole
         for tag in manifest.tags
     ]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.rows import ManifestDetails
 from zot.oci.digest import Digest
-from zot.oci.manifest import InvalidManifestError, parse_manifest
+from zot.oci.lenient import parse_leniently
 from zot.oci.names import Repository, Tag
 from zot.upkeep import candidates
 
@@ -26,6 +26,8 @@ class Contents:
     """The blobs that each manifest names."""
     children: dict[Digest, frozenset[Digest]]
     """The manifests that each index lists, here or not."""
+    unread: bool = False
+    """Something could not be read: nothing but tags is collected."""
 
     @property
     def tags(self) -> dict[Tag, Digest]:
@@ -67,11 +69,8 @@ async def read(catalog: Catalog, repository: Repository) -> Contents:
     children: dict[Digest, frozenset[Digest]] = {}
     for digest, manifest in manifests.items():
         content = await catalog.manifest_content(repository, digest)
-        try:
-            parsed = parse_manifest(content or b"", manifest.media_type)
-        except InvalidManifestError:  # deleted meanwhile, or damaged: it names nothing that we could know
-            names[digest] = children[digest] = frozenset()
-            continue
+        # One that was deleted meanwhile names nothing.
+        parsed = parse_leniently(content or b"", manifest.media_type).manifest
         names[digest] = frozenset(Digest(each.digest) for each in (*parsed.blobs, *parsed.elsewhere))
         children[digest] = frozenset(Digest(each.digest) for each in parsed.children)
         await asyncio.sleep(0)
@@ -81,4 +80,4 @@ async def read(catalog: Catalog, repository: Repository) -> Contents:
         blobs.update(page)
         after = page[-1][0]
         await asyncio.sleep(0)
-    return Contents(manifests, blobs, names, children)
+    return Contents(manifests, blobs, names, children, await catalog.unread(repository))

@@ -116,9 +116,17 @@ class Collector:
         await self._layouts.ready(repository)
         _log.info("executing gc of orphaned blobs for %s", repository, extra=_about(repository))
         blobs_before = swept.blobs
-        stages = [self._expiry.tags, self._expiry.attached_tags, self._expiry.manifests]
-        if not store.retention.dry_run:
-            stages += [self._blobs, self._remove_if_empty]
+        stages = [self._expiry.tags]
+        if await self._catalog.unread(repository):
+            _log.info(
+                "%s has manifests that could not be read and may need anything in it: nothing of it is collected",
+                repository,
+                extra=_about(repository),
+            )
+        else:
+            stages += [self._expiry.attached_tags, self._expiry.manifests]
+            if not store.retention.dry_run:
+                stages += [self._blobs, self._remove_if_empty]
         for stage in stages:
             async for pause_s in stage(repository, store, swept):
                 yield pause_s

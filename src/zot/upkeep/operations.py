@@ -19,6 +19,7 @@ from zot.storage.interface import StorageError
 from zot.upkeep import contents, requests, undo, usage
 from zot.upkeep.backup import Told
 from zot.upkeep.build import COLLECTION, Parts
+from zot.upkeep.findings import findings
 from zot.upkeep.gc import Collector
 from zot.upkeep.imports import Imports
 from zot.upkeep.preview import Delays, Preview, preview
@@ -73,6 +74,7 @@ class Operations:
             requests.Usage: self._usage,
             requests.UsageOfTags: self._usage_of_tags,
             requests.BackUp: self._backed_up,
+            requests.Findings: self._findings,
         }
         try:
             async with aclosing(answers[type(ask)](ask)) as rows:
@@ -252,6 +254,10 @@ class Operations:
         await self._require(ask.repository)
         for row in await usage.tags(self._catalog, ask.repository):
             yield row
+
+    async def _findings(self, _: requests.Findings) -> Answers:
+        async for found in findings(self._registry):
+            yield found
 
     async def _backed_up(self, ask: requests.BackUp) -> Answers:
         async for line in self._back_up(ask.directory):

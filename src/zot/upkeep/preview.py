@@ -103,12 +103,15 @@ async def preview(
     tagged = [
         candidates.candidate(details, tag, known.get(digest))
         for digest, details in contents.manifests.items()
+        if details.whole
         for tag in details.tags
     ]
     decisions = policy.tags(tagged, now_s)
     gone = {each.candidate.tag for each in decisions if not each.keep}
     tags = {tag: digest for tag, digest in contents.tags.items() if tag not in gone}
     going = [Going(repository, Kind.TAG, each.candidate.tag or "", each.reason) for each in decisions if not each.keep]
+    if contents.unread:
+        return Preview(repository, [_told(repository, each) for each in decisions], going)
     manifests = dict(contents.manifests)
     for kind, name, reason in _to_the_end(contents, policy, known, tags, now_s):
         size = 0 if kind is Kind.TAG else manifests.pop(Digest(name)).size
@@ -162,7 +165,7 @@ def _loose(contents: Contents, left: Collection[Digest], tagged: set[Digest]) ->
         LooseManifest(digest, each.media_type, each.size, each.subject, each.pushed_ns, None)
         for digest in left
         for each in (contents.manifests[digest],)
-        if digest not in tagged and digest not in listed and each.subject not in left
+        if digest not in tagged and digest not in listed and each.subject not in left and not each.carried
     ]
 
 

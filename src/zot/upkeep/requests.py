@@ -10,6 +10,7 @@ import msgspec
 from zot.catalog.rows import TagChange, UsageRow
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
+from zot.upkeep.findings import Finding
 from zot.upkeep.preview import Preview
 from zot.upkeep.scheduler import TaskState
 from zot.upkeep.scrub import Verified
@@ -123,7 +124,11 @@ class BackUp(Ask[str], frozen=True, kw_only=True, tag=True):
     directory: str
 
 
-AnyAsk = Jobs | Collect | Explain | Scrub | History | AsOf | Restore | Usage | UsageOfTags | BackUp
+class Findings(Ask[Finding], frozen=True, kw_only=True, tag=True):
+    """What the store holds and the registry does not serve as it was stored, and why."""
+
+
+AnyAsk = Jobs | Collect | Explain | Scrub | History | AsOf | Restore | Usage | UsageOfTags | BackUp | Findings
 
 encode = msgspec.json.Encoder().encode
 """Return a request or a row as bytes."""

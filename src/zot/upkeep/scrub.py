@@ -17,7 +17,7 @@ from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.rows import BlobRow
 from zot.logs.fields import fields
 from zot.oci.digest import Digest, algorithm_of, digest_of, finished, hasher, hex_of
-from zot.oci.manifest import InvalidManifestError, parse_manifest
+from zot.oci.lenient import parse_leniently
 from zot.oci.media_types import INDEXES
 from zot.oci.names import Repository
 from zot.registry import blobs
@@ -139,7 +139,8 @@ class Scrubber:
                     if unsaid >= _STEP_BYTES:
                         yield unsaid
                         unsaid = 0
-                if error:
+                # The file of a manifest that could not be read is another program's, and stays where it is.
+                if error and not await self._catalog.carried_as(repository, digest):
                     damages[digest] = await self._set_aside(repository, digest, row, error)
             after = page[-1][0]
             yield unsaid
@@ -292,10 +293,7 @@ class Scrubber:
             return digest, _Damage(BAD_DIGEST, healed)
         if read.content is None:  # deleted concurrently
             return None
-        try:
-            parsed = parse_manifest(read.content, media_type)
-        except InvalidManifestError as error:
-            return digest, _Damage(str(error), healed=False)
+        parsed = parse_leniently(read.content, media_type).manifest
         for descriptor in parsed.blobs:
             blob = Digest(descriptor.digest)
             if blob in damages:

@@ -86,10 +86,13 @@ class StrayFiles:
                 yield 0
 
     async def _strays(self, repository: Repository) -> AsyncIterator[_Stray | None]:
-        """Iterate over the files of an adopted repository: what nobody knows, None for each that is known."""
+        """Iterate over the files of an adopted repository: what no row knows, None for each that is known.
+
+        Over none where something is unread: it may need any of them.
+        """
         catalog, storage = self._registry.catalog, self._registry.storage
         row = await catalog.repository(repository)
-        if row is None or not row.adopted:
+        if row is None or not row.adopted or await catalog.unread(repository):
             return
         await self._layouts.ready(repository)
         async for file in storage.walk(repository):

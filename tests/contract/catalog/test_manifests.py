@@ -86,6 +86,8 @@ async def test_details_tell_all_that_is_known(catalog: Catalog) -> None:
         "pushed_ns": 0,
         "pushed_by": "alice",
         "tags": (V1, V2),
+        "whole": True,
+        "carried": False,
     }
 
 

@@ -86,6 +86,8 @@ def doom(scope: Scope, command: DoomBlob) -> Doom:
         return Doom.DOOMED
     if repository.referenced(command.digest) and not command.damaged:
         return Doom.REFERENCED
+    if command.stamped_before_s is not None and repository.unread():
+        return Doom.REFERENCED
     if repository.claimed(command.digest) or command.stray or command.placed_ns not in (None, blob.placed_ns):
         return Doom.CLAIMED
     if command.stamped_before_s is not None and (blob.stamp_s is None or blob.stamp_s > command.stamped_before_s):
@@ -95,7 +97,7 @@ def doom(scope: Scope, command: DoomBlob) -> Doom:
 
 
 def _doom_stray(repository: StoredRepository, command: DoomBlob) -> Doom:
-    if repository.referenced(command.digest):
+    if repository.referenced(command.digest) or repository.unread():
         return Doom.REFERENCED
     if repository.claimed(command.digest):
         return Doom.CLAIMED
@@ -113,6 +115,8 @@ def forget(scope: Scope, command: ForgetBlob) -> None:
 def stamp(scope: Scope, command: StampGarbage) -> int:
     """Carry out StampGarbage."""
     repository = scope.repository
+    if repository.unread():
+        return 0
     limit = max(0, min(command.limit, PAGE_LIMIT))
     blobs = sorted(
         digest

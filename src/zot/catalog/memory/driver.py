@@ -33,6 +33,7 @@ from zot.catalog.memory import blobs, layouts, manifests, uploads
 from zot.catalog.memory.state import Scope, State, StoredRepository
 from zot.catalog.rows import (
     BlobRow,
+    CarriedEntry,
     DoomedRow,
     ExportRow,
     LooseBlob,
@@ -152,6 +153,10 @@ class MemoryCatalog:
         tags = self._repository(repository).tags
         return [tags[tag] for tag in _page((tag for tag in tags if tag > after), limit)]
 
+    async def tag(self, repository: Repository, tag: Tag) -> TagRow | None:
+        """Return a tag."""
+        return self._repository(repository).tags.get(tag)
+
     async def tag_log(self, repository: Repository, tag: Tag | None, before: int | None, limit: int) -> list[TagChange]:
         """Return changes of one tag or of all, newest first, with sequence numbers less than `before`."""
         newest_first = [
@@ -242,6 +247,21 @@ class MemoryCatalog:
             if each.adopted and each.due_ns is not None
         )
         return [name for _, name in _page(due, limit)]
+
+    async def carried(self, repository: Repository, after: str, limit: int) -> Sequence[CarriedEntry]:
+        """Return entries of the repository's `index.json` that are carried along, with keys greater than `after`."""
+        known = self._repository(repository).carried
+        return [known[key] for key in _page((key for key in known if key > after), limit)]
+
+    async def carried_as(self, repository: Repository, reference: Reference) -> Sequence[CarriedEntry]:
+        """Return carried entries of that digest, or of exactly that name: read ones first, a page at most."""
+        entries = self._repository(repository).carried.values()
+        found = [each for each in entries if reference in (each.digest, each.name)]
+        return sorted(found, key=lambda each: (each.unread is not None, each.key))[:PAGE_LIMIT]
+
+    async def unread(self, repository: Repository) -> bool:
+        """Tell whether the repository has something unread: then nothing of it is collected."""
+        return bool(self._repository(repository).unread())
 
     async def usage(self, after: str, limit: int) -> Sequence[UsageRow]:
         """Return counts of repositories with names greater than `after`."""

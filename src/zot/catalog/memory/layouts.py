@@ -15,6 +15,10 @@ def adopt(scope: Scope, command: Adopt) -> tuple[Tag, ...]:
         repository.blobs.setdefault(blob.digest, StoredBlob(blob.size, scope.now_ns))
     for manifest in command.manifests:
         store(scope, manifest, command.by)
+    carried = repository.carried | {entry.key: entry for entry in command.carried}
+    if carried != repository.carried:
+        repository.carried = carried
+        scope.changed()
     repository.adopted = repository.adopted or command.complete
     return tuple(tag.tag for tag in command.tags if not _taken(scope, tag, command.by))
 
@@ -26,7 +30,7 @@ def _taken(scope: Scope, tag: LayoutTag, by: str) -> bool:
         return True
     if before != tag.if_digest or tag.digest not in repository.manifests:
         return False
-    scope.point(tag.tag, tag.digest, by)
+    scope.point(tag.tag, tag.digest, by, tag.written)
     scope.changed()
     return True
 

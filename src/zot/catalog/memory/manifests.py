@@ -65,6 +65,7 @@ def store(scope: Scope, entry: LayoutManifest, by: str) -> bool:
         _mend(scope, entry.digest, entry.content)
         return False
     repository.manifests[entry.digest] = StoredManifest(entry, by)
+    repository.read_carried(entry.digest)
     scope.changed()
     for digest in (entry.digest, *(edge.digest for edge in entry.edges)):
         if digest in repository.blobs:
@@ -93,20 +94,40 @@ def delete(scope: Scope, command: DeleteManifest) -> Deleted | Absent | TagsDiff
     repository = scope.repository
     manifest = repository.manifests.get(command.digest)
     if manifest is None:
-        return Absent()
+        return Absent() if command.stamped_before_s is not None else _delete_carried(scope, command)
     tags = repository.tags_of(command.digest)
     if command.if_tags is not None and set(command.if_tags) != set(tags):
         return TagsDiffer(tags)
     stamp_s = repository.stamps.get(command.digest)
-    if command.stamped_before_s is not None and (stamp_s is None or stamp_s > command.stamped_before_s):
+    if command.stamped_before_s is not None and (
+        stamp_s is None or stamp_s > command.stamped_before_s or repository.unread()
+    ):
         return TagsDiffer(tags)
     if indexes := repository.indexes_of(command.digest):
         return Referenced(indexes)
     for tag in tags:
         scope.point(tag, None, command.by)
     del repository.manifests[command.digest]
+    listed = {edge.digest for each in repository.manifests.values() for edge in each.entry.edges if edge.child}
+    repository.carried = {
+        key: entry
+        for key, entry in repository.carried.items()
+        if entry.digest != command.digest and (entry.line or entry.digest in listed)
+    }
     scope.changed()
     return Deleted(command.digest, manifest.entry.media_type, tags)
+
+
+def _delete_carried(scope: Scope, command: DeleteManifest) -> Deleted | Absent:
+    """Delete the entries of a digest of which there is no manifest."""
+    repository = scope.repository
+    found = [entry for entry in repository.carried.values() if entry.digest == command.digest]
+    if not found:
+        return Absent()
+    for entry in found:
+        del repository.carried[entry.key]
+    scope.changed()
+    return Deleted(command.digest, found[0].media_type, ())
 
 
 def touch(scope: Scope, command: TouchManifest) -> bool:
@@ -119,10 +140,20 @@ def delete_tag(scope: Scope, command: DeleteTag) -> Deleted | Absent | TagRefuse
     """Carry out DeleteTag."""
     repository = scope.repository
     row = repository.tags.get(command.tag)
-    if row is None or command.if_digest not in (None, row.digest):
+    if row is not None and command.if_digest not in (None, row.digest):
+        return Absent()
+    named = [entry for _, entry in sorted(repository.carried.items()) if entry.name == command.tag]
+    if command.if_digest is not None:
+        named = []
+    if row is None and not named:
         return Absent()
     if command.immutable:
         return TagRefused(command.tag, Refusal.IMMUTABLE)
+    for entry in named:
+        del repository.carried[entry.key]
+    scope.changed()
+    if row is None:
+        return Deleted(named[0].digest, named[0].media_type, (command.tag,))
     scope.point(command.tag, None, command.by)
     scope.changed()
     return Deleted(row.digest, repository.manifests[row.digest].entry.media_type, (command.tag,))
@@ -150,7 +181,7 @@ def remove_repository(scope: Scope, _command: RemoveRepository) -> bool:
     """Carry out RemoveRepository."""
     repository = scope.repository
     busy = any(row.finished is None for row in scope.uploads())
-    if repository.manifests or repository.blobs or repository.claims or busy:
+    if repository.manifests or repository.blobs or repository.carried or repository.claims or busy:
         return False
     scope.forget()
     return True

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from zot.catalog.clock import Clock
 from zot.catalog.layout_commands import LayoutManifest
 from zot.catalog.quotas import Quota, matches
 from zot.catalog.rows import (
     BlobRow,
+    CarriedEntry,
     ExportRow,
     LooseManifest,
     ManifestDetails,
@@ -64,6 +67,8 @@ class StoredRepository:
     """Those of manifests."""
     tags: dict[Tag, TagRow] = field(default_factory=dict)
     log: list[TagChange] = field(default_factory=list)
+    carried: dict[str, CarriedEntry] = field(default_factory=dict)
+    """By key."""
 
     @property
     def bytes(self) -> int:
@@ -111,7 +116,7 @@ class StoredRepository:
 
     def loose_manifests(self) -> list[Digest]:
         """Return the manifests that no tag, no index, and no subject that is here keeps."""
-        kept = {row.digest for row in self.tags.values()}
+        kept = {row.digest for row in self.tags.values()} | self.listed_by_carried()
         for manifest in self.manifests.values():
             kept.update(edge.digest for edge in manifest.entry.edges if edge.child)
         return [
@@ -125,6 +130,25 @@ class StoredRepository:
         entry = self.manifests[digest].entry
         size = len(entry.content)
         return LooseManifest(digest, entry.media_type, size, entry.subject, entry.pushed_ns, self.stamps.get(digest))
+
+    def listed_by_carried(self) -> set[Digest]:
+        """Return the digests that carried entries list."""
+        return {entry.digest for entry in self.carried.values() if entry.digest is not None and entry.line}
+
+    def read_carried(self, digest: Digest) -> None:
+        """Take the carried entries of a manifest that is stored now for read; only a name keeps one."""
+        for key, entry in list(self.carried.items()):
+            if entry.digest == digest:
+                if entry.line and entry.name is not None:
+                    self.carried[key] = msgspec.structs.replace(entry, unread=None)
+                else:
+                    del self.carried[key]
+
+    def unread(self) -> int:
+        """Return how many entries and manifests could not be read, or not whole."""
+        return sum(entry.unread is not None for entry in self.carried.values()) + sum(
+            not manifest.entry.whole for manifest in self.manifests.values()
+        )
 
     def tags_of(self, digest: Digest) -> tuple[Tag, ...]:
         """Return the tags that point to the manifest."""
@@ -148,7 +172,7 @@ class StoredRepository:
     def usage_row(self) -> UsageRow:
         """Return its counts."""
         blobs = sum(blob.doom is None for blob in self.blobs.values())
-        return UsageRow(self.name, self.bytes, len(self.tags), len(self.manifests), blobs)
+        return UsageRow(self.name, self.bytes, len(self.tags), len(self.manifests), blobs, self.unread())
 
     def blob_row(self, digest: Digest) -> BlobRow | None:
         """Return a present blob as a row."""
@@ -172,6 +196,8 @@ class StoredRepository:
             entry.pushed_ns,
             manifest.by,
             self.tags_of(digest),
+            entry.whole,
+            digest in self.listed_by_carried(),
         )
 
     def _named_as(self, digest: Digest) -> str | None:
@@ -266,13 +292,18 @@ class Scope:
         if self.upload(session):
             del self._state.uploads[session]
 
-    def point(self, tag: Tag, digest: Digest | None, by: str) -> None:
+    def point(self, tag: Tag, digest: Digest | None, by: str, written: str | None = None) -> None:
         """Let a tag of an existing repository point to a digest, or nowhere, and log it."""
         repository = self._state.repositories[self._name]
         before = repository.tags.pop(tag, None)
         if digest is not None:
             created_ns = before.created_ns if before else self.now_ns
-            repository.tags[tag] = TagRow(tag, digest, created_ns, self.now_ns, by)
+            repository.tags[tag] = TagRow(tag, digest, created_ns, self.now_ns, by, written)
+            repository.carried = {
+                key: entry
+                for key, entry in repository.carried.items()
+                if entry.digest != digest or entry.name not in (tag, written or tag)
+            }
         self._state.sequence += 1
         left = before.digest if before else None
         repository.log.append(TagChange(self._state.sequence, tag, left, digest, self.now_ns, by))

@@ -19,6 +19,7 @@ from zot.catalog.clock import Source
 from zot.catalog.interface import PAGE_LIMIT, CatalogUnavailable
 from zot.catalog.rows import (
     BlobRow,
+    CarriedEntry,
     DoomedRow,
     ExportRow,
     LooseBlob,
@@ -29,6 +30,7 @@ from zot.catalog.rows import (
     RepositoryRow,
     TagChange,
     TagRow,
+    Unread,
     UploadRow,
     UsageRow,
 )
@@ -53,14 +55,18 @@ SELECT bytes FROM content WHERE manifest_id = (SELECT id FROM manifest WHERE rep
 """
 # A tag has no space in it.
 _DETAILS = """
-SELECT digest, media_type, size, artifact_type, subject, pushed_ns, pushed_by,
+SELECT digest, media_type, size, artifact_type, subject, pushed_ns, pushed_by, whole,
+  EXISTS (SELECT 1 FROM carried
+    WHERE carried.repository = manifest.repository AND carried.digest = manifest.digest AND line <> x''),
   (SELECT group_concat(name, ' ' ORDER BY name) FROM tag WHERE manifest_id = manifest.id)
 FROM manifest WHERE repository = ? AND
 """
-_TAGS = """
-SELECT name, digest, created_ns, moved_ns, moved_by FROM tag JOIN manifest ON manifest.id = tag.manifest_id
-WHERE tag.repository = ? AND name > ? ORDER BY name LIMIT ?
+_TAG = """
+SELECT name, digest, created_ns, moved_ns, moved_by, written FROM tag JOIN manifest ON manifest.id = tag.manifest_id
+WHERE tag.repository = ? AND name
 """
+_ONE_TAG = f"{_TAG} = ?"
+_TAGS = f"{_TAG} > ? ORDER BY name LIMIT ?"
 _TAG_LOG = """
 SELECT sequence, tag, digest_before, digest_after, at_ns, moved_by FROM tag_log WHERE repository = ? AND sequence < ?
 """
@@ -96,6 +102,19 @@ SELECT name, revision, exported, export_digest, export_signature, export_intent 
 """
 # References whose manifests are remembered, for as long as nothing changes.
 _RESOLVED_LIMIT = 8192
+_CARRIED = "SELECT key, line, digest, name, media_type, unread FROM carried WHERE repository = ?"
+# Those whose manifests are here first.
+_CARRIED_ORDER = "ORDER BY unread IS NOT NULL, key LIMIT ?"
+_UNREAD = """
+SELECT EXISTS (SELECT 1 FROM carried WHERE repository = ?1 AND unread IS NOT NULL)
+  OR EXISTS (SELECT 1 FROM manifest WHERE repository = ?1 AND NOT whole)
+"""
+_USAGE = """
+SELECT name, bytes, tags, manifests, blobs,
+  (SELECT count(*) FROM carried WHERE carried.repository = repository.name AND unread IS NOT NULL)
+  + (SELECT count(*) FROM manifest WHERE manifest.repository = repository.name AND NOT whole)
+FROM repository WHERE name > ? ORDER BY name LIMIT ?
+"""
 _EXPORTS_DUE = "SELECT name FROM repository WHERE due_ns IS NOT NULL AND adopted ORDER BY due_ns, name LIMIT ?"
 
 
@@ -163,6 +182,11 @@ class Reader:
     async def tags(self, repository: Repository, after: str, limit: int) -> Sequence[TagRow]:
         """Return tags with names greater than `after`."""
         return [TagRow(*row) for row in self._rows(_TAGS, (repository, after, _page(limit)))]
+
+    async def tag(self, repository: Repository, tag: Tag) -> TagRow | None:
+        """Return a tag."""
+        rows = self._rows(_ONE_TAG, (repository, tag))
+        return TagRow(*rows[0]) if rows else None
 
     async def tag_log(self, repository: Repository, tag: Tag | None, before: int | None, limit: int) -> list[TagChange]:
         """Return changes of one tag or of all, newest first, with sequence numbers less than `before`."""
@@ -235,13 +259,24 @@ class Reader:
         """Return adopted repositories whose layout does not show all changes, longest due first."""
         return self._column(_EXPORTS_DUE, (_page(limit),))
 
+    async def carried(self, repository: Repository, after: str, limit: int) -> Sequence[CarriedEntry]:
+        """Return entries of the repository's `index.json` that are carried along, with keys greater than `after`."""
+        rows = self._rows(f"{_CARRIED} AND key > ? ORDER BY key LIMIT ?", (repository, after, _page(limit)))
+        return [_carried(row) for row in rows]
+
+    async def carried_as(self, repository: Repository, reference: Reference) -> Sequence[CarriedEntry]:
+        """Return carried entries of that digest, or of exactly that name: read ones first, a page at most."""
+        column = "digest" if ":" in reference else "name"
+        rows = self._rows(f"{_CARRIED} AND {column} = ? {_CARRIED_ORDER}", (repository, reference, PAGE_LIMIT))
+        return [_carried(row) for row in rows]
+
+    async def unread(self, repository: Repository) -> bool:
+        """Tell whether the repository has something unread: then nothing of it is collected."""
+        return bool(self._rows(_UNREAD, (repository,))[0][0])
+
     async def usage(self, after: str, limit: int) -> Sequence[UsageRow]:
         """Return counts of repositories with names greater than `after`."""
-        rows = self._rows(
-            "SELECT name, bytes, tags, manifests, blobs FROM repository WHERE name > ? ORDER BY name LIMIT ?",
-            (after, _page(limit)),
-        )
-        return [UsageRow(*row) for row in rows]
+        return [UsageRow(*row) for row in self._rows(_USAGE, (after, _page(limit)))]
 
     async def ready(self) -> None:
         """Raise CatalogUnavailable while it cannot be read."""
@@ -296,5 +331,13 @@ def _page(limit: int) -> int:
 
 def _details(row: tuple[Any, ...]) -> ManifestDetails:
     columns: list[Any] = list(row)
-    columns[-1] = tuple(columns[-1].split(" ")) if columns[-1] else ()
+    tags, carried, whole = columns.pop(), columns.pop(), columns.pop()
+    columns += [tuple(tags.split(" ")) if tags else (), bool(whole), bool(carried)]
     return ManifestDetails(*columns)
+
+
+def _carried(row: tuple[Any, ...]) -> CarriedEntry:
+    columns: list[Any] = list(row)
+    if columns[-1] is not None:
+        columns[-1] = Unread[columns[-1]]
+    return CarriedEntry(*columns)

@@ -6,7 +6,6 @@ takes nothing back (see `zot.layout.adopt`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,16 +15,14 @@ import apsw
 import msgspec
 
 from zot.catalog.edges import edges
-from zot.catalog.manifest_commands import Edge
 from zot.catalog.sqlite.readable import ReadableRows, Row, Table
 from zot.catalog.sqlite.schema import migrate
 from zot.oci.digest import Digest, algorithm_of, digest_of
-from zot.oci.manifest import InvalidManifestError, Manifest, parse_manifest
+from zot.oci.lenient import parse_leniently
 
 # All of a manifest's identity, from the index that makes it unique: its leaves are on other pages than the table's.
 _IDENTITIES = Table("manifest INDEXED BY sqlite_autoindex_manifest_1", ("repository", "digest"), ("id",))
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rootpage"
-_DIGESTS = re.compile(rb"sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})")
 
 # Tags by their last change: where rows of `tag` are gone, or point to a manifest that has another id by now.
 _TAGS_FROM_LOG = """
@@ -39,7 +36,7 @@ WHERE log.sequence = (
 _REPOSITORIES = """
 INSERT OR IGNORE INTO repository (name)
 SELECT repository FROM blob UNION SELECT repository FROM manifest UNION SELECT repository FROM tag
-UNION SELECT repository FROM upload UNION SELECT repository FROM tag_log
+UNION SELECT repository FROM upload UNION SELECT repository FROM tag_log UNION SELECT repository FROM carried
 """
 _WITHOUT_OWNER = (
     "DELETE FROM tag WHERE manifest_id NOT IN (SELECT id FROM manifest)",
@@ -60,6 +57,8 @@ _SETTLED = (
         WHERE edge.repository = manifest.repository AND edge.digest = manifest.digest AND edge.child)
       OR EXISTS (SELECT 1 FROM manifest AS other
         WHERE other.repository = manifest.repository AND other.digest = manifest.subject)
+      OR EXISTS (SELECT 1 FROM carried
+        WHERE carried.repository = manifest.repository AND carried.digest = manifest.digest AND line <> x'')
     """,
     "UPDATE blob SET stamp_s = NULL",
     "UPDATE manifest SET stamp_s = NULL",
@@ -180,6 +179,9 @@ class _Salvage:
     def _copy(self, name: str) -> None:
         """Copy what can be read of a table; an older one may lack columns."""
         known = {row[1] for row in self._source.execute(f"PRAGMA table_info({name})")}
+        if not known:  # it is older than the table
+            self._gaps[name] = 0
+            return
         # Name, type, and place in the primary key, counted from 1.
         described = [(row[1], row[2], row[5]) for row in self._into.execute(f"PRAGMA table_info({name})")]
         key = tuple(each for each, _, number in sorted(described, key=lambda column: column[2]) if number)
@@ -216,8 +218,8 @@ class _Salvage:
                     self._add(str(repository), Digest(str(digest)), number, content)
 
     def _add(self, repository: str, digest: Digest, number: int, content: bytes) -> None:
-        parsed = _parsed(content)
-        if parsed is None:
+        parsed, whole, is_manifest = parse_leniently(content, "")
+        if not is_manifest:
             return
         at = self._into.execute(
             "SELECT at_ns, moved_by FROM tag_log WHERE repository = ? AND digest_after = ? ORDER BY sequence LIMIT 1",
@@ -226,7 +228,7 @@ class _Salvage:
         pushed_ns, pushed_by = at[0] if at else (0, "")
         self._into.execute(
             "INSERT OR IGNORE INTO manifest (id, repository, digest, media_type, size, artifact_type, subject,"
-            " pushed_ns, pushed_by, annotations, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            " pushed_ns, pushed_by, annotations, whole, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
             (
                 number,
                 repository,
@@ -238,6 +240,7 @@ class _Salvage:
                 pushed_ns,
                 pushed_by,
                 msgspec.json.encode(parsed.annotations).decode(),
+                whole,
             ),
         )
 
@@ -245,8 +248,7 @@ class _Salvage:
         """Add what manifests name; of one that cannot be parsed, everything in it that looks like a digest."""
         query = "SELECT id, repository, media_type, bytes FROM manifest JOIN content ON manifest_id = id"
         for number, repository, media_type, content in self._into.execute(query):
-            parsed = _parsed(content, media_type)
-            found = edges(parsed) if parsed is not None else _mentioned(content)
+            found = edges(parse_leniently(content, media_type).manifest)
             self._into.executemany(
                 _EDGE,
                 [(repository, edge.digest, number, edge.media_type, edge.child) for edge in found],
@@ -264,15 +266,3 @@ class _Salvage:
     def _counts(self) -> tuple[int, int, int]:
         counts: list[tuple[int, int, int]] = list(self._into.execute(_COUNTS))
         return counts[0]
-
-
-def _parsed(content: bytes, media_type: str | None = None) -> Manifest | None:
-    try:
-        return parse_manifest(content, media_type)
-    except InvalidManifestError:
-        return None
-
-
-def _mentioned(content: bytes) -> list[Edge]:
-    found = dict.fromkeys(_DIGESTS.findall(content))
-    return [Edge(Digest(each.decode()), "application/octet-stream", 0) for each in found]

@@ -142,7 +142,29 @@ ALTER TABLE upload ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 CREATE INDEX upload_owner ON upload (repository, owner, finished);
 """
 
-MIGRATIONS = (_FIRST, _PLACED, _OWNED)
+# What another program wrote into a layout and this one cannot read, or cannot name.
+_CARRIED = """
+CREATE TABLE carried (
+  repository TEXT NOT NULL REFERENCES repository,
+  key TEXT NOT NULL,
+  line BLOB NOT NULL,
+  digest TEXT,
+  name TEXT,
+  media_type TEXT NOT NULL,
+  unread TEXT,
+  PRIMARY KEY (repository, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX carried_digest ON carried (repository, digest) WHERE digest IS NOT NULL;
+CREATE INDEX carried_name ON carried (repository, name) WHERE name IS NOT NULL;
+CREATE INDEX carried_unread ON carried (repository) WHERE unread IS NOT NULL;
+
+ALTER TABLE manifest ADD COLUMN whole INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX manifest_not_whole ON manifest (repository) WHERE NOT whole;
+
+ALTER TABLE tag ADD COLUMN written TEXT;
+"""
+
+MIGRATIONS = (_FIRST, _PLACED, _OWNED, _CARRIED)
 """Scripts that lead from each version to the next; what was released is never edited. Each takes less than a second."""
 
 # "zotc": what tells our database from anybody's.

@@ -17,6 +17,7 @@ from zot.catalog.blob_commands import (
 )
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.quotas import NoRoom, no_room
+from zot.catalog.sqlite import verbs_carried
 from zot.catalog.sqlite.scope import Scope
 from zot.oci.digest import Digest
 
@@ -123,6 +124,8 @@ def doom(scope: Scope, command: DoomBlob) -> Doom:
         return Doom.DOOMED if token == command.token else Doom.ABSENT
     if referenced and not command.damaged:
         return Doom.REFERENCED
+    if command.stamped_before_s is not None and verbs_carried.has_unread(scope):
+        return Doom.REFERENCED
     if command.stray or command.placed_ns not in (None, placed_ns) or scope.value(_CLAIMED, command.digest):
         return Doom.CLAIMED
     if command.stamped_before_s is not None and (stamp_s is None or stamp_s > command.stamped_before_s):
@@ -138,7 +141,7 @@ def doom(scope: Scope, command: DoomBlob) -> Doom:
 
 def _doom_stray(scope: Scope, command: DoomBlob) -> Doom:
     named = scope.value("SELECT 1 FROM edge WHERE repository = ?1 AND digest = ?2 LIMIT 1", command.digest)
-    if named or _is_manifest(scope, command.digest):
+    if named or _is_manifest(scope, command.digest) or verbs_carried.has_unread(scope):
         return Doom.REFERENCED
     if scope.value(_CLAIMED, command.digest):
         return Doom.CLAIMED
@@ -153,6 +156,8 @@ def forget(scope: Scope, command: ForgetBlob) -> None:
 
 def stamp(scope: Scope, command: StampGarbage) -> int:
     """Carry out StampGarbage."""
+    if verbs_carried.has_unread(scope):
+        return 0
     limit = max(0, min(command.limit, PAGE_LIMIT))
     blobs = scope.change(_STAMP, command.now_s, limit)
     return blobs + scope.change(_STAMP_MANIFESTS, command.now_s, limit - blobs)

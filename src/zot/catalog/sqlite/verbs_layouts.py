@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zot.catalog.layout_commands import Adopt, Exported, IntendExport, LayoutTag, MarkDirty
-from zot.catalog.sqlite import verbs_blobs, verbs_manifests, verbs_tags
+from zot.catalog.sqlite import verbs_blobs, verbs_carried, verbs_manifests, verbs_tags
 from zot.catalog.sqlite.scope import Scope
 from zot.oci.names import Tag
 
@@ -26,6 +26,9 @@ def adopt(scope: Scope, command: Adopt) -> tuple[Tag, ...]:
             verbs_manifests.add(scope, manifest, command.by)
         else:
             verbs_manifests.mend(scope, known, manifest.content)
+    for entry in command.carried:
+        if verbs_carried.add(scope, entry) and entry.digest is not None:
+            verbs_tags.settle_kept(scope, [entry.digest])
     if command.complete:
         scope.change("UPDATE repository SET adopted = 1 WHERE name = ?1")
     return tuple(tag.tag for tag in command.tags if not _taken(scope, tag, command.by))
@@ -38,7 +41,7 @@ def _taken(scope: Scope, tag: LayoutTag, by: str) -> bool:
     manifest_id = verbs_manifests.find(scope, tag.digest)
     if before != tag.if_digest or manifest_id is None:
         return False
-    verbs_tags.point(scope, tag.tag, before, manifest_id, tag.digest, by)
+    verbs_tags.point(scope, tag.tag, before, manifest_id, tag.digest, by, tag.written)
     return True
 
 

@@ -20,7 +20,7 @@ from zot.catalog.manifest_commands import (
     TouchManifest,
 )
 from zot.catalog.quotas import NoRoom, no_room
-from zot.catalog.sqlite import verbs_tags
+from zot.catalog.sqlite import verbs_carried, verbs_tags
 from zot.catalog.sqlite.scope import Scope
 from zot.oci.digest import Digest
 
@@ -43,8 +43,8 @@ WHERE repository = ?1 AND digest IN (SELECT digest FROM edge WHERE manifest_id =
 """
 _ADD = """
 INSERT INTO manifest
-  (repository, digest, media_type, size, artifact_type, subject, pushed_ns, pushed_by, annotations, kept)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0)
+  (repository, digest, media_type, size, artifact_type, subject, pushed_ns, pushed_by, annotations, whole, kept)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0)
 """
 _INDEXES = """
 SELECT manifest.digest FROM edge JOIN manifest ON manifest.id = edge.manifest_id
@@ -63,6 +63,7 @@ ON CONFLICT DO UPDATE SET bytes = excluded.bytes WHERE bytes <> excluded.bytes
 _IN_USE = """
 SELECT EXISTS (SELECT 1 FROM manifest WHERE repository = ?1)
   OR EXISTS (SELECT 1 FROM blob WHERE repository = ?1)
+  OR EXISTS (SELECT 1 FROM carried WHERE repository = ?1)
   OR EXISTS (SELECT 1 FROM claim WHERE repository = ?1)
   OR EXISTS (SELECT 1 FROM upload WHERE repository = ?1 AND finished IS NULL)
 """
@@ -121,6 +122,7 @@ def add(scope: Scope, entry: LayoutManifest, by: str) -> int:
         entry.pushed_ns,
         by,
         msgspec.json.encode(entry.annotations).decode(),
+        entry.whole,
     )
     known = scope.inserted_id()
     scope.change_many("INSERT INTO content (manifest_id, bytes) VALUES (?, ?)", [(known, entry.content)])
@@ -129,6 +131,7 @@ def add(scope: Scope, entry: LayoutManifest, by: str) -> int:
         [(scope.repository, edge.digest, known, edge.media_type, edge.child) for edge in entry.edges],
     )
     scope.change(_REFERENCE, _json([entry.digest, *(edge.digest for edge in entry.edges)]))
+    verbs_carried.read(scope, entry.digest)
     verbs_tags.settle_kept(scope, [entry.digest, *_dependent(scope, known, entry.digest)])
     scope.manifests += 1
     scope.bytes += 0 if _is_blob(scope, entry.digest) else size
@@ -148,17 +151,22 @@ def delete(scope: Scope, command: DeleteManifest) -> Deleted | Absent | TagsDiff
         "SELECT id, media_type, size, stamp_s FROM manifest WHERE repository = ?1 AND digest = ?2", command.digest
     )
     if found is None:
-        return Absent()
+        carried = verbs_carried.delete_of(scope, command.digest) if command.stamped_before_s is None else None
+        return Absent() if carried is None else Deleted(command.digest, carried, ())
     known, media_type, size, stamp_s = found
     tags = verbs_tags.of_manifest(scope, known)
     if command.if_tags is not None and set(command.if_tags) != set(tags):
         return TagsDiffer(tags)
-    if command.stamped_before_s is not None and (stamp_s is None or stamp_s > command.stamped_before_s):
+    if command.stamped_before_s is not None and (
+        stamp_s is None or stamp_s > command.stamped_before_s or verbs_carried.has_unread(scope)
+    ):
         return TagsDiffer(tags)
     if indexes := scope.rows(_INDEXES, command.digest):
         return Referenced(tuple(digest for (digest,) in indexes))
     for tag in tags:
         verbs_tags.remove(scope, tag, command.digest, command.by)
+    verbs_carried.delete_of(scope, command.digest)
+    verbs_carried.delete_listed_by(scope, known)
     scope.change(_UNREFERENCE, known, command.digest)
     dependent = _dependent(scope, known, command.digest)
     scope.change("DELETE FROM manifest WHERE repository = ?1 AND id = ?2", known)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from zot.catalog.manifest_commands import Absent, Deleted, DeleteTag, Refusal, RestoreTag, Stored, TagMove, TagRefused
+from zot.catalog.sqlite import verbs_carried
 from zot.catalog.sqlite.scope import Scope
 from zot.oci.digest import Digest
 from zot.oci.names import Tag
@@ -16,20 +17,24 @@ SELECT digest, media_type FROM manifest
 WHERE id = (SELECT manifest_id FROM tag WHERE repository = ?1 AND name = ?2)
 """
 _POINT = """
-INSERT INTO tag (repository, name, manifest_id, created_ns, moved_ns, moved_by) VALUES (?1, ?2, ?3, ?4, ?4, ?5)
-ON CONFLICT DO UPDATE SET
-  manifest_id = excluded.manifest_id, moved_ns = excluded.moved_ns, moved_by = excluded.moved_by
+INSERT INTO tag (repository, name, manifest_id, created_ns, moved_ns, moved_by, written)
+VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)
+ON CONFLICT DO UPDATE SET manifest_id = excluded.manifest_id, moved_ns = excluded.moved_ns,
+  moved_by = excluded.moved_by, written = excluded.written
 """
 _LOG = """
 INSERT INTO tag_log (repository, tag, digest_before, digest_after, at_ns, moved_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 """
-# Of the manifests in ?2: whether a tag, an index or a present subject keeps each. What changes has no stamp.
+# Of the manifests in ?2: whether a tag, an index, a present subject or an entry with a name keeps each. What changes
+# has no stamp.
 _KEEP = """
 UPDATE manifest SET kept = NOT kept, stamp_s = NULL
 WHERE repository = ?1 AND digest IN (SELECT value FROM json_each(?2)) AND kept <> (
   EXISTS (SELECT 1 FROM tag WHERE manifest_id = manifest.id)
   OR EXISTS (SELECT 1 FROM edge WHERE edge.repository = ?1 AND edge.digest = manifest.digest AND edge.child)
-  OR EXISTS (SELECT 1 FROM manifest AS other WHERE other.repository = ?1 AND other.digest = manifest.subject))
+  OR EXISTS (SELECT 1 FROM manifest AS other WHERE other.repository = ?1 AND other.digest = manifest.subject)
+  OR EXISTS (SELECT 1 FROM carried
+    WHERE carried.repository = ?1 AND carried.digest = manifest.digest AND line <> x''))
 """
 
 
@@ -73,9 +78,18 @@ def has_tag(scope: Scope, manifest_id: int) -> bool:
     )
 
 
-def point(scope: Scope, tag: Tag, before: Digest | None, manifest_id: int, digest: Digest, by: str) -> None:
-    """Let a tag point to a manifest, and log it."""
-    scope.change(_POINT, tag, manifest_id, scope.now_ns, by)
+def point(
+    scope: Scope,
+    tag: Tag,
+    before: Digest | None,
+    manifest_id: int,
+    digest: Digest,
+    by: str,
+    written: str | None = None,
+) -> None:
+    """Let a tag point to a manifest, and log it. `written` is its name as a layout has it, if not the tag itself."""
+    scope.change(_POINT, tag, manifest_id, scope.now_ns, by, written)
+    verbs_carried.replaced_by_tag(scope, digest, (tag, written or tag))
     scope.change(_LOG, tag, before, digest, scope.now_ns, by)
     settle_kept(scope, [digest, before] if before else [digest])
     scope.tags += before is None
@@ -104,12 +118,19 @@ def settle_kept(scope: Scope, digests: Sequence[Digest]) -> None:
 def delete(scope: Scope, command: DeleteTag) -> Deleted | Absent | TagRefused:
     """Carry out DeleteTag."""
     found = scope.row(_TAG, command.tag)
-    if found is None or command.if_digest not in (None, found[0]):
+    if found is not None and command.if_digest not in (None, found[0]):
+        return Absent()
+    named = verbs_carried.named(scope, command.tag) if command.if_digest is None else []
+    if found is None and not named:
         return Absent()
     if command.immutable:
         return TagRefused(command.tag, Refusal.IMMUTABLE)
-    digest, media_type = found
-    remove(scope, command.tag, digest, command.by)
+    if named:
+        verbs_carried.delete_named(scope, command.tag)
+        settle_kept(scope, [digest for digest, _ in named if digest is not None])
+    digest, media_type = found or named[0]
+    if found is not None:
+        remove(scope, command.tag, digest, command.by)
     return Deleted(digest, media_type, (command.tag,))
 
 

@@ -1,0 +1,107 @@
+"""Carried entries whose manifests can be read by now: a copy had not come so far, or a damaged file was replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+
+from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.layout_commands import LayoutManifest, LayoutTag
+from zot.catalog.rows import CarriedEntry
+from zot.layout.index_entry import parse_ref_name
+from zot.layout.interface import LayoutFiles
+from zot.layout.manifest_files import read_manifests
+from zot.layout.mark import BY
+from zot.layout.parts import Item, parts
+from zot.oci.digest import Digest
+from zot.oci.names import Repository
+from zot.registry.errors import Unavailable
+from zot.registry.found_files import take_in_named
+from zot.storage.interface import Storage
+
+_WAIT_S = 5.0
+
+_log = logging.getLogger(__name__)
+
+# Repositories of which it is remembered when their content changed last.
+_REMEMBERED = 10_000
+
+
+class Arrivals:
+    """Takes in what has arrived, of repositories that are adopted."""
+
+    def __init__(self, catalog: Catalog, storage: Storage, files: LayoutFiles, manifest_limit_bytes: int) -> None:
+        """Look at one store; read manifests of at most `manifest_limit_bytes`."""
+        self._catalog = catalog
+        self._storage = storage
+        self._files = files
+        self._limit_bytes = manifest_limit_bytes
+        self._looked_at: dict[Repository, tuple[int, ...]] = {}
+        self._tasks: dict[tuple[Repository, str], asyncio.Task[None]] = {}
+
+    async def look(self, repository: Repository) -> None:
+        """Try all that is unread, if files came since the last look. Raises StorageError, CatalogError."""
+        if not await self._catalog.unread(repository):
+            self._looked_at.pop(repository, None)
+            return
+        # Read before the files, so that one that comes meanwhile is seen by the next look.
+        changed = await self._files.content_changed(repository)
+        if self._looked_at.get(repository) == changed:
+            return
+        after = ""
+        while page := await self._catalog.carried(repository, after, PAGE_LIMIT):
+            await self._read(repository, page)
+            after = page[-1].key
+        if len(self._looked_at) >= _REMEMBERED:
+            self._looked_at.clear()
+        self._looked_at[repository] = changed
+
+    async def ensure(self, repository: Repository, entry: CarriedEntry) -> None:
+        """Try to read the manifest of a carried entry, for a request.
+
+        Raises Unavailable when it takes longer than a request should wait (it goes on then), StorageError,
+        CatalogError.
+        """
+        task = self._tasks.get((repository, entry.key))
+        if task is None:
+            task = self._tasks[repository, entry.key] = asyncio.create_task(self._read(repository, [entry]))
+            task.add_done_callback(lambda _: self._tasks.pop((repository, entry.key)))
+        done, _ = await asyncio.wait({task}, timeout=_WAIT_S)
+        if not done:
+            raise Unavailable("the manifest is being imported", name=repository)
+        task.result()
+
+    async def close(self) -> None:
+        """Cancel what is under way: it begins again the next time."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self, repository: Repository, entries: Sequence[CarriedEntry]) -> None:
+        """Try to read the manifests of carried entries. Idempotent."""
+        wanted = [entry for entry in entries if entry.unread is not None and entry.digest is not None]
+        if not wanted:
+            return
+        async for part in parts(repository, self._items(repository, wanted), BY):
+            await self._catalog.do(part)
+
+    async def _items(self, repository: Repository, entries: Sequence[CarriedEntry]) -> AsyncIterator[Item]:
+        listed = {entry.digest: entry.media_type for entry in entries if entry.digest is not None}
+        arrived: set[Digest] = set()
+        async for found in read_manifests(self._files, repository, listed, self._limit_bytes):
+            if isinstance(found, LayoutManifest):
+                await take_in_named(self._catalog, self._storage, repository, found.edges)
+                arrived.add(found.digest)
+                yield found
+            elif isinstance(found, CarriedEntry):
+                yield found
+        for entry in entries:
+            if entry.digest not in arrived:
+                continue
+            _log.info("%s: manifest %s of index.json can be read now", repository, entry.digest)
+            tag = parse_ref_name(entry.name) if entry.name is not None else None
+            if tag is not None:
+                # A tag that was made meanwhile stays where it is, and the entry keeps its name.
+                yield LayoutTag(tag, entry.digest, None, None if tag == entry.name else entry.name)
