@@ -5,7 +5,7 @@ import json
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def test_a_slow_answer_reaches_a_half_closed_client() -> None:
         await until(lambda: any(each.ends for each in connections(server)))
         gone.set()
         assert parsed(await reader.read()).body == b"/v2/"
-        writer.close()
+        await closed(writer)
         await stopped(server, listener)
 
     asyncio.run(scenario())
@@ -123,6 +123,13 @@ async def stopped(server: ConnectionServer, listener: asyncio.Server) -> None:
 def connections(server: ConnectionServer) -> list[Protocol]:
     """The open connections."""
     return [each for each in server.connections if isinstance(each, Protocol)]
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close a client's connection, which the server may have reset."""
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def until(what: Callable[[], bool]) -> None:
@@ -152,7 +159,7 @@ async def test_an_unwanted_body_stays_in_the_socket() -> None:
     decided.set()
     for reader, writer in streams:
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401 ")
-        writer.close()
+        await closed(writer)
     await until(lambda: not connections(server))
     assert server.buffered_bytes == 0
     await stopped(server, listener)
@@ -187,7 +194,7 @@ async def test_a_body_is_read_as_it_is_wanted() -> None:
     assert parsed(await reader.readuntil(b"all")).status == 200
     assert received == sent
     assert server.buffered_bytes == 0
-    writer.close()
+    await closed(writer)
     await stopped(server, listener)
 
 

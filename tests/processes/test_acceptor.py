@@ -75,6 +75,7 @@ async def test_clients_are_accepted_once_there_are_descriptors(
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert parsed(await reader.read()).body == b"hello"
         writer.close()
+        await writer.wait_closed()
         started.stop()
         assert listener.tried > listener.failures
     assert sum(record.name == "zot.serving" for record in caplog.records) == 1
