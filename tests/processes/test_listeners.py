@@ -1,7 +1,9 @@
 """The sockets that clients connect to."""
 
+import errno
+import os
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -41,14 +43,56 @@ def test_an_address_that_is_not_ours_is_refused(address: str) -> None:
         listen(address, 0, 1)
 
 
-def test_ipv6_takes_ipv4_too() -> None:
-    """`::` is every address of the machine, as for Go's listeners; `::1` is one."""
-    for address, reachable in (("::", ["::1", "127.0.0.1"]), ("::1", ["::1"])):
-        with ExitStack() as opened:
-            (listener,) = listen(address, 0, 1)
-            opened.enter_context(listener)
-            for each in reachable:
+def reached(address: str) -> set[str]:
+    """Listen on an address, and return which of the machine's own addresses lead there."""
+    found = set()
+    (listener,) = listen(address, 0, 1)
+    with listener:
+        for each in ("127.0.0.1", "::1"):
+            with suppress(OSError):
                 socket.create_connection((each, listener.getsockname()[1])).close()
+                found.add(each)
+    return found
+
+
+@pytest.mark.parametrize("address", ["", "0.0.0.0", "::", "[::]", "::ffff:0.0.0.0", "0:0:0:0:0:0:0:0"])
+def test_a_wildcard_is_every_address_of_both_families(address: str) -> None:
+    """As for Go's listeners, whichever family it is written in, and with brackets too."""
+    assert reached(address) == {"127.0.0.1", "::1"}
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("[::1]", "::1"), ("localhost", "127.0.0.1")],
+)
+def test_another_address_is_one(address: str, expected: str) -> None:
+    """An address is that one alone; of a name that has both families the IPv4 address is taken."""
+    assert reached(address) == {expected}
+
+
+def test_without_ipv6_a_wildcard_is_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without IPv6 serves all its addresses all the same."""
+    sockets = socket.socket
+
+    def without(family: int = socket.AF_INET, *arguments: int, **named: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        return sockets(family, *arguments, **named)
+
+    monkeypatch.setattr(socket, "socket", without)
+    for address in ("", "0.0.0.0", "::"):
+        (listener,) = listen(address, 0, 1)
+        with listener:
+            assert listener.getsockname()[0] == "0.0.0.0"
+
+
+def test_a_port_that_one_family_has_is_in_use() -> None:
+    """A wildcard does not take the half of a port that another program leaves."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(CannotListen, match="Address already in use"):
+            listen("", other.getsockname()[1], 2)
 
 
 def test_a_unix_socket_that_was_left_behind_is_replaced(tmp_path: Path) -> None:

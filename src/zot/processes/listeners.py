@@ -9,9 +9,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
+from typing import Any
 
 BACKLOG = 1024
+
+# What a machine without IPv6 says.
+_NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 
 
 class CannotListen(Exception):
@@ -21,41 +26,82 @@ class CannotListen(Exception):
 def listen(address: str, port: int, count: int) -> list[socket.socket]:
     """Return `count` listening sockets on one address; port 0 lets the kernel choose one for all of them.
 
+    An empty address, `0.0.0.0` and `::` are all addresses of both families, as for Go; where there is no IPv6, of IPv4.
+    An IPv6 address may have brackets; of a name that has addresses of both families the IPv4 one is taken.
     Raises CannotListen.
     """
     sockets: list[socket.socket] = []
     try:
         if count > 1 and port:
             # Sockets that share a port do not notice each other: a second server would take half of the clients.
-            _listen_one(address, port, shared=False).close()
+            _bind(address, port, shared=False).close()
         for _ in range(count):
-            sockets.append(_listen_one(address, port, shared=count > 1))
+            sockets.append(_bind(address, port, shared=count > 1))
+            sockets[-1].listen(BACKLOG)
+            sockets[-1].setblocking(False)
             port = sockets[0].getsockname()[1]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         for each in sockets:
             each.close()
-        raise CannotListen(f"http.address {address!r}, http.port {port}: {error.strerror or error}") from error
+        raise _cannot_listen(address, port, error) from error
     return sockets
 
 
-def _listen_one(address: str, port: int, *, shared: bool) -> socket.socket:
-    family, kind, protocol, _, where = socket.getaddrinfo(
-        address or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
+def can_listen(address: str, port: int) -> bool:
+    """Tell whether `listen` would find its address free, without listening. Raises CannotListen if it never would."""
+    try:
+        _bind(address, port, shared=False).close()
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            return False
+        raise _cannot_listen(address, port, error) from error
+    return True
+
+
+def _cannot_listen(address: str, port: int, error: Exception) -> CannotListen:
+    why = (isinstance(error, OSError) and error.strerror) or error
+    return CannotListen(f"http.address {address!r}, http.port {port}: {why}")
+
+
+def is_wildcard(address: str) -> bool:
+    """Tell whether an address, without brackets, stands for all addresses of the machine."""
+    try:
+        parsed = ip_address(address) if address else None
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return parsed is None or (mapped or parsed).is_unspecified
+
+
+def _bind(address: str, port: int, *, shared: bool) -> socket.socket:
+    if address.startswith("[") and address.endswith("]"):
+        address = address[1:-1]
+    if not is_wildcard(address):
+        # Families of a name in the order of Go: IPv4 before IPv6.
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, where = min(found, key=lambda each: each[0] != socket.AF_INET)
+        return _bind_to(family, where, shared=shared)
+    try:
+        return _bind_to(socket.AF_INET6, ("::", port), shared=shared)
+    except OSError as error:
+        if error.errno not in _NO_IPV6:
+            raise
+        return _bind_to(socket.AF_INET, ("", port), shared=shared)
+
+
+def _bind_to(family: int, where: tuple[Any, ...], *, shared: bool) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            # `::` takes IPv4 as well, as Go's listeners do.
+            # `::` takes IPv4 as well.
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.bind(where)
-        listener.listen(BACKLOG)
     except OSError:
         listener.close()
         raise
-    listener.setblocking(False)
     return listener
 
 
