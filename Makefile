@@ -31,8 +31,8 @@ $(VENV)/.synced: $(BIN)/uv pyproject.toml uv.lock
 	$(BIN)/python -m compileall -q src
 	@touch $@
 
-run: setup ## Serve a registry on 127.0.0.1:8080 with its data in ./zot-data
-	$(BIN)/zot serve
+run: setup ## Serve a registry on 127.0.0.1:8080 with its data in ./zot-data; options: make run ARGS='--port 5000'
+	$(BIN)/zot serve $(ARGS)
 
 test: setup ## Run all tests; those whose programs are missing are skipped and listed
 	$(PYTEST) -n 2 --dist loadgroup $(ARGS)

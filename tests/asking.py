@@ -57,9 +57,12 @@ class Answer:
 class Client:
     """Asks one registry, over a connection of its own each time."""
 
-    def __init__(self, host: str, tls: ssl.SSLContext | None = None, user: str = "") -> None:
+    def __init__(
+        self, host: str, tls: ssl.SSLContext | None = None, user: str = "", *, limit_s: float = LIMIT_S
+    ) -> None:
         """Take `address:port`, what it is verified by if it speaks TLS, and `name:password` of whoever asks."""
         self.host = host
+        self._limit_s = limit_s
         self._tls = tls
         self._headers = {"Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"} if user else {}
 
@@ -90,13 +93,13 @@ class Client:
     def connection(self) -> HTTPConnection:
         """Make a connection, for a test that wants to hold it."""
         if self._tls is not None:
-            return HTTPSConnection(self.host, timeout=LIMIT_S, context=self._tls)
-        return HTTPConnection(self.host, timeout=LIMIT_S)
+            return HTTPSConnection(self.host, timeout=self._limit_s, context=self._tls)
+        return HTTPConnection(self.host, timeout=self._limit_s)
 
     def socket(self) -> socket.socket:
         """Open a connection for a test that writes the bytes itself."""
         address, _, port = self.host.rpartition(":")
-        connection = socket.create_connection((address, int(port)), timeout=LIMIT_S)
+        connection = socket.create_connection((address, int(port)), timeout=self._limit_s)
         return connection if self._tls is None else self._tls.wrap_socket(connection, server_hostname=address)
 
     def raw(self, sent: bytes) -> bytes:

@@ -14,7 +14,7 @@ from auth.site import UI, serving
 from certificates import Authority
 from zot.auth.authenticators.mtls import Mtls
 from zot.config.auth import Mtls as MtlsConfig
-from zot.processes.tls import Certificates
+from zot.processes.tls import Certificates, TlsFiles
 
 SUBJECT = [(NameOID.COUNTRY_NAME, "NL"), (NameOID.ORGANIZATION_NAME, "Example"), (NameOID.COMMON_NAME, "alice")]
 URIS = ["spiffe://example.org/ns/team/sa/builder", "https://alice.example.org"]
@@ -87,7 +87,8 @@ async def test_a_verified_certificate_is_a_login(tmp_path: Path, authority: Auth
             "groups": {"dev": {"users": ["alice"]}},
         },
     }
-    tls = Certificates(server, server_key, authority.path).context
+    files = TlsFiles(server, server_key, authority.path)
+    tls = Certificates(files, files.read()).context
     async with serving(tmp_path, http, tls=tls) as site:
 
         async def status(name: str | None, path: str = "/v2/team/app/tags/list", **options: Any) -> int:

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from asking import parsed, read_all, wait_for
 from layout.images import image
 from servers.zot import ZOT, ZotServer
-from zot import storage
+from zot import __version__, storage
 from zot.cli.main import cli
 from zot.config.load import load_tree
 from zot.config.model import Config
@@ -87,7 +87,7 @@ def test_a_log_that_cannot_be_written_is_said(refused: Refused, tmp_path: Path, 
     """A file in a directory that is not there, or that is a directory, is named by its key."""
     for path, why in ((tmp_path / "missing" / "zot.log", "No such file or directory"), (tmp_path, "Is a directory")):
         said = refused({"http": {"port": "0", "workers": workers}, "log": {key: str(path)}})
-        assert said == f"Error: log.{key} {str(path)!r}: {why}\n"
+        assert said == f"Error: {tmp_path / 'config.json'}: log.{key} {str(path)!r}: {why}\n"
 
 
 def test_a_directory_in_use_is_said_with_who_has_it(server: ZotServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,13 +124,31 @@ def test_it_says_where_it_serves(server: ZotServer) -> None:
     wait_for(lambda: f"zot serves http://{server.host} from {server.root}\n" in server.output())
 
 
-def test_without_a_file_it_says_how_to_push(capfd: pytest.CaptureFixture[str]) -> None:
-    """Who starts it for the first time is shown the three lines that push an image to it."""
+@pytest.mark.parametrize(
+    ("installed", "last"),
+    [
+        (["docker", "skopeo"], "  docker push localhost:8080/busybox"),
+        (["podman"], "  podman push --tls-verify=false docker.io/library/busybox localhost:8080/busybox"),
+        (["crane"], "  crane copy busybox localhost:8080/busybox"),
+        ([], "  curl http://localhost:8080/v2/_catalog"),
+    ],
+)
+def test_without_a_file_it_says_how_to_push(
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    installed: list[str],
+    last: str,
+) -> None:
+    """The first start shows the lines that push an image, by a client that is installed here."""
+    for name in installed:
+        (tmp_path / name).touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     plan = start.make_plan(Config.default(), None, workers=0, read_only=False)
     start._say_ready(plan, ("127.0.0.1", 8080))
     said = capfd.readouterr().err.splitlines()
     assert said[0] == f"zot serves http://127.0.0.1:8080 from {Path('zot-data').absolute()}"
-    assert said[-1] == "  docker push localhost:8080/busybox"
+    assert said[-1] == last
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
@@ -248,11 +266,16 @@ def test_a_port_may_be_chosen_by_the_kernel(tmp_path: Path, workers: int) -> Non
         wait_for(lambda: any(line["port"] == port for line in logged(server, message)))
 
 
-def test_the_log_begins_with_what_the_server_may_use(server: ZotServer) -> None:
-    """Once, whatever the number of processes: the configuration, and the limits of the machine."""
-    wait_for(lambda: bool(logged(server, "runtime params")))
-    ((settings,), (limits,)) = logged(server, "configuration settings"), logged(server, "runtime params")
-    assert settings["params"]["storage"]["rootDirectory"] == str(server.root)
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_the_log_begins_with_what_the_server_may_use(tmp_path: Path, level: str, workers: str) -> None:
+    """Once, whatever the number of processes: version and limits of the machine, at debug the configuration, too."""
+    with ZotServer(tmp_path, log={"level": level}, arguments=("--workers", workers)) as server:
+        wait_for(lambda: bool(logged(server, "runtime params")))
+    (limits,) = logged(server, "runtime params")
+    assert len(logged(server, f"zot {__version__} starts")) == len(logged(server, "zot stops")) == 1
+    settings = [line["params"]["storage"]["rootDirectory"] for line in logged(server, "configuration settings")]
+    assert settings == ([str(server.root)] if level == "debug" else [])
     assert limits["cpus"] == os.cpu_count()
     assert {"max. open files", "listen backlog", "max. inotify watches"} <= set(limits)
 

@@ -29,6 +29,7 @@ class ZotServer(Process):
         *,
         http: Mapping[str, Any] | None = None,
         storage: Mapping[str, Any] | None = None,
+        log: Mapping[str, Any] | None = None,
         tls: ssl.SSLContext | None = None,
         arguments: tuple[str, ...] = (),
     ) -> None:
@@ -40,6 +41,7 @@ class ZotServer(Process):
         self.client = Client(self.host, tls)
         self.config = folder / "config.json"
         self._http, self._storage = dict(http or {}), dict(storage or {})
+        self._log = {"level": "info"} | dict(log or {})
         self.configure()
         super().__init__([ZOT, "serve", *arguments, self.config], log=folder / "zot.log", ready=self._answers)
 
@@ -49,7 +51,7 @@ class ZotServer(Process):
         tree = {
             "storage": {"rootDirectory": str(self.root), "minFreeBytes": 0, "minFreePercent": 0} | self._storage,
             "http": {"address": "127.0.0.1", "port": str(self.port), "workers": 2} | self._http,
-            "log": {"level": "info"},
+            "log": self._log,
         }
         staged = self.config.with_suffix(".new")
         staged.write_text(json.dumps(tree))

@@ -33,10 +33,13 @@ class Stores(msgspec.Struct, frozen=True):
         await self.accounts.close()
 
 
-async def open_stores(config: Config, threads: Threads, awaited: Callable[[], bool] = lambda: False) -> Stores | None:
+async def open_stores(
+    config: Config, threads: Threads, awaited: Callable[[], bool] = lambda: False, *, waits: bool = False
+) -> Stores | None:
     """Open the stores, None if there are no users by this configuration; `awaited`: accounts are still imported.
 
-    Without a root directory both end with the process. Raises ConfigurationError if an option is wrong,
+    Without a root directory both end with the process. With `waits` a session store that cannot be reached is opened
+    all the same, and refuses sessions until it can be. Raises ConfigurationError if an option is wrong,
     AccountsUnavailable and SessionsUnavailable if a store cannot be reached: such a server should not start.
     """
     auth, storage = config.http.auth, config.storage
@@ -45,7 +48,7 @@ async def open_stores(config: Config, threads: Threads, awaited: Callable[[], bo
     root = Path(storage.root_directory) if storage.root_directory else None
     sessions: SessionStore
     if auth.session_driver_name == "redis":
-        sessions = await RedisSessions.open(auth.session_driver or {})
+        sessions = await RedisSessions.open(auth.session_driver or {}, waits=waits)
     elif root is None:
         sessions = MemorySessions()
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from mmap import mmap
 
 from aiohttp import web
@@ -46,9 +46,15 @@ class Probed:
 class Health:
     """What the probes answer."""
 
-    def __init__(self, check: Callable[[], Awaitable[None]], probed: Probed) -> None:
-        """Take a check that raises StorageError or CatalogError if requests cannot be served, and what probes set."""
+    def __init__(
+        self, check: Callable[[], Awaitable[None]], probed: Probed, unresponsive: Callable[[], Sequence[str]] = list
+    ) -> None:
+        """Take a check that raises StorageError or CatalogError if requests cannot be served, and what probes set.
+
+        `unresponsive` returns the names of the server's processes that do not respond.
+        """
         self._check = check
+        self._unresponsive = unresponsive
         self._reason = ""
         self.started = False
         self.draining = False
@@ -65,7 +71,7 @@ class Health:
         return _ok() if self.started else _not_ready(500, NOT_READY)
 
     async def ready(self, http: HttpRequest) -> web.Response:
-        """Requests are served; not while draining, nor while the storage or the catalog cannot be used.
+        """Requests are served; not while draining, nor while the storage, the catalog or a process cannot be used.
 
         The log says why, the response does not: anybody may ask, and paths are not for them.
         """
@@ -75,6 +81,8 @@ class Health:
             return _not_ready(500, NOT_READY)
         if self.draining:
             return _not_ready(503, "draining")
+        if silent := self._unresponsive():
+            return _not_ready(503, f"not responding: {', '.join(silent)}")
         try:
             await self._check()
         except StorageError as error:

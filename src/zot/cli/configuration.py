@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from zot.auth.cel import condition
 from zot.config.errors import ConfigurationError
-from zot.config.load import load
-from zot.config.model import Config
+from zot.config.load import load, load_tree
+from zot.config.model import DEFAULT_TREE, Config
 from zot.config.supported import refuse_unbuilt
 from zot.features import BUILT
 
 
-def checked(file: Path | None) -> Config:
+def checked(file: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:
     """Return the configuration of a file (None: the embedded default), its warnings said.
+
+    `overrides` go before the file's keys.
 
     One that the server would refuse is a ClickException, which ends the command with status 1.
     """
-    if file is None:
+    if file is None and not overrides:
         return Config.default()
     try:
-        loaded = load(file, condition)
+        if file is None:
+            loaded = load_tree(DEFAULT_TREE, condition, overrides=overrides)
+        else:
+            loaded = load(file, condition, overrides=overrides)
         refuse_unbuilt(loaded.config, BUILT)
     except ConfigurationError as error:
         raise click.ClickException(refusal(error, file)) from error
@@ -31,6 +38,6 @@ def checked(file: Path | None) -> Config:
     return loaded.config
 
 
-def refusal(error: ValueError, file: Path) -> str:
+def refusal(error: ValueError, file: Path | None) -> str:
     """Return why a configuration is refused: a line for each problem, which begins with the file and the key."""
-    return error.lines(str(file)) if isinstance(error, ConfigurationError) else f"{file}: {error}"
+    return error.lines(str(file or "options")) if isinstance(error, ConfigurationError) else f"{file}: {error}"

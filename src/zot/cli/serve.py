@@ -11,21 +11,49 @@ from zot.cli.configuration import checked
 
 @click.command("serve")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.option("--address", help="Address to listen on, in place of http.address.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on, in place of http.port.")
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory of the content, in place of storage.rootDirectory.",
+)
 @click.option("--workers", type=click.IntRange(0, 64), help="Processes that answer requests; 0: all in one process.")
 @click.option("--read-only", is_flag=True, help="Refuse every push and delete.")
 @click.option("--force-reparse", is_flag=True, help="Accepted for zot's sake: every start looks for changes.")
-def command(file: Path | None, *, workers: int | None, read_only: bool, force_reparse: bool) -> None:
+def command(
+    file: Path | None,
+    *,
+    address: str | None,
+    port: int | None,
+    root: Path | None,
+    workers: int | None,
+    read_only: bool,
+    force_reparse: bool,
+) -> None:
     """Serve the configuration FILE; without one, 127.0.0.1:8080 from the directory ./zot-data.
 
     Runs until SIGTERM, SIGINT or SIGHUP: requests under way are finished, and every layout is brought level with
     what was pushed.
     """
     del force_reparse
-    config = checked(file)
+    overrides = _overrides(address, port, root)
+    config = checked(file, overrides)
     from zot.processes.start import CannotStart, start
 
     try:
-        status = start(config, file, workers=workers, read_only=read_only)
+        status = start(config, file, workers=workers, read_only=read_only, overrides=overrides)
     except CannotStart as error:
         raise click.ClickException(str(error)) from error
     raise SystemExit(status)
+
+
+def _overrides(address: str | None, port: int | None, root: Path | None) -> dict[str, dict[str, str]]:
+    """Return the keys of a configuration that options stand for."""
+    http = {"address": address, "port": None if port is None else str(port)}
+    storage = {"rootDirectory": None if root is None else str(root)}
+    given = {
+        section: {key: value for key, value in values.items() if value is not None}
+        for section, values in (("http", http), ("storage", storage))
+    }
+    return {section: values for section, values in given.items() if values}

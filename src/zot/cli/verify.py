@@ -6,42 +6,42 @@ from pathlib import Path
 
 import click
 
-from zot.accounts.memory import MemoryAccounts
-from zot.accounts.sessions.memory import MemorySessions
-from zot.auth.build import Parts
-from zot.auth.check import check
 from zot.cli.configuration import checked, refusal
+from zot.config.errors import Advice, ConfigurationError
 from zot.config.model import Config
-from zot.storage.pools import Pool
 
 
 @click.command("verify")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--store", is_flag=True, help="Also look at what the store holds.")
 def command(file: Path, *, store: bool) -> None:
-    """Check the configuration FILE without opening its storage, unless told to.
+    """Check the configuration FILE, and all that a server would open with it, without changing anything.
 
-    Prints warnings, and every problem of the first kind that is found with its key and what would be right.
-    Exit status 1 if the server would refuse it. With `--store` it also warns of repositories in which retention would
-    leave no tag, and of what another program stored and the registry cannot read, or serves otherwise than by its
-    name; nothing is removed, and a server that runs on the store goes on.
+    Files, directories and the address are looked at as this user; Redis is asked. Prints warnings, and every problem
+    of the first kind that is found with its key and what would be right. Exit status 1 if the server would refuse to
+    start. With `--store` it also warns of repositories in which retention would leave no tag, and of what another
+    program stored and the registry cannot read, or serves otherwise than by its name; nothing is removed, and a server
+    that runs on the store goes on.
     """
-    _check_ways_in(file, checked(file))
+    _check_start(file, checked(file))
     if store:
         _warn_of_emptied(file)
         _warn_of_findings(file)
     click.echo(f"{file}: config file is valid")
 
 
-def _check_ways_in(file: Path, config: Config) -> None:
-    pool = Pool("verify", 1, 1)
-    try:
-        for advice in check(config, Parts(pool, pool, MemoryAccounts(), MemorySessions())):
-            click.echo(f"Warning: {advice}", err=True)
-    except ValueError as error:
-        raise click.ClickException(refusal(error, file)) from error
-    finally:
-        pool.close()
+def _check_start(file: Path, config: Config) -> None:
+    from zot.processes.preflight import listeners, preflight, problems, reachable_servers
+    from zot.processes.start import make_plan
+
+    plan = make_plan(config, file, workers=None, read_only=False)
+    findings = [*preflight(config, plan), *listeners(plan), *reachable_servers(config)]
+    for finding in findings:
+        if isinstance(finding, Advice):
+            click.echo(f"Warning: {finding}", err=True)
+    found = problems(findings)
+    if found:
+        raise click.ClickException(refusal(ConfigurationError(*found), file))
 
 
 def _warn_of_emptied(file: Path) -> None:

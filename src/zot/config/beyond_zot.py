@@ -88,7 +88,8 @@ KEYS = (
         "zot believes these headers from everybody where it uses them.", "none",
     ),
     BeyondZot(
-        "http.drainTimeout", 25.0, "duration", "How long requests under way may finish after SIGTERM.",
+        "http.drainTimeout", 25.0, "duration",
+        "How long a stop may take: requests have all of it but 8 s, or half of it; exports have the rest.",
         "Requests under way are cut at once.", "25s",
     ),
     BeyondZot(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -16,13 +16,15 @@ from zot.config.keys import path_text, section_at
 from zot.config.log import LEVELS
 from zot.config.masking import mask
 from zot.config.model import Config
-from zot.config.parse import Tree, lower_keys, read_tree
+from zot.config.parse import Tree, lower_keys, merged, read_content, read_tree
 from zot.config.rules import check
 from zot.config.secret_files import read_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    Read = Callable[[Path], bytes]
 
     from pydantic_core import ErrorDetails
 
@@ -37,19 +39,32 @@ class Loaded:
     warnings: tuple[str, ...]
 
 
-def load(path: Path, compile_condition: CompileCondition | None = None) -> Loaded:
+def load(
+    path: Path,
+    compile_condition: CompileCondition | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    read: Read = read_content,
+) -> Loaded:
     """Read, complete and check the configuration file at `path`, and the secret files that it names.
 
     `compile_condition` compiles one CEL expression of the access control or raises ValueError; without it conditions
-    are not looked at. Raises ConfigurationError, which names every problem of the first kind that was found: the file's
-    syntax, its keys and types, its secret files, its rules. Storage is not opened.
+    are not looked at. `overrides` go before the file's keys; `read` returns a file's content. Raises
+    ConfigurationError, which names every problem of the first kind that was found: the file's syntax, its keys and
+    types, its secret files, its rules. Storage is not opened.
     """
-    return load_tree(read_tree(path), compile_condition)
+    return load_tree(read_tree(path, read), compile_condition, overrides=overrides, read=read)
 
 
-def load_tree(tree: Tree, compile_condition: CompileCondition | None = None) -> Loaded:
+def load_tree(
+    tree: Tree,
+    compile_condition: CompileCondition | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    read: Read = read_content,
+) -> Loaded:
     """Complete and check a configuration that is already an object of keys and values; laws as for `load`."""
-    lowered = lower_keys(tree)
+    lowered = merged(lower_keys(tree), lower_keys(dict(overrides or {})))
     emptied = drop_empty(lowered)
     try:
         config = Config.model_validate(lowered, by_name=False)
@@ -60,7 +75,7 @@ def load_tree(tree: Tree, compile_condition: CompileCondition | None = None) -> 
         raise ConfigurationError(
             Problem(f"invalid log level '{config.log.level}', supported levels are: {levels}", "log.level")
         )
-    config, warnings = complete(config.with_secrets(read_secrets(config.http.auth)))
+    config, warnings = complete(config.with_secrets(read_secrets(config.http.auth, read)))
     warnings += [*emptied, *check(config, compile_condition)]
     return Loaded(config, tuple(warnings))
 

@@ -15,6 +15,9 @@ from zot.config.storage import Storage
 
 DIST_SPEC_VERSION = "1.1.1"
 
+DEFAULT_TREE = {"storage": {"rootDirectory": "./zot-data"}}
+"""What a file would say that means the same as none."""
+
 
 class Config(Section):
     """A configuration file, read and completed: what is absent in the file has its default here.

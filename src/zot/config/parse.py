@@ -23,15 +23,21 @@ NODES_LIMIT = 200_000
 _DROPPED_FORMATS = frozenset({"properties", "props", "prop", "hcl", "tfvars", "dotenv", "env", "ini"})
 
 
-def read_tree(path: Path) -> Tree:
+def read_content(path: Path) -> bytes:
+    """Return the content of a file, one byte more than `FILE_LIMIT_BYTES` at most. Raises OSError, ValueError."""
+    with path.open("rb") as file:
+        return file.read(FILE_LIMIT_BYTES + 1)
+
+
+def read_tree(path: Path, read: Callable[[Path], bytes] = read_content) -> Tree:
     """Return the top-level object of the file, its format chosen by the file's extension.
 
-    Without a known extension JSON, TOML and YAML are tried in this order. Raises ConfigurationError if the file cannot
-    be read, is empty, is larger than 4 MiB, names a key twice, or is in none of these formats.
+    `read` returns the content, and raises OSError. Without a known extension JSON, TOML and YAML are tried in this
+    order. Raises ConfigurationError if the file cannot be read, is empty, is larger than 4 MiB, names a key twice, or
+    is in none of these formats.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(FILE_LIMIT_BYTES + 1)
+        content = read(path)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise ConfigurationError(Problem(f"cannot read {path}: {getattr(error, 'strerror', error)}")) from error
     if len(content) > FILE_LIMIT_BYTES:
@@ -72,6 +78,15 @@ def lower_keys(value: Any) -> Any:
             raise ConfigurationError(Problem(f"the key {name!r} is there twice, in two spellings", name))
         lowered[name.lower()] = lower_keys(item)
     return lowered
+
+
+def merged(tree: Tree, overrides: Tree) -> Tree:
+    """Return the tree with the values of `overrides` in place of its own, in objects key by key."""
+    result = dict(tree)
+    for name, value in overrides.items():
+        below = result.get(name)
+        result[name] = merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return result
 
 
 def _parse(parser: Callable[[str], Any], text: str, name: str) -> Any:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 
 from zot.config.errors import ConfigurationError, Problem
-from zot.config.parse import lower_keys, read_tree
+from zot.config.parse import lower_keys, read_content, read_tree
 from zot.config.section import Secret, Section, zot_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from zot.config.auth import Auth
 
@@ -59,18 +59,18 @@ class Secrets:
     session_keys: SessionKeys | None = None
 
 
-def read_secrets(auth: Auth) -> Secrets:
+def read_secrets(auth: Auth, read: Callable[[Path], bytes] = read_content) -> Secrets:
     """Read every secret file that `auth` names, relative to the working directory; raise ConfigurationError."""
     ldap_file = auth.ldap.credentials_file if auth.ldap else ""
     providers = auth.openid.providers if auth.openid else {}
     return Secrets(
-        ldap=_read(ldap_file, LdapCredentials) if ldap_file else None,
+        ldap=_read(ldap_file, LdapCredentials, read) if ldap_file else None,
         openid={
-            name: _read(provider.credentials_file, OpenIdCredentials)
+            name: _read(provider.credentials_file, OpenIdCredentials, read)
             for name, provider in providers.items()
             if provider.credentials_file
         },
-        session_keys=_read(auth.session_keys_file, SessionKeys) if auth.session_keys_file else None,
+        session_keys=_read(auth.session_keys_file, SessionKeys, read) if auth.session_keys_file else None,
     )
 
 
@@ -87,14 +87,14 @@ def read_sync_credentials(path: Path) -> dict[str, RegistryCredentials]:
     return {host: _validate(entry, RegistryCredentials, path) for host, entry in tree.items()}
 
 
-def _read(name: str, model: type[S]) -> S:
+def _read(name: str, model: type[S], read: Callable[[Path], bytes]) -> S:
     path = Path(name)
     if not path.suffix:
         raise ConfigurationError(
             Problem(f"failed to load secret file {path}", expected="a file ending in .json, .yaml or .toml")
         )
     try:
-        tree = lower_keys(read_tree(path))
+        tree = lower_keys(read_tree(path, read))
     except ConfigurationError as error:
         text = error.problems[0].text.replace("failed to load config", "failed to load secret file")
         raise ConfigurationError(Problem(text, str(path))) from error

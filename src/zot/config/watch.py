@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from watchfiles import awatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Iterable, Mapping
     from pathlib import Path
 
 # An editor or a deployment makes several changes in a row: they are reported together.
@@ -31,9 +31,15 @@ class Watch:
     watch first, then read the files.
     """
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._seen = _signatures(tuple(paths))
+    def __init__(self, paths: Iterable[Path], seen: Mapping[Path, Signature] | None = None) -> None:
+        """Take the files, and what they looked like when they were read; absent: they look like that now."""
+        self._seen = signatures(paths) | dict(seen or {})
         self._stop = asyncio.Event()
+
+    @property
+    def seen(self) -> dict[Path, Signature]:
+        """What the files looked like when they were last looked at."""
+        return dict(self._seen)
 
     def follow(self, paths: Iterable[Path]) -> None:
         """Watch these files from now on, in place of those before; those in both keep what was seen of them."""
@@ -51,14 +57,14 @@ class Watch:
                 directories = await loop.run_in_executor(pool, _directories, tuple(self._seen))
                 async with aclosing(self._notices(directories)) as notices:
                     async for _ in notices:
-                        if changed := self._note(await loop.run_in_executor(pool, _signatures, tuple(self._seen))):
+                        if changed := self._note(await loop.run_in_executor(pool, signatures, tuple(self._seen))):
                             yield changed
                         if directories != await loop.run_in_executor(pool, _directories, tuple(self._seen)):
                             break
 
-    def _note(self, signatures: dict[Path, Signature]) -> frozenset[Path]:
+    def _note(self, found: dict[Path, Signature]) -> frozenset[Path]:
         """Remember the signatures, and return the files that have another one than before."""
-        changed = {path: now for path, now in signatures.items() if path in self._seen and self._seen[path] != now}
+        changed = {path: now for path, now in found.items() if path in self._seen and self._seen[path] != now}
         self._seen |= changed
         return frozenset(changed)
 
@@ -97,7 +103,8 @@ def _directories(paths: tuple[Path, ...]) -> frozenset[Path]:
     return frozenset(directory for directory in directories if _signature(directory) and directory.is_dir())
 
 
-def _signatures(paths: tuple[Path, ...]) -> dict[Path, Signature]:
+def signatures(paths: Iterable[Path]) -> dict[Path, Signature]:
+    """Return what files look like now, without reading them: inode, size and time; None: there is none."""
     return {path: _signature(path) for path in paths}
 
 

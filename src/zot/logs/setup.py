@@ -36,19 +36,27 @@ class Logs:
     """
 
     def __init__(
-        self, level: str, output: str = "", audit: str = "", form: Literal["text", "json"] | None = None
+        self,
+        level: str,
+        output: str = "",
+        audit: str = "",
+        form: Literal["text", "json"] | None = None,
+        *,
+        waits: bool = False,
     ) -> None:
         """Open the files; an empty `output` is standard output, an empty `audit` means no audit log.
 
         `form` None: text if standard output is a terminal, else JSON. The audit log is always JSON. Raises KeyError
-        for a level that is none, OSError if a file cannot be opened.
+        for a level that is none, OSError if a file cannot be opened; with `waits` lines are held until it can be.
         """
         self.level = LEVELS[level.lower()]
         if form is None:
             form = "text" if not output and sys.stdout.isatty() else "json"
-        self.writer = LineWriter(Path(output) if output else None, text_line if form == "text" else json_line)
+        self.writer = LineWriter(
+            Path(output) if output else None, text_line if form == "text" else json_line, waits=waits
+        )
         try:
-            self.audit_writer = LineWriter(Path(audit), json_line) if audit else None
+            self.audit_writer = LineWriter(Path(audit), json_line, waits=waits) if audit else None
         except OSError:
             self.writer.close()
             raise

@@ -57,13 +57,18 @@ class LineWriter:
         form: Form,
         limit_bytes: int = QUEUE_LIMIT_BYTES,
         kept_limit_bytes: int = KEPT_LIMIT_BYTES,
+        *,
+        waits: bool = False,
     ) -> None:
-        """Open the file (mode 0600), or standard output for None. Raises OSError if that cannot be done."""
+        """Open the file (mode 0600), or standard output for None.
+
+        Raises OSError if that cannot be done; with `waits` lines are held until it can be.
+        """
         self.dropped = 0
         self._said_dropped = 0
         self.form = form
         self._limit_bytes, self._kept_limit_bytes = limit_bytes, kept_limit_bytes
-        self._sink = _Sink(path)
+        self._sink = _Sink(path, waits=waits)
         self._lines: list[Line | bytes] = []
         self._held_bytes = 0
         self._accepted = self._written = 0
@@ -166,15 +171,27 @@ class LineWriter:
 class _Sink:
     """The file that lines are appended to, or standard output."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, waits: bool) -> None:
         self.name = "standard output" if path is None else str(path)
         self._path = path
-        self._descriptor = _STDOUT if path is None else open_log(path)
-        self._status = os.fstat(self._descriptor)
+        self._descriptor: int | None = None
+        try:
+            self._open()
+        except OSError:
+            if not waits:
+                raise
+
+    def _open(self) -> None:
+        """Open the file, in place of one that is open. Raises OSError, and nothing changes."""
+        opened = _STDOUT if self._path is None else open_log(self._path)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = opened
+        self._status = os.fstat(opened)
 
     def pieces(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         """Join the lines into as few writes as nobody else's lines can come between."""
-        if stat.S_ISREG(self._status.st_mode):
+        if self._descriptor is None or stat.S_ISREG(self._status.st_mode):
             yield b"".join(lines)
             return
         piece = b""
@@ -187,14 +204,13 @@ class _Sink:
 
     def append(self, content: memoryview) -> int:
         """Write some of it, and return how many bytes. Raises OSError."""
-        if self._path is not None and self._was_moved(self._path):
-            moved, self._descriptor = self._descriptor, open_log(self._path)
-            self._status = os.fstat(self._descriptor)
-            os.close(moved)
+        if self._descriptor is None or (self._path is not None and self._was_moved(self._path)):
+            self._open()
+        assert self._descriptor is not None
         return os.write(self._descriptor, content)
 
     def close(self) -> None:
-        if self._path is not None:
+        if self._path is not None and self._descriptor is not None:
             os.close(self._descriptor)
 
     def _was_moved(self, path: Path) -> bool:

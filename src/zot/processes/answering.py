@@ -35,9 +35,10 @@ from zot.config.errors import ConfigurationError
 from zot.config.model import Config
 from zot.processes.meanwhile import meanwhile
 from zot.processes.plan import Plan
-from zot.processes.reloading import OnFile, Reloading
+from zot.processes.reloading import CertificateReload, ConfigReload, certificates_of
+from zot.processes.running_state import Report, RunningState
 from zot.processes.taking_over import accounts_awaited
-from zot.processes.tls import CannotServeTls, Certificates
+from zot.processes.tls import CannotServeTls
 from zot.storage.pools import Pool
 
 CANNOT_SERVE = (
@@ -53,14 +54,17 @@ CANNOT_SERVE = (
 class Answering:
     """What a process that answers requests has."""
 
-    def __init__(self, core: Core, slot: int, stores: Stores | None) -> None:
+    def __init__(self, core: Core, slot: int, stores: Stores | None, state: RunningState, report: Report) -> None:
         """Build it, in the running event loop, on the stores of accounts if there are users. Raises CannotServeTls."""
         self._core = core
+        self._slot = slot
+        self._state = state
+        self._report = report
         self._stores = stores
         self._passwords = Pool("passwords", PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT)
         self._auth: Auth | None = None
         config = core.config
-        self.health = Health(_usable(core), core.plan.probed)
+        self.health = Health(_usable(core), core.plan.probed, core.plan.heartbeats.unresponsive)
         self._addresses = ClientAddresses(config.http.trusted_proxies)
         self.recorded = recorded(core.plan, f"worker-{slot}") if metrics_path(config) is not None else None
         if self.recorded is not None:
@@ -71,7 +75,7 @@ class Answering:
         self.server: ConnectionServer = api.build_server(
             config.http, self._application(config), self._observers(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         )
-        self._certificates = _certificates(config)
+        self._certificates = certificates_of(state)
 
     @property
     def tls(self) -> ssl.SSLContext | None:
@@ -81,11 +85,14 @@ class Answering:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Meanwhile record metrics, and follow the files that this was made from."""
-        file = self._core.plan.config
-        reloading = Reloading(
-            Path(file) if file is not None else None, self._core.config, self._apply, self._followed()
-        )
-        tasks: list[Callable[[], Awaitable[None]]] = [reloading.run]
+        # The process that does the long work follows the file, too, and logs what it finds.
+        core, state = self._core, self._state
+        config = ConfigReload(core.plan, state, self._apply, self._report, core.pools.read, says=False)
+        tasks: list[Callable[[], Awaitable[None]]] = [config.run]
+        if self._certificates is not None:
+            says = self._slot == 0
+            reload = CertificateReload(self._certificates, state, self._report, core.pools.read, says=says)
+            tasks.append(reload.run)
         if not self._core.read_only:
             tasks.append(self._statistics.run)
         if self._metrics is not None:
@@ -155,24 +162,17 @@ class Answering:
             observers.append(self._metrics.http.observe)
         return observers
 
-    def _followed(self) -> list[tuple[Path, OnFile]]:
-        certificates = self._certificates
-        return [] if certificates is None else [(path, certificates.reload) for path in certificates.paths]
 
+async def open_answering(
+    core: Core, slot: int, state: RunningState, report: Report, *, waits_for_dependencies: bool = False
+) -> Answering:
+    """Open the stores of accounts and build what answers requests, by the configuration of the core.
 
-async def open_answering(core: Core, slot: int) -> Answering:
-    """Open the stores of accounts and build what answers requests.
-
+    With `waits_for_dependencies` a server that cannot be reached is asked when a request needs it, and not before.
     Raises CannotServeTls, ConfigurationError, AccountsUnavailable and SessionsUnavailable.
     """
-    return Answering(core, slot, await open_stores(core.config, core.pools.read, accounts_awaited(core)))
-
-
-def _certificates(config: Config) -> Certificates | None:
-    tls = config.http.tls
-    if tls is None or not tls.cert:
-        return None
-    return Certificates(Path(tls.cert), Path(tls.key), Path(tls.cacert) if tls.cacert else None)
+    stores = await open_stores(core.config, core.pools.read, accounts_awaited(core), waits=waits_for_dependencies)
+    return Answering(core, slot, stores, state, report)
 
 
 def _usable(core: Core) -> Callable[[], Awaitable[None]]:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from zot.processes.channel import READY, Sender
+from zot.processes.heartbeats import PERIOD_S
 from zot.processes.plan import Plan
+from zot.processes.running_state import Report, RunningState
 
 FATAL_STATUS = 78
 """A child exits with it (EX_CONFIG of sysexits.h) when it would fail the same way again: the server stops."""
 
 
 class Fatal(Exception):
-    """The process would fail the same way again: the whole server stops, saying this."""
+    """The process cannot do its work, for this reason: a server that starts ends, one that runs tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,12 @@ class Context:
     """Set when it is time to leave in good order."""
     ready: Callable[[], None]
     """To be called once the role does its work."""
+    state: RunningState
+    """What the other processes run by."""
+    report: Report
+    """To be called when the role runs by something else than `state`."""
+    replaces: bool
+    """Whether the server was ready before: what is down now is waited for, as the other processes do."""
 
 
 Role = Callable[[Context], Awaitable[None]]
@@ -49,12 +57,23 @@ class Place:
     listener: socket.socket | None = None
 
 
-def run(plan: Plan, place: Place, lifeline: int, ready: int) -> int:
-    """Run a place's role in this process and return the exit status.
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What a process is given by its supervisor."""
 
-    The end of the pipe `lifeline` means that it is time to leave: the supervisor says so, or is gone, and nobody else
-    needs this process. A byte into `ready` tells the supervisor that it does its work.
-    """
+    lifeline: int
+    """A pipe, whose end tells the process to leave: the supervisor says so, or is gone."""
+    channel: Sender
+    """To the supervisor."""
+    state: RunningState
+    """What the server started with."""
+    reports: Mapping[bytes, bytes]
+    """What its processes reported since, by kind."""
+    replaces: bool
+
+
+def run(plan: Plan, place: Place, handed: Handed) -> int:
+    """Run a place's role in this process and return the exit status."""
     _show_name(place.name)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -63,10 +82,10 @@ def run(plan: Plan, place: Place, lifeline: int, ready: int) -> int:
         signal.signal(number, signal.SIG_IGN)
     try:
         with asyncio.Runner(loop_factory=_loop_factory(plan, place)) as runner:
-            runner.run(_run(plan, place, lifeline, ready))
+            runner.run(_run(plan, place, handed))
     except Fatal as error:
         sys.stderr.write(f"Error: {error}\n")
-        return FATAL_STATUS
+        return 1 if handed.replaces else FATAL_STATUS
     return 0
 
 
@@ -85,34 +104,52 @@ def _loop_factory(plan: Plan, place: Place) -> Callable[[], asyncio.AbstractEven
     return uvloop.new_event_loop
 
 
-async def _run(plan: Plan, place: Place, lifeline: int, ready: int) -> None:
+async def _run(plan: Plan, place: Place, handed: Handed) -> None:
     loop = asyncio.get_running_loop()
     stop, began = asyncio.Event(), False
 
     def begin() -> None:
         nonlocal began
         began = True
-        _say_ready(ready)
+        _say_ready(handed.channel)
 
     def leave() -> None:
-        loop.remove_reader(lifeline)
+        loop.remove_reader(handed.lifeline)
         stop.set()
         if not began:  # it may wait for what will never come, and has nothing to leave in good order
             role.cancel()
 
-    context = Context(plan=plan, slot=place.slot, listener=place.listener, stop=stop, ready=begin)
+    context = Context(
+        plan=plan,
+        slot=place.slot,
+        listener=place.listener,
+        stop=stop,
+        ready=begin,
+        state=handed.state.updated(plan, handed.reports),
+        report=handed.channel.send,
+        replaces=handed.replaces,
+    )
     role = asyncio.ensure_future(place.role(context))
-    loop.add_reader(lifeline, leave)
+    beats = asyncio.ensure_future(_beat(plan, place.name))
+    loop.add_reader(handed.lifeline, leave)
     try:
         await role
     except asyncio.CancelledError:
         if began or not stop.is_set():
             raise
+    finally:
+        beats.cancel()
 
 
-def _say_ready(descriptor: int) -> None:
+async def _beat(plan: Plan, name: str) -> None:
+    """Show that this process's event loop runs, until cancelled."""
+    while True:
+        plan.heartbeats.beat(name)
+        await asyncio.sleep(PERIOD_S)
+
+
+def _say_ready(channel: Sender) -> None:
     # What was built to serve stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    os.write(descriptor, b"1")
-    os.close(descriptor)
+    channel.send(READY)

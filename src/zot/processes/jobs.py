@@ -7,8 +7,8 @@ import os
 from zot.accounts.statistics import StatisticsUnavailable
 from zot.app import open_core
 from zot.processes.answering import metrics_path, recorded
+from zot.processes.catalog import connect_catalog
 from zot.processes.child import Context, Fatal
-from zot.processes.configuration import configuration, connect_catalog
 from zot.processes.logs import open_logs
 from zot.processes.long_work import open_long_work
 
@@ -19,14 +19,15 @@ _NICE = 10
 async def run(context: Context) -> None:
     """Do what is due until told to stop; then bring every layout level with the catalog."""
     os.nice(_NICE)
-    plan = context.plan
-    config = configuration(plan)
+    plan, config = context.plan, context.state.config
     try:
-        core = open_core(config, plan, open_logs(plan), await connect_catalog(plan))
+        logs = open_logs(plan, waits=context.replaces)
+        core = open_core(config, plan, logs, await connect_catalog(plan, waits=True))
     except StatisticsUnavailable as error:
         raise Fatal(str(error)) from error
     counted = recorded(plan, "jobs") if metrics_path(config) is not None else None
-    work = await open_long_work(core, counted, measures=True)
+    state = context.state
+    work = await open_long_work(core, counted, state, context.report, measures=True, first=not context.replaces)
     context.ready()
     async with work.running():
         await context.stop.wait()

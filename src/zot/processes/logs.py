@@ -8,7 +8,10 @@ from zot.logs.setup import Logs
 from zot.processes.plan import Plan
 
 
-def open_logs(plan: Plan) -> Logs:
-    """Open the logs that the configuration names. Raises OSError if a file cannot be opened."""
+def open_logs(plan: Plan, *, waits: bool = False) -> Logs:
+    """Open the logs that the configuration names. Raises OSError if a file cannot be opened, unless `waits`.
+
+    With `waits` lines are held until the file can be opened: so does a process whose log was good at its start.
+    """
     form = cast("Literal['text', 'json'] | None", plan.log_format)
-    return Logs(plan.log_level, plan.log_output, plan.log_audit, form)
+    return Logs(plan.log_level, plan.log_output, plan.log_audit, form, waits=waits)

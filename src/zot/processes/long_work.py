@@ -17,7 +17,8 @@ from zot.layout.build import build_jobs
 from zot.processes.control import serving
 from zot.processes.meanwhile import meanwhile
 from zot.processes.operating import operations
-from zot.processes.reloading import Reloading
+from zot.processes.reloading import ConfigReload
+from zot.processes.running_state import Report, RunningState
 from zot.processes.start_log import log_start
 from zot.processes.taking_over import take_over
 from zot.storage.interface import StorageError
@@ -33,12 +34,22 @@ _log = logging.getLogger("zot.server")
 class LongWork:
     """The background work on a registry. There is one a server."""
 
-    def __init__(self, core: Core, recorded: Recorded | None, journal: Journal, *, measures: bool) -> None:
-        """Take where it counts what it does, and what it did before (loaded).
+    def __init__(
+        self,
+        core: Core,
+        recorded: Recorded | None,
+        journal: Journal,
+        state: RunningState,
+        report: Report,
+        *,
+        measures: bool,
+    ) -> None:
+        """Take where it counts what it does, what it did before (loaded), and the core's configuration.
 
-        `measures`: nobody else in this process records its metrics.
+        `measures`: nothing else in this process records its metrics.
         """
         self._core = core
+        self._reload = ConfigReload(core.plan, state, self._apply, report, core.pools.read, says=True)
         if core.plan.catalog_is_older_than_ns:
             _log.warning("the catalog is older than its stores: what they hold is compared before it is replaced")
         self._layouts = build_jobs(core.catalog, core.storage, core.layouts, boot=core.plan.boot)
@@ -59,7 +70,9 @@ class LongWork:
         async with meanwhile(self._tasks()), serving(directory, self._answer):
             yield
         if not self._core.read_only:
-            await self._layouts.drain(self._core.plan.drain_s)
+            stop = self._core.plan.stop
+            await self._layouts.drain(stop.left_s(stop.exports_s))
+        _log.info("zot stops")
         if self._metrics is not None:
             self._metrics.close()
 
@@ -68,9 +81,7 @@ class LongWork:
         return self._operations.answer(ask)
 
     def _tasks(self) -> list[Callable[[], Awaitable[None]]]:
-        file = self._core.plan.config
-        reloading = Reloading(Path(file) if file is not None else None, self._core.config, self._apply, ())
-        tasks: list[Callable[[], Awaitable[None]]] = [self._scheduler.run, reloading.run]
+        tasks: list[Callable[[], Awaitable[None]]] = [self._scheduler.run, self._reload.run]
         if not self._core.read_only:
             tasks.append(self._layouts.run)
         if self._metrics is not None:
@@ -94,9 +105,12 @@ class LongWork:
         )
 
 
-async def open_long_work(core: Core, recorded: Recorded | None, *, measures: bool) -> LongWork:
-    """Read what was done before, and build it. Logs the start, since there is one of it a server."""
-    log_start(core.config, core.plan)
+async def open_long_work(
+    core: Core, recorded: Recorded | None, state: RunningState, report: Report, *, measures: bool, first: bool = True
+) -> LongWork:
+    """Read what was done before, and build it. Logs the server's start if it is the `first` since then."""
+    if first:
+        log_start(core.config, core.plan)
     try:
         await core.storage.ready()
     except StorageError as error:
@@ -104,4 +118,4 @@ async def open_long_work(core: Core, recorded: Recorded | None, *, measures: boo
     await take_over(core)
     journal = Journal(core.plan.catalog_directory, core.pools.durable)
     await journal.load()
-    return LongWork(core, recorded, journal, measures=measures)
+    return LongWork(core, recorded, journal, state, report, measures=measures)

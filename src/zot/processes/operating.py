@@ -149,7 +149,7 @@ async def _alone(config: Config, file: Path | None) -> AsyncIterator[Operations]
             )
             yield operations(config, core, parts, None)
             if not core.read_only:
-                await layouts.drain(plan.drain_s)
+                await layouts.drain(plan.stop.exports_s)
         finally:
             await core.close()
     except RootInUse:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 from zot.api.health import Probed
+from zot.processes.heartbeats import Heartbeats
+from zot.processes.stop_schedule import StopSchedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +28,14 @@ class Plan:
     catalog_directory: str
     roots: tuple[str, ...]
     """The directories that this server locks: every root of its stores, and the catalog's."""
-    drain_s: float
+    stop: StopSchedule
     unready_s: float = 5.0
     """How long to go on accepting once /readyz says no, so that a load balancer that asks it sends nobody any more."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Keys that options of the command line put in the place of the configuration's."""
     probed: Probed = field(default_factory=Probed, compare=False)
+    heartbeats: Heartbeats = field(default_factory=Heartbeats, compare=False)
+    """Of the processes below the supervisor; a single process has none."""
     stores: tuple[tuple[str, str], ...] = ()
     """The roots and the identities that they have to have."""
     catalog_boot: str = ""

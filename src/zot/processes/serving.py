@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 import ssl
-import time
 from contextlib import suppress
 
 from zot.api.connection import ConnectionServer
@@ -40,12 +39,13 @@ class Serving:
     async def drain(self, at_once: asyncio.Event) -> None:
         """Stop accepting, and return when no request is under way, the time is up, or `at_once` is set."""
         self._server.draining = self._health.draining = True
+        self._plan.stop.begin()
         if self._health.probed.ago_s < _PROBED_LATELY_S:
-            await _within(self._plan.unready_s, at_once)
+            await _within(min(self._plan.unready_s, self._plan.stop.requests_s), at_once)
         await self._stop_accepting()
-        deadline_s = time.monotonic() + self._plan.drain_s
+        stop = self._plan.stop
         self._server.close_idle()
-        while self._server.busy() and time.monotonic() < deadline_s and not at_once.is_set():
+        while self._server.busy() and stop.left_s(stop.requests_s) and not at_once.is_set():
             await asyncio.sleep(_TICK_S)
             self._server.close_idle()
         cut_off = self._server.busy()

@@ -16,6 +16,7 @@ from zot.processes.logs import open_logs
 from zot.processes.long_work import open_long_work
 from zot.processes.notify import notify
 from zot.processes.plan import Plan
+from zot.processes.running_state import first_state, unreported
 from zot.processes.serving import Serving
 
 
@@ -55,8 +56,9 @@ async def run(
     """
     catalog = open_in_thread(Path(plan.catalog_directory), plan.boot, syncs=plan.syncs)
     core = open_core(config, plan, open_logs(plan), catalog)
-    http = await open_answering(core, slot=0)
-    work = await open_long_work(core, http.recorded, measures=False)
+    state = first_state(config, plan)
+    http = await open_answering(core, 0, state, unreported)
+    work = await open_long_work(core, http.recorded, state, unreported, measures=False)
     serving = Serving(http.server, http.health, plan)
     await serving.start(listener, http.tls)
     http.health.started = True

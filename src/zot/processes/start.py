@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import resource
+import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from zot.catalog.interface import CatalogError
 from zot.config.capacity import worker_count
-from zot.config.errors import ConfigurationError
+from zot.config.errors import Advice, ConfigurationError
 from zot.config.model import Config
-from zot.logs.writer import open_log
 from zot.processes.child import Place
-from zot.processes.listeners import CannotListen, listen, listen_unix
+from zot.processes.heartbeats import Heartbeats
+from zot.processes.listeners import CannotListen, is_wildcard, listen, listen_unix
 from zot.processes.notify import notify
 from zot.processes.plan import Plan, new_boot
+from zot.processes.preflight import preflight, problems, reachable_servers
+from zot.processes.running_state import RunningState, first_state
+from zot.processes.stop_schedule import StopSchedule
 from zot.processes.stores import catalog_is_older, known_stores
-from zot.processes.tls import CannotServeTls, Certificates
+from zot.processes.tls import CannotServeTls
 from zot.storage.disk import Disk
 from zot.storage.identity import Identity
 from zot.storage.interface import StorageError
@@ -34,22 +38,28 @@ class CannotStart(Exception):
     """Why the server does not start, in one sentence."""
 
 
-def start(config: Config, file: Path | None, *, workers: int | None, read_only: bool) -> int:
+def start(
+    config: Config,
+    file: Path | None,
+    *,
+    workers: int | None,
+    read_only: bool,
+    overrides: Mapping[str, Any] | None = None,
+) -> int:
     """Serve a checked configuration until a signal says to stop; return the exit status. Raises CannotStart.
 
+    `overrides` are in the configuration already, and go before the file's keys when that is reloaded.
     The locks on the roots are inherited by every process, and held until the last of them is gone.
     """
     raise_descriptor_limit()
-    plan = make_plan(config, file, workers=workers, read_only=read_only)
-    _check_tls(config)
-    _check_users(config)
-    _check_logs(config)
+    plan = replace(make_plan(config, file, workers=workers, read_only=read_only), overrides=overrides or {})
+    _check(config, plan)
     try:
+        state = first_state(config, plan)
         for root in plan.roots:
             lock_root(root, waiting=_say_waiting)
         plan = identified(plan)
         _say_unusable(plan)
-        _check_own_files(plan)
         _renew_statistics(plan)
         count = max(1, plan.workers)
         if plan.unix_socket is not None:
@@ -57,7 +67,7 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
         else:
             sockets = listen(plan.address, plan.port, count)
             plan = replace(plan, port=sockets[0].getsockname()[1])
-    except (StorageError, CannotListen) as error:
+    except (StorageError, CannotListen, CannotServeTls) as error:
         raise CannotStart(str(error)) from error
     _empty_metrics(plan)
     if plan.workers:
@@ -72,16 +82,29 @@ def start(config: Config, file: Path | None, *, workers: int | None, read_only: 
             return serve(config, plan, sockets[0], ready)
         except (CatalogError, *CANNOT_SERVE) as error:
             raise CannotStart(str(error)) from error
-    return _supervise(plan, sockets, ready)
+    return _supervise(plan, state, sockets, ready)
 
 
-def _supervise(plan: Plan, sockets: Sequence[socket.socket], ready: Callable[[], None]) -> int:
+def _check(config: Config, plan: Plan) -> None:
+    """Print warnings. Raises CannotStart with every problem that is found."""
+    findings = [*preflight(config, plan)]
+    if not problems(findings):
+        findings += reachable_servers(config)
+    for finding in findings:
+        if isinstance(finding, Advice):
+            print(f"Warning: {finding}", file=sys.stderr, flush=True)  # noqa: T201
+    found = problems(findings)
+    if found:
+        raise CannotStart(ConfigurationError(*found).lines(plan.config or "zot serve"))
+
+
+def _supervise(plan: Plan, state: RunningState, sockets: Sequence[socket.socket], ready: Callable[[], None]) -> int:
     """Import what the children need, once for all of them, and start them."""
     from zot.processes import jobs, supervisor, worker, writer  # noqa: PLC0415 (a single process needs none of them)
 
-    workers = [Place(f"worker-{slot}", worker.run, slot, each) for slot, each in enumerate(sockets)]
+    workers = [Place(worker_name(slot), worker.run, slot, each) for slot, each in enumerate(sockets)]
     places = [[Place("writer", writer.run)], [Place("jobs", jobs.run)], workers]
-    return supervisor.Supervisor(plan, places, ready).run()
+    return supervisor.Supervisor(plan, state, places, ready).run()
 
 
 def make_plan(config: Config, file: Path | None, *, workers: int | None, read_only: bool) -> Plan:
@@ -89,17 +112,19 @@ def make_plan(config: Config, file: Path | None, *, workers: int | None, read_on
     storage, http = config.storage, config.http
     root = _absolute(storage.root_directory)
     catalog = _absolute(storage.catalog.directory) if storage.catalog.directory else f"{root}/.zot"
+    count = worker_count(http) if workers is None else workers
     roots = dict.fromkeys([root, *(_absolute(each.root_directory) for each in storage.sub_paths.values())])
     return Plan(
         config=str(file.absolute()) if file is not None else None,
         boot=new_boot(),
-        workers=worker_count(http) if workers is None else workers,
+        workers=count,
         address=http.address,
         port=int(http.port or 0),
         unix_socket=http.unix_socket or None,
         catalog_directory=catalog,
         roots=tuple(roots),
-        drain_s=http.drain_timeout_s,
+        stop=StopSchedule(http.drain_timeout_s),
+        heartbeats=Heartbeats(["writer", *map(worker_name, range(count))], ["jobs"]) if count else Heartbeats(),
         read_only=read_only or storage.read_only,
         # The catalog is one for all stores: it is as durable as the most durable of them.
         syncs=any(store.commit for store in (storage, *storage.sub_paths.values())),
@@ -109,6 +134,11 @@ def make_plan(config: Config, file: Path | None, *, workers: int | None, read_on
         log_audit=config.log.audit,
         log_format=config.log.format,
     )
+
+
+def worker_name(slot: int) -> str:
+    """Return the name of the worker with this number."""
+    return f"worker-{slot}"
 
 
 def identified(plan: Plan) -> Plan:
@@ -131,23 +161,6 @@ def _say_unusable(plan: Plan) -> None:
         except (StorageError, OSError) as error:
             message = f"zot: {error}. Until then what needs this store is answered with 503."
             print(message, file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _check_own_files(plan: Plan) -> None:
-    """Raise StorageError if something else lies where a file of the server has to be."""
-    # Imported here, as every process that is to come needs them.
-    from zot.accounts.build import IDENTITY_FILE  # noqa: PLC0415
-    from zot.accounts.statistics_sqlite import ACTIVITY_FILE  # noqa: PLC0415
-    from zot.catalog.sqlite.place import DATABASE  # noqa: PLC0415
-    from zot.processes import control  # noqa: PLC0415
-
-    directory = Path(plan.catalog_directory)
-    for name in (ACTIVITY_FILE, IDENTITY_FILE, DATABASE, control.NAME):
-        if (directory / name).is_dir():
-            raise StorageError(f"{directory / name} is a directory, and in the way of a file of this server: move it")
-    metrics = Path(plan.metrics_directory)
-    if metrics.exists() and not metrics.is_dir():
-        raise StorageError(f"{metrics} is a file, and in the way of a directory of this server: move it")
 
 
 def _begin_catalog(plan: Plan) -> Plan:
@@ -203,21 +216,39 @@ def _say_ready(plan: Plan, where: object) -> None:
     notify("READY=1")
     scheme = "https" if plan.tls else "http"
     if isinstance(where, tuple):
-        host = "localhost" if where[0] in {"127.0.0.1", "0.0.0.0", "::", "::1"} else where[0]  # noqa: S104
-        place = f"{host}:{where[1]}"
-        shown = f"{scheme}://{f'[{where[0]}]' if ':' in where[0] else where[0]}:{where[1]}"
+        host = f"[{where[0]}]" if ":" in where[0] else where[0]
+        place = f"{'localhost' if is_wildcard(where[0]) or where[0] in {'127.0.0.1', '::1'} else host}:{where[1]}"
+        shown = f"{scheme}://{place}, on all addresses," if is_wildcard(where[0]) else f"{scheme}://{host}:{where[1]}"
     else:
         place, shown = "localhost", f"unix:{plan.unix_socket}"
     lines = [f"zot serves {shown} from {plan.roots[0]}"]
     if plan.config is None:
-        lines += [
-            "Push a first image:",
-            "  docker pull busybox",
-            f"  docker tag busybox {place}/busybox",
-            f"  docker push {place}/busybox",
-        ]
+        lines += first_push(place)
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()
+
+
+def first_push(place: str) -> list[str]:
+    """Return lines that tell how to push a first image, by the first client that is installed."""
+    image = f"{place}/busybox"
+    by_client = {
+        "docker": ["docker pull busybox", f"docker tag busybox {image}", f"docker push {image}"],
+        "podman": [
+            "podman pull docker.io/library/busybox",
+            f"podman push --tls-verify=false docker.io/library/busybox {image}",
+        ],
+        "skopeo": [f"skopeo copy --dest-tls-verify=false docker://docker.io/library/busybox docker://{image}"],
+        "crane": [f"crane copy busybox {image}"],
+        "regctl": [f"regctl registry set --tls disabled {place}", f"regctl image copy busybox {image}"],
+        "oras": [f"oras copy --to-plain-http docker.io/library/busybox:latest {image}:latest"],
+    }
+    for client, lines in by_client.items():
+        if shutil.which(client):
+            return ["Push a first image:", *(f"  {line}" for line in lines)]
+    return [
+        "Push a first image with docker, podman, skopeo, crane, regctl or oras, none of which is installed here. Try:",
+        f"  curl http://{place}/v2/_catalog",
+    ]
 
 
 def _empty_metrics(plan: Plan) -> None:
@@ -225,36 +256,3 @@ def _empty_metrics(plan: Plan) -> None:
     from zot.api.metrics_registry import empty  # noqa: PLC0415 (brings the metrics library)
 
     empty(Path(plan.metrics_directory))
-
-
-def _check_tls(config: Config) -> None:
-    tls = config.http.tls
-    if tls is None or not tls.cert:
-        return
-    try:
-        Certificates(Path(tls.cert), Path(tls.key), Path(tls.cacert) if tls.cacert else None)
-    except CannotServeTls as error:
-        raise CannotStart(str(error)) from error
-
-
-def _check_users(config: Config) -> None:
-    """Refuse a start without the files of users and keys, as zot does; bad lines are the workers' to report."""
-    auth = config.http.auth
-    if not (auth.has_htpasswd or auth.has_token_bearer):
-        return
-    # Imported here: the libraries of hashes are needed where there are users alone.
-    from zot.auth.check import check_files  # noqa: PLC0415
-
-    try:
-        check_files(auth)
-    except ConfigurationError as error:
-        raise CannotStart(str(error)) from error
-
-
-def _check_logs(config: Config) -> None:
-    for key, path in (("log.output", config.log.output), ("log.audit", config.log.audit)):
-        if path:
-            try:
-                os.close(open_log(Path(path)))
-            except OSError as error:
-                raise CannotStart(f"{key} {path!r}: {error.strerror}") from error

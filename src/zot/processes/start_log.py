@@ -8,6 +8,7 @@ import resource
 from contextlib import suppress
 from pathlib import Path
 
+from zot import __version__
 from zot.config.masking import masked
 from zot.config.model import Config
 from zot.logs.fields import fields
@@ -24,7 +25,8 @@ _OF_KERNEL = {
 
 def log_start(config: Config, plan: Plan) -> None:
     """Write the lines that a server begins with: once a server, whatever it consists of. Secrets are masked."""
-    _log.info("configuration settings", extra=fields(params=masked(config)))
+    _log.info("zot %s starts", __version__)
+    _log.debug("configuration settings", extra=fields(params=masked(config)))
     _log.info("runtime params", extra=fields(**_runtime()))
     if plan.unix_socket is None and not int(config.http.port or 0):
         message = "port is unspecified, listening on kernel chosen port"

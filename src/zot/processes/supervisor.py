@@ -20,15 +20,17 @@ from typing import NoReturn
 
 import msgspec
 
-from zot.processes.child import FATAL_STATUS, Place, run
+from zot.processes.channel import READY, Receiver, Sender
+from zot.processes.child import FATAL_STATUS, Handed, Place, run
+from zot.processes.heartbeats import HUNG_S, PERIOD_S, Silence
 from zot.processes.notify import notify
 from zot.processes.plan import Plan
+from zot.processes.running_state import RunningState
+from zot.processes.stop_schedule import GRACE_S
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _RESTART_DELAYS_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 _STABLE_S = 10.0
-# After what the workers may take for draining, the others get this long.
-_GRACE_S = 10.0
 
 
 @dataclass
@@ -38,22 +40,33 @@ class _Child:
     place: Place
     group: int
     pid: int | None = None
-    ready: bool = False
+    channel: Receiver | None = None
+    silence: Silence | None = None
+    """None until it is ready."""
     started_s: float = 0.0
     failures: int = 0
     restart_s: float = 0.0
     stopping: bool = False
 
+    @property
+    def ready(self) -> bool:
+        """Whether the process does its work."""
+        return self.silence is not None
+
 
 class Supervisor:
     """Runs the places of a plan until it is told to stop."""
 
-    def __init__(self, plan: Plan, places: Sequence[Sequence[Place]], ready: Callable[[], None]) -> None:
+    def __init__(
+        self, plan: Plan, state: RunningState, places: Sequence[Sequence[Place]], ready: Callable[[], None]
+    ) -> None:
         """Take the places in groups: they start together, and stop a group after the other, the last one first.
 
         `ready` is called once, when all of them do their work.
         """
         self._plan = plan
+        self._state = state
+        self._reports: dict[bytes, bytes] = {}
         self._ready = ready
         self._groups = [[_Child(place, number) for place in group] for number, group in enumerate(places)]
         # A pipe a group, whose end tells its processes to leave. The other end is held by the supervisor and all later
@@ -65,6 +78,7 @@ class Supervisor:
         self._stop_signals = 0
         self._failed = False
         self._announced = False
+        self._ticked_s = time.monotonic()
 
     def run(self) -> int:
         """Serve until a signal says to stop, or a child fails for good; return the exit status."""
@@ -85,6 +99,7 @@ class Supervisor:
             self._reap()
             if not self._failed:
                 self._restart()
+                self._end_hung()
         notify("STOPPING=1")
         self._stop_all()
         return 1 if self._failed else 0
@@ -92,23 +107,30 @@ class Supervisor:
     # --- starting ---
 
     def _start(self, child: _Child) -> None:
-        ready, ready_held = os.pipe()
-        child.started_s, child.ready = time.monotonic(), False
+        receiving, sending = os.pipe()
+        child.started_s, child.silence = time.monotonic(), None
         child.pid = os.fork()
         if child.pid == 0:
-            os.close(ready)
-            self._become(child, ready_held)
-        os.close(ready_held)
-        self._selector.register(ready, selectors.EVENT_READ, child)
+            os.close(receiving)
+            self._become(child, sending)
+        os.close(sending)
+        child.channel = Receiver(receiving)
+        self._selector.register(receiving, selectors.EVENT_READ, (child, child.channel))
 
-    def _become(self, child: _Child, ready: int) -> NoReturn:
+    def _become(self, child: _Child, sending: int) -> NoReturn:
         """Be the child: never return into the supervisor's code."""
         status = 1
         try:
             for _, held in self._lifelines[child.group :]:
                 os.close(held)
+            for key in self._selector.get_map().values():
+                if key.data is not None:
+                    os.close(key.fd)  # the supervisor's end of another process's channel
             self._selector.close()
-            status = run(self._plan, child.place, self._lifelines[child.group][0], ready)
+            handed = Handed(
+                self._lifelines[child.group][0], Sender(sending), self._state, self._reports, self._announced
+            )
+            status = run(self._plan, child.place, handed)
         except BaseException:  # noqa: BLE001 (the last place where it can be said)
             traceback.print_exc()
         finally:
@@ -120,10 +142,15 @@ class Supervisor:
             if key.data is None:
                 os.read(self._wakeup, 4096)
                 continue
-            child: _Child = key.data
-            child.ready = bool(os.read(key.fd, 1)) or child.ready
-            self._selector.unregister(key.fd)
-            os.close(key.fd)
+            child, channel = key.data
+            for kind, content in channel.receive():
+                if kind != READY:
+                    self._reports[kind] = content
+                elif child.channel is channel:
+                    child.silence = Silence(self._plan.heartbeats, child.place.name)
+            if channel.ended:
+                self._selector.unregister(key.fd)
+                channel.close()
         if not self._announced and all(child.ready for child in self._children):
             self._announced = True
             self._ready()
@@ -151,9 +178,9 @@ class Supervisor:
         how = f"died of signal {-status}" if status < 0 else f"ended with status {status}"
         _say(f"process {child.place.name} {how}; it is replaced", pid)
 
-    def _next_restart_s(self) -> float | None:
-        due = [child.restart_s for child in self._children if child.pid is None]
-        return max(0.0, min(due) - time.monotonic()) if due else None
+    def _next_restart_s(self) -> float:
+        due = [child.restart_s - time.monotonic() for child in self._children if child.pid is None]
+        return max(0.0, min([PERIOD_S, *due]))
 
     def _restart(self) -> None:
         now_s = time.monotonic()
@@ -161,18 +188,34 @@ class Supervisor:
             if child.pid is None and child.restart_s <= now_s:
                 self._start(child)
 
+    def _end_hung(self) -> None:
+        """Kill what has not responded for too long; it is replaced as if it had died."""
+        now_s = time.monotonic()
+        elapsed_s = now_s - self._ticked_s
+        if elapsed_s < PERIOD_S / 2:
+            return
+        self._ticked_s = now_s
+        for child in self._children:
+            if child.pid is not None and child.silence is not None and child.silence.after(elapsed_s) > HUNG_S:
+                _say(f"process {child.place.name} has not responded for {HUNG_S:.0f} s; it is killed", child.pid)
+                os.kill(child.pid, signal.SIGKILL)
+                child.silence = None
+
     # --- stopping ---
 
     def _stop(self, *_: object) -> None:
         self._stop_signals += 1
 
     def _stop_all(self) -> None:
-        """Stop in the order in which they need each other: nobody asks the writer when it goes."""
-        for group in reversed(self._groups):
+        """Stop in the order in which they need each other: no process asks the writer when it goes."""
+        stop = self._plan.stop
+        stop.begin()
+        workers, *others = reversed(self._groups)
+        for group, until_s in ((workers, stop.requests_s), *((group, stop.exports_s) for group in others)):
             for child in group:
                 child.stopping = True
             os.close(self._lifelines[group[0].group][1])
-            self._wait_for(group, time.monotonic() + self._plan.drain_s + _GRACE_S)
+            self._wait_for(group, time.monotonic() + stop.left_s(until_s) + GRACE_S)
 
     def _wait_for(self, children: Sequence[_Child], deadline_s: float) -> None:
         signals = self._stop_signals

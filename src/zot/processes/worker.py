@@ -6,19 +6,21 @@ import asyncio
 
 from zot.app import open_core
 from zot.processes.answering import CANNOT_SERVE, open_answering
+from zot.processes.catalog import connect_catalog
 from zot.processes.child import Context, Fatal
-from zot.processes.configuration import configuration, connect_catalog
 from zot.processes.logs import open_logs
 from zot.processes.serving import Serving
 
 
 async def run(context: Context) -> None:
     """Serve until told to stop; then finish what is under way."""
-    plan = context.plan
-    config = configuration(plan)
+    plan, config = context.plan, context.state.config
     try:
-        core = open_core(config, plan, open_logs(plan), await connect_catalog(plan))
-        http = await open_answering(core, context.slot)
+        logs = open_logs(plan, waits=context.replaces)
+        core = open_core(config, plan, logs, await connect_catalog(plan, waits=not context.replaces))
+        http = await open_answering(
+            core, context.slot, context.state, context.report, waits_for_dependencies=context.replaces
+        )
     except CANNOT_SERVE as error:
         raise Fatal(str(error)) from error
     assert context.listener is not None

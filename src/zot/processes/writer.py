@@ -16,9 +16,7 @@ async def run(context: Context) -> None:
     The start of the store has made the catalog. A replaced writer opens that one, or waits until it is back.
     """
     plan = context.plan
-    # Other processes wait for the writer's socket, so there is nothing more to be ready for.
-    context.ready()
-    with open_logs(plan):
+    with open_logs(plan, waits=context.replaces):
         writer = await open_begun(Path(plan.catalog_directory), plan.catalog_boot, context.stop, syncs=plan.syncs)
         if writer is not None:
-            await serve(writer, reachable(Path(plan.writer_socket)), context.stop)
+            await serve(writer, reachable(Path(plan.writer_socket)), context.stop, context.ready)

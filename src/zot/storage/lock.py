@@ -70,6 +70,18 @@ def lock_root(root: str, wait_s: float = 30.0, waiting: Callable[[str], object] 
     return lock
 
 
+def is_locked(root: str) -> bool:
+    """Tell whether a server has a root, without touching it."""
+    try:
+        descriptor = os.open(Path(root, ".zot", "lock"), os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _lock_within(descriptor, fcntl.LOCK_SH, 0)
+    finally:
+        os.close(descriptor)
+
+
 def _lock_within(descriptor: int, kind: int, wait_s: float) -> bool:
     deadline = time.monotonic() + wait_s
     while True:

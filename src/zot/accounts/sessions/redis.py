@@ -6,11 +6,11 @@ and nobody can list the keys but who has Redis.
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from zot.accounts.sessions.ids import REDIS_BYTES, SECRET_BYTES, random_id, well_formed
@@ -21,7 +21,8 @@ from zot.config.redis_options import redis_options
 DEFAULT_PREFIX = "zotsession"
 PLACE = "http.auth.sessionDriver"
 
-_log = logging.getLogger("zot.accounts")
+LONGEST_S = 2.0
+"""A request waits no longer for Redis, whatever the timeouts and retries of its connections are."""
 
 # No id of a session looks like it.
 _KEY = "zot-signing-key"
@@ -38,17 +39,18 @@ class RedisSessions:
         self._prefix = prefix
 
     @classmethod
-    async def open(cls, driver: Mapping[str, Any]) -> RedisSessions:
+    async def open(cls, driver: Mapping[str, Any], *, waits: bool = False) -> RedisSessions:
         """Connect by the section `http.auth.sessionDriver`.
 
-        Raises ConfigurationError if an option is wrong, and SessionsUnavailable if the server cannot be reached.
+        Raises ConfigurationError if an option is wrong, and SessionsUnavailable if the server cannot be reached, unless
+        `waits`: then it is reached when a session is needed.
         """
-        options, warnings = redis_options(driver, DEFAULT_PREFIX, PLACE)
-        for warning in warnings:
-            _log.warning("%s", warning)
+        options, _ = redis_options(driver, DEFAULT_PREFIX, PLACE)
         store = cls(connect(options), options.key_prefix)
+        if waits:
+            return store
         try:
-            with _translated():
+            async with _in_time():
                 await store._client.ping()
         except SessionsUnavailable:
             await store.close()
@@ -61,14 +63,14 @@ class RedisSessions:
 
     async def put(self, session_id: str, value: bytes, ttl_s: int) -> None:
         """See `SessionStore`."""
-        with _translated():
+        async with _in_time():
             await self._client.set(self._key(session_id), value, ex=ttl_s)
 
     async def get(self, session_id: str) -> bytes | None:
         """See `SessionStore`."""
         if not well_formed(session_id):
             return None
-        with _translated():
+        async with _in_time():
             value: bytes | None = await self._client.get(self._key(session_id))
         return value
 
@@ -76,7 +78,7 @@ class RedisSessions:
         """See `SessionStore`."""
         if not well_formed(session_id):
             return False
-        with _translated():
+        async with _in_time():
             return bool(await self._client.delete(self._key(session_id)))
 
     async def secret(self) -> bytes:
@@ -111,6 +113,13 @@ class RedisSessions:
 
     def _key(self, session_id: str) -> str:
         return f"{self._prefix}{session_id}"
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    with _translated():
+        async with asyncio.timeout(LONGEST_S):
+            yield
 
 
 @contextmanager

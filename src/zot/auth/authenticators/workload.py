@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from zot.auth.authenticators.bearer import challenge, scope_of
 from zot.auth.cel import Expression, ExpressionError, of_claims, validation
 from zot.auth.fetch import Fetcher
 from zot.auth.issuer import Issuer
+from zot.auth.last_good import read_last_good
 from zot.auth.principal import Principal
 from zot.auth.tokens import InvalidToken, audiences, unverified_claims
 from zot.config.auth import Bearer as BearerConfig
@@ -145,11 +147,14 @@ def _compiled(compile_expression: Any, text: str, place: str) -> Expression:
 
 
 def _tls(config: BearerOidc, place: str) -> ssl.SSLContext | None:
-    if not (config.certificate_authority or config.certificate_authority_file):
-        return None
     try:
-        return ssl.create_default_context(
-            cafile=config.certificate_authority_file or None, cadata=config.certificate_authority or None
-        )
+        if config.certificate_authority_file:
+            return read_last_good(Path(config.certificate_authority_file), _trusting)
+        return ssl.create_default_context(cadata=config.certificate_authority) if config.certificate_authority else None
     except (OSError, ValueError) as error:
         raise ConfigurationError(Problem(f"the certificate authority cannot be read: {error}", place)) from None
+
+
+def _trusting(content: bytes) -> ssl.SSLContext:
+    # Comments between the certificates may be in any encoding.
+    return ssl.create_default_context(cadata=content.decode("ascii", "ignore"))

@@ -18,6 +18,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from zot.accounts.sessions.session import PendingLogin
 from zot.auth.fetch import Fetcher, FetchError
+from zot.auth.last_good import read_last_good
 from zot.auth.logins.interface import LoginFailed
 from zot.config.auth import OpenIdProvider as ProviderConfig
 from zot.config.errors import ConfigurationError, Problem
@@ -88,12 +89,9 @@ class _Signer:
 
     def __init__(self, path: str, place: str) -> None:
         try:
-            text = Path(path).read_text()
-            document = json.loads(text) if text.lstrip().startswith("{") else {"key": text}
-            self._key, self._algorithm = _private_key(document["key"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._key, self._algorithm, self._header = read_last_good(Path(path), _key_file)
+        except (OSError, ValueError) as error:
             raise ConfigurationError(Problem("the private key cannot be read", f"{place}.keypath")) from error
-        self._header = {"alg": self._algorithm, **({"kid": document["keyId"]} if "keyId" in document else {})}
 
     def assertion(self, client_id: str, audience: str) -> str:
         now_s = int(time.time())
@@ -106,6 +104,16 @@ class _Signer:
             "exp": now_s + _ASSERTION_LIFETIME_S,
         }
         return jwt.encode(dict(self._header), claims, self._key, algorithms=[self._algorithm])
+
+
+def _key_file(content: bytes) -> tuple[RSAKey | ECKey | OKPKey, str, dict[str, str]]:
+    text = content.decode()
+    try:
+        document = json.loads(text) if text.lstrip().startswith("{") else {"key": text}
+        key, algorithm = _private_key(document["key"])
+    except (KeyError, TypeError) as error:
+        raise ValueError("not a private key") from error
+    return key, algorithm, {"alg": algorithm, **({"kid": document["keyId"]} if "keyId" in document else {})}
 
 
 def _private_key(pem: str) -> tuple[RSAKey | ECKey | OKPKey, str]:

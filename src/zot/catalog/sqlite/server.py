@@ -10,7 +10,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -34,13 +34,19 @@ _logger = logging.getLogger(__name__)
 
 
 async def serve_writer(
-    directory: Path, socket_path: Path, boot: str, stop: asyncio.Event, *, syncs: bool = True
+    directory: Path,
+    socket_path: Path,
+    boot: str,
+    stop: asyncio.Event,
+    *,
+    syncs: bool = True,
+    ready: Callable[[], object] = lambda: None,
 ) -> None:
     """Begin the catalog in `directory` for a start of the store, and be its writer (`serve`).
 
-    Raises CatalogUnusable, OSError if the socket cannot be made.
+    `ready` is called once commands are carried out. Raises CatalogUnusable, OSError if the socket cannot be made.
     """
-    await serve(Writer(directory, boot, syncs=syncs), socket_path, stop)
+    await serve(Writer(directory, boot, syncs=syncs), socket_path, stop, ready)
 
 
 async def open_begun(directory: Path, boot: str, stop: asyncio.Event, *, syncs: bool) -> Writer | None:
@@ -66,14 +72,17 @@ async def open_begun(directory: Path, boot: str, stop: asyncio.Event, *, syncs: 
     return None
 
 
-async def serve(opened: Writer, socket_path: Path, stop: asyncio.Event) -> None:
+async def serve(
+    opened: Writer, socket_path: Path, stop: asyncio.Event, ready: Callable[[], object] = lambda: None
+) -> None:
     """Carry out what clients send until `stop` is set, then answer what was received, and close the writer.
 
-    Only the owner can connect. Raises OSError if the socket cannot be made.
+    Only the owner can connect. `ready` is called once they can. Raises OSError if the socket cannot be made.
     """
     with closing(opened) as writer, _listening(socket_path) as listener:
         desk = _Desk(writer)
         server = await asyncio.get_running_loop().create_unix_server(lambda: _Connection(desk), sock=listener)
+        ready()
         try:
             await stop.wait()
         finally:

@@ -1,0 +1,61 @@
+"""The channel from a process to its supervisor: a pipe with frames of a kind and a content."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from collections.abc import Iterator
+
+_HEAD = struct.Struct(">cI")
+_READ_BYTES = 1 << 16
+
+READY = b"R"
+"""The process does its work. No content."""
+
+
+class Sender:
+    """The process's end."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Own the descriptor."""
+        self._descriptor = descriptor
+        self._sending = threading.Lock()
+
+    def send(self, kind: bytes, content: bytes = b"") -> None:
+        """Send a frame. It blocks while the pipe is full; without a supervisor it does nothing."""
+        frame = memoryview(_HEAD.pack(kind, len(content)) + content)
+        with self._sending:
+            try:
+                while frame:
+                    frame = frame[os.write(self._descriptor, frame) :]
+            except BrokenPipeError:
+                return
+
+
+class Receiver:
+    """The supervisor's end."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Own the descriptor."""
+        self.descriptor = descriptor
+        self._received = bytearray()
+        self.ended = False
+
+    def receive(self) -> Iterator[tuple[bytes, bytes]]:
+        """Read what is there, which may block if nothing is, and yield the frames that are complete."""
+        read = os.read(self.descriptor, _READ_BYTES)
+        self.ended = not read
+        self._received += read
+        while len(self._received) >= _HEAD.size:
+            kind, length = _HEAD.unpack_from(self._received)
+            end = _HEAD.size + length
+            if len(self._received) < end:
+                return
+            content = bytes(self._received[_HEAD.size : end])
+            del self._received[:end]
+            yield kind, content
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self.descriptor)

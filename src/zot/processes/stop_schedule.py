@@ -1,0 +1,42 @@
+"""How long each part of a stop may take: all of it together ends within `http.drainTimeout`."""
+
+from __future__ import annotations
+
+import struct
+import time
+from mmap import mmap
+
+_TIME = struct.Struct("d")
+
+_AFTER_REQUESTS_S = 8.0
+_EXPORTS_S = 4.0
+GRACE_S = 2.0
+"""A process that has not ended so long after its time is killed."""
+
+
+class StopSchedule:
+    """The deadlines of a stop, in seconds from its beginning, which processes forked later share.
+
+    Requests have `drainTimeout` less 8 s, or half of it where that is more; exports have until 4 s before its end, and
+    at least 4 s; what is left is for processes that do not end by themselves.
+    """
+
+    def __init__(self, total_s: float) -> None:
+        """Take `http.drainTimeout`."""
+        self.requests_s = max(total_s - _AFTER_REQUESTS_S, total_s / 2)
+        self.exports_s = max(total_s - _EXPORTS_S, self.requests_s + _EXPORTS_S)
+        self._began_s = mmap(-1, _TIME.size)
+
+    def begin(self) -> None:
+        """Record that the stop begins now, unless it has begun."""
+        if not self._began():
+            _TIME.pack_into(self._began_s, 0, time.monotonic())
+
+    def left_s(self, until_s: float) -> float:
+        """Return the time until `until_s` after the beginning, 0 if it is over. Begins the stop if it has not."""
+        self.begin()
+        return max(0.0, self._began() + until_s - time.monotonic())
+
+    def _began(self) -> float:
+        began_s: float = _TIME.unpack_from(self._began_s)[0]
+        return began_s
