@@ -13,7 +13,7 @@ from servers.redis import RedisServer
 from zot.accounts.sessions.interface import SessionStore, SessionsUnavailable
 from zot.accounts.sessions.local import LocalSessions
 from zot.accounts.sessions.memory import MemorySessions
-from zot.accounts.sessions.redis import RedisSessions
+from zot.accounts.sessions.redis import LONGEST_S, RedisSessions
 from zot.accounts.sessions.session import Sessions
 from zot.config.secret_files import SessionKeys
 from zot.storage.pools import Pool
@@ -230,6 +230,36 @@ async def test_redis_that_goes_away_is_an_error_until_it_is_back(tmp_path: Path)
             await store.get(session_id)
         server.start()
         assert await store.get(session_id) is None
+        await store.put(session_id, b"value", 60)
+        assert await store.get(session_id) == b"value"
+        await store.close()
+
+
+@pytest.mark.needs("redis-server")
+async def test_redis_that_hangs_costs_a_request_two_seconds(tmp_path: Path) -> None:
+    """Whatever its timeouts and retries, and however many requests wait for it at once."""
+    with RedisServer(tmp_path) as server:
+        store = await RedisSessions.open({"name": "redis", "url": f"{server.url}?read_timeout=1h&max_retries=9"})
+        session_id = store.new_id()
+        await store.put(session_id, b"value", 60)
+        server.freeze()
+        async with asyncio.timeout(20 * LONGEST_S):
+            found = await asyncio.gather(*(store.get(session_id) for _ in range(30)), return_exceptions=True)
+        assert {type(each) for each in found} == {SessionsUnavailable}
+        server.thaw()
+        assert await store.get(session_id) == b"value"
+        await store.close()
+
+
+@pytest.mark.needs("redis-server")
+async def test_redis_may_be_away_when_a_process_is_replaced(tmp_path: Path) -> None:
+    """Opened without asking, the store refuses sessions until Redis is there."""
+    server = RedisServer(tmp_path)
+    store = await RedisSessions.open({"name": "redis", "url": f"{server.url}?max_retries=0"}, waits=True)
+    session_id = store.new_id()
+    with pytest.raises(SessionsUnavailable):
+        await store.get(session_id)
+    with server:
         await store.put(session_id, b"value", 60)
         assert await store.get(session_id) == b"value"
         await store.close()

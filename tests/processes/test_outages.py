@@ -116,6 +116,7 @@ def test_a_log_that_is_gone_is_waited_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["worker-0", "writer", "jobs"])
 def test_a_process_that_hangs_is_replaced(server: ZotServer, name: str) -> None:
     """It is killed once it has not responded for some time; until then /readyz says no where requests need it."""
+    wait_for(lambda: "zot serves" in server.output())
     pid = server.processes()[name]
     os.kill(pid, signal.SIGSTOP)
     answers: set[int] = set()

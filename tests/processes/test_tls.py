@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asking import Client, read_all, wait_for
+from asking import Client, parsed, wait_for
 from certificates import Authority
 from layout.images import image
 from servers.zot import ZotServer
@@ -84,15 +84,19 @@ def test_old_and_weak_ones_are_not(server: ZotServer, authority: Authority) -> N
             negotiated(server, context)
 
 
-def test_plain_http_is_not_answered(server: ZotServer) -> None:
-    """Who speaks no TLS gets nothing."""
-    assert not Client(server.host).raw(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 200")
+@pytest.mark.parametrize("target", ["GET /v2/ HTTP/1.1", "POST /v2/app/blobs/uploads/ HTTP/1.0", "OPTIONS * HTTP/1.1"])
+def test_plain_http_is_answered_in_plain_http(server: ZotServer, target: str) -> None:
+    """A client that forgot the `s` is told so, and the connection is closed; nothing is served."""
+    answer = parsed(Client(server.host).raw(f"{target}\r\nHost: x\r\nX-Long: {'x' * 9000}\r\n\r\n".encode()))
+    assert answer.status == 400
+    assert answer["Connection"] == "close"
+    assert answer.body == b"Client sent an HTTP request to an HTTPS server.\n"
 
 
-def test_a_client_that_does_not_shake_hands_is_dropped(server: ZotServer) -> None:
-    """The time for headers is the time for the handshake, too."""
-    with Client(server.host).socket() as connection:
-        assert read_all(connection) == b""
+def test_other_bytes_get_no_answer_of_http(server: ZotServer) -> None:
+    """What is neither TLS nor HTTP is not answered as if it were HTTP, and one byte of TLS alone is not either."""
+    assert not Client(server.host).raw(b"\x00\x01nonsense\r\n\r\n").startswith(b"HTTP")
+    assert not Client(server.host).raw(b"\x16").startswith(b"HTTP")
 
 
 def test_certificates_of_clients_are_verified(server: ZotServer, authority: Authority, tmp_path: Path) -> None:

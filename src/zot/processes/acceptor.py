@@ -8,6 +8,7 @@ import socket
 import ssl
 
 from zot.api.connection import ConnectionServer
+from zot.processes.plain_http import answer_plain_http, speaks_plain_http
 
 _log = logging.getLogger("zot.serving")
 
@@ -68,6 +69,14 @@ class Acceptor:
             task.add_done_callback(self._connecting.discard)
 
     async def _connect(self, accepted: socket.socket) -> None:
+        try:
+            if self._handshake_s is not None and await speaks_plain_http(accepted, self._handshake_s):
+                await answer_plain_http(accepted)
+                return
+        except (OSError, TimeoutError) as error:
+            accepted.close()
+            _log.debug("connection not established: %s", error)
+            return
         try:
             await self._loop.connect_accepted_socket(
                 self._server, accepted, ssl=self._tls, ssl_handshake_timeout=self._handshake_s

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
-from zot.catalog.interface import Catalog
+from zot.catalog.interface import Catalog, CatalogUnavailable
 from zot.catalog.sqlite.driver import connect
 from zot.processes.plan import Plan
 from zot.processes.sockets import reachable
 
-_OPENING_POLL_S = 0.01
+_OPENING_POLL_S = 0.2
+
+_log = logging.getLogger("zot.server")
 
 
-async def connect_catalog(plan: Plan, *, waits: bool) -> Catalog:
-    """Return the catalog, through its writer's process.
+async def connect_catalog(plan: Plan) -> Catalog:
+    """Return the catalog that the start of the store has begun, with changes through the writer's process.
 
-    With `waits` once that has opened it, as a start has to: it may be being made. Without, reads go on and changes wait
-    for the writer, as in the processes that run already.
+    A process that is replaced while its disk is away waits here until it is back, before it makes any file.
     """
-    path = reachable(Path(plan.writer_socket))
-    while waits:
+    catalog = connect(Path(plan.catalog_directory), reachable(Path(plan.writer_socket)), plan.catalog_boot)
+    waiting = False
+    while True:
         try:
-            _, writer = await asyncio.open_unix_connection(path)
-        except OSError:
+            await catalog.ready()
+        except CatalogUnavailable as error:
+            if not waiting:
+                _log.error("a replaced process waits for the catalog: %s", error)
+            waiting = True
             await asyncio.sleep(_OPENING_POLL_S)
         else:
-            writer.close()
-            break
-    return connect(Path(plan.catalog_directory), path)
+            return catalog

@@ -14,6 +14,8 @@ UNRESPONSIVE_S = 5.0
 """A process silent for so long makes the server unready."""
 HUNG_S = 12.0
 """A process silent for so long is killed and replaced."""
+HUNG_STARTING_S = 60.0
+"""The same for one that is not ready yet: it may be recovering the catalog."""
 
 
 class Heartbeats:

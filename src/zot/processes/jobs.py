@@ -22,7 +22,7 @@ async def run(context: Context) -> None:
     plan, config = context.plan, context.state.config
     try:
         logs = open_logs(plan, waits=context.replaces)
-        core = open_core(config, plan, logs, await connect_catalog(plan, waits=True))
+        core = open_core(config, plan, logs, await connect_catalog(plan))
     except StatisticsUnavailable as error:
         raise Fatal(str(error)) from error
     counted = recorded(plan, "jobs") if metrics_path(config) is not None else None

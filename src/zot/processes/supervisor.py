@@ -22,7 +22,7 @@ import msgspec
 
 from zot.processes.channel import READY, Receiver, Sender
 from zot.processes.child import FATAL_STATUS, Handed, Place, run
-from zot.processes.heartbeats import HUNG_S, PERIOD_S, Silence
+from zot.processes.heartbeats import HUNG_S, HUNG_STARTING_S, PERIOD_S, Silence
 from zot.processes.notify import notify
 from zot.processes.plan import Plan
 from zot.processes.running_state import RunningState
@@ -42,16 +42,11 @@ class _Child:
     pid: int | None = None
     channel: Receiver | None = None
     silence: Silence | None = None
-    """None until it is ready."""
+    ready: bool = False
     started_s: float = 0.0
     failures: int = 0
     restart_s: float = 0.0
     stopping: bool = False
-
-    @property
-    def ready(self) -> bool:
-        """Whether the process does its work."""
-        return self.silence is not None
 
 
 class Supervisor:
@@ -108,7 +103,8 @@ class Supervisor:
 
     def _start(self, child: _Child) -> None:
         receiving, sending = os.pipe()
-        child.started_s, child.silence = time.monotonic(), None
+        child.started_s, child.ready = time.monotonic(), False
+        child.silence = Silence(self._plan.heartbeats, child.place.name)
         child.pid = os.fork()
         if child.pid == 0:
             os.close(receiving)
@@ -147,7 +143,7 @@ class Supervisor:
                 if kind != READY:
                     self._reports[kind] = content
                 elif child.channel is channel:
-                    child.silence = Silence(self._plan.heartbeats, child.place.name)
+                    child.ready = True
             if channel.ended:
                 self._selector.unregister(key.fd)
                 channel.close()
@@ -196,10 +192,13 @@ class Supervisor:
             return
         self._ticked_s = now_s
         for child in self._children:
-            if child.pid is not None and child.silence is not None and child.silence.after(elapsed_s) > HUNG_S:
-                _say(f"process {child.place.name} has not responded for {HUNG_S:.0f} s; it is killed", child.pid)
+            if child.pid is None or child.silence is None:
+                continue
+            limit_s = HUNG_S if child.ready else HUNG_STARTING_S
+            if child.silence.after(elapsed_s) > limit_s:
+                _say(f"process {child.place.name} has not responded for {limit_s:.0f} s; it is killed", child.pid)
                 os.kill(child.pid, signal.SIGKILL)
-                child.silence = None
+                child.silence = None  # once is enough
 
     # --- stopping ---
 

@@ -17,7 +17,7 @@ async def run(context: Context) -> None:
     plan, config = context.plan, context.state.config
     try:
         logs = open_logs(plan, waits=context.replaces)
-        core = open_core(config, plan, logs, await connect_catalog(plan, waits=not context.replaces))
+        core = open_core(config, plan, logs, await connect_catalog(plan))
         http = await open_answering(
             core, context.slot, context.state, context.report, waits_for_dependencies=context.replaces
         )

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from zot.accounts.sessions.ids import REDIS_BYTES, SECRET_BYTES, random_id, well_formed
@@ -50,8 +50,7 @@ class RedisSessions:
         if waits:
             return store
         try:
-            async with _in_time():
-                await store._client.ping()
+            await _in_time(store._client.ping())
         except SessionsUnavailable:
             await store.close()
             raise
@@ -63,23 +62,20 @@ class RedisSessions:
 
     async def put(self, session_id: str, value: bytes, ttl_s: int) -> None:
         """See `SessionStore`."""
-        async with _in_time():
-            await self._client.set(self._key(session_id), value, ex=ttl_s)
+        await _in_time(self._client.set(self._key(session_id), value, ex=ttl_s))
 
     async def get(self, session_id: str) -> bytes | None:
         """See `SessionStore`."""
         if not well_formed(session_id):
             return None
-        async with _in_time():
-            value: bytes | None = await self._client.get(self._key(session_id))
+        value: bytes | None = await _in_time(self._client.get(self._key(session_id)))
         return value
 
     async def delete(self, session_id: str) -> bool:
         """See `SessionStore`."""
         if not well_formed(session_id):
             return False
-        async with _in_time():
-            return bool(await self._client.delete(self._key(session_id)))
+        return bool(await _in_time(self._client.delete(self._key(session_id))))
 
     async def secret(self) -> bytes:
         """See `SessionStore`. It stays in Redis without an end."""
@@ -115,11 +111,18 @@ class RedisSessions:
         return f"{self._prefix}{session_id}"
 
 
-@asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
+async def _in_time(operation: Awaitable[Any]) -> Any:
+    """Return the result of an operation. Raises SessionsUnavailable, after `LONGEST_S` at the latest."""
+    task = asyncio.ensure_future(operation)
+    try:
+        # Not cancelled and waited for: the library may take long to give up a connection.
+        done, _ = await asyncio.wait({task}, timeout=LONGEST_S)
+    finally:
+        task.cancel()
+    if not done:
+        raise SessionsUnavailable(f"the session store has not answered for {LONGEST_S:.0f} s")
     with _translated():
-        async with asyncio.timeout(LONGEST_S):
-            yield
+        return task.result()
 
 
 @contextmanager
