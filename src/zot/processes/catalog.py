@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from zot.catalog.interface import Catalog, CatalogUnavailable
-from zot.catalog.sqlite.driver import connect
+from zot.catalog.sqlite.driver import SqliteCatalog, connect
 from zot.processes.plan import Plan
 from zot.processes.sockets import reachable
 
@@ -21,12 +21,15 @@ async def connect_catalog(plan: Plan) -> Catalog:
 
     A process that is replaced while its disk is away waits here until it is back, before it makes any file.
     """
-    catalog = connect(Path(plan.catalog_directory), reachable(Path(plan.writer_socket)), plan.catalog_boot)
+    catalog: SqliteCatalog | None = None
     waiting = False
     while True:
         try:
+            if catalog is None:
+                socket = reachable(Path(plan.writer_socket))  # needs the directory if its path is long
+                catalog = connect(Path(plan.catalog_directory), socket, plan.catalog_boot)
             await catalog.ready()
-        except CatalogUnavailable as error:
+        except (CatalogUnavailable, OSError) as error:
             if not waiting:
                 _log.error("a replaced process waits for the catalog: %s", error)
             waiting = True

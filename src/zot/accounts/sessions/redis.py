@@ -80,12 +80,11 @@ class RedisSessions:
     async def secret(self) -> bytes:
         """See `SessionStore`. It stays in Redis without an end."""
         key = f"{self._prefix}{_KEY}"
-        with _translated():
-            secret: bytes | None = await self._client.get(key)
-            if secret is None:
-                # Of replicas that start together one makes it.
-                await self._client.set(key, secrets.token_bytes(SECRET_BYTES), nx=True)
-                secret = await self._client.get(key)
+        secret: bytes | None = await _in_time(self._client.get(key))
+        if secret is None:
+            # Of replicas that start together one makes it.
+            await _in_time(self._client.set(key, secrets.token_bytes(SECRET_BYTES), nx=True))
+            secret = await _in_time(self._client.get(key))
         if secret is None:
             raise SessionsUnavailable("the session store keeps nothing")
         return secret
