@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -434,3 +435,41 @@ async def test_processes_read_the_same_arrival_at_once(make_store: MakeStore) ->
     for store in (*stores, *stores):
         await store.layouts.read_carried(APP, entry)
     assert await stores[1].tags() == {"two": TWO.digest}
+
+
+async def test_what_another_program_removed_is_not_put_back(store: Store) -> None:
+    """An entry that could not be read and has no file goes when it is removed from `index.json`, or its directory."""
+    layout = store.layout()
+    layout.put(ONE, TWO)
+    layout.file(TWO.digest).write_bytes(b"damaged")
+    layout.write(ONE.descriptor("one"), THREE.descriptor("missing"), TWO.descriptor("damaged"), {"no": "descriptor"})
+    await store.adoption.ensure(APP)
+    await store.push(image("new"), "new")
+    assert await store.exporter.export(APP)
+    document = layout.read_index()
+    document["manifests"] = [each for each in document["manifests"] if each.get("digest") == ONE.digest]
+    layout.write_index(document)
+    await store.exporter.check(APP)
+    assert await store.exporter.export(APP)
+    assert {name for _, name in names(layout)} == {"one", "new", "damaged"}
+    shutil.rmtree(layout.path)
+    await store.exporter.check(APP)
+    assert await store.catalog.carried(APP, "", 10) == []
+
+
+async def test_children_that_arrive_keep_their_layers(store: Store) -> None:
+    """Manifests that an index lists and that a copy brings after it are imported before unknown files are removed."""
+    listing = index(ONE, TWO)
+    layout = store.layout()
+    layout.put_content(listing.content)
+    layout.write(listing.descriptor("index"))
+    await store.adoption.ensure(APP)
+    layout.put(ONE)
+    await store.layouts.read_children(APP)
+    assert await store.catalog.manifest_content(APP, Digest(ONE.digest)) == ONE.content
+    for blob in ONE.blobs:
+        assert await store.catalog.blob(APP, Digest(sha256(blob))) is not None
+    assert await store.catalog.resolve(APP, Digest(TWO.digest)) is None
+    before = files(store)
+    await store.collect()
+    assert files(store) == before

@@ -137,6 +137,12 @@ class Catalog(Protocol):
     async def carried_as(self, repository: Repository, reference: Reference) -> Sequence[CarriedEntry]:
         """Return carried entries of that digest, or of exactly that name: read ones first, a page at most."""
 
+    async def absent_children(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, str]]:
+        """Return what indexes list and is no manifest of the repository, with the media type, after a digest.
+
+        Its cost grows with all that the repository's manifests name.
+        """
+
     async def unread(self, repository: Repository) -> bool:
         """Tell whether the repository has something unread: then nothing of it is collected."""
 

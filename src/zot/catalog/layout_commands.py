@@ -63,6 +63,8 @@ class Adopt(Command[tuple[Tag, ...]], frozen=True, kw_only=True, tag=True):
     blobs: tuple[LayoutBlob, ...] = ()
     manifests: tuple[LayoutManifest, ...] = ()
     carried: tuple[CarriedEntry, ...] = ()
+    dropped: tuple[str, ...] = ()
+    """Keys of entries that are not carried any more, because another program removed them with what they list."""
     tags: tuple[LayoutTag, ...] = ()
     complete: bool = False
     by: str = ""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.layout_commands import LayoutManifest, LayoutTag
 from zot.catalog.rows import CarriedEntry
 from zot.layout.index_entry import parse_ref_name
 from zot.layout.interface import LayoutFiles
-from zot.layout.manifest_files import read_manifests
+from zot.layout.manifest_files import NotRead, read_manifests
 from zot.layout.mark import BY
 from zot.layout.parts import Item, parts
 from zot.oci.digest import Digest
+from zot.oci.media_types import may_be_manifest
 from zot.oci.names import Repository
 from zot.registry.errors import Unavailable
 from zot.registry.found_files import take_in_named
@@ -57,6 +58,15 @@ class Arrivals:
             self._looked_at.clear()
         self._looked_at[repository] = changed
 
+    async def read_children(self, repository: Repository) -> None:
+        """Import manifests that an index lists and whose files have come since. Raises StorageError, CatalogError."""
+        after = ""
+        while page := await self._catalog.absent_children(repository, after, PAGE_LIMIT):
+            listed = {digest: media_type for digest, media_type in page if may_be_manifest(media_type)}
+            async for part in parts(repository, self._manifests(repository, listed), BY):
+                await self._catalog.do(part)
+            after = page[-1][0]
+
     async def ensure(self, repository: Repository, entry: CarriedEntry) -> None:
         """Try to read the manifest of a carried entry, for a request.
 
@@ -87,16 +97,23 @@ class Arrivals:
         async for part in parts(repository, self._items(repository, wanted), BY):
             await self._catalog.do(part)
 
-    async def _items(self, repository: Repository, entries: Sequence[CarriedEntry]) -> AsyncIterator[Item]:
-        listed = {entry.digest: entry.media_type for entry in entries if entry.digest is not None}
-        arrived: set[Digest] = set()
+    async def _manifests(
+        self, repository: Repository, listed: Mapping[Digest, str]
+    ) -> AsyncIterator[LayoutManifest | CarriedEntry]:
+        """Iterate over the manifests that can be read, after their blobs were taken in, and what they list."""
         async for found in read_manifests(self._files, repository, listed, self._limit_bytes):
             if isinstance(found, LayoutManifest):
                 await take_in_named(self._catalog, self._storage, repository, found.edges)
+            if not isinstance(found, NotRead):
+                yield found
+
+    async def _items(self, repository: Repository, entries: Sequence[CarriedEntry]) -> AsyncIterator[Item]:
+        listed = {entry.digest: entry.media_type for entry in entries if entry.digest is not None}
+        arrived: set[Digest] = set()
+        async for found in self._manifests(repository, listed):
+            if isinstance(found, LayoutManifest):
                 arrived.add(found.digest)
-                yield found
-            elif isinstance(found, CarriedEntry):
-                yield found
+            yield found
         for entry in entries:
             if entry.digest not in arrived:
                 continue

@@ -10,7 +10,7 @@ from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import Exported, MarkDirty
 from zot.catalog.manifest_commands import RemoveRepository
 from zot.catalog.rows import ExportRow
-from zot.layout.index_json import LayoutBroken
+from zot.layout.index_json import Index, LayoutBroken
 from zot.layout.interface import IndexFile, LayoutFiles, Place, Signature
 from zot.layout.mark import Mark, parse_mark
 from zot.layout.merge import Merger
@@ -88,6 +88,8 @@ class ForeignEdits:
         if not removed and not await self._merger.has_content(repository):
             raise StorageError(f"{repository}: none of its content is in its directory: is its disk mounted?")
         await self._merger.forget_removed(repository, ())
+        if removed:
+            await self._merger.drop_removed(repository, Index())
         if removed and await self._catalog.do(RemoveRepository(repository=repository)):
             _log.warning("%s: another program removed the repository", repository)
             return

@@ -96,6 +96,10 @@ class StoreLayouts:
         """Import the manifest of a carried entry, if it can be read by now."""
         await self.arrivals.ensure(repository, entry)
 
+    async def read_children(self, repository: Repository) -> None:
+        """Import manifests that an index lists and whose files have come since."""
+        await self.arrivals.read_children(repository)
+
     async def names(self, after: str, limit: int) -> Sequence[Repository]:
         """Return names greater than `after` of layouts that the catalog does not list yet, in byte order."""
         return await self.foreign_names.page(after, limit)

@@ -16,7 +16,7 @@ from zot.layout.index_json import Index
 from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES, NotRead, read_manifests
 from zot.layout.mark import BY, Mark
-from zot.layout.parts import Item, parts
+from zot.layout.parts import Dropped, Item, parts
 from zot.layout.removed import forget_removed
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
@@ -113,6 +113,8 @@ class Merger:
         await self.forget_removed(
             repository, {entry.digest for entry in index.entries}, pushed_until_ns=shown_ns if is_older else None
         )
+        if not is_older:
+            await self.drop_removed(repository, index)
         await self._catalog.do(MarkDirty(repository=repository))
         _log.info("%s: index.json was written by another program: %d tags taken from it", repository, len(added.tags))
 
@@ -141,6 +143,31 @@ class Merger:
                 len(removed),
                 ", ".join(tags[:_NAMED_TAGS]) + (", ..." if len(tags) > _NAMED_TAGS else "") or "none",
             )
+
+    async def drop_removed(self, repository: Repository, index: Index) -> None:
+        """Carry entries no more that could not be read, that `index` lacks, and whose manifests have no file.
+
+        Raises StorageError, CatalogError.
+        """
+        if await self._catalog.unread(repository):
+            async for part in parts(repository, self._dropped(repository, index), BY):
+                await self._catalog.do(part)
+
+    async def _dropped(self, repository: Repository, index: Index) -> AsyncIterator[Item]:
+        listed = {(entry.digest, entry.ref_name) for entry in index.entries}
+        keys = {carried_line(descriptor).key for descriptor in index.unreadable}
+        after = ""
+        while page := await self._catalog.carried(repository, after, PAGE_LIMIT):
+            for entry in page:
+                if entry.unread is None or not entry.line or entry.key in keys:
+                    continue
+                if entry.digest is None:
+                    yield Dropped(entry.key)
+                elif (entry.digest, entry.name) in listed:
+                    continue
+                elif await self._storage.stat(repository, entry.digest) is None:
+                    yield Dropped(entry.key)
+            after = page[-1].key
 
     async def has_content(self, repository: Repository) -> bool:
         """Tell whether a content file is there, or none is needed. Raises StorageError, CatalogError."""

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 from zot.catalog.layout_commands import Adopt, LayoutBlob, LayoutManifest, LayoutTag
 from zot.catalog.rows import CarriedEntry
 from zot.oci.names import Repository
 
-Item = LayoutBlob | LayoutManifest | LayoutTag | CarriedEntry
+
+class Dropped(NamedTuple):
+    """The key of an entry that is not carried any more."""
+
+    key: str
+
+
+Item = LayoutBlob | LayoutManifest | LayoutTag | CarriedEntry | Dropped
 
 # Less than 5 ms of the catalog's writer.
 PART_ROWS = 256
@@ -42,6 +50,7 @@ def _command(repository: Repository, part: list[Item], by: str) -> Adopt:
         blobs=tuple(item for item in part if isinstance(item, LayoutBlob)),
         manifests=tuple(item for item in part if isinstance(item, LayoutManifest)),
         carried=tuple(item for item in part if isinstance(item, CarriedEntry)),
+        dropped=tuple(item.key for item in part if isinstance(item, Dropped)),
         tags=tuple(item for item in part if isinstance(item, LayoutTag)),
         by=by,
     )

@@ -54,6 +54,12 @@ class Layouts(Protocol):
         Raises Unavailable when it takes longer than a request should wait; StorageError, CatalogError.
         """
 
+    async def read_children(self, repository: Repository) -> None:
+        """Import manifests that an index of the repository lists and whose files have come since it was imported.
+
+        Raises StorageError, CatalogError.
+        """
+
     async def names(self, after: str, limit: int) -> Sequence[Repository]:
         """Return names greater than `after` of layouts not adopted yet, in byte order.
 
@@ -93,6 +99,9 @@ class NoLayouts:
         return None
 
     async def read_carried(self, repository: Repository, entry: CarriedEntry) -> None:
+        """Have nothing to do."""
+
+    async def read_children(self, repository: Repository) -> None:
         """Have nothing to do."""
 
     async def names(self, after: str, limit: int) -> Sequence[Repository]:  # noqa: ARG002

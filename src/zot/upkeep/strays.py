@@ -65,6 +65,8 @@ class StrayFiles:
                 if looked % _STEP == 0:
                     yield _PAUSE_S
             if strays:
+                # A copy may have brought them: manifests that an index lists, and what those need.
+                await self._registry.layouts.read_children(repository)
                 found[repository] = strays
             say(f"{looked} files, {sum(map(len, found.values()))} of them unknown to the catalog")
             yield 0

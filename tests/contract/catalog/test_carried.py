@@ -190,3 +190,24 @@ async def test_a_tag_and_an_entry_of_one_name_go_together(catalog: Catalog) -> N
         digest("pushed"), IMAGE_TYPE, (V1,)
     )
     assert await carried(catalog) == []
+
+
+async def test_an_entry_that_is_dropped_is_not_carried(catalog: Catalog) -> None:
+    """What another program removed goes; dropping what is not carried changes nothing."""
+    await carry(catalog, entry(None, key="a"), CarriedEntry("b", b"null", unread=Unread.DESCRIPTOR))
+    await catalog.do(Adopt(repository=APP, dropped=("a", "b", "c")))
+    assert await carried(catalog) == []
+    row = await catalog.repository(APP)
+    await catalog.do(Adopt(repository=APP, dropped=("a",)))
+    assert await catalog.repository(APP) == row
+
+
+async def test_children_that_are_absent_are_listed(catalog: Catalog) -> None:
+    """What indexes list and is no manifest here comes once each, in the order of digests."""
+    await push(catalog, "image")
+    await push(catalog, "one", child("image"), child("absent"), child("other"))
+    await push(catalog, "two", child("absent"))
+    absent = sorted([digest("absent"), digest("other")])
+    assert list(await catalog.absent_children(APP, "", 10)) == [(each, IMAGE_TYPE) for each in absent]
+    assert [each for each, _ in await catalog.absent_children(APP, absent[0], 10)] == absent[1:]
+    assert len(await catalog.absent_children(APP, "", 1)) == 1

@@ -259,6 +259,17 @@ class MemoryCatalog:
         found = [each for each in entries if reference in (each.digest, each.name)]
         return sorted(found, key=lambda each: (each.unread is not None, each.key))[:PAGE_LIMIT]
 
+    async def absent_children(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, str]]:
+        """Return what indexes list and is no manifest of the repository, with the media type, after a digest."""
+        known = self._repository(repository)
+        absent = {
+            edge.digest: edge.media_type
+            for manifest in known.manifests.values()
+            for edge in manifest.entry.edges
+            if edge.child and edge.digest not in known.manifests and edge.digest > after
+        }
+        return _page(absent.items(), limit)
+
     async def unread(self, repository: Repository) -> bool:
         """Tell whether the repository has something unread: then nothing of it is collected."""
         return bool(self._repository(repository).unread())

@@ -16,6 +16,7 @@ def adopt(scope: Scope, command: Adopt) -> tuple[Tag, ...]:
     for manifest in command.manifests:
         store(scope, manifest, command.by)
     carried = repository.carried | {entry.key: entry for entry in command.carried}
+    carried = {key: entry for key, entry in carried.items() if key not in command.dropped}
     if carried != repository.carried:
         repository.carried = carried
         scope.changed()

@@ -109,6 +109,12 @@ _UNREAD = """
 SELECT EXISTS (SELECT 1 FROM carried WHERE repository = ?1 AND unread IS NOT NULL)
   OR EXISTS (SELECT 1 FROM manifest WHERE repository = ?1 AND NOT whole)
 """
+_ABSENT_CHILDREN = """
+SELECT digest, min(media_type) FROM edge
+WHERE repository = ? AND digest > ? AND child
+  AND NOT EXISTS (SELECT 1 FROM manifest WHERE manifest.repository = edge.repository AND manifest.digest = edge.digest)
+GROUP BY digest ORDER BY digest LIMIT ?
+"""
 _USAGE = """
 SELECT name, bytes, tags, manifests, blobs,
   (SELECT count(*) FROM carried WHERE carried.repository = repository.name AND unread IS NOT NULL)
@@ -269,6 +275,10 @@ class Reader:
         column = "digest" if ":" in reference else "name"
         rows = self._rows(f"{_CARRIED} AND {column} = ? {_CARRIED_ORDER}", (repository, reference, PAGE_LIMIT))
         return [_carried(row) for row in rows]
+
+    async def absent_children(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, str]]:
+        """Return what indexes list and is no manifest of the repository, with the media type, after a digest."""
+        return self._rows(_ABSENT_CHILDREN, (repository, after, _page(limit)))
 
     async def unread(self, repository: Repository) -> bool:
         """Tell whether the repository has something unread: then nothing of it is collected."""

@@ -36,6 +36,15 @@ def add(scope: Scope, entry: CarriedEntry) -> bool:
     return True
 
 
+def drop(scope: Scope, key: str) -> list[Digest]:
+    """Carry an entry no more; return the digest that it lists, if there is one."""
+    found = scope.rows("SELECT digest FROM carried WHERE repository = ?1 AND key = ?2", key)
+    if found:
+        scope.change("DELETE FROM carried WHERE repository = ?1 AND key = ?2", key)
+        scope.changed = True
+    return [digest for (digest,) in found if digest is not None]
+
+
 def has_unread(scope: Scope) -> bool:
     """Tell whether something of the repository could not be read: then nothing of it is collected."""
     return bool(scope.value(_UNREAD))

@@ -29,6 +29,8 @@ def adopt(scope: Scope, command: Adopt) -> tuple[Tag, ...]:
     for entry in command.carried:
         if verbs_carried.add(scope, entry) and entry.digest is not None:
             verbs_tags.settle_kept(scope, [entry.digest])
+    for key in command.dropped:
+        verbs_tags.settle_kept(scope, verbs_carried.drop(scope, key))
     if command.complete:
         scope.change("UPDATE repository SET adopted = 1 WHERE name = ?1")
     return tuple(tag.tag for tag in command.tags if not _taken(scope, tag, command.by))
