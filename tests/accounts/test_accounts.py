@@ -175,6 +175,27 @@ async def test_a_foreign_or_newer_file_is_refused(tmp_path: Path) -> None:
         SqliteAccounts(path, pool)
     connection.close()
     (tmp_path / "text").write_bytes(b"no database at all, but long enough to be taken for one" * 100)
-    with pytest.raises(AccountsUnavailable):
-        SqliteAccounts(tmp_path / "text", pool)
+    pool.close()
+
+
+async def test_a_damaged_file_is_named_and_used_once_it_is_right(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It keeps no process from starting: what needs it fails, the log says what to do, and nothing of it is lost."""
+    pool, path = Pool("accounts", 1, 64), tmp_path / "identity.db"
+    content = b"no database at all, but long enough to be taken for one" * 100
+    path.write_bytes(content)
+    accounts = SqliteAccounts(path, pool)
+    for _ in range(2):
+        with pytest.raises(AccountsUnavailable):
+            await accounts.user("alice")
+        with pytest.raises(AccountsUnavailable):
+            await accounts.record_login("alice", ["dev"])
+    assert path.read_bytes() == content
+    assert caplog.text.count("restore it from a backup") == 1
+    path.unlink()
+    accounts._file._not_before_s = 0.0
+    await accounts.record_login("alice", ["dev"])
+    assert await accounts.user("alice") is not None
+    await accounts.close()
     pool.close()

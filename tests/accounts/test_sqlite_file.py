@@ -23,7 +23,8 @@ def open_together(folder: Path, together: Barrier, kind: type[SqliteAccounts | S
     pool = Pool("files", 1, 8)
     for number in range(ROUNDS):
         together.wait(60)
-        kind(folder / f"{number}.db", pool)
+        opened = kind(folder / f"{number}.db", pool)
+        assert opened._file.read("SELECT 1", ()) == [(1,)]
     pool.close()
 
 

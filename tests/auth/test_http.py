@@ -275,7 +275,7 @@ def _files(site: Site) -> list[Path]:
 
     accounts = site.auth.accounts
     assert isinstance(accounts, zot.accounts.sqlite.SqliteAccounts)
-    folder = Path(accounts._file._reading.filename).parent
+    folder = accounts._file._path.parent
     return [path for path in folder.iterdir() if path.name.startswith("identity.db") and "shm" not in path.name]
 
 
@@ -371,7 +371,7 @@ async def test_an_expired_key_is_refused(site: Site) -> None:
             made = await response.json()
         assert await site.status("/v2/", headers=basic("alice", made["apiKey"])) == 200
         assert site.auth.accounts is not None
-        site.auth.accounts._file._writing.execute("UPDATE api_key SET expires_s = 1")  # type: ignore[attr-defined]
+        await site.auth.accounts._write("UPDATE api_key SET expires_s = 1", ())  # type: ignore[attr-defined]
         assert await site.status("/v2/", headers=basic("alice", made["apiKey"])) == 401
         async with client.get("/zot/auth/apikey") as response:
             assert (await response.json())["apiKeys"][0]["isExpired"] is True

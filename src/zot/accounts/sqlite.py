@@ -43,8 +43,14 @@ _SECOND = """
 ALTER TABLE user ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 """
 
+REMEDY = (
+    "restore it from a backup, or move it away with its -wal and -shm to begin without API keys, groups, stars and"
+    " bookmarks"
+)
+"""What to do about a damaged file."""
+
 # "zoti"
-KIND = Kind("accounts", 0x7A6F7469, (_FIRST, _SECOND), "full", AccountsUnavailable)
+KIND = Kind("accounts", 0x7A6F7469, (_FIRST, _SECOND), "full", AccountsUnavailable, REMEDY)
 
 _KEY = "SELECT hash, id, owner, label, scopes, created_s, expires_s, last_used_s, creator_agent FROM api_key"
 

@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -23,6 +24,12 @@ Statement = tuple[str, tuple[Any, ...]]
 _WRITE_PATIENCE_MS = 5000
 _READ_PATIENCE_MS = 50
 _RETRY_S = 0.01
+_REOPEN_S = 1.0
+
+DAMAGE = (apsw.NotADBError, apsw.CorruptError)
+"""The file is not a database, or not a whole one."""
+
+_log = logging.getLogger(__name__)
 
 
 class Threads(Protocol):
@@ -43,52 +50,89 @@ class Kind(NamedTuple):
     synchronous: Literal["full", "normal"]
     """`full`: a change that was made is on the disk; `normal`: a power loss may take the last ones."""
     unavailable: type[Exception]
+    remedy: str = ""
+    """What an operator can do about a damaged one."""
 
 
 class SqliteFile:
-    """An open file, with a connection to read by and another to write by. All of it raises the kind's error."""
+    """An open file, with a connection to read by and another to write by. All of it raises the kind's error.
+
+    One that cannot be opened (it is damaged, its disk is full or away) keeps no process from what does not need it:
+    each later use tries again, at most once a second.
+    """
 
     def __init__(self, path: Path, kind: Kind, threads: Threads) -> None:
-        """Open the file, making it (mode 0600) if it is not there, and bring it to the present version."""
+        """Open the file, making it (mode 0600) if it is not there, and bring it to the present version.
+
+        Raises the kind's error if it is a database of another program, or of a newer one.
+        """
+        self._path = path
         self._kind = kind
         self._threads = threads
-        # Before SQLite makes it: its log takes the mode of the database.
-        with suppress(OSError):
-            path.touch(mode=0o600)
-        with self._translated():
-            self._writing = _connect(path, _WRITE_PATIENCE_MS, kind)
-            _migrate(self._writing, path, kind)
-            self._reading = _connect(path, _READ_PATIENCE_MS, kind)
+        self._connections: tuple[apsw.Connection, apsw.Connection] | None = None
+        self._reason = ""
+        self._not_before_s = 0.0
+        with suppress(apsw.Error):  # logged; it may pass
+            self._open()
 
     def read(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Return the rows of a point read, or of a page, on the event loop."""
         with self._translated():
-            return self._reading.execute(statement, values).fetchall()
+            _, reading = self._connections or self._open()
+            return reading.execute(statement, values).fetchall()
 
     async def change(self, statements: Sequence[Statement]) -> bool:
         """Run statements with their values in one transaction; tell whether the last one changed anything."""
         return await self._threads.run(self._transact, statements)
 
     async def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         await self._threads.run(self._close)
 
+    def _open(self) -> tuple[apsw.Connection, apsw.Connection]:
+        """Open both connections. Raises apsw.Error."""
+        if time.monotonic() < self._not_before_s:
+            raise apsw.CantOpenError(self._reason)
+        # Before SQLite makes it: its log takes the mode of the database.
+        with suppress(OSError):
+            self._path.touch(mode=0o600)
+        try:
+            writing = _connect(self._path, _WRITE_PATIENCE_MS, self._kind)
+            _migrate(writing, self._path, self._kind)
+            reading = _connect(self._path, _READ_PATIENCE_MS, self._kind)
+        except apsw.Error as error:
+            self._say(error)
+            self._not_before_s = time.monotonic() + _REOPEN_S
+            raise
+        self._connections = writing, reading
+        return self._connections
+
+    def _say(self, error: apsw.Error) -> None:
+        """Log why the file cannot be used, once for each reason."""
+        remedy = f": {self._kind.remedy}" if isinstance(error, DAMAGE) and self._kind.remedy else ""
+        reason = f"{self._path} cannot be used: {error}{remedy}"
+        if reason != self._reason:
+            _log.error("the database of %s %s", self._kind.name, reason)
+        self._reason = reason
+
     def _close(self) -> None:
-        self._reading.close()
-        self._writing.close()
+        connections, self._connections = self._connections, None
+        for each in connections or ():
+            each.close()
 
     def _transact(self, statements: Sequence[Statement]) -> bool:
         with self._translated():
+            writing, _ = self._connections or self._open()
             # Immediate: two that begin by reading would not be able to wait for each other.
-            self._writing.execute("BEGIN IMMEDIATE")
+            writing.execute("BEGIN IMMEDIATE")
             try:
                 for statement, values in statements:
-                    self._writing.execute(statement, values)
-                changed = self._writing.changes() > 0
-                self._writing.execute("COMMIT")
+                    writing.execute(statement, values)
+                changed = writing.changes() > 0
+                writing.execute("COMMIT")
             except BaseException:
-                if self._writing.in_transaction:
-                    self._writing.execute("ROLLBACK")
+                if writing.in_transaction:
+                    writing.execute("ROLLBACK")
                 raise
         return changed
 
@@ -97,7 +141,23 @@ class SqliteFile:
         try:
             yield
         except apsw.Error as error:
+            if isinstance(error, DAMAGE):
+                self._say(error)
             raise self._kind.unavailable(f"the database of {self._kind.name} cannot be used: {error}") from error
+
+
+def is_damaged(path: Path) -> bool:
+    """Tell whether a file is there that is not a whole SQLite database, as far as its first pages tell."""
+    if not path.exists():
+        return False
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    except DAMAGE:
+        return True
+    except apsw.Error:  # it is in use, or the disk is full
+        return False
+    return False
 
 
 def set_aside_if_damaged(path: Path) -> Path | None:
@@ -105,19 +165,14 @@ def set_aside_if_damaged(path: Path) -> Path | None:
 
     One that was set aside before makes room. For a time at which nobody has it open. Raises OSError.
     """
-    if not path.exists():
+    if not is_damaged(path):
         return None
-    try:
-        with closing(apsw.Connection(str(path))) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
-    except (apsw.NotADBError, apsw.CorruptError):
-        kept = path.with_name(f"{path.name}.damaged")
-        # Its log goes first: no other database shall ever find it beside itself.
-        for suffix in ("-wal", "-shm", ""):
-            with suppress(FileNotFoundError):
-                path.with_name(f"{path.name}{suffix}").rename(f"{kept}{suffix}")
-        return kept
-    return None
+    kept = path.with_name(f"{path.name}.damaged")
+    # Its log goes first: no other database shall ever find it beside itself.
+    for suffix in ("-wal", "-shm", ""):
+        with suppress(FileNotFoundError):
+            path.with_name(f"{path.name}{suffix}").rename(f"{kept}{suffix}")
+    return kept
 
 
 def _connect(path: Path, patience_ms: int, kind: Kind) -> apsw.Connection:
@@ -151,6 +206,8 @@ def _migrate(connection: apsw.Connection, path: Path, kind: Kind) -> None:
     application: int = connection.pragma("application_id")
     if application not in (0, kind.application_id):
         raise kind.unavailable(f"{path} is a database of another program")
+    if application and connection.pragma("user_version") == len(kind.migrations):
+        return  # nothing to write, which a full disk would refuse
     connection.execute("BEGIN IMMEDIATE")
     version: int = connection.pragma("user_version")
     if version > len(kind.migrations):

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from zot.accounts.interface import AccountsUnavailable
 from zot.api.metrics import Metrics
 from zot.api.metrics_registry import Recorded
 from zot.api.metrics_upkeep import UpkeepMetrics
@@ -115,7 +116,10 @@ async def open_long_work(
         await core.storage.ready()
     except StorageError as error:
         _log.error("the storage cannot be used: %s", error)
-    await take_over(core)
+    try:
+        await take_over(core)
+    except AccountsUnavailable as error:
+        _log.error("users of zot are not imported until the next start: %s", error)
     journal = Journal(core.plan.catalog_directory, core.pools.durable)
     await journal.load()
     return LongWork(core, recorded, journal, state, report, measures=measures)

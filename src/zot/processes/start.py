@@ -61,6 +61,7 @@ def start(
         plan = identified(plan)
         _say_unusable(plan)
         _renew_statistics(plan)
+        _say_damaged_accounts(plan)
         count = max(1, plan.workers)
         if plan.unix_socket is not None:
             sockets = [listen_unix(plan.unix_socket)] * count
@@ -189,6 +190,18 @@ def _renew_statistics(plan: Plan) -> None:
         raise StorageError(f"{path} is damaged, and cannot be set aside: {error.strerror}") from error
     if kept is not None:
         message = f"zot: {path} is damaged: it is kept as {kept}, and counts of pulls begin anew"
+        print(message, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _say_damaged_accounts(plan: Plan) -> None:
+    """Name a damaged file of accounts: nothing but a backup has them, so it stays, and logins that need it fail."""
+    from zot.accounts.build import IDENTITY_FILE  # noqa: PLC0415
+    from zot.accounts.sqlite import REMEDY  # noqa: PLC0415
+    from zot.accounts.sqlite_file import is_damaged  # noqa: PLC0415
+
+    path = Path(plan.catalog_directory, IDENTITY_FILE)
+    if is_damaged(path):
+        message = f"zot: {path} is damaged: {REMEDY}. Until then logins are answered with 503."
         print(message, file=sys.stderr, flush=True)  # noqa: T201
 
 
