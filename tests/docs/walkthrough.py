@@ -106,7 +106,9 @@ class Walkthrough:
     def follow(self, *steps: Block) -> None:
         """Do what the blocks say; a configuration among them becomes `config.json`."""
         for step in steps:
-            if step.language == "json" and {"storage", "http"} <= json.loads(step.text).keys():
+            # A piece of a configuration begins with the name of its key.
+            whole = step.language == "json" and step.text.startswith("{")
+            if whole and {"storage", "http"} <= json.loads(step.text).keys():
                 self.configure(json.loads(self.here(step.text)))
             if step.language == "sh":
                 if step.note == "stopped":
