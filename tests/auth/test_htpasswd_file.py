@@ -77,6 +77,7 @@ def test_what_is_a_user(content: bytes, users: dict[str, str]) -> None:
         (f"bo\u2028b:{HASH}".encode(), "the name has characters that cannot be sent in a login"),
         (b"bob:plain", "bob cannot log in"),
     ],
+    ids=["no colon", "no name", "Latin-1 in a name", "Latin-1 in a hash", "a line break in a name", "no hash"],
 )
 def test_a_bad_line_concerns_itself(line: bytes, fault: str) -> None:
     """The other users stay, and the fault names the line."""
