@@ -237,6 +237,21 @@ async def test_a_push_without_any_right_is_refused_before_its_body_is_read(site:
             writer.close()
 
 
+@pytest.mark.parametrize("agent", ["containerd/1.6.20+dfsg", "buildkit/v0.17", "docker/28.2 (containerd-client/2.1)"])
+async def test_containerd_is_asked_for_a_token_when_it_looks_for_the_tag_that_it_pushes(site: Site, agent: str) -> None:
+    """It cannot send a manifest twice. With any token, and for what is there, it is answered as others are."""
+    path, headers = "/v2/public/app/manifests/new", {"User-Agent": agent}
+    status, offered = await challenges(site, path, "HEAD", headers=headers)
+    assert status == 401
+    assert offered[0].endswith('scope="repository:public/app:pull"')
+    assert await site.status("/v2/absent/manifests/new", "HEAD", headers=headers) == 401
+    token = await bearer(site, "repository:public/app:pull,push")
+    assert await site.status(path, "HEAD", headers={**headers, **token}) == 404
+    assert await site.status("/v2/public/app/manifests/v1", "HEAD", headers=headers) == 200
+    assert await site.status(path, headers=headers) == 404
+    assert await site.status(path, "HEAD") == 404
+
+
 async def test_a_small_body_that_is_refused_leaves_the_connection_open(site: Site) -> None:
     """containerd waits indefinitely if it closes before all is sent; a client that waits for `100` sends nothing."""
     host, port = site.url.removeprefix("http://").split(":")

@@ -74,6 +74,16 @@ class AuthDoor:
         challenges = self._auth.chain.challenges(credentials, request, self._realm(http), error)
         return CIMultiDict(("WWW-Authenticate", each) for each in challenges)
 
+    def asks_too_late(self, http: HttpRequest) -> bool:
+        """Tell whether the client would ask for a token only once a manifest is refused, and then hang.
+
+        containerd sends no token before a 401, and up to version 1.6 cannot send a manifest a second time. So its look
+        for the tag that it pushes is where it has to be asked, as at registries that let no client read without one.
+        """
+        agent = http.headers.get(USER_AGENT, "")
+        is_containerd = "containerd" in agent or agent.startswith("buildkit/")
+        return is_containerd and self._auth.chain.offers_tokens and AUTHORIZATION not in http.headers
+
     def _realm(self, http: HttpRequest) -> str:
         """Return the URL of the token endpoint as the client reaches it; empty if it did not say by which host.
 

@@ -16,7 +16,7 @@ from zot.api.client_address import ClientAddresses
 from zot.api.gate import Gate
 from zot.api.http_request import HttpRequest
 from zot.api.route import parse
-from zot.registry.errors import NotGranted
+from zot.registry.errors import ManifestUnknown, NameUnknown, NotGranted
 from zot.registry.large_manifests import LARGE_BYTES
 from zot.registry.registry import MIB, Registry
 from zot.registry.request import (
@@ -86,6 +86,8 @@ class Distribution:
             return await self._handlers[type(request)](call)
         except NotGranted as error:
             raise self._gate.challenged(call, error) from error
+        except (ManifestUnknown, NameUnknown) as error:
+            raise self._gate.unknown(call, error) from error
 
     def _table(
         self, registry: Registry, gate: Gate, pace: Pace, addresses: ClientAddresses

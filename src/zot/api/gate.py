@@ -13,7 +13,7 @@ from zot.api.http_request import HttpRequest
 from zot.auth.decision import NOWHERE, AllowAll, Circumstances, Decision, Policy
 from zot.auth.principal import ANONYMOUS, Principal
 from zot.oci.names import Repository
-from zot.registry.errors import Denied, NotGranted, TagImmutable, Unauthorized
+from zot.registry.errors import Denied, ManifestUnknown, NameUnknown, NotGranted, TagImmutable, Unauthorized
 from zot.registry.request import ListRepositories, ListTags, PullBlob, PullManifest, Request, UseExtension
 
 _log = logging.getLogger("zot.api")
@@ -41,6 +41,9 @@ class Doorkeeper(Protocol):
     def address(self, http: HttpRequest) -> str:
         """Return the client's address, behind trusted proxies too; empty if it is not known."""
 
+    def asks_too_late(self, http: HttpRequest) -> bool:
+        """Whether a client that looks for a manifest that is not there should get a token before it pushes one."""
+
     async def refused(self, http: HttpRequest, principal: Principal) -> None:
         """Be told of a refusal, to slow down whoever guesses."""
 
@@ -58,6 +61,10 @@ class OpenDoor:
     def challenge(self, http: HttpRequest, request: Request, error: str = "") -> Mapping[str, str]:  # noqa: ARG002
         """There is no way to say it."""
         return {}
+
+    def asks_too_late(self, http: HttpRequest) -> bool:  # noqa: ARG002
+        """There are no tokens."""
+        return False
 
     def address(self, http: HttpRequest) -> str:
         """Return the peer's: no rule asks for it where nobody logs in."""
@@ -139,6 +146,13 @@ class Gate:
         if isinstance(error, TagImmutable) and not self.policy.excepts_users:
             return error
         return Answered(Unauthorized(str(error), **error.detail), self.doorkeeper.challenge(call.http, call.request))
+
+    def unknown(self, call: Call, error: ManifestUnknown | NameUnknown) -> Exception:
+        """Return how a manifest that is not there is answered."""
+        looks = isinstance(call.request, PullManifest) and call.request.head
+        if not looks or not self.doorkeeper.asks_too_late(call.http):
+            return error
+        return Answered(Unauthorized(), self.doorkeeper.challenge(call.http, call.request))
 
     def _circumstances(self, http: HttpRequest) -> Circumstances:
         """Return what conditions may look at besides the request."""
