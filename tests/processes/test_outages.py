@@ -33,7 +33,7 @@ def unusable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ZotServ
     with ZotServer(tmp_path, http={"accessControl": WRITE}) as server:
         server.client.push("app", image("a"), "v1")
         server.configure(accessControl=READ)
-        wait_for(lambda: beginnings(server.client) == {401})
+        wait_for(lambda: beginnings(server.client) == {403})
         if request.param == "half written":
             server.config.write_text('{"storage": {"rootDire')
         elif request.param == "deleted":
@@ -48,7 +48,7 @@ def test_the_configuration_of_the_others_is_taken(unusable: ZotServer) -> None:
     for name in ("worker-0", "jobs", "writer", "worker-1"):
         kill(unusable, name)
     wait_for(lambda: unusable.client.get("/readyz").status == 200)
-    assert beginnings(unusable.client) == {401}
+    assert beginnings(unusable.client) == {403}
     assert {unusable.client.get("/v2/app/manifests/v1").status for _ in range(12)} == {200}
     assert not (unusable.folder / "other").exists()
 

@@ -64,7 +64,7 @@ def _one_image(server: ZotServer) -> None:
 def test_access_control_changes_while_serving(server: ZotServer) -> None:
     """A new policy holds in every process soon after; no request that was allowed all along fails."""
     with asking(server) as wrong:
-        for policy, expected in ((READ, {401}), (WRITE, {202}), (READ, {401})):
+        for policy, expected in ((READ, {403}), (WRITE, {202}), (READ, {403})):
             server.configure(accessControl=policy)
             wait_for(lambda: statuses(server) == expected)  # noqa: B023
     assert wrong == []
@@ -72,17 +72,17 @@ def test_access_control_changes_while_serving(server: ZotServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", '{"nonsense": true}', '{"http": {"accessControl": {"repositories": {"[": {}}}}}']
+    "text", ["{", '{"nonsense": true}', '{"http": {"accessControl": {"repositories": {"[": {"policies": []}}}}}']
 )
 def test_an_invalid_file_changes_nothing(server: ZotServer, text: str) -> None:
     """The log says so once, and the policy before it stays."""
     server.configure(accessControl=READ)
-    wait_for(lambda: statuses(server) == {401})
+    wait_for(lambda: statuses(server) == {403})
     before = server.output().count("configuration not reloaded, the old one stays")
     with asking(server) as wrong:
         server.config.write_text(text)
         wait_for(lambda: server.output().count("configuration not reloaded, the old one stays") == before + 1)
-        assert statuses(server) == {401}
+        assert statuses(server) == {403}
     assert wrong == []
 
 
@@ -90,5 +90,5 @@ def test_what_needs_a_restart_is_said(server: ZotServer) -> None:
     """A key that cannot change while serving is named, and the others of the same file hold."""
     changes: dict[str, Any] = {"realm": "elsewhere", "accessControl": READ}
     server.configure(**changes)
-    wait_for(lambda: statuses(server) == {401})
+    wait_for(lambda: statuses(server) == {403})
     wait_for(lambda: "these changes take effect after a restart: http.realm" in server.output())
