@@ -63,6 +63,16 @@ def test_a_full_disk_takes_no_uploads(full: Client) -> None:
     assert full.get(f"/v2/app/blobs/{DIGEST}").status == 404
 
 
+def test_a_full_disk_takes_no_new_manifests(full: Client) -> None:
+    """New manifests are 503 as uploads are; a tag moves to one that is there."""
+    empty = index()
+    refused = full.put_manifest("app", "v3", empty.content, empty.media_type)
+    assert refused.error == (503, "UNAVAILABLE")
+    assert refused["Retry-After"] == "60"
+    assert full.get(f"/v2/app/manifests/{empty.digest}").status == 404
+    assert full.put_manifest("app", "v3", PUSHED.content, MANIFEST).status == 201
+
+
 def test_a_full_disk_can_be_emptied(full: Client) -> None:
     """Reading and deleting go on, so that room can be made."""
     assert pulls(full)

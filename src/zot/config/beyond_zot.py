@@ -44,12 +44,12 @@ KEYS = (
     ),
     BeyondZot(
         "storage.minFreeBytes", 512 * MIB, "bytes",
-        "Uploads are refused when less than this, or less than `minFreePercent`, is free on the disk.",
-        "A full disk is no longer guarded against.", "512 MiB",
+        "Pushes are refused when less than this, or less than `minFreePercent`, is free on the disk.",
+        "A full disk is no longer guarded against.", "512 MiB, or a tenth of a smaller disk",
     ),
     BeyondZot(
         "storage.minFreePercent", 1.0, "percent",
-        "Uploads are refused when less than this share of the disk, or less than `minFreeBytes`, is free.",
+        "Pushes are refused when less than this share of the disk, or less than `minFreeBytes`, is free.",
         "A full disk is no longer guarded against.",
     ),
     BeyondZot(

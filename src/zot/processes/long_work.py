@@ -22,6 +22,7 @@ from zot.processes.reloading import ConfigReload
 from zot.processes.running_state import Report, RunningState
 from zot.processes.start_log import log_start
 from zot.processes.taking_over import take_over
+from zot.storage.build import room_warnings
 from zot.storage.interface import StorageError
 from zot.upkeep import build as upkeep
 from zot.upkeep.gc import Layouts
@@ -112,6 +113,8 @@ async def open_long_work(
     """Read what was done before, and build it. Logs the server's start if it is the `first` since then."""
     if first:
         log_start(core.config, core.plan)
+    for warning in await core.pools.read.run(lambda: list(room_warnings(core.config.storage))):
+        _log.warning("%s", warning)
     try:
         await core.storage.ready()
     except StorageError as error:

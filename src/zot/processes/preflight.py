@@ -17,6 +17,7 @@ from zot.config.model import Config
 from zot.processes.listeners import CannotListen, can_listen
 from zot.processes.plan import Plan
 from zot.processes.tls import CannotServeTls, TlsFiles, validity_warning
+from zot.storage.build import room_warnings
 from zot.storage.lock import is_locked
 
 
@@ -30,6 +31,7 @@ def preflight(config: Config, plan: Plan) -> Iterator[Finding]:
     if plan.catalog_directory != f"{plan.roots[0]}/.zot":
         yield from _directory(Path(plan.catalog_directory), Path(plan.catalog_directory))
     yield from _own_files(plan)
+    yield from map(Advice, room_warnings(config.storage))
 
 
 def reachable_servers(config: Config) -> Iterator[Finding]:

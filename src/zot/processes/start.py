@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zot.catalog.interface import CatalogError
+from zot.catalog.sqlite.reserve import Reserve
 from zot.config.capacity import worker_count
 from zot.config.errors import Advice, ConfigurationError
 from zot.config.model import Config
@@ -147,6 +148,7 @@ def identified(plan: Plan) -> Plan:
     directory = Path(plan.catalog_directory)
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Reserve(directory).release_at_start()
         stores = tuple(known_stores(directory, plan.roots).items())
         older_ns = time.time_ns() if catalog_is_older(directory, plan.roots) else 0
         return replace(plan, stores=stores, catalog_is_older_than_ns=older_ns)

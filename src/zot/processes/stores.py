@@ -6,11 +6,12 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from zot.catalog.sqlite.place import DATABASE
 from zot.storage.disk import Disk
-from zot.storage.faults import storage_errors
+from zot.storage.faults import FULL, storage_errors
 from zot.storage.identity import Identity
 from zot.storage.interface import StorageError
 
@@ -72,8 +73,13 @@ def catalog_is_older(directory: Path, roots: Sequence[str]) -> bool:
     now = time.time_ns()
     paths = [Path(root, ".zot", EPOCH) for root in roots]
     older = any(_epoch(path) > _epoch(directory / EPOCH) for path in paths)
-    for path in {*paths, directory / EPOCH}:
-        _replace(path, str(now))
+    try:
+        # The catalog's first: if there is no room for all of them, none is later than it.
+        for path in dict.fromkeys((directory / EPOCH, *paths)):
+            _replace(path, str(now))
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
     return older
 
 
@@ -96,13 +102,22 @@ def _read(path: Path) -> dict[str, str]:
 
 def _replace(path: Path, content: str) -> None:
     staged = path.with_name(f"{path.name}.new")
-    with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        _write(staged, content)
+    except OSError:
+        with suppress(OSError):
+            staged.unlink()
+        raise
     staged.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _write(staged: Path, content: str) -> None:
+    with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

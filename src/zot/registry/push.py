@@ -32,6 +32,9 @@ from zot.registry.large_manifests import LARGE_BYTES
 from zot.registry.registry import Registry
 from zot.registry.request import PushManifest
 
+# The catalog's log and database have a manifest's bytes, and so has its layout.
+_COPIES = 3
+
 
 class Pushed(NamedTuple):
     """What was stored."""
@@ -85,6 +88,8 @@ async def _store(registry: Registry, request: PushManifest, read: _Read, moves: 
         # Said before `writable`: a push that cannot succeed makes no repository.
         raise _refusal(request.repository, MissingBlobs(lacking))
     await registry.writable(request.repository)
+    if await registry.catalog.resolve(request.repository, digest) is None:
+        await registry.storage.require_room(request.repository, _COPIES * len(content))
     command = PutManifest(
         repository=request.repository,
         digest=digest,

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from zot.config.storage import Storage as Configuration
 from zot.config.storage import Store
+from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
-from zot.storage.interface import Storage
+from zot.storage.interface import Storage, StorageFull
 from zot.storage.pools import Pools
+from zot.storage.room import Floor, Room
 from zot.storage.routed import RoutedStorage
+
+
+def floor_of(config: Configuration) -> Floor:
+    """Return how much stays free on each disk; what the configuration does not name shrinks with the disk."""
+    named = "min_free_bytes" in config.model_fields_set
+    return Floor(config.min_free_percent, config.min_free_bytes if named else None)
+
+
+def room_warnings(config: Configuration) -> Iterator[str]:
+    """Yield a sentence for each root on whose disk pushes would be refused now. It blocks; nothing is made."""
+    disk, floor = Disk(), floor_of(config)
+    sections = (config, *config.sub_paths.values())
+    for root in dict.fromkeys(Path(each.root_directory).absolute() for each in sections):
+        there = next(each for each in (root, *root.parents) if each.exists())
+        try:
+            Room(disk, str(there), floor).check()
+        except (StorageFull, OSError) as error:
+            yield str(error)
 
 
 def build(config: Configuration, pools: Pools, expected: Mapping[str, str] | None = None) -> Storage:
@@ -20,6 +40,7 @@ def build(config: Configuration, pools: Pools, expected: Mapping[str, str] | Non
     there before.
     """
     stores: dict[str, FilesystemStorage] = {}
+    floor = floor_of(config)
 
     def store(section: Store) -> FilesystemStorage:
         root = str(Path(section.root_directory).absolute())
@@ -29,8 +50,8 @@ def build(config: Configuration, pools: Pools, expected: Mapping[str, str] | Non
                 pools,
                 durable=section.commit,
                 expected=expected.get(root) if expected else None,
-                min_free_percent=config.min_free_percent,
-                min_free_bytes=config.min_free_bytes,
+                min_free_percent=floor.min_free_percent,
+                min_free_bytes=floor.min_free_bytes,
             )
         return stores[root]
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 from zot.storage.interface import StorageError, StorageFull
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""There is no room."""
 _REFUSED = {errno.EACCES, errno.EPERM}
 
 NO_LINK = frozenset({errno.EMLINK, errno.EPERM, errno.EACCES, errno.EXDEV, errno.ENOTSUP, errno.ENOSYS})
@@ -29,7 +30,7 @@ def storage_errors(doing: str) -> Iterator[None]:
 def as_storage_error(error: OSError, doing: str) -> StorageError:
     """Return the StorageError for an error of the file system."""
     path = f": {error.filename}" if error.filename else ""
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return StorageFull(f"cannot {doing}: {error.strerror}{path}")
     if error.errno in _REFUSED:
         return StorageError(f"cannot {doing}: {error.strerror}{path} (running as {_user()})")

@@ -30,7 +30,7 @@ from zot.storage.interface import (
 )
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.pools import Pool, Pools
-from zot.storage.room import Room
+from zot.storage.room import Floor, Room
 from zot.storage.uploads import Held, StagedFile, States, Uploads
 
 P = ParamSpec("P")
@@ -58,13 +58,13 @@ class FilesystemStorage:
         durable: bool = True,
         expected: str | None = None,
         min_free_percent: float = 1.0,
-        min_free_bytes: int = 512 * _MIB,
+        min_free_bytes: int | None = None,
         disk: Disk | None = None,
     ) -> None:
         """Use the directory `root`, which is made when it is first written to.
 
-        With `expected` it has to be the store with that identity. Uploads leave the larger of `min_free_percent` and
-        `min_free_bytes` free. The pools may be shared, and stay open.
+        With `expected` it has to be the store with that identity. Pushes leave `min_free_percent` and `min_free_bytes`
+        free (see `Floor`). The pools may be shared, and stay open.
         """
         self.root = str(Path(root).absolute())
         disk = disk or Disk()
@@ -74,8 +74,8 @@ class FilesystemStorage:
         self._identity = Identity(disk, self.root, expected)
         directories = Directories(disk, paths, self._identity, durable=durable)
         self._collected = Collected()
-        room = Room(disk, self.root, min_free_percent, min_free_bytes)
-        self._uploads = Uploads(disk, paths, directories, room, durable=durable)
+        self._room = Room(disk, self.root, Floor(min_free_percent, min_free_bytes))
+        self._uploads = Uploads(disk, paths, directories, self._room, durable=durable)
         self._content = ContentFiles(disk, paths, directories, self._uploads, durable=durable)
         self._states = States()
 
@@ -241,6 +241,11 @@ class FilesystemStorage:
         del repository
         free_bytes, _ = await _run(self._pools.read, f"look for room on {self.root}", self._disk.free_bytes, self.root)
         return free_bytes
+
+    async def require_room(self, repository: Repository, needed_bytes: int) -> None:
+        """Raise StorageFull unless pushes to the repository may take so many bytes."""
+        del repository
+        await _run(self._pools.read, f"look for room on {self.root}", self._room.check, needed_bytes)
 
     async def ready(self, repository: Repository | None = None) -> None:
         """Raise StorageError unless the root is the store that it should be, and can be written to."""

@@ -195,6 +195,9 @@ class Storage(Protocol):
     async def free_bytes(self, repository: Repository) -> int | None:
         """Return the room where this repository's bytes are, None if there is no limit."""
 
+    async def require_room(self, repository: Repository, needed_bytes: int) -> None:
+        """Raise StorageFull unless pushes to the repository may take so many bytes, and leave what is kept free."""
+
     async def ready(self, repository: Repository | None = None) -> None:
         """Raise StorageError unless it is the storage that it should be, reachable and writable.
 

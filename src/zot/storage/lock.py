@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from zot.storage.disk import FILE_MODE, Disk
-from zot.storage.faults import storage_errors
+from zot.storage.faults import FULL, storage_errors
 from zot.storage.identity import make_directories, remove_unfinished
 from zot.storage.interface import StorageError
 
@@ -109,7 +109,11 @@ def _keep_zot_away(database: Path, lock: RootLock, wait_s: float) -> None:
 def _sign(descriptor: int) -> None:
     holder = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+    try:
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+    except OSError as error:  # it is locked all the same, by a process that is not named
+        if error.errno not in FULL:
+            raise
 
 
 def _holder(descriptor: int) -> str:

@@ -156,6 +156,9 @@ class MemoryStorage:
         del repository
         return None
 
+    async def require_room(self, repository: Repository, needed_bytes: int) -> None:
+        """Return: there is no limit that is known here."""
+
     async def ready(self, repository: Repository | None = None) -> None:
         """Return: it always is."""
 

@@ -114,6 +114,10 @@ class RoutedStorage:
         """Return the room where this repository's bytes are."""
         return await self.of(repository).free_bytes(repository)
 
+    async def require_room(self, repository: Repository, needed_bytes: int) -> None:
+        """Raise StorageFull unless pushes to the repository may take so many bytes."""
+        await self.of(repository).require_room(repository, needed_bytes)
+
     async def ready(self, repository: Repository | None = None) -> None:
         """Raise StorageError unless all storages, or that of the repository, are ready."""
         for storage in self._all() if repository is None else (self.of(repository),):

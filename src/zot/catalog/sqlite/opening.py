@@ -17,6 +17,7 @@ from zot.catalog.interface import CatalogUnavailable, CatalogUnusable
 from zot.catalog.sqlite import place
 from zot.catalog.sqlite.connection import DAMAGE
 from zot.catalog.sqlite.database import Database
+from zot.catalog.sqlite.reserve import Reserve
 from zot.catalog.sqlite.revision import WriterRevision
 from zot.catalog.sqlite.salvage import salvage
 
@@ -43,6 +44,7 @@ def begin(directory: Path, boot: str, vfs: str | None = None, *, syncs: bool = T
         try:
             with closing(open_at_start(path, boot, vfs, syncs=syncs)) as database:
                 WriterRevision(directory).close()
+                Reserve(directory).hold()
                 return held_boot(database.connection)
         except (apsw.Error, OSError) as error:
             raise CatalogUnusable(f"{path} cannot be opened: {error}") from error

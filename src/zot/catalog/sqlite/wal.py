@@ -36,6 +36,11 @@ class WriteAheadLog:
         return self._pages * PAGE_BYTES
 
     @property
+    def uncopied_bytes(self) -> int:
+        """Return how much the database may still grow by what is in the log alone."""
+        return (self._pages - self._copied_pages) * PAGE_BYTES
+
+    @property
     def wants_idle(self) -> bool:
         """Tell whether a pause should be used to copy pages."""
         return self._pages - self._copied_pages >= _IDLE_PAGES

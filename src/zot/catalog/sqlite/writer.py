@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from zot.catalog.blob_commands import (
 )
 from zot.catalog.clock import Clock, Source
 from zot.catalog.command import REMEMBERED_S, Command
-from zot.catalog.interface import CatalogError, CatalogUnavailable, CatalogUnusable
+from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable, CatalogUnusable
 from zot.catalog.layout_commands import Adopt, Exported, IntendExport, MarkDirty
 from zot.catalog.manifest_commands import (
     DeleteManifest,
@@ -43,6 +44,7 @@ from zot.catalog.sqlite.connection import DAMAGE, DAMAGED, translated
 from zot.catalog.sqlite.database import Database
 from zot.catalog.sqlite.mending import Mending
 from zot.catalog.sqlite.opening import SUSPECT, held_boot, last_ns, open_at_start, open_later, reopen
+from zot.catalog.sqlite.reserve import Reserve
 from zot.catalog.sqlite.revision import WriterRevision
 from zot.catalog.sqlite.scope import Scope
 from zot.catalog.sqlite.totals import Totals
@@ -86,6 +88,11 @@ _FORGET_LATER = "DELETE FROM remembered WHERE at_ns > ?"
 
 _MENDING_RETRY_S = 5.0
 
+# What takes room for good. All others free some, or go with what is there already.
+_GROWING = (PutManifest, Adopt, BeginUpload, LeaseUpload)
+_HOLD_RETRY_S = 5.0
+_NO_ROOM = "too little room is free on the catalog's disk: only deletes are carried out"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -113,6 +120,8 @@ class Writer:
         self._vfs, self._syncs = vfs, syncs
         self._totals = Totals()
         self._source = source
+        self._reserve = Reserve(directory)
+        self._hold_after_s = 0.0
         self._mending: Mending | None = None
         self._not_mended_before_s = 0.0
         self._path = place.existing(directory) if begun else place.prepare(directory)
@@ -150,7 +159,7 @@ class Writer:
         try:
             if self._database is None:
                 self._database = reopen(self._path, self.boot, self._vfs, syncs=self._syncs)
-            return self._commit(self._database, commands)
+            return self._commit_with_room(self._database, commands)
         except apsw.Error as error:
             self._give_up(error)
             return [translated(error)] * len(commands)
@@ -164,6 +173,8 @@ class Writer:
         """Look after the log; to be called when a batch is answered, and at least once a second in pauses."""
         if not self._is_whole() or self._database is None:
             return
+        if idle:
+            self._hold_reserve()
         try:
             self._database.wal.tend(idle=idle)
         except apsw.Error as error:
@@ -225,6 +236,52 @@ class Writer:
         if database is not None:
             database.close()
 
+    def _hold_reserve(self) -> None:
+        if not self._reserve.is_held and time.monotonic() >= self._hold_after_s:
+            self._reserve.hold()
+            self._hold_after_s = time.monotonic() + _HOLD_RETRY_S
+
+    def _commit_with_room(self, database: Database, commands: Sequence[Command[Any]]) -> list[Any]:
+        """Commit a batch. On a full disk, what frees room gets the log's, and then the reserve's. Raises apsw.Error."""
+        try:
+            return self._commit(database, commands)
+        except apsw.FullError as error:
+            if all(isinstance(command, _GROWING) for command in commands):
+                raise
+            database.roll_back()
+            self._totals.forget()
+            _logger.warning("no room for the catalog's database: %s", error)
+        with suppress(apsw.BusyError, apsw.FullError):
+            database.wal.empty()
+        try:
+            return self._commit(database, commands)
+        except apsw.FullError:
+            if not self._reserve.release():
+                raise
+            database.roll_back()
+            self._totals.forget()
+        with suppress(apsw.BusyError, apsw.FullError):
+            database.wal.empty()
+        return self._commit(database, commands)
+
+    def _has_room_for(self, command: Command[Any], database: Database) -> bool:
+        """Tell whether a command may be carried out that takes room: the log is to be copied into the database, too."""
+        if not isinstance(command, _GROWING):
+            return True
+        if isinstance(command, PutManifest):
+            size = len(command.content)
+        elif isinstance(command, Adopt):
+            size = sum(len(each.content) for each in command.manifests)
+        else:
+            size = 0
+        # A disk too small for a reserve, or one that is being filled, has what `minFreeBytes` says.
+        if self._reserve.was_released:
+            return False
+        try:
+            return self._reserve.free_bytes() >= database.wal.uncopied_bytes + 2 * size
+        except OSError:
+            return True  # the commit says what is wrong
+
     def _commit(self, database: Database, commands: Sequence[Command[Any]]) -> list[Any]:
         database.begin(durable=any(command.durable for command in commands))
         self._forget_outcomes(database)
@@ -248,6 +305,8 @@ class Writer:
 
     def _attempt(self, database: Database, command: Command[Any]) -> Any:
         """Carry out a command, wholly or not at all."""
+        if not self._has_room_for(command, database):
+            return CatalogFull(_NO_ROOM)
         database.execute("SAVEPOINT command")
         try:
             outcome = self._carry_out(database, command)
