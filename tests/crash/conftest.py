@@ -19,10 +19,21 @@ _MEMORY = Path("/dev/shm")
 _FIGURE = "figure: "
 _SEED = 1
 
+# Some of these tests start stores hundreds of times. That is seconds of work, and minutes on a busy machine.
+_TIMEOUT_S = 900
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --crash-seed, which can be given where these tests are named."""
     parser.addoption("--crash-seed", type=int, default=_SEED, help="seed of what crash tests choose by chance")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give the tests of this directory more time than others, unless the command line says how much."""
+    if config.getoption("timeout") is None:
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.timeout(_TIMEOUT_S))
 
 
 @pytest.fixture
