@@ -1,5 +1,6 @@
 """Stopping: requests under way are finished, and every layout shows what was pushed."""
 
+import os
 import signal
 import socket
 import ssl
@@ -96,6 +97,34 @@ def test_requests_that_take_too_long_are_cut_off(server: ZotServer) -> None:
     assert "1 requests were still under way and are cut off" in server.output()
     with server:
         assert server.client.get(location)["Range"] == "0-49999"
+
+
+@pytest.mark.parametrize("name", ["jobs", "writer", "worker-0"])
+def test_a_process_that_hangs_does_not_hold_up_a_stop(tmp_path: Path, name: str) -> None:
+    """It is killed when its time is over; what was acknowledged is there afterwards."""
+    server = ZotServer(tmp_path, http={"drainTimeout": "100ms"})
+    server.start()
+    server.client.push("app", PUSHED, "v1")
+    os.kill(server.processes()[name], signal.SIGSTOP)
+    assert server.stop() == 0
+    with server:
+        assert server.client.tags("app") == ["v1"]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_stop_says_what_it_waits_for(tmp_path: Path, workers: str) -> None:
+    """How long at most, and that a second signal ends it at once; the log has how many requests there are."""
+    server = ZotServer(tmp_path, arguments=("--workers", workers))
+    server.start()
+    wait_for(lambda: "zot serves" in server.output())
+    with begin(server, f"PATCH {server.client.begin('app')} HTTP/1.1"):
+        assert server.process is not None
+        server.process.send_signal(signal.SIGINT)
+        wait_for(lambda: "waiting for 1 requests under way" in server.output())
+        said = "requests under way have up to 17 s, then layouts are written; a second signal ends it at once"
+        assert server.output().count(f"zot stops: {said}") == 1
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait(10)
 
 
 def test_told_twice_it_ends_at_once(server: ZotServer) -> None:

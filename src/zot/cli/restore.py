@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,18 +18,25 @@ from zot.cli.configuration import checked
 def command(directory: Path, file: Path | None) -> None:
     """Put the backup in DIRECTORY where the configuration FILE has its store, which has to be empty.
 
-    No server may run on it. The first start afterwards writes the `index.json` of each repository.
+    No server may run on it. The first start afterwards writes the `index.json` of each repository. Run by root, what
+    is restored belongs to the owner of the store's directory, or to that of the backup if there was no directory.
     """
     from zot.catalog.sqlite.snapshot import make_exports_due
     from zot.processes.start import make_plan
     from zot.storage.lock import lock_root
+    from zot.storage.owner import give, owner_of
     from zot.upkeep.backup_files import BackupDirectory
     from zot.upkeep.restoring import restore
 
     plan = make_plan(checked(file), file, workers=0, read_only=False)
     BackupDirectory(str(directory.absolute())).manifest()  # before a root is made
+    places = [*plan.roots, plan.catalog_directory]
+    owners = {place: owner_of(place) or owner_of(plan.roots[0]) or owner_of(str(directory)) for place in places}
     with ExitStack() as locks:
         for root in plan.roots:
             locks.callback(lock_root(root, wait_s=0).close)
         for line in restore(str(directory.absolute()), plan.roots, plan.catalog_directory, make_exports_due):
             click.echo(line)
+        for place, owner in owners.items():
+            if os.geteuid() == 0 and owner is not None:
+                give(place, owner)

@@ -11,7 +11,7 @@ import click
 from zot.accounts.build import Stores, open_stores
 from zot.cli.configuration import checked
 from zot.processes.start import make_plan
-from zot.processes.stores import require_store
+from zot.processes.stores import refuse_root, require_store
 from zot.storage.pools import Pool
 
 
@@ -27,6 +27,7 @@ async def stores_of(file: Path) -> AsyncIterator[Stores]:
     if config.storage.root_directory:
         plan = make_plan(config, file, workers=0, read_only=False)
         require_store(Path(plan.catalog_directory), plan.roots)
+        refuse_root(plan.roots)
     pool = Pool("accounts", 1, 64)
     try:
         stores = await open_stores(config, pool)

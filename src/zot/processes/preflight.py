@@ -19,6 +19,7 @@ from zot.processes.plan import Plan
 from zot.processes.tls import CannotServeTls, TlsFiles, validity_warning
 from zot.storage.build import room_warnings
 from zot.storage.lock import is_locked
+from zot.storage.owner import user_name
 
 
 def preflight(config: Config, plan: Plan) -> Iterator[Finding]:
@@ -143,7 +144,7 @@ def _directory(path: Path, own: Path) -> Iterator[Finding]:
 def _foreign_files(path: Path, own: Path) -> Iterator[Finding]:
     foreign = next((each for each in _within(own) if not _usable(each)), None)
     if foreign is not None:
-        owner = _user(path.stat().st_uid)
+        owner = user_name(path.stat().st_uid)
         yield Problem(_not_ours(foreign), expected=f"chown -R {owner} {own}", prefix="")
 
 
@@ -186,13 +187,4 @@ def problems(findings: Iterable[Finding]) -> list[Problem]:
 
 
 def _not_ours(path: Path) -> str:
-    return f"Permission denied: {path} belongs to {_user(path.stat().st_uid)}, this is {_user(os.geteuid())}"
-
-
-def _user(number: int) -> str:
-    import pwd  # noqa: PLC0415 - for messages alone
-
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"user {number}"
+    return f"Permission denied: {path} belongs to {user_name(path.stat().st_uid)}, this is {user_name(os.geteuid())}"

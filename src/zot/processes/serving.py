@@ -45,6 +45,8 @@ class Serving:
         await self._stop_accepting()
         stop = self._plan.stop
         self._server.close_idle()
+        if self._server.busy():
+            _log.info("waiting for %d requests under way", self._server.busy())
         while self._server.busy() and stop.left_s(stop.requests_s) and not at_once.is_set():
             await asyncio.sleep(_TICK_S)
             self._server.close_idle()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,9 @@ async def _until_signalled(config: Config, plan: Plan, listener: socket.socket, 
     stop, at_once = asyncio.Event(), asyncio.Event()
 
     def signalled() -> None:
+        if not stop.is_set():
+            sys.stderr.write(f"{plan.stop.announcement()}\n")
+            sys.stderr.flush()
         (at_once if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()

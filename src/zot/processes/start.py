@@ -33,6 +33,7 @@ from zot.storage.disk import Disk
 from zot.storage.identity import Identity
 from zot.storage.interface import StorageError
 from zot.storage.lock import lock_root
+from zot.storage.owner import other_user
 
 
 class CannotStart(Exception):
@@ -95,6 +96,10 @@ def _check(config: Config, plan: Plan) -> None:
     for finding in findings:
         if isinstance(finding, Advice):
             print(f"Warning: {finding}", file=sys.stderr, flush=True)  # noqa: T201
+    users = {user: root for root in plan.roots if (user := other_user(root))}
+    for user, root in users.items():
+        message = f"Warning: {root} belongs to {user}, who cannot use what this server makes there: it runs as root"
+        print(message, file=sys.stderr, flush=True)  # noqa: T201
     found = problems(findings)
     if found:
         raise CannotStart(ConfigurationError(*found).lines(plan.config or "zot serve"))

@@ -32,6 +32,13 @@ class StopSchedule:
         if not self._began():
             _TIME.pack_into(self._began_s, 0, time.monotonic())
 
+    def announcement(self) -> str:
+        """Return what an operator should know when the stop begins."""
+        return (
+            f"zot stops: requests under way have up to {self.requests_s:.0f} s, then layouts are written; "
+            "a second signal ends it at once"
+        )
+
     def left_s(self, until_s: float) -> float:
         """Return the time until `until_s` after the beginning, 0 if it is over. Begins the stop if it has not."""
         self.begin()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +16,7 @@ from zot.storage.disk import Disk
 from zot.storage.faults import FULL, storage_errors
 from zot.storage.identity import Identity
 from zot.storage.interface import StorageError
+from zot.storage.owner import other_user
 
 FILE = "stores.json"
 EPOCH = "epoch"
@@ -121,3 +124,14 @@ def _write(staged: Path, content: str) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def refuse_root(roots: Sequence[str]) -> None:
+    """Raise StorageError, with the line to type, if root would make files in the store of another user."""
+    for root in roots:
+        user = other_user(root)
+        if user:
+            command = shlex.join(["sudo", "-u", f"#{user}" if user.isdigit() else user, *sys.argv])
+            raise StorageError(
+                f"{root} belongs to {user}, whose server could not use files that root makes there: {command}"
+            )

@@ -209,6 +209,9 @@ class Supervisor:
         """Stop in the order in which they need each other: no process asks the writer when it goes."""
         stop = self._plan.stop
         stop.begin()
+        if self._announced and not self._failed:
+            sys.stderr.write(f"{stop.announcement()}\n")
+            sys.stderr.flush()
         workers, *others = reversed(self._groups)
         for group, until_s in ((workers, stop.requests_s), *((group, stop.exports_s) for group in others)):
             for child in group:

@@ -15,6 +15,7 @@ import msgspec
 
 from zot.catalog.interface import CatalogError
 from zot.logs.fields import fields
+from zot.logs.records import TRACE
 from zot.storage.interface import StorageError
 from zot.upkeep.journal import Journal, Run
 from zot.upkeep.observer import Observer, Unobserved
@@ -254,8 +255,8 @@ class _Keeper:
         self._show("running")
         self._note(Run(self._journal.wall()))
         about = fields(module="scheduler", task=task.key, priority=task.priority.name.lower())
-        # What is done every minute is not worth lines that are read.
-        level = logging.INFO if task.interval_s == 0 or task.interval_s >= _SELDOM_S else logging.DEBUG
+        # What is done every minute is not worth lines that are read, not even at zot's default, which is debug.
+        level = logging.INFO if task.interval_s == 0 or task.interval_s >= _SELDOM_S else TRACE
         _log.log(level, "task started", extra=about)
         failed = False
         try:
