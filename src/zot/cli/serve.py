@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from zot.cli.configuration import checked
+from zot.config.watch import signatures
 
 
 @click.command("serve")
@@ -38,11 +39,13 @@ def command(
     """
     del force_reparse
     overrides = _overrides(address, port, root)
+    # Before the file is read: a change after that is one to take up.
+    seen = signatures([] if file is None else [file.absolute()])
     config = checked(file, overrides)
     from zot.processes.start import CannotStart, start
 
     try:
-        status = start(config, file, workers=workers, read_only=read_only, overrides=overrides)
+        status = start(config, file, workers=workers, read_only=read_only, overrides=overrides, seen=seen)
     except CannotStart as error:
         raise click.ClickException(str(error)) from error
     raise SystemExit(status)

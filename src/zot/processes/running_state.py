@@ -95,11 +95,11 @@ def config_files(file: Path | None, config: Config) -> list[Path]:
     return [] if file is None else [file, *secret_paths(config.http.auth)]
 
 
-def first_state(config: Config, plan: Plan) -> RunningState:
-    """Return the state that a server starts with. Raises CannotServeTls."""
+def first_state(config: Config, plan: Plan, seen: Mapping[Path, Signature] | None = None) -> RunningState:
+    """Return the state that a server starts with; `seen`: what files looked like earlier. Raises CannotServeTls."""
     files = TlsFiles.of(config.http)
     watched: Iterable[Path] = () if files is None else files.watched
     pem_seen = signatures(watched)
     pem = None if files is None else files.read()
     file = Path(plan.config) if plan.config is not None else None
-    return RunningState(config, signatures(config_files(file, config)), pem, pem_seen)
+    return RunningState(config, signatures(config_files(file, config)) | dict(seen or {}), pem, pem_seen)

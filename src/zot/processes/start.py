@@ -19,6 +19,7 @@ from zot.catalog.sqlite.reserve import Reserve
 from zot.config.capacity import worker_count
 from zot.config.errors import Advice, ConfigurationError
 from zot.config.model import Config
+from zot.config.watch import Signature
 from zot.processes.child import Place
 from zot.processes.heartbeats import Heartbeats
 from zot.processes.listeners import CannotListen, is_wildcard, listen, listen_unix
@@ -47,17 +48,19 @@ def start(
     workers: int | None,
     read_only: bool,
     overrides: Mapping[str, Any] | None = None,
+    seen: Mapping[Path, Signature] | None = None,
 ) -> int:
     """Serve a checked configuration until a signal says to stop; return the exit status. Raises CannotStart.
 
-    `overrides` are in the configuration already, and go before the file's keys when that is reloaded.
+    `overrides` are in the configuration already, and go before the file's keys when that is reloaded; `seen` is what
+    the file looked like when it was read.
     The locks on the roots are inherited by every process, and held until the last of them is gone.
     """
     raise_descriptor_limit()
     plan = replace(make_plan(config, file, workers=workers, read_only=read_only), overrides=overrides or {})
     _check(config, plan)
     try:
-        state = first_state(config, plan)
+        state = first_state(config, plan, seen)
         for root in plan.roots:
             lock_root(root, waiting=_say_waiting)
         plan = identified(plan)
@@ -82,7 +85,7 @@ def start(
         from zot.processes.single import serve  # noqa: PLC0415
 
         try:
-            return serve(config, plan, sockets[0], ready)
+            return serve(config, plan, state, sockets[0], ready)
         except (CatalogError, *CANNOT_SERVE) as error:
             raise CannotStart(str(error)) from error
     return _supervise(plan, state, sockets, ready)
