@@ -145,6 +145,17 @@ async def test_a_broken_index_refuses_its_repository_alone(store: Store, content
     assert await store.tags(other) == {"one": ONE.digest}
 
 
+async def test_the_reason_of_a_broken_index_is_logged_once(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Requests for a repository that cannot be read log its reason once, and another reason when there is one."""
+    layout = store.layout(APP)
+    layout.write()
+    for content in (b"{", b"{", b"[]", b"[]"):
+        (layout.path / "index.json").write_bytes(content)
+        with pytest.raises(Unavailable):
+            await store.adoption.ensure(APP)
+    assert [record.levelname for record in caplog.records if "is not adopted" in record.getMessage()] == ["ERROR"] * 2
+
+
 async def test_a_request_waits_for_a_while_only(make_store: MakeStore) -> None:
     """When adoption takes longer than a request should wait it is told to come again, and adoption goes on."""
     store = make_store(wait_s=0)

@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 # The catalog's writer is for requests first.
 _PAUSE_S = 0.005
 _POLL_S = 0.05
+_TOLD_LIMIT = 10_000
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +57,7 @@ class Adoption:
         self._wait_s = wait_s
         self._manifest_limit_bytes = manifest_limit_bytes
         self._runs: dict[Repository, _Run] = {}
+        self._told: dict[Repository, str] = {}
 
     async def ensure(self, repository: Repository) -> None:
         """Return once the repository is adopted; one that is nowhere is created, and adopted by that.
@@ -99,8 +101,18 @@ class Adoption:
 
     def _ended(self, repository: Repository, task: asyncio.Task[None]) -> None:
         del self._runs[repository]
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        told = self._told.pop(repository, None)
+        if error is None:
+            return
+        # Each request for the repository tries again: the log names a reason once.
+        if told != str(error):
             _log.error("%s is not adopted: %s", repository, error)
+        if len(self._told) >= _TOLD_LIMIT:
+            self._told.clear()
+        self._told[repository] = str(error)
 
     async def _adopt(self, repository: Repository) -> None:
         while True:
