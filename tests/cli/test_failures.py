@@ -155,6 +155,21 @@ def test_no_command_makes_a_catalog(served: Path, arguments: tuple[str, ...]) ->
     assert not (served.parent / "backup").exists()
 
 
+@pytest.mark.parametrize("content", [b"", b"x" * 5000], ids=["empty", "garbage"])
+@pytest.mark.parametrize("arguments", [each for each in ON_STORE if each[0] not in {"account", "sessions"}], ids=ids)
+def test_no_command_goes_on_with_a_damaged_catalog(served: Path, arguments: tuple[str, ...], content: bytes) -> None:
+    """A damaged catalog is left for the next start to mend: no backup is made of a catalog that lacks everything."""
+    catalog = served.parent / "data" / ".zot" / "catalog.db"
+    for log in catalog.parent.glob("catalog.db-*"):
+        log.unlink()
+    catalog.write_bytes(content)
+    said = refused(zot(names(served.parent, arguments), served))
+    assert f"the catalog {catalog} is damaged" in said
+    assert "`zot serve` makes it again" in said
+    assert catalog.read_bytes() == content
+    assert not (served.parent / "backup").exists()
+
+
 @pytest.mark.parametrize("arguments", ON_STORE, ids=ids)
 def test_another_store_in_its_place_is_refused(served: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """A disk that is mounted in the place of the store's, while the catalog is elsewhere, is not worked on."""

@@ -25,7 +25,7 @@ from zot.oci.names import Repository
 from zot.processes.control import ask_server
 from zot.processes.logs import open_logs
 from zot.processes.start import identified, make_plan
-from zot.processes.stores import refuse_root, require_store
+from zot.processes.stores import refuse_root, require_store, require_whole_catalog
 from zot.storage.interface import StorageError
 from zot.storage.lock import RootInUse, RootLock, lock_root
 from zot.upkeep.backup import Source, Told, back_up
@@ -135,6 +135,7 @@ async def _alone(config: Config, file: Path | None) -> AsyncIterator[Operations]
     try:
         refuse_root(plan.roots)
         locks += [lock_root(root, wait_s=0) for root in plan.roots]
+        require_whole_catalog(Path(plan.catalog_directory))
         plan = identified(plan)
         core = open_core(config, plan, open_logs(plan), open_in_thread(Path(plan.catalog_directory), plan.boot))
         layouts = build_jobs(core.catalog, core.storage, core.layouts, boot=plan.boot)

@@ -54,6 +54,26 @@ def require_store(directory: Path, roots: Sequence[str]) -> None:
             raise StorageError(f"there is no catalog {path}: `zot serve` makes it again from the layouts")
 
 
+def require_whole_catalog(directory: Path) -> None:
+    """Raise StorageError if the catalog is damaged: a start makes it again, and a command does not go on without it.
+
+    The caller has the locks of the roots.
+    """
+    # Imported here: a start does not need it.
+    import apsw  # noqa: PLC0415
+
+    from zot.catalog.sqlite.opening import damage_of  # noqa: PLC0415
+
+    path = directory / DATABASE
+    try:
+        damage = damage_of(path)
+    except apsw.Error as error:
+        raise StorageError(f"the catalog {path} cannot be opened: {error}") from error
+    if damage is not None:
+        made = "`zot serve` makes it again of what can be read, and from the layouts"
+        raise StorageError(f"the catalog {path} is damaged ({damage}): {made}")
+
+
 def _why_no_store(root: str) -> str:
     """Return why a root is no store, in one sentence. Raises OSError."""
     ask = "is its disk mounted, and is FILE the right configuration? Only `zot serve` and `zot restore` make a store"

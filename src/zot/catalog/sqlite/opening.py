@@ -15,7 +15,7 @@ import apsw
 
 from zot.catalog.interface import CatalogUnavailable, CatalogUnusable
 from zot.catalog.sqlite import place
-from zot.catalog.sqlite.connection import DAMAGE
+from zot.catalog.sqlite.connection import DAMAGE, open_for_reading
 from zot.catalog.sqlite.database import Database
 from zot.catalog.sqlite.reserve import Reserve
 from zot.catalog.sqlite.revision import WriterRevision
@@ -48,6 +48,21 @@ def begin(directory: Path, boot: str, vfs: str | None = None, *, syncs: bool = T
                 return held_boot(database.connection)
         except (apsw.Error, OSError) as error:
             raise CatalogUnusable(f"{path} cannot be opened: {error}") from error
+
+
+def damage_of(path: Path) -> str | None:
+    """Return why a database is not a whole catalog as far as opening it shows, None if it is one. Nothing is changed.
+
+    Only a start makes a damaged catalog again: a command that did would go on with one that lacks nearly everything.
+    Raises apsw.Error.
+    """
+    if path.with_name(SUSPECT).exists():
+        return "a part of it could not be read"
+    try:
+        with closing(open_for_reading(path)) as connection:
+            return None if held_boot(connection) else "it was not begun"
+    except (*DAMAGE, apsw.SQLError) as error:
+        return str(error)
 
 
 def open_at_start(path: Path, boot: str, vfs: str | None, *, syncs: bool) -> Database:
