@@ -119,9 +119,20 @@ def test_refused(extension: str, content: bytes, reason: str) -> None:
         parse_tree(content, extension, "file")
 
 
+@pytest.mark.parametrize(("extension", "content", "reason"), REFUSED)
+def test_a_refusal_is_one_line_that_names_the_file_once(extension: str, content: bytes, reason: str) -> None:
+    """What the operator reads begins with the file and goes on with what is wrong, also where YAML says it in lines."""
+    with pytest.raises(ConfigurationError, match=reason) as refused:
+        parse_tree(content, extension, "zot.conf")
+    line = refused.value.lines("zot.conf")
+    assert line.startswith("zot.conf: ")
+    assert line.count("zot.conf") == 1
+    assert "\n" not in line
+
+
 def test_missing_and_huge_files_are_refused(tmp_path: Path) -> None:
     """A file that is not there, or is larger than any configuration, is refused by name."""
-    with pytest.raises(ConfigurationError, match=r"cannot read .*none.json: No such file"):
+    with pytest.raises(ConfigurationError, match=r"cannot read the file: No such file .*none.json"):
         read_tree(tmp_path / "none.json")
     huge = tmp_path / "huge.json"
     huge.write_bytes(b" " * (FILE_LIMIT_BYTES + 1))

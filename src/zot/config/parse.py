@@ -39,26 +39,30 @@ def read_tree(path: Path, read: Callable[[Path], bytes] = read_content) -> Tree:
     try:
         content = read(path)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise ConfigurationError(Problem(f"cannot read {path}: {getattr(error, 'strerror', error)}")) from error
+        raise ConfigurationError(
+            Problem(f"cannot read the file: {getattr(error, 'strerror', error)}", str(path))
+        ) from error
     if len(content) > FILE_LIMIT_BYTES:
-        raise ConfigurationError(Problem(f"{path} is larger than {FILE_LIMIT_BYTES >> 20} MiB"))
+        raise ConfigurationError(Problem(f"the file is larger than {FILE_LIMIT_BYTES >> 20} MiB", str(path)))
     return parse_tree(content, path.suffix.removeprefix(".").lower(), str(path))
 
 
 def parse_tree(content: bytes, extension: str, name: str) -> Tree:
     """Return the top-level object of `content`; `name` says in errors where it comes from. Laws as for `read_tree`."""
     if extension in _DROPPED_FORMATS:
-        raise ConfigurationError(Problem(f"{name}: the format .{extension} is not supported: use JSON, YAML or TOML"))
+        raise ConfigurationError(Problem(f"the format .{extension} is not supported: use JSON, YAML or TOML", name))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigurationError(Problem(f"{name} is not UTF-8: byte {error.start} is wrong")) from error
+        raise ConfigurationError(Problem(f"the file is not UTF-8: byte {error.start} is wrong", name)) from error
     parser = _PARSERS.get(extension)
     tree = _parse(parser, text, name) if parser is not None else _parse_any(text, name)
     if tree is None or tree == {}:
         raise ConfigurationError(Problem("failed to load config due to the absence of any key:value pair", name))
     if not isinstance(tree, dict):
-        raise ConfigurationError(Problem(f"{name} holds a {_kind(tree)} where an object of keys and values belongs"))
+        raise ConfigurationError(
+            Problem(f"the file holds a {_kind(tree)} where an object of keys and values belongs", name)
+        )
     _Walk(name).check(tree)
     return tree
 
@@ -95,9 +99,11 @@ def _parse(parser: Callable[[str], Any], text: str, name: str) -> Any:
     try:
         return parser(text)
     except RecursionError:
-        raise ConfigurationError(Problem(f"{name} is nested more than {DEPTH_LIMIT} levels deep")) from None
+        raise ConfigurationError(Problem(f"the file is nested more than {DEPTH_LIMIT} levels deep", name)) from None
     except ValueError as error:
-        raise ConfigurationError(Problem(f"failed to read configuration {name}: {error}")) from error
+        # YAML's errors have several lines, with the place in a string whose name says nothing.
+        reason = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
+        raise ConfigurationError(Problem(f"failed to read configuration: {reason}", name)) from error
 
 
 def _parse_any(text: str, name: str) -> Any:
@@ -178,7 +184,7 @@ class _Walk:
             self._refuse("has a text with half a surrogate pair")
 
     def _refuse(self, what: str) -> None:
-        raise ConfigurationError(Problem(f"{self.name} {what}"))
+        raise ConfigurationError(Problem(f"the file {what}", self.name))
 
 
 def _kind(value: object) -> str:
