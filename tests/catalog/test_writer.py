@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -200,6 +202,22 @@ def test_damage_that_was_met_is_looked_for_at_the_next_start(opened: Open, tmp_p
     (outcome,) = run(opened(), put("image"))
     assert isinstance(outcome, CatalogError)
     assert run(opened(), put("image")) == [Stored(created=True, changes=())]
+    assert (tmp_path / f"{DATABASE}.damaged-1").exists()
+
+
+def test_a_database_that_was_emptied_is_made_again_while_it_is_served(opened: Open, tmp_path: Path) -> None:
+    """What is left without any table is mended by the writer that began it: no start is waited for."""
+    writer = opened()
+    run(writer, put("image"))
+    for name in (DATABASE, f"{DATABASE}-wal"):
+        os.truncate(tmp_path / name, 0)
+    (tmp_path / "catalog.suspect").touch()
+    while isinstance((outcome := run(writer, put("image"))[0]), CatalogUnavailable):
+        assert "mended" in str(outcome)
+        for thread in threading.enumerate():
+            if thread.name == "catalog-mending":
+                thread.join()
+    assert outcome == Stored(created=True, changes=())
     assert (tmp_path / f"{DATABASE}.damaged-1").exists()
 
 

@@ -78,7 +78,8 @@ def mend(path: Path, boot: str, *, is_ours: bool) -> None:
     """Look at all of a database in which damage was met, and make it again if it is not whole. It blocks.
 
     No connection of the writer to it may be open. `is_ours`: it is known to be the catalog that was begun with `boot`,
-    even if the database cannot tell. Raises apsw.Error, OSError, CatalogUnavailable if it is another one.
+    even if the database cannot tell; without any table it is damaged, too. Raises apsw.Error, OSError,
+    CatalogUnavailable if it is another one.
     """
     place.existing(path.parent)
     try:
@@ -90,6 +91,10 @@ def mend(path: Path, boot: str, *, is_ours: bool) -> None:
         if not is_ours:
             raise CatalogUnavailable(f"{path} is damaged: start the server again to have it made anew") from error
         make_again(path, boot, str(error))
+    except CatalogUnavailable:
+        if not is_ours or _has_schema(path):
+            raise
+        make_again(path, boot, "it has no tables any more")
 
 
 def make_again(path: Path, boot: str, damage: str) -> None:
@@ -173,6 +178,12 @@ def _begun(path: Path, boot: str, vfs: str | None, *, syncs: bool) -> Database:
         database.close()
         raise
     return database
+
+
+def _has_schema(path: Path) -> bool:
+    with closing(open_for_reading(path)) as connection:
+        version: int = connection.pragma("user_version")
+    return version > 0
 
 
 def _check(database: Database, suspect: Path) -> None:
