@@ -15,11 +15,12 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.web_protocol import RequestHandler
 
 from asking import Client, parsed, read_all, wait_for
+from exchanges import ok
 from layout.images import sha256
 from zot.api.body import Pace, pieces
 from zot.api.connection import CLIENT_CLOSED_REQUEST, ConnectionLimits, ConnectionServer
 from zot.api.http_request import HttpRequest
-from zot.api.protocol import HEAD_BYTES, Protocol
+from zot.api.protocol import HEAD_BYTES, HEADERS_BYTES, HEADERS_BYTES_IF_FULL, Protocol, ReadBuffers
 from zot.testing import RunningRegistry, serve
 
 GET = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -163,6 +164,29 @@ async def test_an_unwanted_body_stays_in_the_socket() -> None:
     await until(lambda: not connections(server))
     assert server.buffered_bytes == 0
     await stopped(server, listener)
+
+
+async def test_long_headers_are_refused_and_not_held() -> None:
+    """Headers of a request are bounded in all, counted while they are incomplete, and not held after the refusal."""
+    server, listener = await listening(ok)
+    reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+    try:
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: %s\r\n" % (b"a" * 20_000))
+        await until(lambda: server.buffered_bytes > 20_000)
+        writer.writelines(b"X%d: %s\r\n" % (number, b"a" * 20_000) for number in range(HEADERS_BYTES // 20_000))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 431 ")
+        await until(lambda: not server.buffered_bytes)
+    finally:
+        await closed(writer)
+        await stopped(server, listener)
+
+
+def test_headers_are_shorter_where_the_process_holds_much() -> None:
+    """What the headers of all connections hold together is bounded: a full process takes short ones alone."""
+    buffers = ReadBuffers(limit_bytes=1000)
+    assert buffers.headers_bytes == HEADERS_BYTES
+    buffers.held_bytes = 1000
+    assert buffers.headers_bytes == HEADERS_BYTES_IF_FULL
 
 
 async def test_a_body_is_read_as_it_is_wanted() -> None:

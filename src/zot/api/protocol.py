@@ -22,8 +22,14 @@ BUFFERED_LIMIT_BYTES = 64 * 1024 * 1024
 HEAD_BYTES = 8 * 1024
 """What is read at once while no body is wanted. TLS has buffers of its own, of up to 256 KiB a connection."""
 
+HEADERS_BYTES = 128 * 1024
+"""Longest request line with its headers."""
+HEADERS_BYTES_IF_FULL = 16 * 1024
+"""Longest ones while the connections of the process hold as much as they may."""
+
 _PIECE_BYTES = 256 * 1024
 _SMALL_PIECE_BYTES = 16 * 1024
+_HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class ReadBuffers:
@@ -46,6 +52,11 @@ class ReadBuffers:
             return self._buffer[:_SMALL_PIECE_BYTES]
         return self._buffer
 
+    @property
+    def headers_bytes(self) -> int:
+        """How long the headers of one request may be at the moment."""
+        return HEADERS_BYTES if self.held_bytes < self._limit_bytes else HEADERS_BYTES_IF_FULL
+
     def filled(self, length: int) -> bytes:
         """Return a copy of what was read."""
         return self._buffer[:length].tobytes()
@@ -55,10 +66,11 @@ class Protocol(RequestHandler, asyncio.BufferedProtocol):
     """One connection.
 
     A body is read from the socket while `read_body` waits for it, and only then; what comes unwanted is at most one
-    small piece. Requests that came complete before the client closed its side are answered.
+    small piece. Headers that are too long in all are refused. Requests that came complete before the client closed its
+    side are answered.
     """
 
-    __slots__ = ("_buffers", "_half_closed", "_held_bytes", "_wanted", "serving")
+    __slots__ = ("_buffers", "_dropped", "_half_closed", "_headers_bytes", "_held_bytes", "_wanted", "serving")
 
     serving: HttpRequest | None
     """The request under way: from the moment it is taken up until its response is sent."""
@@ -68,6 +80,8 @@ class Protocol(RequestHandler, asyncio.BufferedProtocol):
         super().__init__(server, **parameters)
         self._buffers = buffers
         self._held_bytes = 0
+        self._headers_bytes = 0
+        self._dropped: StreamReader | None = None
         self._wanted = False
         self._half_closed = False
         self.serving = None
@@ -103,11 +117,18 @@ class Protocol(RequestHandler, asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and stop reading if more of a body may come that is not wanted yet."""
+        waiting, before = len(self._messages), self._body() or self._dropped
         super().data_received(data)
         self._end_broken_body()
         if self._wanted:
             self._hold(len(data))
             return
+        if len(self._messages) > waiting:
+            self._hold_headers(0)
+        elif before is None or before.is_eof():
+            self._hold_headers(self._headers_bytes + len(data))
+        if self._headers_bytes > self._buffers.headers_bytes:
+            self._refuse_headers()
         body = self._body()
         if body is not None and not body.is_eof():
             self._hold(len(data))
@@ -126,6 +147,7 @@ class Protocol(RequestHandler, asyncio.BufferedProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Free what the connection held."""
         self._free()
+        self._hold_headers(0)
         super().connection_lost(exc)
 
     async def read_body(self, content: StreamReader) -> bytes:
@@ -150,8 +172,9 @@ class Protocol(RequestHandler, asyncio.BufferedProtocol):
         """Note that the response is sent: aiohttp reads and drops the rest of the body for a moment, then closes."""
         super().log_access(request, response, time)
         self.serving = None
+        self._dropped = request.content
         self._free()
-        if not request.content.is_eof():
+        if not request.content.is_eof() or self._headers_bytes:
             self._resume()
         if self.ends:
             self.close()
@@ -171,6 +194,18 @@ class Protocol(RequestHandler, asyncio.BufferedProtocol):
     def _hold(self, length: int) -> None:
         self._held_bytes += length
         self._buffers.held_bytes += length
+
+    def _hold_headers(self, length: int) -> None:
+        self._buffers.held_bytes += length - self._headers_bytes
+        self._headers_bytes = length
+
+    def _refuse_headers(self) -> None:
+        """Answer headers that are too long in all; behind a request under way, read no more until it is answered."""
+        if self.busy:
+            self._pause()
+            return
+        _if_open(self.transport, lambda transport: transport.write(_HEADERS_TOO_LARGE))
+        _if_open(self.transport, lambda transport: transport.close())
 
     def _free(self) -> None:
         self._buffers.held_bytes -= self._held_bytes
