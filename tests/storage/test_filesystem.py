@@ -69,6 +69,20 @@ async def test_what_is_no_regular_file_is_no_content(tmp_path: Path, pools: Pool
     assert outside.read_bytes() == CONTENT
 
 
+async def test_content_is_missing_again_after_a_pipe_was_set_aside(tmp_path: Path, pools: Pools) -> None:
+    """What was set aside before, of whatever kind, does not keep a later loss of the same content from being noted."""
+    storage = on(tmp_path / "root", pools, durable=False)
+    digest = await push(storage, APP, CONTENT)
+    file = file_of(tmp_path / "root", APP, digest)
+    file.unlink()
+    os.mkfifo(file)
+    assert await storage.set_aside(APP, digest)
+    assert not await storage.set_aside(APP, digest)
+    assert await storage.was_set_aside(APP, digest)
+    assert await push(storage, APP, CONTENT) == digest
+    assert await storage.is_whole(APP, digest)
+
+
 async def test_each_repository_is_an_image_layout(tmp_path: Path, pools: Pools) -> None:
     """A repository that was pushed to has zot's files and no others; index.json is the export's to write."""
     storage = on(tmp_path, pools)

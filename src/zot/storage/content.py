@@ -154,7 +154,11 @@ class ContentFiles:
         try:
             self._disk.rename(self._paths.content(repository, digest), path)
         except (FileNotFoundError, NotADirectoryError):
-            self._disk.create(path).close()
+            # What was set aside before says so too, and may be what no file can be made over: a pipe, a link.
+            try:
+                self._disk.link_status(path)
+            except FileNotFoundError:
+                self._disk.create(path).close()
             self._directories.sync(quarantine)
             return False
         self._directories.sync(quarantine)
