@@ -290,7 +290,7 @@ async def test_nothing_is_synced_if_nothing_is_durable(tmp_path: Path, pools: Po
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk, durable=False)
     digest = await push(storage, APP, bytes(40 * MIB))
-    await storage.link(APP, OTHER, digest, len(CONTENT))
+    await storage.link(APP, OTHER, digest, 40 * MIB)
     await storage.put(APP, digest_of(b"{}"), b"{}")
     assert not {"sync", "sync directory"} & set(disk.verbs())
 
@@ -353,7 +353,7 @@ async def test_damaged_content_is_not_copied(tmp_path: Path, pools: Pools) -> No
     """Where a copy has to be made it is verified: damaged content stays alone."""
     storage = on(tmp_path, pools, FailingDisk(lambda each: errno.EMLINK if _links_content(each) else 0))
     digest = digest_of(CONTENT)
-    await storage.put(OTHER, digest, b"damaged")
+    await storage.put(OTHER, digest, bytes(len(CONTENT)))
     with pytest.raises(StorageError, match="damaged"):
         await storage.link(OTHER, APP, digest, len(CONTENT))
     assert await storage.stat(APP, digest) is None
