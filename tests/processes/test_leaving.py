@@ -153,6 +153,20 @@ def test_who_is_asked_whether_it_is_ready_says_no_first(server: ZotServer) -> No
     server.kill()
 
 
+def test_a_stop_waits_for_the_process_that_exports(tmp_path: Path) -> None:
+    """The jobs process died several times and is still to be replaced: the stop brings the layout level."""
+    server = ZotServer(tmp_path, arguments=("--workers", "1"))
+    server.start()
+    for _ in range(4):
+        wait_for(lambda: "jobs" in server.processes())
+        killed = server.processes()["jobs"]
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: server.processes().get("jobs") != killed)  # noqa: B023 (called at once)
+    server.client.push("app", PUSHED, "v1")
+    assert server.stop() == 0
+    assert Layout(server.root / "app").tags() == {"v1": PUSHED.digest}
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_it_ends_if_its_catalog_cannot_be_used(tmp_path: Path, workers: str) -> None:
     """A catalog of a newer version is said once; who waits for it is not waited for."""

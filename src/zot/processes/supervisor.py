@@ -31,6 +31,9 @@ from zot.processes.stop_schedule import GRACE_S
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _RESTART_DELAYS_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 _STABLE_S = 10.0
+# A stop waits so long for processes that are being replaced: without them, layouts are not written.
+_REPLACED_WITHIN_S = 8.0
+_CLOSED = -1
 
 
 @dataclass
@@ -118,7 +121,8 @@ class Supervisor:
         status = 1
         try:
             for _, held in self._lifelines[child.group :]:
-                os.close(held)
+                if held != _CLOSED:
+                    os.close(held)
             for key in self._selector.get_map().values():
                 if key.data is not None:
                     os.close(key.fd)  # the supervisor's end of another process's channel
@@ -147,7 +151,7 @@ class Supervisor:
             if channel.ended:
                 self._selector.unregister(key.fd)
                 channel.close()
-        if not self._announced and all(child.ready for child in self._children):
+        if not (self._announced or self._stop_signals) and all(child.ready for child in self._children):
             self._announced = True
             self._ready()
 
@@ -175,13 +179,14 @@ class Supervisor:
         _say(f"process {child.place.name} {how}; it is replaced", pid)
 
     def _next_restart_s(self) -> float:
-        due = [child.restart_s - time.monotonic() for child in self._children if child.pid is None]
+        now_s = time.monotonic()
+        due = [child.restart_s - now_s for child in self._children if child.pid is None and not child.stopping]
         return max(0.0, min([PERIOD_S, *due]))
 
     def _restart(self) -> None:
         now_s = time.monotonic()
         for child in self._children:
-            if child.pid is None and child.restart_s <= now_s:
+            if child.pid is None and not child.stopping and child.restart_s <= now_s:
                 self._start(child)
 
     def _end_hung(self) -> None:
@@ -213,13 +218,34 @@ class Supervisor:
             sys.stderr.write(f"{stop.announcement()}\n")
             sys.stderr.flush()
         workers, *others = reversed(self._groups)
+        served = any(child.ready for child in workers)
         for group, until_s in ((workers, stop.requests_s), *((group, stop.exports_s) for group in others)):
+            if served and group is not workers:
+                self._wait_until_ready(stop.left_s(until_s) / 2)
             for child in group:
                 child.stopping = True
-            os.close(self._lifelines[group[0].group][1])
+            self._end_lifeline(group[0].group)
             self._wait_for(group, time.monotonic() + stop.left_s(until_s) + GRACE_S)
 
+    def _end_lifeline(self, group: int) -> None:
+        """Tell a group's processes to leave. Processes forked later must not close this descriptor again."""
+        read, held = self._lifelines[group]
+        self._lifelines[group] = (read, _CLOSED)
+        os.close(held)
+
+    def _wait_until_ready(self, limit_s: float) -> None:
+        """Replace what died and is still needed for the last export, for `limit_s` at most."""
+        needed = [child for child in self._children if not child.stopping]
+        signals, deadline_s = self._stop_signals, time.monotonic() + min(limit_s, _REPLACED_WITHIN_S)
+        while not self._failed and signals == self._stop_signals and time.monotonic() < deadline_s:
+            self._restart()
+            if all(child.pid is not None and child.ready for child in needed):
+                return
+            self._wait(min(self._next_restart_s(), max(0.0, deadline_s - time.monotonic())))
+            self._reap()
+
     def _wait_for(self, children: Sequence[_Child], deadline_s: float) -> None:
+        """Wait until processes have ended, and kill them at the deadline, or when another signal says to stop."""
         signals = self._stop_signals
         while any(child.pid is not None for child in children):
             # Told to stop once more, it stops at once.
