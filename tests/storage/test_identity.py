@@ -86,6 +86,20 @@ async def test_a_root_that_vanishes_is_noticed(tmp_path: Path, pools: Pools) -> 
     assert await storage.stat(APP, digest) == 7
 
 
+@pytest.mark.parametrize("content", [None, "", '{"store": "another"}'])
+async def test_a_lost_identity_is_noticed_while_serving(tmp_path: Path, pools: Pools, content: str | None) -> None:
+    """An identity that is removed, emptied or another one stops new uploads at once, until the right one is back."""
+    storage = at(tmp_path, pools)
+    await push(storage, APP, b"content")
+    file = tmp_path / ".zot" / "store.json"
+    kept = file.read_text()
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(StorageError):
+        await storage.begin(UploadKey(APP, "session"))
+    file.write_text(kept)
+    await storage.begin(UploadKey(APP, "session"))
+
+
 async def test_a_damaged_identity_is_said(tmp_path: Path, pools: Pools) -> None:
     """A store.json that is not what it should be is an error that names the file."""
     await at(tmp_path, pools).identity()

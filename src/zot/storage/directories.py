@@ -32,11 +32,14 @@ class Directories:
         self._syncs: dict[str, _Syncs] = {}
 
     def for_uploads(self, repository: Repository) -> None:
-        """Make the directory of staged files; a power loss may take it, and them, away."""
+        """Make the directory of staged files; a power loss may take it, and them, away.
+
+        Raises StorageUnavailable if the root is not the store that it should be.
+        """
+        self._identity.check()
         uploads = self._paths.uploads(repository)
         if self._is_ready(uploads):
             return
-        self._identity.check()
         self._make(uploads)
         self._remember(uploads)
 

@@ -22,7 +22,7 @@ class Identity:
         self._disk = disk
         self._root = root
         self._expected = expected
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, int, int] | None = None
 
     def establish(self) -> str:
         """Return the store's id, making the root and the id if neither was there and none is expected.
@@ -37,19 +37,22 @@ class Identity:
     def check(self) -> None:
         """Raise StorageUnavailable if the root is not the store that it should be; OSError if it can't be read."""
         try:
-            status = self._disk.status(self._root)
+            seen = self._status()
         except FileNotFoundError:
             self._seen = None
         else:
-            # As long as it is the same directory nobody mounted anything over it, or took the mount away.
-            if (status.st_dev, status.st_ino) == self._seen:
+            # The same file, unchanged: no disk was mounted over the root, or taken away, and the id is not lost.
+            if seen == self._seen:
                 return
         self.establish()
-        status = self._disk.status(self._root)
-        self._seen = (status.st_dev, status.st_ino)
+        self._seen = self._status()
+
+    def _status(self) -> tuple[int, int, int]:
+        status = self._disk.status(f"{self._root}/.zot/store.json")
+        return status.st_dev, status.st_ino, status.st_mtime_ns
 
     def reread(self) -> None:
-        """Check even if the directory is the same one."""
+        """Check even if the file is the same one."""
         self._seen = None
         self.check()
 
