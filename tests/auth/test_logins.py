@@ -231,9 +231,10 @@ async def test_a_key_stands_in_for_the_clients_secret(provider: tuple[OidcProvid
         back = await log_in(client, f"{site.url}{LOGIN}")
         async with client.get(back, allow_redirects=False) as response:
             assert response.status == 401
-    write(key, b"broken")
+    broken = tmp_path / "broken.pem"
+    write(broken, b"broken")
     with pytest.raises(ValueError, match="keypath"):
-        async with site_of(provider, tmp_path, keypath=str(key)):
+        async with site_of(provider, tmp_path, keypath=str(broken)):
             pass
 
 

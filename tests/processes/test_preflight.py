@@ -208,7 +208,7 @@ def test_a_port_in_use_is_warned_about(run: Run) -> None:
 
 def test_the_configuration_of_a_running_server_is_good(server: ZotServer) -> None:
     """Its port is its own, its files are as they were, and it goes on."""
-    wait_for(lambda: "zot serves" in server.output())
+    wait_for(lambda: "zot serves" in server.output() and (server.root / ".zot" / "control").exists())
     before = {path: path.stat().st_ino for path in (server.root / ".zot").iterdir()}
     done = subprocess.run([ZOT, "verify", server.config], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -60,15 +60,14 @@ def require_whole_catalog(directory: Path) -> None:
     The caller has the locks of the roots.
     """
     # Imported here: a start does not need it.
-    import apsw  # noqa: PLC0415
-
+    from zot.catalog.interface import CatalogError  # noqa: PLC0415
     from zot.catalog.sqlite.opening import damage_of  # noqa: PLC0415
 
     path = directory / DATABASE
     try:
         damage = damage_of(path)
-    except apsw.Error as error:
-        raise StorageError(f"the catalog {path} cannot be opened: {error}") from error
+    except CatalogError as error:
+        raise StorageError(str(error)) from error
     if damage is not None:
         made = "`zot serve` makes it again of what can be read, and from the layouts"
         raise StorageError(f"the catalog {path} is damaged ({damage}): {made}")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from zot.registry.errors import Unavailable
 
@@ -17,12 +20,21 @@ _REST_LIMIT_S = 1.0
 _WAIT_LIMIT_S = 30.0
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
 class LargeManifests:
     """The turns of a process, in the order in which they were asked for."""
 
     def __init__(self) -> None:
         """Begin with all turns to come."""
         self._turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="zot-manifest")
+
+    async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a job in the one thread for large manifests, and return its result."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(job, *args, **kwargs))
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

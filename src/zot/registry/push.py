@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -61,7 +60,7 @@ async def manifest(
     if len(content) <= LARGE_BYTES:
         return await _store(registry, request, _read(registry, request, content, media_type), moves, by)
     async with registry.large_manifests.turn():
-        read = await asyncio.to_thread(_read, registry, request, content, media_type)
+        read = await registry.large_manifests.run(_read, registry, request, content, media_type)
         return await _store(registry, request, read, moves, by)
 
 

@@ -54,7 +54,7 @@ def damage_of(path: Path) -> str | None:
     """Return why a database is not a whole catalog as far as opening it shows, None if it is one. Nothing is changed.
 
     Only a start makes a damaged catalog again: a command that did would go on with one that lacks nearly everything.
-    Raises apsw.Error.
+    Raises CatalogUnusable if it cannot be opened.
     """
     if path.with_name(SUSPECT).exists():
         return "a part of it could not be read"
@@ -63,6 +63,8 @@ def damage_of(path: Path) -> str | None:
             return None if held_boot(connection) else "it was not begun"
     except (*DAMAGE, apsw.SQLError) as error:
         return str(error)
+    except apsw.Error as error:
+        raise CatalogUnusable(f"the catalog {path} cannot be opened: {error}") from error
 
 
 def open_at_start(path: Path, boot: str, vfs: str | None, *, syncs: bool) -> Database:
