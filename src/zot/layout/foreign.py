@@ -48,8 +48,7 @@ class ForeignEdits:
         That includes a file that an export replaced and nobody looked at, because the server died. A file that stays
         unreadable is given up: the next export replaces it. Raises StorageError, CatalogError.
         """
-        if (await self._settle(repository, Place.REPLACED)).signature is not None:
-            await self._files.forget_replaced(repository)
+        await self._settle_replaced(repository)
         return await self._settle(repository, Place.CURRENT)
 
     async def check(self, repository: Repository) -> None:
@@ -74,10 +73,20 @@ class ForeignEdits:
         CatalogError.
         """
         await self._files.ready(repository)
+        await self._settle_replaced(repository)
         if (await self._settle(repository, Place.CURRENT, tries=1)).signature is not None:
             return
         if await self._was_exported(repository) and await self._files.is_removed(repository):
             await self._put_back(repository)
+
+    async def _settle_replaced(self, repository: Repository) -> None:
+        """Merge a file that an export replaced, unless it is our own.
+
+        Before the current one: settling that records the new export, and by then the export before it would pass for
+        another program's file, and bring back what was deleted since.
+        """
+        if (await self._settle(repository, Place.REPLACED)).signature is not None:
+            await self._files.forget_replaced(repository)
 
     async def _was_exported(self, repository: Repository) -> bool:
         row = await self._catalog.export(repository)
