@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 
+from zot.catalog import pages
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.rows import ManifestDetails, ManifestRow, TagRow
 from zot.layout.index_entry import Entry, order
@@ -85,7 +86,7 @@ async def listing(
         manifest = await catalog.resolve(repository, tag.digest)
         if manifest is not None:  # else deleted since the page was read, its tag with it
             yield await listed(manifest, tag.name, tag.written)
-    async for details in _manifests(catalog, repository):
+    async for details in pages.manifests(catalog, repository):
         if not details.tags and not details.carried:
             yield await listed(details, None)
     await previous.finish()
@@ -95,8 +96,9 @@ async def listing(
         if manifest is not None:
             await put(digest)
             yield Entry(digest, manifest.media_type, manifest.size)
-    async for line in _carried(catalog, repository):
-        yield line
+    async for carried in pages.carried(catalog, repository):
+        if carried.line:
+            yield carried.line
 
 
 async def _tags(catalog: Catalog, repository: Repository) -> AsyncIterator[TagRow]:
@@ -106,25 +108,6 @@ async def _tags(catalog: Catalog, repository: Repository) -> AsyncIterator[TagRo
             yield tag
         after = page[-1].name
         await asyncio.sleep(0)  # reads need not wait for anything; others shall not wait for all pages
-
-
-async def _manifests(catalog: Catalog, repository: Repository) -> AsyncIterator[ManifestDetails]:
-    after = ""
-    while page := await catalog.manifests(repository, after, PAGE_LIMIT):
-        for manifest in page:
-            yield manifest
-        after = page[-1].digest
-        await asyncio.sleep(0)
-
-
-async def _carried(catalog: Catalog, repository: Repository) -> AsyncIterator[bytes]:
-    after = ""
-    while page := await catalog.carried(repository, after, PAGE_LIMIT):
-        for entry in page:
-            if entry.line:
-                yield entry.line
-        after = page[-1].key
-        await asyncio.sleep(0)
 
 
 async def _moved(catalog: Catalog, repository: Repository, since_ns: int) -> list[Digest]:

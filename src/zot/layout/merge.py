@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from zot.catalog import pages
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.layout_commands import LayoutManifest, LayoutTag, MarkDirty
 from zot.catalog.rows import TagChange, Unread
@@ -156,18 +157,15 @@ class Merger:
     async def _dropped(self, repository: Repository, index: Index) -> AsyncIterator[Item]:
         listed = {(entry.digest, entry.ref_name) for entry in index.entries}
         keys = {carried_line(descriptor).key for descriptor in index.unreadable}
-        after = ""
-        while page := await self._catalog.carried(repository, after, PAGE_LIMIT):
-            for entry in page:
-                if entry.unread is None or not entry.line or entry.key in keys:
-                    continue
-                if entry.digest is None:
-                    yield Dropped(entry.key)
-                elif (entry.digest, entry.name) in listed:
-                    continue
-                elif await self._storage.stat(repository, entry.digest) is None:
-                    yield Dropped(entry.key)
-            after = page[-1].key
+        async for entry in pages.carried(self._catalog, repository):
+            if entry.unread is None or not entry.line or entry.key in keys:
+                continue
+            if entry.digest is None:
+                yield Dropped(entry.key)
+            elif (entry.digest, entry.name) in listed:
+                continue
+            elif await self._storage.stat(repository, entry.digest) is None:
+                yield Dropped(entry.key)
 
     async def has_content(self, repository: Repository) -> bool:
         """Tell whether a content file is there, or none is needed. Raises StorageError, CatalogError."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 
+from zot.catalog import pages
 from zot.catalog.blob_commands import Doom, DoomBlob, ForgetBlob
 from zot.catalog.command import removal_token
 from zot.catalog.edges import edges
-from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import Deleted, DeleteManifest, DeleteTag
 from zot.catalog.rows import ManifestDetails
 from zot.oci.digest import Digest
@@ -37,7 +37,7 @@ async def forget_removed(
     lost: dict[Digest, ManifestDetails] = {}
     missing: set[Digest] = set()
     parents: dict[Digest, list[ManifestDetails]] = {}
-    async for manifest in _manifests(catalog, repository):
+    async for manifest in pages.manifests(catalog, repository):
         if manifest.digest in listed or (pushed_until_ns is not None and manifest.pushed_ns > pushed_until_ns):
             continue
         blobs, children = await _names(catalog, repository, manifest)
@@ -57,15 +57,6 @@ async def forget_removed(
     for digest in missing:
         await _forget_blob(catalog, repository, digest, boot)
     return list(lost.values())
-
-
-async def _manifests(catalog: Catalog, repository: Repository) -> AsyncIterator[ManifestDetails]:
-    after = ""
-    while page := await catalog.manifests(repository, after, PAGE_LIMIT):
-        for manifest in page:
-            yield manifest
-        after = page[-1].digest
-        await asyncio.sleep(0)
 
 
 async def _names(

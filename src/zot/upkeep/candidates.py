@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from zot.accounts.statistics import Statistic
+from zot.catalog import pages
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.rows import LooseManifest, ManifestDetails
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
 from zot.upkeep.retention import Candidate
-
-# A page of manifests with all their tags is read in some milliseconds.
-_PAGE = 200
 
 Known = Mapping[Digest, Statistic]
 
@@ -22,7 +20,7 @@ async def tagged(catalog: Catalog, repository: Repository, known: Known) -> list
     """Return a repository's tags but those of manifests that could not be read whole. Raises CatalogError."""
     return [
         candidate(manifest, tag, known.get(manifest.digest))
-        async for manifest in manifests(catalog, repository)
+        async for manifest in pages.manifests(catalog, repository)
         if manifest.whole
         for tag in manifest.tags
     ]
@@ -40,16 +38,6 @@ def untagged(loose: Iterable[LooseManifest], known: Known) -> list[Candidate]:
         for each in loose
         if each.subject is None
     ]
-
-
-async def manifests(catalog: Catalog, repository: Repository) -> AsyncIterator[ManifestDetails]:
-    """Iterate over a repository's manifests, in the order of digests. Raises CatalogError."""
-    after = ""
-    while page := await catalog.manifests(repository, after, _PAGE):
-        for each in page:
-            yield each
-        after = page[-1].digest
-        await asyncio.sleep(0)
 
 
 async def loose(catalog: Catalog, repository: Repository) -> list[LooseManifest]:

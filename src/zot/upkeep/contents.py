@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from zot.catalog import pages
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.rows import ManifestDetails
 from zot.oci.digest import Digest
 from zot.oci.lenient import parse_leniently
 from zot.oci.names import Repository, Tag
-from zot.upkeep import candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Contents:
 
 async def read(catalog: Catalog, repository: Repository) -> Contents:
     """Read a repository. Raises CatalogError."""
-    manifests = {each.digest: each async for each in candidates.manifests(catalog, repository)}
+    manifests = {each.digest: each async for each in pages.manifests(catalog, repository)}
     names: dict[Digest, frozenset[Digest]] = {}
     children: dict[Digest, frozenset[Digest]] = {}
     for digest, manifest in manifests.items():

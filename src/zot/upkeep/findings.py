@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
-from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog import pages
 from zot.catalog.rows import CarriedEntry, Unread
 from zot.oci.names import InvalidTagError, Repository, Tag, parse_name, parse_tag
 from zot.registry.registry import Registry
-from zot.upkeep import candidates
 from zot.upkeep.stores import names
 
 _LINE_LENGTH = 200
@@ -33,21 +32,13 @@ async def findings(registry: Registry) -> AsyncIterator[Finding]:
     async for found in registry.layouts.unserved():
         yield Finding("", found.path, f"it is a layout that is not served: {found.why}")
     async for repository in names(registry.catalog):
-        async for entry in _carried(registry.catalog, repository):
+        async for entry in pages.carried(registry.catalog, repository):
             yield _of_entry(repository, entry)
         if await registry.catalog.unread(repository):
-            async for manifest in candidates.manifests(registry.catalog, repository):
+            async for manifest in pages.manifests(registry.catalog, repository):
                 if not manifest.whole:
                     why = "its bytes are served, but what it needs is not known: they are no JSON that can be read"
                     yield Finding(repository, manifest.digest, why, keeps_all=True)
-
-
-async def _carried(catalog: Catalog, repository: Repository) -> AsyncIterator[CarriedEntry]:
-    after = ""
-    while page := await catalog.carried(repository, after, PAGE_LIMIT):
-        for entry in page:
-            yield entry
-        after = page[-1].key
 
 
 def _of_entry(repository: Repository, entry: CarriedEntry) -> Finding:

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 import msgspec
 
 from zot.catalog.interface import PAGE_LIMIT
+from zot.catalog.pages import manifests
 from zot.catalog.rows import BlobRow
 from zot.logs.fields import fields
 from zot.oci.digest import Digest, algorithm_of, digest_of, finished, hasher, hex_of
@@ -30,7 +31,6 @@ from zot.registry.registry import Registry
 from zot.storage.interface import Content, ContentMissing, StorageError
 from zot.storage.pools import Pool
 from zot.upkeep import usage
-from zot.upkeep.candidates import manifests
 from zot.upkeep.gc import Layouts
 from zot.upkeep.scheduler import Say
 from zot.upkeep.steps import Pauses
