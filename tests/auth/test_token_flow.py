@@ -157,7 +157,7 @@ async def test_a_refusal_offers_a_token_for_what_was_refused_and_basic(site: Sit
 
 
 async def test_the_realm_is_the_address_that_the_client_used(tmp_path: Path, http: dict[str, Any]) -> None:
-    """Or `externalUrl`; a header that says HTTPS counts whoever wrote it, since passwords are sent there."""
+    """Or `externalUrl`; a header that says HTTPS counts from any sender, since passwords are sent there."""
 
     async def realm(site: Site, **headers: str) -> str:
         names = {name.replace("_", "-"): value for name, value in headers.items()}

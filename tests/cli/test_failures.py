@@ -189,7 +189,7 @@ def test_another_store_in_its_place_is_refused(served: Path, tmp_path: Path, arg
 
 @contextmanager
 def stranger(root: Path) -> Iterator[None]:
-    """Be a user who may not open the store during the block, whoever runs the tests."""
+    """Be a user who may not open the store during the block, also where root runs the tests."""
     directory = root / ".zot"
     if os.geteuid() != 0:
         directory.chmod(0)

@@ -1,4 +1,4 @@
-"""A damaged file of accounts keeps nobody from what needs no login."""
+"""A damaged file of accounts keeps no client from what needs no login."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class SteppedStorage(MemoryStorage):
         return size
 
     async def open(self, *args: Any) -> Any:
-        """Open in its turn: whoever found nothing may act on it late."""
+        """Open in its turn: a reader that found nothing may act on it late."""
         await self._gate.step("")
         try:
             content = await super().open(*args)

@@ -151,7 +151,7 @@ class Blob(World):
         return await self._finish("looked")
 
     async def _pull(self) -> str:
-        """Pull: what is damaged is unknown, and whoever gets it gets all of it."""
+        """Pull: what is damaged is unknown, and a client that gets it gets all of it."""
         request = PullBlob(repository=APP, digest=BLOB)
         try:
             content, _ = await pull.content(self.registry, request, await pull.blob(self.registry, request))
@@ -280,7 +280,7 @@ async def test_no_order_of_steps_loses_a_blob(start: str, actors: tuple[str, ...
     ],
 )
 async def test_a_push_heals_in_any_order_of_steps(damage: str, actors: tuple[str, ...]) -> None:
-    """Once a push is acknowledged the blob is there, whole, whoever found it damaged before and acts on it late."""
+    """Once a push is acknowledged the blob is there, whole, also if a reader acts late on damage seen before."""
     assert await explore(lambda: Blob(damage, *actors)) > 10
 
 

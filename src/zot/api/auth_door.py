@@ -87,7 +87,7 @@ class AuthDoor:
     def _realm(self, http: HttpRequest) -> str:
         """Return the URL of the token endpoint as the client reaches it; empty if it did not say by which host.
 
-        Credentials are sent there. So a header that says that the client speaks HTTPS counts whoever wrote it: a proxy
+        Credentials are sent there. So a header that says that the client speaks HTTPS counts from any sender: a proxy
         that is not configured as trusted shall not have passwords sent without encryption.
         """
         origin = self.origin(http)

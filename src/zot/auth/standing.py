@@ -1,6 +1,6 @@
 """What a login stands on, and whether it still does: sessions, tokens and API keys end with it.
 
-A session, a token and an API key outlive the login by which a client got them. Whoever is taken out of the htpasswd
+A session, a token and an API key outlive the login by which a client got them. A user who is taken out of the htpasswd
 file shall keep none of them, and a changed password ends sessions and tokens. A directory (LDAP) tells nothing about a
 user without the password; what stands on it lasts until it expires.
 """

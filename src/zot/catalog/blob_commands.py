@@ -102,7 +102,7 @@ class DoomBlob(Command[Doom], frozen=True, kw_only=True, tag=True):
 
     With `stamped_before_s` only if it carries a stamp of the collector's clock not later than that (else CLAIMED).
     Again with the same token: DOOMED; doomed under another one it is ABSENT already. With `stray` it is a digest
-    without a row that is doomed, since a file is there that nobody knows, and no present blob (CLAIMED). With either a
+    without a row that is doomed, since a file is there that no row knows, and no present blob (CLAIMED). With either a
     repository keeps everything while it has something unread (REFERENCED). With `damaged` a blob goes although it is
     referenced, because its bytes are not its digest's any more: once it is forgotten it is missing where it is named,
     and the next push of it heals that. With `placed_ns` only if it is present since that time (else CLAIMED), so that

@@ -133,7 +133,7 @@ class FilesystemLayouts:
 
     @asynccontextmanager
     async def scan(self, repository: Repository) -> AsyncIterator[IndexScan | None]:
-        """Open `index.json` to read it once, piece by piece, whoever wrote it."""
+        """Open `index.json` of any writer, to read it once, piece by piece."""
         doing = f"read index.json of {repository}"
         files = self._of(repository)
         with storage_errors(doing):

@@ -60,7 +60,7 @@ class Index(NamedTuple):
 
 
 class IndexReader:
-    """Reads an index piece by piece, whoever wrote it. Its descriptors come one by one, as they are written."""
+    """Reads an index of any writer, piece by piece. Its descriptors come one by one, as they are written."""
 
     def __init__(self) -> None:
         """Begin at the beginning."""

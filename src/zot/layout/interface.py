@@ -135,7 +135,7 @@ class LayoutFiles(Protocol):
         """Return a value that changes when a content file comes or goes."""
 
     def scan(self, repository: Repository) -> AbstractAsyncContextManager[IndexScan | None]:
-        """Open `index.json` to read it once, piece by piece, whoever wrote it; None if there is none.
+        """Open `index.json` of any writer, to read it once, piece by piece; None if there is none.
 
         Raises LayoutBroken if it is no regular file, or has more than INDEX_LIMIT_BYTES.
         """

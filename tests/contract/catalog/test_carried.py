@@ -97,7 +97,7 @@ async def test_nothing_is_collected_beside_what_is_unread(catalog: Catalog) -> N
     assert isinstance(await catalog.do(delete), TagsDiffer)
     (usage,) = await catalog.usage("", 10)
     assert usage.unread == 1
-    # Somebody who says what has to go is obeyed.
+    # An operator who says what has to go is obeyed.
     assert await doom(catalog, blob) is Doom.DOOMED
     assert isinstance(await catalog.do(DeleteManifest(repository=APP, digest=loose)), Deleted)
 

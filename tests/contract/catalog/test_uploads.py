@@ -66,7 +66,7 @@ async def test_a_repository_has_so_many_open_sessions(catalog: Catalog) -> None:
 
 
 async def test_one_client_does_not_use_up_the_sessions_of_others(catalog: Catalog) -> None:
-    """The limit is the owner's: whoever else begins one in the same repository has a limit of their own."""
+    """The limit is the owner's: another client that begins one in the same repository has its own limit."""
     for number, owner in enumerate(["alice", "bob", "", "alice "]):
         begin = BeginUpload(repository=APP, session=f"{number}", owner=owner, limit=1)
         assert await catalog.do(begin) is Begun.BEGUN

@@ -91,7 +91,7 @@ def mend(path: Path, boot: str, *, is_ours: bool) -> None:
             _check(database, path.with_name(SUSPECT))
     except DAMAGE as error:
         if not is_ours:
-            raise CatalogUnavailable(f"{path} is damaged: start the server again to have it made anew") from error
+            raise CatalogUnavailable(f"{path} is damaged: start the server again to have it rebuilt") from error
         make_again(path, boot, str(error))
     except CatalogUnavailable:
         if not is_ours or _has_schema(path):

@@ -35,7 +35,7 @@ class ReadableRows:
     """Reads one table of a damaged database."""
 
     def __init__(self, connection: apsw.Connection, table: Table) -> None:
-        """Read by a connection whose caller lets nobody else write."""
+        """Read by a connection whose caller keeps all others from writing."""
         self._connection = connection
         self._table = table
         self._columns = ", ".join((*table.key, *table.columns))

@@ -195,7 +195,7 @@ class Writer:
             self._lock.close()
 
     def _is_whole(self) -> bool:
-        """Tell whether no damage was met; else have the database mended, by a thread, and let go of it meanwhile.
+        """Tell whether no damage was met; else close the database and have a thread mend it.
 
         Nothing is added to a damaged database: it could not be exported, and would have to be found again.
         """
