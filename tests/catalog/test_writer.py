@@ -309,6 +309,8 @@ def test_a_pause_is_used_for_the_log(opened: Open) -> None:
     writer = opened()
     command = put("image")
     writer.run([type(command)(repository=APP, digest=command.digest, content=bytes(5 << 20), media_type="x")])
-    assert writer.wants_idle
+    assert writer._database is not None
+    wal = writer._database.wal
+    assert wal.wants_idle
     writer.tend(idle=True)
-    assert not writer.wants_idle
+    assert not wal.wants_idle

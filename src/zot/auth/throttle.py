@@ -4,8 +4,9 @@ What is bounded is the rate, so that attempts in parallel gain nothing: an attem
 tries, from the address it comes from, and over all addresses. A turn that is too far away is refused at once.
 
 It is a delay, and no lock. A client at an address from which the name has logged in before waits for no client at
-another address, and one client that guesses holds up no other name at its address: only an address from which many different
-names fail is slowed down, a little, for names that have not logged in from there. The counts are those of one process.
+another address, and one client that guesses holds up no other name at its address: only an address from which many
+different names fail is slowed down, a little, for names that have not logged in from there. The counts are those of
+one process.
 """
 
 from __future__ import annotations

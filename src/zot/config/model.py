@@ -15,7 +15,8 @@ from zot.config.storage import Storage
 
 DIST_SPEC_VERSION = "1.1.1"
 
-DEFAULT_TREE = {"storage": {"rootDirectory": "./zot-data"}}
+_DEFAULT_ROOT = "./zot-data"
+DEFAULT_TREE = {"storage": {"rootDirectory": _DEFAULT_ROOT}}
 """What a file would say that means the same as none."""
 
 
@@ -55,4 +56,4 @@ class Config(Section):
     @classmethod
     def default(cls) -> Config:
         """Return what holds without a configuration file: 127.0.0.1:8080, content in `./zot-data`."""
-        return cls(storage=Storage(root_directory="./zot-data"))
+        return cls(storage=Storage(root_directory=_DEFAULT_ROOT))

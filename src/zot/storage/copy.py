@@ -13,13 +13,16 @@ _PIECE_BYTES = 1024 * 1024
 
 
 async def copy_content(
-    storage: Storage, repository: Repository, target_storage: Storage, target: Repository, digest: Digest
+    storage: Storage, repository: Repository, target_storage: Storage, target: Repository, digest: Digest, size: int
 ) -> None:
-    """Copy content into another repository, verifying it on the way. Durable when it returns.
+    """Copy content of `size` bytes into another repository, verifying it on the way. Durable when it returns.
 
     Raises ContentMissing, ContentDamaged, StorageFull, StorageError; nothing is left then.
     """
     content = await storage.open(repository, digest)
+    if content.size != size:
+        content.close()
+        raise ContentDamaged(f"{digest} of {repository} has {content.size} bytes instead of {size}")
     upload = UploadKey(target, str(uuid4()))
     try:
         await target_storage.begin(upload)
@@ -46,4 +49,4 @@ async def _pieces(content: Content) -> AsyncIterator[bytes]:
 
 
 async def _nothing_to_record(_: Progress) -> None:
-    """A copy does not go on after a break: it begins anew."""
+    """A copy does not go on after a break: it begins again."""

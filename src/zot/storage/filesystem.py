@@ -135,17 +135,12 @@ class FilesystemStorage:
         if opened is None:
             return False
         file, size = opened
-        state = hasher(algorithm_of(digest))
         try:
-            for offset in range(0, size, _HASH_STEP_BYTES):
-                await self._pools.hash.complete(
-                    self._uploads.hash, file, offset, min(_HASH_STEP_BYTES, size - offset), state
-                )
+            return await self._digest(file, size, algorithm_of(digest)) == digest
         except (OSError, UploadMissing):
             return False
         finally:
             await self._pools.read.complete(file.close)
-        return finished(state, algorithm_of(digest)) == digest
 
     async def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
         """Make verified staged bytes content. Durable when it returns."""
@@ -156,7 +151,7 @@ class FilesystemStorage:
         """Make the source's content the target's too, by a hard link or else a copy. Durable when it returns."""
         doing = f"link {digest} of {source} in {target}"
         if not await _run(self._pools.durable, doing, self._content.link, source, target, digest, size):
-            await copy_content(self, source, self, target, digest)
+            await copy_content(self, source, self, target, digest, size)
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
         """Store small content whole. Durable when it returns."""
@@ -283,15 +278,19 @@ class FilesystemStorage:
 
     async def _hash(self, upload: UploadKey, length: int, algorithm: str) -> Digest:
         held = await self._hold(upload, length)
-        state = hasher(algorithm)
         try:
             await self._cut(upload, held, length)
-            for offset in range(0, length, _HASH_STEP_BYTES):
-                step = min(_HASH_STEP_BYTES, length - offset)
-                with storage_errors(f"read an upload to {upload.repository}"):
-                    await self._pools.hash.complete(self._uploads.hash, held.file, offset, step, state)
+            with storage_errors(f"read an upload to {upload.repository}"):
+                return await self._digest(held.file, length, algorithm)
         finally:
             await self._pools.hash.complete(held.file.close)
+
+    async def _digest(self, file: File, length: int, algorithm: str) -> Digest:
+        """Return the digest of a file's first bytes, in steps of the hashing pool. Raises UploadMissing, OSError."""
+        state = hasher(algorithm)
+        for offset in range(0, length, _HASH_STEP_BYTES):
+            step = min(_HASH_STEP_BYTES, length - offset)
+            await self._pools.hash.complete(self._uploads.hash, file, offset, step, state)
         return finished(state, algorithm)
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, route_of
 from zot.storage.copy import copy_content
-from zot.storage.interface import Checkpoint, Content, ContentDamaged, FoundFile, Progress, Storage, UploadKey
+from zot.storage.interface import Checkpoint, Content, FoundFile, Progress, Storage, UploadKey
 
 
 class RoutedStorage:
@@ -69,10 +69,7 @@ class RoutedStorage:
         if self.same_root(source, target):
             await self.of(source).link(source, target, digest, size)
             return
-        found = await self.of(source).stat(source, digest)
-        if found not in (None, size):
-            raise ContentDamaged(f"{digest} of {source} has {found} bytes instead of {size}")
-        await copy_content(self.of(source), source, self.of(target), target, digest)
+        await copy_content(self.of(source), source, self.of(target), target, digest, size)
 
     async def is_whole(self, repository: Repository, digest: Digest) -> bool:
         """Tell whether content has its digest."""

@@ -51,13 +51,15 @@ class Workloads:
         if claims is None:
             raise InvalidToken("the token is malformed")
         issuers = [issuer for issuer in self._issuers if issuer.concerns(claims)]
-        failure: InvalidToken | Unavailable
-        failure = InvalidToken(self.mismatch(token) or "the token is of no issuer that is known")
+        if not issuers:
+            raise InvalidToken(self.mismatch(token) or "the token is of no issuer that is known")
+        failure: InvalidToken | Unavailable | None = None
         for issuer in issuers:
             try:
                 return await issuer.verify(token)
             except (InvalidToken, Unavailable) as error:
                 failure = error
+        assert failure is not None  # each of them refused
         raise failure
 
     def mismatch(self, token: str) -> str | None:

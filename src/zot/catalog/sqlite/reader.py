@@ -34,7 +34,7 @@ from zot.catalog.rows import (
     UploadRow,
     UsageRow,
 )
-from zot.catalog.sqlite import verbs_uploads
+from zot.catalog.sqlite import verbs_carried, verbs_uploads
 from zot.catalog.sqlite.connection import DAMAGE, DAMAGED, open_for_reading, translated
 from zot.catalog.sqlite.opening import SUSPECT, held_boot, require_boot
 from zot.catalog.sqlite.revision import REPLACED, ReaderRevision
@@ -105,10 +105,6 @@ _RESOLVED_LIMIT = 8192
 _CARRIED = "SELECT key, line, digest, name, media_type, unread FROM carried WHERE repository = ?"
 # Those whose manifests are here first.
 _CARRIED_ORDER = "ORDER BY unread IS NOT NULL, key LIMIT ?"
-_UNREAD = """
-SELECT EXISTS (SELECT 1 FROM carried WHERE repository = ?1 AND unread IS NOT NULL)
-  OR EXISTS (SELECT 1 FROM manifest WHERE repository = ?1 AND NOT whole)
-"""
 _ABSENT_CHILDREN = """
 SELECT digest, min(media_type) FROM edge
 WHERE repository = ? AND digest > ? AND child
@@ -282,7 +278,7 @@ class Reader:
 
     async def unread(self, repository: Repository) -> bool:
         """Tell whether the repository has something unread: then nothing of it is collected."""
-        return bool(self._rows(_UNREAD, (repository,))[0][0])
+        return bool(self._rows(verbs_carried.UNREAD, (repository,))[0][0])
 
     async def usage(self, after: str, limit: int) -> Sequence[UsageRow]:
         """Return counts of repositories with names greater than `after`."""

@@ -17,6 +17,7 @@ import msgspec
 from zot.catalog.edges import edges
 from zot.catalog.sqlite.readable import ReadableRows, Row, Table
 from zot.catalog.sqlite.schema import migrate
+from zot.catalog.sqlite.verbs_tags import KEPT
 from zot.oci.digest import Digest, algorithm_of, digest_of
 from zot.oci.lenient import parse_leniently
 
@@ -50,16 +51,7 @@ _SETTLED = (
       EXISTS (SELECT 1 FROM edge WHERE edge.repository = blob.repository AND edge.digest = blob.digest)
       OR EXISTS (SELECT 1 FROM manifest WHERE manifest.repository = blob.repository AND manifest.digest = blob.digest)
     """,
-    """
-    UPDATE manifest SET kept =
-      EXISTS (SELECT 1 FROM tag WHERE manifest_id = manifest.id)
-      OR EXISTS (SELECT 1 FROM edge
-        WHERE edge.repository = manifest.repository AND edge.digest = manifest.digest AND edge.child)
-      OR EXISTS (SELECT 1 FROM manifest AS other
-        WHERE other.repository = manifest.repository AND other.digest = manifest.subject)
-      OR EXISTS (SELECT 1 FROM carried
-        WHERE carried.repository = manifest.repository AND carried.digest = manifest.digest AND line <> x'')
-    """,
+    f"UPDATE manifest SET kept = {KEPT}",  # noqa: S608 (a statement of constants)
     "UPDATE blob SET stamp_s = NULL",
     "UPDATE manifest SET stamp_s = NULL",
     """

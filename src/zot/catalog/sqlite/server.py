@@ -33,20 +33,12 @@ _FLUSH_S = 1.0
 _logger = logging.getLogger(__name__)
 
 
-async def serve_writer(
-    directory: Path,
-    socket_path: Path,
-    boot: str,
-    stop: asyncio.Event,
-    *,
-    syncs: bool = True,
-    ready: Callable[[], object] = lambda: None,
-) -> None:
+async def serve_writer(directory: Path, socket_path: Path, boot: str, stop: asyncio.Event) -> None:
     """Begin the catalog in `directory` for a start of the store, and be its writer (`serve`).
 
-    `ready` is called once commands are carried out. Raises CatalogUnusable, OSError if the socket cannot be made.
+    Raises CatalogUnusable, OSError if the socket cannot be made.
     """
-    await serve(Writer(directory, boot, syncs=syncs), socket_path, stop, ready)
+    await serve(Writer(directory, boot), socket_path, stop)
 
 
 async def open_begun(directory: Path, boot: str, stop: asyncio.Event, *, syncs: bool) -> Writer | None:

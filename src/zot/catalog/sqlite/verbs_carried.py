@@ -12,7 +12,7 @@ _ADD = """
 INSERT INTO carried (repository, key, line, digest, name, media_type, unread) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 ON CONFLICT DO UPDATE SET unread = excluded.unread WHERE unread IS NOT excluded.unread
 """
-_UNREAD = """
+UNREAD = """
 SELECT EXISTS (SELECT 1 FROM carried WHERE repository = ?1 AND unread IS NOT NULL)
   OR EXISTS (SELECT 1 FROM manifest WHERE repository = ?1 AND NOT whole)
 """
@@ -47,7 +47,7 @@ def drop(scope: Scope, key: str) -> list[Digest]:
 
 def has_unread(scope: Scope) -> bool:
     """Tell whether something of the repository could not be read: then nothing of it is collected."""
-    return bool(scope.value(_UNREAD))
+    return bool(scope.value(UNREAD))
 
 
 def read(scope: Scope, digest: Digest) -> None:

@@ -27,15 +27,21 @@ INSERT INTO tag_log (repository, tag, digest_before, digest_after, at_ns, moved_
 """
 # Of the manifests in ?2: whether a tag, an index, a present subject or an entry with a name keeps each. What changes
 # has no stamp.
-_KEEP = """
-UPDATE manifest SET kept = NOT kept, stamp_s = NULL
-WHERE repository = ?1 AND digest IN (SELECT value FROM json_each(?2)) AND kept <> (
+KEPT = """
   EXISTS (SELECT 1 FROM tag WHERE manifest_id = manifest.id)
-  OR EXISTS (SELECT 1 FROM edge WHERE edge.repository = ?1 AND edge.digest = manifest.digest AND edge.child)
-  OR EXISTS (SELECT 1 FROM manifest AS other WHERE other.repository = ?1 AND other.digest = manifest.subject)
+  OR EXISTS (SELECT 1 FROM edge
+    WHERE edge.repository = manifest.repository AND edge.digest = manifest.digest AND edge.child)
+  OR EXISTS (SELECT 1 FROM manifest AS other
+    WHERE other.repository = manifest.repository AND other.digest = manifest.subject)
   OR EXISTS (SELECT 1 FROM carried
-    WHERE carried.repository = ?1 AND carried.digest = manifest.digest AND line <> x''))
+    WHERE carried.repository = manifest.repository AND carried.digest = manifest.digest AND line <> x'')
 """
+"""The condition for a row of `manifest`: something of its repository keeps it from being collected."""
+
+_KEEP = f"""
+UPDATE manifest SET kept = NOT kept, stamp_s = NULL
+WHERE repository = ?1 AND digest IN (SELECT value FROM json_each(?2)) AND kept <> ({KEPT})
+"""  # noqa: S608 (a statement of constants)
 
 
 def refused(scope: Scope, moves: Sequence[TagMove], digest: Digest) -> TagRefused | None:

@@ -143,11 +143,6 @@ class Writer:
             self._lock.close()
             raise
 
-    @property
-    def wants_idle(self) -> bool:
-        """Tell whether `tend` should be called in the next pause."""
-        return self._database is not None and self._database.wal.wants_idle
-
     def run(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """Carry out the first of the commands in one commit; return the outcome or CatalogError of each of these.
 
@@ -284,7 +279,8 @@ class Writer:
 
     def _commit(self, database: Database, commands: Sequence[Command[Any]]) -> list[Any]:
         database.begin(durable=any(command.durable for command in commands))
-        self._forget_outcomes(database)
+        if any(command.remembered for command in commands):
+            self._forget_outcomes(database)
         until_s = time.monotonic() + BATCH_S
         outcomes = []
         for command in commands:
