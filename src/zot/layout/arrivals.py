@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 
@@ -14,10 +13,10 @@ from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import NotRead, read_manifests
 from zot.layout.mark import BY
 from zot.layout.parts import Item, parts
+from zot.layout.shared_tasks import SharedTasks
 from zot.oci.digest import Digest
 from zot.oci.media_types import may_be_manifest
 from zot.oci.names import Repository
-from zot.registry.errors import Unavailable
 from zot.registry.found_files import take_in_named
 from zot.storage.interface import Storage
 
@@ -39,7 +38,7 @@ class Arrivals:
         self._files = files
         self._limit_bytes = manifest_limit_bytes
         self._looked_at: dict[Repository, tuple[int, ...]] = {}
-        self._tasks: dict[tuple[Repository, str], asyncio.Task[None]] = {}
+        self._tasks = SharedTasks[tuple[Repository, str]]("the manifest is being imported", _WAIT_S)
 
     async def look(self, repository: Repository) -> None:
         """Try all that is unread, if files came since the last look. Raises StorageError, CatalogError."""
@@ -73,21 +72,11 @@ class Arrivals:
         Raises Unavailable when it takes longer than a request should wait (it goes on then), StorageError,
         CatalogError.
         """
-        task = self._tasks.get((repository, entry.key))
-        if task is None:
-            task = self._tasks[repository, entry.key] = asyncio.create_task(self._read(repository, [entry]))
-            task.add_done_callback(lambda _: self._tasks.pop((repository, entry.key)))
-        done, _ = await asyncio.wait({task}, timeout=_WAIT_S)
-        if not done:
-            raise Unavailable("the manifest is being imported", name=repository)
-        task.result()
+        await self._tasks.wait((repository, entry.key), repository, lambda: self._read(repository, [entry]))
 
     async def close(self) -> None:
         """Cancel what is under way: it begins again the next time."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.close()
 
     async def _read(self, repository: Repository, entries: Sequence[CarriedEntry]) -> None:
         """Try to read the manifests of carried entries. Idempotent."""

@@ -89,7 +89,7 @@ class LayoutJobs:
 
 def build_jobs(catalog: Catalog, storage: Storage, layouts: StoreLayouts, *, boot: str) -> LayoutJobs:
     """Return the jobs on the layouts of this process, in the start of the server that `boot` is the id of."""
-    exporter = Exporter(catalog, storage, layouts.files, layouts.edits, boot=boot)
+    exporter = Exporter(catalog, storage, layouts.files, layouts.edits, layouts.damage, boot=boot)
     return LayoutJobs(
         exporter,
         ExportSchedule(catalog, layouts.files, exporter),

@@ -16,7 +16,7 @@ from zot.catalog.manifest_commands import RemoveRepository
 from zot.layout import index_json
 from zot.layout.foreign import ForeignEdits, Seen
 from zot.layout.index_json import Head, Index, LayoutBroken, Listing
-from zot.layout.interface import LayoutFiles, Place
+from zot.layout.interface import LayoutFiles, Place, alone
 from zot.layout.listing import Previous, listing
 from zot.layout.mark import Mark, last_change_ns
 from zot.oci.digest import Digest
@@ -29,7 +29,6 @@ _log = logging.getLogger(__name__)
 
 # How often an export begins anew because somebody else wrote the file meanwhile; then it is left for later.
 _ATTEMPTS = 3
-_POLL_S = 0.05
 # Manifests whose files are known to be there: a bound on memory, not on what is right.
 _REMEMBERED = 16384
 
@@ -43,9 +42,20 @@ class Exporter:
     """
 
     def __init__(
-        self, catalog: Catalog, storage: Storage, files: LayoutFiles, edits: ForeignEdits, *, boot: str
+        self,
+        catalog: Catalog,
+        storage: Storage,
+        files: LayoutFiles,
+        edits: ForeignEdits,
+        damage: DamageReports | None = None,
+        *,
+        boot: str,
     ) -> None:
-        """Export one store; `edits` has others' changes merged, `boot` is an id of this start of the server."""
+        """Export one store; `edits` has others' changes merged, `boot` is an id of this start of the server.
+
+        What is damaged is reported to `damage`.
+        """
+        self._damage = damage or DamageReports()
         self._catalog = catalog
         self._storage = storage
         self._files = files
@@ -90,13 +100,8 @@ class Exporter:
     @asynccontextmanager
     async def _alone(self, repository: Repository) -> AsyncIterator[None]:
         """Be the only one, of all processes, that merges or exports the layout."""
-        async with self._lock(repository):
-            while True:
-                async with self._files.adopting(repository) as alone:
-                    if alone:
-                        yield
-                        return
-                await asyncio.sleep(_POLL_S)
+        async with self._lock(repository), alone(self._files, repository):
+            yield
 
     def _lock(self, repository: Repository) -> asyncio.Lock:
         lock = self._locks.get(repository)
@@ -126,7 +131,7 @@ class Exporter:
         """
         # What changes from here on counts as not shown.
         shown_ns = await last_change_ns(self._catalog, repository)
-        put = _Put(self._catalog, self._storage, repository)
+        put = _Put(self._catalog, self._storage, self._damage, repository)
         async with self._previous(repository, seen) as (head, previous):
             new = listing(self._catalog, repository, shown_ns, previous, put)
             staged = await self._files.stage(repository, index_json.encode(head.showing(shown_ns), new))
@@ -196,11 +201,11 @@ class Exporter:
 class _Put:
     """Makes sure that manifests' files are there, durably."""
 
-    def __init__(self, catalog: Catalog, storage: Storage, repository: Repository) -> None:
+    def __init__(self, catalog: Catalog, storage: Storage, damage: DamageReports, repository: Repository) -> None:
         self._catalog = catalog
         self._storage = storage
+        self._damage = damage
         self._repository = repository
-        self._damage = DamageReports()
         self._there: set[Digest] = set()
 
     async def __call__(self, digest: Digest) -> None:

@@ -14,7 +14,7 @@ from zot.catalog.rows import Unread
 from zot.layout import index_json
 from zot.layout.index_json import Head, IndexReader, LayoutBroken
 from zot.layout.interface import INDEX_LIMIT_BYTES, ContentFile, IndexFile, Place, Signature, StagedFile
-from zot.oci.digest import HEX_LENGTHS, Digest, algorithm_of, digest_of, hasher, hex_of
+from zot.oci.digest import HEX_LENGTHS, Digest, digest_of, has_digest, hasher, hex_of
 from zot.oci.names import LAYOUT_NAMES, InvalidNameError, Repository, parse_repository
 from zot.registry.layouts import Unserved
 from zot.storage.disk import Disk, File, NotRegularFile
@@ -272,7 +272,7 @@ class RootFiles:
             if status.st_size > limit_bytes:
                 return Unread.TOO_LARGE
             content = self._disk.read(file, status.st_size, 0)
-        if digest_of(content, algorithm_of(digest)) != digest:
+        if not has_digest(content, digest):
             return Unread.DAMAGED
         return ContentFile(content, status.st_mtime_ns)
 

@@ -7,8 +7,9 @@ what was replaced.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -17,6 +18,8 @@ from zot.layout.index_json import Head, Index
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.registry.layouts import Unserved
+
+_POLL_S = 0.05
 
 INDEX_LIMIT_BYTES = 256 * 1024 * 1024
 """The largest `index.json` that is read whole: about a million tags."""
@@ -160,3 +163,14 @@ class LayoutFiles(Protocol):
 
     async def remove(self, repository: Repository) -> None:
         """Make the directory no layout any more, and remove it and those above it that are empty. Idempotent."""
+
+
+@asynccontextmanager
+async def alone(files: LayoutFiles, repository: Repository) -> AsyncIterator[None]:
+    """Wait to be the only one, of all processes, that merges or exports the layout, and be it during the block."""
+    while True:
+        async with files.adopting(repository) as is_alone:
+            if is_alone:
+                yield
+                return
+        await asyncio.sleep(_POLL_S)

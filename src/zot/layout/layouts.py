@@ -41,12 +41,12 @@ class StoreLayouts:
         """
         self._catalog = catalog
         self._storage = storage
-        self._damage = damage or DamageReports()
+        self.damage = damage or DamageReports()
         self.files = files
         self.manifest_limit_bytes = manifest_limit_bytes
         self.edits = edits
         self.first_reads = FirstReads(catalog, files, edits)
-        self.adoption = Adoption(catalog, storage, files, self._damage, manifest_limit_bytes=manifest_limit_bytes)
+        self.adoption = Adoption(catalog, storage, files, self.damage, manifest_limit_bytes=manifest_limit_bytes)
         self.arrivals = Arrivals(catalog, storage, files, manifest_limit_bytes)
         self.foreign_names = ForeignNames(catalog, files)
 
@@ -89,7 +89,7 @@ class StoreLayouts:
         row = await self._catalog.resolve(repository, reference)
         if row is None:
             return None
-        found = await read_manifest(self._catalog, self._storage, self._damage, repository, row.digest, FoundBy.PULL)
+        found = await read_manifest(self._catalog, self._storage, self.damage, repository, row.digest, FoundBy.PULL)
         return (row.digest, row.media_type, found.content) if found.content is not None else None
 
     async def read_carried(self, repository: Repository, entry: CarriedEntry) -> None:

@@ -63,6 +63,11 @@ def digest_of(content: bytes | bytearray | memoryview, algorithm: str = CANONICA
     return finished(hashlib.new(algorithm, content), algorithm)
 
 
+def has_digest(content: bytes, digest: Digest) -> bool:
+    """Tell whether the content is the one that the digest names."""
+    return digest_of(content, algorithm_of(digest)) == digest
+
+
 def finished(state: Hash, algorithm: str) -> Digest:
     """Return the digest of all that `state` has seen so far; the state may go on afterwards."""
     return Digest(f"{algorithm}:{state.hexdigest()}")

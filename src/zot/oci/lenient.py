@@ -52,7 +52,7 @@ def parse_leniently(content: bytes, media_type: str) -> Reading:
     What the strict parser accepts, by the descriptor's media type or the manifest's own, is read by that. Of any other
     JSON each `digest` (and schema 1's `blobSum`) counts as named; of what is no JSON, each text that is a digest.
     """
-    for claimed in (media_type or None, None):
+    for claimed in dict.fromkeys((media_type or None, None)):
         try:
             return Reading(parse_manifest(content, claimed), whole=True, is_manifest=True)
         except InvalidManifestError:

@@ -12,7 +12,7 @@ from zot.catalog.command import new_id, removal_token
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.quotas import NoRoom, no_room
 from zot.catalog.rows import BlobRow
-from zot.oci.digest import Digest, algorithm_of, digest_of
+from zot.oci.digest import Digest, has_digest
 from zot.oci.names import Repository
 from zot.registry import quota
 from zot.registry.damage import BAD_DIGEST, FoundBy, size_mismatch
@@ -72,7 +72,7 @@ async def publish(registry: Registry, upload: UploadKey, digest: Digest, size: i
             return size_mismatch(row.size, size)
         return "" if await _is_staged(registry, upload, size, upload.repository, digest) else _NOT_THESE
 
-    intent = _Intent(upload.repository, digest, size, place, damage, FoundBy.PUSH, upload.session)
+    intent = _Intent(upload.repository, digest, size, place, FoundBy.PUSH, damage, upload.session)
     was_here = await _make_present(registry, intent)
     if was_here:
         await registry.storage.discard(upload)
@@ -119,12 +119,8 @@ async def _mount_from(registry: Registry, repository: Repository, digest: Digest
             raise ContentMissing(f"{repository} has no content {digest}")
         await registry.storage.link(source, repository, digest, row.size)
 
-    async def damage(present: BlobRow) -> str:
-        found = await registry.storage.stat(repository, digest)
-        return "" if found == present.size else size_mismatch(found, present.size)
-
     try:
-        await _make_present(registry, _Intent(repository, digest, row.size, place, damage, FoundBy.MOUNT))
+        await _make_present(registry, _Intent(repository, digest, row.size, place, FoundBy.MOUNT))
     except (ContentMissing, ContentDamaged) as error:  # or it was collected concurrently
         await damaged_blob(registry, source, digest, row, str(error), FoundBy.MOUNT)
         return False
@@ -138,7 +134,7 @@ async def manifest_as_blob(registry: Registry, repository: Repository, digest: D
     blob like any other. Durable when it returns. A read-only registry has it in its layout's file only.
     """
     content = await registry.catalog.manifest_content(repository, digest)
-    if content is None or digest_of(content, algorithm_of(digest)) != digest:
+    if content is None or not has_digest(content, digest):
         return None
     if registry.read_only:
         return BlobRow(len(content), None, stamped=False)
@@ -146,11 +142,7 @@ async def manifest_as_blob(registry: Registry, repository: Repository, digest: D
     async def place() -> None:
         await registry.storage.put(repository, digest, content)
 
-    async def damage(present: BlobRow) -> str:
-        found = await registry.storage.stat(repository, digest)
-        return "" if found == present.size else size_mismatch(found, present.size)
-
-    await _make_present(registry, _Intent(repository, digest, len(content), place, damage, FoundBy.PULL))
+    await _make_present(registry, _Intent(repository, digest, len(content), place, FoundBy.PULL))
     return await registry.catalog.blob(repository, digest)
 
 
@@ -162,9 +154,9 @@ class _Intent(NamedTuple):
     size: int
     place: Callable[[], Awaitable[None]]
     """Puts the content in its place."""
-    damage: Callable[[BlobRow], Awaitable[str]]
-    """Says what is wrong with content that is there already; empty: nothing."""
     found_by: FoundBy
+    damage: Callable[[BlobRow], Awaitable[str]] | None = None
+    """Says what is wrong with content that is there already; empty: nothing. None: its size alone is compared."""
     session: str | None = None
 
 
@@ -210,7 +202,11 @@ async def _is_intact(registry: Registry, intent: _Intent) -> bool:
     row = await registry.catalog.blob(intent.repository, intent.digest)
     if row is None:
         return False
-    error = await intent.damage(row)
+    if intent.damage is not None:
+        error = await intent.damage(row)
+    else:
+        found = await registry.storage.stat(intent.repository, intent.digest)
+        error = "" if found == row.size else size_mismatch(found, row.size)
     if error:
         await damaged_blob(registry, intent.repository, intent.digest, row, error, intent.found_by)
     return not error

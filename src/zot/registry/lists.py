@@ -70,7 +70,7 @@ def _tag_reader(registry: Registry, request: ListTags) -> Callable[[str, int], A
 
 async def referrers(registry: Registry, request: ListReferrers) -> ReferrerPage:
     """Return a page of a manifest's referrers; none if the repository does not exist."""
-    if not await _has_referrers(registry, request):
+    if not await registry.is_known(request.repository):
         return ReferrerPage([], None)
     limit = page_limit(registry, request.limit)
     found = await _collect(_referrer_reader(registry, request), _digest, request.last, limit + 1)
@@ -79,20 +79,9 @@ async def referrers(registry: Registry, request: ListReferrers) -> ReferrerPage:
 
 async def all_referrers(registry: Registry, request: ListReferrers) -> AsyncGenerator[Sequence[ReferrerRow]]:
     """Iterate over all referrers of a manifest, as `all_tags`; none if the repository does not exist."""
-    if await _has_referrers(registry, request):
+    if await registry.is_known(request.repository):
         async for step in _steps(registry, _referrer_reader(registry, request), _digest, request.last):
             yield step
-
-
-async def _has_referrers(registry: Registry, request: ListReferrers) -> bool:
-    row = await registry.catalog.repository(request.repository)
-    if row is None or not row.adopted:
-        if row is None and not await registry.layouts.exists(request.repository):
-            return False
-        await registry.layouts.ensure_adopted(request.repository)
-    else:
-        await registry.level(request.repository)
-    return True
 
 
 def _referrer_reader(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import MendManifest
-from zot.oci.digest import Digest, algorithm_of, digest_of
+from zot.oci.digest import Digest, has_digest
 from zot.oci.names import Repository
 from zot.registry.damage import BAD_DIGEST, DamageReports, FoundBy
 from zot.storage.interface import Storage, StorageError
@@ -37,7 +37,7 @@ async def read_manifest(
     is for the caller as if it were not there, so that clients push it again, which mends it. Raises CatalogError.
     """
     content = await catalog.manifest_content(repository, digest)
-    if content is not None and _is_right(content, digest):
+    if content is not None and has_digest(content, digest):
         return ManifestBytes(content)
     row = await catalog.resolve(repository, digest)
     if row is None:  # deleted between the two reads
@@ -67,8 +67,4 @@ async def _of_layout(storage: Storage, repository: Repository, digest: Digest, s
         return None
     finally:
         file.close()
-    return content if _is_right(content, digest) else None
-
-
-def _is_right(content: bytes, digest: Digest) -> bool:
-    return digest_of(content, algorithm_of(digest)) == digest
+    return content if has_digest(content, digest) else None

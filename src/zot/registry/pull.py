@@ -43,8 +43,7 @@ async def manifest(registry: Registry, request: PullManifest) -> PulledManifest 
     """
     row = await registry.catalog.resolve(request.repository, request.reference)
     # A digest that is known stands for the same content, whatever another program wrote.
-    if registry.layouts.comparison_due(request.repository) and (row is None or not as_digest(request.reference)):
-        await registry.level(request.repository)
+    if (row is None or not as_digest(request.reference)) and await registry.level(request.repository):
         row = await registry.catalog.resolve(request.repository, request.reference)
     if row is None:
         return await _outside_catalog(registry, request)

@@ -61,13 +61,19 @@ class Registry:
 
     async def known(self, repository: Repository) -> None:
         """Return if the repository exists and the catalog has all of it. Raises NameUnknown, Unavailable."""
+        if not await self.is_known(repository):
+            raise NameUnknown(name=repository)
+
+    async def is_known(self, repository: Repository) -> bool:
+        """Tell whether the repository exists, once the catalog has all of it. Raises Unavailable."""
         row = await self.catalog.repository(repository)
         if row is not None and row.adopted:
             await self.level(repository)
-            return
+            return True
         if row is None and not await self.layouts.exists(repository):
-            raise NameUnknown(name=repository)
+            return False
         await self.layouts.ensure_adopted(repository)
+        return True
 
     async def writable(self, repository: Repository) -> None:
         """Return once the repository may be written to, creating it if need be.
@@ -85,13 +91,15 @@ class Registry:
                 raise NameInvalid(refused, name=repository)
         await self.layouts.ensure_adopted(repository)
 
-    async def level(self, repository: Repository) -> None:
-        """Return once the catalog has what another program wrote before the start. Raises Unavailable.
+    async def level(self, repository: Repository) -> bool:
+        """Return once the catalog has what another program wrote before the start; tell whether it was compared.
 
-        It costs a look at a file for the first request to a repository, and none for all others.
+        It costs a look at a file for the first request to a repository, and none for all others. Raises Unavailable.
         """
-        if not self.read_only and self.layouts.comparison_due(repository):
-            await self.layouts.compare(repository)
+        if self.read_only or not self.layouts.comparison_due(repository):
+            return False
+        await self.layouts.compare(repository)
+        return True
 
     def refuse_if_read_only(self) -> None:
         """Raise Unsupported if nothing may be changed."""

@@ -6,19 +6,20 @@ A backup to a directory that has one copies what is new. The directory's layout:
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.interface import Catalog
 from zot.oci.names import Repository
 from zot.storage.faults import storage_errors
 from zot.storage.interface import StorageError
 from zot.storage.pools import Pool
+from zot.upkeep import usage
 from zot.upkeep.backup_files import BackupDirectory, SavedRoot, saved_roots
 from zot.upkeep.imports import Imports
 from zot.upkeep.requests import Noted, Said
+from zot.upkeep.stores import names
 
 Told = str | Said | Noted
 
@@ -104,11 +105,8 @@ async def _fill(
             f"{len(directory.missing)} blobs that the catalog has are missing from the store, or have another size, "
             f"the first is {repository}@{digest}; nothing is backed up: find them with `zot scrub`, and push them again"
         )
-    after = ""
-    while names := await catalog.repositories(after, PAGE_LIMIT):
-        for repository in names:
-            await pool.run(directory.copy_unknown, root_of(repository), repository)
-        after = names[-1]
+    async for repository in names(catalog):
+        await pool.run(directory.copy_unknown, root_of(repository), repository)
     for repository in refused:
         await pool.run(directory.copy_layout, root_of(repository), repository)
     for root in roots:
@@ -153,24 +151,11 @@ async def _copy_content(
     catalog: Catalog, directory: BackupDirectory, root_of: Callable[[Repository], SavedRoot], pool: Pool
 ) -> AsyncIterator[Said]:
     """Copy the blobs that a catalog has and the directory lacks; yield the progress."""
-    total = await _count(catalog)
-    after, count = "", 0
-    while names := await catalog.repositories(after, PAGE_LIMIT):
-        for repository in names:
-            last = ""
-            while page := await catalog.blobs(repository, last, _TOGETHER):
-                await pool.run(directory.copy_blobs, root_of(repository), repository, page)
-                count += len(page)
-                last = page[-1][0]
-            yield Said(f"{count} of {total} blobs, up to {repository}")
-        after = names[-1]
-
-
-async def _count(catalog: Catalog) -> int:
-    """Return how many blobs a catalog has."""
-    after, count = "", 0
-    while page := await catalog.usage(after, PAGE_LIMIT):
-        count += sum(row.blobs for row in page)
-        after = page[-1].repository
-        await asyncio.sleep(0)
-    return count
+    total, count = sum([row.blobs async for row in usage.repositories(catalog, None)]), 0
+    async for repository in names(catalog):
+        last = ""
+        while page := await catalog.blobs(repository, last, _TOGETHER):
+            await pool.run(directory.copy_blobs, root_of(repository), repository, page)
+            count += len(page)
+            last = page[-1][0]
+        yield Said(f"{count} of {total} blobs, up to {repository}")

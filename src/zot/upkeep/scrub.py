@@ -17,7 +17,7 @@ from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.pages import manifests
 from zot.catalog.rows import BlobRow
 from zot.logs.fields import fields
-from zot.oci.digest import Digest, algorithm_of, digest_of, finished, hasher, hex_of
+from zot.oci.digest import Digest, algorithm_of, finished, has_digest, hasher, hex_of
 from zot.oci.lenient import parse_leniently
 from zot.oci.media_types import INDEXES
 from zot.oci.names import Repository
@@ -249,7 +249,7 @@ class Scrubber:
         row, content = await self._catalog.repository(repository), None
         if row is not None and row.revision == row.exported:
             content = await self._catalog.manifest_content(repository, digest)
-        if content is None or digest_of(content, algorithm_of(digest)) != digest:
+        if content is None or not has_digest(content, digest):
             return False
         await self._storage.put(repository, digest, content)
         outcome = "the manifest's file is written again from the catalog"

@@ -18,7 +18,7 @@ from zot.catalog.edges import edges
 from zot.catalog.sqlite.readable import ReadableRows, Row, Table
 from zot.catalog.sqlite.schema import migrate
 from zot.catalog.sqlite.verbs_tags import KEPT
-from zot.oci.digest import Digest, algorithm_of, digest_of
+from zot.oci.digest import Digest, has_digest
 from zot.oci.lenient import parse_leniently
 
 # All of a manifest's identity, from the index that makes it unique: its leaves are on other pages than the table's.
@@ -206,7 +206,7 @@ class _Salvage:
                 continue
             contents: list[Any] = self._into.execute(_CONTENT, (number,)).fetchall()
             for (content,) in contents:
-                if digest_of(content, algorithm_of(Digest(str(digest)))) == digest:
+                if has_digest(content, Digest(str(digest))):
                     self._add(str(repository), Digest(str(digest)), number, content)
 
     def _add(self, repository: str, digest: Digest, number: int, content: bytes) -> None:
