@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from asking import Client
 from certificates import Authority
+from http_client import Client
 from layout.images import Layout, image
 from programs import ROOT
 from zot.config.errors import ConfigurationError

@@ -12,14 +12,14 @@ from zot.config.model import Config
 from zot.layout.build import build as build_layouts
 from zot.layout.layouts import StoreLayouts
 from zot.logs.setup import Logs
-from zot.processes.plan import Plan
 from zot.registry import build as registry_of
 from zot.registry.content_cache import ContentCache
 from zot.registry.damage import DamageReports
 from zot.registry.registry import Registry
+from zot.server.plan import ServerPlan
 from zot.storage.build import build as build_storage
 from zot.storage.interface import Storage
-from zot.storage.pools import Pools
+from zot.storage.threads import ThreadPools
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Core:
     """The stores, opened."""
 
     config: Config
-    plan: Plan
+    plan: ServerPlan
     logs: Logs
-    pools: Pools
+    pools: ThreadPools
     catalog: Catalog
     storage: Storage
     layouts: StoreLayouts
@@ -44,7 +44,7 @@ class Core:
 
     def registry(self, config: Config) -> Registry:
         """Return the registry that a configuration describes, on the same parts."""
-        parts = registry_of.Parts(
+        parts = registry_of.RegistryParts(
             catalog=self.catalog,
             storage=self.storage,
             layouts=self.layouts,
@@ -65,9 +65,9 @@ class Core:
         self.logs.close()
 
 
-def open_core(config: Config, plan: Plan, logs: Logs, catalog: Catalog) -> Core:
-    """Open the stores. Raises StatisticsUnavailable."""
-    pools = Pools()
+def open_core(config: Config, plan: ServerPlan, logs: Logs, catalog: Catalog) -> Core:
+    """Open the stores. Raises StatisticsUnavailableError."""
+    pools = ThreadPools()
     storage = build_storage(config.storage, pools, dict(plan.stores))
     damage = DamageReports()
     layouts = build_layouts(

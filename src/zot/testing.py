@@ -33,9 +33,9 @@ from zot.config.model import Config
 from zot.config.supported import refuse_unbuilt
 from zot.features import BUILT
 from zot.processes.listeners import listen
-from zot.processes.plan import Plan
 from zot.processes.single import run
 from zot.processes.start import identified, make_plan
+from zot.server.plan import ServerPlan
 from zot.storage.lock import lock_root
 
 _START_S = 30.0
@@ -107,7 +107,7 @@ def _in_thread(config: Config, root: Path) -> Iterator[RunningRegistry]:
 class _Server(threading.Thread):
     """The registry's event loop."""
 
-    def __init__(self, config: Config, plan: Plan, listener: socket.socket) -> None:
+    def __init__(self, config: Config, plan: ServerPlan, listener: socket.socket) -> None:
         super().__init__(name="zot")
         self._config, self._plan, self._listener = config, plan, listener
         self._settled = threading.Event()

@@ -7,11 +7,11 @@ from pathlib import Path
 import apsw
 import pytest
 
-from zot.accounts.interface import Accounts, AccountsUnavailable, ApiKey, User
+from zot.accounts.interface import Accounts, AccountsUnavailableError, ApiKey, User
 from zot.accounts.memory import MemoryAccounts
 from zot.accounts.sqlite import KIND, SqliteAccounts
 from zot.oci.names import parse_repository
-from zot.storage.pools import Pool
+from zot.storage.threads import ThreadPool
 
 APP, OTHER = parse_repository("team/app"), parse_repository("other")
 KEY = ApiKey("1", "alice", "aa", "ci", ("repository:team/app:pull",), 10.0, 20.0, None, "curl/8")
@@ -20,7 +20,7 @@ KEY = ApiKey("1", "alice", "aa", "ci", ("repository:team/app:pull",), 10.0, 20.0
 @pytest.fixture(params=["memory", "sqlite"])
 async def accounts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Accounts]:
     """Give each driver, empty."""
-    pool = Pool("accounts", 1, 64)
+    pool = ThreadPool("accounts", 1, 64)
     accounts = MemoryAccounts() if request.param == "memory" else SqliteAccounts(tmp_path / "identity.db", pool)
     yield accounts
     await accounts.close()
@@ -54,7 +54,7 @@ async def test_the_origin_is_that_of_the_last_login_that_said_it(accounts: Accou
 
 async def test_a_file_of_the_first_version_is_brought_to_the_present_one(tmp_path: Path) -> None:
     """Its users stay, and how they logged in is not known."""
-    path, pool = tmp_path / "identity.db", Pool("accounts", 1, 64)
+    path, pool = tmp_path / "identity.db", ThreadPool("accounts", 1, 64)
     with closing(apsw.Connection(str(path))) as connection:
         connection.execute(KIND.migrations[0])
         connection.execute("INSERT INTO user VALUES ('alice', '[\"dev\"]', 0)")
@@ -149,7 +149,7 @@ async def test_whoever_is_deleted_leaves_nothing(accounts: Accounts) -> None:
 
 async def test_the_file_outlives_the_process_and_is_shared(tmp_path: Path) -> None:
     """What one process wrote another reads at once, also after a restart; nobody else may read the file."""
-    pool, path = Pool("accounts", 1, 64), tmp_path / "identity.db"
+    pool, path = ThreadPool("accounts", 1, 64), tmp_path / "identity.db"
     first, second = SqliteAccounts(path, pool), SqliteAccounts(path, pool)
     await first.add_key(KEY)
     assert await second.key("aa") is not None
@@ -164,14 +164,14 @@ async def test_the_file_outlives_the_process_and_is_shared(tmp_path: Path) -> No
 
 async def test_a_foreign_or_newer_file_is_refused(tmp_path: Path) -> None:
     """It is not touched: another version or program may want it back."""
-    pool, path = Pool("accounts", 1, 64), tmp_path / "identity.db"
+    pool, path = ThreadPool("accounts", 1, 64), tmp_path / "identity.db"
     await SqliteAccounts(path, pool).close()
     connection = apsw.Connection(str(path))
     connection.pragma("user_version", 99)
-    with pytest.raises(AccountsUnavailable, match="newer"):
+    with pytest.raises(AccountsUnavailableError, match="newer"):
         SqliteAccounts(path, pool)
     connection.pragma("application_id", 7)
-    with pytest.raises(AccountsUnavailable, match="another program"):
+    with pytest.raises(AccountsUnavailableError, match="another program"):
         SqliteAccounts(path, pool)
     connection.close()
     (tmp_path / "text").write_bytes(b"no database at all, but long enough to be taken for one" * 100)
@@ -182,14 +182,14 @@ async def test_a_damaged_file_is_named_and_used_once_it_is_right(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It keeps no process from starting: what needs it fails, the log says what to do, and nothing of it is lost."""
-    pool, path = Pool("accounts", 1, 64), tmp_path / "identity.db"
+    pool, path = ThreadPool("accounts", 1, 64), tmp_path / "identity.db"
     content = b"no database at all, but long enough to be taken for one" * 100
     path.write_bytes(content)
     accounts = SqliteAccounts(path, pool)
     for _ in range(2):
-        with pytest.raises(AccountsUnavailable):
+        with pytest.raises(AccountsUnavailableError):
             await accounts.user("alice")
-        with pytest.raises(AccountsUnavailable):
+        with pytest.raises(AccountsUnavailableError):
             await accounts.record_login("alice", ["dev"])
     assert path.read_bytes() == content
     assert caplog.text.count("restore it from a backup") == 1

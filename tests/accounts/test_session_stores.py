@@ -10,13 +10,13 @@ import pytest
 from certificates import Authority
 from servers.process import free_port
 from servers.redis import RedisServer
-from zot.accounts.sessions.interface import SessionStore, SessionsUnavailable
+from zot.accounts.sessions.interface import SessionStore, SessionsUnavailableError
 from zot.accounts.sessions.local import LocalSessions
 from zot.accounts.sessions.memory import MemorySessions
 from zot.accounts.sessions.redis import LONGEST_S, RedisSessions
 from zot.accounts.sessions.session import Sessions
 from zot.config.secret_files import SessionKeys
-from zot.storage.pools import Pool
+from zot.storage.threads import ThreadPool
 
 KEYS = SessionKeys.model_validate({"hashKey": "h" * 32, "encryptKey": "e" * 32})
 
@@ -26,7 +26,7 @@ KEYS = SessionKeys.model_validate({"hashKey": "h" * 32, "encryptKey": "e" * 32})
 )
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SessionStore]:
     """Give each driver, empty."""
-    pool = Pool("sessions", 2, 64)
+    pool = ThreadPool("sessions", 2, 64)
     store: SessionStore
     if request.param == "redis":
         server: RedisServer = request.getfixturevalue("redis_server")
@@ -118,7 +118,7 @@ async def test_a_value_is_gone_when_its_time_is_over(store: SessionStore) -> Non
 
 async def test_local_sessions_outlive_a_restart_and_are_shared(tmp_path: Path) -> None:
     """Each process of a server, now and after a restart, knows the sessions of the others, without a keys file."""
-    pool, directory = Pool("sessions", 1, 64), tmp_path / "_sessions"
+    pool, directory = ThreadPool("sessions", 1, 64), tmp_path / "_sessions"
     first, second = LocalSessions(directory, pool), LocalSessions(directory, pool)
     session_id = first.new_id()
     await first.put(session_id, b"value", 60)
@@ -131,7 +131,7 @@ async def test_local_sessions_outlive_a_restart_and_are_shared(tmp_path: Path) -
 
 async def test_a_cookie_of_another_key_opens_nothing(tmp_path: Path) -> None:
     """A file name alone is no id, and neither is one signed by somebody else."""
-    pool, directory = Pool("sessions", 1, 64), tmp_path / "_sessions"
+    pool, directory = ThreadPool("sessions", 1, 64), tmp_path / "_sessions"
     store, other = LocalSessions(directory, pool, KEYS), LocalSessions(directory, pool)
     session_id = store.new_id()
     await store.put(session_id, b"value", 60)
@@ -146,7 +146,7 @@ async def test_a_cookie_of_another_key_opens_nothing(tmp_path: Path) -> None:
 
 async def test_a_sealed_file_can_not_be_exchanged_for_another(tmp_path: Path) -> None:
     """Whoever may write files still can't give one session the value of another."""
-    pool, directory = Pool("sessions", 1, 64), tmp_path / "_sessions"
+    pool, directory = ThreadPool("sessions", 1, 64), tmp_path / "_sessions"
     store = LocalSessions(directory, pool, KEYS)
     mine, theirs = store.new_id(), store.new_id()
     await store.put(mine, b"mine", 60)
@@ -206,9 +206,9 @@ async def test_every_way_to_reach_redis_works(
 @pytest.mark.needs("redis-server")
 async def test_a_start_without_redis_fails_and_says_so(tmp_path: Path) -> None:
     """A wrong password, and nobody who listens, are found when the store is opened."""
-    with RedisServer(tmp_path, ["--requirepass", "secret"]) as server, pytest.raises(SessionsUnavailable):
+    with RedisServer(tmp_path, ["--requirepass", "secret"]) as server, pytest.raises(SessionsUnavailableError):
         await RedisSessions.open({"name": "redis", "url": server.url, "max_retries": 0})
-    with pytest.raises(SessionsUnavailable):
+    with pytest.raises(SessionsUnavailableError):
         await RedisSessions.open({"name": "redis", "addr": f"127.0.0.1:{server.port}", "max_retries": 0})
 
 
@@ -221,12 +221,12 @@ async def test_redis_that_goes_away_is_an_error_until_it_is_back(tmp_path: Path)
         session_id = store.new_id()
         await store.put(session_id, b"value", 60)
         server.freeze()
-        with pytest.raises(SessionsUnavailable):
+        with pytest.raises(SessionsUnavailableError):
             await store.get(session_id)
         server.thaw()
         assert await store.get(session_id) == b"value"
         server.kill()
-        with pytest.raises(SessionsUnavailable):
+        with pytest.raises(SessionsUnavailableError):
             await store.get(session_id)
         server.start()
         assert await store.get(session_id) is None
@@ -245,7 +245,7 @@ async def test_redis_that_hangs_costs_a_request_two_seconds(tmp_path: Path) -> N
         server.freeze()
         async with asyncio.timeout(20 * LONGEST_S):
             found = await asyncio.gather(*(store.get(session_id) for _ in range(30)), return_exceptions=True)
-        assert {type(each) for each in found} == {SessionsUnavailable}
+        assert {type(each) for each in found} == {SessionsUnavailableError}
         server.thaw()
         assert await store.get(session_id) == b"value"
         await store.close()
@@ -257,7 +257,7 @@ async def test_redis_may_be_away_when_a_process_is_replaced(tmp_path: Path) -> N
     server = RedisServer(tmp_path)
     store = await RedisSessions.open({"name": "redis", "url": f"{server.url}?max_retries=0"}, waits=True)
     session_id = store.new_id()
-    with pytest.raises(SessionsUnavailable):
+    with pytest.raises(SessionsUnavailableError):
         await store.get(session_id)
     with server:
         await store.put(session_id, b"value", 60)

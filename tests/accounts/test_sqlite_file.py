@@ -12,7 +12,7 @@ import pytest
 from zot.accounts.sqlite import SqliteAccounts
 from zot.accounts.sqlite_file import set_aside_if_damaged
 from zot.accounts.statistics_sqlite import SqliteStatistics
-from zot.storage.pools import Pool
+from zot.storage.threads import ThreadPool
 
 PROCESSES = 4
 ROUNDS = 25
@@ -20,7 +20,7 @@ ROUNDS = 25
 
 def open_together(folder: Path, together: Barrier, kind: type[SqliteAccounts | SqliteStatistics]) -> None:
     """Open a new file a round, at the same moment as the others."""
-    pool = Pool("files", 1, 8)
+    pool = ThreadPool("files", 1, 8)
     for number in range(ROUNDS):
         together.wait(60)
         opened = kind(folder / f"{number}.db", pool)

@@ -13,28 +13,28 @@ from zot.accounts.statistics import (
     Statistic,
     Statistics,
     StatisticsStore,
-    StatisticsUnavailable,
+    StatisticsUnavailableError,
     all_of,
 )
 from zot.accounts.statistics_sqlite import SqliteStatistics
 from zot.oci.digest import digest_of
 from zot.oci.names import Repository
-from zot.storage.pools import Pool
+from zot.storage.threads import ThreadPool
 
 APP, OTHER = Repository("team/app"), Repository("other")
 ONE, TWO = sorted([digest_of(b"1"), digest_of(b"2")])
 
 
 @pytest.fixture
-def pool() -> Iterator[Pool]:
+def pool() -> Iterator[ThreadPool]:
     """Threads for what waits for the disk."""
-    pool = Pool("statistics", 2, 10)
+    pool = ThreadPool("statistics", 2, 10)
     yield pool
     pool.close()
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path, pool: Pool) -> AsyncIterator[StatisticsStore]:
+async def store(request: pytest.FixtureRequest, tmp_path: Path, pool: ThreadPool) -> AsyncIterator[StatisticsStore]:
     """An empty store of each kind."""
     opened: StatisticsStore = (
         MemoryStatistics() if request.param == "memory" else SqliteStatistics(tmp_path / "activity.db", pool)
@@ -95,7 +95,7 @@ async def test_what_is_gone_is_forgotten(store: StatisticsStore) -> None:
     assert await store.of(OTHER, ONE)
 
 
-async def test_two_processes_count_together(tmp_path: Path, pool: Pool) -> None:
+async def test_two_processes_count_together(tmp_path: Path, pool: ThreadPool) -> None:
     """What two connections add to one file is all there, also for those who come later."""
     stores = [SqliteStatistics(tmp_path / "activity.db", pool) for _ in range(2)]
     for each in stores:
@@ -119,7 +119,7 @@ async def test_what_cannot_be_written_down_is_kept() -> None:
 
         async def add(self, counted: Counted) -> None:
             if self.away:
-                raise StatisticsUnavailable("away")
+                raise StatisticsUnavailableError("away")
             await super().add(counted)
 
     store = Away()

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from asking import Client
+from http_client import Client
 from zot.testing import RunningRegistry, serve
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from exchanges import exchange, ok
+from loopback import exchange, ok
 from zot.api.access_log import AccessLog
 from zot.api.client_address import ClientAddresses
 from zot.api.http_request import HttpRequest
 from zot.api.request_id import RequestIds
 from zot.auth.principal import Principal
 from zot.config.durations import parse_ns
-from zot.logs.forms import json_line, text_line
+from zot.logs.formatters import json_line, text_line
 from zot.logs.writer import LineWriter
 
 NOBODY = ClientAddresses()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from exchanges import Handler, exchange
+from loopback import Handler, exchange
 from zot.api.audit_log import AuditLog
 from zot.api.client_address import ClientAddresses
 from zot.api.http_request import HttpRequest

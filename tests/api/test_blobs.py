@@ -9,9 +9,9 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asking import Answer, Client
+from http_client import Answer, Client
 from layout.images import LAYER, image, sha256
-from zot.api import content
+from zot.api import blob_stream
 from zot.api.http_request import HttpRequest
 from zot.oci.media_types import IMAGE_MANIFEST
 from zot.storage.interface import Content
@@ -284,7 +284,7 @@ def test_large_content_is_sent_in_windows(
 ) -> None:
     """Other connections get their turn between two calls to the kernel, which are for less while others ask."""
     lengths: list[int] = []
-    send = content._by_sendfile
+    send = blob_stream._by_sendfile
 
     async def recorded(
         http: HttpRequest, response: web.StreamResponse, opened: Content, offset: int, length: int
@@ -296,7 +296,7 @@ def test_large_content_is_sent_in_windows(
 
     large = bytes(5 * 1024 * 1024)
     digest = registry.push_blob(repo, large)
-    monkeypatch.setattr(content, "_by_sendfile", recorded)
+    monkeypatch.setattr(blob_stream, "_by_sendfile", recorded)
     assert registry.get(f"/v2/{repo}/blobs/{digest}").body == large
     assert sum(lengths) == len(large)
     assert max(lengths[1:]) == window_bytes

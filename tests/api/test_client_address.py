@@ -7,9 +7,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchanges import exchange
+from loopback import exchange
 from zot.api.client_address import ClientAddresses, client_ip, parse_node
-from zot.api.http_request import Address, HttpRequest
+from zot.api.http_request import HttpRequest, SocketAddress
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 PROXIES = st.ip_addresses(network="10.0.0.0/8").map(str) | st.ip_addresses(network="fd00::/8").map(str)
@@ -78,14 +78,14 @@ def test_what_is_no_address(text: str) -> None:
 @pytest.mark.parametrize(
     ("address", "text"),
     [
-        (Address("192.0.2.1", 80), "192.0.2.1:80"),
-        (Address("2001:db8::1", 80), "[2001:db8::1]:80"),
-        (Address("2001:db8::1", None), "[2001:db8::1]"),
-        (Address("192.0.2.1", None), "192.0.2.1"),
-        (Address("", None), "unix"),
+        (SocketAddress("192.0.2.1", 80), "192.0.2.1:80"),
+        (SocketAddress("2001:db8::1", 80), "[2001:db8::1]:80"),
+        (SocketAddress("2001:db8::1", None), "[2001:db8::1]"),
+        (SocketAddress("192.0.2.1", None), "192.0.2.1"),
+        (SocketAddress("", None), "unix"),
     ],
 )
-def test_addresses_are_shown_as_go_shows_them(address: Address, text: str) -> None:
+def test_addresses_are_shown_as_go_shows_them(address: SocketAddress, text: str) -> None:
     """Log lines have zot's form of addresses."""
     assert str(address) == text
 

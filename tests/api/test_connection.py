@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asking import Answer, Client, parsed, read_all, wait_for
-from exchanges import ok
+from http_client import Answer, Client, parsed, read_all, wait_for
 from layout.images import sha256
+from loopback import ok
 from zot.api import body
 from zot.api.connection import ConnectionLimits, ConnectionServer
 from zot.testing import RunningRegistry, serve

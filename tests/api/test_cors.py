@@ -3,7 +3,7 @@
 import pytest
 from aiohttp import web
 
-from exchanges import Answer, exchange
+from loopback import Answer, exchange
 from zot.api.cors import Cors
 from zot.api.http_request import HttpRequest
 

@@ -8,11 +8,17 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from zot.api.errors import answer, refusal
-from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable
+from zot.api.errors import error_response, to_registry_error
+from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavailableError
 from zot.registry import errors
 from zot.registry.errors import RegistryError
-from zot.storage.interface import ContentMissing, StorageBusy, StorageError, StorageFull, UploadLocked
+from zot.storage.interface import (
+    ContentMissingError,
+    StorageBusyError,
+    StorageError,
+    StorageFullError,
+    UploadLockedError,
+)
 
 SECRET = "/srv/data/secret: Permission denied"
 # The specification's codes, and what it has no code for.
@@ -43,14 +49,14 @@ def told(response: web.Response) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", sorted(set(all_errors()), key=str))
 def test_every_refusal_has_a_code_a_status_and_a_message(kind: type[RegistryError]) -> None:
     """Its answer has the form of the specification, with a code that clients know."""
-    response = answer(kind("what it is about", name="team/app", length=3))
+    response = error_response(kind("what it is about", name="team/app", length=3))
     error = told(response)
     assert error["code"] in CODES
     assert error["message"]
     assert error["detail"] == {"name": "team/app", "length": "3", "description": "what it is about"}
     assert response.content_type == "application/json"
     assert 400 <= response.status < 600
-    assert told(answer(kind()))["detail"]["description"]
+    assert told(error_response(kind()))["detail"]["description"]
 
 
 def test_the_tree_of_errors_names_all_of_them() -> None:
@@ -65,13 +71,13 @@ def test_the_tree_of_errors_names_all_of_them() -> None:
 @pytest.mark.parametrize(
     ("error", "status", "code", "retry_after"),
     [
-        (StorageFull(SECRET), 503, "UNAVAILABLE", "60"),
-        (CatalogFull(SECRET), 503, "UNAVAILABLE", "60"),
-        (CatalogUnavailable(SECRET), 503, "UNAVAILABLE", "5"),
-        (StorageBusy(SECRET), 503, "UNAVAILABLE", "1"),
-        (UploadLocked(SECRET), 409, "BLOB_UPLOAD_INVALID", None),
+        (StorageFullError(SECRET), 503, "UNAVAILABLE", "60"),
+        (CatalogFullError(SECRET), 503, "UNAVAILABLE", "60"),
+        (CatalogUnavailableError(SECRET), 503, "UNAVAILABLE", "5"),
+        (StorageBusyError(SECRET), 503, "UNAVAILABLE", "1"),
+        (UploadLockedError(SECRET), 409, "BLOB_UPLOAD_INVALID", None),
         (StorageError(SECRET), 500, "UNKNOWN", None),
-        (ContentMissing(SECRET), 500, "UNKNOWN", None),
+        (ContentMissingError(SECRET), 500, "UNKNOWN", None),
         (CatalogError(SECRET), 500, "UNKNOWN", None),
         (ValueError(SECRET), 500, "UNKNOWN", None),
         (errors.Unavailable("later", retry_after_s=7), 503, "UNAVAILABLE", "7"),
@@ -83,7 +89,7 @@ def test_faults_are_told_without_their_insides(
 ) -> None:
     """A fault of this side is 5xx, with when to come back if it passes; what it is stands in the log alone."""
     with caplog.at_level(logging.ERROR):
-        response = answer(refusal(error))
+        response = error_response(to_registry_error(error))
     assert (response.status, told(response)["code"]) == (status, code)
     assert response.headers.get("Retry-After") == retry_after
     assert "secret" not in str(told(response))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asking import Client, parsed
+from http_client import Client, parsed
 
 FOLLOWING = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asking import OCTETS, Client
+from http_client import OCTETS, Client
 from layout.images import image, sha256
 from zot.testing import RunningRegistry, serve
 

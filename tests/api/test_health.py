@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from asking import OCTETS, Client
+from http_client import OCTETS, Client
 from layout.images import MANIFEST, Image, image, index, sha256
 from zot.testing import RunningRegistry, serve
 

@@ -5,16 +5,17 @@ from pathlib import Path
 import pytest
 
 from zot.accounts.sessions import session
-from zot.api import access_log, auth_apikey, auth_login, auth_token, client_address, ratelimit, route
+from zot.api import access_log, client_address, ratelimit, route
+from zot.api.auth import apikey, login, token
 from zot.api.connection import ConnectionLimits
 from zot.api.distribution import MANIFESTS_LIMIT_BYTES, SMALL_MANIFESTS_LIMIT_BYTES
-from zot.api.metrics_state import REPOSITORIES_LIMIT
+from zot.api.metrics.state import REPOSITORIES_LIMIT
 from zot.api.protocol import BUFFERED_LIMIT_BYTES, HEAD_BYTES
-from zot.auth import credentials, fetch, remembered, scopes, throttle, tokens
-from zot.auth.authenticators.ldap import Ldap
+from zot.auth import credentials, fetch, password_cache, scopes, throttle, tokens
+from zot.auth.authenticators.ldap import LdapAuthenticator
 from zot.catalog.sqlite.client import WAITING_LIMIT
-from zot.config.beyond_zot import KEYS, BeyondZot
-from zot.config.http import Http
+from zot.config.http import HttpConfig
+from zot.config.own_keys import KEYS, BeyondZot
 from zot.config.parse import DEPTH_LIMIT, FILE_LIMIT_BYTES
 from zot.layout.interface import INDEX_LIMIT_BYTES
 from zot.logs.writer import KEPT_LIMIT_BYTES, QUEUE_LIMIT_BYTES
@@ -22,7 +23,7 @@ from zot.oci.manifest import CONTAINERS_LIMIT
 from zot.oci.names import REPOSITORY_LENGTH_LIMIT
 from zot.oci.ranges import RANGES_LIMIT
 from zot.registry.large_manifests import LARGE_BYTES
-from zot.registry.registry import Limits
+from zot.registry.registry import RegistryLimits
 from zot.storage.append import COLLECTED_LIMIT_BYTES
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "limits.md"
@@ -51,12 +52,12 @@ MANIFESTS_ON_THEIR_WAY = (
     [
         ("Header fields of a request", f"{ConnectionLimits().headers}"),
         ("Requests on one connection", f"{ConnectionLimits().requests:,}, and {ConnectionLimits().age_s / 60:.0f} min"),
-        ("Time without a byte from a client that sends", f"{Http().read_timeout_s:.0f} s"),
-        ("Time without a byte to a client that reads", f"{Http().write_timeout_s:.0f} s"),
+        ("Time without a byte from a client that sends", f"{HttpConfig().read_timeout_s:.0f} s"),
+        ("Time without a byte to a client that reads", f"{HttpConfig().write_timeout_s:.0f} s"),
         ("Query parameters", f"{route._QUERY_FIELDS_LIMIT}"),
         ("`X-Forwarded-For` and `Forwarded` headers of a request", size(client_address._HEADERS_LIMIT)),
         ("Repository name", f"{REPOSITORY_LENGTH_LIMIT} characters"),
-        ("Tags moved by one push (`?tag=`)", f"{Limits().tags_per_push}"),
+        ("Tags moved by one push (`?tag=`)", f"{RegistryLimits().tags_per_push}"),
         ("Manifests on their way, all clients' together", MANIFESTS_ON_THEIR_WAY),
         (
             "Bytes of request bodies that connections hold",
@@ -67,21 +68,24 @@ MANIFESTS_ON_THEIR_WAY = (
         ("Ranges of one request", f"{RANGES_LIMIT:,}"),
         ("`index.json` that is read", size(INDEX_LIMIT_BYTES)),
         ("`Authorization` header", size(credentials.AUTHORIZATION_LENGTH_LIMIT)),
-        ("Verified passwords remembered", f"{remembered.COUNT_LIMIT:,}, for {remembered.LIFETIME_S:.0f} s"),
+        ("Verified passwords remembered", f"{password_cache.COUNT_LIMIT:,}, for {password_cache.LIFETIME_S:.0f} s"),
         (
             "Names and addresses with failed logins remembered",
             f"{throttle.COUNT_LIMIT:,}, for {throttle.FORGOTTEN_AFTER_S / 60:.0f} min",
         ),
         ("Delay of a login after failures", f"{throttle.LONGEST_DELAY_S:.0f} s"),
         ("Scope of an API key", f"{scopes.SCOPE_LENGTH_LIMIT} characters"),
-        ("API keys of one user", f"{auth_apikey.KEYS_LIMIT}"),
-        ("Request for an API key", size(auth_apikey.BODY_LIMIT_BYTES)),
-        ("Form of `/zot/auth/token`", size(auth_token.FORM_LIMIT_BYTES)),
+        ("API keys of one user", f"{apikey.KEYS_LIMIT}"),
+        ("Request for an API key", size(apikey.BODY_LIMIT_BYTES)),
+        ("Form of `/zot/auth/token`", size(token.FORM_LIMIT_BYTES)),
         ("Token", size(tokens.TOKEN_LENGTH_LIMIT)),
-        ("Logins begun at providers, by address", f"{auth_login.LOGINS_PER_S:.0f} a second"),
+        ("Logins begun at providers, by address", f"{login.LOGINS_PER_S:.0f} a second"),
         ("Login at a provider under way", f"{session.PENDING_LIFETIME_S // 60} min"),
         ("Session", f"{session.LIFETIME_S // 3600} h"),
-        ("Login by LDAP, and logins waiting for it", f"{Ldap.login_limit_s:.0f} s, {Ldap.waiting_limit}"),
+        (
+            "Login by LDAP, and logins waiting for it",
+            f"{LdapAuthenticator.login_limit_s:.0f} s, {LdapAuthenticator.waiting_limit}",
+        ),
         ("Answer of an issuer or provider", f"{size(fetch.ANSWER_LIMIT_BYTES)}, {fetch.TIMEOUT_S:.0f} s"),
         ("Changes waiting for the catalog's writer", f"{WAITING_LIMIT:,}"),
         ("Clients and paths remembered by a rate limit", f"{ratelimit.BUCKETS_LIMIT:,}"),

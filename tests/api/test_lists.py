@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asking import Answer, Client, parsed
+from http_client import Answer, Client, parsed
 from layout.images import CONFIG, INDEX, MANIFEST, Image, image, index
 from zot.catalog.interface import Catalog
-from zot.catalog.layout_commands import Adopt
+from zot.catalog.layout_commands import ImportLayout
 from zot.catalog.manifest_commands import PutManifest, Stored, TagMove
 from zot.catalog.sqlite.driver import open_in_thread
 from zot.oci.digest import digest_of
@@ -45,7 +45,7 @@ async def fill(directory: Path) -> None:
     empty, everything = index(), parse_repository("all/of")
     names = [parse_repository(name) for name in REPOSITORIES]
     await asyncio.gather(
-        *(catalog.do(Adopt(repository=repository, complete=True)) for repository in (everything, *names)),
+        *(catalog.do(ImportLayout(repository=repository, complete=True)) for repository in (everything, *names)),
         *(put(catalog, repository, empty, "v1") for repository in names),
         put(catalog, everything, empty, *TAGS),
         *(put(catalog, everything, referrer(number)) for number in range(MANY)),

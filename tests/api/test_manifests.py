@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asking import Answer, Client, parsed, wait_for
+from http_client import Answer, Client, parsed, wait_for
 from layout.images import DOCKER_MANIFEST, INDEX, MANIFEST, Image, image, index, sha256
 from zot.api.distribution import MANIFESTS_LIMIT_BYTES
 from zot.registry.large_manifests import LARGE_BYTES

@@ -17,18 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from exchanges import Handler, exchange, ok
+from loopback import Handler, exchange, ok
+from zot.api.completed_requests import CompletedRequest
 from zot.api.http_request import HttpRequest
-from zot.api.metrics import HttpMetrics, Metrics, MetricsPage
-from zot.api.metrics_registry import LATENCY_BUCKETS_S, Recorded, empty
-from zot.api.metrics_state import ServerState
-from zot.api.metrics_upkeep import UpkeepMetrics
-from zot.api.observing import Observed
-from zot.catalog.interface import CatalogUnavailable
+from zot.api.metrics.maintenance import MaintenanceMetrics
+from zot.api.metrics.metrics import HttpMetrics, Metrics, MetricsPage
+from zot.api.metrics.registry import LATENCY_BUCKETS_S, Recorded, empty
+from zot.api.metrics.state import ServerState
+from zot.catalog.interface import CatalogUnavailableError
 from zot.catalog.manifest_commands import PutManifest, TagMove
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.rows import UsageRow
-from zot.catalog.upload_commands import BeginUpload
+from zot.catalog.upload_commands import CreateUploadRow
 from zot.oci.digest import digest_of
 from zot.oci.names import parse_reference, parse_repository, parse_tag
 from zot.registry.request import PullManifest, PushManifest, Request
@@ -183,7 +183,7 @@ def test_nothing_is_lost_between_counting_and_recording(
     expected: dict[str, float] = defaultdict(float)
     for method, status, seconds, record_now in answers:
         answered = Answered(method, status, PULL)
-        http.observe([Observed(answered, answered, seconds, 0)])  # type: ignore[arg-type]
+        http.observe([CompletedRequest(answered, answered, seconds, 0)])  # type: ignore[arg-type]
         expected[f"requests {method} {status}"] += 1
         expected[f"seconds {method}"] += seconds
         for bound in LATENCY_BUCKETS_S:
@@ -221,7 +221,7 @@ async def test_a_process_says_how_it_is_doing(metrics: Metrics, state: ServerSta
 
 async def test_upkeep_is_shown(recorded: Recorded, metrics: Metrics, state: ServerState) -> None:
     """What the jobs process tells is shown by zot's names and labels."""
-    upkeep = UpkeepMetrics(recorded)
+    upkeep = MaintenanceMetrics(recorded)
     upkeep.generator_added()
     upkeep.generators({("high", "ready"): 1, ("low", "done"): 2})
     upkeep.workers(8, 3)
@@ -259,7 +259,7 @@ async def test_the_state_is_read_at_the_moment(metrics: Metrics, tmp_path: Path)
     await catalog.do(
         PutManifest(repository=APP, digest=digest_of(content), content=content, media_type="a/b", tags=(tag,))
     )
-    await catalog.do(BeginUpload(repository=APP, session="s"))
+    await catalog.do(CreateUploadRow(repository=APP, session="s"))
     log.write_bytes(b"12345")
     found = samples(await metrics.text(state))
     assert value(found, "zot_repo_storage_bytes", repo="team/app") == 2
@@ -271,7 +271,7 @@ async def test_sizes_are_bounded(metrics: Metrics) -> None:
     """No more repositories are listed than the limit, however many there are."""
     catalog = MemoryCatalog()
     for number in range(5):
-        await catalog.do(BeginUpload(repository=parse_repository(f"r{number}"), session=f"s{number}"))
+        await catalog.do(CreateUploadRow(repository=parse_repository(f"r{number}"), session=f"s{number}"))
     found = samples(await metrics.text(ServerState(catalog, INFO, workers=0, repositories_limit=3)))
     shown = [labels for name, labels in found if name == "zot_repo_storage_bytes"]
     assert shown == [(("repo", f"r{number}"),) for number in range(3)]
@@ -281,7 +281,7 @@ class AwayCatalog(MemoryCatalog):
     """A catalog that cannot be reached."""
 
     async def usage(self, after: str, limit: int) -> list[UsageRow]:  # noqa: ARG002
-        raise CatalogUnavailable("away")
+        raise CatalogUnavailableError("away")
 
 
 async def test_a_catalog_that_is_away_is_said(metrics: Metrics) -> None:
@@ -304,18 +304,18 @@ async def test_the_page_is_prometheus_text(metrics: Metrics, state: ServerState)
 PROCESS = """
 import asyncio, sys
 from pathlib import Path
-from zot.api.observing import Observed
-from zot.api.metrics import HttpMetrics, Metrics
-from zot.api.metrics_registry import Recorded
-from zot.api.metrics_state import ServerState
-from zot.api.metrics_upkeep import UpkeepMetrics
+from zot.api.completed_requests import Observed
+from zot.api.metrics.metrics import HttpMetrics, Metrics
+from zot.api.metrics.registry import Recorded
+from zot.api.metrics.state import ServerState
+from zot.api.metrics.maintenance import MaintenanceMetrics
 from zot.catalog.memory.driver import MemoryCatalog
 
 recorded = Recorded(sys.argv[2], Path(sys.argv[1]))
 recorded.requests.labels("GET", "200").inc(int(sys.argv[3]))
 recorded.connections.labels(recorded.process).set(int(sys.argv[3]))
 if sys.argv[2] == "jobs":
-    UpkeepMetrics(recorded).workers(8, 3)
+    MaintenanceMetrics(recorded).workers(8, 3)
 metrics = Metrics(recorded)
 print(asyncio.run(metrics.text(ServerState(MemoryCatalog(), {}, workers=2))).decode())
 metrics.close()

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from asking import OCTETS, Answer, Client
+from http_client import OCTETS, Answer, Client
 from layout.images import Image, image, index, sha256
 from zot.testing import serve
 

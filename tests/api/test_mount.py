@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from asking import Client
+from http_client import Client
 from layout.images import image, sha256
 from zot.testing import RunningRegistry, serve
 

@@ -14,13 +14,13 @@ from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.web_protocol import RequestHandler
 
-from asking import Client, parsed, read_all, wait_for
-from exchanges import ok
+from http_client import Client, parsed, read_all, wait_for
 from layout.images import sha256
-from zot.api.body import Pace, pieces
+from loopback import ok
+from zot.api.body import TransferLimits, iter_chunks
 from zot.api.connection import CLIENT_CLOSED_REQUEST, ConnectionLimits, ConnectionServer
 from zot.api.http_request import HttpRequest
-from zot.api.protocol import HEAD_BYTES, HEADERS_BYTES, HEADERS_BYTES_IF_FULL, Protocol, ReadBuffers
+from zot.api.protocol import HEAD_BYTES, HEADERS_BYTES, HEADERS_BYTES_IF_FULL, ReadBuffers, RegistryProtocol
 from zot.testing import RunningRegistry, serve
 
 GET = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -38,7 +38,7 @@ def test_aiohttp_has_what_the_protocol_uses() -> None:
     assert {"_messages", "_manager", "_request_count", "_loop", "transport"} <= slots
     for overridden in ("data_received", "eof_received", "connection_made", "connection_lost", "log_access"):
         assert callable(getattr(RequestHandler, overridden))
-    assert issubclass(Protocol, asyncio.BufferedProtocol)
+    assert issubclass(RegistryProtocol, asyncio.BufferedProtocol)
 
 
 # --- clients that close their side ---
@@ -121,9 +121,9 @@ async def stopped(server: ConnectionServer, listener: asyncio.Server) -> None:
     await server.shutdown(1)
 
 
-def connections(server: ConnectionServer) -> list[Protocol]:
+def connections(server: ConnectionServer) -> list[RegistryProtocol]:
     """The open connections."""
-    return [each for each in server.connections if isinstance(each, Protocol)]
+    return [each for each in server.connections if isinstance(each, RegistryProtocol)]
 
 
 async def closed(writer: asyncio.StreamWriter) -> None:
@@ -198,7 +198,7 @@ async def test_a_body_is_read_as_it_is_wanted() -> None:
 
     async def handler(http: HttpRequest) -> web.StreamResponse:
         came.append(http)
-        async for piece in pieces(http, Pace()):
+        async for piece in iter_chunks(http, TransferLimits()):
             received.extend(piece)
             await step.acquire()
         return web.Response(text="all")

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from exchanges import Answer, exchange
+from loopback import Answer, exchange
 from zot.api.client_address import ClientAddresses
 from zot.api.http_request import HttpRequest
-from zot.api.ratelimit import RateLimit, TokenBuckets
+from zot.api.ratelimit import RateLimiter, TokenBuckets
 
 LOOPBACK = ClientAddresses([ip_network("127.0.0.0/8")])
 
@@ -95,7 +95,7 @@ def test_a_small_share_still_lets_something_through() -> None:
 Asked = tuple[str, str, dict[str, str]]
 
 
-async def asked(limit: RateLimit, *requests: Asked) -> list[Answer]:
+async def asked(limit: RateLimiter, *requests: Asked) -> list[Answer]:
     """The answers to requests (method, target, headers), one after the other."""
 
     async def handler(http: HttpRequest) -> web.StreamResponse:
@@ -110,7 +110,7 @@ async def asked(limit: RateLimit, *requests: Asked) -> list[Answer]:
         return [await server.ask(*request) for request in requests]
 
 
-async def statuses(limit: RateLimit, *requests: Asked) -> list[int]:
+async def statuses(limit: RateLimiter, *requests: Asked) -> list[int]:
     """The statuses of the answers."""
     return [answer.status for answer in await asked(limit, *requests)]
 
@@ -120,7 +120,7 @@ GET: Asked = ("GET", "/v2/", {})
 
 async def test_one_too_many_is_429() -> None:
     """Beyond the rate the answer is zot's: 429, its text, its headers, and when to come back."""
-    limit = RateLimit(2, {}, ClientAddresses(), clock=Clock())
+    limit = RateLimiter(2, {}, ClientAddresses(), clock=Clock())
     *permitted, refused = await asked(limit, GET, GET, GET)
     assert [answer.status for answer in permitted] == [200, 200]
     assert (refused.status, refused.body) == (429, b"Too Many Requests")
@@ -134,13 +134,13 @@ async def test_one_too_many_is_429() -> None:
 
 async def test_paths_are_counted_apart() -> None:
     """Each path has its own share; the query is no part of it."""
-    limit = RateLimit(1, {}, ClientAddresses(), clock=Clock())
+    limit = RateLimiter(1, {}, ClientAddresses(), clock=Clock())
     assert await statuses(limit, GET, ("GET", "/v2/?n=1", {}), ("GET", "/v2/_catalog", {})) == [200, 429, 200]
 
 
 async def test_clients_are_counted_apart() -> None:
     """Clients behind a trusted proxy do not use up each other's share; a network of IPv6 is one client."""
-    limit = RateLimit(1, {}, LOOPBACK, clock=Clock())
+    limit = RateLimiter(1, {}, LOOPBACK, clock=Clock())
     clients = ["203.0.113.1", "203.0.113.2", "203.0.113.1", "2001:db8::1", "2001:db8::ffff", "2001:db8:1::1"]
     requests = [("GET", "/v2/", {"X-Forwarded-For": client}) for client in clients]
     assert await statuses(limit, *requests) == [200, 200, 429, 200, 429, 200]
@@ -148,7 +148,7 @@ async def test_clients_are_counted_apart() -> None:
 
 async def test_an_unknown_clients_claim_changes_nothing() -> None:
     """A header cannot make one client look like many."""
-    limit = RateLimit(1, {}, ClientAddresses(), clock=Clock())
+    limit = RateLimiter(1, {}, ClientAddresses(), clock=Clock())
     requests = [("GET", "/v2/", {"X-Forwarded-For": f"203.0.113.{number}"}) for number in range(3)]
     answers = await asked(limit, *requests)
     assert [answer.status for answer in answers] == [200, 429, 429]
@@ -157,7 +157,7 @@ async def test_an_unknown_clients_claim_changes_nothing() -> None:
 
 async def test_a_method_has_its_own_limit_beside_the_common_one() -> None:
     """Both limits have to permit a request; headers name the method's."""
-    limit = RateLimit(3, {"put": 1}, ClientAddresses(), clock=Clock())
+    limit = RateLimiter(3, {"put": 1}, ClientAddresses(), clock=Clock())
     put: Asked = ("PUT", "/v2/", {})
     answers = await asked(limit, put, put, GET, GET)
     assert [answer.status for answer in answers] == [200, 429, 200, 429]
@@ -166,7 +166,7 @@ async def test_a_method_has_its_own_limit_beside_the_common_one() -> None:
 
 async def test_without_limits_nothing_is_said() -> None:
     """A method that no limit is about gets neither refusal nor headers."""
-    limit = RateLimit(None, {"PUT": 1}, ClientAddresses(), clock=Clock())
+    limit = RateLimiter(None, {"PUT": 1}, ClientAddresses(), clock=Clock())
     answers = await asked(limit, GET, GET)
     assert [answer.status for answer in answers] == [200, 200]
     assert not any(name.startswith("X-Rate-Limit") for name in answers[0].headers)
@@ -175,7 +175,7 @@ async def test_without_limits_nothing_is_said() -> None:
 @pytest.mark.parametrize(("workers", "permitted"), [(1, 4), (2, 2), (4, 1), (0, 4)])
 async def test_workers_share_the_rate(workers: int, permitted: int) -> None:
     """Each process holds its share of the limit, and says the whole."""
-    limit = RateLimit(4, {}, ClientAddresses(), workers=workers, clock=Clock())
+    limit = RateLimiter(4, {}, ClientAddresses(), workers=workers, clock=Clock())
     answers = await asked(limit, *[GET] * 5)
     assert [answer.status for answer in answers].count(200) == permitted
     assert answers[0].headers["X-Rate-Limit-Limit"] == "4.00"

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 from aiohttp import web
 
-from exchanges import exchange
+from loopback import exchange
 from zot.api.client_address import ClientAddresses
 from zot.api.http_request import HttpRequest
 from zot.api.request_id import RequestIds

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asking import Client
-from zot.api.route import NoRoute, parse
+from http_client import Client
+from zot.api.route import NoRouteError, parse
 from zot.oci.digest import digest_of
 from zot.oci.names import parse_reference, parse_repository
 from zot.registry import request
@@ -91,7 +91,7 @@ def test_any_path_is_a_request_or_refused(method: str, segments: list[str], quer
     """Whatever is asked for, it is a request of a well-formed repository or one of the specification's refusals."""
     try:
         found = parse(method, "/v2/" + "/".join(segments), query, tags_limit=46)
-    except (NoRoute, RegistryError):
+    except (NoRouteError, RegistryError):
         return
     if isinstance(found, OfRepository):
         assert parse_repository(found.repository) == found.repository

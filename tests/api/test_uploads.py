@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asking import OCTETS, Answer, Client, parsed, read_all, wait_for
+from http_client import OCTETS, Answer, Client, parsed, read_all, wait_for
 from layout.images import index, sha256
 from zot.testing import RunningRegistry, serve
 

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 # A third-party library (or a part of one) and the modules that may import it.
 FENCES = {
     "aiobotocore": ["zot.catalog.dynamodb*", "zot.accounts.dynamodb*", "zot.storage.s3*", "zot.auth.aws*"],
-    "aiohttp.web": ["zot.api*", "zot.processes*", "zot.extensions.*.routes*", "zot.testing"],
+    "aiohttp.web": ["zot.api*", "zot.processes*", "zot.server*", "zot.extensions.*.routes*", "zot.testing"],
     "apsw": ["zot.catalog.sqlite*", "zot.accounts.sqlite*", "zot.accounts.statistics_sqlite"],
     "bonsai": ["zot.auth.*ldap*"],
     "cel_expr_python": ["zot.auth.cel"],
@@ -32,7 +32,7 @@ DRIVERS = {
     "zot.storage": ["filesystem", "object_store", "memory"],
     "zot.accounts": ["sqlite", "statistics_sqlite", "files", "redis", "dynamodb", "memory"],
 }
-ASSEMBLERS = ["zot.app", "zot.cli*", "zot.processes*", "zot.testing"]
+ASSEMBLERS = ["zot.app", "zot.cli*", "zot.migration*", "zot.processes*", "zot.server*", "zot.testing"]
 
 
 @cache

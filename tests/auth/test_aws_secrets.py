@@ -12,10 +12,10 @@ from joserfc.jwk import ECKey, RSAKey
 
 from servers.moto import CREDENTIALS, MotoServer
 from zot.auth import aws_secrets
-from zot.auth.authenticators.bearer import Bearer
+from zot.auth.authenticators.bearer import BearerAuthenticator
 from zot.auth.aws_secrets import AwsSecretKeys, parse
-from zot.auth.tokens import InvalidToken
-from zot.config.auth import AwsSecretsManager
+from zot.auth.tokens import InvalidTokenError
+from zot.config.auth import AwsSecretsManagerConfig
 from zot.registry.errors import Unavailable
 
 RSA, EC = RSAKey.generate_key(2048), ECKey.generate_key("P-256")
@@ -59,7 +59,7 @@ async def secret(
 def keys_of(server: MotoServer, name: str, refresh: str = "1m") -> AwsSecretKeys:
     """Describe the secret as a configuration does."""
     settings = {"region": "eu-west-1", "secretName": name, "refreshInterval": refresh}
-    return AwsSecretKeys(AwsSecretsManager.model_validate(settings), endpoint_url=server.url)
+    return AwsSecretKeys(AwsSecretsManagerConfig.model_validate(settings), endpoint_url=server.url)
 
 
 async def test_a_token_is_verified_by_the_key_that_it_names(
@@ -67,11 +67,11 @@ async def test_a_token_is_verified_by_the_key_that_it_names(
 ) -> None:
     """PEM and JWK sets; a token that names none, or another, is refused."""
     await secret({"one": pem(RSA), "two": json.dumps({"keys": [EC.as_dict(private=False)]})})
-    bearer = Bearer("realm", "zot", keys_of(moto_server, request.node.name))
+    bearer = BearerAuthenticator("realm", "zot", keys_of(moto_server, request.node.name))
     assert (await bearer.verify(sign(RSA, kid="one"), time.time())).name == "ci"
     assert (await bearer.verify(sign(EC, kid="two"), time.time())).name == "ci"
     for wrong in (sign(RSA), sign(RSA, kid="two"), sign(EC, kid="one"), sign(RSA, kid="three")):
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidTokenError):
             await bearer.verify(wrong, time.time())
 
 
@@ -80,11 +80,11 @@ async def test_a_changed_secret_is_read_again(
 ) -> None:
     """After `refreshInterval` the old key is worth nothing, also for tokens that were verified before."""
     await secret({"one": pem(RSA)})
-    bearer = Bearer("realm", "zot", keys_of(moto_server, request.node.name, "0s"))
+    bearer = BearerAuthenticator("realm", "zot", keys_of(moto_server, request.node.name, "0s"))
     token = sign(RSA, kid="one")
     assert (await bearer.verify(token, time.time())).name == "ci"
     await secret({"one": pem(EC)})
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidTokenError):
         await bearer.verify(token, time.time())
     assert (await bearer.verify(sign(EC, kid="one"), time.time())).name == "ci"
 
@@ -93,7 +93,7 @@ async def test_a_secret_that_can_not_be_read_lets_nobody_in_and_heals(
     moto_server: MotoServer, secret: Callable[[Mapping[str, str]], Any], request: pytest.FixtureRequest
 ) -> None:
     """It is not known whether the token is right, which is no refusal."""
-    bearer = Bearer("realm", "zot", keys_of(moto_server, request.node.name))
+    bearer = BearerAuthenticator("realm", "zot", keys_of(moto_server, request.node.name))
     with pytest.raises(Unavailable):
         await bearer.verify(sign(RSA, kid="one"), time.time())
     await secret({"one": "no key"})

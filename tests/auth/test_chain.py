@@ -9,15 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from auth.site import PEOPLE
+from auth.harness import PEOPLE
 from zot.accounts.memory import MemoryAccounts
 from zot.accounts.sessions.memory import MemorySessions
 from zot.auth import build as auth_of
-from zot.auth.credentials import Credentials, CrossOrigin, Door
+from zot.auth.credentials import Credentials, CrossOrigin, ResourceClass
 from zot.auth.principal import ANONYMOUS
 from zot.config.load import load_tree
 from zot.registry.errors import Unauthorized
-from zot.storage.pools import Pool
+from zot.storage.threads import ThreadPool
 
 RIGHT = "Basic " + base64.b64encode(f"alice:{PEOPLE['alice']}".encode()).decode()
 HEADERS = st.one_of(
@@ -33,7 +33,7 @@ CREDENTIALS = st.builds(
     from_ui=st.booleans(),
     same_origin=st.booleans(),
     method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]),
-    door=st.sampled_from(Door),
+    door=st.sampled_from(ResourceClass),
     user_agent=st.text(max_size=20),
     address=st.sampled_from(["", "10.0.0.1"]),
 )
@@ -54,8 +54,8 @@ def auth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[auth_of.Au
         "accessControl": {"repositories": {"**": {"anonymousPolicy": ["read"]}}},
     }
     config = load_tree({"storage": {"rootDirectory": str(tmp_path)}, "http": http}).config
-    pool = Pool("passwords", 2, 64)
-    yield auth_of.build(config, auth_of.Parts(pool, pool, MemoryAccounts(), MemorySessions()))
+    pool = ThreadPool("passwords", 2, 64)
+    yield auth_of.build(config, auth_of.AuthParts(pool, pool, MemoryAccounts(), MemorySessions()))
     pool.close()
 
 

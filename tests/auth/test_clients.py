@@ -10,7 +10,7 @@ import bcrypt
 import pytest
 
 import programs
-from auth.site import PEOPLE, Site, basic, serving
+from auth.harness import PEOPLE, Site, basic, serving
 from clients import Clients
 from zot.oci.digest import Digest, digest_of, hex_of
 

@@ -12,12 +12,12 @@ from zot.auth import build as auth_of
 from zot.auth import cel
 from zot.auth.explain import explain
 from zot.cli.explain import text
-from zot.config.access_control import AccessControl
+from zot.config.access_control import AccessControlConfig
 from zot.config.load import load_tree
 from zot.config.model import Config
 from zot.oci.names import parse_reference, parse_repository
 from zot.registry.request import Action
-from zot.storage.pools import Pool
+from zot.storage.threads import ThreadPool
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -84,8 +84,8 @@ async def test_what_the_pages_show_is_a_configuration(page: str, block: str, tmp
 async def _build(config: Config) -> None:
     if config.http.auth.ldap is not None:
         programs.require_ldap()
-    pool = Pool("passwords", 1, 8)
-    auth = auth_of.build(config, auth_of.Parts(pool, pool))
+    pool = ThreadPool("passwords", 1, 8)
+    auth = auth_of.build(config, auth_of.AuthParts(pool, pool))
     await auth.close()
     pool.close()
 
@@ -93,7 +93,7 @@ async def _build(config: Config) -> None:
 def test_the_explanation_is_what_explain_says() -> None:
     """The example is the output for the rules of the same page."""
     page = (DOCS / "explanation" / "access-control.md").read_text()
-    rules = AccessControl.model_validate(whole(BLOCK.findall(page)[0])["http"]["accessControl"])
+    rules = AccessControlConfig.model_validate(whole(BLOCK.findall(page)[0])["http"]["accessControl"])
     repository, tag = parse_repository("team/app"), parse_reference("v1")
     assert f"```\n{text(explain(rules, 'bob', ['dev'], repository, Action.UPDATE, tag))}\n```" in page
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.site import PEOPLE, basic, serving
+from auth.harness import PEOPLE, basic, serving
 from zot.auth.authenticators.htpasswd_file import parse
 from zot.auth.check import check_files
-from zot.config.auth import Auth
+from zot.config.auth import AuthConfig
 from zot.config.errors import ConfigurationError
 from zot.config.load import load_tree
-from zot.processes.start import CannotStart, start
+from zot.processes.start import StartError, start
 
 HASH = bcrypt.hashpw(PEOPLE["alice"].encode(), bcrypt.gensalt(4)).decode()
 GOOD = f"alice:{HASH}\n".encode()
@@ -158,7 +158,7 @@ def test_a_server_does_not_start_without_its_users(break_it: Callable[[Path], No
     with pytest.raises(ConfigurationError, match=r"http\.auth\.htpasswd\.path") as refused:
         check_files(config.http.auth)
     assert str(path) in str(refused.value)
-    with pytest.raises(CannotStart, match=r"http\.auth\.htpasswd\.path"):
+    with pytest.raises(StartError, match=r"http\.auth\.htpasswd\.path"):
         start(config, None, workers=0, read_only=False)
 
 
@@ -166,7 +166,7 @@ def test_the_check_names_what_lets_no_user_in(tmp_path: Path) -> None:
     """Each bad line, and a file without any user."""
     path = tmp_path / "htpasswd"
     path.write_bytes(b"bob:plain\n")
-    auth = Auth.model_validate({"htpasswd": {"path": str(path)}})
+    auth = AuthConfig.model_validate({"htpasswd": {"path": str(path)}})
     first, second = check_files(auth)
     assert "line 1: bob cannot log in" in str(first)
     assert "no user in this file can log in" in str(second)

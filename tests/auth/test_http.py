@@ -8,7 +8,7 @@ from typing import Any
 import bcrypt
 import pytest
 
-from auth.site import EMPTY_INDEX, INDEX_TYPE, PEOPLE, UI, Site, basic, serving
+from auth.harness import EMPTY_INDEX, INDEX_TYPE, PEOPLE, UI, Site, basic, serving
 from servers.redis import RedisServer
 from zot.accounts.sessions.session import LIFETIME_S, Session
 from zot.auth.authenticators.apikey import new_key

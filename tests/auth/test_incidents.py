@@ -7,11 +7,11 @@ from typing import Any
 import bcrypt
 import pytest
 
-from auth.site import EMPTY_INDEX, INDEX_TYPE, PEOPLE, Site, basic, serving
+from auth.harness import EMPTY_INDEX, INDEX_TYPE, PEOPLE, Site, basic, serving
 from zot.accounts.memory import MemoryAccounts
 from zot.auth.policy import AccessPolicy
 from zot.auth.principal import ANONYMOUS, Principal
-from zot.config.access_control import AccessControl
+from zot.config.access_control import AccessControlConfig
 from zot.config.load import load_tree
 from zot.logs.masking import masked_query
 from zot.oci.digest import digest_of
@@ -170,7 +170,7 @@ async def test_absent_and_forbidden_look_alike(site: Site) -> None:
 
 def test_names_give_no_privilege() -> None:
     """Harbor's robot called `scanner-*`: an account named like a group or an administrator's is neither."""
-    rules = AccessControl.model_validate({"adminPolicy": {"groups": ["admins"], "actions": ["read"]}})
+    rules = AccessControlConfig.model_validate({"adminPolicy": {"groups": ["admins"], "actions": ["read"]}})
     policy = AccessPolicy(rules)
     assert not policy.is_admin(Principal("admins", "htpasswd"))
     assert not policy.is_admin(Principal("", "none", frozenset({"admins"})))

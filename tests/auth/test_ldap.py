@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 import programs
-from auth.site import UI, basic, entered, serving
+from auth.harness import UI, basic, entered, serving
 from certificates import Authority
 from servers.slapd import ADMIN, ADMIN_PASSWORD, BASE, GROUPS, PEOPLE, Slapd, group
-from zot.auth.authenticators.ldap import Ldap
-from zot.config.auth import Ldap as LdapConfig
+from zot.auth.authenticators.ldap import LdapAuthenticator
+from zot.config.auth import LdapConfig
 from zot.config.secret_files import LdapCredentials
 from zot.registry.errors import Unavailable
 
 BINDING = LdapCredentials.model_validate({"bindDN": ADMIN, "bindPassword": ADMIN_PASSWORD})
 ALICE = entered("alice", PEOPLE["alice"])
 
-Directory = Callable[..., Ldap]
+Directory = Callable[..., LdapAuthenticator]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,9 @@ async def directory() -> AsyncIterator[Directory]:
     """Describe a server as a configuration does; by plain LDAP unless settings say otherwise."""
     async with AsyncExitStack() as stack:
 
-        def describe(server: Slapd, credentials: LdapCredentials | None = BINDING, **settings: object) -> Ldap:
+        def describe(
+            server: Slapd, credentials: LdapCredentials | None = BINDING, **settings: object
+        ) -> LdapAuthenticator:
             config = {
                 "address": "127.0.0.1",
                 "port": server.port,
@@ -45,7 +47,7 @@ async def directory() -> AsyncIterator[Directory]:
                 "insecure": True,
                 **settings,
             }
-            ldap = Ldap(LdapConfig.model_validate(config), credentials)
+            ldap = LdapAuthenticator(LdapConfig.model_validate(config), credentials)
             stack.push_async_callback(ldap.close)
             return ldap
 
@@ -127,8 +129,8 @@ async def test_a_server_that_is_down_or_frozen_is_unavailable_within_the_limit_a
     tmp_path: Path, authority: Authority, directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Never a success, never an endless wait; and the next login after it is back works."""
-    monkeypatch.setattr(Ldap, "step_limit_s", 0.5)
-    monkeypatch.setattr(Ldap, "login_limit_s", 2.0)
+    monkeypatch.setattr(LdapAuthenticator, "step_limit_s", 0.5)
+    monkeypatch.setattr(LdapAuthenticator, "login_limit_s", 2.0)
     with Slapd(tmp_path, authority) as server:
         plain = directory(server)
         tls = directory(server, insecure=False, port=server.tls_port, caCert=str(authority.folder / "ca.pem"))

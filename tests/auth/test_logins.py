@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from auth.site import UI, Site, serving
+from auth.harness import UI, Site, serving
 from servers.oidc import CLIENT_ID, CLIENT_SECRET, OidcProvider
 from servers.process import free_port
 from servers.redis import RedisServer
-from zot.auth.logins.callbacks import origin_of, safe_callback
+from zot.auth.oauth.callbacks import origin_of, safe_callback
 
 RULES: dict[str, Any] = {
     "repositories": {"**": {"policies": [{"groups": ["admins"], "actions": ["read"]}]}},
@@ -407,7 +407,7 @@ async def test_nobody_fills_the_store_with_logins(
     github: Github, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beginning a login needs no credentials, so an address may do it so often and no more."""
-    monkeypatch.setattr("zot.api.auth_login.LOGINS_PER_S", 3.0)
+    monkeypatch.setattr("zot.api.auth.login.LOGINS_PER_S", 3.0)
     async with at_github(github, tmp_path) as (site, client):
         statuses = []
         for _ in range(10):

@@ -10,10 +10,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from auth.site import UI, serving
+from auth.harness import UI, serving
 from certificates import Authority
-from zot.auth.authenticators.mtls import Mtls
-from zot.config.auth import Mtls as MtlsConfig
+from zot.auth.authenticators.mtls import MtlsAuthenticator
+from zot.config.auth import MtlsConfig
 from zot.processes.tls import Certificates, TlsFiles
 
 SUBJECT = [(NameOID.COUNTRY_NAME, "NL"), (NameOID.ORGANIZATION_NAME, "Example"), (NameOID.COMMON_NAME, "alice")]
@@ -60,7 +60,7 @@ def test_the_first_attribute_that_is_there_names_the_user(
     certificate: bytes, settings: dict[str, Any], name: str | None
 ) -> None:
     """By the configured attributes in their order, with index and pattern; an empty name is none."""
-    principal = Mtls(MtlsConfig.model_validate(settings)).verify(certificate)
+    principal = MtlsAuthenticator(MtlsConfig.model_validate(settings)).verify(certificate)
     assert (principal.name if principal else None) == name
     assert principal is None or principal.method == "mtls"
 
@@ -70,7 +70,7 @@ def test_a_certificate_that_names_nobody_is_nobody(authority: Authority) -> None
     unnamed, _ = authority.issue("unnamed", subject=[(NameOID.ORGANIZATION_NAME, "Example")])
     control, _ = authority.issue("control", subject=[(NameOID.COMMON_NAME, "al\nice")])
     for broken in (der(unnamed), der(control), b"", b"garbage"):
-        assert Mtls(None).verify(broken) is None
+        assert MtlsAuthenticator(None).verify(broken) is None
 
 
 async def test_a_verified_certificate_is_a_login(tmp_path: Path, authority: Authority) -> None:

@@ -8,16 +8,16 @@ import bcrypt
 import pytest
 from passlib.hash import sha256_crypt, sha512_crypt
 
-from auth.site import entered
-from zot.auth import watched
+from auth.harness import entered
+from zot.auth import cached_file
 from zot.auth.authenticators import htpasswd as htpasswd_module
-from zot.auth.authenticators.htpasswd import Htpasswd
+from zot.auth.authenticators.htpasswd import HtpasswdAuthenticator
 from zot.auth.credentials import Authorization, login
+from zot.auth.password_cache import LIFETIME_S, PasswordCache
 from zot.auth.password_hashes import usable, verify
 from zot.auth.principal import Principal
-from zot.auth.remembered import LIFETIME_S, Remembered
 from zot.registry.errors import Unauthorized, Unavailable
-from zot.storage.pools import Pool
+from zot.storage.threads import ThreadPool
 
 ALICE = entered("alice", "alice-secret")
 
@@ -38,9 +38,9 @@ def move(path: Path, target: Path) -> None:
 
 
 @pytest.fixture
-def pool() -> Iterator[Pool]:
+def pool() -> Iterator[ThreadPool]:
     """Give the threads that hash."""
-    pool = Pool("passwords", 2, 64)
+    pool = ThreadPool("passwords", 2, 64)
     yield pool
     pool.close()
 
@@ -102,19 +102,21 @@ def test_bcrypt_looks_at_72_bytes() -> None:
     assert not verify("x" * 71, hashed)
 
 
-async def test_the_right_password_and_no_other(path: Path, pool: Pool) -> None:
+async def test_the_right_password_and_no_other(path: Path, pool: ThreadPool) -> None:
     """Also not for a name that is not in the file."""
-    htpasswd = Htpasswd(path, pool, pool)
+    htpasswd = HtpasswdAuthenticator(path, pool, pool)
     assert await htpasswd.verify(ALICE) == Principal("alice", "htpasswd")
     assert await htpasswd.verify(entered("alice", "wrong")) is None
     assert await htpasswd.verify(entered("bob", ALICE.password)) is None
     assert await htpasswd.verify(entered("Alice", ALICE.password)) is None
 
 
-async def test_a_changed_file_ends_what_is_remembered(path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_changed_file_ends_what_is_remembered(
+    path: Path, pool: ThreadPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The old password is refused from the next look at the file on, and the new one taken."""
-    monkeypatch.setattr(watched, "CHECKED_EVERY_S", 0.0)
-    htpasswd = Htpasswd(path, pool, pool)
+    monkeypatch.setattr(cached_file, "CHECKED_EVERY_S", 0.0)
+    htpasswd = HtpasswdAuthenticator(path, pool, pool)
     assert await htpasswd.verify(ALICE)
     assert await htpasswd.known(ALICE.sent)
     write(path, f"alice:{bcrypted('new')}\n")
@@ -125,15 +127,17 @@ async def test_a_changed_file_ends_what_is_remembered(path: Path, pool: Pool, mo
     assert await htpasswd.verify(entered("alice", "new")) is None
 
 
-async def test_a_swapped_link_is_a_changed_file(tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_swapped_link_is_a_changed_file(
+    tmp_path: Path, pool: ThreadPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Kubernetes changes a secret by pointing a link at another directory."""
-    monkeypatch.setattr(watched, "CHECKED_EVERY_S", 0.0)
+    monkeypatch.setattr(cached_file, "CHECKED_EVERY_S", 0.0)
     for version, password in (("1", "one"), ("2", "two")):
         (tmp_path / version).mkdir()
         (tmp_path / version / "htpasswd").write_text(f"alice:{bcrypted(password)}\n")
     (tmp_path / "data").symlink_to("1")
     (tmp_path / "htpasswd").symlink_to("data/htpasswd")
-    htpasswd = Htpasswd(tmp_path / "htpasswd", pool, pool)
+    htpasswd = HtpasswdAuthenticator(tmp_path / "htpasswd", pool, pool)
     assert await htpasswd.verify(entered("alice", "one"))
     (tmp_path / "next").symlink_to("2")
     (tmp_path / "next").replace(tmp_path / "data")
@@ -142,11 +146,11 @@ async def test_a_swapped_link_is_a_changed_file(tmp_path: Path, pool: Pool, monk
 
 
 async def test_a_file_that_is_not_there_is_no_wrong_password(
-    path: Path, tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    path: Path, tmp_path: Path, pool: ThreadPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody is let in meanwhile, nobody is told that their password is wrong, and it heals."""
-    monkeypatch.setattr(watched, "CHECKED_EVERY_S", 0.0)
-    htpasswd = Htpasswd(path, pool, pool)
+    monkeypatch.setattr(cached_file, "CHECKED_EVERY_S", 0.0)
+    htpasswd = HtpasswdAuthenticator(path, pool, pool)
     assert await htpasswd.verify(ALICE)
     away = tmp_path / "away"
     move(path, away)
@@ -158,7 +162,7 @@ async def test_a_file_that_is_not_there_is_no_wrong_password(
 
 
 async def test_many_connections_of_one_client_cost_one_hash(
-    path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    path: Path, pool: ThreadPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that come at once wait for the same answer; those that come later find it."""
     hashed = []
@@ -168,7 +172,7 @@ async def test_many_connections_of_one_client_cost_one_hash(
         return verify(password, against)
 
     monkeypatch.setattr(htpasswd_module, "verify", counting)
-    htpasswd = Htpasswd(path, pool, pool)
+    htpasswd = HtpasswdAuthenticator(path, pool, pool)
     assert all(await asyncio.gather(*(htpasswd.verify(ALICE) for _ in range(20))))
     assert await htpasswd.verify(ALICE)
     assert len(hashed) == 1
@@ -177,7 +181,7 @@ async def test_many_connections_of_one_client_cost_one_hash(
 
 
 async def test_a_name_that_is_not_there_costs_a_hash_too(
-    path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    path: Path, pool: ThreadPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time of a refusal does not tell which names exist."""
     hashed = []
@@ -187,14 +191,14 @@ async def test_a_name_that_is_not_there_costs_a_hash_too(
         return False
 
     monkeypatch.setattr(htpasswd_module, "verify", refusing)
-    assert await Htpasswd(path, pool, pool).verify(entered("nobody", "x")) is None
+    assert await HtpasswdAuthenticator(path, pool, pool).verify(entered("nobody", "x")) is None
     assert len(hashed) == 1
 
 
 def test_what_is_remembered_is_bounded_in_time_and_holds_no_password() -> None:
     """After its time a login is verified anew, and the memory holds hashes alone."""
     now = 0.0
-    remembered = Remembered(lambda: now)
+    remembered = PasswordCache(lambda: now)
     remembered.remember(ALICE.sent, Principal("alice", "htpasswd"))
     assert remembered.find(ALICE.sent)
     assert remembered.find(f"{ALICE.sent}2") is None

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from zot.auth.decision import AllowAll, Circumstances
+from zot.auth.decision import AllowAll, RequestContext
 from zot.auth.patterns import Patterns
 from zot.auth.policy import AccessPolicy
 from zot.auth.principal import ANONYMOUS, Principal
-from zot.auth.scopes import InvalidScopeError, Scope, meaning, parse_scope
-from zot.config.access_control import AccessControl
+from zot.auth.scopes import ApiKeyScope, InvalidScopeError, meaning, parse_scope
+from zot.config.access_control import AccessControlConfig
 from zot.oci.digest import digest_of
 from zot.oci.globs import compile_glob
 from zot.oci.names import parse_repository, parse_tag
@@ -36,7 +36,7 @@ ROOT = Principal("root", "htpasswd")
 
 def policy(**rules: Any) -> AccessPolicy:
     """Compile rules written as in a file."""
-    return AccessPolicy(AccessControl.model_validate(rules))
+    return AccessPolicy(AccessControlConfig.model_validate(rules))
 
 
 TEAM = policy(
@@ -193,8 +193,8 @@ def test_lists_show_what_may_be_read_whatever_the_reference() -> None:
     )
     assert rules.decide(ALICE, PullManifest(APP, V1)).allowed
     assert not rules.readable(ALICE, APP)
-    assert rules.readable(ALICE, OTHER, Circumstances(client_ip="::1"))
-    assert not rules.readable(ALICE, OTHER, Circumstances(client_ip="::2"))
+    assert rules.readable(ALICE, OTHER, RequestContext(client_ip="::1"))
+    assert not rules.readable(ALICE, OTHER, RequestContext(client_ip="::2"))
 
 
 def test_collisions_are_detected_for_who_has_the_action_but_no_admin() -> None:
@@ -238,12 +238,12 @@ def test_scopes_narrow_what_their_owner_may() -> None:
 def test_the_scopes_of_a_token_server_stand_in_place_of_access_control() -> None:
     """A bearer token's access entries grant by themselves, until they expire, and nothing beyond them."""
     name = compile_glob("team/app")
-    token = Principal("root", "bearer", scopes=(Scope(name, meaning(["pull"])),))
+    token = Principal("root", "bearer", scopes=(ApiKeyScope(name, meaning(["pull"])),))
     assert policy().decide(token, PullManifest(APP, V1)).allowed
     assert not TEAM.decide(token, PushManifest(APP, V1, (V1,))).allowed
     assert not TEAM.decide(token, PullManifest(OTHER, V1)).allowed
     assert not TEAM.is_admin(token)
-    expired = Principal("root", "bearer", scopes=(Scope(name, meaning(["pull"]), time.time() - 1),))
+    expired = Principal("root", "bearer", scopes=(ApiKeyScope(name, meaning(["pull"]), time.time() - 1),))
     assert not TEAM.decide(expired, PullManifest(APP, V1)).allowed
     assert not TEAM.decide(Principal("root", "bearer", scopes=()), PullManifest(APP, V1)).allowed
     assert not AllowAll().decide(Principal("root", "bearer", scopes=()), PullManifest(APP, V1)).allowed
@@ -277,7 +277,7 @@ def test_immutable_tags_hold_for_everybody_but_the_groups_excepted() -> None:
         groups={"release": {"users": ["carol"]}},
         adminPolicy={"users": ["root"], "actions": ["update"]},
     )
-    scopes = (Scope(compile_glob("team/app"), meaning(["push"])),)
+    scopes = (ApiKeyScope(compile_glob("team/app"), meaning(["push"])),)
     tokens = [Principal(name, "bearer", scopes=scopes) for name in ("root", "carol")]
     for principal in (ALICE, ROOT, *tokens, ANONYMOUS):
         assert rules.immutable(principal, APP, V1)

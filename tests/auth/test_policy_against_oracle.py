@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from auth import policy_oracle
-from zot.auth.decision import Circumstances
+from zot.auth.decision import RequestContext
 from zot.auth.policy import AccessPolicy
 from zot.auth.principal import ANONYMOUS, Principal
-from zot.config.access_control import AccessControl
+from zot.config.access_control import AccessControlConfig
 from zot.oci.names import as_tag, parse_reference, parse_repository
 from zot.registry.request import Action, DeleteManifest, PullManifest, PushManifest
 
@@ -60,7 +60,7 @@ def test_decisions_are_those_of_the_oracle(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(60):
         config = rules(rng)
-        policy = AccessPolicy(AccessControl.model_validate(config))
+        policy = AccessPolicy(AccessControlConfig.model_validate(config))
         for _ in range(25):
             _compare(rng, config, policy)
 
@@ -80,7 +80,7 @@ def _compare(rng: random.Random, config: dict[str, Any], policy: AccessPolicy) -
             DeleteManifest(repository, reference),
         ]
     )
-    circumstances = Circumstances(method=rng.choice(["GET", "PUT"]), client_ip=rng.choice(["10.0.0.1", "10.0.0.9"]))
+    circumstances = RequestContext(method=rng.choice(["GET", "PUT"]), client_ip=rng.choice(["10.0.0.1", "10.0.0.9"]))
     decision = policy.decide(principal, request, circumstances)
 
     def expected(action: str, asked_reference: str) -> bool:

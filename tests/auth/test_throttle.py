@@ -9,7 +9,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from auth.site import PEOPLE, Site, basic, serving
+from auth.harness import PEOPLE, Site, basic, serving
 from zot.auth import throttle as throttle_module
 from zot.auth.throttle import COUNT_LIMIT, LONGEST_DELAY_S, Throttle, Turn
 from zot.registry.errors import TooManyRequests

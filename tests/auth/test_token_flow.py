@@ -12,9 +12,9 @@ import bcrypt
 import pytest
 
 from auth.docker import ENGINE, Engine, NoCredentials
-from auth.site import EMPTY_INDEX, INDEX_TYPE, PEOPLE, UI, Site, basic, serving
+from auth.harness import EMPTY_INDEX, INDEX_TYPE, PEOPLE, UI, Site, basic, serving
 from servers.redis import RedisServer
-from zot.auth import registry_tokens, watched
+from zot.auth import cached_file, registry_tokens
 from zot.auth.authenticators.apikey import new_key
 from zot.auth.registry_tokens import LENGTH_LIMIT, LIFETIME_S, PREFIX, SCOPES_LIMIT
 
@@ -37,7 +37,7 @@ def hashed(password: str) -> str:
 @pytest.fixture
 def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Write a file with all PEOPLE; changes of it count at once."""
-    monkeypatch.setattr(watched, "CHECKED_EVERY_S", 0.0)
+    monkeypatch.setattr(cached_file, "CHECKED_EVERY_S", 0.0)
     path = tmp_path / "htpasswd"
     path.write_text("".join(f"{name}:{hashed(password)}\n" for name, password in PEOPLE.items()))
     return path

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from auth.site import EMPTY_INDEX, INDEX_TYPE, serving
+from auth.harness import EMPTY_INDEX, INDEX_TYPE, serving
 from certificates import Authority
 from zot.auth.tokens import (
     TOKEN_LENGTH_LIMIT,
-    InvalidToken,
+    InvalidTokenError,
     VerificationKey,
     keys_of_file,
     keys_of_jwks,
@@ -96,7 +96,7 @@ def test_key_confusion_does_not_pass() -> None:
         sign({}, OTHER, jwk=OTHER.as_dict(private=False)),
         sign({}, EC, "ES256"),
     ):
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidTokenError):
             verify(token, keys)
 
 
@@ -106,7 +106,7 @@ def test_a_changed_token_is_no_token() -> None:
     parts, others = sign({"sub": "a"}).split("."), sign({"sub": "b"}).split(".")
     for place in (1, 2):
         mixed = ".".join(others[place] if number == place else part for number, part in enumerate(parts))
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidTokenError):
             verify(mixed, keys)
 
 
@@ -127,7 +127,7 @@ def test_a_changed_token_is_no_token() -> None:
 )
 def test_a_token_counts_in_its_time_alone(claims: Mapping[str, Any]) -> None:
     """Expired, not valid yet, issued in the future, or with times that are none."""
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidTokenError):
         verify(sign(claims), keys_of_file(pem(RSA)))
 
 
@@ -142,18 +142,18 @@ def test_a_token_that_names_a_key_is_verified_by_that_one() -> None:
     named = [VerificationKey("a", RSA, frozenset({"RS256"})), VerificationKey("b", OTHER, frozenset({"RS256"}))]
     assert verify(sign({}, RSA, kid="a"), named)
     assert verify(sign({}, OTHER), named)
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidTokenError):
         verify(sign({}, RSA, kid="b"), named)
-    with pytest.raises(InvalidToken, match="names no key"):
+    with pytest.raises(InvalidTokenError, match="names no key"):
         verify(sign({}, RSA), named, needs_key_id=True)
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidTokenError):
         verify(sign({}, RSA, kid="c"), named, needs_key_id=True)
 
 
 @given(st.one_of(st.text(max_size=200), st.builds(".".join, st.lists(st.text("eyJ0-_=a", max_size=40), max_size=5))))
 def test_garbled_tokens_are_refused(token: str) -> None:
-    """Whatever is no token is InvalidToken, and never another error."""
-    with pytest.raises(InvalidToken):
+    """Whatever is no token is InvalidTokenError, and never another error."""
+    with pytest.raises(InvalidTokenError):
         verify(token, keys_of_file(pem(RSA)))
     unverified_claims(token)
 
@@ -174,12 +174,12 @@ def forged(header: Mapping[str, Any], claims: Any, key: RSAKey = RSA) -> str:
 @pytest.mark.parametrize("value", OTHER_TYPES)
 @pytest.mark.parametrize("name", ["alg", "kid", "crit", "typ", "cty", "jwk", "x5c"])
 def test_headers_of_other_types_are_refused_or_ignored(name: str, value: object) -> None:
-    """No type in a header is another error than InvalidToken; a wrong `alg` never passes, nor any `crit`."""
+    """No type in a header is another error than InvalidTokenError; a wrong `alg` never passes, nor any `crit`."""
     now_s = int(time.time())
     token = forged({"alg": "RS256", name: value}, {"iat": now_s, "exp": now_s + 60})
     try:
         verify(token, keys_of_file(pem(RSA)))
-    except InvalidToken:
+    except InvalidTokenError:
         return
     assert name not in {"alg", "crit"}
 
@@ -189,7 +189,7 @@ def test_claims_that_are_no_object_are_refused(claims: object) -> None:
     """The claims of a token are a JSON object."""
     token = forged({"alg": "RS256"}, claims)
     assert unverified_claims(token) is None
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidTokenError):
         verify(token, keys_of_file(pem(RSA)))
 
 
@@ -225,14 +225,14 @@ def test_tokens_nested_without_end_are_refused(part: int) -> None:
     parts = [b'{"alg":"RS256"}', b"{}", b"signature"]
     parts[part] = b'{"alg":"RS256","x":' + b"[" * 5000 + b"]" * 5000 + b"}"
     token = ".".join(base64.urlsafe_b64encode(each).rstrip(b"=").decode() for each in parts)
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidTokenError):
         verify(token, keys_of_file(pem(RSA)))
     assert part == 0 or unverified_claims(token) is None
 
 
 def test_endless_tokens_are_refused_unread() -> None:
     """What is longer than any token is not decoded."""
-    with pytest.raises(InvalidToken, match="characters"):
+    with pytest.raises(InvalidTokenError, match="characters"):
         verify("a" * (TOKEN_LENGTH_LIMIT + 1), keys_of_file(pem(RSA)))
 
 
@@ -380,7 +380,7 @@ async def test_a_changed_key_ends_the_tokens_of_the_old_one(
     tmp_path: Path, http: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also of those that were verified before."""
-    monkeypatch.setattr("zot.auth.watched.CHECKED_EVERY_S", 0.0)
+    monkeypatch.setattr("zot.auth.cached_file.CHECKED_EVERY_S", 0.0)
     token = bearer(sign(access("team/app", "pull")))
     async with serving(tmp_path, http) as site:
         assert await site.status("/v2/team/app/tags/list", headers=token) == 404

@@ -15,7 +15,7 @@ from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from auth.site import Site, serving
+from auth.harness import Site, serving
 from zot.auth import issuer as issuer_module
 from zot.config.errors import ConfigurationError
 

@@ -15,34 +15,42 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from zot.catalog.blob_commands import (
-    CheckRoom,
+    CheckQuota,
     ClaimBlob,
     DoomBlob,
     DropClaim,
     ForgetBlob,
+    MarkUnreferenced,
     PublishBlob,
-    StampGarbage,
     TouchBlob,
 )
 from zot.catalog.command import Command
 from zot.catalog.interface import Catalog, Outcome
-from zot.catalog.layout_commands import Adopt, Exported, IntendExport, LayoutBlob, LayoutManifest, LayoutTag, MarkDirty
+from zot.catalog.layout_commands import (
+    BeginExport,
+    FinishExport,
+    ImportLayout,
+    LayoutBlob,
+    LayoutManifest,
+    LayoutTag,
+    QueueExport,
+)
 from zot.catalog.manifest_commands import (
-    DeleteManifest,
     DeleteTag,
     Edge,
     PutManifest,
+    RemoveManifest,
     RemoveRepository,
     RestoreTag,
     TagMove,
     TouchManifest,
 )
 from zot.catalog.memory.driver import MemoryCatalog
-from zot.catalog.quotas import Quota
+from zot.catalog.quotas import RepositoryQuota
+from zot.catalog.sqlite.directory import DATABASE
 from zot.catalog.sqlite.driver import SqliteCatalog
-from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.writer import Writer
-from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, CancelUpload, LeaseUpload
+from zot.catalog.upload_commands import AdvanceUpload, CancelUploadRow, CreateUploadRow, LeaseUpload
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Repository, Tag
 
@@ -64,7 +72,7 @@ tags = st.sampled_from(TAGS)
 tokens = st.sampled_from(["one", "two"])
 sizes = st.integers(0, 5)
 patterns = st.sampled_from([(), ("app/**",), ("app", "other"), ("**/nested",)])
-quotas = st.lists(st.builds(Quota, st.integers(0, 12), patterns), max_size=2).map(tuple)
+quotas = st.lists(st.builds(RepositoryQuota, st.integers(0, 12), patterns), max_size=2).map(tuple)
 stamps = st.sampled_from([1.0, 1.5, 2.0])
 names = st.sampled_from(["", "alice"])
 moves = st.builds(TagMove, tags, st.booleans(), st.booleans(), st.booleans())
@@ -115,7 +123,7 @@ BLOBS = [
         session=st.none() | st.sampled_from(SESSIONS),
         quotas=st.just(()) | quotas,
     ),
-    commands(partial(of_digest, CheckRoom), digest=digests, quotas=quotas),
+    commands(partial(of_digest, CheckQuota), digest=digests, quotas=quotas),
     commands(DropClaim, digest=digests, token=tokens),
     commands(TouchBlob, digest=digests),
     commands(
@@ -128,7 +136,7 @@ BLOBS = [
         placed_ns=st.none() | st.integers(0, 3),
     ),
     commands(ForgetBlob, digest=digests, token=tokens),
-    commands(StampGarbage, now_s=stamps, limit=st.integers(-1, 3)),
+    commands(MarkUnreferenced, now_s=stamps, limit=st.integers(-1, 3)),
 ]
 MANIFESTS = [
     commands(
@@ -145,7 +153,7 @@ MANIFESTS = [
         repositories_limit=st.none() | st.none() | st.integers(0, 2),
     ),
     commands(
-        DeleteManifest,
+        RemoveManifest,
         digest=digests,
         if_tags=st.none() | st.none() | tuples(tags),
         stamped_before_s=st.none() | st.none() | stamps,
@@ -157,7 +165,7 @@ MANIFESTS = [
     commands(RemoveRepository),
 ]
 UPLOADS = [
-    commands(BeginUpload, session=st.sampled_from(SESSIONS), principal=names, limit=st.integers(0, 2)),
+    commands(CreateUploadRow, session=st.sampled_from(SESSIONS), principal=names, limit=st.integers(0, 2)),
     commands(LeaseUpload, session=st.sampled_from(SESSIONS)),
     commands(
         AdvanceUpload,
@@ -168,7 +176,7 @@ UPLOADS = [
         boot=names,
     ),
     commands(
-        CancelUpload,
+        CancelUploadRow,
         session=st.sampled_from(SESSIONS),
         if_epoch=st.none() | st.integers(0, 2),
         unfinished=st.booleans(),
@@ -176,16 +184,16 @@ UPLOADS = [
 ]
 LAYOUTS = [
     commands(
-        Adopt,
+        ImportLayout,
         blobs=tuples(st.builds(partial(of_digest, LayoutBlob), digests)),
         manifests=tuples(layout_manifests),
         tags=tuples(st.builds(LayoutTag, tags, digests, st.none() | digests)),
         complete=st.booleans(),
         by=names,
     ),
-    commands(IntendExport, digest=names),
-    commands(Exported, revision=st.integers(0, 6), digest=names, signature=names),
-    commands(MarkDirty),
+    commands(BeginExport, digest=names),
+    commands(FinishExport, revision=st.integers(0, 6), digest=names, signature=names),
+    commands(QueueExport),
 ]
 one_command = st.one_of(*BLOBS, *BLOBS, *MANIFESTS, *MANIFESTS, *UPLOADS, *LAYOUTS).map(lambda command: [command])
 
@@ -207,7 +215,7 @@ def stories(draw: st.DrawFn) -> list[Command[Any]]:
         *puts[: draw(st.integers(0, 2))],
         draw(
             st.sampled_from(
-                [DoomBlob(digest=blob, token="one", **of), *(DeleteManifest(digest=image, **of) for image in DIGESTS)]
+                [DoomBlob(digest=blob, token="one", **of), *(RemoveManifest(digest=image, **of) for image in DIGESTS)]
             )
         ),
     ]
@@ -248,7 +256,7 @@ async def everything(catalog: Catalog) -> list[Any]:
         await catalog.uploads(0, "", 9),
         await catalog.uploads(1, "s", 9),
         *[await catalog.upload(session) for session in SESSIONS],
-        *[await catalog.holders(digest, "", 9) for digest in DIGESTS],
+        *[await catalog.repositories_with(digest, "", 9) for digest in DIGESTS],
     ]
     for name in REPOSITORIES:
         answers += [
@@ -261,10 +269,10 @@ async def everything(catalog: Catalog) -> list[Any]:
             await catalog.tag_log(name, None, None, 9),
             await catalog.tag_log(name, TAGS[0], 5, 2),
             await catalog.blobs(name, "", 9),
-            await catalog.loose_blobs(name, "", 9),
-            await catalog.loose_blobs(name, DIGESTS[0], 1),
-            await catalog.loose_manifests(name, "", 9),
-            await catalog.loose_manifests(name, DIGESTS[0], 1),
+            await catalog.unreferenced_blobs(name, "", 9),
+            await catalog.unreferenced_blobs(name, DIGESTS[0], 1),
+            await catalog.dangling_manifests(name, "", 9),
+            await catalog.dangling_manifests(name, DIGESTS[0], 1),
             *[await catalog.resolve(name, tag) for tag in TAGS],
         ]
         for digest in DIGESTS:

@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.catalog.examples import APP, V1, digest, layer, put
-from zot.catalog.blob_commands import Claim, ClaimBlob, DropClaim, StampGarbage
+from zot.catalog.blob_commands import ClaimBlob, ClaimOutcome, DropClaim, MarkUnreferenced
 from zot.catalog.command import Command
-from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable
+from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavailableError
 from zot.catalog.manifest_commands import MissingBlobs, Refusal, Stored, TagRefused
-from zot.catalog.quotas import NoRoom
+from zot.catalog.quotas import OverQuota
 from zot.catalog.rows import UploadRow
 from zot.catalog.sqlite.codec import decode_command, encode
 from zot.catalog.sqlite.protocol import (
     FRAME_LIMIT_BYTES,
     Frames,
-    FrameTooLarge,
+    FrameTooLargeError,
     answer_frame,
     frame,
     outcome_of,
@@ -44,14 +44,15 @@ def test_frames_are_cut_wherever_the_stream_is(contents: list[bytes], data: st.D
 
 def test_a_frame_is_bounded() -> None:
     """Nobody makes or takes a frame beyond the limit."""
-    with pytest.raises(FrameTooLarge):
+    with pytest.raises(FrameTooLargeError):
         frame(bytes(FRAME_LIMIT_BYTES + 1))
-    with pytest.raises(FrameTooLarge):
+    with pytest.raises(FrameTooLargeError):
         list(Frames().feed((FRAME_LIMIT_BYTES + 1).to_bytes(4, "big")))
 
 
 @pytest.mark.parametrize(
-    "command", [PUT, DropClaim(repository=APP, digest=digest("x"), token="t"), StampGarbage(repository=APP, now_s=1.5)]
+    "command",
+    [PUT, DropClaim(repository=APP, digest=digest("x"), token="t"), MarkUnreferenced(repository=APP, now_s=1.5)],
 )
 def test_commands_come_out_as_they_went_in(command: Command[Any]) -> None:
     """A command is the same on the other side, of the same kind."""
@@ -61,14 +62,14 @@ def test_commands_come_out_as_they_went_in(command: Command[Any]) -> None:
 @pytest.mark.parametrize(
     ("command", "outcome"),
     [
-        (ClaimBlob(repository=APP, digest=digest("x"), token="t"), Claim.DOOMED),
+        (ClaimBlob(repository=APP, digest=digest("x"), token="t"), ClaimOutcome.DOOMED),
         (DropClaim(repository=APP, digest=digest("x"), token="t"), None),
-        (StampGarbage(repository=APP, now_s=1), 7),
+        (MarkUnreferenced(repository=APP, now_s=1), 7),
         (PUT, Stored(created=True, changes=((V1, None),))),
         (PUT, MissingBlobs((digest("x"),))),
         (PUT, TagRefused(V1, Refusal.IMMUTABLE)),
-        (PUT, NoRoom(3, 2, of_repositories=True)),
-        (PUT, NoRoom(3, 2, of_repositories=False, patterns=("a/**",))),
+        (PUT, OverQuota(3, 2, of_repositories=True)),
+        (PUT, OverQuota(3, 2, of_repositories=False, patterns=("a/**",))),
         (LeaseUpload(repository=APP, session="s"), None),
         (
             LeaseUpload(repository=APP, session="s"),
@@ -84,7 +85,7 @@ def test_outcomes_come_out_as_they_went_in(command: Command[Any], outcome: Any) 
     assert outcome_of(answer, command) == outcome
 
 
-@pytest.mark.parametrize("kind", [CatalogError, CatalogFull, CatalogUnavailable])
+@pytest.mark.parametrize("kind", [CatalogError, CatalogFullError, CatalogUnavailableError])
 def test_errors_come_out_as_they_went_in(kind: type[CatalogError]) -> None:
     """An error is of the same kind on the other side, with its text."""
     (content,) = Frames().feed(answer_frame(PUT, kind("no room")))

@@ -18,12 +18,12 @@ from contract.catalog.examples import APP, IMAGE_TYPE, LAYER_TYPE, OTHER
 from zot.catalog.blob_commands import ClaimBlob, PublishBlob
 from zot.catalog.command import Command
 from zot.catalog.edges import edges
-from zot.catalog.interface import CatalogUnavailable
-from zot.catalog.layout_commands import Adopt
+from zot.catalog.interface import CatalogUnavailableError
+from zot.catalog.layout_commands import ImportLayout
 from zot.catalog.manifest_commands import PutManifest, Stored, TagMove
-from zot.catalog.sqlite.opening import begin
-from zot.catalog.sqlite.place import DATABASE
+from zot.catalog.sqlite.directory import DATABASE
 from zot.catalog.sqlite.reader import Reader
+from zot.catalog.sqlite.recovery import begin
 from zot.catalog.sqlite.salvage import Salvaged, salvage
 from zot.catalog.sqlite.wal import PAGE_BYTES
 from zot.catalog.sqlite.writer import Writer
@@ -85,7 +85,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(Writer(directory, BOOT, syncs=False)) as writer:
         for repository in (APP, OTHER):
             run(writer, [command for number in range(COUNT) for command in push(number, repository)])
-            run(writer, [Adopt(repository=repository, complete=True)])
+            run(writer, [ImportLayout(repository=repository, complete=True)])
     return directory
 
 
@@ -210,7 +210,7 @@ def until_answered(writer: Writer, command: Command[Any]) -> Any:
     """Give a command again until the writer is not mending."""
     while True:
         (outcome,) = writer.run([command])
-        if not isinstance(outcome, CatalogUnavailable):
+        if not isinstance(outcome, CatalogUnavailableError):
             return outcome
 
 
@@ -227,11 +227,11 @@ async def test_damage_that_a_reader_meets_is_mended_at_once(writer: Writer, dire
     assert len(await reader.manifests(APP, "", 1000)) == COUNT
     spoil(directory, pages(directory, "content", "leaf")[3])
     other = Reader(directory / DATABASE, boot=BOOT)
-    with pytest.raises(CatalogUnavailable, match="damaged"):
+    with pytest.raises(CatalogUnavailableError, match="damaged"):
         await read_all(other)
-    with pytest.raises(CatalogUnavailable):
+    with pytest.raises(CatalogUnavailableError):
         await other.ready()
-    assert isinstance(writer.run(push(COUNT)[-1:])[0], CatalogUnavailable)
+    assert isinstance(writer.run(push(COUNT)[-1:])[0], CatalogUnavailableError)
     for command in push(COUNT):
         outcome = until_answered(writer, command)
     assert isinstance(outcome, Stored)

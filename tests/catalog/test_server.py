@@ -17,11 +17,11 @@ import pytest
 
 from contract.catalog.examples import APP, IMAGE_TYPE, digest, put
 from zot.catalog.blob_commands import ClaimBlob
-from zot.catalog.interface import CatalogError, CatalogUnavailable
+from zot.catalog.interface import CatalogError, CatalogUnavailableError
 from zot.catalog.manifest_commands import Deleted, DeleteTag, Stored
 from zot.catalog.sqlite.client import WriterClient
+from zot.catalog.sqlite.directory import DATABASE
 from zot.catalog.sqlite.driver import SqliteCatalog, connect
-from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.server import serve_writer
 from zot.catalog.upload_commands import AdvanceUpload
 from zot.oci.names import parse_tag
@@ -123,17 +123,17 @@ async def test_a_command_waits_for_the_writer_to_start(tmp_path: Path, socket: P
 async def test_a_command_waits_only_so_long(socket: Path) -> None:
     """Without a writer the outcome is unknown when the deadline is past."""
     client = WriterClient(socket, deadline_s=0.05)
-    with pytest.raises(CatalogUnavailable, match=r"did not answer in 0\.05 s"):
+    with pytest.raises(CatalogUnavailableError, match=r"did not answer in 0\.05 s"):
         await client.do(put("image"))
     await client.close()
 
 
 async def test_reads_say_that_there_is_no_catalog_yet(tmp_path: Path, socket: Path, catalog: SqliteCatalog) -> None:
     """Before the writer made the database nothing can be read, nor while it makes it; afterwards it can."""
-    with pytest.raises(CatalogUnavailable):
+    with pytest.raises(CatalogUnavailableError):
         await catalog.repository(APP)
     (tmp_path / DATABASE).touch()
-    with pytest.raises(CatalogUnavailable, match="has schema 0"):
+    with pytest.raises(CatalogUnavailableError, match="has schema 0"):
         await catalog.repository(APP)
     async with serving(tmp_path, socket):
         await catalog.do(put("image"))
@@ -176,7 +176,7 @@ async def test_so_many_commands_wait_at_most(socket: Path) -> None:
     client = WriterClient(socket, deadline_s=0.2)
     many = [asyncio.create_task(client.do(put(str(number)))) for number in range(4097)]
     outcomes = await asyncio.gather(*many, return_exceptions=True)
-    assert all(isinstance(outcome, CatalogUnavailable) for outcome in outcomes)
+    assert all(isinstance(outcome, CatalogUnavailableError) for outcome in outcomes)
     assert "wait for the catalog's writer already" in str(outcomes[-1])
     await client.close()
 
@@ -189,7 +189,7 @@ async def test_closing_waits_for_what_was_begun(tmp_path: Path, socket: Path) ->
         await asyncio.sleep(0)
         await client.close()
         assert await command == Stored(created=True, changes=())
-        with pytest.raises(CatalogUnavailable, match="was closed"):
+        with pytest.raises(CatalogUnavailableError, match="was closed"):
             await client.do(put("image"))
 
 

@@ -18,12 +18,12 @@ import pytest
 
 from catalog.failing_vfs import FailingVfs
 from contract.catalog.examples import APP, LATEST, OTHER, V1, digest, put
-from zot.catalog.blob_commands import CheckRoom, Claim, ClaimBlob, DoomBlob, PublishBlob, Published
+from zot.catalog.blob_commands import CheckQuota, ClaimBlob, ClaimOutcome, DoomBlob, PublishBlob, PublishOutcome
 from zot.catalog.command import REMEMBERED_S, Command
-from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable, CatalogUnusable
+from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavailableError, CatalogUnusableError
 from zot.catalog.manifest_commands import PutManifest, RestoreTag, Stored, TagMove
-from zot.catalog.quotas import NoRoom, Quota
-from zot.catalog.sqlite.place import DATABASE
+from zot.catalog.quotas import OverQuota, RepositoryQuota
+from zot.catalog.sqlite.directory import DATABASE
 from zot.catalog.sqlite.reader import Reader
 from zot.catalog.sqlite.schema import MIGRATIONS
 from zot.catalog.sqlite.wal import PAGE_BYTES
@@ -32,7 +32,7 @@ from zot.catalog.sqlite.writer import BATCH_LIMIT, Writer
 Open = Callable[..., Writer]
 
 CLAIM = ClaimBlob(repository=APP, digest=digest("blob"), token="t")
-CHECK = CheckRoom(repository=APP, digest=digest("blob"), size=1, quotas=(Quota(0, ("**",)),))
+CHECK = CheckQuota(repository=APP, digest=digest("blob"), size=1, quotas=(RepositoryQuota(0, ("**",)),))
 
 
 @pytest.fixture
@@ -88,9 +88,9 @@ async def test_what_a_failing_command_had_done_is_undone(opened: Open, tmp_path:
     reader.stop_reading()
 
 
-def room(used_bytes: int) -> NoRoom:
+def room(used_bytes: int) -> OverQuota:
     """Return what `CHECK` is told when so much is used."""
-    return NoRoom(0, used_bytes, of_repositories=False, patterns=("**",))
+    return OverQuota(0, used_bytes, of_repositories=False, patterns=("**",))
 
 
 def test_what_a_failing_command_had_done_is_not_counted(opened: Open) -> None:
@@ -98,7 +98,7 @@ def test_what_a_failing_command_had_done_is_not_counted(opened: Open) -> None:
     writer = opened()
     assert run(writer, CHECK) == [room(0)]
     unwritable = PutManifest(repository=APP, digest=digest("image"), content=b"image", media_type="m", by="\ud800")
-    assert [type(each) for each in run(writer, unwritable, put("second"), CHECK)] == [CatalogError, Stored, NoRoom]
+    assert [type(each) for each in run(writer, unwritable, put("second"), CHECK)] == [CatalogError, Stored, OverQuota]
     assert run(writer, CHECK) == [room(6)]
 
 
@@ -130,14 +130,14 @@ def test_a_batch_is_bounded_in_time(opened: Open) -> None:
 def test_two_writers_are_refused(opened: Open, tmp_path: Path) -> None:
     """The second one is told that the first is there, in the same process or another."""
     writer = opened()
-    with pytest.raises(CatalogUnusable, match="in use by another writer"):
+    with pytest.raises(CatalogUnusableError, match="in use by another writer"):
         Writer(tmp_path, "boot")
     program = (
         "import sys, pathlib; from zot.catalog.sqlite.writer import Writer; Writer(pathlib.Path(sys.argv[1]), 'b')"
     )
     other = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
     assert "in use by another writer" in other.stderr
-    assert run(writer, CLAIM) == [Claim.CLAIMED]
+    assert run(writer, CLAIM) == [ClaimOutcome.CLAIMED]
 
 
 def test_a_closed_writers_lock_is_free(opened: Open) -> None:
@@ -150,10 +150,10 @@ def test_claims_go_with_the_server(opened: Open) -> None:
     """Another start of the server drops claims; another start of its writer does not."""
     publish = PublishBlob(repository=APP, digest=CLAIM.digest, token=CLAIM.token, size=4)
     run(opened("one"), CLAIM)
-    assert run(opened("one"), publish) == [Published.PRESENT]
+    assert run(opened("one"), publish) == [PublishOutcome.PRESENT]
     run(opened("one"), ClaimBlob(repository=APP, digest=digest("other"), token="t"))
     late = PublishBlob(repository=APP, digest=digest("other"), token="t", size=4)
-    assert run(opened("two"), late) == [Published.CLAIM_LOST]
+    assert run(opened("two"), late) == [PublishOutcome.CLAIM_LOST]
 
 
 def test_outcomes_are_forgotten_after_the_clock_was_wrong(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_newer_schema_is_refused(opened: Open, tmp_path: Path) -> None:
     database = apsw.Connection(str(tmp_path / DATABASE))
     database.pragma("user_version", len(MIGRATIONS) + 1)
     database.close()
-    with pytest.raises(CatalogUnusable, match=r"written by a newer zot .* start that version"):
+    with pytest.raises(CatalogUnusableError, match=r"written by a newer zot .* start that version"):
         Writer(tmp_path, "boot")
 
 
@@ -212,7 +212,7 @@ def test_a_database_that_was_emptied_is_made_again_while_it_is_served(opened: Op
     for name in (DATABASE, f"{DATABASE}-wal"):
         os.truncate(tmp_path / name, 0)
     (tmp_path / "catalog.suspect").touch()
-    while isinstance((outcome := run(writer, put("image"))[0]), CatalogUnavailable):
+    while isinstance((outcome := run(writer, put("image"))[0]), CatalogUnavailableError):
         assert "mended" in str(outcome)
         for thread in threading.enumerate():
             if thread.name == "catalog-mending":
@@ -234,7 +234,7 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
     database = apsw.Connection(str(tmp_path / DATABASE))
     database.execute("PRAGMA application_id = 7; CREATE TABLE theirs (x)")
     database.close()
-    with pytest.raises(CatalogUnusable, match="another program"):
+    with pytest.raises(CatalogUnusableError, match="another program"):
         Writer(tmp_path, "boot")
 
 
@@ -251,10 +251,10 @@ def test_a_full_disk_changes_nothing(opened: Open, vfs: FailingVfs) -> None:
     run(writer, put("image", tags=(V1,)))
     vfs.full = True
     command = put("second", tags=(V1,))
-    assert all(isinstance(outcome, CatalogFull) for outcome in run(writer, command, CLAIM))
+    assert all(isinstance(outcome, CatalogFullError) for outcome in run(writer, command, CLAIM))
     vfs.full = False
     assert run(writer, command) == [Stored(created=True, changes=((V1, digest("image")),))]
-    assert run(writer, CLAIM) == [Claim.CLAIMED]
+    assert run(writer, CLAIM) == [ClaimOutcome.CLAIMED]
 
 
 def test_a_failed_sync_is_not_tried_again(opened: Open, vfs: FailingVfs) -> None:
@@ -264,8 +264,8 @@ def test_a_failed_sync_is_not_tried_again(opened: Open, vfs: FailingVfs) -> None
     openings = vfs.opened
     vfs.syncs_fail = True
     command = put("second", tags=(V1,))
-    assert isinstance(run(writer, command)[0], CatalogUnavailable)
-    assert isinstance(run(writer, command)[0], CatalogUnavailable)
+    assert isinstance(run(writer, command)[0], CatalogUnavailableError)
+    assert isinstance(run(writer, command)[0], CatalogUnavailableError)
     vfs.syncs_fail = False
     assert run(writer, command) == [Stored(created=True, changes=((V1, digest("image")),))]
     assert vfs.opened > openings
@@ -286,7 +286,7 @@ def test_commands_that_need_not_be_durable_do_not_sync(opened: Open, vfs: Failin
     writer = opened(vfs=vfs.name)
     run(writer, put("image"))
     vfs.syncs_fail = True
-    assert run(writer, CLAIM) == [Claim.CLAIMED]
+    assert run(writer, CLAIM) == [ClaimOutcome.CLAIMED]
     vfs.syncs_fail = False
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from contract.catalog.examples import APP, V1, digest, put
 from zot.catalog.command import Command
-from zot.catalog.manifest_commands import DeleteManifest, DeleteTag, RestoreTag, TagMove
+from zot.catalog.manifest_commands import DeleteTag, RemoveManifest, RestoreTag, TagMove
 from zot.catalog.sqlite.writer import Writer
 from zot.oci.names import parse_tag
 
@@ -62,7 +62,7 @@ def commands(number: int) -> list[Command[Any]]:
         put("shared", tags=(parse_tag(f"shared-{number}"),)),
         RestoreTag(repository=APP, digest=digest(name), move=TagMove(V1)),
         DeleteTag(repository=APP, tag=V1),
-        DeleteManifest(repository=APP, digest=digest(name)),
+        RemoveManifest(repository=APP, digest=digest(name)),
     ]
 
 

@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from asking import Client
+from http_client import Client
 from layout.images import image
 from zot.cli.main import COMMANDS, cli
 from zot.testing import serve

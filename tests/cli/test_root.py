@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from asking import Client
+from http_client import Client
 from layout.images import image
 from zot.cli.main import cli
 from zot.storage.owner import give

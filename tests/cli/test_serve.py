@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asking import Client, wait_for
+from http_client import Client, wait_for
 from servers.process import Process, accepts, free_port
 from servers.zot import ZOT
 from zot.cli.configuration import checked

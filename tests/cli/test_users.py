@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from zot.accounts.sessions.local import LocalSessions
 from zot.accounts.sessions.session import Session, Sessions
 from zot.cli.main import cli
-from zot.storage.pools import Pool
+from zot.storage.threads import ThreadPool
 from zot.testing import serve
 
 RULES = {
@@ -73,7 +73,7 @@ def test_sessions_are_listed_and_revoked(file: str, tmp_path: Path) -> None:
     """By user or by what the list calls them."""
 
     async def log_in() -> None:
-        pool = Pool("sessions", 1, 8)
+        pool = ThreadPool("sessions", 1, 8)
         sessions = Sessions(LocalSessions(tmp_path / "data" / "_sessions", pool))
         for name in ("alice", "alice", "bob"):
             await sessions.start(Session(name, "htpasswd", 1.0, ("dev",)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from asking import Client
+from http_client import Client
 from layout.images import image
 from zot.cli.verify import command
 from zot.testing import serve

@@ -10,10 +10,10 @@ from typing import Any, get_args
 import pytest
 from pydantic_core import PydanticUndefined
 
-from zot.config.beyond_zot import KEYS
 from zot.config.durations import format_seconds
 from zot.config.keys import Key, keys_of, shape
 from zot.config.model import Config
+from zot.config.own_keys import KEYS
 from zot.config.section import Section
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"

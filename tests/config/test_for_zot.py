@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from zot.config.beyond_zot import KEYS
 from zot.config.for_zot import for_zot
 from zot.config.keys import keys_of
 from zot.config.load import load_tree
 from zot.config.model import Config
+from zot.config.own_keys import KEYS
 from zot.config.parse import parse_tree
 
 MINE = {

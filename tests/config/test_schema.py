@@ -9,9 +9,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from zot.config.beyond_zot import KEYS
 from zot.config.keys import keys_of
 from zot.config.model import Config
+from zot.config.own_keys import KEYS
 from zot.config.parse import read_tree
 from zot.config.schema import schema
 
@@ -62,7 +62,7 @@ def test_keys_are_there_in_lower_case_too(made: dict[str, Any]) -> None:
 
 def test_durations_are_strings(made: dict[str, Any]) -> None:
     """A duration is a string, and so is its default."""
-    delay = made["definitions"]["Storage"]["properties"]["gcDelay"]
+    delay = made["definitions"]["StorageConfig"]["properties"]["gcDelay"]
     assert delay["type"] == "string"
     assert delay["default"] == "1h0m0s"
 
@@ -71,5 +71,5 @@ def test_keys_beyond_zot_are_marked(made: dict[str, Any]) -> None:
     """Exactly the keys of the one table are marked as unknown to zot."""
     marked = {key.path for key in keys_of(Config) if key.beyond_zot}
     assert marked == {entry.path for entry in KEYS}
-    assert made["definitions"]["Http"]["properties"]["workers"]["x-zot"] is False
-    assert "x-zot" not in made["definitions"]["Http"]["properties"]["port"]
+    assert made["definitions"]["HttpConfig"]["properties"]["workers"]["x-zot"] is False
+    assert "x-zot" not in made["definitions"]["HttpConfig"]["properties"]["port"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zot.config.auth import Auth
+from zot.config.auth import AuthConfig
 from zot.config.errors import ConfigurationError
 from zot.config.load import load_tree
 from zot.config.masking import masked
@@ -93,14 +93,14 @@ def test_missing_secret_files_are_refused(name: str) -> None:
 
 def test_secret_paths() -> None:
     """All secret files that a configuration names are known, so that they can be watched."""
-    auth = Auth.model_validate({
+    auth = AuthConfig.model_validate({
         "ldap": {**LDAP, "credentialsFile": "a"},
         "openid": {"providers": {"oidc": {"credentialsFile": "b"}, "google": {}}},
         "sessionKeysFile": "c",
     })  # fmt: skip
     assert secret_paths(auth) == [Path("a"), Path("c"), Path("b")]
-    assert secret_paths(Auth()) == []
-    assert read_secrets(Auth()).session_keys is None
+    assert secret_paths(AuthConfig()) == []
+    assert read_secrets(AuthConfig()).session_keys is None
 
 
 def test_sync_credentials(tmp_path: Path) -> None:

@@ -14,19 +14,19 @@ from zot.oci.names import Repository, parse_repository
 from zot.storage import filesystem, memory
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.interface import (
-    ContentDamaged,
-    ContentMissing,
-    DigestMismatch,
+    ContentDamagedError,
+    ContentMissingError,
+    DigestMismatchError,
     Progress,
     Storage,
     StorageError,
     UploadKey,
-    UploadLocked,
-    UploadMissing,
+    UploadLockedError,
+    UploadMissingError,
 )
 from zot.storage.memory import MemoryStorage
-from zot.storage.pools import Pools
-from zot.storage.routed import RoutedStorage
+from zot.storage.per_store import PerStoreStorage
+from zot.storage.threads import ThreadPools
 
 APP = parse_repository("team/app")
 # In the routed storage it has another root than the first.
@@ -39,15 +39,15 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture
-def pools() -> Iterator[Pools]:
+def pools() -> Iterator[ThreadPools]:
     """The pools of one test, closed after it."""
-    pools = Pools()
+    pools = ThreadPools()
     yield pools
     pools.close()
 
 
 @pytest.fixture(params=["filesystem", "filesystem not durable", "memory", "routed"])
-async def storage(request: pytest.FixtureRequest, tmp_path: Path, pools: Pools) -> AsyncIterator[Storage]:
+async def storage(request: pytest.FixtureRequest, tmp_path: Path, pools: ThreadPools) -> AsyncIterator[Storage]:
     """An empty storage of each kind."""
 
     def on(directory: str, *, durable: bool = True) -> FilesystemStorage:
@@ -64,7 +64,7 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path, pools: Pools) 
         case "memory":
             made = MemoryStorage()
         case _:
-            made = RoutedStorage(on("root"), {"/infra": on("infra")})
+            made = PerStoreStorage(on("root"), {"/infra": on("infra")})
     yield made
     await made.close()
 
@@ -148,8 +148,8 @@ async def sessions(storage: Storage, repository: Repository = APP) -> list[str]:
 
 
 async def test_missing_content_cannot_be_opened(storage: Storage) -> None:
-    """Opening content that is not there raises ContentMissing."""
-    with pytest.raises(ContentMissing):
+    """Opening content that is not there raises ContentMissingError."""
+    with pytest.raises(ContentMissingError):
         await storage.open(APP, digest_of(CONTENT))
 
 
@@ -308,7 +308,7 @@ async def test_an_append_of_nothing_cuts_too(storage: Storage) -> None:
     await stage(storage)
     progress = await storage.append(UPLOAD, Progress(4), body(), Checkpoints())
     assert progress.offset == 4
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.append(UPLOAD, Progress(5), body(), Checkpoints())
 
 
@@ -321,7 +321,7 @@ async def test_an_append_from_the_start_begins_anew(storage: Storage) -> None:
 
 async def test_an_append_to_nothing_fails(storage: Storage) -> None:
     """An upload that was never begun is missing."""
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.append(UPLOAD, Progress(0), body(CONTENT), Checkpoints())
 
 
@@ -329,7 +329,7 @@ async def test_an_append_behind_the_end_fails(storage: Storage) -> None:
     """If fewer bytes are staged than were recorded the upload is missing; nothing was written or recorded."""
     await stage(storage)
     checkpoints = Checkpoints()
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.append(UPLOAD, Progress(len(CONTENT) + 1), body(b"more"), checkpoints)
     assert checkpoints.seen == []
 
@@ -339,7 +339,7 @@ async def test_a_session_is_no_path(storage: Storage, session: str) -> None:
     """What cannot be a session's name is a missing upload, and discarding it removes nothing."""
     digest = await push(storage, APP)
     upload = UploadKey(APP, session)
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.append(upload, Progress(0), body(b"!"), Checkpoints())
     await storage.discard(upload)
     assert await read(storage, APP, digest) == CONTENT
@@ -399,7 +399,7 @@ async def test_nothing_follows_a_checkpoint_that_raised(storage: Storage) -> Non
         await storage.append(UPLOAD, Progress(0), body(*[bytes(MIB)] * 80), checkpoints)
     written = checkpoints.offsets[-1]
     assert len(checkpoints.seen) == 2
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.append(UPLOAD, Progress(written + 1), body(), Checkpoints())
 
 
@@ -471,7 +471,7 @@ async def test_a_second_append_waits_for_the_first(storage: Storage) -> None:
 
 @pytest.mark.parametrize("act", ["append", "verify", "publish"])
 async def test_nobody_waits_for_ever(storage: Storage, act: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While an append goes on and does not let go, what else needs the upload raises UploadLocked."""
+    """While an append goes on and does not let go, what else needs the upload raises UploadLockedError."""
     monkeypatch.setattr(filesystem, "_LOCK_WAIT_S", 0.01)
     monkeypatch.setattr(memory, "_LOCK_WAIT_S", 0.01)
     await storage.begin(UPLOAD)
@@ -483,7 +483,7 @@ async def test_nobody_waits_for_ever(storage: Storage, act: str, monkeypatch: py
         "verify": lambda: storage.verify(UPLOAD, Progress(0), digest_of(b"")),
         "publish": lambda: storage.publish(UPLOAD, digest_of(b""), 0, None),
     }
-    with pytest.raises(UploadLocked):
+    with pytest.raises(UploadLockedError):
         await calls[act]()
     release.set()
     assert (await first).prefix == digest_of(b"old")
@@ -502,7 +502,7 @@ async def test_a_request_that_stalled_does_no_harm_later(storage: Storage) -> No
 async def test_published_bytes_are_out_of_reach(storage: Storage) -> None:
     """Nobody appends to what was published: the upload is missing, the content as it was."""
     digest = await push(storage, APP, session=UPLOAD.session)
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.append(UPLOAD, Progress(0), body(b"!"), Checkpoints())
     assert await read(storage, APP, digest) == CONTENT
 
@@ -518,7 +518,7 @@ async def test_who_waited_for_a_publication_does_not_write(storage: Storage) -> 
     )
     published, *appended = await publishing
     assert published is None
-    assert all(isinstance(each, UploadMissing | Progress) for each in appended)
+    assert all(isinstance(each, UploadMissingError | Progress) for each in appended)
     assert await read(storage, APP, digest) == CONTENT
 
 
@@ -535,7 +535,7 @@ async def test_an_upload_that_is_discarded_while_it_is_published_is_missing(stor
         if published is None:
             assert await read(storage, APP, digest) == content
         else:
-            assert isinstance(published, UploadMissing)
+            assert isinstance(published, UploadMissingError)
             assert await storage.stat(APP, digest) is None
 
 
@@ -551,7 +551,7 @@ async def test_what_came_behind_the_verified_bytes_is_not_published(storage: Sto
 async def test_fewer_bytes_than_were_verified_are_not_published(storage: Storage) -> None:
     """The upload is missing then, and nothing is content."""
     await stage(storage)
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT) + 1, None)
     assert await storage.stat(APP, digest_of(CONTENT)) is None
 
@@ -559,7 +559,7 @@ async def test_fewer_bytes_than_were_verified_are_not_published(storage: Storage
 async def test_a_publication_is_not_taken_for_done_by_content_of_another_size(storage: Storage) -> None:
     """Without staged bytes it succeeds only if content of that size is there."""
     await storage.put(APP, digest_of(CONTENT), CONTENT[:3])
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
 
 
@@ -590,7 +590,7 @@ async def test_content_matches_staged_bytes_if_it_is_the_same(storage: Storage, 
 async def test_nothing_is_compared_with_an_upload_that_is_missing(storage: Storage) -> None:
     """Neither equal nor different: there is no upload."""
     await storage.put(APP, digest_of(CONTENT), CONTENT)
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.matches(UPLOAD, len(CONTENT), APP, digest_of(CONTENT))
 
 
@@ -598,7 +598,7 @@ async def test_content_of_another_size_is_not_linked(storage: Storage) -> None:
     """It is damaged: the target has nothing then."""
     digest = digest_of(CONTENT)
     await storage.put(APP, digest, CONTENT[:3])
-    with pytest.raises(ContentDamaged):
+    with pytest.raises(ContentDamagedError):
         await storage.link(APP, OTHER, digest, len(CONTENT))
     assert await storage.stat(OTHER, digest) is None
 
@@ -637,7 +637,7 @@ async def test_a_wrong_digest_is_refused(storage: Storage, known: bool) -> None:
     """DigestMismatch tells both digests; the bytes stay staged."""
     progress = await stage(storage)
     start = progress if known else Progress(progress.offset)
-    with pytest.raises(DigestMismatch) as caught:
+    with pytest.raises(DigestMismatchError) as caught:
         await storage.verify(UPLOAD, start, digest_of(b"else"))
     assert (caught.value.claimed, caught.value.actual) == (digest_of(b"else"), digest_of(CONTENT))
     await storage.verify(UPLOAD, progress, digest_of(CONTENT))
@@ -648,7 +648,7 @@ async def test_another_algorithm_is_verified(storage: Storage, algorithm: str) -
     """A digest by another algorithm than the recorded one is compared with the bytes themselves."""
     progress = await stage(storage)
     await storage.verify(UPLOAD, progress, digest_of(CONTENT, algorithm))
-    with pytest.raises(DigestMismatch):
+    with pytest.raises(DigestMismatchError):
         await storage.verify(UPLOAD, progress, digest_of(b"else", algorithm))
 
 
@@ -666,10 +666,10 @@ async def test_verifying_cuts_the_rest(storage: Storage, known: bool) -> None:
 async def test_missing_bytes_are_not_verified(storage: Storage, known: bool) -> None:
     """An upload that is unknown, or shorter than recorded, is missing, whatever digest was recorded."""
     prefix = digest_of(CONTENT) if known else None
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.verify(UPLOAD, Progress(len(CONTENT), CANONICAL, prefix), digest_of(CONTENT))
     await stage(storage, CONTENT[:-1])
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.verify(UPLOAD, Progress(len(CONTENT), CANONICAL, prefix), digest_of(CONTENT))
 
 
@@ -705,10 +705,10 @@ async def test_publishing_again_does_no_harm(storage: Storage) -> None:
 
 async def test_publishing_nothing_fails(storage: Storage) -> None:
     """An upload that is not there cannot be published, unless its content is there."""
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
     await push(storage, OTHER)
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), OTHER)
 
 
@@ -801,9 +801,9 @@ async def test_linked_content_stands_alone(storage: Storage) -> None:
 
 
 async def test_missing_content_is_not_linked(storage: Storage) -> None:
-    """If the source does not have it, ContentMissing is raised, and the target does not have it."""
+    """If the source does not have it, ContentMissingError is raised, and the target does not have it."""
     digest = digest_of(CONTENT)
-    with pytest.raises(ContentMissing):
+    with pytest.raises(ContentMissingError):
         await storage.link(APP, OTHER, digest, len(CONTENT))
     assert await storage.stat(OTHER, digest) is None
     assert await sessions(storage, OTHER) == []
@@ -827,7 +827,7 @@ async def test_removed_content_is_gone(storage: Storage) -> None:
     await storage.remove(APP, digest)
     await storage.remove(APP, digest)
     assert await storage.stat(APP, digest) is None
-    with pytest.raises(ContentMissing):
+    with pytest.raises(ContentMissingError):
         await storage.open(APP, digest)
 
 
@@ -862,7 +862,7 @@ async def test_discarded_bytes_are_gone(storage: Storage) -> None:
     await storage.discard(UPLOAD)
     await storage.discard(UPLOAD)
     assert await sessions(storage) == []
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.verify(UPLOAD, progress, digest_of(CONTENT))
 
 
@@ -877,7 +877,7 @@ async def test_an_upload_is_discarded_during_an_append(storage: Storage) -> None
     await storage.discard(UPLOAD)
     release.set()
     progress = await appending
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await storage.verify(UPLOAD, progress, digest_of(CONTENT))
 
 
@@ -999,7 +999,7 @@ async def test_an_upload_is_busy_while_a_request_works_on_it(storage: Storage) -
 
 def test_errors_are_one_tree() -> None:
     """A caller that handles StorageError handles all of a storage's failures but a wrong digest."""
-    assert issubclass(UploadMissing, StorageError)
-    assert issubclass(UploadLocked, StorageError)
-    assert issubclass(ContentMissing, StorageError)
-    assert not issubclass(DigestMismatch, StorageError)
+    assert issubclass(UploadMissingError, StorageError)
+    assert issubclass(UploadLockedError, StorageError)
+    assert issubclass(ContentMissingError, StorageError)
+    assert not issubclass(DigestMismatchError, StorageError)

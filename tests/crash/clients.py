@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from math import inf
 
-from asking import OCTETS, Client
 from crash.register import Call, is_linearizable
+from http_client import OCTETS, Client
 from layout.images import MANIFEST, image
 
 REPOSITORY = "kill/app"

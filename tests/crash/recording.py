@@ -16,7 +16,7 @@ from uuid import uuid4
 import apsw
 
 from crash.trace import Change, Trace
-from zot.storage.disk import CHANGES, Disk, Operation
+from zot.storage.disk import CHANGES, Disk, DiskOperation
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class RecordingDisk(Disk):
         """Write down to `recorder`."""
         self._recorder = recorder
 
-    def perform(self, operation: Operation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do it, and write it down if it changed something."""
         if operation.verb not in CHANGES:
             return call(*args, **kwargs)
@@ -74,7 +74,7 @@ class RecordingDisk(Disk):
             return result
 
 
-def _change(operation: Operation, first: object, result: object) -> Change:
+def _change(operation: DiskOperation, first: object, result: object) -> Change:
     verb, path, target, offset, pieces = operation
     match verb:
         case "write":

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from crash.expected import Key, Step
 from crash.store import Store, body, digest_of
 from layout.images import Image, Layout, image, index
+from zot.maintenance.clock import CollectorClock
+from zot.maintenance.gc import CollectedLayouts, Collector
+from zot.maintenance.observer import NoObserver
+from zot.maintenance.stores import MaintainedStores
 from zot.oci.names import Repository, parse_repository
 from zot.registry import uploads
 from zot.registry.request import AppendUpload
-from zot.upkeep.clock import CollectorClock
-from zot.upkeep.gc import Collector, Layouts
-from zot.upkeep.observer import Unobserved
-from zot.upkeep.stores import Stores
 
 APP = parse_repository("team/app")
 OTHER = parse_repository("team/other")
@@ -163,10 +163,10 @@ def sweep(*keys: Key) -> Step:
     """Collect garbage, which is these keys."""
 
     async def act(store: Store) -> None:
-        stores = Stores(store.config.storage)
+        stores = MaintainedStores(store.config.storage)
         (rules,) = stores.all
-        layouts = Layouts(store.layouts.files.ready, store.jobs.exporter.remove)
-        collector = Collector(store.registry, stores, layouts, None, CollectorClock(), Unobserved())
+        layouts = CollectedLayouts(store.layouts.files.ready, store.jobs.exporter.remove)
+        collector = Collector(store.registry, stores, layouts, None, CollectorClock(), NoObserver())
         for _ in range(2):
             async for _pause_s in collector.sweep(rules, lambda _: None):
                 pass

@@ -15,7 +15,7 @@ from crash.scenarios import RESTART, Scenario
 from crash.store import Store, configuration
 from crash.trace import Acknowledged, Began, Trace, begin_trace
 from zot.registry.errors import RegistryError
-from zot.storage.pools import Pools
+from zot.storage.threads import ThreadPools
 
 
 class Stage:
@@ -25,7 +25,7 @@ class Stage:
         """Play below `directory`."""
         self.root = directory / "root"
         self.config = configuration(self.root)
-        self.pools = Pools()
+        self.pools = ThreadPools()
 
     def clear(self) -> None:
         """Begin anew with an empty root."""

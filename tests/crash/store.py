@@ -10,18 +10,26 @@ from uuid import uuid4
 
 from layout.images import Image
 from zot.catalog.manifest_commands import TagMove
+from zot.catalog.sqlite.directory import DATABASE
 from zot.catalog.sqlite.driver import SqliteCatalog
-from zot.catalog.sqlite.place import DATABASE
 from zot.catalog.sqlite.thread import WriterThread
 from zot.catalog.sqlite.writer import Writer
 from zot.config.load import load_tree
 from zot.config.model import Config
 from zot.layout.build import build_jobs
-from zot.layout.discover import Discovery
+from zot.layout.external_edits import ForeignEdits
 from zot.layout.filesystem import FilesystemLayouts
-from zot.layout.foreign import ForeignEdits
 from zot.layout.layouts import StoreLayouts
-from zot.layout.merge import Merger
+from zot.layout.reconcile import Reconciler
+from zot.layout.scanner import LayoutScanner
+from zot.maintenance.clock import CollectorClock
+from zot.maintenance.gc import CollectedLayouts
+from zot.maintenance.observer import NoObserver
+from zot.maintenance.orphan_files import OrphanFiles
+from zot.maintenance.stale_uploads import StaleUploads
+from zot.maintenance.stores import MaintainedStores
+from zot.maintenance.sweep_stats import Pauses
+from zot.maintenance.unfinished_deletes import UnfinishedDeletes
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, parse_tag
 from zot.registry import blobs, build, delete, push, uploads
@@ -30,15 +38,7 @@ from zot.registry.request import AppendUpload, FinishUpload, PushManifest
 from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.lock import lock_root
-from zot.storage.pools import Pools
-from zot.upkeep.clock import CollectorClock
-from zot.upkeep.doomed import UnfinishedRemovals
-from zot.upkeep.gc import Layouts
-from zot.upkeep.observer import Unobserved
-from zot.upkeep.stale_uploads import StaleUploads
-from zot.upkeep.steps import Pauses
-from zot.upkeep.stores import Stores
-from zot.upkeep.strays import StrayFiles
+from zot.storage.threads import ThreadPools
 
 CATALOG = ".zot"
 DRAIN_S = 30.0
@@ -56,9 +56,15 @@ class Store:
     """One start of a server on `root`, with the registry's use cases as its API calls them."""
 
     def __init__(
-        self, config: Config, pools: Pools, *, disk: Disk | None = None, vfs: str | None = None, room_bytes: int = 0
+        self,
+        config: Config,
+        pools: ThreadPools,
+        *,
+        disk: Disk | None = None,
+        vfs: str | None = None,
+        room_bytes: int = 0,
     ) -> None:
-        """Open it as `zot serve` does in one process. Raises CatalogUnusable, StorageError."""
+        """Open it as `zot serve` does in one process. Raises CatalogUnusableError, StorageError."""
         self.root = Path(config.storage.root_directory)
         self.boot = uuid4().hex
         self.config = config
@@ -73,14 +79,14 @@ class Store:
         root = str(self.root)
         self.storage = FilesystemStorage(root, pools, disk=disk, min_free_percent=0, min_free_bytes=room_bytes)
         files = FilesystemLayouts({root: self.storage.ready}, lambda _: root, pools, disk=disk)
-        merger = Merger(self.catalog, self.storage, files, boot=self.boot)
+        merger = Reconciler(self.catalog, self.storage, files, boot=self.boot)
         self.layouts = StoreLayouts(self.catalog, self.storage, files, ForeignEdits(self.catalog, files, merger))
         self.jobs = build_jobs(self.catalog, self.storage, self.layouts, boot=self.boot)
         # Nobody else is in the middle of writing an index.json.
         self.jobs.exporter._edits._retry_s = 0
-        parts = build.Parts(self.catalog, self.storage, self.layouts, self.boot, ContentCache())
+        parts = build.RegistryParts(self.catalog, self.storage, self.layouts, self.boot, ContentCache())
         self.registry = build.build(config, parts)
-        self._removals = UnfinishedRemovals(self.registry, self._now_s)
+        self._removals = UnfinishedDeletes(self.registry, self._now_s)
 
     async def close(self) -> None:
         """Close it as at the end of a process."""
@@ -142,7 +148,7 @@ class Store:
     async def level(self) -> None:
         """Adopt what others wrote, merge what they changed, export what is due."""
         exporter = self.jobs.exporter
-        discovery = Discovery(
+        discovery = LayoutScanner(
             self.catalog,
             self.layouts.adoption,
             self.layouts.foreign_names,
@@ -160,17 +166,17 @@ class Store:
 
     async def tidy(self) -> None:
         """Do what upkeep does in days: finish removals that broke off, remove stale uploads and files nobody knows."""
-        stores = Stores(self.config.storage)
+        stores = MaintainedStores(self.config.storage)
         (rules,) = stores.all
-        layouts = Layouts(self.layouts.files.ready, self.jobs.exporter.remove)
+        layouts = CollectedLayouts(self.layouts.files.ready, self.jobs.exporter.remove)
         await self.finish_removals()
         self._ahead_s += DAY_S
         await self.finish_removals()
-        stale = StaleUploads(self.registry, stores, CollectorClock(), Unobserved())
+        stale = StaleUploads(self.registry, stores, CollectorClock(), NoObserver())
         for _ in range(2):
             async for _removed in stale.collect(rules):
                 pass
-        await _at_once(StrayFiles(self.registry, stores, layouts).collect(rules, _say_nothing))
+        await _at_once(OrphanFiles(self.registry, stores, layouts).collect(rules, _say_nothing))
 
     def _now_s(self) -> float:
         return time.time() + self._ahead_s

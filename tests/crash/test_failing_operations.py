@@ -1,7 +1,7 @@
 """Each operation of whole use cases fails once, in turn, on the storage's disk and under the catalog's database.
 
-Short writes, and reads that fail, are tried on the storage itself (`tests/storage/test_faults.py`): they never come up
-here as anything else than an error of the storage.
+Short writes, and reads that fail, are tried on the storage itself (`tests/storage/test_os_errors.py`): they never
+come up here as anything else than an error of the storage.
 """
 
 from __future__ import annotations

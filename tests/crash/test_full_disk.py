@@ -14,14 +14,14 @@ from crash.scenarios import APP, FIRST, SECOND, push
 from crash.second_reader import Holdings
 from crash.stage import Stage
 from crash.store import Store, digest_of
-from zot.catalog.interface import CatalogFull
+from zot.catalog.interface import CatalogFullError
 from zot.registry.errors import InsufficientStorage
-from zot.storage.interface import StorageFull
+from zot.storage.interface import StorageFullError
 
 MIB = 1024 * 1024
 SIZE_BYTES = 24 * MIB
 KEPT_BYTES = 8 * MIB
-REFUSALS = (StorageFull, CatalogFull, InsufficientStorage)
+REFUSALS = (StorageFullError, CatalogFullError, InsufficientStorage)
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from asking import Client, wait_for
 from crash.clients import REPOSITORY, Told, clients, pull
 from crash.conftest import Figure
 from crash.second_reader import Holdings
+from http_client import Client, wait_for
 from servers.zot import ZotServer
 
 SERIES = 5

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from asking import Client
 from certificates import Authority
 from docs.walkthrough import Walkthrough, blocks, small_image
+from http_client import Client
 from programs import require
 from servers.process import Process, accepts, free_port
 

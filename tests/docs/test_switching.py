@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from asking import Client
+from http_client import Client
 from layout.images import image
 from zot.testing import serve
 

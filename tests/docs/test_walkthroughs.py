@@ -11,8 +11,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from asking import Client
 from docs.walkthrough import Block, Walkthrough, blocks, small_image
+from http_client import Client
 from programs import ROOT
 from zot.testing import serve
 

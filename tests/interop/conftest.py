@@ -9,10 +9,10 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from asking import Client
 from certificates import Authority
 from clients import Clients
-from interop.site import PASSWORD, USER, Site
+from http_client import Client
+from interop.harness import PASSWORD, USER, Site
 from servers.zot import ZotServer
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from certificates import Authority
 from clients import Clients
-from interop.site import USER, Site
+from interop.harness import USER, Site
 from layout.images import CONFIG, INDEX, MANIFEST, Image, Layout, index, sha256
 from servers.zot import ZotServer
 

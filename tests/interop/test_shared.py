@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from asking import Client
 from clients import Clients
-from interop.site import PASSWORD, USER, Site
+from http_client import Client
+from interop.harness import PASSWORD, USER, Site
 from interop.test_clients import AMD64
 from layout.images import Layout
 from servers.zot import ZotServer

@@ -12,21 +12,21 @@ from zot.catalog.interface import Catalog
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.sqlite.driver import open_in_thread
 from zot.storage.disk import Disk
-from zot.storage.pools import Pools
+from zot.storage.threads import ThreadPools
 
 MakeStore = Callable[..., Store]
 
 
 @pytest.fixture(scope="session")
-def pools() -> Iterator[Pools]:
+def pools() -> Iterator[ThreadPools]:
     """The threads that all tests share."""
-    pools = Pools()
+    pools = ThreadPools()
     yield pools
     pools.close()
 
 
 @pytest.fixture
-async def make_store(tmp_path: Path, pools: Pools) -> AsyncIterator[MakeStore]:
+async def make_store(tmp_path: Path, pools: ThreadPools) -> AsyncIterator[MakeStore]:
     """Return what opens the test's store, once for each process that there shall be."""
     opened: list[Store] = []
 

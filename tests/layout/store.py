@@ -13,29 +13,29 @@ import pytest
 from layout.images import Image, Layout
 from zot.catalog.edges import edges
 from zot.catalog.interface import Catalog
-from zot.catalog.layout_commands import Adopt, LayoutBlob
-from zot.catalog.manifest_commands import DeleteManifest, DeleteTag, PutManifest, Stored, TagMove
+from zot.catalog.layout_commands import ImportLayout, LayoutBlob
+from zot.catalog.manifest_commands import DeleteTag, PutManifest, RemoveManifest, Stored, TagMove
 from zot.catalog.memory.driver import MemoryCatalog
-from zot.config.storage import Storage as StorageConfig
-from zot.layout.adopt import Adoption
-from zot.layout.discover import Discovery
+from zot.config.storage import StorageConfig
 from zot.layout.export import Exporter
+from zot.layout.external_edits import ForeignEdits
 from zot.layout.filesystem import FilesystemLayouts
-from zot.layout.foreign import ForeignEdits
+from zot.layout.importer import LayoutImporter
 from zot.layout.layouts import StoreLayouts
-from zot.layout.merge import Merger
+from zot.layout.reconcile import Reconciler
+from zot.layout.scanner import LayoutScanner
 from zot.layout.schedule import ExportSchedule
+from zot.maintenance.clock import CollectorClock
+from zot.maintenance.gc import CollectedLayouts, Collector
+from zot.maintenance.observer import NoObserver
+from zot.maintenance.stores import MaintainedStores
 from zot.oci.digest import Digest
 from zot.oci.manifest import parse_manifest
 from zot.oci.names import Repository, parse_name, parse_repository, parse_tag
 from zot.registry.registry import Registry
 from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
-from zot.storage.pools import Pools
-from zot.upkeep.clock import CollectorClock
-from zot.upkeep.gc import Collector, Layouts
-from zot.upkeep.observer import Unobserved
-from zot.upkeep.stores import Stores
+from zot.storage.threads import ThreadPools
 
 APP = parse_repository("team/app")
 
@@ -53,20 +53,25 @@ class Store:
     """One process of a server on `root`. Several on one root and catalog are several processes."""
 
     def __init__(
-        self, root: Path, pools: Pools, catalog: Catalog | None = None, disk: Disk | None = None, wait_s: float = 5.0
+        self,
+        root: Path,
+        pools: ThreadPools,
+        catalog: Catalog | None = None,
+        disk: Disk | None = None,
+        wait_s: float = 5.0,
     ) -> None:
         """Begin with an empty catalog, unless one is given."""
         self.root = root
         self.catalog = catalog or MemoryCatalog()
         self.storage = FilesystemStorage(str(root), pools, min_free_percent=0, min_free_bytes=0, disk=disk)
         self.files = FilesystemLayouts({str(root): self.storage.ready}, lambda _: str(root), pools, disk=disk)
-        merger = Merger(self.catalog, self.storage, self.files, boot="boot")
+        merger = Reconciler(self.catalog, self.storage, self.files, boot="boot")
         edits = ForeignEdits(self.catalog, self.files, merger, retry_s=0)
         self.layouts = StoreLayouts(self.catalog, self.storage, self.files, edits)
-        self.layouts.adoption = self.adoption = Adoption(self.catalog, self.storage, self.files, wait_s=wait_s)
+        self.layouts.adoption = self.adoption = LayoutImporter(self.catalog, self.storage, self.files, wait_s=wait_s)
         self.exporter = Exporter(self.catalog, self.storage, self.files, edits, boot="boot")
         self.schedule = ExportSchedule(self.catalog, self.files, self.exporter, poll_s=0)
-        self.discovery = Discovery(
+        self.discovery = LayoutScanner(
             self.catalog,
             self.adoption,
             self.layouts.foreign_names,
@@ -78,11 +83,11 @@ class Store:
     async def collect(self) -> None:
         """Let two sweeps come by that wait for nothing, as a collector does that is told to."""
         registry = Registry(catalog=self.catalog, storage=self.storage, boot="boot", layouts=self.layouts)
-        stores = Stores(StorageConfig(root_directory=str(self.root)))
-        layouts = Layouts(self.files.ready, self.exporter.remove)
+        stores = MaintainedStores(StorageConfig(root_directory=str(self.root)))
+        layouts = CollectedLayouts(self.files.ready, self.exporter.remove)
         seconds = itertools.count()
         clock = CollectorClock(0.0, lambda: float(next(seconds)))
-        collector = Collector(registry, stores, layouts, None, clock, Unobserved())
+        collector = Collector(registry, stores, layouts, None, clock, NoObserver())
         rules = stores.all[0]
         now = replace(rules, delay_s=0.0, retention=rules.retention.with_delay(0.0))
         for _ in range(2):
@@ -103,7 +108,7 @@ class Store:
             digest = Digest(descriptor.digest)
             await self.storage.put(repository, digest, content)
             blob = LayoutBlob(digest, len(content))
-            await self.catalog.do(Adopt(repository=repository, blobs=(blob,)))
+            await self.catalog.do(ImportLayout(repository=repository, blobs=(blob,)))
         outcome = await self.catalog.do(
             PutManifest(
                 repository=repository,
@@ -124,7 +129,7 @@ class Store:
 
     async def delete(self, image: Image, repository: Repository = APP) -> None:
         """Delete a manifest with its tags."""
-        await self.catalog.do(DeleteManifest(repository=repository, digest=Digest(image.digest)))
+        await self.catalog.do(RemoveManifest(repository=repository, digest=Digest(image.digest)))
 
     async def tags(self, repository: Repository = APP) -> dict[str, str]:
         """Return what the catalog has for each tag."""

@@ -8,16 +8,16 @@ from pathlib import Path
 from layout.images import Layout, image
 from layout.store import eventually
 from zot.catalog.memory.driver import MemoryCatalog
-from zot.config.storage import Storage as Configuration
+from zot.config.storage import StorageConfig as Configuration
 from zot.layout.build import build, build_jobs
 from zot.oci.names import parse_repository, parse_tag
 from zot.storage.build import build as build_storage
-from zot.storage.pools import Pools
+from zot.storage.threads import ThreadPools
 
 ONE = image("one")
 
 
-async def test_layouts_of_all_roots_are_served(tmp_path: Path, pools: Pools) -> None:
+async def test_layouts_of_all_roots_are_served(tmp_path: Path, pools: ThreadPools) -> None:
     """Sub-paths, two of which share a root, are looked through beside the main root, each under its own names."""
     config = Configuration.model_validate(
         {
@@ -45,7 +45,7 @@ async def test_layouts_of_all_roots_are_served(tmp_path: Path, pools: Pools) -> 
     await layouts.close()
 
 
-async def test_the_jobs_keep_layouts_level(tmp_path: Path, pools: Pools) -> None:
+async def test_the_jobs_keep_layouts_level(tmp_path: Path, pools: ThreadPools) -> None:
     """What runs in the jobs process adopts what is there and ends when it is told to."""
     config = Configuration.model_validate({"rootDirectory": str(tmp_path)})
     layout = Layout(tmp_path / "app")

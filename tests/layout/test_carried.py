@@ -20,18 +20,18 @@ from layout.store import APP, Store
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.rows import Unread
 from zot.layout import json_text
-from zot.layout.contents import LayoutContents, Reading
+from zot.layout.contents import ImportOptions, LayoutContents
 from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
 from zot.oci.digest import Digest
 from zot.oci.names import Tag, parse_repository
 from zot.registry.damage import DamageReports
-from zot.storage.pools import Pools
+from zot.storage.threads import ThreadPools
 
 ONE, TWO, THREE = image("one"), image("two"), image("three")
 
 
 @pytest.fixture
-async def other(tmp_path: Path, pools: Pools) -> AsyncIterator[Store]:
+async def other(tmp_path: Path, pools: ThreadPools) -> AsyncIterator[Store]:
     """The same directory after its catalog was lost."""
     store = Store(tmp_path / "root", pools)
     yield store
@@ -77,7 +77,7 @@ async def test_odd_images_are_served_as_they_are_and_kept(store: Store, other: S
         assert await each.catalog.manifest_content(APP, row.digest) == odd.content
         for blob in odd.blobs:
             assert await each.catalog.blob(APP, Digest(sha256(blob))) is not None
-        assert await each.catalog.loose_blobs(APP, "", 10) == []
+        assert await each.catalog.unreferenced_blobs(APP, "", 10) == []
         await each.collect()
         await each.push(TWO, "two")
         await each.delete_tag("two")
@@ -103,7 +103,7 @@ async def test_children_of_an_index_keep_their_layers(store: Store) -> None:
     await store.adoption.ensure(APP)
     for child in (*listing.children, *cut.children):
         assert await store.catalog.manifest_content(APP, Digest(child.digest)) == child.content
-    assert await store.catalog.loose_blobs(APP, "", 10) == []
+    assert await store.catalog.unreferenced_blobs(APP, "", 10) == []
     assert await store.catalog.unread(APP)
     await store.delete(cut)
     assert not await store.catalog.unread(APP)
@@ -318,7 +318,7 @@ contents = st.sampled_from([ONE.content, TWO.content, THREE.content]) | st.binar
 @given(st.lists(listed, max_size=6), st.lists(contents, max_size=3))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_no_entry_is_lost(
-    tmp_path_factory: pytest.TempPathFactory, pools: Pools, entries: list[Any], stored: list[bytes]
+    tmp_path_factory: pytest.TempPathFactory, pools: ThreadPools, entries: list[Any], stored: list[bytes]
 ) -> None:
     """Whatever `index.json` lists, and whatever the files hold, each entry is there after an import and an export."""
     root = tmp_path_factory.mktemp("store")
@@ -379,7 +379,7 @@ async def test_a_list_of_missing_manifests_takes_time_not_memory(
             entry["annotations"] = {REF_NAME: f"registry.example/app:v{number}"}
             file.write(("," if number else "") + json.dumps(entry))
         file.write("]}")
-    reading = Reading(MANIFEST_LIMIT_BYTES, DamageReports(), begun=False, salvaged=False)
+    reading = ImportOptions(MANIFEST_LIMIT_BYTES, DamageReports(), begun=False, salvaged=False)
     reader = LayoutContents(store.catalog, store.storage, store.files, APP, reading)
     tracemalloc.start()
     try:

@@ -17,10 +17,10 @@ from storage.failing_disk import ObservedDisk
 from zot.catalog.blob_commands import ClaimBlob, DoomBlob, ForgetBlob, PublishBlob
 from zot.catalog.command import Command
 from zot.catalog.interface import Outcome
-from zot.catalog.layout_commands import Adopt, Exported, IntendExport, LayoutBlob
+from zot.catalog.layout_commands import BeginExport, FinishExport, ImportLayout, LayoutBlob
 from zot.catalog.manifest_commands import MendManifest
 from zot.catalog.memory.driver import MemoryCatalog
-from zot.layout.interface import Place
+from zot.layout.interface import IndexVersion
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.storage.interface import StorageError, UploadKey
@@ -209,7 +209,7 @@ class ForgetfulCatalog(MemoryCatalog):
 
     async def do(self, command: Command[Outcome]) -> Outcome:
         """Carry out a change, or lose it."""
-        if self.forgets and isinstance(command, Exported):
+        if self.forgets and isinstance(command, FinishExport):
             nothing: Any = None
             return nothing  # type: ignore[no-any-return] # the outcome of Exported
         return await super().do(command)
@@ -236,10 +236,10 @@ async def test_a_repository_that_is_not_adopted_is_not_exported(store: Store) ->
     """Export refuses what is not known whole."""
     layout = store.layout()
     layout.write(ONE.descriptor("one"))
-    await store.catalog.do(Adopt(repository=APP, blobs=(LayoutBlob(Digest(TWO.digest), 1),)))
+    await store.catalog.do(ImportLayout(repository=APP, blobs=(LayoutBlob(Digest(TWO.digest), 1),)))
     await store.exporter.export(APP)
     assert layout.tags() == {"one": ONE.digest}
-    assert not await store.catalog.do(IntendExport(repository=APP, digest="0" * 64))
+    assert not await store.catalog.do(BeginExport(repository=APP, digest="0" * 64))
 
 
 async def test_a_disk_that_is_not_mounted_is_not_written_to(store: Store) -> None:
@@ -329,7 +329,7 @@ async def test_a_manifest_is_not_lost_between_two_passes(store: Store, monkeypat
     layout = store.layout()
     assert {ONE.digest, TWO.digest, THREE.digest} <= {*layout.tags().values(), *layout.untagged()}
     assert is_whole(layout)
-    assert await store.files.signature(APP, Place.REPLACED) is None
+    assert await store.files.signature(APP, IndexVersion.REPLACED) is None
 
 
 async def _meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch, change: Callable[[], Awaitable[None]]) -> None:

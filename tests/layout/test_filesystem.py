@@ -17,13 +17,13 @@ from storage.failing_disk import FailingDisk, NthFails
 from zot.catalog.rows import Unread
 from zot.layout.files import RootFiles
 from zot.layout.filesystem import FilesystemLayouts
-from zot.layout.index_json import LayoutBroken
-from zot.layout.interface import Place
+from zot.layout.index_json import InvalidLayoutError
+from zot.layout.interface import IndexVersion
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, parse_repository
-from zot.storage.disk import Operation
+from zot.storage.disk import DiskOperation
 from zot.storage.interface import StorageError
-from zot.storage.pools import Pools
+from zot.storage.threads import ThreadPools
 
 ONE = image("one")
 
@@ -112,7 +112,7 @@ async def test_empty_parents_go_with_a_repository(store: Store) -> None:
     assert list(store.root.iterdir()) == []
 
 
-async def test_a_sub_path_hides_the_directory_of_its_name(tmp_path: Path, pools: Pools) -> None:
+async def test_a_sub_path_hides_the_directory_of_its_name(tmp_path: Path, pools: ThreadPools) -> None:
     """A repository is where its route says; one of the same name below another root is not it."""
     roots = {str(tmp_path / name): ready for name in ("main", "infra")}
 
@@ -128,7 +128,7 @@ async def test_a_sub_path_hides_the_directory_of_its_name(tmp_path: Path, pools:
 async def test_a_directory_that_cannot_be_read_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Layouts in a directory without permission are not served, which is said; the others are."""
 
-    def fails(operation: Operation) -> int:
+    def fails(operation: DiskOperation) -> int:
         return errno.EACCES if operation.path.endswith("/secret") else 0
 
     for name in ("secret/app", "app"):
@@ -150,13 +150,13 @@ async def test_a_new_index_is_beside_the_old_one_until_it_is_placed(store: Store
     await store.files.place(APP)
     assert (layout.path / "index.json").read_bytes() == b"new content"
     assert await store.files.signature(APP) == staged.signature
-    assert await store.files.signature(APP, Place.REPLACED) == before
-    file = await store.files.load(APP, Place.REPLACED)
+    assert await store.files.signature(APP, IndexVersion.REPLACED) == before
+    file = await store.files.load(APP, IndexVersion.REPLACED)
     assert file is not None
     assert f"sha256:{file.digest}" == sha256(old)
     await store.files.forget_replaced(APP)
     await store.files.forget_replaced(APP)
-    assert await store.files.signature(APP, Place.REPLACED) is None
+    assert await store.files.signature(APP, IndexVersion.REPLACED) is None
 
 
 async def test_a_file_system_without_links_only_lacks_what_was_replaced(
@@ -172,7 +172,7 @@ async def test_a_file_system_without_links_only_lacks_what_was_replaced(
     await store.files.stage(APP, pieces(b"new"))
     await store.files.place(APP)
     assert (store.layout().path / "index.json").read_bytes() == b"new"
-    assert await store.files.signature(APP, Place.REPLACED) is None
+    assert await store.files.signature(APP, IndexVersion.REPLACED) is None
 
 
 async def test_what_fails_while_staging_leaves_nothing(store: Store) -> None:
@@ -180,15 +180,15 @@ async def test_what_fails_while_staging_leaves_nothing(store: Store) -> None:
 
     async def broken() -> AsyncIterator[bytes]:
         yield b"half"
-        raise LayoutBroken("torn")
+        raise InvalidLayoutError("torn")
 
     store.layout().write()
-    with pytest.raises(LayoutBroken):
+    with pytest.raises(InvalidLayoutError):
         await store.files.stage(APP, broken())
     assert list((store.layout().path / ".uploads").iterdir()) == []
 
 
-async def test_every_operation_may_fail(tmp_path: Path, pools: Pools) -> None:
+async def test_every_operation_may_fail(tmp_path: Path, pools: ThreadPools) -> None:
     """Whichever operation of an export fails, index.json stays whole, nothing is lost, and the next try succeeds."""
     for nth in range(1000):
         disk = NthFails(5)
@@ -230,7 +230,7 @@ async def test_only_sound_small_files_are_content(store: Store) -> None:
     ]
 
 
-async def test_a_layout_is_adopted_by_one_at_a_time(store: Store, pools: Pools) -> None:
+async def test_a_layout_is_adopted_by_one_at_a_time(store: Store, pools: ThreadPools) -> None:
     """The lock is exclusive among processes, ends with the block, and needs a directory to be one."""
     other = Store(store.root, pools)
     async with store.files.adopting(APP) as alone, other.files.adopting(APP) as also:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from layout.images import INDEX, MANIFEST, REF_NAME
 from zot.layout import index_json
-from zot.layout.index_entry import Entry, carried, order, parse_ref_name
-from zot.layout.index_json import Head, IndexReader, LayoutBroken, decode, entry_of
+from zot.layout.index_entry import IndexEntry, carried, order, parse_ref_name
+from zot.layout.index_json import IndexHead, IndexReader, InvalidLayoutError, decode, entry_of
 from zot.layout.json_text import parsed
 from zot.oci.digest import Digest
 
@@ -42,12 +42,12 @@ async def pieces(content: bytes, size: int = 7) -> AsyncIterator[bytes]:
         yield content[offset : offset + size]
 
 
-async def encode(head: Head, entries: Iterable[Entry]) -> bytes:
+async def encode(head: IndexHead, entries: Iterable[IndexEntry]) -> bytes:
     """Return an encoded index."""
     return b"".join([piece async for piece in index_json.encode(head, index_json.iterate(entries))])
 
 
-async def read(content: bytes) -> tuple[Head, list[Entry]]:
+async def read(content: bytes) -> tuple[IndexHead, list[IndexEntry]]:
     """Return what is read piece by piece."""
     listing = await index_json.read(pieces(content))
     assert listing is not None
@@ -156,13 +156,13 @@ async def test_a_descriptor_with_a_digest_is_read_whatever_else_is_wrong(others:
     assert entry.digest == f"sha256:{0:064}"
     line = carried(entry, None).line
     assert parsed(line) == parsed(descriptor) or entry.line == b""
-    content = b"".join([piece async for piece in index_json.encode(Head(), lines(line))])
+    content = b"".join([piece async for piece in index_json.encode(IndexHead(), lines(line))])
     again = await index_json.read(pieces(content))
     assert again is not None
     assert [carried(each, None) async for each in again.entries] == [carried(entry, None)]
 
 
-async def lines(*descriptors: bytes) -> AsyncIterator[Entry | bytes]:
+async def lines(*descriptors: bytes) -> AsyncIterator[IndexEntry | bytes]:
     """Give descriptors as they are written."""
     for each in descriptors:
         yield each
@@ -191,10 +191,10 @@ def test_an_empty_list_may_be_null() -> None:
 
 @given(st.binary(max_size=50) | jsons.map(lambda document: json.dumps(document).encode()))
 def test_anything_else_is_broken(content: bytes) -> None:
-    """Whatever the bytes are, they are an index or LayoutBroken is raised, nothing else."""
+    """Whatever the bytes are, they are an index or InvalidLayoutError is raised, nothing else."""
     try:
         decode(content)
-    except LayoutBroken:
+    except InvalidLayoutError:
         return
     assert json.loads(content)["manifests"] in (None, [])
 
@@ -202,19 +202,19 @@ def test_anything_else_is_broken(content: bytes) -> None:
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"manifests":' + b"[" * 100_000])
 def test_nesting_has_a_bound(content: bytes) -> None:
     """JSON nested beyond reason is broken like any other."""
-    with pytest.raises(LayoutBroken):
+    with pytest.raises(InvalidLayoutError):
         decode(content)
 
 
 async def test_half_a_file_is_broken() -> None:
     """Cut anywhere, an index is no index: another program may be in the middle of writing it."""
-    entries = [Entry(Digest(f"sha256:{number:064}"), MANIFEST, number) for number in range(3)]
-    content = await encode(Head().showing(5), entries)
+    entries = [IndexEntry(Digest(f"sha256:{number:064}"), MANIFEST, number) for number in range(3)]
+    content = await encode(IndexHead().showing(5), entries)
     for end in range(len(content)):
-        with pytest.raises(LayoutBroken):
+        with pytest.raises(InvalidLayoutError):
             decode(content[:end])
         if end > content.index(b"\n"):
-            with pytest.raises(LayoutBroken):
+            with pytest.raises(InvalidLayoutError):
                 await read(content[:end])
     assert decode(content).head.shown_ns == 5
 
@@ -222,13 +222,13 @@ async def test_half_a_file_is_broken() -> None:
 async def test_a_large_index_costs_no_more_memory_than_a_small_one() -> None:
     """Hazard C7: an index is read and written again a piece at a time, whatever its size."""
 
-    async def many() -> AsyncIterator[Entry]:
+    async def many() -> AsyncIterator[IndexEntry]:
         for number in range(10_000):
-            yield Entry(Digest(f"sha256:{number:064}"), MANIFEST, 1000, parse_ref_name(f"tag-{number:06}"))
+            yield IndexEntry(Digest(f"sha256:{number:064}"), MANIFEST, 1000, parse_ref_name(f"tag-{number:06}"))
 
     tracemalloc.start()
     try:
-        listing = await index_json.read(index_json.encode(Head(), many()))
+        listing = await index_json.read(index_json.encode(IndexHead(), many()))
         assert listing is not None
         size = sum([len(piece) async for piece in index_json.encode(listing.head, listing.entries)])
         _, peak = tracemalloc.get_traced_memory()

@@ -20,15 +20,15 @@ from layout.store import APP, Store
 from zot.catalog.command import Command
 from zot.catalog.interface import Outcome
 from zot.catalog.memory.driver import MemoryCatalog
+from zot.layout.export_stamp import BY, parse_export_stamp
 from zot.layout.index_json import SHOWN
-from zot.layout.mark import BY, parse_mark
-from zot.storage.disk import CHANGES, Disk, Operation
-from zot.storage.pools import Pools
+from zot.storage.disk import CHANGES, Disk, DiskOperation
+from zot.storage.threads import ThreadPools
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-POOLS = Pools()
+POOLS = ThreadPools()
 TAGS = st.sampled_from(["a", "b", "c"])
 SYNCS = {"sync", "sync directory"}
 
@@ -65,7 +65,7 @@ class MortalDisk(Disk):
         """Follow `fate`."""
         self._fate = fate
 
-    def perform(self, operation: Operation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do it, unless dead."""
         if operation.verb in CHANGES:
             self._fate.step()
@@ -242,7 +242,7 @@ class Interleavings(RuleBasedStateMachine):
     async def _shows_all(self, document: dict[str, Any]) -> bool:
         """Tell whether the file says that it shows all that was acknowledged, and the catalog knows of that export."""
         row = await self.catalog.export(APP)
-        mark = parse_mark(row.signature) if row else None
+        mark = parse_export_stamp(row.signature) if row else None
         shown_ns = min(mark.shown_ns if mark else 0, int(document["annotations"][SHOWN]))
         changes = await self.catalog.tag_log(APP, None, None, 1000)
         return all(change.at_ns <= shown_ns for change in changes if change.by != BY)

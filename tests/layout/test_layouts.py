@@ -12,9 +12,9 @@ from layout.conftest import MakeStore
 from layout.images import image, index
 from layout.store import APP, Store, eventually
 from storage.failing_disk import FailingDisk
-from zot.catalog.layout_commands import Adopt
+from zot.catalog.layout_commands import ImportLayout
 from zot.catalog.memory.driver import MemoryCatalog
-from zot.layout.names import ForeignNames
+from zot.layout.unimported_names import UnimportedNames
 from zot.oci.digest import Digest
 from zot.oci.names import parse_repository, parse_tag
 from zot.registry import lists, pull
@@ -113,7 +113,7 @@ async def test_a_removed_repository_is_not_listed_again(store: Store) -> None:
 async def test_until_it_is_known_what_there_is_the_list_is_late(store: Store) -> None:
     """A list that would be short is 503; looking goes on, and is begun anew if it failed."""
     write(store, APP)
-    names = ForeignNames(store.catalog, store.files, wait_s=0)
+    names = UnimportedNames(store.catalog, store.files, wait_s=0)
     with pytest.raises(Unavailable):
         await names.page("", 10)
 
@@ -131,7 +131,7 @@ async def test_everything_is_adopted_in_the_background(make_store: MakeStore, ca
     store = make_store()
     write(store, "one", "team/two", "three")
     (store.layout(parse_repository("three")).path / "index.json").write_text("broken")
-    await store.catalog.do(Adopt(repository=APP))
+    await store.catalog.do(ImportLayout(repository=APP))
     with caplog.at_level(logging.INFO):
         await store.discovery.adopt_all()
     assert "3 of 4 layouts adopted" in caplog.text

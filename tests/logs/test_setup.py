@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from zot.logs.fields import REQUEST_ID, fields
-from zot.logs.forms import json_line
-from zot.logs.records import LineHandler
+from zot.logs.formatters import json_line
+from zot.logs.handler import LineHandler
 from zot.logs.setup import AUDIT, LEVELS, Logs
 from zot.logs.writer import LineWriter
 

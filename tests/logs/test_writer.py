@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from zot.logs.forms import json_line
+from zot.logs.formatters import json_line
 from zot.logs.writer import LineWriter
 
 
@@ -155,7 +155,7 @@ def test_lines_wait_while_the_file_cannot_be_written(tmp_path: Path, capfd: pyte
 APPEND = """
 import sys
 from pathlib import Path
-from zot.logs.forms import json_line
+from zot.logs.formatters import json_line
 from zot.logs.writer import LineWriter
 
 class Said:

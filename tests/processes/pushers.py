@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from asking import Client
+from http_client import Client
 from layout.images import MANIFEST, image
 
 

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from asking import parsed
-from exchanges import ok
+from http_client import parsed
+from loopback import ok
 from zot.api.connection import ConnectionLimits, ConnectionServer
 from zot.processes import acceptor
 from zot.processes.acceptor import Acceptor

@@ -10,10 +10,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from asking import OCTETS, Client, wait_for
+from http_client import OCTETS, Client, wait_for
 from layout.images import Image, image, sha256
 from servers.zot import ZotServer
-from zot.catalog.sqlite.place import DATABASE
+from zot.catalog.sqlite.directory import DATABASE
 from zot.catalog.sqlite.wal import PAGE_BYTES
 
 BEFORE = [image(f"before {number}") for number in range(40)]

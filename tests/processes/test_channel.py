@@ -3,13 +3,13 @@
 import os
 import threading
 
-from zot.processes.channel import READY, Receiver, Sender
+from zot.processes.channel import READY, ChannelReceiver, ChannelSender
 
 
-def pair() -> tuple[Sender, Receiver]:
+def pair() -> tuple[ChannelSender, ChannelReceiver]:
     """Make both ends."""
     receiving, sending = os.pipe()
-    return Sender(sending), Receiver(receiving)
+    return ChannelSender(sending), ChannelReceiver(receiving)
 
 
 def test_frames_arrive_whole_and_in_order() -> None:

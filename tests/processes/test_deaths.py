@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asking import OCTETS, wait_for
+from http_client import OCTETS, wait_for
 from layout.images import sha256
 from processes.pushers import pushing
 from servers.zot import ZotServer

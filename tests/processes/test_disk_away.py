@@ -8,7 +8,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from asking import wait_for
+from http_client import wait_for
 from servers.zot import ZotServer
 from zot.oci.media_types import IMAGE_INDEX
 

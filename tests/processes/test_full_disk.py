@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from asking import OCTETS
+from http_client import OCTETS
 from layout.images import image, index
 from servers.zot import ZotServer
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import apsw
 import pytest
 
-from asking import Client, parsed, read_all, wait_for
 from certificates import Authority
 from clients import Clients
+from http_client import Client, parsed, read_all, wait_for
 from layout.images import Layout, image, index, sha256
 from servers.process import STOP_LIMIT_S
 from servers.zot import ZotServer
-from zot.catalog.sqlite.place import DATABASE
+from zot.catalog.sqlite.directory import DATABASE
 from zot.catalog.sqlite.schema import MIGRATIONS
 
 PUSHED = image("a")

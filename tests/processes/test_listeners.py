@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from servers.process import free_port
-from zot.processes.listeners import CannotListen, listen, listen_unix
+from zot.processes.listeners import ListenError, listen, listen_unix
 
 
 @pytest.mark.parametrize("port", [0, None])
@@ -30,7 +30,7 @@ def test_a_port_is_one_servers(count: int) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(CannotListen, match=rf"http.address '127.0.0.1', http.port {port}: Address already in use"):
+        with pytest.raises(ListenError, match=rf"http.address '127.0.0.1', http.port {port}: Address already in use"):
             listen("127.0.0.1", port, count)
     for each in listen("127.0.0.1", port, count):
         each.close()
@@ -39,7 +39,7 @@ def test_a_port_is_one_servers(count: int) -> None:
 @pytest.mark.parametrize("address", ["192.0.2.1", "no such host.invalid"])
 def test_an_address_that_is_not_ours_is_refused(address: str) -> None:
     """An address of another machine, or no address at all, is said with its name."""
-    with pytest.raises(CannotListen, match=f"http.address '{address}'"):
+    with pytest.raises(ListenError, match=f"http.address '{address}'"):
         listen(address, 0, 1)
 
 
@@ -91,7 +91,7 @@ def test_a_port_that_one_family_has_is_in_use() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        with pytest.raises(CannotListen, match="Address already in use"):
+        with pytest.raises(ListenError, match="Address already in use"):
             listen("", other.getsockname()[1], 2)
 
 
@@ -100,7 +100,7 @@ def test_a_unix_socket_that_was_left_behind_is_replaced(tmp_path: Path) -> None:
     path = str(tmp_path / "zot.sock")
     listen_unix(path).close()
     with listen_unix(path):
-        with pytest.raises(CannotListen, match="somebody listens there already"):
+        with pytest.raises(ListenError, match="somebody listens there already"):
             listen_unix(path)
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(path)
@@ -110,8 +110,8 @@ def test_a_file_is_not_replaced_by_a_socket(tmp_path: Path) -> None:
     """What is no socket stays, and neither is a directory made for one."""
     file = tmp_path / "file"
     file.write_text("precious")
-    with pytest.raises(CannotListen, match="exists and is no socket"):
+    with pytest.raises(ListenError, match="exists and is no socket"):
         listen_unix(str(file))
     assert file.read_text() == "precious"
-    with pytest.raises(CannotListen, match="No such file or directory"):
+    with pytest.raises(ListenError, match="No such file or directory"):
         listen_unix(str(tmp_path / "missing" / "zot.sock"))

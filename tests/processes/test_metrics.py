@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from asking import wait_for
+from http_client import wait_for
 from layout.images import image
 from servers.zot import ZotServer
 

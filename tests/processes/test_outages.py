@@ -10,8 +10,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from asking import Client, wait_for
 from certificates import Authority
+from http_client import Client, wait_for
 from layout.images import image
 from processes.test_deaths import kill
 from processes.test_tls import serial, trusting

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from asking import parsed, read_all, wait_for
+from http_client import parsed, read_all, wait_for
 from layout.images import image
 from servers.zot import ZOT, ZotServer
 from zot import __version__, storage

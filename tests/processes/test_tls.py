@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from asking import Client, parsed, wait_for
 from certificates import Authority
+from http_client import Client, parsed, wait_for
 from layout.images import image
 from servers.zot import ZotServer
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from asking import OCTETS, Answer, Client
+from http_client import OCTETS, Answer, Client
 from layout.images import Layout, image, sha256
 from servers.zot import ZotServer
 

@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 
 from storage.pushing import body, ignore
-from zot.catalog.blob_commands import ClaimBlob, Doom, DoomBlob, ForgetBlob
+from zot.catalog.blob_commands import ClaimBlob, DoomBlob, DoomOutcome, ForgetBlob
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.rows import BlobRow
-from zot.catalog.upload_commands import BeginUpload
+from zot.catalog.upload_commands import CreateUploadRow
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Repository, parse_repository
 from zot.registry import blobs, delete, pull
@@ -30,7 +30,7 @@ DIGEST = digest_of(CONTENT)
 async def staged(registry: Registry, content: bytes = CONTENT, repository: Repository = APP) -> UploadKey:
     """Upload content, up to where it is to be published."""
     key = UploadKey(repository, str(uuid4()))
-    begin = BeginUpload(repository=repository, session=key.session, principal="", algorithm="sha256", limit=99)
+    begin = CreateUploadRow(repository=repository, session=key.session, principal="", algorithm="sha256", limit=99)
     await registry.catalog.do(begin)
     await registry.storage.begin(key)
     await registry.storage.append(key, Progress(0), body(content), ignore)
@@ -96,7 +96,7 @@ async def test_what_does_not_fit_stays_staged(registry: Registry) -> None:
 async def test_a_push_waits_for_a_removal(registry: Registry) -> None:
     """A blob that is being removed comes back after it is gone, never under the hands of who unlinks it."""
     await push(registry)
-    assert await registry.catalog.do(DoomBlob(repository=APP, digest=DIGEST, token="t")) is Doom.DOOMED
+    assert await registry.catalog.do(DoomBlob(repository=APP, digest=DIGEST, token="t")) is DoomOutcome.DOOMED
     pushing = asyncio.create_task(push(registry))
     await asyncio.sleep(0.05)
     assert not pushing.done()
@@ -124,7 +124,7 @@ async def test_what_is_being_pushed_is_not_removed(registry: Registry, storage: 
 
     storage.before = meanwhile
     await push(registry)
-    assert outcomes == [Doom.CLAIMED]
+    assert outcomes == [DoomOutcome.CLAIMED]
     assert await is_there(registry)
     await registry.catalog.do(ClaimBlob(repository=APP, digest=DIGEST, token="another push"))
     await delete.blob(registry, APP, DIGEST)
@@ -142,7 +142,7 @@ async def test_a_push_that_fails_claims_nothing(registry: Registry, storage: Pau
         await push(registry)
     await registry.storage.put(APP, DIGEST, CONTENT)
     doom = DoomBlob(repository=APP, digest=DIGEST, token="t", stray=True)
-    assert await registry.catalog.do(doom) is Doom.DOOMED
+    assert await registry.catalog.do(doom) is DoomOutcome.DOOMED
 
 
 async def test_a_source_that_is_collected_meanwhile_gives_nothing(registry: Registry, storage: Pausing) -> None:

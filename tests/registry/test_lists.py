@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from zot.catalog.command import new_id
 from zot.catalog.memory.driver import MemoryCatalog
-from zot.catalog.upload_commands import BeginUpload
+from zot.catalog.upload_commands import CreateUploadRow
 from zot.oci.names import Repository, parse_repository
 from zot.registry import lists
-from zot.registry.layouts import NoLayouts
 from zot.registry.registry import Registry
 from zot.registry.request import ListRepositories
+from zot.registry.unimported import NothingUnimported
 from zot.storage.memory import MemoryStorage
 
 NAMES = st.sets(st.text("abc", min_size=1, max_size=3).map(parse_repository), max_size=12)
 
 
-class Foreign(NoLayouts):
+class Foreign(NothingUnimported):
     """Layouts that others wrote."""
 
     def __init__(self, names: set[Repository]) -> None:
@@ -37,7 +37,7 @@ async def filled(known: set[Repository], foreign: set[Repository]) -> Registry:
     """A registry with these repositories."""
     registry = Registry(catalog=MemoryCatalog(), storage=MemoryStorage(), boot="boot", layouts=Foreign(foreign))
     for name in known:
-        begin = BeginUpload(repository=name, session=new_id(), principal="", algorithm="sha256", limit=10)
+        begin = CreateUploadRow(repository=name, session=new_id(), principal="", algorithm="sha256", limit=10)
         await registry.catalog.do(begin)
     return registry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zot.catalog.quotas import NoRoom, Quota
+from zot.catalog.quotas import OverQuota, RepositoryQuota
 from zot.config.load import load_tree
 from zot.oci.names import parse_repository
 from zot.registry.build import _quotas
@@ -19,8 +19,8 @@ def quotas(*rules: dict[str, Any]) -> Quotas:
 def test_every_total_holds_that_a_repository_is_part_of() -> None:
     """One quota for the team lies within that for everybody."""
     known = quotas({"repositories": ["team/**", "crew"], "bytes": 10}, {"repositories": ["**"], "bytes": 1000})
-    everybody = Quota(1000, ("**",))
-    assert known.of(parse_repository("team/a")) == (Quota(10, ("team/**", "crew")), everybody)
+    everybody = RepositoryQuota(1000, ("**",))
+    assert known.of(parse_repository("team/a")) == (RepositoryQuota(10, ("team/**", "crew")), everybody)
     assert known.of(parse_repository("other")) == (everybody,)
     assert known.repositories == 7
 
@@ -33,11 +33,11 @@ def test_of_limits_for_each_the_first_that_matches_holds() -> None:
         {"repositories": ["team/**"], "bytes": 500},
     )
     asked = {name: known.of(parse_repository(name)) for name in ("team/big", "other/big", "team/a/b", "free")}
-    team = Quota(500, ("team/**",))
+    team = RepositoryQuota(500, ("team/**",))
     assert asked == {
-        "team/big": (Quota(1000), team),
-        "other/big": (Quota(1000),),
-        "team/a/b": (Quota(10), team),
+        "team/big": (RepositoryQuota(1000), team),
+        "other/big": (RepositoryQuota(1000),),
+        "team/a/b": (RepositoryQuota(10), team),
         "free": (),
     }
 
@@ -52,7 +52,7 @@ def test_without_rules_nothing_is_limited() -> None:
 def test_a_refusal_says_what_is_left() -> None:
     """Nothing is left of a limit that was made smaller than what is there."""
     app = parse_repository("team/app")
-    error = exceeded(app, NoRoom(10, 7, of_repositories=False, patterns=("team/**", "crew")))
+    error = exceeded(app, OverQuota(10, 7, of_repositories=False, patterns=("team/**", "crew")))
     assert str(error) == "the quota of 10 bytes for team/**, crew has 3 bytes left"
     assert error.detail == {
         "name": app,
@@ -60,4 +60,4 @@ def test_a_refusal_says_what_is_left() -> None:
         "left": "3",
         "description": str(error),
     }
-    assert str(exceeded(app, NoRoom(10, 12, of_repositories=False))) == "the quota of 10 bytes has 0 bytes left"
+    assert str(exceeded(app, OverQuota(10, 12, of_repositories=False))) == "the quota of 10 bytes has 0 bytes left"

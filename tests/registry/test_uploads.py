@@ -71,7 +71,7 @@ async def test_a_newer_request_fences_the_older(registry: Registry, session: str
     older = asyncio.create_task(uploads.append(registry, chunk(session), ALICE, stalls(), None))
     await waiting.wait()
     assert await uploads.append(registry, chunk(session), ALICE, body(CONTENT), ByteRange(0, 10)) == len(CONTENT)
-    with pytest.raises(uploads.Fenced):
+    with pytest.raises(uploads.LeaseLostError):
         await older
     await uploads.finish(registry, finish(session), ALICE, None, None)
     assert await registry.storage.stat(APP, DIGEST) == len(CONTENT)

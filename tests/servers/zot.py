@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from asking import Client
+from http_client import Client
 from servers.process import Process, free_port
 
 ZOT = Path(sys.executable).with_name("zot")

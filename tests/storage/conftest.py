@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from zot.storage.pools import Pools
+from zot.storage.threads import ThreadPools
 
 
 @pytest.fixture
-def pools() -> Iterator[Pools]:
+def pools() -> Iterator[ThreadPools]:
     """The pools of one test, closed after it."""
-    pools = Pools()
+    pools = ThreadPools()
     yield pools
     pools.close()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
-from zot.storage.disk import Disk, Operation
+from zot.storage.disk import Disk, DiskOperation
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -17,9 +17,9 @@ class ObservedDisk(Disk):
 
     def __init__(self) -> None:
         """Remember nothing yet."""
-        self.operations: list[Operation] = []
+        self.operations: list[DiskOperation] = []
 
-    def perform(self, operation: Operation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do it and remember it."""
         result = super().perform(operation, call, *args, **kwargs)
         self.operations.append(operation)
@@ -33,11 +33,11 @@ class ObservedDisk(Disk):
 class FailingDisk(Disk):
     """A disk on which operations fail for which `fails` says with which errno (0: they succeed)."""
 
-    def __init__(self, fails: Callable[[Operation], int]) -> None:
+    def __init__(self, fails: Callable[[DiskOperation], int]) -> None:
         """Ask `fails` before each operation."""
         self.fails = fails
 
-    def perform(self, operation: Operation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do it, or fail."""
         if number := self.fails(operation):
             raise OSError(number, os.strerror(number), operation.path)
@@ -67,7 +67,7 @@ class NthFails(Disk):
         self._left = -1
         return self.failed_verb is not None
 
-    def perform(self, operation: Operation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do it, or fail."""
         if self._verb in {None, operation.verb} and self._left >= 0:
             self._left -= 1
@@ -87,12 +87,12 @@ class ShortDisk(Disk):
         """Take at most `limit` bytes at once."""
         self._limit = limit
 
-    def perform(self, operation: Operation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do less than was asked for."""
         return call(*_shortened(operation, args, self._limit), **kwargs)  # type: ignore[arg-type] # of the same types
 
 
-def _shortened(operation: Operation, args: Sequence[object], limit: int) -> Sequence[object]:
+def _shortened(operation: DiskOperation, args: Sequence[object], limit: int) -> Sequence[object]:
     """Return the arguments of a system call that reads or writes no more than `limit` bytes; others unchanged."""
     match operation.verb:
         case "write":

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from zot.storage.append import PIECE_BYTES, Collected, append_body
+from zot.storage.append import PIECE_BYTES, AppendBuffers, append_body
 from zot.storage.interface import Progress
 
 CHUNK = bytes(64 * 1024)
@@ -31,7 +31,7 @@ async def nothing(progress: Progress) -> None:
 async def test_stalled_bodies_are_bounded_together() -> None:
     """However many uploads stall with most of a piece sent, what all of them hold stays within the limit."""
     limit_bytes, count = 10 * len(CHUNK), 200
-    collected, go_on, stalled = Collected(limit_bytes), asyncio.Event(), asyncio.Semaphore(0)
+    collected, go_on, stalled = AppendBuffers(limit_bytes), asyncio.Event(), asyncio.Semaphore(0)
     targets = [Staged() for _ in range(count)]
 
     async def body() -> AsyncIterator[bytes]:
@@ -59,7 +59,7 @@ async def test_pieces_are_large_where_there_is_room() -> None:
         for _ in range(40):
             yield CHUNK
 
-    target, collected = Staged(), Collected()
+    target, collected = Staged(), AppendBuffers()
     await append_body(target, body(), nothing, collected)
     assert target.writes == [PIECE_BYTES, PIECE_BYTES, 40 * len(CHUNK) - 2 * PIECE_BYTES]
     assert collected.held_bytes == 0
@@ -72,7 +72,7 @@ async def test_a_broken_body_holds_nothing() -> None:
         yield CHUNK
         raise ConnectionResetError
 
-    target, collected = Staged(), Collected()
+    target, collected = Staged(), AppendBuffers()
     (outcome,) = await asyncio.gather(append_body(target, body(), nothing, collected), return_exceptions=True)
     assert isinstance(outcome, ConnectionResetError)
     assert target.progress.offset == len(CHUNK)

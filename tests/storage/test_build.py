@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from zot.config.storage import Storage as Configuration
+from zot.config.storage import StorageConfig as Configuration
 from zot.oci.names import parse_repository
 from zot.storage.build import build
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.interface import StorageError
-from zot.storage.pools import Pools
-from zot.storage.routed import RoutedStorage
+from zot.storage.per_store import PerStoreStorage
+from zot.storage.threads import ThreadPools
 
 
 def configuration(root: Path, **sub_paths: Path) -> Configuration:
@@ -25,25 +25,25 @@ def configuration(root: Path, **sub_paths: Path) -> Configuration:
     )
 
 
-def test_without_sub_paths_there_is_one_store(tmp_path: Path, pools: Pools) -> None:
+def test_without_sub_paths_there_is_one_store(tmp_path: Path, pools: ThreadPools) -> None:
     """A plain configuration has no routing."""
     storage = build(configuration(tmp_path / "data"), pools)
     assert isinstance(storage, FilesystemStorage)
     assert storage.root == str(tmp_path / "data")
 
 
-def test_routes_with_one_root_share_it(tmp_path: Path, pools: Pools) -> None:
+def test_routes_with_one_root_share_it(tmp_path: Path, pools: ThreadPools) -> None:
     """Sub-paths with the same root have one store, in which content is shared."""
     shared, own = tmp_path / "shared", tmp_path / "own"
     storage = build(configuration(tmp_path / "data", a=shared, b=shared / ".", c=own), pools)
-    assert isinstance(storage, RoutedStorage)
+    assert isinstance(storage, PerStoreStorage)
     one, two, three = (parse_repository(name) for name in ("a/one", "b/two", "c/three"))
     assert storage.same_root(one, two)
     assert not storage.same_root(one, three)
     assert not storage.same_root(one, parse_repository("d/four"))
 
 
-async def test_known_stores_are_expected(tmp_path: Path, pools: Pools) -> None:
+async def test_known_stores_are_expected(tmp_path: Path, pools: ThreadPools) -> None:
     """A root whose identity is known must be that store: here its disk is not mounted."""
     expected = {str(tmp_path / "infra"): "d5b3c1a8-0000-4000-8000-000000000000"}
     storage = build(configuration(tmp_path / "data", infra=tmp_path / "infra"), pools, expected)

@@ -14,7 +14,7 @@ import pytest
 from zot.oci.names import parse_repository
 from zot.storage.directories import Directories
 from zot.storage.disk import Disk
-from zot.storage.identity import Identity
+from zot.storage.identity import StoreIdentity
 from zot.storage.layout_paths import LayoutPaths
 
 OTHERS = 5
@@ -60,7 +60,7 @@ def test_one_sync_serves_all_that_wait(tmp_path: Path, threads: ThreadPoolExecut
     disk = SteppedDisk()
     disk.fails_at = 1 if fails else -1
     path = str(tmp_path)
-    directories = Directories(disk, LayoutPaths(path), Identity(disk, path, None), durable=True)
+    directories = Directories(disk, LayoutPaths(path), StoreIdentity(disk, path, None), durable=True)
 
     first = threads.submit(directories.sync, path)
     disk.begun[0].wait()
@@ -90,7 +90,7 @@ def test_directories_do_not_wait_for_each_other(tmp_path: Path, threads: ThreadP
     one, other = str(tmp_path / "one"), str(tmp_path / "other")
     Path(one).mkdir()
     Path(other).mkdir()
-    directories = Directories(disk, LayoutPaths(str(tmp_path)), Identity(disk, str(tmp_path), None), durable=True)
+    directories = Directories(disk, LayoutPaths(str(tmp_path)), StoreIdentity(disk, str(tmp_path), None), durable=True)
     first = threads.submit(directories.sync, one)
     disk.begun[0].wait()
     disk.release[1].set()
@@ -120,7 +120,7 @@ def test_a_parent_that_goes_is_made_again(tmp_path: Path) -> None:
     for directory, times in (("some", 5), ("all", 10**9)):
         disk = Disk()
         paths = LayoutPaths(str(tmp_path / directory))
-        identity = Identity(disk, paths.root, None)
+        identity = StoreIdentity(disk, paths.root, None)
         identity.establish()
         going = Directories(ParentsGo(times), paths, identity, durable=True)
         if directory == "some":

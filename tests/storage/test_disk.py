@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.failing_disk import NthFails, ObservedDisk, ShortDisk
-from zot.storage.disk import CHANGES, Disk, NotRegularFile, Operation
+from zot.storage.disk import CHANGES, Disk, DiskOperation, NotRegularFileError
 
 
 @given(st.lists(st.binary(max_size=20), max_size=8), st.integers(1, 9), st.integers(0, 10))
@@ -89,16 +89,16 @@ def test_every_change_is_seen_by_a_twin(tmp_path: Path) -> None:
     disk.sync_directory(a)
     disk.rmdir(a)
     assert disk.operations == [
-        Operation("create", a),
-        Operation("write", a, offset=5, data=[b"one", b"two"]),
-        Operation("truncate", a, offset=7),
-        Operation("sync", a),
-        Operation("link", a, b),
-        Operation("rename", a, c),
-        Operation("unlink", b),
-        Operation("mkdir", a),
-        Operation("sync directory", a),
-        Operation("rmdir", a),
+        DiskOperation("create", a),
+        DiskOperation("write", a, offset=5, data=[b"one", b"two"]),
+        DiskOperation("truncate", a, offset=7),
+        DiskOperation("sync", a),
+        DiskOperation("link", a, b),
+        DiskOperation("rename", a, c),
+        DiskOperation("unlink", b),
+        DiskOperation("mkdir", a),
+        DiskOperation("sync directory", a),
+        DiskOperation("rmdir", a),
     ]
     assert set(disk.verbs()) == CHANGES
 
@@ -150,7 +150,7 @@ def test_what_is_no_regular_file_is_missing(
         doings += [disk.open_to_write, disk.create]
     with caplog.at_level(logging.WARNING):
         for doing in doings:
-            with pytest.raises(NotRegularFile, match=kind):
+            with pytest.raises(NotRegularFileError, match=kind):
                 doing(str(path))
     assert caplog.text.count(f"{path} is {kind}") == 1
     assert (tmp_path / "neighbour").read_bytes() == b"content"

@@ -17,10 +17,17 @@ from storage.failing_disk import FailingDisk, ObservedDisk
 from storage.pushing import body, ignore, push
 from zot.oci.digest import Digest, digest_of, hex_of
 from zot.oci.names import Repository, parse_repository
-from zot.storage.disk import CHANGES, Disk, Operation
+from zot.storage.disk import CHANGES, Disk, DiskOperation
 from zot.storage.filesystem import FilesystemStorage
-from zot.storage.interface import ContentMissing, Progress, StorageError, StorageFull, UploadKey, UploadMissing
-from zot.storage.pools import Pools
+from zot.storage.interface import (
+    ContentMissingError,
+    Progress,
+    StorageError,
+    StorageFullError,
+    UploadKey,
+    UploadMissingError,
+)
+from zot.storage.threads import ThreadPools
 
 APP = parse_repository("team/app")
 OTHER = parse_repository("team/other")
@@ -28,7 +35,7 @@ CONTENT = b"content " * 500
 MIB = 1024 * 1024
 
 
-def on(root: Path, pools: Pools, disk: Disk | None = None, *, durable: bool = True) -> FilesystemStorage:
+def on(root: Path, pools: ThreadPools, disk: Disk | None = None, *, durable: bool = True) -> FilesystemStorage:
     """Return a storage without a reserve."""
     return FilesystemStorage(str(root), pools, disk=disk, durable=durable, min_free_percent=0, min_free_bytes=0)
 
@@ -40,7 +47,9 @@ def file_of(root: Path, repository: Repository, digest: Digest) -> Path:
 
 @pytest.mark.parametrize("durable", [True, False])
 @pytest.mark.parametrize("kind", ["pipe", "outside", "twin"])
-async def test_what_is_no_regular_file_is_no_content(tmp_path: Path, pools: Pools, kind: str, *, durable: bool) -> None:
+async def test_what_is_no_regular_file_is_no_content(
+    tmp_path: Path, pools: ThreadPools, kind: str, *, durable: bool
+) -> None:
     """A pipe or a symbolic link under a digest's name is not served, not linked, and gives way to a push."""
     storage = on(tmp_path / "root", pools, durable=durable)
     outside = tmp_path / "outside"
@@ -53,9 +62,9 @@ async def test_what_is_no_regular_file_is_no_content(tmp_path: Path, pools: Pool
     else:
         planted.symlink_to(outside if kind == "outside" else file_of(tmp_path / "root", APP, digest))
     assert await storage.stat(OTHER, digest) is None
-    with pytest.raises(ContentMissing):
+    with pytest.raises(ContentMissingError):
         await storage.open(OTHER, digest)
-    with pytest.raises(ContentMissing):
+    with pytest.raises(ContentMissingError):
         await storage.link(OTHER, parse_repository("team/third"), digest, len(CONTENT))
     assert [found async for found in storage.walk(OTHER)] == []
     await push(storage, OTHER, CONTENT)
@@ -69,7 +78,7 @@ async def test_what_is_no_regular_file_is_no_content(tmp_path: Path, pools: Pool
     assert outside.read_bytes() == CONTENT
 
 
-async def test_content_is_missing_again_after_a_pipe_was_set_aside(tmp_path: Path, pools: Pools) -> None:
+async def test_content_is_missing_again_after_a_pipe_was_set_aside(tmp_path: Path, pools: ThreadPools) -> None:
     """What was set aside before, of whatever kind, does not keep a later loss of the same content from being noted."""
     storage = on(tmp_path / "root", pools, durable=False)
     digest = await push(storage, APP, CONTENT)
@@ -83,7 +92,7 @@ async def test_content_is_missing_again_after_a_pipe_was_set_aside(tmp_path: Pat
     assert await storage.is_whole(APP, digest)
 
 
-async def test_each_repository_is_an_image_layout(tmp_path: Path, pools: Pools) -> None:
+async def test_each_repository_is_an_image_layout(tmp_path: Path, pools: ThreadPools) -> None:
     """A repository that was pushed to has zot's files and no others; index.json is the export's to write."""
     storage = on(tmp_path, pools)
     digest = await push(storage, APP, CONTENT)
@@ -93,13 +102,13 @@ async def test_each_repository_is_an_image_layout(tmp_path: Path, pools: Pools) 
     assert file_of(tmp_path, APP, digest).read_bytes() == CONTENT
 
 
-async def test_an_upload_alone_makes_no_layout(tmp_path: Path, pools: Pools) -> None:
+async def test_an_upload_alone_makes_no_layout(tmp_path: Path, pools: ThreadPools) -> None:
     """A repository that was never pushed to the end is no layout: zot would list it."""
     await on(tmp_path, pools).begin(UploadKey(APP, "session"))
     assert [entry.name for entry in (tmp_path / "team" / "app").iterdir()] == [".uploads"]
 
 
-async def test_an_existing_layout_is_kept(tmp_path: Path, pools: Pools) -> None:
+async def test_an_existing_layout_is_kept(tmp_path: Path, pools: ThreadPools) -> None:
     """What other tools wrote into a layout is left as it is."""
     layout = tmp_path / "team" / "app"
     layout.mkdir(parents=True)
@@ -110,7 +119,7 @@ async def test_an_existing_layout_is_kept(tmp_path: Path, pools: Pools) -> None:
     assert (layout / "index.json").read_text() == "{}"
 
 
-async def test_nobody_else_reads_it(tmp_path: Path, pools: Pools) -> None:
+async def test_nobody_else_reads_it(tmp_path: Path, pools: ThreadPools) -> None:
     """Directories are 0700 and files 0600, as zot makes them."""
     storage = on(tmp_path / "root", pools)
     await push(storage, APP, CONTENT)
@@ -120,7 +129,7 @@ async def test_nobody_else_reads_it(tmp_path: Path, pools: Pools) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
-async def test_foreign_files_are_passed_over(tmp_path: Path, pools: Pools) -> None:
+async def test_foreign_files_are_passed_over(tmp_path: Path, pools: ThreadPools) -> None:
     """A walk does not come by files whose names are no digests, nor by directories."""
     storage = on(tmp_path, pools)
     digest = await push(storage, APP, CONTENT)
@@ -132,7 +141,7 @@ async def test_foreign_files_are_passed_over(tmp_path: Path, pools: Pools) -> No
     assert await storage.staged(APP) == []
 
 
-async def test_a_removed_repository_is_made_again(tmp_path: Path, pools: Pools) -> None:
+async def test_a_removed_repository_is_made_again(tmp_path: Path, pools: ThreadPools) -> None:
     """The directories of a repository may vanish, as upkeep removes empty ones: the next push makes them again."""
     storage = on(tmp_path, pools)
     digest = await push(storage, APP, CONTENT)
@@ -145,7 +154,7 @@ async def test_a_removed_repository_is_made_again(tmp_path: Path, pools: Pools) 
     assert (layout / "oci-layout").is_file()
 
 
-async def test_a_lock_on_published_bytes_is_not_taken_for_one_on_an_upload(tmp_path: Path, pools: Pools) -> None:
+async def test_a_lock_on_published_bytes_is_not_taken_for_one_on_an_upload(tmp_path: Path, pools: ThreadPools) -> None:
     """Who opened a staged file just before it was published, and gets its lock after that, does not touch it."""
     upload, digest = UploadKey(APP, "session"), digest_of(CONTENT)
     publisher = on(tmp_path, pools)
@@ -153,28 +162,28 @@ async def test_a_lock_on_published_bytes_is_not_taken_for_one_on_an_upload(tmp_p
     await publisher.append(upload, Progress(0), body(CONTENT), ignore)
     await publisher.put(APP, digest_of(b"{}"), b"{}")
 
-    def publish_before_the_lock(operation: Operation) -> int:
+    def publish_before_the_lock(operation: DiskOperation) -> int:
         if operation.verb == "lock":
             Path(operation.path).rename(file_of(tmp_path, APP, digest))
         return 0
 
     late = on(tmp_path, pools, FailingDisk(publish_before_the_lock))
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await late.append(upload, Progress(0), body(b"!"), ignore)
     assert file_of(tmp_path, APP, digest).read_bytes() == CONTENT
 
 
-async def test_an_upload_discarded_just_before_its_rename_is_missing(tmp_path: Path, pools: Pools) -> None:
+async def test_an_upload_discarded_just_before_its_rename_is_missing(tmp_path: Path, pools: ThreadPools) -> None:
     """A session that another request discards at the last moment is a missing upload, not a fault of the disk."""
     upload = UploadKey(APP, "session")
     await on(tmp_path, pools).begin(upload)
 
-    def discard_first(operation: Operation) -> int:
+    def discard_first(operation: DiskOperation) -> int:
         if operation.verb == "rename" and operation.path.endswith("/session"):
             Path(operation.path).unlink()
         return 0
 
-    with pytest.raises(UploadMissing):
+    with pytest.raises(UploadMissingError):
         await on(tmp_path, pools, FailingDisk(discard_first)).publish(upload, digest_of(b""), 0, None)
 
 
@@ -190,7 +199,7 @@ def changes(disk: ObservedDisk, root: Path) -> list[str]:
     ]
 
 
-async def test_bytes_are_synced_before_their_name(tmp_path: Path, pools: Pools) -> None:
+async def test_bytes_are_synced_before_their_name(tmp_path: Path, pools: ThreadPools) -> None:
     """A publication syncs the file, renames it, syncs the directory, and does nothing else once all is made."""
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk)
@@ -207,7 +216,7 @@ async def test_bytes_are_synced_before_their_name(tmp_path: Path, pools: Pools) 
     ]
 
 
-async def test_every_new_name_is_synced(tmp_path: Path, pools: Pools) -> None:
+async def test_every_new_name_is_synced(tmp_path: Path, pools: ThreadPools) -> None:
     """The first publication syncs the directory of each name that content depends on, before it returns."""
     disk = ObservedDisk()
     await push(on(tmp_path, pools, disk), APP, CONTENT)
@@ -223,7 +232,7 @@ async def test_every_new_name_is_synced(tmp_path: Path, pools: Pools) -> None:
     assert any(each.startswith("sync team/app/.uploads/") for each in done[: done.index("rename team/app/oci-layout")])
 
 
-async def test_linked_content_is_synced(tmp_path: Path, pools: Pools) -> None:
+async def test_linked_content_is_synced(tmp_path: Path, pools: ThreadPools) -> None:
     """A link syncs the bytes, which somebody else may have written, and its own name."""
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk)
@@ -238,7 +247,7 @@ async def test_linked_content_is_synced(tmp_path: Path, pools: Pools) -> None:
     ]
 
 
-async def test_a_publication_whose_outcome_was_unknown_is_synced(tmp_path: Path, pools: Pools) -> None:
+async def test_a_publication_whose_outcome_was_unknown_is_synced(tmp_path: Path, pools: ThreadPools) -> None:
     """Publishing again what is there syncs it: the first call may have ended before that."""
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk)
@@ -251,7 +260,7 @@ async def test_a_publication_whose_outcome_was_unknown_is_synced(tmp_path: Path,
     ]
 
 
-async def test_content_that_is_put_again_is_synced(tmp_path: Path, pools: Pools) -> None:
+async def test_content_that_is_put_again_is_synced(tmp_path: Path, pools: ThreadPools) -> None:
     """Putting what is there already syncs it, for the same reason; what is there with other bytes is replaced."""
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk)
@@ -268,7 +277,7 @@ async def test_content_that_is_put_again_is_synced(tmp_path: Path, pools: Pools)
     assert file_of(tmp_path, APP, digest).read_bytes() == b"{}"
 
 
-async def test_a_removal_is_synced(tmp_path: Path, pools: Pools) -> None:
+async def test_a_removal_is_synced(tmp_path: Path, pools: ThreadPools) -> None:
     """What was removed does not come back; also if it was gone, since whoever removed it may have died before that."""
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk)
@@ -284,7 +293,7 @@ async def test_a_removal_is_synced(tmp_path: Path, pools: Pools) -> None:
     assert changes(disk, tmp_path)[2:] == ["sync directory team/app/blobs/sha256"]
 
 
-async def test_nothing_is_synced_if_nothing_is_durable(tmp_path: Path, pools: Pools) -> None:
+async def test_nothing_is_synced_if_nothing_is_durable(tmp_path: Path, pools: ThreadPools) -> None:
     """With `durable` off no operation on content syncs anything."""
     await on(tmp_path, pools).identity()
     disk = ObservedDisk()
@@ -295,20 +304,20 @@ async def test_nothing_is_synced_if_nothing_is_durable(tmp_path: Path, pools: Po
     assert not {"sync", "sync directory"} & set(disk.verbs())
 
 
-async def test_long_uploads_are_synced_as_they_come(tmp_path: Path, pools: Pools) -> None:
+async def test_long_uploads_are_synced_as_they_come(tmp_path: Path, pools: ThreadPools) -> None:
     """The disk takes the bytes of a long upload on the way, so that publishing it does not wait for all of them."""
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk)
     upload = UploadKey(APP, "session")
     await storage.begin(upload)
     await storage.append(upload, Progress(0), body(*[bytes(MIB)] * 70), ignore)
-    assert disk.operations.count(Operation("sync", str(tmp_path / APP / ".uploads" / "session"))) == 2
+    assert disk.operations.count(DiskOperation("sync", str(tmp_path / APP / ".uploads" / "session"))) == 2
 
 
 # --- sharing ---
 
 
-async def test_twins_share_their_bytes(tmp_path: Path, pools: Pools) -> None:
+async def test_twins_share_their_bytes(tmp_path: Path, pools: ThreadPools) -> None:
     """Content that another repository has is one inode with two names."""
     storage = on(tmp_path, pools)
     digest = await push(storage, OTHER, CONTENT)
@@ -317,7 +326,7 @@ async def test_twins_share_their_bytes(tmp_path: Path, pools: Pools) -> None:
     assert storage.links_refused == 0
 
 
-async def test_linked_content_is_shared(tmp_path: Path, pools: Pools) -> None:
+async def test_linked_content_is_shared(tmp_path: Path, pools: ThreadPools) -> None:
     """A mounted blob is one inode with two names, also where the target had a file of its own."""
     storage = on(tmp_path, pools)
     digest = await push(storage, OTHER, CONTENT)
@@ -330,7 +339,7 @@ async def test_linked_content_is_shared(tmp_path: Path, pools: Pools) -> None:
 
 @pytest.mark.parametrize("error", [errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP])
 async def test_a_refused_link_is_a_file_of_its_own(
-    error: int, tmp_path: Path, pools: Pools, caplog: pytest.LogCaptureFixture
+    error: int, tmp_path: Path, pools: ThreadPools, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Too many links, another owner, another disk: the content gets its own file; one warning, each one counted."""
     storage = on(tmp_path, pools, FailingDisk(lambda operation: error if _links_content(operation) else 0))
@@ -345,11 +354,11 @@ async def test_a_refused_link_is_a_file_of_its_own(
     assert len(caplog.records) == 1
 
 
-def _links_content(operation: Operation) -> bool:
+def _links_content(operation: DiskOperation) -> bool:
     return operation.verb == "link" and "/blobs/" in operation.path
 
 
-async def test_damaged_content_is_not_copied(tmp_path: Path, pools: Pools) -> None:
+async def test_damaged_content_is_not_copied(tmp_path: Path, pools: ThreadPools) -> None:
     """Where a copy has to be made it is verified: damaged content stays alone."""
     storage = on(tmp_path, pools, FailingDisk(lambda each: errno.EMLINK if _links_content(each) else 0))
     digest = digest_of(CONTENT)
@@ -361,13 +370,13 @@ async def test_damaged_content_is_not_copied(tmp_path: Path, pools: Pools) -> No
 
 
 async def test_a_twin_that_cannot_be_read_is_not_shared(
-    tmp_path: Path, pools: Pools, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, pools: ThreadPools, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A twin whose file the disk cannot give is no reason to refuse a push that brings the bytes."""
     digest = digest_of(CONTENT)
     await on(tmp_path, pools).put(OTHER, digest, CONTENT)
     bad = str(file_of(tmp_path, OTHER, digest))
-    disk = FailingDisk(lambda each: errno.EIO if each == Operation("sync", bad) else 0)
+    disk = FailingDisk(lambda each: errno.EIO if each == DiskOperation("sync", bad) else 0)
     await push(on(tmp_path, pools, disk), APP, CONTENT, twin=OTHER)
     assert file_of(tmp_path, APP, digest).stat().st_nlink == 1
     assert "not shared" in caplog.text
@@ -376,19 +385,19 @@ async def test_a_twin_that_cannot_be_read_is_not_shared(
 # --- room ---
 
 
-async def test_uploads_leave_room(tmp_path: Path, pools: Pools) -> None:
+async def test_uploads_leave_room(tmp_path: Path, pools: ThreadPools) -> None:
     """Below the reserve nothing is begun; what exists can be read, removed, and small content stored."""
     roomy = on(tmp_path, pools)
     digest = await push(roomy, APP, CONTENT)
     full = FilesystemStorage(str(tmp_path), pools, min_free_percent=100.0, min_free_bytes=0)
-    with pytest.raises(StorageFull, match="kept for deletes"):
+    with pytest.raises(StorageFullError, match="kept for deletes"):
         await full.begin(UploadKey(APP, "session"))
     await full.put(APP, digest_of(b"{}"), b"{}")
     await full.remove(APP, digest)
     assert await full.stat(APP, digest) is None
 
 
-async def test_a_disk_that_fills_up_ends_the_append(tmp_path: Path, pools: Pools) -> None:
+async def test_a_disk_that_fills_up_ends_the_append(tmp_path: Path, pools: ThreadPools) -> None:
     """The reserve is looked at during an upload, too; what was written is recorded."""
     roomy = on(tmp_path, pools)
     full = FilesystemStorage(str(tmp_path), pools, min_free_percent=0.0, min_free_bytes=1 << 62)
@@ -399,7 +408,7 @@ async def test_a_disk_that_fills_up_ends_the_append(tmp_path: Path, pools: Pools
     async def remember(progress: Progress) -> None:
         seen.append(progress.offset)
 
-    with pytest.raises(StorageFull):
+    with pytest.raises(StorageFullError):
         await full.append(upload, Progress(0), body(*[bytes(MIB)] * 70), remember)
     assert seen == [0, 63 * MIB]
 
@@ -407,7 +416,7 @@ async def test_a_disk_that_fills_up_ends_the_append(tmp_path: Path, pools: Pools
 # --- memory ---
 
 
-async def test_a_long_upload_takes_little_memory(tmp_path: Path, pools: Pools) -> None:
+async def test_a_long_upload_takes_little_memory(tmp_path: Path, pools: ThreadPools) -> None:
     """Of 256 MiB that come faster than they are written, less than 6 MiB are in memory at any moment."""
     storage = on(tmp_path, pools, durable=False)
     upload = UploadKey(APP, "session")
@@ -433,7 +442,7 @@ def open_files() -> int:
     return sum(1 for _ in Path("/dev/fd").iterdir())
 
 
-async def test_files_are_closed(tmp_path: Path, pools: Pools) -> None:
+async def test_files_are_closed(tmp_path: Path, pools: ThreadPools) -> None:
     """After pushes, reads, failures and cancelled calls as many files are open as before."""
     storage = on(tmp_path, pools)
     digest = await push(storage, APP, CONTENT)

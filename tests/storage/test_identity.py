@@ -15,19 +15,19 @@ from storage.pushing import push
 from zot.oci.names import parse_repository
 from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
-from zot.storage.identity import Identity
+from zot.storage.identity import StoreIdentity
 from zot.storage.interface import StorageError, UploadKey
-from zot.storage.pools import Pools
+from zot.storage.threads import ThreadPools
 
 APP = parse_repository("team/app")
 
 
-def at(root: Path, pools: Pools, expected: str | None = None) -> FilesystemStorage:
+def at(root: Path, pools: ThreadPools, expected: str | None = None) -> FilesystemStorage:
     """Return a storage without a reserve."""
     return FilesystemStorage(str(root), pools, expected=expected, min_free_percent=0, min_free_bytes=0)
 
 
-async def test_an_identity_is_made_once(tmp_path: Path, pools: Pools) -> None:
+async def test_an_identity_is_made_once(tmp_path: Path, pools: ThreadPools) -> None:
     """A new root gets an identity, which it keeps, and under which it can be opened."""
     made = await at(tmp_path / "root", pools).identity()
     assert str(UUID(made)) == made
@@ -37,7 +37,7 @@ async def test_an_identity_is_made_once(tmp_path: Path, pools: Pools) -> None:
     assert await again.identity() == made
 
 
-async def test_a_foreign_store_gets_an_identity(tmp_path: Path, pools: Pools) -> None:
+async def test_a_foreign_store_gets_an_identity(tmp_path: Path, pools: ThreadPools) -> None:
     """A directory that another program filled is taken as it is, and gets an identity."""
     (tmp_path / "app" / "blobs").mkdir(parents=True)
     made = await at(tmp_path, pools).identity()
@@ -45,7 +45,7 @@ async def test_a_foreign_store_gets_an_identity(tmp_path: Path, pools: Pools) ->
 
 
 @pytest.mark.parametrize("missing", [False, True])
-async def test_an_empty_root_is_not_the_store(tmp_path: Path, pools: Pools, missing: bool) -> None:
+async def test_an_empty_root_is_not_the_store(tmp_path: Path, pools: ThreadPools, missing: bool) -> None:
     """Where a certain store is expected, an empty or missing root is an error, and nothing is made in it."""
     root = tmp_path / "root"
     if not missing:
@@ -59,7 +59,7 @@ async def test_an_empty_root_is_not_the_store(tmp_path: Path, pools: Pools, miss
     assert missing or not list(root.iterdir())
 
 
-async def test_another_store_is_refused(tmp_path: Path, pools: Pools) -> None:
+async def test_another_store_is_refused(tmp_path: Path, pools: ThreadPools) -> None:
     """A root with another identity than expected is an error that names both."""
     made = await at(tmp_path, pools).identity()
     expected = str(uuid4())
@@ -67,7 +67,7 @@ async def test_another_store_is_refused(tmp_path: Path, pools: Pools) -> None:
         await at(tmp_path, pools, expected=expected).identity()
 
 
-async def test_a_root_that_vanishes_is_noticed(tmp_path: Path, pools: Pools) -> None:
+async def test_a_root_that_vanishes_is_noticed(tmp_path: Path, pools: ThreadPools) -> None:
     """When the disk is unmounted under a server, it is not ready and begins nothing, and heals when it is back."""
     root, aside = tmp_path / "root", tmp_path / "aside"
     storage = at(root, pools)
@@ -87,7 +87,9 @@ async def test_a_root_that_vanishes_is_noticed(tmp_path: Path, pools: Pools) -> 
 
 
 @pytest.mark.parametrize("content", [None, "", '{"store": "another"}'])
-async def test_a_lost_identity_is_noticed_while_serving(tmp_path: Path, pools: Pools, content: str | None) -> None:
+async def test_a_lost_identity_is_noticed_while_serving(
+    tmp_path: Path, pools: ThreadPools, content: str | None
+) -> None:
     """An identity that is removed, emptied or another one stops new uploads at once, until the right one is back."""
     storage = at(tmp_path, pools)
     await push(storage, APP, b"content")
@@ -100,7 +102,7 @@ async def test_a_lost_identity_is_noticed_while_serving(tmp_path: Path, pools: P
     await storage.begin(UploadKey(APP, "session"))
 
 
-async def test_a_damaged_identity_is_said(tmp_path: Path, pools: Pools) -> None:
+async def test_a_damaged_identity_is_said(tmp_path: Path, pools: ThreadPools) -> None:
     """A store.json that is not what it should be is an error that names the file."""
     await at(tmp_path, pools).identity()
     (tmp_path / ".zot" / "store.json").write_text("[]")
@@ -113,7 +115,9 @@ def test_processes_that_start_together_agree(tmp_path: Path, links: bool) -> Non
     """Whoever makes the identity first decides; without hard links it is made all the same."""
     disk = Disk() if links else FailingDisk(lambda each: errno.EPERM if each.verb == "link" else 0)
     with ThreadPoolExecutor(8) as threads:
-        made = list(threads.map(lambda _: Identity(disk, str(tmp_path), None).establish(), range(8 if links else 1)))
+        made = list(
+            threads.map(lambda _: StoreIdentity(disk, str(tmp_path), None).establish(), range(8 if links else 1))
+        )
     assert len(set(made)) == 1
     assert [entry.name for entry in (tmp_path / ".zot").iterdir()] == ["store.json"]
 
@@ -127,7 +131,7 @@ class ReadOnlyDisk(Disk):
         return False
 
 
-async def test_a_read_only_root_is_not_ready(tmp_path: Path, pools: Pools) -> None:
+async def test_a_read_only_root_is_not_ready(tmp_path: Path, pools: ThreadPools) -> None:
     """A root that cannot be written to is said to be so; its content can be read."""
     storage = at(tmp_path, pools)
     digest = await push(storage, APP, b"content")
@@ -137,7 +141,9 @@ async def test_a_read_only_root_is_not_ready(tmp_path: Path, pools: Pools) -> No
     assert await read_only.stat(APP, digest) == 7
 
 
-async def test_a_relative_root_stays_where_it_is(tmp_path: Path, pools: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_relative_root_stays_where_it_is(
+    tmp_path: Path, pools: ThreadPools, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A root given relative to the working directory does not move with it."""
     monkeypatch.chdir(tmp_path)
     storage = at(Path("data"), pools)

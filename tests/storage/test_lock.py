@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from zot.storage.interface import StorageError
-from zot.storage.lock import RootInUse, lock_root
+from zot.storage.lock import RootInUseError, lock_root
 
 
 def test_a_root_is_locked_once(tmp_path: Path) -> None:
     """A second server is told who has the root, and since when; when that ends, the root is free."""
     lock = lock_root(str(tmp_path / "new" / "root"))
-    with pytest.raises(RootInUse, match=rf"in use by process {os.getpid()}, since 20\d\d-"):
+    with pytest.raises(RootInUseError, match=rf"in use by process {os.getpid()}, since 20\d\d-"):
         lock_root(str(tmp_path / "new" / "root"), wait_s=0)
     lock.close()
     lock.close()
@@ -54,7 +54,7 @@ def test_children_keep_the_lock(tmp_path: Path) -> None:
     )
     try:
         lock.close()
-        with pytest.raises(RootInUse):
+        with pytest.raises(RootInUseError):
             lock_root(str(tmp_path), wait_s=0)
     finally:
         child.communicate(b"\n")
@@ -67,7 +67,7 @@ def test_zot_is_seen(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"")
     with (tmp_path / name).open("r+b") as database:
         fcntl.flock(database, fcntl.LOCK_EX)
-        with pytest.raises(RootInUse, match=f"zot is running on {tmp_path}: it holds {name}"):
+        with pytest.raises(RootInUseError, match=f"zot is running on {tmp_path}: it holds {name}"):
             lock_root(str(tmp_path), wait_s=0)
     lock_root(str(tmp_path), wait_s=0).close()
 
@@ -94,6 +94,6 @@ def test_a_holder_that_wrote_nothing_yet(tmp_path: Path) -> None:
     """A holder that has not signed is another server."""
     lock = lock_root(str(tmp_path))
     (tmp_path / ".zot" / "lock").write_bytes(b"")
-    with pytest.raises(RootInUse, match="another server"):
+    with pytest.raises(RootInUseError, match="another server"):
         lock_root(str(tmp_path), wait_s=0)
     lock.close()

@@ -14,14 +14,14 @@ from zot.accounts.sessions.local import LocalSessions
 from zot.accounts.sessions.memory import MemorySessions
 from zot.accounts.sessions.redis import RedisSessions
 from zot.accounts.sqlite import SqliteAccounts
-from zot.accounts.sqlite_file import Threads
+from zot.accounts.sqlite_file import AccountThreads
 from zot.config.model import Config
 
 IDENTITY_FILE = "identity.db"
 SESSIONS_DIRECTORY = "_sessions"
 
 
-class Stores(msgspec.Struct, frozen=True):
+class AccountStores(msgspec.Struct, frozen=True):
     """What is kept of users."""
 
     accounts: Accounts
@@ -34,13 +34,13 @@ class Stores(msgspec.Struct, frozen=True):
 
 
 async def open_stores(
-    config: Config, threads: Threads, awaited: Callable[[], bool] = lambda: False, *, waits: bool = False
-) -> Stores | None:
+    config: Config, threads: AccountThreads, awaited: Callable[[], bool] = lambda: False, *, waits: bool = False
+) -> AccountStores | None:
     """Open the stores, None if there are no users by this configuration; `awaited`: accounts are still imported.
 
     Without a root directory both end with the process. With `waits` a session store that cannot be reached is opened
     all the same, and refuses sessions until it can be. Raises ConfigurationError if an option is wrong,
-    AccountsUnavailable and SessionsUnavailable if a store cannot be reached: such a server should not start.
+    AccountsUnavailableError and SessionsUnavailableError if a store cannot be reached: such a server should not start.
     """
     auth, storage = config.http.auth, config.storage
     if not auth.has_basic:
@@ -54,11 +54,11 @@ async def open_stores(
     else:
         sessions = LocalSessions(root / SESSIONS_DIRECTORY, threads, config.secrets.session_keys)
     if root is None:
-        return Stores(MemoryAccounts(), sessions)
+        return AccountStores(MemoryAccounts(), sessions)
     directory = Path(storage.catalog.directory) if storage.catalog.directory else root / ".zot"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        return Stores(SqliteAccounts(directory / IDENTITY_FILE, threads, awaited), sessions)
+        return AccountStores(SqliteAccounts(directory / IDENTITY_FILE, threads, awaited), sessions)
     except BaseException:
         await sessions.close()
         raise

@@ -1,7 +1,7 @@
 """What is known about users beyond how they log in. None of it can be rebuilt from the content.
 
-Changes are durable when the call returns. A driver that cannot be reached raises AccountsUnavailable; what was asked
-for may have happened then, and may be asked for again. Lists come in byte order.
+Changes are durable when the call returns. A driver that cannot be reached raises AccountsUnavailableError; what was
+asked for may have happened then, and may be asked for again. Lists come in byte order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from zot.oci.names import Repository
 
 
-class AccountsUnavailable(Exception):
+class AccountsUnavailableError(Exception):
     """The accounts cannot be reached now."""
 
 
@@ -83,7 +83,7 @@ class Accounts(Protocol):
     async def key(self, hashed: str) -> KeyedUser | None:
         """Return the key of this hash with its owner, None if there is none. Cheap enough for the event loop.
 
-        Raises AccountsUnavailable while the key may still be imported from another program's store.
+        Raises AccountsUnavailableError while the key may still be imported from another program's store.
         """
 
     async def keys(self, owner: str) -> Sequence[ApiKey]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from zot.accounts.interface import AccountsUnavailable, ApiKey, KeyedUser, User
-from zot.accounts.sqlite_file import Kind, SqliteFile, Threads
+from zot.accounts.interface import AccountsUnavailableError, ApiKey, KeyedUser, User
+from zot.accounts.sqlite_file import AccountThreads, FileKind, SqliteFile
 from zot.oci.names import Repository
 
 _FIRST = """
@@ -50,7 +50,7 @@ REMEDY = (
 """What to do about a damaged file."""
 
 # "zoti"
-KIND = Kind("accounts", 0x7A6F7469, (_FIRST, _SECOND), "full", AccountsUnavailable, REMEDY)
+KIND = FileKind("accounts", 0x7A6F7469, (_FIRST, _SECOND), "full", AccountsUnavailableError, REMEDY)
 
 _KEY = "SELECT hash, id, owner, label, scopes, created_s, expires_s, last_used_s, creator_agent FROM api_key"
 
@@ -58,8 +58,8 @@ _KEY = "SELECT hash, id, owner, label, scopes, created_s, expires_s, last_used_s
 class SqliteAccounts:
     """Accounts in a file; the laws are those of `Accounts`. Point reads are done on the event loop."""
 
-    def __init__(self, path: Path, threads: Threads, awaited: Callable[[], bool] = lambda: False) -> None:
-        """Open the file, making it if it is not there. Raises AccountsUnavailable if it cannot be used.
+    def __init__(self, path: Path, threads: AccountThreads, awaited: Callable[[], bool] = lambda: False) -> None:
+        """Open the file, making it if it is not there. Raises AccountsUnavailableError if it cannot be used.
 
         While accounts are `awaited` from another program's store, an unknown key is not known to be invalid.
         """
@@ -122,7 +122,7 @@ class SqliteAccounts:
         awaited = self._awaited()
         rows = self._file.read(f"{_KEY} WHERE hash = ?", (hashed,))
         if not rows and awaited:
-            raise AccountsUnavailable("the accounts are still being imported")
+            raise AccountsUnavailableError("the accounts are still being imported")
         user = await self.user(rows[0][2]) if rows else None
         return KeyedUser(_key(rows[0]), user) if user is not None else None
 

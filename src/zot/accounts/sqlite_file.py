@@ -32,14 +32,14 @@ DAMAGE = (apsw.NotADBError, apsw.CorruptError)
 _log = logging.getLogger(__name__)
 
 
-class Threads(Protocol):
+class AccountThreads(Protocol):
     """Where what waits for the disk runs."""
 
     async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the job in a thread."""
 
 
-class Kind(NamedTuple):
+class FileKind(NamedTuple):
     """What is in a file, how much a power loss may take of it, and what it means that it cannot be used."""
 
     name: str
@@ -61,7 +61,7 @@ class SqliteFile:
     each later use tries again, at most once a second.
     """
 
-    def __init__(self, path: Path, kind: Kind, threads: Threads) -> None:
+    def __init__(self, path: Path, kind: FileKind, threads: AccountThreads) -> None:
         """Open the file, making it (mode 0600) if it is not there, and bring it to the present version.
 
         Raises the kind's error if it is a database of another program, or of a newer one.
@@ -175,7 +175,7 @@ def set_aside_if_damaged(path: Path) -> Path | None:
     return kept
 
 
-def _connect(path: Path, patience_ms: int, kind: Kind) -> apsw.Connection:
+def _connect(path: Path, patience_ms: int, kind: FileKind) -> apsw.Connection:
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(_WRITE_PATIENCE_MS)
     _begin_log(connection)
@@ -202,7 +202,7 @@ def _begin_log(connection: apsw.Connection) -> None:
             return
 
 
-def _migrate(connection: apsw.Connection, path: Path, kind: Kind) -> None:
+def _migrate(connection: apsw.Connection, path: Path, kind: FileKind) -> None:
     application: int = connection.pragma("application_id")
     if application not in (0, kind.application_id):
         raise kind.unavailable(f"{path} is a database of another program")

@@ -25,7 +25,7 @@ _PENDING_LIMIT = 20_000
 """Manifests with counts that are not written down: more are written down at once."""
 
 
-class StatisticsUnavailable(Exception):
+class StatisticsUnavailableError(Exception):
     """The statistics cannot be reached now."""
 
 
@@ -52,7 +52,7 @@ Counted = dict[tuple[Repository, Digest], Statistic]
 
 
 class StatisticsStore(Protocol):
-    """Where statistics are kept. Everything raises StatisticsUnavailable."""
+    """Where statistics are kept. Everything raises StatisticsUnavailableError."""
 
     async def add(self, counted: Counted) -> None:
         """Merge what was counted into what is kept, all of it or nothing. It may be lost in a power loss."""
@@ -121,7 +121,7 @@ class Statistics:
             return
         try:
             await self.store.add(counted)
-        except StatisticsUnavailable as error:
+        except StatisticsUnavailableError as error:
             _log.warning("pulls and pushes are not written down: %s", error)
             if len(counted) < _PENDING_LIMIT:
                 newer, self._pending = self._pending, counted
@@ -137,7 +137,7 @@ class Statistics:
 
 
 async def all_of(store: StatisticsStore, repository: Repository, page: int = 1000) -> dict[Digest, Statistic]:
-    """Return what is kept of a repository's manifests. Raises StatisticsUnavailable."""
+    """Return what is kept of a repository's manifests. Raises StatisticsUnavailableError."""
     found: dict[Digest, Statistic] = {}
     after = ""
     while rows := await store.of_repository(repository, after, page):

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from zot.accounts.sqlite_file import Kind, SqliteFile, Threads
-from zot.accounts.statistics import FLUSH_S, Counted, Statistic, StatisticsUnavailable
+from zot.accounts.sqlite_file import AccountThreads, FileKind, SqliteFile
+from zot.accounts.statistics import FLUSH_S, Counted, Statistic, StatisticsUnavailableError
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 
@@ -26,7 +26,7 @@ CREATE TABLE statistic (
 """
 
 # "zota"
-KIND = Kind("statistics", 0x7A6F7461, (_FIRST,), "normal", StatisticsUnavailable)
+KIND = FileKind("statistics", 0x7A6F7461, (_FIRST,), "normal", StatisticsUnavailableError)
 
 # The same as `Statistic.merged`.
 _ADD = """
@@ -42,8 +42,8 @@ _SELECT = "SELECT digest, pulls, pulled_s, pushed_s, pushed_by FROM statistic WH
 class SqliteStatistics:
     """Statistics in a file; the laws are those of `StatisticsStore`. Reads are done on the event loop."""
 
-    def __init__(self, path: Path, threads: Threads) -> None:
-        """Open the file, making it if it is not there. Raises StatisticsUnavailable if it cannot be used."""
+    def __init__(self, path: Path, threads: AccountThreads) -> None:
+        """Open the file, making it if it is not there. Raises StatisticsUnavailableError if it cannot be used."""
         self._file = SqliteFile(path, KIND, threads)
 
     async def add(self, counted: Counted) -> None:

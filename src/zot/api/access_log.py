@@ -9,10 +9,10 @@ import msgspec
 from aiohttp import web
 
 from zot.api.client_address import ClientAddresses
+from zot.api.completed_requests import CompletedRequest
 from zot.api.connection import Connection
 from zot.api.http_request import HttpRequest
-from zot.api.observing import Observed
-from zot.logs.forms import as_text, json_line, json_text, timestamp
+from zot.logs.formatters import as_text, json_line, json_text, timestamp
 from zot.logs.masking import masked_headers, masked_query
 from zot.logs.writer import LineWriter
 
@@ -78,12 +78,12 @@ class AccessLog:
         self._addresses = addresses
         self._json = writer.form is json_line
 
-    def observe(self, answered: Sequence[Observed]) -> None:
+    def observe(self, answered: Sequence[CompletedRequest]) -> None:
         """Take down answered requests; lines are dropped rather than waited for (`LineWriter`)."""
         lines = [self._line(each) for each in answered if not _is_good_probe(each)]
         self._writer.write_all([json_text(line) + b"\n" for line in lines] if self._json else lines, keep=False)
 
-    def _line(self, answered: Observed) -> AccessLine:
+    def _line(self, answered: CompletedRequest) -> AccessLine:
         http, response, seconds, time_ns = answered
         words = self._words(http)
         principal = http.principal
@@ -115,7 +115,7 @@ class AccessLog:
         return words
 
 
-def _is_good_probe(answered: Observed) -> bool:
+def _is_good_probe(answered: CompletedRequest) -> bool:
     return answered.http.raw_path in _PROBES and answered.response.status < 400
 
 

@@ -8,10 +8,10 @@ from urllib.parse import quote
 from aiohttp import web
 
 from zot.api.distribution import Distribution
-from zot.api.errors import Answered, answer, method_not_allowed, refusal
-from zot.api.guards import Guards
+from zot.api.errors import ErrorResponse, error_response, method_not_allowed, to_registry_error
 from zot.api.http_request import HttpRequest
-from zot.api.route import PREFIX, NoRoute, without_empty_segments
+from zot.api.middleware import Middleware
+from zot.api.route import PREFIX, NoRouteError, without_empty_segments
 
 Handler = Callable[[HttpRequest], Awaitable[web.StreamResponse]]
 
@@ -27,7 +27,7 @@ class Application:
     """Answers every request, one way or another."""
 
     def __init__(
-        self, distribution: Distribution, guards: Guards, routes: Routes, fallback: Handler | None = None
+        self, distribution: Distribution, guards: Middleware, routes: Routes, fallback: Handler | None = None
     ) -> None:
         """Take the distribution API, what guards all, the other routes, and who answers a GET of any other path."""
         self._distribution = distribution
@@ -39,14 +39,14 @@ class Application:
         """Answer a request. Raises ConnectionError alone: when the client is gone, or too slow."""
         try:
             response = self._guards.refusal(http) or await self._answer(http)
-        except NoRoute:
+        except NoRouteError:
             response = web.Response(status=404)
-        except Answered as answered:
-            response = _refused(http, answer(answered.error, answered.headers))
+        except ErrorResponse as answered:
+            response = _refused(http, error_response(answered.error, answered.headers))
         except ConnectionError:
             raise
         except Exception as error:  # noqa: BLE001 (the one place that turns anything into an answer)
-            response = _refused(http, answer(refusal(error)))
+            response = _refused(http, error_response(to_registry_error(error)))
         self._guards.mark(http, response)
         return response
 
@@ -65,7 +65,7 @@ class Application:
             return await self._distribution.handle(http, path, query)
         if self._fallback is not None and http.method in {"GET", "HEAD"}:
             return await self._fallback(http)
-        raise NoRoute(path)
+        raise NoRouteError(path)
 
 
 def _redirect(path: str, query: str) -> web.Response:

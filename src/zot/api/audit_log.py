@@ -10,8 +10,8 @@ import msgspec
 from aiohttp import BasicAuth, web
 
 from zot.api.client_address import ClientAddresses
+from zot.api.completed_requests import CompletedRequest
 from zot.api.http_request import HttpRequest
-from zot.api.observing import Observed
 from zot.auth.principal import ANONYMOUS
 from zot.logs.fields import fields
 from zot.logs.masking import masked_query
@@ -36,7 +36,7 @@ class AuditLog:
         """Take who knows clients' addresses."""
         self._addresses = addresses
 
-    def observe(self, answered: Sequence[Observed]) -> None:
+    def observe(self, answered: Sequence[CompletedRequest]) -> None:
         """Write the lines of answered requests, of those that are for the audit log."""
         for each in answered:
             self._observe(each.http, each.response)

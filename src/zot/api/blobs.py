@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from zot.api.body import Pace
-from zot.api.call import Call
+from zot.api.authorized_request import AuthorizedRequest
+from zot.api.blob_stream import send
+from zot.api.body import TransferLimits
 from zot.api.conditional import entity_tag, is_current, range_applies
-from zot.api.content import send
 from zot.api.headers import (
     ACCEPT_RANGES,
     CONTENT_DIGEST,
@@ -25,7 +25,9 @@ from zot.registry.registry import Registry
 from zot.registry.request import DeleteBlob, PullBlob
 
 
-async def get(registry: Registry, pace: Pace, call: Call, request: PullBlob) -> web.StreamResponse:
+async def get(
+    registry: Registry, pace: TransferLimits, call: AuthorizedRequest, request: PullBlob
+) -> web.StreamResponse:
     """GET and HEAD: the content, or ranges of it."""
     row = await pull.blob(registry, request)
     http = call.http
@@ -56,7 +58,7 @@ async def get(registry: Registry, pace: Pace, call: Call, request: PullBlob) -> 
     return await send(http, content, ranges, headers, pace)
 
 
-async def remove(registry: Registry, call: Call, request: DeleteBlob) -> web.Response:
+async def remove(registry: Registry, call: AuthorizedRequest, request: DeleteBlob) -> web.Response:
     """DELETE: the blob is gone when this answers."""
     del call
     await delete.blob(registry, request.repository, request.digest)

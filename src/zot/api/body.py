@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiohttp import HttpVersion11, web
 
 from zot.api.http_request import HttpRequest
-from zot.api.protocol import Protocol
+from zot.api.protocol import RegistryProtocol
 from zot.registry.errors import BodyTooLarge, RegistryError, SizeInvalid, Unavailable, UploadInvalid
 
 Take = Callable[[int], None]
@@ -18,12 +18,12 @@ Take = Callable[[int], None]
 _FLOOR_WINDOW_S = 60.0
 
 
-class SlowClient(ConnectionError):
+class SlowClientError(ConnectionError):
     """The client makes no progress, or too little of it: its connection is closed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class TransferLimits:
     """What is expected of a client. Neither bounds how long a body may take, which is its size's matter."""
 
     sending_idle_s: float | None = 60.0
@@ -34,28 +34,28 @@ class Pace:
     """Lowest average over a minute."""
 
 
-class Average:
+class ThroughputFloor:
     """The average speed of a client, minute by minute."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: TransferLimits) -> None:
         """Start now."""
         self._floor_bytes = pace.floor_bytes_per_s * _FLOOR_WINDOW_S
         self._loop = asyncio.get_running_loop()
         self._begin()
 
     def add(self, length: int) -> None:
-        """Count bytes. Raises SlowClient at the end of a minute in which there were too few."""
+        """Count bytes. Raises SlowClientError at the end of a minute in which there were too few."""
         self._bytes += length
         if self._loop.time() > self._window_end:
             if self._bytes < self._floor_bytes:
-                raise SlowClient(f"{self._bytes} bytes in {_FLOOR_WINDOW_S:.0f} s")
+                raise SlowClientError(f"{self._bytes} bytes in {_FLOOR_WINDOW_S:.0f} s")
             self._begin()
 
     def _begin(self) -> None:
         self._window_end, self._bytes = self._loop.time() + _FLOOR_WINDOW_S, 0
 
 
-async def invite(http: HttpRequest) -> None:
+async def send_continue(http: HttpRequest) -> None:
     """Ask for the body if the client waits to be asked (RFC 9110, 10.1.1): call it once the request is allowed."""
     if http.headers.get("Expect", "").lower() == "100-continue" and http.version >= HttpVersion11:
         await http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -63,18 +63,18 @@ async def invite(http: HttpRequest) -> None:
         http.writer.output_size = 0
 
 
-async def pieces(http: HttpRequest, pace: Pace) -> AsyncIterator[bytes]:
-    """Iterate over the body as it comes. Raises SlowClient, ConnectionError, UploadInvalid (broken framing)."""
+async def iter_chunks(http: HttpRequest, pace: TransferLimits) -> AsyncIterator[bytes]:
+    """Iterate over the body as it comes. Raises SlowClientError, ConnectionError, UploadInvalid (broken framing)."""
     connection = http.protocol
-    assert isinstance(connection, Protocol)
-    await invite(http)
-    average = Average(pace)
+    assert isinstance(connection, RegistryProtocol)
+    await send_continue(http)
+    average = ThroughputFloor(pace)
     while True:
         try:
             async with asyncio.timeout(pace.sending_idle_s):
                 piece = await connection.read_body(http.content)
         except TimeoutError as error:
-            raise SlowClient(f"no byte for {pace.sending_idle_s} s") from error
+            raise SlowClientError(f"no byte for {pace.sending_idle_s} s") from error
         except web.RequestPayloadError as error:
             if http.transport is None:
                 raise ConnectionResetError("the connection broke in the body") from error
@@ -85,7 +85,7 @@ async def pieces(http: HttpRequest, pace: Pace) -> AsyncIterator[bytes]:
         yield piece
 
 
-class Room:
+class MemoryBudget:
     """The bytes of bodies that a process holds at once: what many clients send together is bounded, too."""
 
     def __init__(self, limit_bytes: int, small_bytes: int = 0, reserved_bytes: int = 0) -> None:
@@ -113,9 +113,9 @@ class Room:
             self._free_bytes += taken
 
 
-async def small(
+async def read_limited(
     http: HttpRequest,
-    pace: Pace,
+    pace: TransferLimits,
     limit_bytes: int,
     take: Take = lambda _: None,
     too_large: type[RegistryError] = BodyTooLarge,
@@ -128,7 +128,7 @@ async def small(
     if length is not None and length > limit_bytes:
         raise too_large(f"the body has at most {limit_bytes} bytes", length=length)
     content = bytearray()
-    async for piece in pieces(http, pace):
+    async for piece in iter_chunks(http, pace):
         take(len(piece))
         content += piece
         if len(content) > limit_bytes:

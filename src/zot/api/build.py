@@ -8,28 +8,28 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from zot.api.application import Application, Handler, Routes
-from zot.api.body import Pace
+from zot.api.authorization import Authorizer
+from zot.api.body import TransferLimits
 from zot.api.client_address import ClientAddresses
+from zot.api.completed_requests import Observe
 from zot.api.connection import ConnectionLimits, ConnectionServer
 from zot.api.cors import Cors
 from zot.api.distribution import Distribution
-from zot.api.gate import Gate
-from zot.api.guards import Guards
 from zot.api.health import Health
 from zot.api.http_request import HttpRequest
-from zot.api.observing import Observe
-from zot.api.ratelimit import RateLimit
+from zot.api.middleware import Middleware
+from zot.api.ratelimit import RateLimiter
 from zot.api.request_id import RequestIds
-from zot.config.http import Http
+from zot.config.http import HttpConfig
 from zot.registry.registry import Registry
 from zot.registry.request import UseExtension
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ApiParts:
     """What the application is made of besides the distribution API."""
 
-    gate: Gate
+    gate: Authorizer
     health: Health
     addresses: ClientAddresses
     workers: int = 1
@@ -39,9 +39,9 @@ class Parts:
     """By which people and machines log in, and what else there is."""
 
 
-def build(http: Http, registry: Registry, parts: Parts) -> Application:
+def build(http: HttpConfig, registry: Registry, parts: ApiParts) -> Application:
     """Return what answers requests."""
-    pace = Pace(
+    pace = TransferLimits(
         sending_idle_s=_limit(http.read_timeout_s),
         taking_idle_s=_limit(http.write_timeout_s),
         floor_bytes_per_s=http.limits.min_bytes_per_second,
@@ -58,7 +58,7 @@ def build(http: Http, registry: Registry, parts: Parts) -> Application:
 
 
 def build_server(
-    http: Http, application: Application, observers: Sequence[Observe], descriptors_limit: int
+    http: HttpConfig, application: Application, observers: Sequence[Observe], descriptors_limit: int
 ) -> ConnectionServer:
     """Return what makes connections, in the running event loop that will serve them.
 
@@ -76,17 +76,17 @@ def build_server(
     return ConnectionServer(application.handle, limits, observers)
 
 
-def _guards(http: Http, parts: Parts) -> Guards:
+def _guards(http: HttpConfig, parts: ApiParts) -> Middleware:
     limits = http.ratelimit
     ratelimit = None
     if limits is not None and (limits.rate is not None or limits.methods):
         methods = {each.method: each.rate for each in limits.methods}
-        ratelimit = RateLimit(limits.rate, methods, parts.addresses, parts.workers)
+        ratelimit = RateLimiter(limits.rate, methods, parts.addresses, parts.workers)
     cors = Cors(http.allow_origin, credentials=parts.gate.doorkeeper.has_passwords)
-    return Guards(RequestIds(parts.addresses), cors, ratelimit)
+    return Middleware(RequestIds(parts.addresses), cors, ratelimit)
 
 
-def _metrics(parts: Parts) -> Routes:
+def _metrics(parts: ApiParts) -> Routes:
     if parts.metrics is None:
         return {}
     path, page = parts.metrics

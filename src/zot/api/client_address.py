@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from zot.api.http_request import Address, HttpRequest
+from zot.api.http_request import HttpRequest, SocketAddress
 
 Network = IPv4Network | IPv6Network
 
@@ -30,14 +30,14 @@ class ClientAddresses:
         """Take the networks of trusted proxies."""
         self._trusted = tuple(trusted)
 
-    def peer(self, http: HttpRequest) -> Address:
+    def peer(self, http: HttpRequest) -> SocketAddress:
         """Return who is at the other end of the connection."""
         name = http.protocol.peername
         if not isinstance(name, tuple):
-            return Address("", None)
-        return Address(name[0].removeprefix(_MAPPED), name[1])
+            return SocketAddress("", None)
+        return SocketAddress(name[0].removeprefix(_MAPPED), name[1])
 
-    def of(self, http: HttpRequest) -> Address:
+    def of(self, http: HttpRequest) -> SocketAddress:
         """Return the client: the right-most address that is not a trusted proxy's."""
         peer = self.peer(http)
         if not self._trusted and peer.ip:
@@ -64,11 +64,11 @@ class ClientAddresses:
                 host = told["host"]
         return f"{scheme}://{host if _HOST.fullmatch(host) else ''}"
 
-    def _forwarded(self, http: HttpRequest, peer: Address) -> Address:
+    def _forwarded(self, http: HttpRequest, peer: SocketAddress) -> SocketAddress:
         if not self._trusts(peer.ip) or not _short(http):
             return peer
         ip = client_ip(peer.ip, _chain(http), self._trusted)
-        return peer if ip == peer.ip else Address(ip, None)
+        return peer if ip == peer.ip else SocketAddress(ip, None)
 
     def _trusts(self, ip: str) -> bool:
         return not ip or _within(ip_address(ip), self._trusted)

@@ -16,12 +16,12 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
-from zot.api.errors import answer
+from zot.api.completed_requests import Observe, Observers
+from zot.api.errors import error_response
 from zot.api.framing import bad_request, framing_fault
 from zot.api.headers import TRANSFER_ENCODING
 from zot.api.http_request import HttpRequest
-from zot.api.observing import Observe, Observers
-from zot.api.protocol import Protocol, ReadBuffers
+from zot.api.protocol import ReadBuffers, RegistryProtocol
 from zot.registry.errors import Unavailable
 
 CLIENT_CLOSED_REQUEST = 499
@@ -56,7 +56,7 @@ class ConnectionLimits:
     """How long the kernel tries to send to a client that takes nothing; 0: as long as it likes."""
 
 
-class Connection(Protocol):
+class Connection(RegistryProtocol):
     """One client's connection."""
 
     __slots__ = ("_born_s", "_header_timer", "_limits", "client_words", "idle_since_s")
@@ -130,7 +130,7 @@ class Connection(Protocol):
             raise exc
         if status != 400:
             return super().handle_error(request, status, exc, message)
-        response = answer(bad_request(message or ""))
+        response = error_response(bad_request(message or ""))
         response.force_close()
         return response
 
@@ -279,7 +279,7 @@ class ConnectionServer(Server):
         if fault is None and len(self._connections) > self._limits.connections:
             fault = Unavailable("too many connections", retry_after_s=1)
         if fault is not None:
-            response: web.StreamResponse = answer(fault)
+            response: web.StreamResponse = error_response(fault)
             response.force_close()
             return response
         response = await self._handle(http)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from zot.accounts.sessions.session import LIFETIME_S
 from zot.api.http_request import HttpRequest
-from zot.auth.logins.callbacks import CALLBACK_PATH, origin_of
+from zot.auth.oauth.callbacks import CALLBACK_PATH, origin_of
 
 SESSION = "session"
 USER = "user"

@@ -10,10 +10,10 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from zot.api import blobs, lists, manifests, uploads
-from zot.api.body import Pace, Room
-from zot.api.call import Call
+from zot.api.authorization import Authorizer
+from zot.api.authorized_request import AuthorizedRequest
+from zot.api.body import MemoryBudget, TransferLimits
 from zot.api.client_address import ClientAddresses
-from zot.api.gate import Gate
 from zot.api.http_request import HttpRequest
 from zot.api.route import parse
 from zot.registry.errors import ManifestUnknown, NameUnknown, NotGranted
@@ -38,7 +38,7 @@ from zot.registry.request import (
     UploadStatus,
 )
 
-Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+Handler = Callable[[AuthorizedRequest], Awaitable[web.StreamResponse]]
 
 
 MANIFESTS_LIMIT_BYTES = 64 * MIB
@@ -62,8 +62,8 @@ class Distribution:
     def __init__(
         self,
         registry: Registry,
-        gate: Gate,
-        pace: Pace,
+        gate: Authorizer,
+        pace: TransferLimits,
         addresses: ClientAddresses,
         extensions: Callable[[], list[dict[str, Any]]],
     ) -> None:
@@ -75,7 +75,7 @@ class Distribution:
         self._handlers = self._table(registry, gate, pace, addresses)
 
     async def handle(self, http: HttpRequest, path: str, query: str) -> web.StreamResponse:
-        """Answer one request. Raises NoRoute, RegistryError, Answered, and what storage and catalog raise."""
+        """Answer one request. Raises NoRouteError, RegistryError, Answered, and what storage and catalog raise."""
         if query or len(path) > _REMEMBERED_LENGTH or http.method not in {"GET", "HEAD"}:
             request = parse(http.method, path, query, tags_limit=self._tags_limit)
         else:
@@ -90,13 +90,13 @@ class Distribution:
             raise self._gate.unknown(call, error) from error
 
     def _table(
-        self, registry: Registry, gate: Gate, pace: Pace, addresses: ClientAddresses
+        self, registry: Registry, gate: Authorizer, pace: TransferLimits, addresses: ClientAddresses
     ) -> dict[type[Request], Handler]:
         def to(function: Callable[..., Awaitable[web.StreamResponse]], *parts: object) -> Handler:
             return lambda call: function(*parts, call, call.request)
 
         limit_bytes = max(MANIFESTS_LIMIT_BYTES, 4 * registry.limits.manifest_bytes)
-        room = Room(limit_bytes, LARGE_BYTES, SMALL_MANIFESTS_LIMIT_BYTES)
+        room = MemoryBudget(limit_bytes, LARGE_BYTES, SMALL_MANIFESTS_LIMIT_BYTES)
         return {
             Ping: self._ping,
             Discover: self._discover,
@@ -115,13 +115,13 @@ class Distribution:
             CancelUpload: to(uploads.cancel, registry),
         }
 
-    async def _ping(self, call: Call) -> web.Response:
+    async def _ping(self, call: AuthorizedRequest) -> web.Response:
         headers = CIMultiDict({"Content-Type": "application/json"})
         if not call.principal.authenticated and call.principal.whole is None:
             # Clients ask here how to log in, even where anonymous reading is allowed.
             headers.extend(self._gate.doorkeeper.challenge(call.http, call.request))
         return web.Response(headers=headers)
 
-    async def _discover(self, call: Call) -> web.Response:
+    async def _discover(self, call: AuthorizedRequest) -> web.Response:
         del call
         return web.json_response({"extensions": self._extensions()})

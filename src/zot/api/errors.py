@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from zot.api.headers import SERVER
-from zot.catalog.interface import CatalogFull, CatalogUnavailable
+from zot.catalog.interface import CatalogFullError, CatalogUnavailableError
 from zot.registry.errors import (
     InsufficientStorage,
     RegistryError,
@@ -20,7 +20,13 @@ from zot.registry.errors import (
     Unsupported,
     UploadBusy,
 )
-from zot.storage.interface import StorageBusy, StorageError, StorageFull, StorageUnavailable, UploadLocked
+from zot.storage.interface import (
+    StorageBusyError,
+    StorageError,
+    StorageFullError,
+    StorageUnavailableError,
+    UploadLockedError,
+)
 
 PRODUCT = "zot"
 """What the header Server says."""
@@ -33,7 +39,7 @@ _REASONS_LIMIT = 256
 _logged: OrderedDict[str, float] = OrderedDict()
 
 
-class Answered(Exception):
+class ErrorResponse(Exception):
     """A refusal together with the headers that have to go with it."""
 
     def __init__(self, error: RegistryError, headers: Mapping[str, str]) -> None:
@@ -58,7 +64,7 @@ class InternalError(RegistryError):
     code, status, message = "UNKNOWN", 500, "unknown error"
 
 
-def answer(error: RegistryError, headers: Mapping[str, str] | None = None) -> web.Response:
+def error_response(error: RegistryError, headers: Mapping[str, str] | None = None) -> web.Response:
     """Render a refusal: code, message and detail, in the specification's form."""
     # Bytes that are no text may have come with the request: what is wrong with it is told all the same.
     detail = {name: value.encode(errors="replace").decode() for name, value in error.detail.items()}
@@ -75,7 +81,7 @@ def answer(error: RegistryError, headers: Mapping[str, str] | None = None) -> we
     return response
 
 
-def refusal(error: Exception) -> RegistryError:
+def to_registry_error(error: Exception) -> RegistryError:
     """Return what a client is told about anything that a use case raises; a fault on this side is logged."""
     match error:
         case Unavailable():
@@ -83,17 +89,17 @@ def refusal(error: Exception) -> RegistryError:
             return error
         case RegistryError():
             return error
-        case StorageFull() | CatalogFull():
+        case StorageFullError() | CatalogFullError():
             _log.error("no room: %s", error)
             return InsufficientStorage(retry_after_s=60)
-        case UploadLocked():
+        case UploadLockedError():
             return UploadBusy("another request holds the upload")
-        case StorageBusy():
+        case StorageBusyError():
             return Unavailable("too much is waiting for the disk", retry_after_s=1)
-        case CatalogUnavailable():
+        case CatalogUnavailableError():
             _log.error("catalog unavailable: %s", error)
             return Unavailable("the catalog cannot be reached")
-        case StorageUnavailable():
+        case StorageUnavailableError():
             _log.error("storage unavailable: %s", error)
             return Unavailable("the storage cannot be used")
         case StorageError():

@@ -21,7 +21,7 @@ _TIME = struct.Struct("d")
 NOT_READY = "internal server error: not ready yet"
 
 
-class Probed:
+class ProbeTimes:
     """When somebody last asked whether the server is ready: then there is a load balancer, to be told of its end.
 
     The processes that are forked once this was made share it, since a probe reaches any one of them.
@@ -47,7 +47,7 @@ class Health:
     """What the probes answer."""
 
     def __init__(
-        self, check: Callable[[], Awaitable[None]], probed: Probed, unresponsive: Callable[[], Sequence[str]] = list
+        self, check: Callable[[], Awaitable[None]], probed: ProbeTimes, unresponsive: Callable[[], Sequence[str]] = list
     ) -> None:
         """Take a check that raises StorageError or CatalogError if requests cannot be served, and what probes set.
 

@@ -11,10 +11,10 @@ from zot.registry.errors import RegistryError
 from zot.registry.request import Request
 
 if TYPE_CHECKING:
-    from zot.api.guards import Guards
+    from zot.api.middleware import Middleware
 
 
-class Address(NamedTuple):
+class SocketAddress(NamedTuple):
     """An end of a connection. `ip` is empty for a Unix socket; `port` is None where it is not known."""
 
     ip: str
@@ -37,9 +37,9 @@ class HttpRequest(web.BaseRequest):
     """What it means, once it was parsed."""
     principal: Principal | None = None
     """Who makes it, once that is known."""
-    client: Address | None = None
+    client: SocketAddress | None = None
     """Where it comes from, once that was worked out of the headers of proxies."""
-    guards: Guards | None = None
+    guards: Middleware | None = None
     """Who adds to an answer what belongs to every answer."""
     fault: RegistryError | None = None
     """Why the message is not understood, though its end is known."""

@@ -9,9 +9,9 @@ from contextlib import aclosing
 import msgspec
 from aiohttp import HttpVersion11, web
 
-from zot.api.body import Average, Pace, SlowClient
-from zot.api.guards import mark
+from zot.api.body import SlowClientError, ThroughputFloor, TransferLimits
 from zot.api.http_request import HttpRequest
+from zot.api.middleware import mark
 
 # A list that fits is sent whole, with its length.
 _WHOLE_BYTES = 16 * 1024
@@ -19,7 +19,7 @@ _WHOLE_BYTES = 16 * 1024
 
 async def whole(
     http: HttpRequest,
-    pace: Pace,
+    pace: TransferLimits,
     document: Mapping[str, object],
     steps: AsyncGenerator[Sequence[object]],
     headers: Mapping[str, str],
@@ -27,7 +27,7 @@ async def whole(
     """Send a document whose last member is the list of all entries of the steps.
 
     What a step raises before the first bytes are sent is raised here; after it the connection ends, and the JSON with
-    it. Raises ConnectionError if the client is gone, SlowClient if it takes too little.
+    it. Raises ConnectionError if the client is gone, SlowClientError if it takes too little.
     """
     opening = msgspec.json.encode(document).removesuffix(b"]}")
     async with aclosing(_encoded(opening, steps)) as pieces:
@@ -40,7 +40,7 @@ async def whole(
 
 
 async def _streamed(
-    http: HttpRequest, pace: Pace, begun: bytes, pieces: AsyncIterator[bytes], headers: Mapping[str, str]
+    http: HttpRequest, pace: TransferLimits, begun: bytes, pieces: AsyncIterator[bytes], headers: Mapping[str, str]
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers)
     if http.version < HttpVersion11:
@@ -51,7 +51,7 @@ async def _streamed(
     if http.method == "HEAD":
         await response.write_eof()
         return response
-    average = Average(pace)
+    average = ThroughputFloor(pace)
     await _write(http, response, begun, pace, average)
     async for piece in pieces:
         await _write(http, response, piece, pace, average)
@@ -59,12 +59,14 @@ async def _streamed(
     return response
 
 
-async def _write(http: HttpRequest, response: web.StreamResponse, piece: bytes, pace: Pace, average: Average) -> None:
+async def _write(
+    http: HttpRequest, response: web.StreamResponse, piece: bytes, pace: TransferLimits, average: ThroughputFloor
+) -> None:
     try:
         async with asyncio.timeout(pace.taking_idle_s):
             await response.write(piece)
     except TimeoutError as error:
-        raise SlowClient(f"the client took nothing for {pace.taking_idle_s} s") from error
+        raise SlowClientError(f"the client took nothing for {pace.taking_idle_s} s") from error
     http.sent_bytes += len(piece)
     average.add(len(piece))
 

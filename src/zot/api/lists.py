@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
-from zot.api.body import Pace
-from zot.api.call import Call
+from zot.api.authorized_request import AuthorizedRequest
+from zot.api.body import TransferLimits
 from zot.api.json_stream import whole
 from zot.auth.decision import Policy
 from zot.catalog.rows import ReferrerRow
@@ -23,7 +23,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 async def repositories(
-    registry: Registry, policy: Policy, pace: Pace, call: Call, request: ListRepositories
+    registry: Registry, policy: Policy, pace: TransferLimits, call: AuthorizedRequest, request: ListRepositories
 ) -> web.StreamResponse:
     """GET /v2/_catalog: the repositories that the principal may read."""
     principal, circumstances = call.principal, call.circumstances
@@ -42,7 +42,9 @@ async def repositories(
     return response
 
 
-async def tags(registry: Registry, pace: Pace, call: Call, request: ListTags) -> web.StreamResponse:
+async def tags(
+    registry: Registry, pace: TransferLimits, call: AuthorizedRequest, request: ListTags
+) -> web.StreamResponse:
     """GET /v2/{name}/tags/list."""
     document = {"name": request.repository, "tags": []}
     if request.limit is None:
@@ -54,7 +56,9 @@ async def tags(registry: Registry, pace: Pace, call: Call, request: ListTags) ->
     return response
 
 
-async def referrers(registry: Registry, pace: Pace, call: Call, request: ListReferrers) -> web.StreamResponse:
+async def referrers(
+    registry: Registry, pace: TransferLimits, call: AuthorizedRequest, request: ListReferrers
+) -> web.StreamResponse:
     """GET /v2/{name}/referrers/{digest}: an index of what refers to it, empty if nothing does."""
     document = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": []}
     headers = {"Content-Type": IMAGE_INDEX}

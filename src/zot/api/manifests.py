@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from zot.api.body import Pace, Room, small
-from zot.api.call import Call
+from zot.api.authorized_request import AuthorizedRequest
+from zot.api.blob_stream import send
+from zot.api.body import MemoryBudget, TransferLimits, read_limited
 from zot.api.conditional import entity_tag, is_current
-from zot.api.content import send
 from zot.api.headers import CONTENT_DIGEST, CONTENT_LENGTH, CONTENT_TYPE, ETAG
 from zot.api.http_request import HttpRequest
 from zot.auth.decision import Policy
@@ -22,7 +22,9 @@ from zot.registry.registry import Registry
 from zot.registry.request import Action, DeleteManifest, PullManifest, PushManifest
 
 
-async def get(registry: Registry, pace: Pace, call: Call, request: PullManifest) -> web.StreamResponse:
+async def get(
+    registry: Registry, pace: TransferLimits, call: AuthorizedRequest, request: PullManifest
+) -> web.StreamResponse:
     """GET and HEAD: the manifest, byte for byte as it was pushed."""
     found = await pull.manifest(registry, request)
     headers: dict[str, str] = {
@@ -41,7 +43,7 @@ async def get(registry: Registry, pace: Pace, call: Call, request: PullManifest)
 
 
 async def _from_file(
-    call: Call, request: PullManifest, found: OpenedManifest, headers: dict[str, str], pace: Pace
+    call: AuthorizedRequest, request: PullManifest, found: OpenedManifest, headers: dict[str, str], pace: TransferLimits
 ) -> web.StreamResponse:
     """Send a manifest that is larger than this registry takes, which another program stored."""
     current = is_current(call.http, found.digest)
@@ -55,13 +57,18 @@ async def _from_file(
 
 
 async def put(
-    registry: Registry, policy: Policy, pace: Pace, room: Room, call: Call, request: PushManifest
+    registry: Registry,
+    policy: Policy,
+    pace: TransferLimits,
+    room: MemoryBudget,
+    call: AuthorizedRequest,
+    request: PushManifest,
 ) -> web.Response:
     """PUT: store it and move its tags; what the principal may do to each is a condition of the change itself."""
     registry.refuse_if_read_only()
     media_type = _media_type(call.http)
     with room.share() as take:
-        content = await small(call.http, pace, registry.limits.manifest_bytes, take, ManifestTooLarge)
+        content = await read_limited(call.http, pace, registry.limits.manifest_bytes, take, ManifestTooLarge)
         moves = _moves(policy, call, request)
         pushed = await push.manifest(registry, request, content, media_type, moves, call.principal.name)
     response = web.Response(status=201)
@@ -75,7 +82,7 @@ async def put(
     return response
 
 
-async def remove(registry: Registry, policy: Policy, call: Call, request: DeleteManifest) -> web.Response:
+async def remove(registry: Registry, policy: Policy, call: AuthorizedRequest, request: DeleteManifest) -> web.Response:
     """DELETE: a tag, or a manifest with every tag that points to it."""
     repository, principal = request.repository, call.principal
 
@@ -97,7 +104,7 @@ async def remove(registry: Registry, policy: Policy, call: Call, request: Delete
     return web.Response(status=202)
 
 
-def _moves(policy: Policy, call: Call, request: PushManifest) -> Sequence[TagMove]:
+def _moves(policy: Policy, call: AuthorizedRequest, request: PushManifest) -> Sequence[TagMove]:
     moves = []
     for tag in request.tags:
         granted = call.decision.granted(tag)

@@ -62,7 +62,7 @@ class ReadBuffers:
         return self._buffer[:length].tobytes()
 
 
-class Protocol(RequestHandler, asyncio.BufferedProtocol):
+class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
     """One connection.
 
     A body is read from the socket while `read_body` waits for it, and only then; what comes unwanted is at most one

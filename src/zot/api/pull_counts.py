@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from zot.accounts.statistics import Statistics
+from zot.api.completed_requests import CompletedRequest
 from zot.api.headers import CONTENT_DIGEST
 from zot.api.http_request import HttpRequest
-from zot.api.observing import Observed
 from zot.auth.principal import ANONYMOUS
 from zot.oci.digest import Digest
 from zot.registry.request import PullManifest, PushManifest
@@ -26,7 +26,7 @@ class PullCounts:
         """Take where it is written down."""
         self._statistics = statistics
 
-    def observe(self, answered: Sequence[Observed]) -> None:
+    def observe(self, answered: Sequence[CompletedRequest]) -> None:
         """Count answered requests, those that are to be: GET, not HEAD, and every push."""
         for each in answered:
             self._count(each.http, each.response)

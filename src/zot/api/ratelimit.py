@@ -51,7 +51,7 @@ class TokenBuckets:
         return permitted
 
 
-class RateLimit:
+class RateLimiter:
     """The limits of one process. With several workers each holds its share, as connections are spread over them."""
 
     def __init__(

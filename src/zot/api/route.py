@@ -63,7 +63,7 @@ _SESSION_LENGTH_LIMIT = 64
 Query = dict[str, list[str]]
 
 
-class NoRoute(Exception):
+class NoRouteError(Exception):
     """No route has this path: 404."""
 
 
@@ -85,7 +85,7 @@ def without_empty_segments(path: str) -> str | None:
 def parse(method: str, path: str, query: str, *, tags_limit: int) -> Request:
     """Return the Request of a method, raw path (below `/v2/`) and raw query.
 
-    Raises NoRoute, Unsupported (no such method there), NameInvalid, DigestInvalid, ManifestInvalid, UploadInvalid,
+    Raises NoRouteError, Unsupported (no such method there), NameInvalid, DigestInvalid, ManifestInvalid, UploadInvalid,
     PageInvalid, TooManyTags.
     """
     rest = path.removeprefix(PREFIX)
@@ -108,12 +108,12 @@ def parse(method: str, path: str, query: str, *, tags_limit: int) -> Request:
             return _blob(method, _repository(name), _digest(unquote(digest)))
         case [*name, "referrers", digest] if name:
             return _referrers(method, _repository(name), _digest(unquote(digest)), _fields(query))
-    raise NoRoute(path)
+    raise NoRouteError(path)
 
 
 def _of_registry(method: str, rest: str, query: str) -> Request:
     if rest not in {"", "_catalog"}:
-        raise NoRoute(rest)
+        raise NoRouteError(rest)
     _reading(method)
     if rest == "":
         return Ping()

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from zot.api.body import Pace, is_empty, pieces
-from zot.api.call import Call
+from zot.api.authorized_request import AuthorizedRequest
+from zot.api.body import TransferLimits, is_empty, iter_chunks
 from zot.api.client_address import ClientAddresses, network_of
-from zot.api.errors import Answered
+from zot.api.errors import ErrorResponse
 from zot.api.http_request import HttpRequest
 from zot.auth.decision import Policy
 from zot.oci.digest import Digest
@@ -32,7 +32,12 @@ from zot.registry.request import (
 
 
 async def begin(
-    registry: Registry, policy: Policy, pace: Pace, addresses: ClientAddresses, call: Call, request: BeginUpload
+    registry: Registry,
+    policy: Policy,
+    pace: TransferLimits,
+    addresses: ClientAddresses,
+    call: AuthorizedRequest,
+    request: BeginUpload,
 ) -> web.Response:
     """POST: mount a blob, take a whole one, or open a session."""
     repository = request.repository
@@ -47,15 +52,17 @@ async def begin(
     return _accepted(202, repository, session, 0)
 
 
-async def status(registry: Registry, call: Call, request: UploadStatus) -> web.Response:
+async def status(registry: Registry, call: AuthorizedRequest, request: UploadStatus) -> web.Response:
     """GET: how far the session is."""
     offset = await uploads.status(registry, request, call.principal.name)
     return _accepted(204, request.repository, request.session, offset)
 
 
-async def append(registry: Registry, pace: Pace, call: Call, request: AppendUpload) -> web.Response:
+async def append(
+    registry: Registry, pace: TransferLimits, call: AuthorizedRequest, request: AppendUpload
+) -> web.Response:
     """PATCH: a chunk at its place (Content-Range), or the next bytes (without)."""
-    body = pieces(call.http, pace)
+    body = iter_chunks(call.http, pace)
     async with _telling_where(registry, call, request):
         chunk = _chunk(call.http)
         offset = await uploads.append(
@@ -64,22 +71,24 @@ async def append(registry: Registry, pace: Pace, call: Call, request: AppendUplo
     return _accepted(202, request.repository, request.session, offset)
 
 
-async def finish(registry: Registry, pace: Pace, call: Call, request: FinishUpload) -> web.Response:
+async def finish(
+    registry: Registry, pace: TransferLimits, call: AuthorizedRequest, request: FinishUpload
+) -> web.Response:
     """PUT: the last bytes, if there are any, and the digest of all."""
-    body = None if is_empty(call.http) else pieces(call.http, pace)
+    body = None if is_empty(call.http) else iter_chunks(call.http, pace)
     async with _telling_where(registry, call, request):
         chunk = _chunk(call.http)
         await uploads.finish(registry, request, call.principal.name, body, chunk, announced=call.http.content_length)
     return _created(request.repository, request.digest)
 
 
-async def cancel(registry: Registry, call: Call, request: CancelUpload) -> web.Response:
+async def cancel(registry: Registry, call: AuthorizedRequest, request: CancelUpload) -> web.Response:
     """DELETE: forget the session."""
     await uploads.cancel(registry, request, call.principal.name)
     return web.Response(status=204)
 
 
-def _owner(call: Call, addresses: ClientAddresses) -> str:
+def _owner(call: AuthorizedRequest, addresses: ClientAddresses) -> str:
     """Return whose limit on open uploads counts: the user's, or of anonymous clients that of their address."""
     principal = call.principal
     if principal.authenticated:
@@ -87,7 +96,9 @@ def _owner(call: Call, addresses: ClientAddresses) -> str:
     return f"address {network_of(addresses.of(call.http).ip)}"
 
 
-async def _mount(registry: Registry, policy: Policy, call: Call, request: BeginUpload, digest: Digest) -> bool:
+async def _mount(
+    registry: Registry, policy: Policy, call: AuthorizedRequest, request: BeginUpload, digest: Digest
+) -> bool:
     """Mounting needs read on the source: knowing a digest is no right to its content."""
 
     def readable(source: Repository) -> bool:
@@ -96,7 +107,9 @@ async def _mount(registry: Registry, policy: Policy, call: Call, request: BeginU
     return await blobs.mount(registry, request.repository, digest, request.source, readable)
 
 
-async def _whole(registry: Registry, pace: Pace, call: Call, request: BeginUpload, digest: Digest, owner: str) -> None:
+async def _whole(
+    registry: Registry, pace: TransferLimits, call: AuthorizedRequest, request: BeginUpload, digest: Digest, owner: str
+) -> None:
     media_type = call.http.headers.get("Content-Type", OCTET_STREAM).partition(";")[0].strip()
     if media_type != OCTET_STREAM:
         raise ContentTypeUnsupported(f"a blob is sent as {OCTET_STREAM}", mediaType=media_type[:200])
@@ -105,7 +118,7 @@ async def _whole(registry: Registry, pace: Pace, call: Call, request: BeginUploa
         if call.http.body_exists:
             raise UploadInvalid("a blob in one request needs a Content-Length", digest=digest)
         length = 0
-    body: AsyncIterator[bytes] = pieces(call.http, pace)
+    body: AsyncIterator[bytes] = iter_chunks(call.http, pace)
     await uploads.whole(registry, request.repository, call.principal.name, digest, body, length, owner=owner)
 
 
@@ -125,7 +138,7 @@ def _chunk(http: HttpRequest) -> ByteRange | None:
 
 
 @asynccontextmanager
-async def _telling_where(registry: Registry, call: Call, request: OfUpload) -> AsyncIterator[None]:
+async def _telling_where(registry: Registry, call: AuthorizedRequest, request: OfUpload) -> AsyncIterator[None]:
     """Tell with a refused chunk where to go on (distribution-spec, Pushing a blob in chunks).
 
     A request that a newer one took the session from gets no answer: its client has given it up.
@@ -134,8 +147,8 @@ async def _telling_where(registry: Registry, call: Call, request: OfUpload) -> A
         yield
     except RangeInvalid as error:
         offset = await uploads.status(registry, request, call.principal.name)
-        raise Answered(error, {"Location": _location(request), "Range": _range(offset)}) from error
-    except uploads.Fenced as error:
+        raise ErrorResponse(error, {"Location": _location(request), "Range": _range(offset)}) from error
+    except uploads.LeaseLostError as error:
         raise ConnectionAbortedError("a newer request has the upload") from error
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from zot.auth.tokens import VerificationKey, keys_of_file
-from zot.config.auth import AwsSecretsManager
-from zot.config.errors import ConfigurationError, Problem
+from zot.config.auth import AwsSecretsManagerConfig
+from zot.config.errors import ConfigProblem, ConfigurationError
 from zot.registry.errors import Unavailable
 
 _log = logging.getLogger("zot.auth")
@@ -31,14 +31,14 @@ class AwsSecretKeys:
 
     needs_key_id = True
 
-    def __init__(self, config: AwsSecretsManager, *, endpoint_url: str | None = None) -> None:
+    def __init__(self, config: AwsSecretsManagerConfig, *, endpoint_url: str | None = None) -> None:
         """Take the section; nothing is read yet. Raises ConfigurationError without the library.
 
         Credentials and endpoint come from the environment as AWS programs have it; `endpoint_url` is for tests.
         """
         if importlib.util.find_spec("aiobotocore") is None:
             raise ConfigurationError(
-                Problem("AWS Secrets Manager needs an extra", PLACE, "pip install 'zot-registry[aws]'")
+                ConfigProblem("AWS Secrets Manager needs an extra", PLACE, "pip install 'zot-registry[aws]'")
             )
         self._config = config
         self._endpoint_url = endpoint_url

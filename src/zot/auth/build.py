@@ -9,35 +9,35 @@ import msgspec
 from zot.accounts.interface import Accounts
 from zot.accounts.sessions.interface import SessionStore
 from zot.accounts.sessions.session import Sessions
-from zot.auth.authenticators.apikey import ApiKeys
-from zot.auth.authenticators.bearer import Bearer, Keys
-from zot.auth.authenticators.htpasswd import Htpasswd
-from zot.auth.authenticators.ldap import Ldap
-from zot.auth.authenticators.mtls import Mtls
-from zot.auth.authenticators.workload import Workloads
+from zot.auth.authenticators.apikey import ApiKeyAuthenticator
+from zot.auth.authenticators.bearer import BearerAuthenticator, VerificationKeys
+from zot.auth.authenticators.htpasswd import HtpasswdAuthenticator
+from zot.auth.authenticators.ldap import LdapAuthenticator
+from zot.auth.authenticators.mtls import MtlsAuthenticator
+from zot.auth.authenticators.workload import WorkloadAuthenticator
 from zot.auth.aws_secrets import AwsSecretKeys
-from zot.auth.chain import Chain, PasswordAuthenticator, Ways
+from zot.auth.chain import AuthChain, AuthMethods, PasswordAuthenticator
 from zot.auth.decision import AllowAll, Policy
 from zot.auth.fetch import Fetcher
 from zot.auth.key_files import KeyFile
-from zot.auth.logins.browser import BrowserLogins
+from zot.auth.login_validity import LoginValidity
+from zot.auth.oauth.browser import BrowserLogins
 from zot.auth.policy import AccessPolicy
 from zot.auth.registry_tokens import RegistryTokens
-from zot.auth.standing import Standings
-from zot.config.auth import Auth as AuthConfig
+from zot.config.auth import AuthConfig
 from zot.config.model import Config
-from zot.storage.pools import Pool
+from zot.storage.threads import ThreadPool
 
 PASSWORD_THREADS = 4
 PASSWORDS_WAITING_LIMIT = 256
 
 
-class Parts(msgspec.Struct, frozen=True):
+class AuthParts(msgspec.Struct, frozen=True):
     """What the ways in stand on. Each is closed by whoever made it."""
 
-    passwords: Pool
+    passwords: ThreadPool
     """Where passwords are hashed."""
-    files: Pool
+    files: ThreadPool
     """Where small files are read: apart, so that a flood of logins does not hold up those that were verified."""
     accounts: Accounts | None = None
     session_store: SessionStore | None = None
@@ -48,16 +48,16 @@ class Auth:
 
     def __init__(
         self,
-        chain: Chain,
+        chain: AuthChain,
         policy: Policy,
         *,
         sessions: Sessions | None = None,
         accounts: Accounts | None = None,
         logins: BrowserLogins | None = None,
-        workloads: Workloads | None = None,
+        workloads: WorkloadAuthenticator | None = None,
         tokens: RegistryTokens | None = None,
         fetcher: Fetcher | None = None,
-        ldap: Ldap | None = None,
+        ldap: LdapAuthenticator | None = None,
     ) -> None:
         """Take what `build` has made."""
         self.chain = chain
@@ -82,7 +82,7 @@ class Auth:
             await self._ldap.close()
 
 
-def build(config: Config, parts: Parts) -> Auth:
+def build(config: Config, parts: AuthParts) -> Auth:
     """Return the ways in and the policy. Raises ConfigurationError, or ValueError if a pattern is wrong.
 
     No server is asked yet, and no file read: what is down at the start may be up when somebody logs in.
@@ -90,10 +90,12 @@ def build(config: Config, parts: Parts) -> Auth:
     auth, rules = config.http.auth, config.http.access_control
     policy: Policy = AllowAll() if rules is None else AccessPolicy(rules)
     fetcher = Fetcher()
-    ldap = Ldap(auth.ldap, config.secrets.ldap) if auth.ldap is not None else None
+    ldap = LdapAuthenticator(auth.ldap, config.secrets.ldap) if auth.ldap is not None else None
     passwords: list[PasswordAuthenticator] = []
     if auth.has_htpasswd:
-        passwords.append(Htpasswd(Path(auth.htpasswd.path), parts.passwords, parts.files, hides_names=ldap is None))
+        passwords.append(
+            HtpasswdAuthenticator(Path(auth.htpasswd.path), parts.passwords, parts.files, hides_names=ldap is None)
+        )
     if ldap is not None:
         passwords.append(ldap)
     sessions = Sessions(parts.session_store) if parts.session_store is not None and auth.has_basic else None
@@ -102,22 +104,22 @@ def build(config: Config, parts: Parts) -> Auth:
     if auth.openid is not None and sessions is not None:
         logins = BrowserLogins(auth.openid, sessions, fetcher, config.http.external_url)
     bearer = auth.bearer
-    workloads = Workloads(bearer, fetcher) if bearer is not None and bearer.oidc else None
+    workloads = WorkloadAuthenticator(bearer, fetcher) if bearer is not None and bearer.oidc else None
     verifies_clients = config.http.verifies_clients
     others = {"openid": logins is not None, "mtls": verifies_clients, "oidc": workloads is not None}
-    standings = Standings(passwords, [method for method, is_there in others.items() if is_there])
-    api_keys = ApiKeys(accounts, standings) if auth.apikey and accounts is not None else None
+    standings = LoginValidity(passwords, [method for method, is_there in others.items() if is_there])
+    api_keys = ApiKeyAuthenticator(accounts, standings) if auth.apikey and accounts is not None else None
     forwards = bearer is not None and bearer.upstream_token_endpoint is not None
     tokens = RegistryTokens(sessions, standings, api_keys) if sessions is not None and not forwards else None
-    ways = Ways(
+    ways = AuthMethods(
         passwords=passwords,
         api_keys=api_keys,
         logins=logins is not None,
-        mtls=Mtls(auth.mtls) if verifies_clients else None,
+        mtls=MtlsAuthenticator(auth.mtls) if verifies_clients else None,
         bearer=_bearer(auth, parts.files),
         workloads=workloads,
     )
-    chain = Chain(
+    chain = AuthChain(
         ways,
         policy,
         standings=standings,
@@ -140,13 +142,13 @@ def build(config: Config, parts: Parts) -> Auth:
     )
 
 
-def _bearer(auth: AuthConfig, pool: Pool) -> Bearer | None:
+def _bearer(auth: AuthConfig, pool: ThreadPool) -> BearerAuthenticator | None:
     config = auth.bearer
     if config is None or not auth.has_token_bearer:
         return None
-    keys: Keys = (
+    keys: VerificationKeys = (
         AwsSecretKeys(config.aws_secrets_manager)
         if config.aws_secrets_manager is not None
         else KeyFile(Path(config.cert), pool)
     )
-    return Bearer(config.realm, config.service, keys)
+    return BearerAuthenticator(config.realm, config.service, keys)

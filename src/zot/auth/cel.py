@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol
 
-from zot.config.errors import ConfigurationError, Problem
+from zot.config.errors import ConfigProblem, ConfigurationError
 
 _AROUND_DOTS = re.compile(r"\s*\.\s*")
 
@@ -47,7 +47,7 @@ _CLAIMS = {"claims": "map", "vars": "map"}
 _FAILURES = (RuntimeError, TypeError, ValueError)
 
 
-class Data(Protocol):
+class CelData(Protocol):
     """Values by name; only those are asked for that an expression names."""
 
     def __getitem__(self, name: str, /) -> object:
@@ -73,7 +73,7 @@ class Expression:
         compact = _AROUND_DOTS.sub(".", text)
         self.names = tuple(name for name in names if name in compact)
 
-    def evaluate(self, data: Data) -> Any:
+    def evaluate(self, data: CelData) -> Any:
         """Return the value as a plain Python value; raise ExpressionError if there is none."""
         try:
             value = self._value(data)
@@ -85,7 +85,7 @@ class Expression:
             raise ExpressionError(f"{self.text}: {plain}")
         return plain
 
-    def holds(self, data: Data) -> bool:
+    def holds(self, data: CelData) -> bool:
         """Tell whether the value is true: no error, no text, no number ever is."""
         try:
             # Of all values, those of the types ERROR and UNKNOWN included, only `true` comes as True.
@@ -93,7 +93,7 @@ class Expression:
         except _FAILURES:
             return False
 
-    def _value(self, data: Data) -> Any:
+    def _value(self, data: CelData) -> Any:
         return self._program.eval(data={name: data[name] for name in self.names})
 
 
@@ -124,7 +124,7 @@ def _environment(names: tuple[tuple[str, str], ...]) -> Any:
         from cel_expr_python import cel  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ConfigurationError(
-            Problem("CEL expressions need an extra", expected="pip install 'zot-registry[cel]'")
+            ConfigProblem("CEL expressions need an extra", expected="pip install 'zot-registry[cel]'")
         ) from error
     text, anything = cel.Type.STRING, cel.Type.DYN
     types = {

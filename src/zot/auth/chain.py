@@ -16,21 +16,21 @@ from typing import Protocol
 
 import msgspec
 
-from zot.accounts.interface import Accounts, AccountsUnavailable
-from zot.accounts.sessions.interface import SessionsUnavailable
+from zot.accounts.interface import Accounts, AccountsUnavailableError
+from zot.accounts.sessions.interface import SessionsUnavailableError
 from zot.accounts.sessions.session import Session, Sessions
-from zot.auth.authenticators.apikey import ApiKeys, hash_of, looks_like_key
-from zot.auth.authenticators.bearer import Bearer, challenge, scope_of
-from zot.auth.authenticators.mtls import Mtls
-from zot.auth.authenticators.workload import Workloads
-from zot.auth.credentials import Authorization, Credentials, CrossOrigin, Door, Login, authorization, login
+from zot.auth.authenticators.apikey import ApiKeyAuthenticator, hash_of, looks_like_key
+from zot.auth.authenticators.bearer import BearerAuthenticator, challenge, scope_of
+from zot.auth.authenticators.mtls import MtlsAuthenticator
+from zot.auth.authenticators.workload import WorkloadAuthenticator
+from zot.auth.credentials import Authorization, Credentials, CrossOrigin, Login, ResourceClass, authorization, login
 from zot.auth.decision import Policy
+from zot.auth.login_validity import LoginValidity
 from zot.auth.principal import ANONYMOUS, Principal
 from zot.auth.registry_tokens import PREFIX as TOKEN_PREFIX
 from zot.auth.registry_tokens import RegistryTokens
-from zot.auth.standing import Standings
 from zot.auth.throttle import Throttle
-from zot.auth.tokens import InvalidToken
+from zot.auth.tokens import InvalidTokenError
 from zot.registry.errors import Unauthorized, Unavailable
 from zot.registry.request import Ping, Request
 
@@ -61,7 +61,7 @@ class PasswordAuthenticator(Protocol):
         """See `KnowsUsers`."""
 
 
-class Admission(msgspec.Struct, frozen=True):
+class AuthResult(msgspec.Struct, frozen=True):
     """Somebody who was let in, and what becomes of their session cookie."""
 
     principal: Principal
@@ -71,17 +71,17 @@ class Admission(msgspec.Struct, frozen=True):
     """Whether the cookie that was sent is of no session, and should be dropped."""
 
 
-class Ways(msgspec.Struct, frozen=True):
+class AuthMethods(msgspec.Struct, frozen=True):
     """The ways in that are configured."""
 
     passwords: Sequence[PasswordAuthenticator] = ()
     """htpasswd, then LDAP."""
-    api_keys: ApiKeys | None = None
+    api_keys: ApiKeyAuthenticator | None = None
     logins: bool = False
     """Whether people log in at a provider in the browser."""
-    mtls: Mtls | None = None
-    bearer: Bearer | None = None
-    workloads: Workloads | None = None
+    mtls: MtlsAuthenticator | None = None
+    bearer: BearerAuthenticator | None = None
+    workloads: WorkloadAuthenticator | None = None
 
     @property
     def basic(self) -> bool:
@@ -89,15 +89,15 @@ class Ways(msgspec.Struct, frozen=True):
         return bool(self.passwords or self.api_keys or self.logins)
 
 
-class Chain:
+class AuthChain:
     """Asks each of the ways in."""
 
     def __init__(
         self,
-        ways: Ways,
+        ways: AuthMethods,
         policy: Policy,
         *,
-        standings: Standings,
+        standings: LoginValidity,
         tokens: RegistryTokens | None = None,
         sessions: Sessions | None = None,
         accounts: Accounts | None = None,
@@ -119,7 +119,7 @@ class Chain:
         self._fail_delay_s = fail_delay_s
         self._throttle = Throttle()
 
-    async def authenticate(self, credentials: Credentials) -> Admission:
+    async def authenticate(self, credentials: Credentials) -> AuthResult:
         """Return who is asking; ANONYMOUS where that is enough.
 
         Raises Unauthorized, Unavailable if what would tell cannot be reached, and CrossOrigin.
@@ -162,7 +162,7 @@ class Chain:
         except Unauthorized:
             await self.delay()
             raise
-        return principal, hash_of(who.password) if principal.method == ApiKeys.method else ""
+        return principal, hash_of(who.password) if principal.method == ApiKeyAuthenticator.method else ""
 
     async def delay(self) -> None:
         """Wait for as long as a refusal is held back (`failDelay`)."""
@@ -195,7 +195,7 @@ class Chain:
             return (ways.workloads.challenge(request, own_realm, error),)
         return ()
 
-    async def _admission(self, credentials: Credentials) -> Admission:
+    async def _admission(self, credentials: Credentials) -> AuthResult:
         header = authorization(credentials)
         ways = self._ways
         if ways.bearer is not None:
@@ -203,27 +203,27 @@ class Chain:
         if header is None or not (ways.workloads is not None or ways.basic):
             return await self._without_header(credentials)
         if header.scheme == "bearer" and self._tokens is not None and header.value.startswith(TOKEN_PREFIX):
-            return Admission(await self._by_own_token(self._tokens, credentials, header))
+            return AuthResult(await self._by_own_token(self._tokens, credentials, header))
         if header.scheme == "bearer" and ways.workloads is not None:
-            return Admission(await self._by_workload_token(ways.workloads, header))
+            return AuthResult(await self._by_workload_token(ways.workloads, header))
         if not ways.basic:
             raise Unauthorized("this registry takes bearer tokens")
         return await self._by_password(credentials, header)
 
     async def _by_token_server(
-        self, bearer: Bearer, credentials: Credentials, header: Authorization | None
-    ) -> Admission:
+        self, bearer: BearerAuthenticator, credentials: Credentials, header: Authorization | None
+    ) -> AuthResult:
         if header is None:
-            if credentials.door is Door.MANAGEMENT:
-                return Admission(ANONYMOUS)
+            if credentials.door is ResourceClass.MANAGEMENT:
+                return AuthResult(ANONYMOUS)
             raise Unauthorized("a bearer token is needed")
         if header.scheme != "bearer":
             raise Unauthorized("this registry takes bearer tokens")
         if self._ways.workloads is not None and self._ways.workloads.concern(header.value):
-            return Admission(await self._by_workload_token(self._ways.workloads, header))
+            return AuthResult(await self._by_workload_token(self._ways.workloads, header))
         try:
-            return Admission(await bearer.verify(header.value, time.time()))
-        except InvalidToken as error:
+            return AuthResult(await bearer.verify(header.value, time.time()))
+        except InvalidTokenError as error:
             workloads = self._ways.workloads
             reason = workloads.mismatch(header.value) if workloads is not None else None
             raise Unauthorized(reason or str(error)) from error
@@ -234,17 +234,17 @@ class Chain:
             self._nobody(credentials)
         return principal
 
-    async def _by_workload_token(self, workloads: Workloads, header: Authorization) -> Principal:
+    async def _by_workload_token(self, workloads: WorkloadAuthenticator, header: Authorization) -> Principal:
         try:
             return await workloads.verify(header.value)
-        except InvalidToken as error:
+        except InvalidTokenError as error:
             raise Unauthorized(str(error)) from error
 
-    async def _by_password(self, credentials: Credentials, header: Authorization) -> Admission:
+    async def _by_password(self, credentials: Credentials, header: Authorization) -> AuthResult:
         principal = await self._known(header) or await self._logged_in(login(header), credentials.address)
-        if not credentials.from_ui or principal.method == ApiKeys.method:
-            return Admission(principal)
-        return Admission(principal, session=await self.begin_session(principal, credentials.session))
+        if not credentials.from_ui or principal.method == ApiKeyAuthenticator.method:
+            return AuthResult(principal)
+        return AuthResult(principal, session=await self.begin_session(principal, credentials.session))
 
     async def _known(self, header: Authorization) -> Principal | None:
         """Return who was verified by the same header a moment ago: what most requests ask for."""
@@ -297,7 +297,7 @@ class Chain:
             return False
         try:
             user = await self._accounts.user(name)
-        except AccountsUnavailable as error:
+        except AccountsUnavailableError as error:
             raise Unavailable("the accounts cannot be reached") from error
         return user is not None and user.service
 
@@ -307,7 +307,7 @@ class Chain:
             return
         try:
             await self._accounts.record_login(principal.name, sorted(principal.groups), principal.method)
-        except AccountsUnavailable as error:
+        except AccountsUnavailableError as error:
             _log.error("the groups of %s are not noted: %s", principal.name, error)
 
     async def _verify(self, who: Login) -> Principal | None:
@@ -342,13 +342,13 @@ class Chain:
                     raise Unauthorized(f"{principal.name} is a service account: it has API keys and no other way in")
                 await self._accounts.record_login(principal.name, groups, principal.method)
             return await self._sessions.start(session, old_id)
-        except (SessionsUnavailable, AccountsUnavailable) as error:
+        except (SessionsUnavailableError, AccountsUnavailableError) as error:
             _log.error("no session can be begun: %s", error)
             raise Unavailable("sessions cannot be kept at the moment") from error
 
-    async def _without_header(self, credentials: Credentials) -> Admission:
+    async def _without_header(self, credentials: Credentials) -> AuthResult:
         ways = self._ways
-        reads_page = credentials.door is Door.PAGE and not credentials.changes
+        reads_page = credentials.door is ResourceClass.PAGE and not credentials.changes
         principal, forget = None, False
         if (credentials.from_ui or reads_page) and credentials.session and self._sessions is not None:
             session = await self._find_session(self._sessions, credentials.session)
@@ -360,11 +360,11 @@ class Chain:
             if principal is None:
                 raise Unauthorized("the client certificate names nobody")
         if principal is None:
-            return Admission(self._nobody(credentials), forget_session=forget)
+            return AuthResult(self._nobody(credentials), forget_session=forget)
         # Cookies and certificates are sent by browsers whoever asks for it.
         if credentials.changes and not credentials.same_origin:
             raise CrossOrigin("a change has to come from the registry's own pages")
-        return Admission(principal, forget_session=forget)
+        return AuthResult(principal, forget_session=forget)
 
     async def _find_session(self, sessions: Sessions, session_id: str) -> Session | None:
         try:
@@ -372,7 +372,7 @@ class Chain:
             if session is None or await self._standings.holds(session.method, session.user, session.standing):
                 return session
             await sessions.end(session_id)
-        except SessionsUnavailable as error:
+        except SessionsUnavailableError as error:
             _log.error("%s", error)
             raise Unavailable("sessions cannot be looked up at the moment") from error
         return None
@@ -382,8 +382,8 @@ class Chain:
         ways, policy = self._ways, self._policy
         if not ways.basic and ways.mtls is None and ways.workloads is None:
             return ANONYMOUS
-        if credentials.door is Door.MANAGEMENT or (
-            credentials.door is Door.METRICS and policy.reads_metrics(ANONYMOUS)
+        if credentials.door is ResourceClass.MANAGEMENT or (
+            credentials.door is ResourceClass.METRICS and policy.reads_metrics(ANONYMOUS)
         ):
             return ANONYMOUS
         if policy.lets_anonymous_in and not self._has_to_be_asked(credentials):
@@ -398,4 +398,4 @@ class Chain:
         """
         agent = credentials.user_agent
         asks_once = "Docker-Client" in agent or agent.startswith(_ASK_ONCE)
-        return credentials.door is Door.PING and asks_once and self._ways.basic and self._policy.names_users
+        return credentials.door is ResourceClass.PING and asks_once and self._ways.basic and self._policy.names_users

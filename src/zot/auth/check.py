@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zot.auth.authenticators import htpasswd_file
-from zot.auth.build import Parts, build
+from zot.auth.build import AuthParts, build
+from zot.auth.cached_file import read_regular_file
 from zot.auth.password_hashes import usable
 from zot.auth.tokens import keys_of_file
-from zot.auth.watched import read_regular_file
-from zot.config.auth import Auth
-from zot.config.errors import Advice, ConfigurationError, Problem
+from zot.config.auth import AuthConfig
+from zot.config.errors import ConfigProblem, ConfigurationError, ConfigWarning
 from zot.config.model import Config
 
 
-def check(config: Config, parts: Parts) -> list[Advice]:
+def check(config: Config, parts: AuthParts) -> list[ConfigWarning]:
     """Point out what lets no client in. No server is asked, and nothing is kept in the parts.
 
     Raises what `build` and `check_files` do: ConfigurationError, or ValueError.
@@ -25,7 +25,7 @@ def check(config: Config, parts: Parts) -> list[Advice]:
     return check_files(config.http.auth)
 
 
-def check_files(auth: Auth) -> list[Advice]:
+def check_files(auth: AuthConfig) -> list[ConfigWarning]:
     """Point out what in the files of users and keys lets no client in.
 
     Raises ConfigurationError if one of the files that logins depend on cannot be read: the server would answer 503.
@@ -36,13 +36,13 @@ def check_files(auth: Auth) -> list[Advice]:
     return found
 
 
-def _check_htpasswd(auth: Auth) -> list[Advice]:
+def _check_htpasswd(auth: AuthConfig) -> list[ConfigWarning]:
     key, path = "http.auth.htpasswd.path", auth.htpasswd.path
     with _refusing(path, key, "a file of name:hash lines"):
         file = htpasswd_file.read(Path(path))
-    found = [Advice(fault, key) for fault in file.faults]
+    found = [ConfigWarning(fault, key) for fault in file.faults]
     if not any(map(usable, file.users.values())):
-        found.append(Advice("no user in this file can log in", key))
+        found.append(ConfigWarning("no user in this file can log in", key))
     return found
 
 
@@ -56,6 +56,6 @@ def _refusing(path: str, key: str, expected: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigurationError(Problem(f"{path!r} cannot be read: {error.strerror}", key, expected)) from None
+        raise ConfigurationError(ConfigProblem(f"{path!r} cannot be read: {error.strerror}", key, expected)) from None
     except ValueError as error:
-        raise ConfigurationError(Problem(f"{path!r}: {error}", key, expected)) from None
+        raise ConfigurationError(ConfigProblem(f"{path!r}: {error}", key, expected)) from None

@@ -20,7 +20,7 @@ _EMPTY_BASIC = "Og=="
 _BLANKS = " \t"
 
 
-class Door(StrEnum):
+class ResourceClass(StrEnum):
     """What kind of resource is asked for, as far as it matters to who is let in."""
 
     PING = "ping"
@@ -47,7 +47,7 @@ class Credentials(msgspec.Struct, frozen=True):
     same_origin: bool = True
     """Whether no browser says that another site made the request."""
     method: str = "GET"
-    door: Door = Door.REGISTRY
+    door: ResourceClass = ResourceClass.REGISTRY
     user_agent: str = ""
     address: str = ""
 

@@ -12,7 +12,7 @@ from zot.oci.names import Repository, Tag
 from zot.registry.request import Action, Request, Right
 
 
-class Circumstances(msgspec.Struct, frozen=True):
+class RequestContext(msgspec.Struct, frozen=True):
     """What conditions may look at besides the request: how and from where it came."""
 
     method: str = ""
@@ -22,7 +22,7 @@ class Circumstances(msgspec.Struct, frozen=True):
     tls_version: str | None = None
 
 
-NOWHERE = Circumstances()
+NO_CONTEXT = RequestContext()
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -61,14 +61,16 @@ class Policy(Protocol):
     conditional: bool
     """Whether a decision may depend on the circumstances; if not, they need not be found out."""
 
-    def decide(self, principal: Principal, request: Request, circumstances: Circumstances = NOWHERE) -> Decision:
+    def decide(self, principal: Principal, request: Request, circumstances: RequestContext = NO_CONTEXT) -> Decision:
         """Decide whether the principal may do all that the request does."""
 
-    def readable(self, principal: Principal, repository: Repository, circumstances: Circumstances = NOWHERE) -> bool:
+    def readable(
+        self, principal: Principal, repository: Repository, circumstances: RequestContext = NO_CONTEXT
+    ) -> bool:
         """Tell whether lists show the repository to the principal."""
 
     def detects_collisions(
-        self, principal: Principal, repository: Repository, circumstances: Circumstances = NOWHERE
+        self, principal: Principal, repository: Repository, circumstances: RequestContext = NO_CONTEXT
     ) -> bool:
         """Tell whether deleting a digest with several tags is a conflict for this principal."""
 
@@ -93,7 +95,7 @@ class AllowAll:
     names_users = True
     conditional = False
 
-    def decide(self, principal: Principal, request: Request, circumstances: Circumstances = NOWHERE) -> Decision:  # noqa: ARG002
+    def decide(self, principal: Principal, request: Request, circumstances: RequestContext = NO_CONTEXT) -> Decision:  # noqa: ARG002
         """Grant every right that the scopes of the credentials do not leave out."""
         grants = tuple(_within_scopes(principal, right) for right in request.rights())
         missing = next((grant for grant in grants if not grant.actions), None)
@@ -106,7 +108,12 @@ class AllowAll:
             reason=f"{principal.name!r} needs {needed} on {missing.right.repository}; {missing.rule}",
         )
 
-    def readable(self, principal: Principal, repository: Repository, circumstances: Circumstances = NOWHERE) -> bool:  # noqa: ARG002
+    def readable(
+        self,
+        principal: Principal,
+        repository: Repository,
+        circumstances: RequestContext = NO_CONTEXT,  # noqa: ARG002
+    ) -> bool:
         """Show every repository that the scopes of the credentials do not leave out."""
         return bool(_within_scopes(principal, Right((Action.READ,), repository)).actions)
 
@@ -114,7 +121,7 @@ class AllowAll:
         self,
         principal: Principal,  # noqa: ARG002
         repository: Repository,  # noqa: ARG002
-        circumstances: Circumstances = NOWHERE,  # noqa: ARG002
+        circumstances: RequestContext = NO_CONTEXT,  # noqa: ARG002
     ) -> bool:
         """Never: it is asked for by an action that nobody was given."""
         return False

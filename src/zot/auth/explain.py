@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from zot.auth.decision import NOWHERE, Circumstances
+from zot.auth.decision import NO_CONTEXT, RequestContext
 from zot.auth.policy import AccessPolicy
 from zot.auth.principal import ANONYMOUS, Principal
-from zot.config.access_control import AccessControl
+from zot.config.access_control import AccessControlConfig
 from zot.oci.names import Reference, Repository, as_tag
 from zot.registry.request import Action, OfRepository, Right
 
@@ -36,7 +36,7 @@ class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
     """For a refusal: who could be given what, in the rules as they are."""
 
 
-class _Ask(OfRepository, frozen=True):
+class _ExplainedRequest(OfRepository, frozen=True):
     """A request for one action alone."""
 
     operation = "explain"
@@ -48,20 +48,20 @@ class _Ask(OfRepository, frozen=True):
 
 
 def explain(
-    rules: AccessControl | None,
+    rules: AccessControlConfig | None,
     user: str,
     groups: Sequence[str],
     repository: Repository,
     action: Action,
     reference: Reference | None = None,
-    circumstances: Circumstances = NOWHERE,
+    circumstances: RequestContext = NO_CONTEXT,
 ) -> Explanation:
     """Explain what the rules say; an empty user is anonymous. Raises ValueError if a pattern or condition is wrong."""
     principal = Principal(user, "explained", frozenset(groups)) if user else ANONYMOUS
     if rules is None:
         return Explanation(True, user, tuple(sorted(groups)), repository, action, "no accessControl")
     policy = AccessPolicy(rules)
-    decision = policy.decide(principal, _Ask(repository, action, reference), circumstances)
+    decision = policy.decide(principal, _ExplainedRequest(repository, action, reference), circumstances)
     tag = as_tag(reference) if reference is not None else None
     kept = None
     if tag is not None and action in {Action.UPDATE, Action.DELETE}:
@@ -84,7 +84,9 @@ def explain(
     return msgspec.structs.replace(explained, would_allow=_would_allow(rules, pattern, action, anonymous=not user))
 
 
-def _would_allow(rules: AccessControl, pattern: str | None, action: Action, *, anonymous: bool) -> tuple[str, ...]:
+def _would_allow(
+    rules: AccessControlConfig, pattern: str | None, action: Action, *, anonymous: bool
+) -> tuple[str, ...]:
     """Return the entries that grant the action to somebody else, and what could be added to."""
     hints = []
     place = f'http.accessControl.repositories["{pattern}"]'

@@ -23,7 +23,7 @@ class FetchError(Exception):
         self.status = status
 
 
-class Answer(msgspec.Struct, frozen=True):
+class FetchedResponse(msgspec.Struct, frozen=True):
     """An answer as it came."""
 
     status: int
@@ -50,7 +50,7 @@ class Fetcher:
         sent = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
         return _document(url, await self._request("POST", url, sent, body=urlencode(form).encode()))
 
-    async def forward(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+    async def forward(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> FetchedResponse:
         """Send a request as it is and return the answer as it came, whatever its status. Raises FetchError."""
         return await self._request(method, url, headers, body=body)
 
@@ -67,7 +67,7 @@ class Fetcher:
         headers: Mapping[str, str],
         tls: ssl.SSLContext | None = None,
         body: bytes | None = None,
-    ) -> Answer:
+    ) -> FetchedResponse:
         if self._closed:
             raise FetchError("the configuration has changed")
         if self._client is None:
@@ -83,12 +83,12 @@ class Fetcher:
                     content += piece
                     if len(content) > ANSWER_LIMIT_BYTES:
                         raise FetchError(f"{_host(url)}: the answer is too long")
-                return Answer(response.status, dict(response.headers), bytes(content))
+                return FetchedResponse(response.status, dict(response.headers), bytes(content))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise FetchError(f"{_host(url)}: {str(error) or type(error).__name__}") from error
 
 
-def _document(url: str, answer: Answer) -> Any:
+def _document(url: str, answer: FetchedResponse) -> Any:
     if answer.status != 200:
         raise FetchError(f"{_host(url)}: answered {answer.status}", answer.status)
     try:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from zot.auth.members import Members
 from zot.auth.principal import Principal
-from zot.config.access_control import AccessControl
+from zot.auth.subjects import Subjects
+from zot.config.access_control import AccessControlConfig
 from zot.oci.globs import compile_glob
 from zot.oci.names import Repository, Tag
 from zot.oci.regexes import compile_regex
@@ -12,16 +12,16 @@ from zot.oci.regexes import compile_regex
 ROOT = "http.accessControl.immutableTags"
 
 
-class ImmutableTags:
+class TagImmutability:
     """The compiled entries."""
 
-    def __init__(self, rules: AccessControl) -> None:
+    def __init__(self, rules: AccessControlConfig) -> None:
         """Compile; raise ValueError if a pattern is wrong."""
         self._entries = [
             (
                 [compile_glob(pattern) for pattern in entry.repositories],
                 [compile_regex(pattern) for pattern in entry.tags],
-                Members((), entry.except_groups, rules.groups),
+                Subjects((), entry.except_groups, rules.groups),
             )
             for entry in rules.immutable_tags
         ]

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from zot.auth.fetch import Fetcher, FetchError
-from zot.auth.tokens import InvalidToken, VerificationKey, audiences, key_id_of, keys_of_jwks, seconds, verify
+from zot.auth.tokens import InvalidTokenError, VerificationKey, audiences, key_id_of, keys_of_jwks, seconds, verify
 from zot.registry.errors import Unavailable
 
 _log = logging.getLogger("zot.auth")
@@ -31,7 +31,7 @@ LONGEST_FETCH_S = 10.0
 """For how long a token waits for an issuer of which nothing is known."""
 
 
-class Metadata(msgspec.Struct, frozen=True):
+class IssuerMetadata(msgspec.Struct, frozen=True):
     """What an issuer says about itself, as far as it is needed here."""
 
     issuer: str
@@ -43,7 +43,7 @@ class Metadata(msgspec.Struct, frozen=True):
 
 
 class _Known(msgspec.Struct, frozen=True):
-    metadata: Metadata
+    metadata: IssuerMetadata
     keys: tuple[VerificationKey, ...]
 
 
@@ -67,27 +67,30 @@ class Issuer:
         self._tried_s = float("-inf")
         self._refreshing: asyncio.Task[None] | None = None
 
-    async def metadata(self) -> Metadata:
+    async def metadata(self) -> IssuerMetadata:
         """Return what it says about itself; raise Unavailable if that is not known."""
         return (await self._current()).metadata
 
     async def verify(self, token: str, expected: Iterable[str]) -> dict[str, Any]:
-        """Return the claims of an ID token for one of the expected audiences; raise InvalidToken, or Unavailable."""
+        """Return the claims of an ID token for one of the expected audiences.
+
+        Raises InvalidTokenError, or Unavailable.
+        """
         known = await self._current()
         try:
             claims = verify(token, known.keys)
-        except InvalidToken:
+        except InvalidTokenError:
             newer = await self._newer(known, key_id_of(token))
             if newer is known:
                 raise
             known = newer
             claims = verify(token, known.keys)
         if not self._any_issuer and claims.get("iss") != known.metadata.issuer:
-            raise InvalidToken("the token is of another issuer")
+            raise InvalidTokenError("the token is of another issuer")
         if audiences(claims).isdisjoint(expected):
-            raise InvalidToken("the token is for another audience")
+            raise InvalidTokenError("the token is for another audience")
         if seconds(claims, "exp") is None:
-            raise InvalidToken("the token has no end")
+            raise InvalidTokenError("the token has no end")
         return claims
 
     async def _current(self) -> _Known:
@@ -133,7 +136,7 @@ class Issuer:
 
     async def _fetch(self) -> _Known:
         document = await self._fetcher.get(f"{self.url.rstrip('/')}/.well-known/openid-configuration", tls=self._tls)
-        metadata = msgspec.convert(document, Metadata)
+        metadata = msgspec.convert(document, IssuerMetadata)
         if metadata.issuer != self.url and not self._any_issuer:
             raise ValueError(f"it calls itself {metadata.issuer!r}")
         if self.url.startswith("https:") and not metadata.jwks_uri.startswith("https:"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from zot.auth.cached_file import CachedFile
 from zot.auth.tokens import VerificationKey, keys_of_file
-from zot.auth.watched import WatchedFile
-from zot.storage.pools import Pool
+from zot.storage.threads import ThreadPool
 
 
 class KeyFile:
@@ -15,9 +15,9 @@ class KeyFile:
 
     needs_key_id = False
 
-    def __init__(self, path: Path, pool: Pool) -> None:
+    def __init__(self, path: Path, pool: ThreadPool) -> None:
         """Take the file; nothing is read yet."""
-        self._file = WatchedFile(path, keys_of_file, pool)
+        self._file = CachedFile(path, keys_of_file, pool)
 
     async def keys(self) -> Sequence[VerificationKey]:
         """Return the keys; raise Unavailable if the file cannot be read."""

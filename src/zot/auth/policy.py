@@ -12,15 +12,15 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 
 from zot.auth.cel import Expression, condition
-from zot.auth.decision import NOWHERE, Circumstances, Decision, Grant
-from zot.auth.facts import OF_ACTION, OF_RIGHT, Facts
-from zot.auth.immutability import ImmutableTags
-from zot.auth.members import Members, Memberships
+from zot.auth.cel_context import OF_ACTION, OF_RIGHT, CelContext
+from zot.auth.decision import NO_CONTEXT, Decision, Grant, RequestContext
+from zot.auth.immutability import TagImmutability
 from zot.auth.patterns import Patterns
 from zot.auth.principal import Principal
 from zot.auth.scopes import allowed
-from zot.config.access_control import AccessControl, RepositoryPolicy
-from zot.config.access_control import Policy as EntryConfig
+from zot.auth.subjects import GroupMemberships, Subjects
+from zot.config.access_control import AccessControlConfig, RepositoryPolicyConfig
+from zot.config.access_control import PolicyConfig as EntryConfig
 from zot.oci.names import Repository, Tag
 from zot.registry.request import Action, Request, Right
 
@@ -30,13 +30,13 @@ ROOT = "http.accessControl"
 class AccessPolicy:
     """The policy of a registry with access control. Immutable: another configuration is another policy."""
 
-    def __init__(self, rules: AccessControl) -> None:
+    def __init__(self, rules: AccessControlConfig) -> None:
         """Compile; raise ValueError if a pattern or a condition is wrong."""
-        self._memberships = Memberships(rules.groups)
+        self._memberships = GroupMemberships(rules.groups)
         self._patterns = Patterns(list(rules.repositories))
         self._repositories = [_Repository(pattern, held, rules) for pattern, held in rules.repositories.items()]
-        self._admin = _Entry(f"{ROOT}.adminPolicy", rules.admin_policy, rules)
-        self._immutable = ImmutableTags(rules)
+        self._admin = _PolicyEntry(f"{ROOT}.adminPolicy", rules.admin_policy, rules)
+        self._immutable = TagImmutability(rules)
         self.excepts_users = any(entry.except_groups for entry in rules.immutable_tags)
         self._metrics = rules.metrics
         self.lets_anonymous_in = any(held.anonymous_policy for held in rules.repositories.values())
@@ -46,7 +46,7 @@ class AccessPolicy:
         entries = [entry for held in rules.repositories.values() for entry in held.policies]
         self.conditional = any(entry.conditions for entry in [rules.admin_policy, *entries])
 
-    def decide(self, principal: Principal, request: Request, circumstances: Circumstances = NOWHERE) -> Decision:
+    def decide(self, principal: Principal, request: Request, circumstances: RequestContext = NO_CONTEXT) -> Decision:
         """Decide whether the principal may do all that the request does."""
         asker = self._asker(principal, circumstances)
         grants = tuple([self._grant(asker, right) for right in request.rights()])
@@ -57,13 +57,15 @@ class AccessPolicy:
             return Decision(allowed=True, grants=grants)
         return Decision(allowed=False, grants=grants, reason=_missing(principal, missing), message=asker.failed_message)
 
-    def readable(self, principal: Principal, repository: Repository, circumstances: Circumstances = NOWHERE) -> bool:
+    def readable(
+        self, principal: Principal, repository: Repository, circumstances: RequestContext = NO_CONTEXT
+    ) -> bool:
         """Tell whether lists show the repository: whether reading is granted whatever the reference."""
         right = Right((Action.READ,), repository)
         return bool(self._grant(self._asker(principal, circumstances), right).actions)
 
     def detects_collisions(
-        self, principal: Principal, repository: Repository, circumstances: Circumstances = NOWHERE
+        self, principal: Principal, repository: Repository, circumstances: RequestContext = NO_CONTEXT
     ) -> bool:
         """Tell whether deleting a digest with several tags is a conflict: for who has that action, but no admin."""
         asker = self._asker(principal, circumstances)
@@ -80,7 +82,7 @@ class AccessPolicy:
 
     def is_admin(self, principal: Principal) -> bool:
         """Tell whether the admin policy names the principal or one of their groups."""
-        return self._asker(principal, NOWHERE).is_admin
+        return self._asker(principal, NO_CONTEXT).is_admin
 
     def reads_metrics(self, principal: Principal) -> bool:
         """Tell whether the principal may read the metrics: users by name, everybody else together."""
@@ -97,10 +99,10 @@ class AccessPolicy:
         place = self._patterns.longest(repository)
         return None if place is None else self._repositories[place].pattern
 
-    def _asker(self, principal: Principal, circumstances: Circumstances) -> _Asker:
-        return _Asker(principal, self._memberships.of(principal), circumstances, self._admin)
+    def _asker(self, principal: Principal, circumstances: RequestContext) -> _Subject:
+        return _Subject(principal, self._memberships.of(principal), circumstances, self._admin)
 
-    def _grant(self, asker: _Asker, right: Right) -> Grant:
+    def _grant(self, asker: _Subject, right: Right) -> Grant:
         scopes = asker.principal.scopes
         if asker.principal.authorized_elsewhere:
             actions = frozenset(action for action in right.actions if allowed(scopes or (), action, right.repository))
@@ -119,19 +121,19 @@ class AccessPolicy:
                 rule = granting
         return Grant(right, frozenset(granted), rule)
 
-    def _granting_admin(self, asker: _Asker, right: Right, action: Action) -> str | None:
+    def _granting_admin(self, asker: _Subject, right: Right, action: Action) -> str | None:
         # Within the scopes of an API key, which were looked at before, an administrator's grants hold as well.
         admin = self._admin
         grants = action in admin.actions and admin.members.include(asker.principal, asker.configured)
         return admin.place if grants and asker.meets(admin, right, action) else None
 
 
-class _Entry:
+class _PolicyEntry:
     """One entry of policies: whom it names, what it grants, and under which conditions."""
 
-    def __init__(self, place: str, entry: EntryConfig, rules: AccessControl) -> None:
+    def __init__(self, place: str, entry: EntryConfig, rules: AccessControlConfig) -> None:
         self.place = place
-        self.members = Members(entry.users, entry.groups, rules.groups)
+        self.members = Subjects(entry.users, entry.groups, rules.groups)
         self.actions = frozenset(entry.actions)
         self.conditions: tuple[tuple[Expression, str], ...] = tuple(
             (condition(item.expression), item.message) for item in entry.conditions
@@ -144,21 +146,21 @@ class _Entry:
 class _Repository:
     """The rules of one pattern, by whom and what they name: as quick with a thousand entries as with one."""
 
-    def __init__(self, pattern: str, held: RepositoryPolicy, rules: AccessControl) -> None:
+    def __init__(self, pattern: str, held: RepositoryPolicyConfig, rules: AccessControlConfig) -> None:
         self.pattern = pattern
         self.place = f'{ROOT}.repositories["{pattern}"]'
         self._default = frozenset(held.default_policy)
         self._anonymous = frozenset(held.anonymous_policy)
-        self._users: dict[tuple[str, str], list[_Entry]] = {}
-        self._groups: dict[tuple[str, str], list[_Entry]] = {}
-        self._configured: dict[tuple[str, str], list[_Entry]] = {}
+        self._users: dict[tuple[str, str], list[_PolicyEntry]] = {}
+        self._groups: dict[tuple[str, str], list[_PolicyEntry]] = {}
+        self._configured: dict[tuple[str, str], list[_PolicyEntry]] = {}
         for number, config in enumerate(held.policies):
-            entry = _Entry(f"{self.place}.policies[{number}]", config, rules)
+            entry = _PolicyEntry(f"{self.place}.policies[{number}]", config, rules)
             _index(self._users, entry.members.users, entry)
             _index(self._groups, entry.members.groups, entry)
             _index(self._configured, entry.members.configured, entry)
 
-    def granting(self, asker: _Asker, right: Right, action: Action) -> str | None:
+    def granting(self, asker: _Subject, right: Right, action: Action) -> str | None:
         """Return the place of the rule that grants the action, None if none does."""
         if not asker.principal.authenticated:
             return f"{self.place}.anonymousPolicy" if action in self._anonymous else None
@@ -167,7 +169,7 @@ class _Repository:
                 return entry.place
         return f"{self.place}.defaultPolicy" if action in self._default else None
 
-    def _naming(self, asker: _Asker, action: Action) -> Iterable[_Entry]:
+    def _naming(self, asker: _Subject, action: Action) -> Iterable[_PolicyEntry]:
         yield from self._users.get((asker.principal.name, action), ())
         for group in asker.principal.groups:
             yield from self._groups.get((group, action), ())
@@ -175,19 +177,19 @@ class _Repository:
             yield from self._configured.get((group, action), ())
 
 
-def _index(index: dict[tuple[str, str], list[_Entry]], names: Iterable[str], entry: _Entry) -> None:
+def _index(index: dict[tuple[str, str], list[_PolicyEntry]], names: Iterable[str], entry: _PolicyEntry) -> None:
     for name in names:
         for action in entry.actions:
             index.setdefault((name, action), []).append(entry)
 
 
-class _Asker:
+class _Subject:
     """A principal in their circumstances, with what is found out about them once a decision and only if needed."""
 
     __slots__ = ("_admin", "_groups", "_met", "_time", "circumstances", "configured", "failed_message", "principal")
 
     def __init__(
-        self, principal: Principal, configured: frozenset[str], circumstances: Circumstances, admin: _Entry
+        self, principal: Principal, configured: frozenset[str], circumstances: RequestContext, admin: _PolicyEntry
     ) -> None:
         self.principal = principal
         self.configured = configured
@@ -196,7 +198,7 @@ class _Asker:
         self._admin = admin
         self._groups: Sequence[str] | None = None
         self._time: dt.datetime | None = None
-        self._met: dict[tuple[_Entry, Right | None, Action | None], bool] = {}
+        self._met: dict[tuple[_PolicyEntry, Right | None, Action | None], bool] = {}
 
     @property
     def is_admin(self) -> bool:
@@ -214,7 +216,7 @@ class _Asker:
             self._time = dt.datetime.now(dt.UTC)
         return self._time
 
-    def meets(self, entry: _Entry, right: Right, action: Action) -> bool:
+    def meets(self, entry: _PolicyEntry, right: Right, action: Action) -> bool:
         """Tell whether all conditions of the entry are true; remember what the first that fails has to say."""
         if not entry.conditions:
             return True
@@ -222,10 +224,10 @@ class _Asker:
         key = (entry, right if entry.by_right else None, action if entry.by_action else None)
         met = self._met.get(key)
         if met is None:
-            met = self._met[key] = self._evaluate(entry, Facts(self, right, action))
+            met = self._met[key] = self._evaluate(entry, CelContext(self, right, action))
         return met
 
-    def _evaluate(self, entry: _Entry, facts: Facts) -> bool:
+    def _evaluate(self, entry: _PolicyEntry, facts: CelContext) -> bool:
         for expression, message in entry.conditions:
             if not expression.holds(facts):
                 self.failed_message = self.failed_message or message

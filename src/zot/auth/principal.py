@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from zot.auth.scopes import Scope
+from zot.auth.scopes import ApiKeyScope
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -20,7 +20,7 @@ class Principal(msgspec.Struct, frozen=True):
     """The groups that came with the proof of identity; those of the configuration are the policy's to add."""
     claims: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """The verified claims of a token, for conditions."""
-    scopes: tuple[Scope, ...] | None = None
+    scopes: tuple[ApiKeyScope, ...] | None = None
     """What the credentials are limited to; None: nothing is left out."""
 
     whole: Principal | None = None

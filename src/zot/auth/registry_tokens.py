@@ -17,13 +17,13 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from zot.accounts.sessions.interface import SessionsUnavailable
+from zot.accounts.sessions.interface import SessionsUnavailableError
 from zot.accounts.sessions.session import Sessions
-from zot.auth.authenticators.apikey import ApiKeys
+from zot.auth.authenticators.apikey import ApiKeyAuthenticator
 from zot.auth.credentials import InvalidBearer
+from zot.auth.login_validity import LoginValidity
 from zot.auth.principal import ANONYMOUS, Principal
-from zot.auth.scopes import Scope, allowed, meaning
-from zot.auth.standing import Standings
+from zot.auth.scopes import ApiKeyScope, allowed, meaning
 from zot.oci.names import InvalidNameError, Repository, parse_repository
 from zot.registry.errors import Denied, Unavailable
 from zot.registry.request import Action
@@ -43,7 +43,7 @@ _KEY_REREAD_EVERY_S = 1.0
 _EVERYTHING = "*"
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class RequestedToken(msgspec.Struct, frozen=True):
     """What a client asks a token for."""
 
     access: Sequence[tuple[str, tuple[str, ...]]] = ()
@@ -65,7 +65,7 @@ class _Content(msgspec.Struct, frozen=True, array_like=True):
 class RegistryTokens:
     """Issues tokens and verifies them."""
 
-    def __init__(self, sessions: Sessions, standings: Standings, api_keys: ApiKeys | None) -> None:
+    def __init__(self, sessions: Sessions, standings: LoginValidity, api_keys: ApiKeyAuthenticator | None) -> None:
         """Take where the key is, and by whom logins are looked at again."""
         self._sessions = sessions
         self._standings = standings
@@ -74,7 +74,7 @@ class RegistryTokens:
         self._key = b""
         self._key_read_s = float("-inf")
 
-    async def issue(self, principal: Principal, wanted: Wanted, key_hash: str = "") -> tuple[str, int]:
+    async def issue(self, principal: Principal, wanted: RequestedToken, key_hash: str = "") -> tuple[str, int]:
         """Return a token for a principal that was just authenticated, and for how many seconds it counts.
 
         `key_hash` is that of the API key by which it was. Raises Denied if the groups of the login do not fit into a
@@ -115,7 +115,7 @@ class RegistryTokens:
         """Return who got the token, with all that they may do; None if the login does not stand any more."""
         if content.method == ANONYMOUS.method:
             return ANONYMOUS
-        if content.method == ApiKeys.method:
+        if content.method == ApiKeyAuthenticator.method:
             found = await self._api_keys.by_hash(content.standing) if self._api_keys is not None else None
             return found if found is not None and found.name == content.name else None
         if not await self._standings.holds(content.method, content.name, content.standing):
@@ -155,12 +155,12 @@ class RegistryTokens:
         if now_s - self._key_read_s > read_every_s:
             try:
                 self._key = await self._sessions.secret()
-            except SessionsUnavailable as error:
+            except SessionsUnavailableError as error:
                 raise Unavailable("the key of tokens cannot be read at the moment") from error
             self._key_read_s = now_s
 
 
-def wanted_of(scopes: Iterable[str]) -> Wanted:
+def wanted_of(scopes: Iterable[str]) -> RequestedToken:
     """Return what the scopes of a request for a token ask for (distribution, Token Scope Documentation).
 
     What is not understood asks for nothing, as in Docker's own token server. Raises ValueError if there are too many.
@@ -181,10 +181,10 @@ def wanted_of(scopes: Iterable[str]) -> Wanted:
             if len(access) > SCOPES_LIMIT:
                 raise ValueError(f"a token is for at most {SCOPES_LIMIT} repositories")
     known = {name: tuple(a for a in actions if a == _EVERYTHING or meaning([a])) for name, actions in access.items()}
-    return Wanted(tuple(known.items()), catalog)
+    return RequestedToken(tuple(known.items()), catalog)
 
 
-def _scopes(content: _Content, whole: Principal) -> tuple[Scope, ...]:
+def _scopes(content: _Content, whole: Principal) -> tuple[ApiKeyScope, ...]:
     """Return the scopes of a token, within those that its bearer's API key has."""
     scopes = []
     for name, names in content.access:
@@ -192,7 +192,7 @@ def _scopes(content: _Content, whole: Principal) -> tuple[Scope, ...]:
         actions = frozenset(Action) if _EVERYTHING in names else meaning(names)
         if whole.scopes is not None:
             actions = frozenset(action for action in actions if allowed(whole.scopes, action, repository))
-        scopes.append(Scope(repository, actions))
+        scopes.append(ApiKeyScope(repository, actions))
     return tuple(scopes)
 
 

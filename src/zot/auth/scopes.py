@@ -31,7 +31,7 @@ class InvalidScopeError(ValueError):
     """The text is no scope; the message says what would be."""
 
 
-class Scope(msgspec.Struct, frozen=True):
+class ApiKeyScope(msgspec.Struct, frozen=True):
     """Some actions on one repository, or on those that match a glob."""
 
     repositories: Glob | Repository
@@ -50,20 +50,20 @@ class Scope(msgspec.Struct, frozen=True):
         )
 
 
-def parse_scope(text: str) -> Scope:
+def parse_scope(text: str) -> ApiKeyScope:
     """Return the scope that an API key is created with; raise InvalidScopeError otherwise."""
     expected = "repository:NAME:ACTION[,ACTION...], with the actions pull, push and delete, or NAME alone"
     if len(text) > SCOPE_LENGTH_LIMIT:
         raise InvalidScopeError(f"a scope has at most {SCOPE_LENGTH_LIMIT} characters")
     if ":" not in text:
-        return Scope(_named(text, expected), frozenset(Action))
+        return ApiKeyScope(_named(text, expected), frozenset(Action))
     kind, _, rest = text.partition(":")
     pattern, _, actions = rest.rpartition(":")
     names = actions.split(",")
     if kind != "repository" or not pattern or not _MEANING.keys() >= set(names):
         raise InvalidScopeError(f"{text!r} is not a scope: {expected}")
     try:
-        return Scope(compile_glob(pattern), meaning(names))
+        return ApiKeyScope(compile_glob(pattern), meaning(names))
     except ValueError as error:
         raise InvalidScopeError(f"{text!r} is not a scope: {error}") from error
 
@@ -86,6 +86,6 @@ def docker_action(action: Action) -> str:
     return next((name for name, actions in _MEANING.items() if action in actions), "pull")
 
 
-def allowed(scopes: Iterable[Scope], action: Action, repository: Repository) -> bool:
+def allowed(scopes: Iterable[ApiKeyScope], action: Action, repository: Repository) -> bool:
     """Tell whether any of the scopes allows the action on the repository."""
     return any(scope.allows(action, repository) for scope in scopes)

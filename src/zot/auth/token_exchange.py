@@ -13,15 +13,15 @@ from typing import Any
 
 import msgspec
 
-from zot.auth.authenticators.workload import Workloads
-from zot.auth.tokens import InvalidToken, seconds, unverified_claims
+from zot.auth.authenticators.workload import WorkloadAuthenticator
+from zot.auth.tokens import InvalidTokenError, seconds, unverified_claims
 from zot.registry.errors import Unauthorized
 
 _CANDIDATES_LIMIT = 10
 _LIFETIME_LIMIT_S = 10**9
 
 
-class Issued(msgspec.Struct, frozen=True):
+class IssuedToken(msgspec.Struct, frozen=True):
     """A token for the client."""
 
     token: str
@@ -33,12 +33,12 @@ class Issued(msgspec.Struct, frozen=True):
 class TokenExchange:
     """Decides which of a client's secrets is a workload's token."""
 
-    def __init__(self, workloads: Workloads, browser_issuers: Sequence[str] = ()) -> None:
+    def __init__(self, workloads: WorkloadAuthenticator, browser_issuers: Sequence[str] = ()) -> None:
         """Take the issuers of workloads, and those of logins in the browser, whose tokens are refused here."""
         self._workloads = workloads
         self._browser_issuers = frozenset(browser_issuers)
 
-    async def exchange(self, candidates: Sequence[str]) -> Issued | None:
+    async def exchange(self, candidates: Sequence[str]) -> IssuedToken | None:
         """Return the first candidate that is a valid token of a workload; None if none of them is for us to judge.
 
         Raises Unauthorized if one of them says that it is of an issuer of ours and is not valid, or if it is of a
@@ -51,7 +51,7 @@ class TokenExchange:
             if self._workloads.concern(candidate):
                 try:
                     principal = await self._workloads.verify(candidate)
-                except InvalidToken as error:
+                except InvalidTokenError as error:
                     raise Unauthorized(str(error)) from error
                 return _issued(candidate, dict(principal.claims))
             issuer = claims.get("iss")
@@ -65,17 +65,17 @@ class TokenExchange:
         return next((reason for reason in found if reason is not None), None)
 
 
-def issued_now(token: str, lifetime_s: int) -> Issued:
+def issued_now(token: str, lifetime_s: int) -> IssuedToken:
     """Return the answer for a token that was just made."""
     return _answer(token, lifetime_s, time.time())
 
 
-def _answer(token: str, lifetime_s: int, issued_s: float) -> Issued:
+def _answer(token: str, lifetime_s: int, issued_s: float) -> IssuedToken:
     at = dt.datetime.fromtimestamp(issued_s, dt.UTC).isoformat().replace("+00:00", "Z")
-    return Issued(token, token, lifetime_s, at)
+    return IssuedToken(token, token, lifetime_s, at)
 
 
-def _issued(token: str, claims: dict[str, Any]) -> Issued:
+def _issued(token: str, claims: dict[str, Any]) -> IssuedToken:
     now_s = time.time()
     expires_s = seconds(claims, "exp") or now_s
     issued_s = max(0.0, seconds(claims, "iat") or now_s)

@@ -33,7 +33,7 @@ _RSA_BITS_LEAST = 2048
 PublicKey = RSAKey | ECKey | OKPKey
 
 
-class InvalidToken(ValueError):
+class InvalidTokenError(ValueError):
     """The token is malformed, not signed by a key that is known, or not valid now. The message may be answered."""
 
 
@@ -48,13 +48,13 @@ class VerificationKey(msgspec.Struct, frozen=True):
 def verify(token: str, keys: Sequence[VerificationKey], *, needs_key_id: bool = False) -> dict[str, Any]:
     """Return the claims of a token signed by one of the keys, and valid now by its own `exp`, `nbf` and `iat`.
 
-    A token that names a key is verified by keys of that name, or by those without any. Raises InvalidToken.
+    A token that names a key is verified by keys of that name, or by those without any. Raises InvalidTokenError.
     """
     if len(token) > TOKEN_LENGTH_LIMIT:
-        raise InvalidToken(f"the token has more than {TOKEN_LENGTH_LIMIT} characters")
+        raise InvalidTokenError(f"the token has more than {TOKEN_LENGTH_LIMIT} characters")
     algorithm, key_id = _header(token)
     if needs_key_id and not key_id:
-        raise InvalidToken("the token names no key")
+        raise InvalidTokenError("the token names no key")
     candidates = [
         key
         for key in keys
@@ -68,25 +68,28 @@ def verify(token: str, keys: Sequence[VerificationKey], *, needs_key_id: bool = 
             continue
         _check_times(claims)
         return claims
-    raise InvalidToken("the token is not signed by a key that is known")
+    raise InvalidTokenError("the token is not signed by a key that is known")
 
 
 def key_id_of(token: str) -> str | None:
-    """Return the id by which the token names its key, None if it names none; raise InvalidToken if it is none."""
+    """Return the id by which the token names its key, None if it names none; raise InvalidTokenError if it is none."""
     return _header(token)[1]
 
 
 def _header(token: str) -> tuple[str, str | None]:
-    """Return algorithm and key id. Raises InvalidToken for other types, and for extensions that have to be known."""
+    """Return algorithm and key id.
+
+    Raises InvalidTokenError for other types, and for extensions that have to be known.
+    """
     try:
         header = extract_compact(token.encode()).headers()
     except (JoseError, ValueError, RecursionError) as error:
-        raise InvalidToken("the token is malformed") from error
+        raise InvalidTokenError("the token is malformed") from error
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or not (key_id is None or isinstance(key_id, str)):
-        raise InvalidToken("alg and kid of a token are texts")
+        raise InvalidTokenError("alg and kid of a token are texts")
     if "crit" in header:
-        raise InvalidToken("the token has critical extensions, and none is supported")
+        raise InvalidTokenError("the token has critical extensions, and none is supported")
     return algorithm, key_id
 
 
@@ -102,21 +105,21 @@ def unverified_claims(token: str) -> dict[str, Any] | None:
 
 
 def audiences(claims: Mapping[str, Any]) -> frozenset[str]:
-    """Return whom the token is meant for; none if it does not say. Raises InvalidToken for what are no texts."""
+    """Return whom the token is meant for; none if it does not say. Raises InvalidTokenError for what are no texts."""
     if "aud" not in claims:
         return frozenset()
     value = claims["aud"]
     values = value if isinstance(value, list) else [value]
     if not values or not all(isinstance(each, str) for each in values):
-        raise InvalidToken("aud is neither a text nor a list of texts")
+        raise InvalidTokenError("aud is neither a text nor a list of texts")
     return frozenset(values)
 
 
 def subject(claims: Mapping[str, Any]) -> str:
-    """Return whom the token is about, empty if it does not say. Raises InvalidToken for what is no text."""
+    """Return whom the token is about, empty if it does not say. Raises InvalidTokenError for what is no text."""
     value = claims.get("sub", "")
     if not isinstance(value, str):
-        raise InvalidToken("sub is no text")
+        raise InvalidTokenError("sub is no text")
     return value
 
 
@@ -211,17 +214,20 @@ def _check_times(claims: Mapping[str, Any]) -> None:
     now_s = time.time()
     expires_s, begins_s, issued_s = (seconds(claims, name) for name in ("exp", "nbf", "iat"))
     if expires_s is not None and expires_s + LEEWAY_S <= now_s:
-        raise InvalidToken("the token has expired")
+        raise InvalidTokenError("the token has expired")
     if max(begins_s or 0.0, issued_s or 0.0) - LEEWAY_S > now_s:
-        raise InvalidToken("the token is not valid yet")
+        raise InvalidTokenError("the token is not valid yet")
 
 
 def seconds(claims: Mapping[str, Any], name: str) -> float | None:
-    """Return a time of the claims in seconds since the epoch, None if it is not there; InvalidToken if it is none."""
+    """Return a time of the claims in seconds since the epoch, None if it is not there.
+
+    Raises InvalidTokenError if it is none.
+    """
     value = claims.get(name)
     if value is None:
         return None
     # The library's parser also takes NaN, which is before no time, and Infinity.
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidToken(f"{name} is no time")
+        raise InvalidTokenError(f"{name} is no time")
     return float(value)

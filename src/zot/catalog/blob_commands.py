@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import ClassVar
 
 from zot.catalog.command import Command
-from zot.catalog.quotas import NoRoom, Quota
+from zot.catalog.quotas import OverQuota, RepositoryQuota
 from zot.oci.digest import Digest
 
 
-class Claim(StrEnum):
+class ClaimOutcome(StrEnum):
     """What came of a claim."""
 
     CLAIMED = "claimed"
@@ -20,7 +20,7 @@ class Claim(StrEnum):
     """It is being removed: try again in some milliseconds."""
 
 
-class ClaimBlob(Command[Claim], frozen=True, kw_only=True, tag=True):
+class ClaimBlob(Command[ClaimOutcome], frozen=True, kw_only=True, tag=True):
     """Announce that a file of this digest is about to be published under `token`. CLAIMED creates the repository.
 
     Again with the same token: the same claim. Several claims of one digest stand beside each other, each with its own
@@ -32,7 +32,7 @@ class ClaimBlob(Command[Claim], frozen=True, kw_only=True, tag=True):
     token: str
 
 
-class Published(StrEnum):
+class PublishOutcome(StrEnum):
     """What came of publishing."""
 
     PRESENT = "present"
@@ -40,12 +40,12 @@ class Published(StrEnum):
     """The claim does not stand any more (the server was restarted between): claim and publish again."""
 
 
-class PublishBlob(Command[Published | NoRoom], frozen=True, kw_only=True, tag=True):
+class PublishBlob(Command[PublishOutcome | OverQuota], frozen=True, kw_only=True, tag=True):
     """Make a claimed blob present: its file is in place and synced. Durable; then 201 may be answered.
 
     With `session`, that upload of the repository is finished in the same commit, and keeps its row for a repeated
     finish. If the blob is present already (by another's doing, or this is a repetition) it stays so whether or not the
-    claim stands, its stamp cleared. NoRoom: one of the `quotas` would be exceeded. The claim is gone afterwards,
+    claim stands, its stamp cleared. OverQuota: one of the `quotas` would be exceeded. The claim is gone afterwards,
     whatever the outcome.
     """
 
@@ -53,10 +53,10 @@ class PublishBlob(Command[Published | NoRoom], frozen=True, kw_only=True, tag=Tr
     token: str
     size: int
     session: str | None = None
-    quotas: tuple[Quota, ...] = ()
+    quotas: tuple[RepositoryQuota, ...] = ()
 
 
-class CheckRoom(Command[NoRoom | None], frozen=True, kw_only=True, tag=True):
+class CheckQuota(Command[OverQuota | None], frozen=True, kw_only=True, tag=True):
     """Tell whether `quotas` have room for a blob of that size now, and change nothing. None: they have.
 
     What is here already needs none. It is asked of the writer, who alone knows what many repositories hold together.
@@ -65,7 +65,7 @@ class CheckRoom(Command[NoRoom | None], frozen=True, kw_only=True, tag=True):
     durable: ClassVar[bool] = False
     digest: Digest
     size: int
-    quotas: tuple[Quota, ...]
+    quotas: tuple[RepositoryQuota, ...]
 
 
 class DropClaim(Command[None], frozen=True, kw_only=True, tag=True):
@@ -86,7 +86,7 @@ class TouchBlob(Command[bool], frozen=True, kw_only=True, tag=True):
     digest: Digest
 
 
-class Doom(StrEnum):
+class DoomOutcome(StrEnum):
     """What came of dooming."""
 
     DOOMED = "doomed"
@@ -97,7 +97,7 @@ class Doom(StrEnum):
     """A push is about to publish it, or it was touched since it was stamped."""
 
 
-class DoomBlob(Command[Doom], frozen=True, kw_only=True, tag=True):
+class DoomBlob(Command[DoomOutcome], frozen=True, kw_only=True, tag=True):
     """Decide that a present, unreferenced, unclaimed blob goes; it is invisible from then on. Unlink, then forget.
 
     With `stamped_before_s` only if it carries a stamp of the collector's clock not later than that (else CLAIMED).
@@ -124,7 +124,7 @@ class ForgetBlob(Command[None], frozen=True, kw_only=True, tag=True):
     token: str
 
 
-class StampGarbage(Command[int], frozen=True, kw_only=True, tag=True):
+class MarkUnreferenced(Command[int], frozen=True, kw_only=True, tag=True):
     """Stamp what nothing keeps and has no stamp yet with `now_s`; return how much that was.
 
     It is the repository's present, unreferenced, unclaimed blobs, and its manifests without a tag, an index that lists

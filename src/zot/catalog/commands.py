@@ -3,49 +3,49 @@
 from __future__ import annotations
 
 from zot.catalog.blob_commands import (
-    CheckRoom,
+    CheckQuota,
     ClaimBlob,
     DoomBlob,
     DropClaim,
     ForgetBlob,
+    MarkUnreferenced,
     PublishBlob,
-    StampGarbage,
     TouchBlob,
 )
-from zot.catalog.layout_commands import Adopt, Exported, IntendExport, MarkDirty
+from zot.catalog.layout_commands import BeginExport, FinishExport, ImportLayout, QueueExport
 from zot.catalog.manifest_commands import (
-    DeleteManifest,
     DeleteTag,
     MendManifest,
     PutManifest,
+    RemoveManifest,
     RemoveRepository,
     RestoreTag,
     TouchManifest,
 )
-from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, CancelUpload, LeaseUpload
+from zot.catalog.upload_commands import AdvanceUpload, CancelUploadRow, CreateUploadRow, LeaseUpload
 
 AnyCommand = (
     ClaimBlob
     | PublishBlob
-    | CheckRoom
+    | CheckQuota
     | DropClaim
     | TouchBlob
     | DoomBlob
     | ForgetBlob
-    | StampGarbage
+    | MarkUnreferenced
     | PutManifest
-    | DeleteManifest
+    | RemoveManifest
     | TouchManifest
     | MendManifest
     | DeleteTag
     | RestoreTag
     | RemoveRepository
-    | BeginUpload
+    | CreateUploadRow
     | LeaseUpload
     | AdvanceUpload
-    | CancelUpload
-    | Adopt
-    | IntendExport
-    | Exported
-    | MarkDirty
+    | CancelUploadRow
+    | ImportLayout
+    | BeginExport
+    | FinishExport
+    | QueueExport
 )

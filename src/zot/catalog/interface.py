@@ -2,13 +2,13 @@
 
 Reads see every change that was answered before they began. Lists come in byte order, after a key and up to a limit,
 never more than `PAGE_LIMIT` rows; time is the catalog's own, in nanoseconds since the epoch, and later in each entry of
-a tag's log than in the one before. A driver that cannot be reached raises CatalogUnavailable: nothing is known of the
-outcome then, and the same command may be given again.
+a tag's log than in the one before. A driver that cannot be reached raises CatalogUnavailableError: nothing is known of
+the outcome then, and the same command may be given again.
 
     CatalogError
-    ├── CatalogUnavailable (it may pass; the outcome is unknown)
-    ├── CatalogFull (nothing was changed)
-    └── CatalogUnusable (it cannot be opened; somebody has to act)
+    ├── CatalogUnavailableError (it may pass; the outcome is unknown)
+    ├── CatalogFullError (nothing was changed)
+    └── CatalogUnusableError (it cannot be opened; somebody has to act)
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from zot.catalog.command import Command
 from zot.catalog.rows import (
     BlobRow,
     CarriedEntry,
-    DoomedRow,
+    DanglingManifest,
     ExportRow,
-    LooseBlob,
-    LooseManifest,
     ManifestDetails,
     ManifestRow,
+    PendingDelete,
     ReferrerRow,
     RepositoryRow,
     TagChange,
     TagRow,
+    UnreferencedBlob,
     UploadRow,
     UsageRow,
 )
@@ -45,15 +45,15 @@ class CatalogError(Exception):
     """The catalog failed. Unless a subclass says otherwise the command changed nothing, and would fail again."""
 
 
-class CatalogUnavailable(CatalogError):
+class CatalogUnavailableError(CatalogError):
     """The catalog cannot be reached now. The outcome of a command is unknown."""
 
 
-class CatalogFull(CatalogError):
+class CatalogFullError(CatalogError):
     """There is no room for the change: nothing was changed. The same command may succeed once there is."""
 
 
-class CatalogUnusable(CatalogError):
+class CatalogUnusableError(CatalogError):
     """The catalog cannot be opened as it is; the message says why, and what would be right."""
 
 
@@ -63,7 +63,8 @@ class Catalog(Protocol):
     async def do(self, command: Command[Outcome]) -> Outcome:
         """Carry out a change and return its outcome, once it is as durable as the command's class says.
 
-        Raises CatalogUnavailable when the outcome is unknown, CatalogFull or CatalogError when nothing was changed.
+        Raises CatalogUnavailableError when the outcome is unknown, CatalogFullError or CatalogError when nothing was
+        changed.
         """
 
     async def repository(self, repository: Repository) -> RepositoryRow | None:
@@ -104,7 +105,7 @@ class Catalog(Protocol):
     async def blobs(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, int]]:
         """Return present blobs, digest and size, with digests greater than `after`."""
 
-    async def holders(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
+    async def repositories_with(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
         """Return repositories in which the blob is present, with names greater than `after`.
 
         It may lag behind changes: whoever acts on it copes with the blob being gone.
@@ -116,13 +117,13 @@ class Catalog(Protocol):
     async def uploads(self, idle_s: float, after: str, limit: int) -> Sequence[UploadRow]:
         """Return sessions, finished ones too, with ids greater than `after` that nothing happened to for so long."""
 
-    async def loose_blobs(self, repository: Repository, after: str, limit: int) -> Sequence[LooseBlob]:
+    async def unreferenced_blobs(self, repository: Repository, after: str, limit: int) -> Sequence[UnreferencedBlob]:
         """Return present blobs that nothing references, with digests greater than `after`. Cost grows with these."""
 
-    async def loose_manifests(self, repository: Repository, after: str, limit: int) -> Sequence[LooseManifest]:
+    async def dangling_manifests(self, repository: Repository, after: str, limit: int) -> Sequence[DanglingManifest]:
         """Return manifests that nothing keeps, with digests greater than `after`. Cost grows with these."""
 
-    async def doomed(self, limit: int) -> Sequence[DoomedRow]:
+    async def doomed(self, limit: int) -> Sequence[PendingDelete]:
         """Return blobs that were doomed and not yet forgotten: what a crash left to finish."""
 
     async def export(self, repository: Repository) -> ExportRow | None:
@@ -150,7 +151,7 @@ class Catalog(Protocol):
         """Return counts of repositories with names greater than `after`."""
 
     async def ready(self) -> None:
-        """Raise CatalogUnavailable while it cannot be read, or while nothing can be changed; CatalogError."""
+        """Raise CatalogUnavailableError while it cannot be read, or while nothing can be changed; CatalogError."""
 
     async def close(self) -> None:
         """Finish what was begun and let go of everything. Afterwards nothing else may be called."""

@@ -48,7 +48,7 @@ class LayoutBlob(msgspec.Struct, frozen=True):
     size: int
 
 
-class Adopt(Command[tuple[Tag, ...]], frozen=True, kw_only=True, tag=True):
+class ImportLayout(Command[tuple[Tag, ...]], frozen=True, kw_only=True, tag=True):
     """Take in a part of a layout: what is there already stays, so it may be given again. Creates the repository.
 
     Blobs become present, manifests are stored with their edges whether or not all their blobs are there, entries are
@@ -70,7 +70,7 @@ class Adopt(Command[tuple[Tag, ...]], frozen=True, kw_only=True, tag=True):
     by: str = ""
 
 
-class IntendExport(Command[bool], frozen=True, kw_only=True, tag=True):
+class BeginExport(Command[bool], frozen=True, kw_only=True, tag=True):
     """Record the sha256 of an `index.json` that is staged and synced, before it is renamed into place.
 
     False: the repository is not adopted or gone, and must not be exported. Durable.
@@ -79,7 +79,7 @@ class IntendExport(Command[bool], frozen=True, kw_only=True, tag=True):
     digest: str
 
 
-class Exported(Command[None], frozen=True, kw_only=True, tag=True):
+class FinishExport(Command[None], frozen=True, kw_only=True, tag=True):
     """Record that the layout shows `revision`: `digest` and `signature` are those of the file in place.
 
     It ends the intent. One of an older revision than was recorded changes nothing.
@@ -91,7 +91,7 @@ class Exported(Command[None], frozen=True, kw_only=True, tag=True):
     signature: str
 
 
-class MarkDirty(Command[None], frozen=True, kw_only=True, tag=True):
+class QueueExport(Command[None], frozen=True, kw_only=True, tag=True):
     """Make an export due, by a new revision: the layout was seen to lack what the catalog has."""
 
     durable: ClassVar[bool] = False

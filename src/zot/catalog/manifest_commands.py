@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from zot.catalog.command import Command
-from zot.catalog.quotas import NoRoom, Quota
+from zot.catalog.quotas import OverQuota, RepositoryQuota
 from zot.oci.digest import Digest
 from zot.oci.names import Tag
 
@@ -75,7 +75,7 @@ class TagRefused(msgspec.Struct, frozen=True, tag=True):
     why: Refusal
 
 
-class PutManifest(Command[Stored | MissingBlobs | TagRefused | NoRoom], frozen=True, kw_only=True, tag=True):
+class PutManifest(Command[Stored | MissingBlobs | TagRefused | OverQuota], frozen=True, kw_only=True, tag=True):
     """Store a manifest and point the tags at it, in one step, if every blob that it needs is present.
 
     Durable. Stored creates the repository. A manifest that is there already stays as it was first stored, but that
@@ -96,7 +96,7 @@ class PutManifest(Command[Stored | MissingBlobs | TagRefused | NoRoom], frozen=T
     edges: tuple[Edge, ...] = ()
     tags: tuple[TagMove, ...] = ()
     by: str = ""
-    quotas: tuple[Quota, ...] = ()
+    quotas: tuple[RepositoryQuota, ...] = ()
     repositories_limit: int | None = None
 
 
@@ -126,7 +126,7 @@ class Referenced(msgspec.Struct, frozen=True, tag=True):
     by: tuple[Digest, ...]
 
 
-class DeleteManifest(Command[Deleted | Absent | TagsDiffer | Referenced], frozen=True, kw_only=True, tag=True):
+class RemoveManifest(Command[Deleted | Absent | TagsDiffer | Referenced], frozen=True, kw_only=True, tag=True):
     """Delete a manifest and its tags, if these are exactly `if_tags` (None: whatever they are).
 
     Its edges go with it: what only it referenced becomes garbage. An index's child is not deleted. Durable. Tags are

@@ -10,7 +10,7 @@ from zot.oci.globs import compile_glob
 from zot.oci.names import Repository
 
 
-class Quota(msgspec.Struct, frozen=True):
+class RepositoryQuota(msgspec.Struct, frozen=True):
     """A limit of bytes: for all repositories that match one of the globs together, without globs for one alone.
 
     What a repository holds counts in it, also what another one of them shares with it.
@@ -20,7 +20,7 @@ class Quota(msgspec.Struct, frozen=True):
     patterns: tuple[str, ...] = ()
 
 
-class NoRoom(msgspec.Struct, frozen=True, tag=True):
+class OverQuota(msgspec.Struct, frozen=True, tag=True):
     """Not stored: a limit is reached."""
 
     limit: int
@@ -36,10 +36,12 @@ def matches(patterns: Sequence[str], repository: Repository) -> bool:
     return "**" in patterns or any(compile_glob(pattern).matches(repository) for pattern in patterns)
 
 
-def no_room(quotas: Sequence[Quota], growth_bytes: int, used: Callable[[Quota], int]) -> NoRoom | None:
+def no_room(
+    quotas: Sequence[RepositoryQuota], growth_bytes: int, used: Callable[[RepositoryQuota], int]
+) -> OverQuota | None:
     """Return the first of the quotas that would be exceeded, given what is used of each; what does not grow may."""
     for quota in quotas if growth_bytes > 0 else ():
         held = used(quota)
         if held + growth_bytes > quota.limit_bytes:
-            return NoRoom(quota.limit_bytes, held, of_repositories=False, patterns=quota.patterns)
+            return OverQuota(quota.limit_bytes, held, of_repositories=False, patterns=quota.patterns)
     return None

@@ -144,7 +144,7 @@ class UploadRow(msgspec.Struct, frozen=True):
     """The client whose limit on open sessions it counts against."""
 
 
-class LooseBlob(msgspec.Struct, frozen=True):
+class UnreferencedBlob(msgspec.Struct, frozen=True):
     """A present blob that nothing references."""
 
     digest: Digest
@@ -153,7 +153,7 @@ class LooseBlob(msgspec.Struct, frozen=True):
     """The collector's own clock, in seconds, when a sweep found it so; cleared when it is touched."""
 
 
-class LooseManifest(msgspec.Struct, frozen=True):
+class DanglingManifest(msgspec.Struct, frozen=True):
     """A manifest that nothing keeps: no tag, no index of its repository, and no subject that is here."""
 
     digest: Digest
@@ -165,7 +165,7 @@ class LooseManifest(msgspec.Struct, frozen=True):
     """The collector's own clock, in seconds, when a sweep found it so; cleared when it is touched."""
 
 
-class DoomedRow(msgspec.Struct, frozen=True):
+class PendingDelete(msgspec.Struct, frozen=True):
     """A blob that was decided to go, and whose file is to be unlinked."""
 
     repository: Repository

@@ -10,14 +10,14 @@ from zot.catalog.rows import UploadRow
 from zot.oci.digest import Digest
 
 
-class Begun(StrEnum):
+class BeginOutcome(StrEnum):
     """What came of beginning an upload."""
 
     BEGUN = "begun"
     TOO_MANY = "too many"
 
 
-class BeginUpload(Command[Begun], frozen=True, kw_only=True, tag=True):
+class CreateUploadRow(Command[BeginOutcome], frozen=True, kw_only=True, tag=True):
     """Open an upload session at offset 0, unless its owner has `limit` open ones in the repository.
 
     The owner is a client in the form that the caller chooses: one client's sessions count against no other's. BEGUN
@@ -57,7 +57,7 @@ class AdvanceUpload(Command[bool], frozen=True, kw_only=True, tag=True):
     boot: str = ""
 
 
-class CancelUpload(Command[bool], frozen=True, kw_only=True, tag=True):
+class CancelUploadRow(Command[bool], frozen=True, kw_only=True, tag=True):
     """Remove a session's row; its staged bytes are removed after. False: there was none in this repository.
 
     With `if_epoch`, only at that epoch, so that a session in use is not taken away by the collection of stale ones.

@@ -15,8 +15,8 @@ from zot.accounts.interface import ApiKey
 from zot.auth.authenticators.apikey import new_key
 from zot.auth.credentials import names_user
 from zot.auth.scopes import InvalidScopeError
-from zot.cli.asking import JSON, show_json
-from zot.cli.groups import Group
+from zot.cli.command_group import CommandGroup
+from zot.cli.store_client import JSON, show_json
 from zot.cli.users import stores_of
 from zot.config.durations import SECOND_NS, parse_ns
 
@@ -26,7 +26,7 @@ FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 NAME = click.argument("name")
 
 
-@click.group("account", cls=Group)
+@click.group("account", cls=CommandGroup)
 def command() -> None:
     """Accounts for machines, and API keys. Works on the data of the configuration FILE, also beside a running server.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from zot.cli.asking import FILE, ask
+from zot.cli.store_client import FILE, ask
 
 
 @click.command("backup")
@@ -18,7 +18,7 @@ def command(directory: Path, file: Path | None) -> None:
     The server may run. On the same file system content is shared by hard links, which costs no room and saves from
     mistakes, but not from the loss of the disk.
     """
-    from zot.upkeep.requests import BackUp
+    from zot.admin.requests import CreateBackup
 
-    lines = ask(file, BackUp(directory=str(directory.absolute())))
+    lines = ask(file, CreateBackup(directory=str(directory.absolute())))
     click.echo(lines[-1])

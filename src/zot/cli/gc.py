@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zot.cli.asking import FILE, JSON, ask, repository_and_tag, retention, show_json, table
+from zot.cli.store_client import FILE, JSON, ask, repository_and_tag, retention, show_json, table
 from zot.config.durations import SECOND_NS, parse_ns
-from zot.upkeep.units import size
+from zot.maintenance.units import size
 
 if TYPE_CHECKING:
+    from zot.admin.preview import CollectionPreview
     from zot.oci.names import Tag
-    from zot.upkeep.preview import Preview
 
 
 @click.command("gc")
@@ -27,17 +27,17 @@ def command(*, dry_run: bool, explain: str | None, delay: str | None, as_json: b
 
     What nothing keeps goes once sweeps have found it so for the configured delay. Exit status 1 if a sweep failed.
     """
-    from zot.upkeep.requests import Collect, Explain
+    from zot.admin.requests import CollectGarbage, PreviewCollection
 
     if explain is not None:
         name, tag = repository_and_tag(explain)
-        previews = ask(file, Explain(repository=name, of=tag, retention=retention(file)))
+        previews = ask(file, PreviewCollection(repository=name, of=tag, retention=retention(file)))
         if as_json:
             show_json(previews)
         else:
             _explain(previews[0], tag)
     elif dry_run:
-        previews = ask(file, Explain(retention=retention(file)))
+        previews = ask(file, PreviewCollection(retention=retention(file)))
         if as_json:
             show_json(previews)
         else:
@@ -49,7 +49,7 @@ def command(*, dry_run: bool, explain: str | None, delay: str | None, as_json: b
             raise click.BadParameter(str(error), param_hint="--delay") from error
         if delay_s is not None and delay_s < 0:
             raise click.BadParameter("a delay is not negative", param_hint="--delay")
-        rows = ask(file, Collect(delay_s=delay_s))
+        rows = ask(file, CollectGarbage(delay_s=delay_s))
         if as_json:
             show_json(rows)
         else:
@@ -61,14 +61,14 @@ def command(*, dry_run: bool, explain: str | None, delay: str | None, as_json: b
             raise SystemExit(1)
 
 
-def _dry_run(previews: list[Preview]) -> None:
+def _dry_run(previews: list[CollectionPreview]) -> None:
     rows = [(each.repository, each.kind, each.name, each.reason) for found in previews for each in found.going]
     for line in table(("REPOSITORY", "KIND", "NAME", "WHY"), rows):
         click.echo(line)
     _sum(previews)
 
 
-def _explain(found: Preview, tag: Tag | None) -> None:
+def _explain(found: CollectionPreview, tag: Tag | None) -> None:
     if tag is not None and not found.tags and not any(each.kind == "tag" for each in found.going):
         click.echo(f"{found.repository}:{tag} stays: no retention policy decides about its tags")
     later = {each.name: each.reason for each in found.going if each.kind == "tag"}
@@ -87,7 +87,7 @@ def _explain(found: Preview, tag: Tag | None) -> None:
     _sum([found])
 
 
-def _sum(previews: list[Preview]) -> None:
+def _sum(previews: list[CollectionPreview]) -> None:
     free, shared = sum(each.bytes_free for each in previews), sum(each.bytes_shared for each in previews)
     count = sum(len(each.going) for each in previews)
     click.echo(f"{count} would go: {size(free)} come free, {size(shared)} stay because other repositories have them")

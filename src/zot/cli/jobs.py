@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from zot.cli.asking import FILE, JSON, ask, moment, show_json, table
+from zot.cli.store_client import FILE, JSON, ask, moment, show_json, table
 
 
 @click.command("jobs")
@@ -18,9 +18,9 @@ def command(*, as_json: bool, file: Path | None) -> None:
     Times are in UTC. A task is `running`, `waiting` for its next time, `ready` but outside of its time window, or
     `done` until the next start of the server.
     """
-    from zot.upkeep.requests import Jobs
+    from zot.admin.requests import ListJobs
 
-    states = ask(file, Jobs())
+    states = ask(file, ListJobs())
     if as_json:
         show_json(states)
         return

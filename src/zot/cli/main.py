@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from zot import __version__
-from zot.cli.failures import sentence
-from zot.cli.groups import Group
+from zot.cli.command_group import CommandGroup
+from zot.cli.errors import sentence
 
 COMMANDS = {
     "serve": "zot.cli.serve",
@@ -32,7 +32,7 @@ COMMANDS = {
 }
 
 
-class Commands(Group):
+class Commands(CommandGroup):
     """Imports a command's module when it is asked for, so that none pays for the others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

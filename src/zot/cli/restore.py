@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from zot.cli.asking import FILE
 from zot.cli.configuration import checked
+from zot.cli.store_client import FILE
 
 
 @click.command("restore")
@@ -21,12 +21,12 @@ def command(directory: Path, file: Path | None) -> None:
     No server may run on it. The first start afterwards writes the `index.json` of each repository. Run by root, what
     is restored belongs to the owner of the store's directory, or to that of the backup if there was no directory.
     """
+    from zot.admin.backup_files import BackupDirectory
+    from zot.admin.restore import restore
     from zot.catalog.sqlite.snapshot import make_exports_due
     from zot.processes.start import make_plan
     from zot.storage.lock import lock_root
     from zot.storage.owner import give, owner_of
-    from zot.upkeep.backup_files import BackupDirectory
-    from zot.upkeep.restoring import restore
 
     plan = make_plan(checked(file), file, workers=0, read_only=False)
     BackupDirectory(str(directory.absolute())).manifest()  # before a root is made

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from zot.cli.asking import FILE, JSON, ask, show_json, table
+from zot.cli.store_client import FILE, JSON, ask, show_json, table
 
 
 @click.command("scrub")
@@ -19,10 +19,10 @@ def command(*, as_json: bool, file: Path | None) -> None:
     damaged blob is moved to `.zot/quarantine` below its root and served to nobody; another repository's copy takes its
     place if one is whole. Exit status 1 if something is damaged and could not be healed.
     """
-    from zot.upkeep import scrub
-    from zot.upkeep.requests import Scrub
+    from zot.admin.requests import ScrubStores
+    from zot.maintenance import scrub
 
-    rows = ask(file, Scrub())
+    rows = ask(file, ScrubStores())
     if as_json:
         show_json(rows)
     else:

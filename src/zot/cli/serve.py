@@ -42,11 +42,11 @@ def command(
     # Before the file is read: a change after that is one to take up.
     seen = signatures([] if file is None else [file.absolute()])
     config = checked(file, overrides)
-    from zot.processes.start import CannotStart, start
+    from zot.processes.start import StartError, start
 
     try:
         status = start(config, file, workers=workers, read_only=read_only, overrides=overrides, seen=seen)
-    except CannotStart as error:
+    except StartError as error:
         raise click.ClickException(str(error)) from error
     raise SystemExit(status)
 

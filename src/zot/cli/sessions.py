@@ -10,14 +10,14 @@ from typing import Any
 import click
 
 from zot.accounts.sessions.session import Sessions
-from zot.cli.asking import JSON, show_json
-from zot.cli.groups import Group
+from zot.cli.command_group import CommandGroup
+from zot.cli.store_client import JSON, show_json
 from zot.cli.users import stores_of
 
 FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
 
-@click.group("sessions", cls=Group)
+@click.group("sessions", cls=CommandGroup)
 def command() -> None:
     """Sessions of browsers, by the configuration FILE, also beside a running server."""
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from zot.cli.asking import FILE, JSON, ask, moment, repository_and_tag, show_json, table
-from zot.cli.groups import Group
+from zot.cli.command_group import CommandGroup
+from zot.cli.store_client import FILE, JSON, ask, moment, repository_and_tag, show_json, table
 from zot.oci.digest import InvalidDigestError, parse_digest
 
 _SECOND_NS = 10**9
 
 
-@click.group("tag", cls=Group)
+@click.group("tag", cls=CommandGroup)
 def command() -> None:
     """The history of tags, and how to bring one back.
 
@@ -32,10 +32,10 @@ def command() -> None:
 @FILE
 def history(*, name: str, limit: int, as_json: bool, file: Path | None) -> None:
     """Show when a tag was created, moved and deleted, by whom, and where it pointed; newest first, times in UTC."""
-    from zot.upkeep.requests import History
+    from zot.admin.requests import TagHistory
 
     repository, tag = repository_and_tag(name)
-    found = ask(file, History(repository=repository, tag=tag, limit=limit))
+    found = ask(file, TagHistory(repository=repository, tag=tag, limit=limit))
     if as_json:
         show_json(found)
         return
@@ -53,7 +53,7 @@ def history(*, name: str, limit: int, as_json: bool, file: Path | None) -> None:
 @FILE
 def restore(name: str, digest: str | None, file: Path | None) -> None:
     """Bring back a tag that was deleted or moved."""
-    from zot.upkeep.requests import Restore
+    from zot.admin.requests import RestoreTags
 
     repository, tag = repository_and_tag(name)
     if tag is None:
@@ -62,7 +62,7 @@ def restore(name: str, digest: str | None, file: Path | None) -> None:
         wanted = parse_digest(digest) if digest is not None else None
     except InvalidDigestError as error:
         raise click.BadParameter(str(error)) from error
-    (found,) = ask(file, Restore(repository=repository, tag=tag, digest=wanted, by=_user()))
+    (found,) = ask(file, RestoreTags(repository=repository, tag=tag, digest=wanted, by=_user()))
     click.echo(f"{found.repository}:{found.tag} points to {found.digest}")
 
 
@@ -80,11 +80,11 @@ def asof(*, name: str, time: datetime, as_json: bool, file: Path | None) -> None
 
     TIME is in UTC: 2030-05-01, 2030-05-01T12:00, or 2030-05-01T12:00:00.
     """
-    from zot.upkeep.requests import AsOf
+    from zot.admin.requests import TagsAsOf
 
     repository, tag = repository_and_tag(name)
     at_ns = int(time.replace(tzinfo=UTC).timestamp() * _SECOND_NS)
-    found = ask(file, AsOf(repository=repository, tag=tag, at_ns=at_ns))
+    found = ask(file, TagsAsOf(repository=repository, tag=tag, at_ns=at_ns))
     if as_json:
         show_json(found)
         return

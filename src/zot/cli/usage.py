@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from zot.cli.asking import FILE, JSON, ask, repository_and_tag, show_json, table
+from zot.cli.store_client import FILE, JSON, ask, repository_and_tag, show_json, table
+from zot.maintenance.units import size
 from zot.oci.globs import compile_glob
 from zot.oci.names import Repository
-from zot.upkeep.units import size
 
 
 @click.command("usage")
@@ -25,14 +25,14 @@ def command(*, pattern: str, repository: str | None, as_json: bool, file: Path |
     manifests that another program stored and that cannot be read: where there is one, nothing is collected.
     `zot verify --store` names them.
     """
-    from zot.upkeep.requests import Usage, UsageOfTags
+    from zot.admin.requests import StorageUsage, TagsUsage
 
     rows: list[tuple[object, ...]]
     try:
         compile_glob(pattern)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--repositories") from error
-    request = UsageOfTags(repository=_name(repository)) if repository is not None else Usage(pattern=pattern)
+    request = TagsUsage(repository=_name(repository)) if repository is not None else StorageUsage(pattern=pattern)
     found = ask(file, request)
     if as_json:
         show_json(found)

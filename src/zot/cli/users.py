@@ -8,18 +8,18 @@ from pathlib import Path
 
 import click
 
-from zot.accounts.build import Stores, open_stores
+from zot.accounts.build import AccountStores, open_stores
 from zot.cli.configuration import checked
 from zot.processes.start import make_plan
-from zot.processes.stores import refuse_root, require_store
-from zot.storage.pools import Pool
+from zot.server.store_registry import refuse_root, require_store
+from zot.storage.threads import ThreadPool
 
 
 @asynccontextmanager
-async def stores_of(file: Path) -> AsyncIterator[Stores]:
+async def stores_of(file: Path) -> AsyncIterator[AccountStores]:
     """Open the stores of a configuration, which has been served before: a command makes no store.
 
-    Raises StorageError, AccountsUnavailable, SessionsUnavailable, ConfigurationError, ClickException.
+    Raises StorageError, AccountsUnavailableError, SessionsUnavailableError, ConfigurationError, ClickException.
     """
     config = checked(file)
     if not config.http.auth.has_basic:
@@ -28,7 +28,7 @@ async def stores_of(file: Path) -> AsyncIterator[Stores]:
         plan = make_plan(config, file, workers=0, read_only=False)
         require_store(Path(plan.catalog_directory), plan.roots)
         refuse_root(plan.roots)
-    pool = Pool("accounts", 1, 64)
+    pool = ThreadPool("accounts", 1, 64)
     try:
         stores = await open_stores(config, pool)
         assert stores is not None

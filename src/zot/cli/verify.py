@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from zot.cli.configuration import checked, refusal
-from zot.config.errors import Advice, ConfigurationError
+from zot.config.errors import ConfigurationError, ConfigWarning
 from zot.config.model import Config
 
 
@@ -31,13 +31,13 @@ def command(file: Path, *, store: bool) -> None:
 
 
 def _check_start(file: Path, config: Config) -> None:
-    from zot.processes.preflight import listeners, preflight, problems, reachable_servers
     from zot.processes.start import make_plan
+    from zot.server.preflight import listeners, preflight, problems, reachable_servers
 
     plan = make_plan(config, file, workers=None, read_only=False)
     findings = [*preflight(config, plan), *listeners(plan), *reachable_servers(config)]
     for finding in findings:
-        if isinstance(finding, Advice):
+        if isinstance(finding, ConfigWarning):
             click.echo(f"Warning: {finding}", err=True)
     found = problems(findings)
     if found:
@@ -45,10 +45,10 @@ def _check_start(file: Path, config: Config) -> None:
 
 
 def _warn_of_emptied(file: Path) -> None:
-    from zot.cli.asking import ask, retention
-    from zot.upkeep.requests import Explain
+    from zot.admin.requests import PreviewCollection
+    from zot.cli.store_client import ask, retention
 
-    for found in ask(file, Explain(retention=retention(file))):
+    for found in ask(file, PreviewCollection(retention=retention(file))):
         if found.tags and not any(decision.keep for decision in found.tags):
             click.echo(
                 f"Warning: storage.retention: every tag of {found.repository} ({len(found.tags)}) would be deleted: "
@@ -58,8 +58,8 @@ def _warn_of_emptied(file: Path) -> None:
 
 
 def _warn_of_findings(file: Path) -> None:
-    from zot.cli.asking import ask
-    from zot.upkeep.requests import Findings
+    from zot.admin.requests import Findings
+    from zot.cli.store_client import ask
 
     for found in ask(file, Findings()):
         where = f"{found.repository}: {found.what}" if found.repository else found.what

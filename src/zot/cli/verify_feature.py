@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zot.cli.asking import ask, table
-from zot.cli.asking import retention as retention_of
+from zot.cli.command_group import CommandGroup
 from zot.cli.configuration import checked
-from zot.cli.groups import Group
+from zot.cli.store_client import ask, table
+from zot.cli.store_client import retention as retention_of
 
 if TYPE_CHECKING:
-    from zot.upkeep.preview import Preview
+    from zot.admin.preview import CollectionPreview
 
 _COMPLETED = "retention check completed successfully"
 
 
-@click.group("verify-feature", cls=Group)
+@click.group("verify-feature", cls=CommandGroup)
 def command() -> None:
     """Show what a feature of a configuration would do, and change nothing."""
 
@@ -42,13 +42,13 @@ def retention(file: Path, log_file: Path | None, gc_interval: str | None, timeou
     Untagged manifests that would go are shown with the tag `-`. A server may run on it, by this configuration or
     another. Exit status 0 whatever the decisions are, 1 if no store collects garbage: then nothing is decided.
     """
-    from zot.upkeep.requests import Explain
+    from zot.admin.requests import PreviewCollection
 
     del gc_interval, timeout
     storage = checked(file).storage
     if not any(each.gc for each in (storage, *storage.sub_paths.values())):
         raise click.ClickException("garbage collection is off (storage.gc: false): retention is not applied")
-    previews = ask(file, Explain(retention=retention_of(file)))
+    previews = ask(file, PreviewCollection(retention=retention_of(file)))
     if log_file is not None:
         log_file.write_text("".join(f"{line}\n" for line in _log_lines(previews)), encoding="utf-8")
         return
@@ -58,7 +58,7 @@ def retention(file: Path, log_file: Path | None, gc_interval: str | None, timeou
     click.echo(_COMPLETED)
 
 
-def _rows(found: Preview) -> Iterator[tuple[str, ...]]:
+def _rows(found: CollectionPreview) -> Iterator[tuple[str, ...]]:
     for each in found.tags:
         yield each.repository, each.tag, "keep" if each.keep else "delete", each.reason, each.digest
     for going in found.going:
@@ -66,16 +66,16 @@ def _rows(found: Preview) -> Iterator[tuple[str, ...]]:
             yield found.repository, "-", "delete", going.reason, going.name
 
 
-def _log_lines(previews: Iterable[Preview]) -> Iterator[str]:
+def _log_lines(previews: Iterable[CollectionPreview]) -> Iterator[str]:
     """Yield what zot writes into its log: a decision is a line of JSON."""
+    from zot.maintenance.retention import Candidate, RetentionDecision
+    from zot.maintenance.retention_log import decision_fields
     from zot.oci.names import Tag
-    from zot.upkeep.records import decision_fields
-    from zot.upkeep.retention import Candidate, Decision
 
     for found in previews:
         for each in found.tags:
             candidate = Candidate(each.digest, each.media_type, Tag(each.tag), each.pushed_s, each.pulled_s)
-            decision = Decision(candidate, each.keep, each.reason)
+            decision = RetentionDecision(candidate, each.keep, each.reason)
             yield _log_line("applied policy", **decision_fields(found.repository, decision, dry_run=True))
         for going in found.going:
             if going.kind == "manifest":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zot.config.section import Listed, Section, own_key, zot_key
 
 
-class Condition(Section):
+class ConditionConfig(Section):
     """A condition of a policy entry."""
 
     expression: str = zot_key(
@@ -14,7 +14,7 @@ class Condition(Section):
     message: str = zot_key("message", "", doc="What a refused client is told.")
 
 
-class Policy(Section):
+class PolicyConfig(Section):
     """Actions granted to users and groups."""
 
     users: Listed[str] = zot_key("users", (), doc="Users meant.")
@@ -22,18 +22,18 @@ class Policy(Section):
     actions: Listed[str] = zot_key(
         "actions", (), doc="`read`, `create`, `update`, `delete`, `detectManifestCollision`."
     )
-    conditions: Listed[Condition] = zot_key("conditions", (), doc="Conditions, all of which must be true.")
+    conditions: Listed[ConditionConfig] = zot_key("conditions", (), doc="Conditions, all of which must be true.")
 
 
-class RepositoryPolicy(Section):
+class RepositoryPolicyConfig(Section):
     """The rules of the repositories that match a glob; of several globs that match, the longest holds."""
 
-    policies: Listed[Policy] = zot_key("policies", (), doc="Actions by users and groups.")
+    policies: Listed[PolicyConfig] = zot_key("policies", (), doc="Actions by users and groups.")
     default_policy: Listed[str] = zot_key("defaultPolicy", (), doc="Actions of everybody who is logged in.")
     anonymous_policy: Listed[str] = zot_key("anonymousPolicy", (), doc="Actions of everybody who is not logged in.")
 
 
-class Group(Section):
+class GroupConfig(Section):
     """A named list of users."""
 
     users: Listed[str] = zot_key("users", (), doc="Its members.")
@@ -46,7 +46,7 @@ class MetricsAccess(Section):
     anonymous_policy: Listed[str] = zot_key("anonymousPolicy", (), doc="`read` lets everybody.")
 
 
-class ImmutableTags(Section):
+class ImmutableTagsConfig(Section):
     """Tags that stay as they were pushed."""
 
     repositories: Listed[str] = own_key("http.accessControl.immutableTags[].repositories")
@@ -54,14 +54,16 @@ class ImmutableTags(Section):
     except_groups: Listed[str] = own_key("http.accessControl.immutableTags[].exceptGroups")
 
 
-class AccessControl(Section):
+class AccessControlConfig(Section):
     """Who may do what. What no rule allows is denied."""
 
-    repositories: dict[str, RepositoryPolicy] = zot_key("repositories", {}, doc="Rules by glob of repositories.")
-    admin_policy: Policy = zot_key("adminPolicy", Policy(), doc="Actions of administrators, in every repository.")
-    groups: dict[str, Group] = zot_key("groups", {}, doc="Groups by name; names are read in lower case.")
+    repositories: dict[str, RepositoryPolicyConfig] = zot_key("repositories", {}, doc="Rules by glob of repositories.")
+    admin_policy: PolicyConfig = zot_key(
+        "adminPolicy", PolicyConfig(), doc="Actions of administrators, in every repository."
+    )
+    groups: dict[str, GroupConfig] = zot_key("groups", {}, doc="Groups by name; names are read in lower case.")
     metrics: MetricsAccess = zot_key("metrics", MetricsAccess(), doc="Who may read the metrics.")
-    immutable_tags: Listed[ImmutableTags] = own_key("http.accessControl.immutableTags")
+    immutable_tags: Listed[ImmutableTagsConfig] = own_key("http.accessControl.immutableTags")
 
     @property
     def only_anonymous(self) -> bool:

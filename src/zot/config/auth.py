@@ -15,13 +15,13 @@ OAUTH2_PROVIDERS = frozenset({"github"})
 PUBLIC_ISSUERS = frozenset({"https://accounts.google.com", "https://gitlab.com"})
 
 
-class Htpasswd(Section):
+class HtpasswdConfig(Section):
     """Users in a file."""
 
     path: str = zot_key("path", "", doc="File of `user:hash` lines (bcrypt, sha256-crypt, sha512-crypt).", reload=True)
 
 
-class Ldap(Section):
+class LdapConfig(Section):
     """Users in a directory."""
 
     address: str = zot_key("address", "", doc="Host of the server. Mandatory.")
@@ -40,7 +40,7 @@ class Ldap(Section):
     )
 
 
-class AwsSecretsManager(Section):
+class AwsSecretsManagerConfig(Section):
     """A secret that holds the keys of token issuers, by key id."""
 
     region: str = zot_key("region", "", doc="Region of the secret. Mandatory.")
@@ -48,7 +48,7 @@ class AwsSecretsManager(Section):
     refresh_interval_s: Seconds = zot_key("refreshInterval", 60.0, doc="How often the secret is read again.")
 
 
-class UpstreamTokenEndpoint(Section):
+class UpstreamTokenEndpointConfig(Section):
     """Where credentials go that are no workload identity of this server."""
 
     realm: str = zot_key("realm", "", doc="URL of the token endpoint.")
@@ -56,35 +56,37 @@ class UpstreamTokenEndpoint(Section):
     allow_insecure_http: Flag = zot_key("allowInsecureHttp", False, doc="Accept an `http` URL.")
 
 
-class CelVariable(Section):
+class CelVariableConfig(Section):
     """A name for an expression over the claims."""
 
     name: str = zot_key("name", "", doc="Name of the variable, used as `vars.NAME`.")
     expression: str = zot_key("expression", "", doc="CEL expression over `claims`.")
 
 
-class CelValidation(Section):
+class CelValidationConfig(Section):
     """A condition on the claims."""
 
     expression: str = zot_key("expression", "", doc="CEL expression that must be true.")
     message: str = zot_key("message", "", doc="What is answered if it is not.")
 
 
-class CelClaimMapping(Section):
+class CelClaimMappingConfig(Section):
     """How the claims of a workload's token become an identity, in CEL."""
 
-    variables: Listed[CelVariable] = zot_key("variables", (), doc="Names for expressions, in the order of evaluation.")
-    validations: Listed[CelValidation] = zot_key("validations", (), doc="Conditions, all of which must be true.")
+    variables: Listed[CelVariableConfig] = zot_key(
+        "variables", (), doc="Names for expressions, in the order of evaluation."
+    )
+    validations: Listed[CelValidationConfig] = zot_key("validations", (), doc="Conditions, all of which must be true.")
     username: str = zot_key("username", "", doc="Expression of the user name. Default: issuer, `/` and subject.")
     groups: str = zot_key("groups", "", doc="Expression of the list of groups.")
 
 
-class BearerOidc(Section):
+class BearerOidcConfig(Section):
     """An issuer of workload identities, such as a CI system or a Kubernetes cluster."""
 
     issuer: str = zot_key("issuer", "", doc="URL of the issuer. Mandatory.")
     audiences: Listed[str] = zot_key("audiences", (), doc="Audiences accepted, at least one.")
-    claim_mapping: CelClaimMapping | None = zot_key("claimMapping", None, doc="From claims to an identity.")
+    claim_mapping: CelClaimMappingConfig | None = zot_key("claimMapping", None, doc="From claims to an identity.")
     certificate_authority: str = zot_key("certificateAuthority", "", doc="PEM text of the issuer's authority.")
     certificate_authority_file: str = zot_key("certificateAuthorityFile", "", doc="PEM file of the issuer's authority.")
     skip_issuer_verification: Flag = zot_key(
@@ -92,29 +94,29 @@ class BearerOidc(Section):
     )
 
 
-class Bearer(Section):
+class BearerConfig(Section):
     """Tokens in place of passwords."""
 
     realm: str = zot_key("realm", "", doc="URL of the token server, for the challenge.")
     service: str = zot_key("service", "", doc="Service name, for the challenge.")
     cert: str = zot_key("cert", "", doc="File with a certificate, public key or JWKS that verifies tokens.")
-    aws_secrets_manager: AwsSecretsManager | None = zot_key(
+    aws_secrets_manager: AwsSecretsManagerConfig | None = zot_key(
         "awsSecretsManager", None, doc="Keys that verify tokens, in place of `cert`."
     )
-    oidc: Listed[BearerOidc] = zot_key("oidc", (), doc="Issuers of workload identities.")
-    upstream_token_endpoint: UpstreamTokenEndpoint | None = zot_key(
+    oidc: Listed[BearerOidcConfig] = zot_key("oidc", (), doc="Issuers of workload identities.")
+    upstream_token_endpoint: UpstreamTokenEndpointConfig | None = zot_key(
         "upstreamTokenEndpoint", None, doc="Where `/zot/auth/token` sends credentials that are not its own."
     )
 
 
-class ClaimMapping(Section):
+class ClaimMappingConfig(Section):
     """Which claims of a login name the user and the groups."""
 
     username: str = zot_key("username", "", doc="Claim of the user name. Default: `email`.")
     groups: str = zot_key("groups", "", doc="Claim of the groups. Default: `groups`.")
 
 
-class OpenIdProvider(Section):
+class OpenIdProviderConfig(Section):
     """A provider of logins in the browser."""
 
     name: str = zot_key("name", "", doc="Label of the login button.")
@@ -128,13 +130,13 @@ class OpenIdProvider(Section):
     auth_url: str = zot_key("authurl", "", doc="github: authorization URL of an own instance.")
     token_url: str = zot_key("tokenurl", "", doc="github: token URL of an own instance.")
     scopes: Listed[str] = zot_key("scopes", (), doc="Scopes to ask for. Mandatory.")
-    claim_mapping: ClaimMapping | None = zot_key("claimMapping", None, doc="Claims of user name and groups.")
+    claim_mapping: ClaimMappingConfig | None = zot_key("claimMapping", None, doc="Claims of user name and groups.")
 
 
-class OpenId(Section):
+class OpenIdConfig(Section):
     """Logins in the browser."""
 
-    providers: dict[str, OpenIdProvider] = zot_key(
+    providers: dict[str, OpenIdProviderConfig] = zot_key(
         "providers", {}, doc="By name: `google`, `gitlab`, `oidc`, `github`."
     )
     callback_allow_origins: Listed[str] = zot_key(
@@ -142,7 +144,7 @@ class OpenId(Section):
     )
 
 
-class Mtls(Section):
+class MtlsConfig(Section):
     """What of a client certificate names the user."""
 
     identity_attributes: Listed[str] = zot_key(
@@ -156,14 +158,14 @@ class Mtls(Section):
     email_san_index: int = zot_key("emailSanIndex", 0, doc="Which e-mail address of several.")
 
 
-class Auth(Section):
+class AuthConfig(Section):
     """The ways to log in; none means that everybody is anonymous."""
 
     fail_delay_s: int = zot_key("failDelay", 0, doc="Seconds to wait before a refusal is answered.")
-    htpasswd: Htpasswd = zot_key("htpasswd", Htpasswd(), doc="Users in a file.", reload=True)
-    ldap: Ldap | None = zot_key("ldap", None, doc="Users in a directory.", reload=True)
-    bearer: Bearer | None = zot_key("bearer", None, doc="Tokens in place of passwords.")
-    openid: OpenId | None = zot_key("openid", None, doc="Logins in the browser.", reload=True)
+    htpasswd: HtpasswdConfig = zot_key("htpasswd", HtpasswdConfig(), doc="Users in a file.", reload=True)
+    ldap: LdapConfig | None = zot_key("ldap", None, doc="Users in a directory.", reload=True)
+    bearer: BearerConfig | None = zot_key("bearer", None, doc="Tokens in place of passwords.")
+    openid: OpenIdConfig | None = zot_key("openid", None, doc="Logins in the browser.", reload=True)
     apikey: Flag = zot_key("apikey", False, doc="API keys; always on with `openid`.", reload=True)
     session_keys_file: str = zot_key(
         "sessionKeysFile", "", doc='File with `{"hashKey", "encryptKey"}` that protect local sessions.'
@@ -174,7 +176,7 @@ class Auth(Section):
     secure_session: Flag | None = zot_key(
         "secureSession", None, doc="Mark cookies Secure although TLS ends before this server.", reload=True
     )
-    mtls: Mtls | None = zot_key("mtls", None, doc="Identity from client certificates.", reload=True)
+    mtls: MtlsConfig | None = zot_key("mtls", None, doc="Identity from client certificates.", reload=True)
 
     @property
     def has_htpasswd(self) -> bool:

@@ -9,15 +9,15 @@ from zot.config.model import DIST_SPEC_VERSION
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from zot.config.extensions import Extensions
-    from zot.config.http import Http
+    from zot.config.extensions import ExtensionsConfig
+    from zot.config.http import HttpConfig
     from zot.config.model import Config
     from zot.config.secret_files import OpenIdCredentials
     from zot.config.section import Section
-    from zot.config.storage import Store
+    from zot.config.storage import StoreConfig
 
 S = TypeVar("S", bound="Section")
-AnyStore = TypeVar("AnyStore", bound="Store")
+AnyStore = TypeVar("AnyStore", bound="StoreConfig")
 
 # Scans and verification of a whole store are not done more often than this.
 SHORTEST_INTERVAL_S = 7200.0
@@ -73,7 +73,7 @@ def _complete_store(store: AnyStore, warnings: list[str]) -> AnyStore:
     return _replace(store, **values)
 
 
-def _complete_http(http: Http, credentials: Mapping[str, OpenIdCredentials], warnings: list[str]) -> Http:
+def _complete_http(http: HttpConfig, credentials: Mapping[str, OpenIdCredentials], warnings: list[str]) -> HttpConfig:
     openid = http.auth.openid
     if openid is None:
         return http
@@ -92,7 +92,7 @@ def _complete_http(http: Http, credentials: Mapping[str, OpenIdCredentials], war
     return _replace(http, auth=_replace(http.auth, openid=_replace(openid, providers=providers), apikey=True))
 
 
-def _complete_extensions(extensions: Extensions, warnings: list[str]) -> Extensions:
+def _complete_extensions(extensions: ExtensionsConfig, warnings: list[str]) -> ExtensionsConfig:
     search, scrub = extensions.search, extensions.scrub
     if search is not None and search.cve is not None and search.cve.update_interval_s < SHORTEST_INTERVAL_S:
         warnings.append("extensions.search.cve.updateInterval is shorter than 2h: 2h is used")

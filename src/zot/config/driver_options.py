@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ConfigDict, ValidationError
 
-from zot.config.errors import ConfigurationError, Problem
+from zot.config.errors import ConfigProblem, ConfigurationError
 from zot.config.section import Flag, Secret, Section, zot_key
 
 if TYPE_CHECKING:
@@ -115,10 +115,12 @@ def driver_options(driver: Mapping[str, Any], model: type[D], key: str) -> D:
         text = f"invalid parameter of driver {driver.get('name')}"
         # The values are not shown: any of them may be a secret.
         details = error.errors(include_input=False, include_url=False)
-        problems = (Problem(text, ".".join([key, *map(str, detail["loc"])]), detail["msg"]) for detail in details)
+        problems = (ConfigProblem(text, ".".join([key, *map(str, detail["loc"])]), detail["msg"]) for detail in details)
         raise ConfigurationError(*problems) from None
     if isinstance(options, S3) and options.chunk_bytes < SMALLEST_CHUNK_BYTES:
-        raise ConfigurationError(Problem(f"invalid size {options.chunk_bytes}", f"{key}.chunksize", "at least 5 MiB"))
+        raise ConfigurationError(
+            ConfigProblem(f"invalid size {options.chunk_bytes}", f"{key}.chunksize", "at least 5 MiB")
+        )
     return options
 
 

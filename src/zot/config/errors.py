@@ -8,7 +8,7 @@ BAD_CONFIG = "invalid server config: "
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ConfigProblem:
     """One reason to refuse a configuration.
 
     `text` is zot's own sentence where it has one, so that scripts which look for it go on working; `key` is the path
@@ -33,8 +33,8 @@ class Problem:
 class ConfigurationError(ValueError):
     """A configuration that is refused; the message has one line a problem, the first by zot's order of checks."""
 
-    def __init__(self, *problems: Problem | str) -> None:
-        self.problems = tuple(Problem(item) if isinstance(item, str) else item for item in problems)
+    def __init__(self, *problems: ConfigProblem | str) -> None:
+        self.problems = tuple(ConfigProblem(item) if isinstance(item, str) else item for item in problems)
         super().__init__("\n".join(map(str, self.problems)))
 
     def lines(self, file: str) -> str:
@@ -43,7 +43,7 @@ class ConfigurationError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
+class ConfigWarning:
     """Something that the author of a configuration should know, although the configuration is accepted."""
 
     text: str
@@ -53,4 +53,4 @@ class Advice:
         return f"{self.key}: {self.text}" if self.key else self.text
 
 
-Finding = Problem | Advice
+Finding = ConfigProblem | ConfigWarning

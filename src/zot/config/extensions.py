@@ -6,19 +6,19 @@ from pydantic import ConfigDict, field_validator
 
 from zot.config.durations import Seconds
 from zot.config.section import Flag, Listed, Secret, Section, zot_key
-from zot.config.sync import Sync
+from zot.config.sync import SyncConfig
 
 HOUR_S = 3600.0
 
 
-class Sbom(Section):
+class SbomConfig(Section):
     """A bill of materials pushed beside each scanned image."""
 
     enable: Flag = zot_key("enable", False, doc="Whether one is made.")
     format: str = zot_key("format", "spdx-json", doc="`spdx-json` or `cyclonedx`.")
 
 
-class Trivy(Section):
+class TrivyConfig(Section):
     """The scanner."""
 
     db_repository: str = zot_key(
@@ -30,45 +30,45 @@ class Trivy(Section):
     vuln_severity_sources: Listed[str] = zot_key(
         "vulnSeveritySources", ("auto",), doc="Whose severities are shown, in order of preference."
     )
-    sbom: Sbom = zot_key("sbom", Sbom(), doc="A bill of materials beside each scanned image.")
+    sbom: SbomConfig = zot_key("sbom", SbomConfig(), doc="A bill of materials beside each scanned image.")
 
 
-class Cve(Section):
+class CveConfig(Section):
     """Scans for vulnerabilities."""
 
     update_interval_s: Seconds = zot_key(
         "updateInterval", 2 * HOUR_S, doc="How often the databases are updated; at least 2h.", reload=True
     )
-    trivy: Trivy = zot_key("trivy", Trivy(), doc="The scanner.", reload=True)
+    trivy: TrivyConfig = zot_key("trivy", TrivyConfig(), doc="The scanner.", reload=True)
 
 
-class Search(Section):
+class SearchConfig(Section):
     """Search by GraphQL."""
 
     enable: Flag = zot_key("enable", True, doc="Whether search is offered.")
-    cve: Cve | None = zot_key("cve", None, doc="Scans for vulnerabilities.", reload=True)
+    cve: CveConfig | None = zot_key("cve", None, doc="Scans for vulnerabilities.", reload=True)
 
 
-class Ui(Section):
+class UiConfig(Section):
     """The web pages."""
 
     enable: Flag = zot_key("enable", True, doc="Whether they are served. Needs `search`.")
 
 
-class Prometheus(Section):
+class PrometheusConfig(Section):
     """The form of the metrics."""
 
     path: str = zot_key("path", "/metrics", doc="Path at which they are read.")
 
 
-class Metrics(Section):
+class MetricsConfig(Section):
     """Figures for monitoring."""
 
     enable: Flag = zot_key("enable", True, doc="Whether they are offered.")
-    prometheus: Prometheus = zot_key("prometheus", Prometheus(), doc="The form of the metrics.")
+    prometheus: PrometheusConfig = zot_key("prometheus", PrometheusConfig(), doc="The form of the metrics.")
 
 
-class Scrub(Section):
+class ScrubConfig(Section):
     """Periodic verification of everything stored."""
 
     enable: Flag = zot_key("enable", True, doc="Whether it is done.")
@@ -77,7 +77,7 @@ class Scrub(Section):
     )
 
 
-class Lint(Section):
+class LintConfig(Section):
     """Conditions on what is pushed."""
 
     enable: Flag = zot_key("enable", False, doc="Whether they are checked.")
@@ -86,7 +86,7 @@ class Lint(Section):
     )
 
 
-class Trust(Section):
+class TrustConfig(Section):
     """Verification of signatures."""
 
     enable: Flag = zot_key("enable", True, doc="Whether signatures are verified.")
@@ -103,7 +103,7 @@ class SinkCredentials(Section):
     file: str = zot_key("file", "", doc="nats: credentials file.")
 
 
-class SinkTls(Section):
+class SinkTlsConfig(Section):
     """Certificates for a sink, as paths of PEM files."""
 
     ca_cert_file: str = zot_key("cacertfile", "", doc="Authorities of the sink's certificate.")
@@ -111,7 +111,7 @@ class SinkTls(Section):
     key_file: str = zot_key("keyfile", "", doc="Private key of the client certificate.")
 
 
-class Sink(Section):
+class SinkConfig(Section):
     """Where events go. Unknown keys are reported and ignored, as zot ignores them."""
 
     model_config = ConfigDict(extra="allow")
@@ -123,7 +123,7 @@ class Sink(Section):
     proxy: str | None = zot_key("proxy", None, doc="http: proxy to go through.")
     headers: dict[str, str] = zot_key("headers", {}, doc="http: further headers.")
     credentials: SinkCredentials | None = zot_key("credentials", None, doc="How the server identifies itself.")
-    tls: SinkTls | None = zot_key("tlsconfig", None, doc="Certificates for the sink.")
+    tls: SinkTlsConfig | None = zot_key("tlsconfig", None, doc="Certificates for the sink.")
 
     @field_validator("type")
     @classmethod
@@ -133,32 +133,32 @@ class Sink(Section):
         return value
 
 
-class Events(Section):
+class EventsConfig(Section):
     """CloudEvents about what changes in the registry."""
 
     enable: Flag = zot_key("enable", False, doc="Whether events are sent.")
-    sinks: Listed[Sink] = zot_key("sinks", (), doc="Where they go.")
+    sinks: Listed[SinkConfig] = zot_key("sinks", (), doc="Where they go.")
 
 
-class Switch(Section):
+class SwitchConfig(Section):
     """A section of older zot versions; accepted and ignored with a warning."""
 
     enable: Flag = zot_key("enable", True, doc="Ignored.")
 
 
-class Extensions(Section):
+class ExtensionsConfig(Section):
     """What the registry does beyond the distribution specification."""
 
-    search: Search | None = zot_key("search", None, doc="Search by GraphQL.")
-    ui: Ui | None = zot_key("ui", None, doc="The web pages.")
-    metrics: Metrics | None = zot_key("metrics", None, doc="Figures for monitoring.")
-    scrub: Scrub | None = zot_key("scrub", None, doc="Periodic verification of everything stored.", reload=True)
-    lint: Lint | None = zot_key("lint", None, doc="Conditions on what is pushed.")
-    trust: Trust | None = zot_key("trust", None, doc="Verification of signatures.")
-    events: Events | None = zot_key("events", None, doc="CloudEvents about what changes.")
-    sync: Sync | None = zot_key("sync", None, doc="Images mirrored from other registries.", reload=True)
-    mgmt: Switch | None = zot_key("mgmt", None, doc="Ignored with a warning: on whenever `search` is.")
-    apikey: Switch | None = zot_key("apikey", None, doc="Ignored with a warning: see `http.auth.apikey`.")
+    search: SearchConfig | None = zot_key("search", None, doc="Search by GraphQL.")
+    ui: UiConfig | None = zot_key("ui", None, doc="The web pages.")
+    metrics: MetricsConfig | None = zot_key("metrics", None, doc="Figures for monitoring.")
+    scrub: ScrubConfig | None = zot_key("scrub", None, doc="Periodic verification of everything stored.", reload=True)
+    lint: LintConfig | None = zot_key("lint", None, doc="Conditions on what is pushed.")
+    trust: TrustConfig | None = zot_key("trust", None, doc="Verification of signatures.")
+    events: EventsConfig | None = zot_key("events", None, doc="CloudEvents about what changes.")
+    sync: SyncConfig | None = zot_key("sync", None, doc="Images mirrored from other registries.", reload=True)
+    mgmt: SwitchConfig | None = zot_key("mgmt", None, doc="Ignored with a warning: on whenever `search` is.")
+    apikey: SwitchConfig | None = zot_key("apikey", None, doc="Ignored with a warning: see `http.auth.apikey`.")
 
     @property
     def search_enabled(self) -> bool:

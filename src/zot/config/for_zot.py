@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zot.config.beyond_zot import KEYS
+from zot.config.own_keys import KEYS
 from zot.config.parse import Tree, read_tree
 
 if TYPE_CHECKING:

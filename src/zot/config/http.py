@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from zot.config.access_control import AccessControl
-from zot.config.auth import Auth
+from zot.config.access_control import AccessControlConfig
+from zot.config.auth import AuthConfig
 from zot.config.durations import Seconds
 from zot.config.section import Flag, Listed, Section, own_key, zot_key
 
@@ -33,7 +33,7 @@ Cidr = Annotated[
 ]
 
 
-class Tls(Section):
+class TlsConfig(Section):
     """Certificates, as paths of PEM files."""
 
     cert: str = zot_key("cert", "", doc="Certificate chain; its content is reloaded when the file changes.")
@@ -43,21 +43,21 @@ class Tls(Section):
     )
 
 
-class MethodRate(Section):
+class MethodRateConfig(Section):
     """The limit of one HTTP method."""
 
     method: str = zot_key("method", "", doc="HTTP method, such as GET.")
     rate: int = zot_key("rate", 0, doc="Requests a second.")
 
 
-class RateLimit(Section):
+class RateLimitConfig(Section):
     """How many requests a second are answered, by client address and path."""
 
     rate: int | None = zot_key("rate", None, doc="Requests a second; absent: no limit.")
-    methods: Listed[MethodRate] = zot_key("methods", (), doc="Limits of single methods, beside `rate`.")
+    methods: Listed[MethodRateConfig] = zot_key("methods", (), doc="Limits of single methods, beside `rate`.")
 
 
-class Limits(Section):
+class LimitsConfig(Section):
     """Bounds on what a client may ask for."""
 
     max_manifest_bytes: int = own_key("http.limits.maxManifestBytes")
@@ -70,7 +70,7 @@ class Limits(Section):
     idle_timeout_s: Seconds = own_key("http.limits.idleTimeout")
 
 
-class Http(Section):
+class HttpConfig(Section):
     """The HTTP server."""
 
     address: str = zot_key("address", "127.0.0.1", doc="Address to listen on.")
@@ -88,12 +88,12 @@ class Http(Section):
     write_timeout_s: Seconds = zot_key(
         "writeTimeout", 60.0, doc="Time without progress after which a client that reads is dropped; 0 or less: none."
     )
-    tls: Tls | None = zot_key("tls", None, doc="HTTPS; needs `cert` and `key`.")
-    auth: Auth = zot_key("auth", Auth(), doc="Ways to log in.")
-    access_control: AccessControl | None = zot_key(
+    tls: TlsConfig | None = zot_key("tls", None, doc="HTTPS; needs `cert` and `key`.")
+    auth: AuthConfig = zot_key("auth", AuthConfig(), doc="Ways to log in.")
+    access_control: AccessControlConfig | None = zot_key(
         "accessControl", None, doc="Who may do what; absent: whoever got in may do everything.", reload=True
     )
-    ratelimit: RateLimit | None = zot_key("ratelimit", None, doc="Limits on requests a second.")
+    ratelimit: RateLimitConfig | None = zot_key("ratelimit", None, doc="Limits on requests a second.")
     compat: Listed[str] = zot_key(
         "compat",
         (DOCKER2S2,),
@@ -104,7 +104,7 @@ class Http(Section):
     accept_sparse: Flag = own_key("http.acceptSparse")
     trusted_proxies: Listed[Cidr] = own_key("http.trustedProxies")
     drain_timeout_s: Seconds = own_key("http.drainTimeout")
-    limits: Limits = own_key("http.limits", default=Limits())
+    limits: LimitsConfig = own_key("http.limits", default=LimitsConfig())
 
     @property
     def verifies_clients(self) -> bool:

@@ -11,13 +11,13 @@ from pydantic import ValidationError
 
 from zot.config.defaults import complete
 from zot.config.empty_sections import drop_empty
-from zot.config.errors import ConfigurationError, Problem
+from zot.config.errors import ConfigProblem, ConfigurationError
 from zot.config.keys import path_text, section_at
 from zot.config.log import LEVELS
 from zot.config.masking import mask
 from zot.config.model import Config
 from zot.config.parse import Tree, lower_keys, merged, read_content, read_tree
-from zot.config.rules import check
+from zot.config.rules.rules import check
 from zot.config.secret_files import read_secrets
 
 if TYPE_CHECKING:
@@ -73,36 +73,36 @@ def load_tree(
     if config.log.level.lower() not in LEVELS:
         levels = ", ".join(LEVELS)
         raise ConfigurationError(
-            Problem(f"invalid log level '{config.log.level}', supported levels are: {levels}", "log.level")
+            ConfigProblem(f"invalid log level '{config.log.level}', supported levels are: {levels}", "log.level")
         )
     config, warnings = complete(config.with_secrets(read_secrets(config.http.auth, read)))
     warnings += [*emptied, *check(config, compile_condition)]
     return Loaded(config, tuple(warnings))
 
 
-def _problems(error: ValidationError) -> list[Problem]:
+def _problems(error: ValidationError) -> list[ConfigProblem]:
     details = error.errors(include_url=False)
     unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
     problems = [_problem(detail) for detail in details if detail["type"] != "extra_forbidden"]
     return [*problems, *map(_unknown, unknown)]
 
 
-def _unknown(location: tuple[str | int, ...]) -> Problem:
+def _unknown(location: tuple[str | int, ...]) -> ConfigProblem:
     section = section_at(Config, location)
     known = {str(field.alias).lower(): str(field.alias) for field in section.model_fields.values()} if section else {}
     close = get_close_matches(str(location[-1]), known, n=1)
     expected = f"did you mean {known[close[0]]}?" if close else ""
-    return Problem("failed to load config due to unknown keys", path_text(location), expected)
+    return ConfigProblem("failed to load config due to unknown keys", path_text(location), expected)
 
 
-def _problem(detail: ErrorDetails) -> Problem:
+def _problem(detail: ErrorDetails) -> ConfigProblem:
     path, value = path_text(detail["loc"]), detail["input"]
     name = next((part for part in reversed(detail["loc"]) if isinstance(part, str)), "")
     cause = detail.get("ctx", {}).get("error")
     if cause is not None:
-        return Problem(str(cause), path)
+        return ConfigProblem(str(cause), path)
     if detail["type"] == "missing":
-        return Problem(f"{path} is missing")
+        return ConfigProblem(f"{path} is missing")
     shown = reprlib.repr(mask(value, name))
     expected = detail["msg"].removeprefix("Input should be ")
-    return Problem(f"{path} is {shown}", expected=f"should be {expected}")
+    return ConfigProblem(f"{path} is {shown}", expected=f"should be {expected}")

@@ -9,7 +9,7 @@ from zot.config.section import Section, own_key, zot_key
 LEVELS = ("debug", "trace", "info", "warn", "warning", "error", "fatal", "panic")
 
 
-class Log(Section):
+class LogConfig(Section):
     """The log and the audit log."""
 
     level: str = zot_key(

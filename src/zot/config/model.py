@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import PrivateAttr
 
-from zot.config.cluster import Cluster
-from zot.config.extensions import Extensions
-from zot.config.http import Http
-from zot.config.log import Log
-from zot.config.scheduler import Scheduler
+from zot.config.cluster import ClusterConfig
+from zot.config.extensions import ExtensionsConfig
+from zot.config.http import HttpConfig
+from zot.config.log import LogConfig
+from zot.config.scheduler import SchedulerConfig
 from zot.config.secret_files import Secrets
 from zot.config.section import Section, zot_key
-from zot.config.storage import Storage
+from zot.config.storage import StorageConfig
 
 DIST_SPEC_VERSION = "1.1.1"
 
@@ -33,12 +33,14 @@ class Config(Section):
     commit: str = zot_key("commit", "", doc="Accepted and ignored, as zot does.")
     release_tag: str = zot_key("releaseTag", "", doc="Accepted and ignored, as zot does.")
     binary_type: str = zot_key("binaryType", "", doc="Accepted and ignored, as zot does.")
-    storage: Storage = zot_key("storage", Storage(), doc="Where content is kept, and when it is removed.")
-    http: Http = zot_key("http", Http(), doc="The HTTP server.")
-    log: Log = zot_key("log", Log(), doc="What is logged, and where.")
-    extensions: Extensions = zot_key("extensions", Extensions(), doc="What goes beyond the distribution specification.")
-    scheduler: Scheduler = zot_key("scheduler", Scheduler(), doc="Background work.")
-    cluster: Cluster | None = zot_key("cluster", None, doc="zot's static cluster members.")
+    storage: StorageConfig = zot_key("storage", StorageConfig(), doc="Where content is kept, and when it is removed.")
+    http: HttpConfig = zot_key("http", HttpConfig(), doc="The HTTP server.")
+    log: LogConfig = zot_key("log", LogConfig(), doc="What is logged, and where.")
+    extensions: ExtensionsConfig = zot_key(
+        "extensions", ExtensionsConfig(), doc="What goes beyond the distribution specification."
+    )
+    scheduler: SchedulerConfig = zot_key("scheduler", SchedulerConfig(), doc="Background work.")
+    cluster: ClusterConfig | None = zot_key("cluster", None, doc="zot's static cluster members.")
 
     _secrets: Secrets = PrivateAttr(default_factory=Secrets)
 
@@ -56,4 +58,4 @@ class Config(Section):
     @classmethod
     def default(cls) -> Config:
         """Return what holds without a configuration file: 127.0.0.1:8080, content in `./zot-data`."""
-        return cls(storage=Storage(root_directory=_DEFAULT_ROOT))
+        return cls(storage=StorageConfig(root_directory=_DEFAULT_ROOT))

@@ -8,7 +8,7 @@ import tomllib
 from datetime import date, time
 from typing import TYPE_CHECKING, Any
 
-from zot.config.errors import ConfigurationError, Problem
+from zot.config.errors import ConfigProblem, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,28 +40,30 @@ def read_tree(path: Path, read: Callable[[Path], bytes] = read_content) -> Tree:
         content = read(path)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise ConfigurationError(
-            Problem(f"cannot read the file: {getattr(error, 'strerror', error)}", str(path))
+            ConfigProblem(f"cannot read the file: {getattr(error, 'strerror', error)}", str(path))
         ) from error
     if len(content) > FILE_LIMIT_BYTES:
-        raise ConfigurationError(Problem(f"the file is larger than {FILE_LIMIT_BYTES >> 20} MiB", str(path)))
+        raise ConfigurationError(ConfigProblem(f"the file is larger than {FILE_LIMIT_BYTES >> 20} MiB", str(path)))
     return parse_tree(content, path.suffix.removeprefix(".").lower(), str(path))
 
 
 def parse_tree(content: bytes, extension: str, name: str) -> Tree:
     """Return the top-level object of `content`; `name` says in errors where it comes from. Laws as for `read_tree`."""
     if extension in _DROPPED_FORMATS:
-        raise ConfigurationError(Problem(f"the format .{extension} is not supported: use JSON, YAML or TOML", name))
+        raise ConfigurationError(
+            ConfigProblem(f"the format .{extension} is not supported: use JSON, YAML or TOML", name)
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigurationError(Problem(f"the file is not UTF-8: byte {error.start} is wrong", name)) from error
+        raise ConfigurationError(ConfigProblem(f"the file is not UTF-8: byte {error.start} is wrong", name)) from error
     parser = _PARSERS.get(extension)
     tree = _parse(parser, text, name) if parser is not None else _parse_any(text, name)
     if tree is None or tree == {}:
-        raise ConfigurationError(Problem("failed to load config due to the absence of any key:value pair", name))
+        raise ConfigurationError(ConfigProblem("failed to load config due to the absence of any key:value pair", name))
     if not isinstance(tree, dict):
         raise ConfigurationError(
-            Problem(f"the file holds a {_kind(tree)} where an object of keys and values belongs", name)
+            ConfigProblem(f"the file holds a {_kind(tree)} where an object of keys and values belongs", name)
         )
     _Walk(name).check(tree)
     return tree
@@ -79,7 +81,7 @@ def lower_keys(value: Any) -> Any:
     lowered: Tree = {}
     for name, item in value.items():
         if name.lower() in lowered:
-            raise ConfigurationError(Problem(f"the key {name!r} is there twice, in two spellings", name))
+            raise ConfigurationError(ConfigProblem(f"the key {name!r} is there twice, in two spellings", name))
         lowered[name.lower()] = lower_keys(item)
     return lowered
 
@@ -99,11 +101,13 @@ def _parse(parser: Callable[[str], Any], text: str, name: str) -> Any:
     try:
         return parser(text)
     except RecursionError:
-        raise ConfigurationError(Problem(f"the file is nested more than {DEPTH_LIMIT} levels deep", name)) from None
+        raise ConfigurationError(
+            ConfigProblem(f"the file is nested more than {DEPTH_LIMIT} levels deep", name)
+        ) from None
     except ValueError as error:
         # YAML's errors have several lines, with the place in a string whose name says nothing.
         reason = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
-        raise ConfigurationError(Problem(f"failed to read configuration: {reason}", name)) from error
+        raise ConfigurationError(ConfigProblem(f"failed to read configuration: {reason}", name)) from error
 
 
 def _parse_any(text: str, name: str) -> Any:
@@ -114,7 +118,9 @@ def _parse_any(text: str, name: str) -> Any:
         except ConfigurationError as error:
             failures.append(f"{extension}: {error.problems[0].text}")
     tried = "; ".join(failures)
-    raise ConfigurationError(Problem(f"failed to read configuration, tried all supported config types: {tried}", name))
+    raise ConfigurationError(
+        ConfigProblem(f"failed to read configuration, tried all supported config types: {tried}", name)
+    )
 
 
 def _parse_json(text: str) -> Any:
@@ -184,7 +190,7 @@ class _Walk:
             self._refuse("has a text with half a surrogate pair")
 
     def _refuse(self, what: str) -> None:
-        raise ConfigurationError(Problem(f"the file {what}", self.name))
+        raise ConfigurationError(ConfigProblem(f"the file {what}", self.name))
 
 
 def _kind(value: object) -> str:

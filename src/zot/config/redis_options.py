@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import ValidationError
 
 from zot.config.durations import Seconds
-from zot.config.errors import ConfigurationError, Problem
+from zot.config.errors import ConfigProblem, ConfigurationError
 from zot.config.section import Flag, Listed, Secret, Section, zot_key
 from zot.config.urls import split_url
 
@@ -101,7 +101,7 @@ def redis_options(driver: Mapping[str, Any], default_prefix: str, key: str) -> t
         try:
             host_and_port(address)
         except ValueError:
-            raise ConfigurationError(Problem("invalid address of redis", f"{key}.addr", "HOST:PORT")) from None
+            raise ConfigurationError(ConfigProblem("invalid address of redis", f"{key}.addr", "HOST:PORT")) from None
     return complete, warnings
 
 
@@ -128,13 +128,13 @@ def _from_url(url: Any, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
     parts = split_url(url) if isinstance(url, str) else None
     if parts is None or parts.scheme not in SCHEMES:
         expected = "a text such as redis://user:password@host:6379/0, rediss://... or unix:///path"
-        raise ConfigurationError(Problem("cachedriver redis has invalid value for url", key, expected))
+        raise ConfigurationError(ConfigProblem("cachedriver redis has invalid value for url", key, expected))
     try:
         host, port = parts.hostname or "localhost", parts.port or DEFAULT_PORT
         parameters = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:
         text = "cachedriver redis has invalid value for url"
-        raise ConfigurationError(Problem(text, key, "a valid port and valid parameters")) from None
+        raise ConfigurationError(ConfigProblem(text, key, "a valid port and valid parameters")) from None
     given: dict[str, Any] = {}
     derived: dict[str, Any] = {"tls": parts.scheme == "rediss"}
     if parts.scheme == "unix":

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from zot.config.errors import ConfigurationError, Problem
+from zot.config.errors import ConfigProblem, ConfigurationError
 from zot.config.parse import lower_keys, read_content, read_tree
 from zot.config.section import Secret, Section, zot_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from zot.config.auth import Auth
+    from zot.config.auth import AuthConfig
 
 S = TypeVar("S", bound=Section)
 
@@ -59,7 +59,7 @@ class Secrets:
     session_keys: SessionKeys | None = None
 
 
-def read_secrets(auth: Auth, read: Callable[[Path], bytes] = read_content) -> Secrets:
+def read_secrets(auth: AuthConfig, read: Callable[[Path], bytes] = read_content) -> Secrets:
     """Read every secret file that `auth` names, relative to the working directory; raise ConfigurationError."""
     ldap_file = auth.ldap.credentials_file if auth.ldap else ""
     providers = auth.openid.providers if auth.openid else {}
@@ -74,7 +74,7 @@ def read_secrets(auth: Auth, read: Callable[[Path], bytes] = read_content) -> Se
     )
 
 
-def secret_paths(auth: Auth) -> list[Path]:
+def secret_paths(auth: AuthConfig) -> list[Path]:
     """Return the secret files that `auth` names: those to watch for changes."""
     names = [auth.ldap.credentials_file if auth.ldap else "", auth.session_keys_file]
     names += [provider.credentials_file for provider in (auth.openid.providers.values() if auth.openid else ())]
@@ -91,13 +91,13 @@ def _read(name: str, model: type[S], read: Callable[[Path], bytes]) -> S:
     path = Path(name)
     if not path.suffix:
         raise ConfigurationError(
-            Problem(f"failed to load secret file {path}", expected="a file ending in .json, .yaml or .toml")
+            ConfigProblem(f"failed to load secret file {path}", expected="a file ending in .json, .yaml or .toml")
         )
     try:
         tree = lower_keys(read_tree(path, read))
     except ConfigurationError as error:
         text = error.problems[0].text.replace("failed to load config", "failed to load secret file")
-        raise ConfigurationError(Problem(text, str(path))) from error
+        raise ConfigurationError(ConfigProblem(text, str(path))) from error
     return _validate(tree, model, path)
 
 
@@ -112,4 +112,6 @@ def _validate(tree: object, model: type[S], path: Path) -> S:
             "unset keys" if kinds == {"missing"} else "unknown keys" if kinds == {"extra_forbidden"} else "its keys"
         )
         keys = ", ".join(".".join(map(str, detail["loc"])) or detail["msg"] for detail in details)
-        raise ConfigurationError(Problem(f"failed to load secret file due to {reason}", f"{path}: {keys}")) from None
+        raise ConfigurationError(
+            ConfigProblem(f"failed to load secret file due to {reason}", f"{path}: {keys}")
+        ) from None

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, model_validator
 
-from zot.config.beyond_zot import beyond_zot
 from zot.config.masking import mask
+from zot.config.own_keys import beyond_zot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -65,7 +65,7 @@ Window = Annotated[
 ]
 
 
-class KeepUntagged(Section):
+class KeepUntaggedConfig(Section):
     """Which untagged manifests a retention policy keeps: those that one of the rules keeps."""
 
     pulled_within_s: Seconds | None = zot_key(
@@ -80,13 +80,13 @@ class KeepUntagged(Section):
     )
 
 
-class KeepTags(KeepUntagged):
+class KeepTags(KeepUntaggedConfig):
     """Which tags a retention policy keeps: those matching `patterns`, and kept by one of the rules if there are any."""
 
     patterns: Listed[str] = zot_key("patterns", (), doc="Regular expressions of tags; none means every tag.")
 
 
-class RetentionPolicy(Section):
+class RetentionPolicyConfig(Section):
     """What is kept in the repositories that match; the first policy that matches a repository holds."""
 
     repositories: Listed[str] = zot_key("repositories", (), doc="Globs of the repositories meant.")
@@ -95,10 +95,12 @@ class RetentionPolicy(Section):
     keep_tags: Listed[KeepTags] = zot_key(
         "keepTags", (), doc="Tags to keep; a tag that no entry keeps is removed. None: every tag is kept."
     )
-    keep_untagged: KeepUntagged | None = zot_key("keepUntagged", None, doc="Untagged manifests to keep all the same.")
+    keep_untagged: KeepUntaggedConfig | None = zot_key(
+        "keepUntagged", None, doc="Untagged manifests to keep all the same."
+    )
 
 
-class Retention(Section):
+class RetentionConfig(Section):
     """Which tags and manifests garbage collection removes although nothing is wrong with them."""
 
     dry_run: Flag = zot_key("dryRun", False, doc="Only log what would be removed.", reload=True)
@@ -108,10 +110,12 @@ class Retention(Section):
         doc="Age that untagged manifests and referrers reach before they go. Default: that of `gcDelay`.",
         reload=True,
     )
-    policies: Listed[RetentionPolicy] = zot_key("policies", (), doc="The policies, by repository pattern.", reload=True)
+    policies: Listed[RetentionPolicyConfig] = zot_key(
+        "policies", (), doc="The policies, by repository pattern.", reload=True
+    )
 
 
-class Store(Section):
+class StoreConfig(Section):
     """What the main store and each sub-path have in common."""
 
     root_directory: str = zot_key("rootDirectory", "", doc="Directory of the store; local even with a storage driver.")
@@ -142,7 +146,7 @@ class Store(Section):
     redirect_blob_url: Flag = zot_key(
         "redirectBlobURL", False, doc="Send clients to signed URLs of the object store for blobs.", reload=True
     )
-    retention: Retention = zot_key("retention", Retention(), doc="Which tags and manifests to remove.")
+    retention: RetentionConfig = zot_key("retention", RetentionConfig(), doc="Which tags and manifests to remove.")
     storage_driver: DriverOptions = zot_key(
         "storageDriver",
         None,
@@ -155,7 +159,7 @@ class Store(Section):
     )
 
 
-class SubPath(Store):
+class SubPathConfig(StoreConfig):
     """A store of its own for the repositories below a route; it collects and dedupes only if told to."""
 
     dedupe: Flag = zot_key(
@@ -164,13 +168,13 @@ class SubPath(Store):
     gc: Flag = zot_key("gc", False, doc="Collect garbage periodically.", reload=True)
 
 
-class Catalog(Section):
+class CatalogConfig(Section):
     """Where the embedded catalog is."""
 
     directory: str = own_key("storage.catalog.directory")
 
 
-class Quota(Section):
+class QuotaConfig(Section):
     """How much a set of repositories may hold."""
 
     repositories: Listed[str] = own_key("storage.quotas[].repositories")
@@ -178,18 +182,18 @@ class Quota(Section):
     each: Flag = own_key("storage.quotas[].each")
 
 
-class Storage(Store):
+class StorageConfig(StoreConfig):
     """The main store."""
 
     max_repos: int = zot_key("maxRepos", 0, doc="Refuse new repositories once there are this many; 0: no limit.")
     fast_restart: Flag = zot_key(
         "fastRestart", False, doc="Accepted for zot's sake: every start is fast, whatever the store holds."
     )
-    sub_paths: dict[str, SubPath] = zot_key(
+    sub_paths: dict[str, SubPathConfig] = zot_key(
         "subPaths", {}, doc="Stores for the repositories below a route, such as `/team-a`."
     )
-    catalog: Catalog = own_key("storage.catalog", default=Catalog())
+    catalog: CatalogConfig = own_key("storage.catalog", default=CatalogConfig())
     read_only: Flag = own_key("storage.readOnly")
     min_free_bytes: int = own_key("storage.minFreeBytes")
     min_free_percent: float = own_key("storage.minFreePercent")
-    quotas: Listed[Quota] = own_key("storage.quotas", reload=True)
+    quotas: Listed[QuotaConfig] = own_key("storage.quotas", reload=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zot.config.errors import ConfigurationError, Problem
+from zot.config.errors import ConfigProblem, ConfigurationError
 from zot.config.section import Section
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def refuse_unbuilt(config: Config, built: frozenset[str]) -> None:
     """
     assert built <= set(FEATURES), f"no such feature: {', '.join(sorted(built - set(FEATURES)))}"
     problems = [
-        Problem("this build does not have what the key asks for", key, "remove the key")
+        ConfigProblem("this build does not have what the key asks for", key, "remove the key")
         for feature in FEATURES
         if feature not in built
         for key in _asking(config, feature)

@@ -8,7 +8,7 @@ from zot.config.section import Flag, Listed, Section, zot_key
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - the name of a grant (RFC 8693)
 
 
-class Tags(Section):
+class TagsConfig(Section):
     """Which tags are mirrored."""
 
     regex: str | None = zot_key("regex", None, doc="Only tags that match.")
@@ -16,11 +16,11 @@ class Tags(Section):
     semver: Flag | None = zot_key("semver", None, doc="Only semantic versions.")
 
 
-class Content(Section):
+class ContentConfig(Section):
     """Which repositories are mirrored, and what they are called here."""
 
     prefix: str = zot_key("prefix", "", doc="Glob of upstream repositories; a leading `/` does not count.")
-    tags: Tags | None = zot_key("tags", None, doc="Which tags; absent: all.")
+    tags: TagsConfig | None = zot_key("tags", None, doc="Which tags; absent: all.")
     destination: str = zot_key("destination", "", doc="Local path in front of the repository's name.")
     strip_prefix: Flag = zot_key("stripPrefix", False, doc="Leave the fixed part of `prefix` out of the local name.")
 
@@ -43,7 +43,7 @@ class OAuth2CredentialHelper(Section):
     requested_token_type: str = zot_key("requestedTokenType", "", doc="Token exchange: type asked for, a URI.")
 
 
-class SyncRegistry(Section):
+class SyncRegistryConfig(Section):
     """One upstream registry."""
 
     urls: Listed[str] = zot_key("urls", (), doc="URLs of the registry and of its mirrors, tried in order.")
@@ -51,7 +51,7 @@ class SyncRegistry(Section):
     poll_interval_s: Seconds = zot_key(
         "pollInterval", 0.0, doc="Time from one periodic synchronization to the next; 0: none. Needs `content`."
     )
-    content: Listed[Content] = zot_key("content", (), doc="What is mirrored.")
+    content: Listed[ContentConfig] = zot_key("content", (), doc="What is mirrored.")
     tls_verify: Flag = zot_key("tlsVerify", True, doc="Verify the registry's certificate.")
     cert_dir: str = zot_key("certDir", "", doc="Directory with `.crt` authorities, and a `.cert` and `.key` pair.")
     max_retries: int | None = zot_key("maxRetries", None, doc="How often a failed request is tried again.")
@@ -84,7 +84,7 @@ class SyncRegistry(Section):
     )
 
 
-class Sync(Section):
+class SyncConfig(Section):
     """Images mirrored from other registries."""
 
     enable: Flag = zot_key("enable", True, doc="Whether images are mirrored.")
@@ -94,4 +94,4 @@ class Sync(Section):
     download_dir: str = zot_key(
         "downloadDir", "", doc="Directory for images under way. Mandatory with an object store."
     )
-    registries: Listed[SyncRegistry] = zot_key("registries", (), doc="The upstream registries.")
+    registries: Listed[SyncRegistryConfig] = zot_key("registries", (), doc="The upstream registries.")

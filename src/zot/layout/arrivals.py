@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.layout_commands import LayoutManifest, LayoutTag
 from zot.catalog.rows import CarriedEntry
+from zot.layout.export_stamp import BY
+from zot.layout.import_batches import Item, import_batches
 from zot.layout.index_entry import parse_ref_name
 from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import NotRead, read_manifests
-from zot.layout.mark import BY
-from zot.layout.parts import Item, parts
-from zot.layout.shared_tasks import SharedTasks
+from zot.layout.single_flight import SingleFlight
 from zot.oci.digest import Digest
 from zot.oci.media_types import may_be_manifest
 from zot.oci.names import Repository
-from zot.registry.found_files import take_in_named
+from zot.registry.existing_files import take_in_named
 from zot.storage.interface import Storage
 
 _WAIT_S = 5.0
@@ -38,7 +38,7 @@ class Arrivals:
         self._files = files
         self._limit_bytes = manifest_limit_bytes
         self._looked_at: dict[Repository, tuple[int, ...]] = {}
-        self._tasks = SharedTasks[tuple[Repository, str]]("the manifest is being imported", _WAIT_S)
+        self._tasks = SingleFlight[tuple[Repository, str]]("the manifest is being imported", _WAIT_S)
 
     async def look(self, repository: Repository) -> None:
         """Try all that is unread, if files came since the last look. Raises StorageError, CatalogError."""
@@ -62,7 +62,7 @@ class Arrivals:
         after = ""
         while page := await self._catalog.absent_children(repository, after, PAGE_LIMIT):
             listed = {digest: media_type for digest, media_type in page if may_be_manifest(media_type)}
-            async for part in parts(repository, self._manifests(repository, listed), BY):
+            async for part in import_batches(repository, self._manifests(repository, listed), BY):
                 await self._catalog.do(part)
             after = page[-1][0]
 
@@ -83,7 +83,7 @@ class Arrivals:
         wanted = [entry for entry in entries if entry.unread is not None and entry.digest is not None]
         if not wanted:
             return
-        async for part in parts(repository, self._items(repository, wanted), BY):
+        async for part in import_batches(repository, self._items(repository, wanted), BY):
             await self._catalog.do(part)
 
     async def _manifests(

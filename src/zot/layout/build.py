@@ -8,27 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zot.catalog.interface import Catalog
-from zot.config.storage import Storage as Configuration
-from zot.layout.discover import Discovery
+from zot.config.storage import StorageConfig as Configuration
 from zot.layout.export import Exporter
+from zot.layout.external_edits import ForeignEdits
 from zot.layout.filesystem import FilesystemLayouts
-from zot.layout.foreign import ForeignEdits
 from zot.layout.layouts import StoreLayouts
 from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
-from zot.layout.merge import Merger
+from zot.layout.reconcile import Reconciler
+from zot.layout.scanner import LayoutScanner
 from zot.layout.schedule import ExportSchedule
 from zot.oci.names import Repository, route_of
 from zot.registry.damage import DamageReports
 from zot.storage.interface import Storage
-from zot.storage.pools import Pools
-from zot.storage.routed import RoutedStorage
+from zot.storage.per_store import PerStoreStorage
+from zot.storage.threads import ThreadPools
 
 
 def build(
     config: Configuration,
     catalog: Catalog,
     storage: Storage,
-    pools: Pools,
+    pools: ThreadPools,
     damage: DamageReports | None = None,
     *,
     boot: str,
@@ -52,7 +52,7 @@ def build(
 
     files = FilesystemLayouts(stores, root_of, pools)
     limit_bytes = max(manifest_limit_bytes, MANIFEST_LIMIT_BYTES)
-    merger = Merger(
+    merger = Reconciler(
         catalog,
         storage,
         files,
@@ -65,7 +65,7 @@ def build(
 
 
 def _store_of(storage: Storage, repository: Repository) -> Storage:
-    return storage.of(repository) if isinstance(storage, RoutedStorage) else storage
+    return storage.of(repository) if isinstance(storage, PerStoreStorage) else storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class LayoutJobs:
 
     exporter: Exporter
     schedule: ExportSchedule
-    discovery: Discovery
+    discovery: LayoutScanner
 
     async def run(self) -> None:
         """Export, adopt and look for others' changes, until it is cancelled."""
@@ -93,5 +93,5 @@ def build_jobs(catalog: Catalog, storage: Storage, layouts: StoreLayouts, *, boo
     return LayoutJobs(
         exporter,
         ExportSchedule(catalog, layouts.files, exporter),
-        Discovery(catalog, layouts.adoption, layouts.foreign_names, exporter, layouts.arrivals),
+        LayoutScanner(catalog, layouts.adoption, layouts.foreign_names, exporter, layouts.arrivals),
     )

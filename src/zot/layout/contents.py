@@ -13,12 +13,12 @@ from typing import NamedTuple
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.layout_commands import LayoutBlob, LayoutManifest, LayoutTag
 from zot.catalog.rows import Unread
-from zot.layout.index_entry import Entry, carried, carried_line
-from zot.layout.index_json import LayoutBroken, entry_of
+from zot.layout.import_batches import PART_ROWS, Item
+from zot.layout.index_entry import IndexEntry, carried, carried_line
+from zot.layout.index_json import InvalidLayoutError, entry_of
 from zot.layout.interface import IndexScan, LayoutFiles
 from zot.layout.manifest_files import NotRead, read_manifests
-from zot.layout.merge import Verdict, judge
-from zot.layout.parts import PART_ROWS, Item
+from zot.layout.reconcile import MergeDecision, judge
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
 from zot.registry.damage import BAD_DIGEST, DamageReports, FoundBy, size_mismatch
@@ -32,7 +32,7 @@ _GARBLED = "its bytes are no JSON"
 _EXAMPLE_LENGTH = 200
 
 
-class Reading(NamedTuple):
+class ImportOptions(NamedTuple):
     """How a layout is read."""
 
     manifest_limit_bytes: int
@@ -52,7 +52,7 @@ class LayoutContents:
         storage: Storage,
         files: LayoutFiles,
         repository: Repository,
-        reading: Reading,
+        reading: ImportOptions,
     ) -> None:
         """Read a repository's layout."""
         self._catalog = catalog
@@ -85,14 +85,14 @@ class LayoutContents:
         )
 
     async def items(self) -> AsyncIterator[Item]:
-        """Iterate over all of it. Raises LayoutBroken, StorageError, CatalogError."""
+        """Iterate over all of it. Raises InvalidLayoutError, StorageError, CatalogError."""
         stand_for_tags = False
         if self._salvaged:
             # To learn which state it shows.
             async for _ in self._descriptors():
                 pass
         async for descriptors in self._descriptors():
-            entries: list[Entry] = []
+            entries: list[IndexEntry] = []
             for descriptor in descriptors:
                 entry = entry_of(descriptor)
                 if entry is None:
@@ -131,7 +131,7 @@ class LayoutContents:
                     async for item in self._named(entry):
                         yield item
         if before is None or self.index is None or before.digest != self.index.digest:
-            raise LayoutBroken("index.json was written to while it was read")
+            raise InvalidLayoutError("index.json was written to while it was read")
 
     async def _descriptors(self) -> AsyncIterator[list[bytes]]:
         async with self._files.scan(self._repository) as scan:
@@ -140,7 +140,7 @@ class LayoutContents:
                     yield descriptors
             self.index = scan
 
-    async def _read(self, entries: Sequence[Entry], unread: dict[Digest, Unread]) -> AsyncIterator[Item]:
+    async def _read(self, entries: Sequence[IndexEntry], unread: dict[Digest, Unread]) -> AsyncIterator[Item]:
         """Iterate over the manifests of entries and what they list; note those of entries that cannot be read."""
 
         async def is_known(digest: Digest) -> bool:
@@ -167,7 +167,7 @@ class LayoutContents:
                 self._note(found.unread, found.digest)
             yield found
 
-    async def _named(self, entry: Entry) -> AsyncIterator[Item]:
+    async def _named(self, entry: IndexEntry) -> AsyncIterator[Item]:
         """Iterate over what an entry's name needs beside its manifest: a tag, or to be carried if it has none."""
         if entry.tag is None:
             if entry.name is not None:
@@ -222,7 +222,7 @@ class LayoutContents:
             return False
         history = await self._catalog.tag_log(self._repository, tag, None, PAGE_LIMIT)
         shown_ns = (self.index.head.shown_ns if self.index is not None else None) or 0
-        return judge(digest, history, shown_ns, shown_ns) is Verdict.TAKE
+        return judge(digest, history, shown_ns, shown_ns) is MergeDecision.TAKE
 
     def _note(self, why: str, example: str) -> None:
         self._example = self._example or example

@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
-from zot.catalog.blob_commands import Doom, DoomBlob, ForgetBlob
+from zot.catalog.blob_commands import DoomBlob, DoomOutcome, ForgetBlob
 from zot.catalog.command import removal_token
 from zot.catalog.interface import Catalog
-from zot.catalog.layout_commands import Exported, IntendExport, MarkDirty
+from zot.catalog.layout_commands import BeginExport, FinishExport, QueueExport
 from zot.catalog.manifest_commands import RemoveRepository
 from zot.layout import index_json
-from zot.layout.foreign import ForeignEdits, Seen
-from zot.layout.index_json import Head, Index, LayoutBroken, Listing
-from zot.layout.interface import LayoutFiles, Place, alone
-from zot.layout.listing import Previous, listing
-from zot.layout.mark import Mark, last_change_ns
+from zot.layout.catalog_entries import Previous, catalog_entries
+from zot.layout.export_stamp import ExportStamp, last_change_ns
+from zot.layout.external_edits import ForeignEdits, SeenIndex
+from zot.layout.index_json import Index, IndexHead, IndexListing, InvalidLayoutError
+from zot.layout.interface import IndexVersion, LayoutFiles, alone
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.registry.damage import DamageReports, FoundBy
@@ -117,36 +117,36 @@ class Exporter:
             row = await self._catalog.repository(repository)
             if row is None or not row.adopted or row.revision == row.exported:
                 return True
-            with suppress(LayoutBroken):  # written to while it was read
+            with suppress(InvalidLayoutError):  # written to while it was read
                 if await self._replace(repository, row.revision, seen):
                     return True
-        await self._catalog.do(MarkDirty(repository=repository))
+        await self._catalog.do(QueueExport(repository=repository))
         _log.warning("%s: index.json keeps being written by another program: exported later", repository)
         return False
 
-    async def _replace(self, repository: Repository, revision: int, seen: Seen) -> bool:
+    async def _replace(self, repository: Repository, revision: int, seen: SeenIndex) -> bool:
         """Write an `index.json` that shows `revision`, or later; False if the one in place was not the one `seen`.
 
-        Raises LayoutBroken if it is written to meanwhile.
+        Raises InvalidLayoutError if it is written to meanwhile.
         """
         # What changes from here on counts as not shown.
         shown_ns = await last_change_ns(self._catalog, repository)
-        put = _Put(self._catalog, self._storage, self._damage, repository)
+        put = _WrittenFile(self._catalog, self._storage, self._damage, repository)
         async with self._previous(repository, seen) as (head, previous):
-            new = listing(self._catalog, repository, shown_ns, previous, put)
+            new = catalog_entries(self._catalog, repository, shown_ns, previous, put)
             staged = await self._files.stage(repository, index_json.encode(head.showing(shown_ns), new))
-        if not await self._catalog.do(IntendExport(repository=repository, digest=staged.digest)):
+        if not await self._catalog.do(BeginExport(repository=repository, digest=staged.digest)):
             return True  # removed meanwhile
         if await self._files.signature(repository) != seen.signature:
             return False
         await self._files.place(repository)
         # Somebody may have written it at the last moment: then it is merged from what was replaced.
-        alone = await self._files.signature(repository, Place.REPLACED) in (None, seen.signature)
+        alone = await self._files.signature(repository, IndexVersion.REPLACED) in (None, seen.signature)
         if alone:
             await self._files.forget_replaced(repository)
-        mark = Mark(staged.signature, shown_ns, whole=True)
+        mark = ExportStamp(staged.signature, shown_ns, whole=True)
         await self._catalog.do(
-            Exported(repository=repository, revision=revision, digest=staged.digest, signature=str(mark))
+            FinishExport(repository=repository, revision=revision, digest=staged.digest, signature=str(mark))
         )
         if previous.whole:  # what others listed, and nobody here knows, is not ours to remove
             for digest in await self._unlisted(repository, previous.gone):
@@ -154,7 +154,7 @@ class Exporter:
         return alone
 
     @asynccontextmanager
-    async def _previous(self, repository: Repository, seen: Seen) -> AsyncIterator[tuple[Head, Previous]]:
+    async def _previous(self, repository: Repository, seen: SeenIndex) -> AsyncIterator[tuple[IndexHead, Previous]]:
         """Open the file that is to be replaced; one that is not there, or that nobody can read, lists nothing."""
         index = Index()
         async with aclosing(self._files.read(repository)) as content:
@@ -162,7 +162,7 @@ class Exporter:
             if listed is not None:
                 yield listed.head, Previous(listed.entries, whole=seen.whole)
                 return
-        with suppress(LayoutBroken):
+        with suppress(InvalidLayoutError):
             file = await self._files.load(repository)
             index = file.parsed if file else index
         yield index.head, Previous(index_json.iterate(index.entries), whole=seen.whole)
@@ -175,7 +175,7 @@ class Exporter:
         """
         left = set(digests)
         if left:
-            with suppress(LayoutBroken):
+            with suppress(InvalidLayoutError):
                 async with aclosing(self._files.read(repository)) as content:
                     listed = await index_json.read(content)
                     if listed is not None:
@@ -192,13 +192,13 @@ class Exporter:
         # While it is doomed no push of a blob with these bytes can come between.
         if (
             await self._catalog.do(DoomBlob(repository=repository, digest=digest, token=token, stray=True))
-            is Doom.DOOMED
+            is DoomOutcome.DOOMED
         ):
             await self._storage.remove(repository, digest)
             await self._catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
 
 
-class _Put:
+class _WrittenFile:
     """Makes sure that manifests' files are there, durably."""
 
     def __init__(self, catalog: Catalog, storage: Storage, damage: DamageReports, repository: Repository) -> None:
@@ -225,9 +225,9 @@ class _Put:
         self._there.add(digest)
 
 
-async def _read(content: AsyncIterator[bytes]) -> Listing | None:
+async def _read(content: AsyncIterator[bytes]) -> IndexListing | None:
     """Read it piece by piece, if that is possible."""
     try:
         return await index_json.read(content)
-    except LayoutBroken:
+    except InvalidLayoutError:
         return None

@@ -12,15 +12,15 @@ from functools import lru_cache
 
 from zot.catalog.rows import Unread
 from zot.layout import index_json
-from zot.layout.index_json import Head, IndexReader, LayoutBroken
-from zot.layout.interface import INDEX_LIMIT_BYTES, ContentFile, IndexFile, Place, Signature, StagedFile
+from zot.layout.index_json import IndexHead, IndexReader, InvalidLayoutError
+from zot.layout.interface import INDEX_LIMIT_BYTES, ContentFile, FileSignature, IndexFile, IndexVersion, StagedIndex
 from zot.oci.digest import HEX_LENGTHS, Digest, digest_of, has_digest, hasher, hex_of
 from zot.oci.names import LAYOUT_NAMES, InvalidNameError, Repository, parse_repository
-from zot.registry.layouts import Unserved
-from zot.storage.disk import Disk, File, NotRegularFile
-from zot.storage.faults import NO_LINK
+from zot.registry.unimported import Unserved
+from zot.storage.disk import Disk, File, NotRegularFileError
 from zot.storage.identity import make_directories
 from zot.storage.layout_paths import LayoutPaths
+from zot.storage.os_errors import NO_LINK
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _CONTENTS_BYTES = 4 * 1024 * 1024
 _GONE = (FileNotFoundError, NotADirectoryError)
 
 
-class SecondName(OSError):
+class HardLinkedFileError(OSError):
     """A repository's directory is, by a symbolic link, one that another name of the store leads to."""
 
 
@@ -144,7 +144,7 @@ class RootFiles:
         return files, directories
 
     def require_own_directory(self, repository: Repository) -> None:
-        """Raise SecondName if the directory is that of another repository of the store, by a symbolic link."""
+        """Raise HardLinkedFileError if the directory is that of another repository of the store, by a symbolic link."""
         path = self._paths.repository(repository)
         try:
             target = self._disk.real_path(path)
@@ -152,7 +152,9 @@ class RootFiles:
             return
         root = self._disk.real_path(self._paths.root)
         if _overlap(target, root) and target != f"{root}/{repository}":
-            raise SecondName(errno.ELOOP, f"a symbolic link leads to {target}, which has a name of its own", path)
+            raise HardLinkedFileError(
+                errno.ELOOP, f"a symbolic link leads to {target}, which has a name of its own", path
+            )
 
     def is_removed(self, repository: Repository) -> bool:
         """Tell whether there is no directory of that name, nor a symbolic link on the way to it."""
@@ -173,7 +175,7 @@ class RootFiles:
             self.require_own_directory(repository)
             self._disk.status(self._paths.oci_layout(repository))
             self._disk.status(self._index(repository))
-        except (SecondName, *_GONE):
+        except (HardLinkedFileError, *_GONE):
             return False
         return not self._lies_within_layout(repository)
 
@@ -194,19 +196,19 @@ class RootFiles:
 
     # --- reading ---
 
-    def signature(self, repository: Repository, place: Place) -> Signature | None:
+    def signature(self, repository: Repository, place: IndexVersion) -> FileSignature | None:
         """Return the signature of an `index.json`."""
         try:
             return _signature(self._disk.link_status(self._index(repository, place)))
         except _GONE:
             return None
 
-    def load(self, repository: Repository, place: Place) -> IndexFile | None:
+    def load(self, repository: Repository, place: IndexVersion) -> IndexFile | None:
         """Read an `index.json` whole. The signature is older than the bytes, if they change meanwhile."""
         try:
             opened = self._disk.open(self._index(repository, place))
-        except NotRegularFile as error:
-            raise LayoutBroken(f"index.json cannot be read: {error.strerror}") from error
+        except NotRegularFileError as error:
+            raise InvalidLayoutError(f"index.json cannot be read: {error.strerror}") from error
         except _GONE:
             return None
         with opened as file:
@@ -223,11 +225,11 @@ class RootFiles:
             return None
 
     def scan(self, repository: Repository) -> Scanning | None:
-        """Open `index.json` to be read piece by piece. Raises LayoutBroken."""
+        """Open `index.json` to be read piece by piece. Raises InvalidLayoutError."""
         try:
             file = self._disk.open(self._index(repository))
-        except NotRegularFile as error:
-            raise LayoutBroken(f"index.json cannot be read: {error.strerror}") from error
+        except NotRegularFileError as error:
+            raise InvalidLayoutError(f"index.json cannot be read: {error.strerror}") from error
         except _GONE:
             return None
         try:
@@ -278,7 +280,7 @@ class RootFiles:
 
     # --- replacing ---
 
-    def stage(self, repository: Repository) -> Staging:
+    def stage(self, repository: Repository) -> IndexStaging:
         """Begin a new file beside `index.json`, in the place of one that was begun before."""
         path = self._staged(repository)
         try:
@@ -286,7 +288,7 @@ class RootFiles:
         except FileNotFoundError:
             make_directories(self._disk, self._paths.uploads(repository))
             file = self._disk.create(path)
-        staging = Staging(self._disk, file)
+        staging = IndexStaging(self._disk, file)
         try:
             self._disk.truncate(file, 0)
         except BaseException:
@@ -300,7 +302,7 @@ class RootFiles:
         self.forget_replaced(repository)
         index = self._index(repository)
         try:
-            self._disk.link(index, self._index(repository, Place.REPLACED))
+            self._disk.link(index, self._index(repository, IndexVersion.REPLACED))
         except FileNotFoundError:
             pass  # there is none to replace
         except OSError as error:
@@ -312,7 +314,7 @@ class RootFiles:
     def forget_replaced(self, repository: Repository) -> None:
         """Remove the other name of what was replaced, for good: brought back later it would look like others' work."""
         try:
-            self._disk.unlink(self._index(repository, Place.REPLACED))
+            self._disk.unlink(self._index(repository, IndexVersion.REPLACED))
         except _GONE:
             return
         self._disk.sync_directory(self._paths.uploads(repository))
@@ -344,8 +346,8 @@ class RootFiles:
             self._disk.sync(file)
             self._disk.rename(file.path, path)
 
-    def _index(self, repository: Repository, place: Place = Place.CURRENT) -> str:
-        if place is Place.REPLACED:
+    def _index(self, repository: Repository, place: IndexVersion = IndexVersion.CURRENT) -> str:
+        if place is IndexVersion.REPLACED:
             # Hidden, so that it is not taken for an upload.
             return f"{self._paths.uploads(repository)}/.index.json.replaced"
         return f"{self._paths.repository(repository)}/index.json"
@@ -357,7 +359,7 @@ class RootFiles:
 class Scanning:
     """An `index.json` that is read piece by piece."""
 
-    def __init__(self, disk: Disk, file: File, signature: Signature) -> None:
+    def __init__(self, disk: Disk, file: File, signature: FileSignature) -> None:
         """Own the file."""
         self._disk = disk
         self._file = file
@@ -365,11 +367,11 @@ class Scanning:
         self._reader = IndexReader()
         self._state = hasher()
         self.signature = signature
-        self.head = Head()
+        self.head = IndexHead()
         self.digest = ""
 
     def next(self) -> list[bytes] | None:
-        """Read a piece and return the descriptors in it, None at the end. Raises LayoutBroken."""
+        """Read a piece and return the descriptors in it, None at the end. Raises InvalidLayoutError."""
         piece = self._disk.read(self._file, _SCAN_BYTES, self._offset)
         if not piece:
             self.head, self.digest = self._reader.finish(), self._state.hexdigest()
@@ -383,7 +385,7 @@ class Scanning:
         self._file.close()
 
 
-class Staging:
+class IndexStaging:
     """A new `index.json` that is being written."""
 
     def __init__(self, disk: Disk, file: File) -> None:
@@ -399,12 +401,12 @@ class Staging:
         self._size += len(piece)
         self._state.update(piece)
 
-    def finish(self) -> StagedFile:
+    def finish(self) -> StagedIndex:
         """Sync and close it."""
         self._disk.sync(self._file)
         signature = _signature(self._disk.status_of(self._file))
         self._file.close()
-        return StagedFile(self._state.hexdigest(), signature)
+        return StagedIndex(self._state.hexdigest(), signature)
 
     def drop(self) -> None:
         """Close and remove it."""
@@ -431,10 +433,10 @@ def _warn_second_name(path: str, target: str) -> None:
     _log.warning("%s is a symbolic link to %s, which is served by another name: it is not followed", path, target)
 
 
-def _check_size(signature: Signature) -> None:
+def _check_size(signature: FileSignature) -> None:
     if signature.size > INDEX_LIMIT_BYTES:
-        raise LayoutBroken(f"index.json has {signature.size} bytes, more than {INDEX_LIMIT_BYTES}")
+        raise InvalidLayoutError(f"index.json has {signature.size} bytes, more than {INDEX_LIMIT_BYTES}")
 
 
-def _signature(status: os.stat_result) -> Signature:
-    return Signature(status.st_size, status.st_ino, status.st_mtime_ns)
+def _signature(status: os.stat_result) -> FileSignature:
+    return FileSignature(status.st_size, status.st_ino, status.st_mtime_ns)

@@ -10,14 +10,14 @@ from itertools import islice
 from typing import ParamSpec, TypeVar
 
 from zot.catalog.rows import Unread
-from zot.layout.files import RootFiles, Scanning, Staging
-from zot.layout.interface import ContentFile, IndexFile, IndexScan, Place, Signature, StagedFile
+from zot.layout.files import IndexStaging, RootFiles, Scanning
+from zot.layout.interface import ContentFile, FileSignature, IndexFile, IndexScan, IndexVersion, StagedIndex
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
-from zot.registry.layouts import Unserved
+from zot.registry.unimported import Unserved
 from zot.storage.disk import Disk, File
-from zot.storage.faults import storage_errors
-from zot.storage.pools import Pools
+from zot.storage.os_errors import storage_errors
+from zot.storage.threads import ThreadPools
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class FilesystemLayouts:
         self,
         roots: Mapping[str, Callable[[], Awaitable[None]]],
         root_of: Callable[[Repository], str],
-        pools: Pools,
+        pools: ThreadPools,
         *,
         disk: Disk | None = None,
     ) -> None:
@@ -96,11 +96,13 @@ class FilesystemLayouts:
 
         return await self._read("look for layouts", look)
 
-    async def signature(self, repository: Repository, place: Place = Place.CURRENT) -> Signature | None:
+    async def signature(
+        self, repository: Repository, place: IndexVersion = IndexVersion.CURRENT
+    ) -> FileSignature | None:
         """Return the signature of an `index.json`, None if there is none."""
         return await self._read(f"look at {repository}", self._of(repository).signature, repository, place)
 
-    async def load(self, repository: Repository, place: Place = Place.CURRENT) -> IndexFile | None:
+    async def load(self, repository: Repository, place: IndexVersion = IndexVersion.CURRENT) -> IndexFile | None:
         """Return an `index.json`, None if there is none."""
         return await self._read(f"read index.json of {repository}", self._of(repository).load, repository, place)
 
@@ -158,12 +160,12 @@ class FilesystemLayouts:
             if isinstance(locked, File):
                 await self._pools.read.complete(locked.close)
 
-    async def stage(self, repository: Repository, content: AsyncIterator[bytes]) -> StagedFile:
+    async def stage(self, repository: Repository, content: AsyncIterator[bytes]) -> StagedIndex:
         """Write a new `index.json` beside the one in place, durably."""
         doing = f"write index.json of {repository}"
         files, pool = self._of(repository), self._pools.durable
         with storage_errors(doing):
-            staging = await pool.acquire(lambda: files.stage(repository), Staging.drop)
+            staging = await pool.acquire(lambda: files.stage(repository), IndexStaging.drop)
         try:
             with storage_errors(doing):
                 async for piece in content:
@@ -209,7 +211,7 @@ def _next_batch(walk: Iterator[Repository | Unserved | None]) -> list[Repository
 class _Scan:
     """An `IndexScan` in the threads of a pool."""
 
-    def __init__(self, pools: Pools, scanning: Scanning, doing: str) -> None:
+    def __init__(self, pools: ThreadPools, scanning: Scanning, doing: str) -> None:
         self._pools = pools
         self._scanning = scanning
         self._doing = doing

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from zot.catalog.interface import Catalog
-from zot.layout.foreign import ForeignEdits
+from zot.layout.external_edits import ForeignEdits
 from zot.layout.interface import LayoutFiles, alone
-from zot.layout.shared_tasks import SharedTasks
+from zot.layout.single_flight import SingleFlight
 from zot.oci.names import Repository
 from zot.storage.interface import StorageError
 
@@ -29,7 +29,7 @@ class FirstReads:
         self._files = files
         self._edits = edits
         self._compared: set[Repository] = set()
-        self._tasks = SharedTasks[Repository](
+        self._tasks = SingleFlight[Repository](
             "what another program wrote into the repository is being imported", wait_s
         )
 

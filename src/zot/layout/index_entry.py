@@ -24,7 +24,7 @@ _REPLACEMENT = "\ufffd"
 _NOTHING: Mapping[str, msgspec.Raw] = {}
 
 
-class Entry(msgspec.Struct, frozen=True):
+class IndexEntry(msgspec.Struct, frozen=True):
     """A descriptor of an index whose digest can be read."""
 
     digest: Digest
@@ -47,7 +47,7 @@ class Entry(msgspec.Struct, frozen=True):
         return self.name if self.name is not None else self.tag
 
 
-def order(entry: Entry) -> tuple[bool, str]:
+def order(entry: IndexEntry) -> tuple[bool, str]:
     """Return the key by which entries are sorted: tags by name, then what has none by digest."""
     return (True, entry.digest) if entry.tag is None else (False, entry.tag)
 
@@ -70,8 +70,8 @@ def parse_ref_name(text: str) -> Tag | None:
     return None
 
 
-def read_entry(descriptor: bytes) -> Entry | None:
-    """Return a descriptor's entry, None if it has no digest that can be read. Raises JsonBroken.
+def read_entry(descriptor: bytes) -> IndexEntry | None:
+    """Return a descriptor's entry, None if it has no digest that can be read. Raises InvalidJsonError.
 
     Whatever else is wrong with it is kept in `line`.
     """
@@ -89,7 +89,7 @@ def read_entry(descriptor: bytes) -> Entry | None:
     for key in _OWN_FIELDS:
         fields.pop(key, None)
     tag = parse_ref_name(name) if name is not None else None
-    return Entry(
+    return IndexEntry(
         digest,
         sys.intern(media_type or ""),
         size or 0,
@@ -101,7 +101,7 @@ def read_entry(descriptor: bytes) -> Entry | None:
     )
 
 
-def encode_entry(entry: Entry) -> bytes:
+def encode_entry(entry: IndexEntry) -> bytes:
     """Return the descriptor in JSON, without line breaks."""
     document: dict[str, object] = {
         "mediaType": entry.media_type,
@@ -117,7 +117,7 @@ def encode_entry(entry: Entry) -> bytes:
     return msgspec.json.encode(document)
 
 
-def carried(entry: Entry, unread: Unread | None) -> CarriedEntry:
+def carried(entry: IndexEntry, unread: Unread | None) -> CarriedEntry:
     """Return an entry as it is carried along: because its manifest cannot be read, or for its name alone."""
     line = entry.line or encode_entry(entry)
     media_type = entry.media_type if MEDIA_TYPE.fullmatch(entry.media_type) else ""
@@ -125,7 +125,7 @@ def carried(entry: Entry, unread: Unread | None) -> CarriedEntry:
 
 
 def carried_line(descriptor: bytes) -> CarriedEntry:
-    """Return a descriptor of which nothing can be read. Raises JsonBroken if it is no JSON."""
+    """Return a descriptor of which nothing can be read. Raises InvalidJsonError if it is no JSON."""
     line = json_text.compact(descriptor)
     return CarriedEntry(_key(line), line, unread=Unread.DESCRIPTOR)
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from zot.layout.index_entry import Entry, encode_entry, order, read_entry
-from zot.layout.json_text import ArrayReader, JsonBroken, compact, members, text_of
+from zot.layout.index_entry import IndexEntry, encode_entry, order, read_entry
+from zot.layout.json_text import ArrayReader, InvalidJsonError, compact, members, text_of
 
 SHOWN = "dev.zotregistry.layout.shown"
 """Annotation of an index that we wrote: the time of the last tag change that it shows, in nanoseconds.
@@ -27,11 +27,11 @@ _CLOSING = b"]}"
 _CHUNK_BYTES = 64 * 1024
 
 
-class LayoutBroken(Exception):
+class InvalidLayoutError(Exception):
     """An `index.json` cannot be read as one; the message says why."""
 
 
-class Head(NamedTuple):
+class IndexHead(NamedTuple):
     """What an index says beside its descriptors."""
 
     annotations: Mapping[str, msgspec.Raw] = {}
@@ -44,7 +44,7 @@ class Head(NamedTuple):
         text = text_of(bytes(self.annotations.get(SHOWN, b""))) or ""
         return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
 
-    def showing(self, shown_ns: int) -> Head:
+    def showing(self, shown_ns: int) -> IndexHead:
         """Return it with another mark."""
         return self._replace(annotations={**self.annotations, SHOWN: msgspec.Raw(b'"%d"' % shown_ns)})
 
@@ -52,8 +52,8 @@ class Head(NamedTuple):
 class Index(NamedTuple):
     """An index read whole."""
 
-    head: Head = Head()
-    entries: Sequence[Entry] = ()
+    head: IndexHead = IndexHead()
+    entries: Sequence[IndexEntry] = ()
     """In the order of `order`."""
     unreadable: Sequence[bytes] = ()
     """Descriptors that have no digest that can be read, as they are written."""
@@ -67,33 +67,33 @@ class IndexReader:
         self._reader = ArrayReader("manifests")
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Iterate over the descriptors that are complete with this piece. Raises LayoutBroken."""
+        """Iterate over the descriptors that are complete with this piece. Raises InvalidLayoutError."""
         try:
             yield from self._reader.feed(piece)
-        except JsonBroken as error:
+        except InvalidJsonError as error:
             raise _broken(error) from error
 
-    def finish(self) -> Head:
-        """Return what it says beside them. Raises LayoutBroken if it is torn, or is no index."""
+    def finish(self) -> IndexHead:
+        """Return what it says beside them. Raises InvalidLayoutError if it is torn, or is no index."""
         try:
             self._reader.finish()
             return _head(self._reader)
-        except JsonBroken as error:
+        except InvalidJsonError as error:
             raise _broken(error) from error
 
 
-def entry_of(descriptor: bytes) -> Entry | None:
-    """Return a descriptor's entry, None if it has no digest that can be read. Raises LayoutBroken."""
+def entry_of(descriptor: bytes) -> IndexEntry | None:
+    """Return a descriptor's entry, None if it has no digest that can be read. Raises InvalidLayoutError."""
     try:
         return read_entry(descriptor)
-    except JsonBroken as error:
+    except InvalidJsonError as error:
         raise _broken(error) from error
 
 
 def decode(content: bytes) -> Index:
-    """Return an index; raise LayoutBroken if the bytes are none."""
+    """Return an index; raise InvalidLayoutError if the bytes are none."""
     reader = IndexReader()
-    entries: list[Entry] = []
+    entries: list[IndexEntry] = []
     unreadable: list[bytes] = []
     for start in range(0, len(content), _CHUNK_BYTES):
         for descriptor in reader.feed(content[start : start + _CHUNK_BYTES]):
@@ -107,25 +107,25 @@ def decode(content: bytes) -> Index:
     return Index(head, entries, unreadable)
 
 
-def _head(reader: ArrayReader) -> Head:
+def _head(reader: ArrayReader) -> IndexHead:
     others = dict(reader.others)
     version = others.pop("schemaVersion", b"2")
     if version != b"2":
-        raise LayoutBroken(f"index.json has schemaVersion {version[:20]!r}, not 2")
+        raise InvalidLayoutError(f"index.json has schemaVersion {version[:20]!r}, not 2")
     if not reader.has_list:
-        raise LayoutBroken("index.json has no 'manifests'")
+        raise InvalidLayoutError("index.json has no 'manifests'")
     annotations = members(others.pop("annotations", b"{}")) or ()
-    return Head(
+    return IndexHead(
         {text_of(key) or "": msgspec.Raw(value) for key, value in annotations},
         {key: msgspec.Raw(compact(value)) for key, value in others.items()},
     )
 
 
-def _broken(error: JsonBroken) -> LayoutBroken:
-    return LayoutBroken(f"index.json is not an image index: {error}")
+def _broken(error: InvalidJsonError) -> InvalidLayoutError:
+    return InvalidLayoutError(f"index.json is not an image index: {error}")
 
 
-async def encode(head: Head, entries: AsyncIterator[Entry | bytes]) -> AsyncIterator[bytes]:
+async def encode(head: IndexHead, entries: AsyncIterator[IndexEntry | bytes]) -> AsyncIterator[bytes]:
     """Write an index, in pieces, whatever its size. The same entries in the same order give the same bytes.
 
     Bytes are a descriptor that is written as it is.
@@ -146,21 +146,21 @@ async def encode(head: Head, entries: AsyncIterator[Entry | bytes]) -> AsyncIter
     yield b"".join(pieces)
 
 
-class Listing(NamedTuple):
+class IndexListing(NamedTuple):
     """An index that is read piece by piece."""
 
-    head: Head
-    entries: AsyncIterator[Entry]
+    head: IndexHead
+    entries: AsyncIterator[IndexEntry]
     """In the order of `order`, then those that are carried along and whose digest can be read.
 
-    Raises LayoutBroken when the index turns out to be torn.
+    Raises InvalidLayoutError when the index turns out to be torn.
     """
 
 
-async def read(content: AsyncIterator[bytes]) -> Listing | None:
+async def read(content: AsyncIterator[bytes]) -> IndexListing | None:
     """Return the listing of an index that `encode` wrote, read a line at a time; None of any other.
 
-    Raises LayoutBroken if its first line is none of an index.
+    Raises InvalidLayoutError if its first line is none of an index.
     """
     lines = _lines(content)
     first = await anext(lines, b"")
@@ -169,20 +169,20 @@ async def read(content: AsyncIterator[bytes]) -> Listing | None:
     reader = IndexReader()
     for _ in reader.feed(first + _CLOSING):
         pass
-    return Listing(reader.finish(), _entries(lines))
+    return IndexListing(reader.finish(), _entries(lines))
 
 
-async def _entries(lines: AsyncIterator[bytes]) -> AsyncIterator[Entry]:
+async def _entries(lines: AsyncIterator[bytes]) -> AsyncIterator[IndexEntry]:
     async for line in lines:
         if line == _CLOSING:
             return
         entry = entry_of(line.removesuffix(b","))
         if entry is not None:
             yield entry
-    raise LayoutBroken("index.json is torn: its end is missing")
+    raise InvalidLayoutError("index.json is torn: its end is missing")
 
 
-async def iterate(entries: Iterable[Entry]) -> AsyncIterator[Entry]:
+async def iterate(entries: Iterable[IndexEntry]) -> AsyncIterator[IndexEntry]:
     """Iterate over entries that are at hand."""
     for entry in entries:
         yield entry

@@ -14,10 +14,10 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from zot.catalog.rows import Unread
-from zot.layout.index_json import Head, Index
+from zot.layout.index_json import Index, IndexHead
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
-from zot.registry.layouts import Unserved
+from zot.registry.unimported import Unserved
 
 _POLL_S = 0.05
 
@@ -25,7 +25,7 @@ INDEX_LIMIT_BYTES = 256 * 1024 * 1024
 """The largest `index.json` that is read whole: about a million tags."""
 
 
-class Place(StrEnum):
+class IndexVersion(StrEnum):
     """Which `index.json`."""
 
     CURRENT = "current"
@@ -33,7 +33,7 @@ class Place(StrEnum):
     """The one that was in place before the last `place`, until `forget_replaced`."""
 
 
-class Signature(NamedTuple):
+class FileSignature(NamedTuple):
     """What tells a file from another one without reading it. Renaming keeps it."""
 
     size: int
@@ -47,23 +47,23 @@ class IndexFile(NamedTuple):
     parsed: Index
     digest: str
     """Its sha256, in hexadecimal digits."""
-    signature: Signature
+    signature: FileSignature
 
 
-class StagedFile(NamedTuple):
+class StagedIndex(NamedTuple):
     """A new `index.json` that is not in place yet."""
 
     digest: str
     """Its sha256, in hexadecimal digits."""
-    signature: Signature
+    signature: FileSignature
 
 
 class IndexScan(Protocol):
     """An `index.json` that is being read."""
 
-    signature: Signature
+    signature: FileSignature
     """Older than the bytes, if they change meanwhile."""
-    head: Head
+    head: IndexHead
     """Known once all descriptors are read."""
     digest: str
     """The sha256 of what was read, likewise."""
@@ -71,7 +71,7 @@ class IndexScan(Protocol):
     def descriptors(self) -> AsyncIterator[list[bytes]]:
         """Iterate over the descriptors in their order, as they are written, some hundred at once.
 
-        Raises LayoutBroken when it turns out to be torn, or no index.
+        Raises InvalidLayoutError when it turns out to be torn, or no index.
         """
 
 
@@ -114,13 +114,15 @@ class LayoutFiles(Protocol):
     async def existing(self, names: Sequence[Repository]) -> list[Repository]:
         """Return those of the names that are layouts."""
 
-    async def signature(self, repository: Repository, place: Place = Place.CURRENT) -> Signature | None:
+    async def signature(
+        self, repository: Repository, place: IndexVersion = IndexVersion.CURRENT
+    ) -> FileSignature | None:
         """Return the signature of an `index.json`, None if there is none."""
 
-    async def load(self, repository: Repository, place: Place = Place.CURRENT) -> IndexFile | None:
+    async def load(self, repository: Repository, place: IndexVersion = IndexVersion.CURRENT) -> IndexFile | None:
         """Return an `index.json`, None if there is none.
 
-        Raises LayoutBroken if it is none, torn, or has more than INDEX_LIMIT_BYTES.
+        Raises InvalidLayoutError if it is none, torn, or has more than INDEX_LIMIT_BYTES.
         """
 
     def read(self, repository: Repository) -> AsyncGenerator[bytes, None]:
@@ -140,7 +142,7 @@ class LayoutFiles(Protocol):
     def scan(self, repository: Repository) -> AbstractAsyncContextManager[IndexScan | None]:
         """Open `index.json` of any writer, to read it once, piece by piece; None if there is none.
 
-        Raises LayoutBroken if it is no regular file, or has more than INDEX_LIMIT_BYTES.
+        Raises InvalidLayoutError if it is no regular file, or has more than INDEX_LIMIT_BYTES.
         """
 
     def adopting(self, repository: Repository) -> AbstractAsyncContextManager[bool]:
@@ -149,7 +151,7 @@ class LayoutFiles(Protocol):
         True also where there is no directory, and so nothing to adopt. It ends with the block, or with the process.
         """
 
-    async def stage(self, repository: Repository, content: AsyncIterator[bytes]) -> StagedFile:
+    async def stage(self, repository: Repository, content: AsyncIterator[bytes]) -> StagedIndex:
         """Write a new `index.json` beside the one in place, durably; it replaces what was staged before.
 
         The directory is made, and becomes an image layout, if need be. When it raises nothing is staged.

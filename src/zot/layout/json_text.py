@@ -29,7 +29,7 @@ _SPACES = re.compile(rb"(" + _STRING + rb")|[ \t\r\n]++", re.DOTALL)
 _VALUE_LIMIT_BYTES = 16 * 1024 * 1024
 
 
-class JsonBroken(ValueError):
+class InvalidJsonError(ValueError):
     """It is no JSON, or not of the form that was asked for."""
 
 
@@ -41,7 +41,7 @@ def compact(value: bytes) -> bytes:
 def members(value: bytes) -> list[tuple[bytes, bytes]] | None:
     """Return keys and values of an object as they are written, compact; None if it is no object.
 
-    The brackets of the value match. Raises JsonBroken if between them is no object.
+    The brackets of the value match. Raises InvalidJsonError if between them is no object.
     """
     value = compact(value)
     if not value.startswith(b"{"):
@@ -51,16 +51,16 @@ def members(value: bytes) -> list[tuple[bytes, bytes]] | None:
     while value[position : position + 1] != b"}" or found:
         key = _TEXT.match(value, position)
         if key is None or value[key.end() : key.end() + 1] != b":":
-            raise JsonBroken("an object has no key where one should be")
+            raise InvalidJsonError("an object has no key where one should be")
         end = _end(value, key.end() + 1)
         if end is None:
-            raise JsonBroken("an object ends within a value")
+            raise InvalidJsonError("an object ends within a value")
         found.append((key[0], value[key.end() + 1 : end]))
         separator = value[end : end + 1]
         if separator == b"}":
             break
         if separator != b",":
-            raise JsonBroken("an object has no comma between two members")
+            raise InvalidJsonError("an object has no comma between two members")
         position = end + 1
     return found
 
@@ -69,12 +69,12 @@ def parsed(value: bytes) -> Any:
     """Return what a value means, with replacement characters for bytes that are no UTF-8.
 
     An object is a sorted list of its members, behind a brace: so a key may be there twice, and their order makes no
-    difference. Raises JsonBroken.
+    difference. Raises InvalidJsonError.
     """
     try:
         return json.loads(value.decode(errors="replace"), object_pairs_hook=_sorted)
     except (ValueError, RecursionError) as error:
-        raise JsonBroken(str(error)[:200]) from error
+        raise InvalidJsonError(str(error)[:200]) from error
 
 
 def _sorted(pairs: list[tuple[str, Any]]) -> list[Any]:
@@ -122,11 +122,11 @@ class ArrayReader:
         """Whether the list was there, if only as null."""
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Iterate over the elements that are complete with this piece. Raises JsonBroken."""
+        """Iterate over the elements that are complete with this piece. Raises InvalidJsonError."""
         self._buffer = self._buffer[self._position :] + piece
         self._position = 0
         if len(self._buffer) > _VALUE_LIMIT_BYTES + len(piece):
-            raise JsonBroken(f"a value of more than {_VALUE_LIMIT_BYTES} bytes")
+            raise InvalidJsonError(f"a value of more than {_VALUE_LIMIT_BYTES} bytes")
         while True:
             # Nearly all of a long list, as fast as it can be done.
             while self._at is _At.COMMA_OR_LIST_END and (found := _NEXT_OBJECT.match(self._buffer, self._position)):
@@ -142,9 +142,9 @@ class ArrayReader:
                 yield element
 
     def finish(self) -> None:
-        """Raise JsonBroken unless the object is complete."""
+        """Raise InvalidJsonError unless the object is complete."""
         if self._at is not _At.NOTHING:
-            raise JsonBroken("its end is missing")
+            raise InvalidJsonError("its end is missing")
 
     def _step(self, first: bytes) -> bytes | None:
         """Read what is next: an element, or something else (empty bytes); None if it is not complete yet."""
@@ -179,7 +179,7 @@ class ArrayReader:
             case _At.COMMA_OR_LIST_END:
                 self._expect(first, {b",": _At.ELEMENT, b"]": _At.COMMA_OR_END})
             case _At.NOTHING:
-                raise JsonBroken("something stands behind its end")
+                raise InvalidJsonError("something stands behind its end")
         return b""
 
     def _other(self, value: bytes) -> None:
@@ -188,11 +188,11 @@ class ArrayReader:
         elif value == b"null":
             self.has_list = True
         else:
-            raise JsonBroken(f"{self._member!r} is no list")
+            raise InvalidJsonError(f"{self._member!r} is no list")
 
     def _expect(self, first: bytes, next_by_sign: dict[bytes, _At]) -> None:
         if first not in next_by_sign:
-            raise JsonBroken(f"{first!r} where {b' or '.join(next_by_sign)!r} should be")
+            raise InvalidJsonError(f"{first!r} where {b' or '.join(next_by_sign)!r} should be")
         self._at = next_by_sign[first]
         self._position += 1
 
@@ -208,11 +208,14 @@ class ArrayReader:
     @staticmethod
     def _incomplete(first: bytes, wanted: bytes) -> None:
         if first != wanted:
-            raise JsonBroken(f"{first!r} where {wanted!r} should be")
+            raise InvalidJsonError(f"{first!r} where {wanted!r} should be")
 
 
 def _end(text: bytes, start: int) -> int | None:
-    """Return where the value ends that begins at `start`, None if it does not. Raises JsonBroken if none begins."""
+    """Return where the value ends that begins at `start`, None if it does not.
+
+    Raises InvalidJsonError if none begins.
+    """
     first = text[start : start + 1]
     if first == b"{" and (found := _OBJECT.match(text, start)):
         return found.end()
@@ -229,5 +232,5 @@ def _end(text: bytes, start: int) -> int | None:
         return None
     found = (_TEXT if first == b'"' else _SCALAR).match(text, start)
     if found is None and first not in {b"", b'"'}:
-        raise JsonBroken(f"{first!r} where a value should be")
+        raise InvalidJsonError(f"{first!r} where a value should be")
     return found.end() if found else None

@@ -1,4 +1,4 @@
-"""What the registry asks of layouts (`zot.registry.layouts.Layouts`), in each process that serves requests."""
+"""What the registry asks of layouts (`zot.registry.unimported.Layouts`), in each process that serves requests."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator, Sequence
 
 from zot.catalog.interface import Catalog
 from zot.catalog.rows import CarriedEntry
-from zot.layout.adopt import Adoption
 from zot.layout.arrivals import Arrivals
+from zot.layout.external_edits import ForeignEdits
 from zot.layout.first_reads import FirstReads
-from zot.layout.foreign import ForeignEdits
+from zot.layout.importer import LayoutImporter
 from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
-from zot.layout.names import ForeignNames
 from zot.layout.read_through import read_through
+from zot.layout.unimported_names import UnimportedNames
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository
 from zot.registry.damage import DamageReports, FoundBy
-from zot.registry.layouts import Unserved
 from zot.registry.manifest_bytes import read_manifest
+from zot.registry.unimported import Unserved
 from zot.storage.interface import Storage
 
 
@@ -46,9 +46,9 @@ class StoreLayouts:
         self.manifest_limit_bytes = manifest_limit_bytes
         self.edits = edits
         self.first_reads = FirstReads(catalog, files, edits)
-        self.adoption = Adoption(catalog, storage, files, self.damage, manifest_limit_bytes=manifest_limit_bytes)
+        self.adoption = LayoutImporter(catalog, storage, files, self.damage, manifest_limit_bytes=manifest_limit_bytes)
         self.arrivals = Arrivals(catalog, storage, files, manifest_limit_bytes)
-        self.foreign_names = ForeignNames(catalog, files)
+        self.foreign_names = UnimportedNames(catalog, files)
 
     async def ensure_adopted(self, repository: Repository) -> None:
         """Return once all of the repository's layout is in the catalog; a repository that is nowhere is created."""

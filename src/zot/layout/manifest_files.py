@@ -12,7 +12,7 @@ from zot.layout.index_entry import carried_child
 from zot.layout.interface import ContentFile, LayoutFiles
 from zot.oci import media_types
 from zot.oci.digest import Digest
-from zot.oci.lenient import Reading, parse_leniently
+from zot.oci.lenient import LenientManifest, parse_leniently
 from zot.oci.names import Repository
 
 MANIFEST_LIMIT_BYTES = 4 * 1024 * 1024
@@ -75,7 +75,7 @@ async def read_manifests(
             seen.update(found)
 
 
-def _layout_manifest(digest: Digest, file: ContentFile, reading: Reading) -> LayoutManifest:
+def _layout_manifest(digest: Digest, file: ContentFile, reading: LenientManifest) -> LayoutManifest:
     manifest = reading.manifest
     return LayoutManifest(
         digest=digest,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import aclosing
 
 from zot.catalog.layout_commands import LayoutManifest
-from zot.layout.index_entry import Entry
-from zot.layout.index_json import LayoutBroken, entry_of
+from zot.layout.index_entry import IndexEntry
+from zot.layout.index_json import InvalidLayoutError, entry_of
 from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import read_manifests
 from zot.oci.names import Reference, Repository
@@ -22,7 +22,7 @@ async def read_through(
     """
     try:
         entry = await _entry(files, repository, reference)
-    except LayoutBroken as error:
+    except InvalidLayoutError as error:
         raise Unavailable(f"the repository cannot be read: {error}", 60, name=repository) from error
     if entry is None:
         return None
@@ -32,10 +32,10 @@ async def read_through(
     return found if isinstance(found, LayoutManifest) else None
 
 
-async def _entry(files: LayoutFiles, repository: Repository, reference: Reference) -> Entry | None:
+async def _entry(files: LayoutFiles, repository: Repository, reference: Reference) -> IndexEntry | None:
     """Return the first entry of a digest or of exactly that name, or else the first whose name stands for the tag."""
     asked = reference.encode()
-    stands_for: Entry | None = None
+    stands_for: IndexEntry | None = None
     async with files.scan(repository) as scan:
         if scan is None:
             return None

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from zot.logs.forms import json_line, text_line
-from zot.logs.records import PANIC, TRACE, LineHandler
+from zot.logs.formatters import json_line, text_line
+from zot.logs.handler import PANIC, TRACE, LineHandler
 from zot.logs.writer import LineWriter
 
 LEVELS = {

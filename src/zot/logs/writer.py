@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from zot.logs.forms import Form
+from zot.logs.formatters import Form
 
 MIB = 1024 * 1024
 
@@ -27,7 +27,7 @@ _LINES_AT_ONCE = 64
 _STDOUT = 1
 
 
-class Line(Protocol):
+class LogLine(Protocol):
     """Something that happened, taken down cheaply; what it says is worked out by the writing thread."""
 
     @property
@@ -38,7 +38,7 @@ class Line(Protocol):
         """Return what the line says: `time` (nanoseconds since the epoch), `level`, `message`, then the rest."""
 
 
-def _size_bytes(line: Line | bytes) -> int:
+def _size_bytes(line: LogLine | bytes) -> int:
     return len(line) if isinstance(line, bytes) else line.size_bytes
 
 
@@ -69,7 +69,7 @@ class LineWriter:
         self.form = form
         self._limit_bytes, self._kept_limit_bytes = limit_bytes, kept_limit_bytes
         self._sink = _Sink(path, waits=waits)
-        self._lines: list[Line | bytes] = []
+        self._lines: list[LogLine | bytes] = []
         self._held_bytes = 0
         self._accepted = self._written = 0
         self._changed = threading.Condition()
@@ -77,11 +77,11 @@ class LineWriter:
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def write(self, line: Line, *, keep: bool) -> None:
+    def write(self, line: LogLine, *, keep: bool) -> None:
         """Take a line; `keep` what must not be lost because others are many."""
         self.write_all([line], keep=keep)
 
-    def write_all(self, lines: Iterable[Line | bytes], *, keep: bool) -> None:
+    def write_all(self, lines: Iterable[LogLine | bytes], *, keep: bool) -> None:
         """Take lines, or what they look like already, the newline included."""
         limit_bytes = self._kept_limit_bytes if keep else self._limit_bytes
         with self._changed:
@@ -159,7 +159,7 @@ class LineWriter:
                     return failed
         return failed
 
-    def _encoded(self, line: Line | bytes) -> bytes:
+    def _encoded(self, line: LogLine | bytes) -> bytes:
         if isinstance(line, bytes):
             return line
         try:

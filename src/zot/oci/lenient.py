@@ -32,7 +32,7 @@ _DIGESTS = re.compile(
 _SHAPE = frozenset({"config", "layers", "manifests", "blobs", "fsLayers"})
 
 
-class Reading(NamedTuple):
+class LenientManifest(NamedTuple):
     """What was made out of a manifest's bytes."""
 
     manifest: Manifest
@@ -46,7 +46,7 @@ class _Object(list[tuple[str, Any]]):
     """A JSON object as it was written: a key may be there twice."""
 
 
-def parse_leniently(content: bytes, media_type: str) -> Reading:
+def parse_leniently(content: bytes, media_type: str) -> LenientManifest:
     """Return what can be made out of a manifest that a descriptor calls `media_type`, empty if it does not say.
 
     What the strict parser accepts, by the descriptor's media type or the manifest's own, is read by that. Of any other
@@ -54,12 +54,12 @@ def parse_leniently(content: bytes, media_type: str) -> Reading:
     """
     for claimed in dict.fromkeys((media_type or None, None)):
         try:
-            return Reading(parse_manifest(content, claimed), whole=True, is_manifest=True)
+            return LenientManifest(parse_manifest(content, claimed), whole=True, is_manifest=True)
         except InvalidManifestError:
             continue
     document = _decode(content)
     if document is None:
-        return Reading(_by_pattern(content, media_type), whole=False, is_manifest=False)
+        return LenientManifest(_by_pattern(content, media_type), whole=False, is_manifest=False)
     return _from_json(document, media_type)
 
 
@@ -87,7 +87,7 @@ def _by_pattern(content: bytes, media_type: str) -> Manifest:
     )
 
 
-def _from_json(document: Any, media_type: str) -> Reading:
+def _from_json(document: Any, media_type: str) -> LenientManifest:
     pairs = document if isinstance(document, _Object) else _Object()
     fields = dict(pairs)
     blobs: dict[str, Descriptor] = {}
@@ -117,7 +117,7 @@ def _from_json(document: Any, media_type: str) -> Reading:
         children=tuple(children.values()),
     )
     says_so = "schemaVersion" in fields or fields.get("mediaType") == media_types.ARTIFACT_MANIFEST
-    return Reading(manifest, whole, says_so and not _SHAPE.isdisjoint(fields))
+    return LenientManifest(manifest, whole, says_so and not _SHAPE.isdisjoint(fields))
 
 
 def _named(value: Any) -> Iterator[tuple[Descriptor, bool]]:

@@ -14,7 +14,7 @@ READY = b"R"
 """The process does its work. No content."""
 
 
-class Sender:
+class ChannelSender:
     """The process's end."""
 
     def __init__(self, descriptor: int) -> None:
@@ -33,7 +33,7 @@ class Sender:
                 return
 
 
-class Receiver:
+class ChannelReceiver:
     """The supervisor's end."""
 
     def __init__(self, descriptor: int) -> None:

@@ -12,24 +12,24 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from zot.processes.channel import READY, Sender
+from zot.processes.channel import READY, ChannelSender
 from zot.processes.heartbeats import PERIOD_S
-from zot.processes.plan import Plan
-from zot.processes.running_state import Report, RunningState
+from zot.server.plan import ServerPlan
+from zot.server.running_state import RunningState, StateReport
 
 FATAL_STATUS = 78
 """A child exits with it (EX_CONFIG of sysexits.h) when it would fail the same way again: the server stops."""
 
 
-class Fatal(Exception):
+class FatalStartError(Exception):
     """The process cannot do its work, for this reason: a server that starts ends, one that runs tries again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class ProcessContext:
     """What a role is given."""
 
-    plan: Plan
+    plan: ServerPlan
     slot: int
     listener: socket.socket | None
     stop: asyncio.Event
@@ -38,17 +38,17 @@ class Context:
     """To be called once the role does its work."""
     state: RunningState
     """What the other processes run by."""
-    report: Report
+    report: StateReport
     """To be called when the role runs by something else than `state`."""
     replaces: bool
     """Whether the server was ready before: what is down now is waited for, as the other processes do."""
 
 
-Role = Callable[[Context], Awaitable[None]]
+Role = Callable[[ProcessContext], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProcessSpec:
     """What the supervisor wants to have running."""
 
     name: str
@@ -63,7 +63,7 @@ class Handed:
 
     lifeline: int
     """A pipe, whose end tells the process to leave: the supervisor says so, or is gone."""
-    channel: Sender
+    channel: ChannelSender
     """To the supervisor."""
     state: RunningState
     """What the server started with."""
@@ -72,7 +72,7 @@ class Handed:
     replaces: bool
 
 
-def run(plan: Plan, place: Place, handed: Handed) -> int:
+def run(plan: ServerPlan, place: ProcessSpec, handed: Handed) -> int:
     """Run a place's role in this process and return the exit status."""
     _show_name(place.name)
     signal.set_wakeup_fd(-1)
@@ -83,7 +83,7 @@ def run(plan: Plan, place: Place, handed: Handed) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory(plan, place)) as runner:
             runner.run(_run(plan, place, handed))
-    except Fatal as error:
+    except FatalStartError as error:
         sys.stderr.write(f"Error: {error}\n")
         return 1 if handed.replaces else FATAL_STATUS
     return 0
@@ -95,7 +95,7 @@ def _show_name(name: str) -> None:
         Path("/proc/self/comm").write_text(f"zot {name}", encoding="ascii")
 
 
-def _loop_factory(plan: Plan, place: Place) -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _loop_factory(plan: ServerPlan, place: ProcessSpec) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """TLS is written by uvloop several times as fast; plain HTTP needs sendfile, which only the standard loop has."""
     if place.listener is None or not plan.tls:
         return None
@@ -104,7 +104,7 @@ def _loop_factory(plan: Plan, place: Place) -> Callable[[], asyncio.AbstractEven
     return uvloop.new_event_loop
 
 
-async def _run(plan: Plan, place: Place, handed: Handed) -> None:
+async def _run(plan: ServerPlan, place: ProcessSpec, handed: Handed) -> None:
     loop = asyncio.get_running_loop()
     stop, began = asyncio.Event(), False
 
@@ -119,7 +119,7 @@ async def _run(plan: Plan, place: Place, handed: Handed) -> None:
         if not began:  # it may wait for what will never come, and has nothing to leave in good order
             role.cancel()
 
-    context = Context(
+    context = ProcessContext(
         plan=plan,
         slot=place.slot,
         listener=place.listener,
@@ -141,14 +141,14 @@ async def _run(plan: Plan, place: Place, handed: Handed) -> None:
         beats.cancel()
 
 
-async def _beat(plan: Plan, name: str) -> None:
+async def _beat(plan: ServerPlan, name: str) -> None:
     """Show that this process's event loop runs, until cancelled."""
     while True:
         plan.heartbeats.beat(name)
         await asyncio.sleep(PERIOD_S)
 
 
-def _say_ready(channel: Sender) -> None:
+def _say_ready(channel: ChannelSender) -> None:
     # What was built to serve stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()

@@ -19,9 +19,9 @@ from typing import Any
 
 import msgspec
 
+from zot.admin import requests
+from zot.admin.requests import AdminError, AdminRequest, Noted, Progress
 from zot.processes.sockets import reachable
-from zot.upkeep import requests
-from zot.upkeep.requests import Ask, Failed, Noted, Said
 
 _log = logging.getLogger("zot.control")
 
@@ -29,7 +29,7 @@ NAME = "control"
 _LINE_LIMIT_BYTES = 64 << 20
 _REQUEST_LIMIT_BYTES = 64 << 10
 
-Answer = Callable[[Ask[Any]], AsyncGenerator[Any, None]]
+Answer = Callable[[AdminRequest[Any]], AsyncGenerator[Any, None]]
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
@@ -83,7 +83,7 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
         async with aclosing(answer(ask)) as rows:
             async for row in rows:
                 await _send(writer, _line(row))
-    except Failed as error:
+    except AdminError as error:
         await _send(writer, _Line(error=str(error)))
         return
     await _send(writer, _Line(end=True))
@@ -91,7 +91,7 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
 
 def _line(row: object) -> _Line:
     match row:
-        case Said():
+        case Progress():
             return _Line(said=row.text)
         case Noted():
             return _Line(note=row.text)
@@ -113,7 +113,7 @@ async def _send(writer: asyncio.StreamWriter, line: _Line) -> None:
     await writer.drain()
 
 
-async def ask_server(directory: Path, ask: Ask[Any]) -> AsyncGenerator[Any, None]:
+async def ask_server(directory: Path, ask: AdminRequest[Any]) -> AsyncGenerator[Any, None]:
     """Ask the server that runs on a catalog's directory; yield the rows, `Said`, and `Noted`.
 
     Raises ConnectionError if there is none, Failed.
@@ -127,16 +127,16 @@ async def ask_server(directory: Path, ask: Ask[Any]) -> AsyncGenerator[Any, None
         while content := await reader.readline():
             line = msgspec.json.decode(content, type=_Line)
             if line.error:
-                raise Failed(line.error)
+                raise AdminError(line.error)
             if line.end:
                 return
             if line.said:
-                yield Said(line.said)
+                yield Progress(line.said)
             elif line.note:
                 yield Noted(line.note)
             else:
                 yield requests.decode_row(type(ask), line.row)
-        raise Failed("the server ended before it had answered")
+        raise AdminError("the server ended before it had answered")
     finally:
         writer.close()
         with suppress(ConnectionError):

@@ -19,7 +19,7 @@ BACKLOG = 1024
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 
 
-class CannotListen(Exception):
+class ListenError(Exception):
     """The address is in use, not ours, or not to be had."""
 
 
@@ -28,7 +28,7 @@ def listen(address: str, port: int, count: int) -> list[socket.socket]:
 
     An empty address, `0.0.0.0` and `::` are all addresses of both families, as for Go; where there is no IPv6, of IPv4.
     An IPv6 address may have brackets; of a name that has addresses of both families the IPv4 one is taken.
-    Raises CannotListen.
+    Raises ListenError.
     """
     sockets: list[socket.socket] = []
     try:
@@ -48,7 +48,7 @@ def listen(address: str, port: int, count: int) -> list[socket.socket]:
 
 
 def can_listen(address: str, port: int) -> bool:
-    """Tell whether `listen` would find its address free, without listening. Raises CannotListen if it never would."""
+    """Tell whether `listen` would find its address free, without listening. Raises ListenError if it never would."""
     try:
         _bind(address, port, shared=False).close()
     except (OSError, UnicodeError) as error:
@@ -58,9 +58,9 @@ def can_listen(address: str, port: int) -> bool:
     return True
 
 
-def _cannot_listen(address: str, port: int, error: Exception) -> CannotListen:
+def _cannot_listen(address: str, port: int, error: Exception) -> ListenError:
     why = (isinstance(error, OSError) and error.strerror) or error
-    return CannotListen(f"http.address {address!r}, http.port {port}: {why}")
+    return ListenError(f"http.address {address!r}, http.port {port}: {why}")
 
 
 def is_wildcard(address: str) -> bool:
@@ -106,7 +106,7 @@ def _bind_to(family: int, where: tuple[Any, ...], *, shared: bool) -> socket.soc
 
 
 def listen_unix(path: str) -> socket.socket:
-    """Return a listening Unix socket at `path`, in place of one left behind. Raises CannotListen."""
+    """Return a listening Unix socket at `path`, in place of one left behind. Raises ListenError."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if Path(path).exists():
@@ -115,7 +115,7 @@ def listen_unix(path: str) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise CannotListen(f"http.unixSocket {path!r}: {error.strerror or error}") from error
+        raise ListenError(f"http.unixSocket {path!r}: {error.strerror or error}") from error
     listener.setblocking(False)
     return listener
 

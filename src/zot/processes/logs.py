@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from zot.logs.setup import Logs
-from zot.processes.plan import Plan
+from zot.server.plan import ServerPlan
 
 
-def open_logs(plan: Plan, *, waits: bool = False) -> Logs:
+def open_logs(plan: ServerPlan, *, waits: bool = False) -> Logs:
     """Open the logs that the configuration names. Raises OSError if a file cannot be opened, unless `waits`.
 
     With `waits` lines are held until the file can be opened: so does a process whose log was good at its start.

@@ -12,16 +12,18 @@ from pathlib import Path
 from zot.app import open_core
 from zot.catalog.sqlite.driver import open_in_thread
 from zot.config.model import Config
-from zot.processes.answering import open_answering
+from zot.processes.drain import DrainingServer
 from zot.processes.logs import open_logs
-from zot.processes.long_work import open_long_work
-from zot.processes.notify import notify
-from zot.processes.plan import Plan
-from zot.processes.running_state import RunningState, first_state, unreported
-from zot.processes.serving import Serving
+from zot.processes.sd_notify import notify
+from zot.server.background import open_background
+from zot.server.http_server import open_http_server
+from zot.server.plan import ServerPlan
+from zot.server.running_state import RunningState, first_state, unreported
 
 
-def serve(config: Config, plan: Plan, state: RunningState, listener: socket.socket, ready: Callable[[], None]) -> int:
+def serve(
+    config: Config, plan: ServerPlan, state: RunningState, listener: socket.socket, ready: Callable[[], None]
+) -> int:
     """Serve until a signal says to stop; return the exit status. `ready` is called once requests are answered.
 
     A second signal ends requests under way at once.
@@ -31,7 +33,7 @@ def serve(config: Config, plan: Plan, state: RunningState, listener: socket.sock
 
 
 async def _until_signalled(
-    config: Config, plan: Plan, state: RunningState, listener: socket.socket, ready: Callable[[], None]
+    config: Config, plan: ServerPlan, state: RunningState, listener: socket.socket, ready: Callable[[], None]
 ) -> None:
     stop, at_once = asyncio.Event(), asyncio.Event()
 
@@ -50,7 +52,7 @@ async def _until_signalled(
 
 async def run(
     config: Config,
-    plan: Plan,
+    plan: ServerPlan,
     listener: socket.socket,
     stop: asyncio.Event,
     ready: Callable[[], None],
@@ -64,9 +66,9 @@ async def run(
     catalog = open_in_thread(Path(plan.catalog_directory), plan.boot, syncs=plan.syncs)
     core = open_core(config, plan, open_logs(plan), catalog)
     state = state or first_state(config, plan)
-    http = await open_answering(core, 0, state, unreported)
-    work = await open_long_work(core, http.recorded, state, unreported, measures=False)
-    serving = Serving(http.server, http.health, plan)
+    http = await open_http_server(core, 0, state, unreported)
+    work = await open_background(core, http.recorded, state, unreported, measures=False)
+    serving = DrainingServer(http.server, http.health, plan)
     await serving.start(listener, http.tls)
     http.health.started = True
     ready()

@@ -15,29 +15,29 @@ from pathlib import Path
 from typing import Any
 
 from zot.catalog.interface import CatalogError
-from zot.catalog.sqlite.reserve import Reserve
-from zot.config.capacity import worker_count
-from zot.config.errors import Advice, ConfigurationError
+from zot.catalog.sqlite.disk_reserve import DiskReserve
+from zot.config.errors import ConfigurationError, ConfigWarning
 from zot.config.model import Config
+from zot.config.resources import worker_count
 from zot.config.watch import Signature
-from zot.processes.child import Place
+from zot.processes.child import ProcessSpec
 from zot.processes.heartbeats import Heartbeats
-from zot.processes.listeners import CannotListen, is_wildcard, listen, listen_unix
-from zot.processes.notify import notify
-from zot.processes.plan import Plan, new_boot
-from zot.processes.preflight import preflight, problems, reachable_servers
-from zot.processes.running_state import RunningState, first_state
+from zot.processes.listeners import ListenError, is_wildcard, listen, listen_unix
+from zot.processes.sd_notify import notify
 from zot.processes.stop_schedule import StopSchedule
-from zot.processes.stores import catalog_is_older, known_stores
-from zot.processes.tls import CannotServeTls
+from zot.processes.tls import TlsError
+from zot.server.plan import ServerPlan, new_boot
+from zot.server.preflight import preflight, problems, reachable_servers
+from zot.server.running_state import RunningState, first_state
+from zot.server.store_registry import catalog_is_older, known_stores
 from zot.storage.disk import Disk
-from zot.storage.identity import Identity
+from zot.storage.identity import StoreIdentity
 from zot.storage.interface import StorageError
 from zot.storage.lock import lock_root
 from zot.storage.owner import other_user
 
 
-class CannotStart(Exception):
+class StartError(Exception):
     """Why the server does not start, in one sentence."""
 
 
@@ -50,7 +50,7 @@ def start(
     overrides: Mapping[str, Any] | None = None,
     seen: Mapping[Path, Signature] | None = None,
 ) -> int:
-    """Serve a checked configuration until a signal says to stop; return the exit status. Raises CannotStart.
+    """Serve a checked configuration until a signal says to stop; return the exit status. Raises StartError.
 
     `overrides` are in the configuration already, and go before the file's keys when that is reloaded; `seen` is what
     the file looked like when it was read.
@@ -73,31 +73,31 @@ def start(
         else:
             sockets = listen(plan.address, plan.port, count)
             plan = replace(plan, port=sockets[0].getsockname()[1])
-    except (StorageError, CannotListen, CannotServeTls) as error:
-        raise CannotStart(str(error)) from error
+    except (StorageError, ListenError, TlsError) as error:
+        raise StartError(str(error)) from error
     _empty_metrics(plan)
     if plan.workers:
         plan = _begin_catalog(plan)
     ready = partial(_say_ready, plan, sockets[0].getsockname())
     if plan.workers == 0:
         # Imported here, since a check that fails before needs none of it.
-        from zot.processes.answering import CANNOT_SERVE  # noqa: PLC0415
         from zot.processes.single import serve  # noqa: PLC0415
+        from zot.server.http_server import CANNOT_SERVE  # noqa: PLC0415
 
         try:
             return serve(config, plan, state, sockets[0], ready)
         except (CatalogError, *CANNOT_SERVE) as error:
-            raise CannotStart(str(error)) from error
+            raise StartError(str(error)) from error
     return _supervise(plan, state, sockets, ready)
 
 
-def _check(config: Config, plan: Plan) -> None:
-    """Print warnings. Raises CannotStart with every problem that is found."""
+def _check(config: Config, plan: ServerPlan) -> None:
+    """Print warnings. Raises StartError with every problem that is found."""
     findings = [*preflight(config, plan)]
     if not problems(findings):
         findings += reachable_servers(config)
     for finding in findings:
-        if isinstance(finding, Advice):
+        if isinstance(finding, ConfigWarning):
             print(f"Warning: {finding}", file=sys.stderr, flush=True)  # noqa: T201
     users = {user: root for root in plan.roots if (user := other_user(root))}
     for user, root in users.items():
@@ -105,26 +105,28 @@ def _check(config: Config, plan: Plan) -> None:
         print(message, file=sys.stderr, flush=True)  # noqa: T201
     found = problems(findings)
     if found:
-        raise CannotStart(ConfigurationError(*found).lines(plan.config or "zot serve"))
+        raise StartError(ConfigurationError(*found).lines(plan.config or "zot serve"))
 
 
-def _supervise(plan: Plan, state: RunningState, sockets: Sequence[socket.socket], ready: Callable[[], None]) -> int:
+def _supervise(
+    plan: ServerPlan, state: RunningState, sockets: Sequence[socket.socket], ready: Callable[[], None]
+) -> int:
     """Import what the children need, once for all of them, and start them."""
     from zot.processes import jobs, supervisor, worker, writer  # noqa: PLC0415 (a single process needs none of them)
 
-    workers = [Place(worker_name(slot), worker.run, slot, each) for slot, each in enumerate(sockets)]
-    places = [[Place("writer", writer.run)], [Place("jobs", jobs.run)], workers]
+    workers = [ProcessSpec(worker_name(slot), worker.run, slot, each) for slot, each in enumerate(sockets)]
+    places = [[ProcessSpec("writer", writer.run)], [ProcessSpec("jobs", jobs.run)], workers]
     return supervisor.Supervisor(plan, state, places, ready).run()
 
 
-def make_plan(config: Config, file: Path | None, *, workers: int | None, read_only: bool) -> Plan:
+def make_plan(config: Config, file: Path | None, *, workers: int | None, read_only: bool) -> ServerPlan:
     """Decide what the server consists of."""
     storage, http = config.storage, config.http
     root = _absolute(storage.root_directory)
     catalog = _absolute(storage.catalog.directory) if storage.catalog.directory else f"{root}/.zot"
     count = worker_count(http) if workers is None else workers
     roots = dict.fromkeys([root, *(_absolute(each.root_directory) for each in storage.sub_paths.values())])
-    return Plan(
+    return ServerPlan(
         config=str(file.absolute()) if file is not None else None,
         boot=new_boot(),
         workers=count,
@@ -151,12 +153,12 @@ def worker_name(slot: int) -> str:
     return f"worker-{slot}"
 
 
-def identified(plan: Plan) -> Plan:
+def identified(plan: ServerPlan) -> ServerPlan:
     """Return the plan with the identities of its stores. Raises StorageError."""
     directory = Path(plan.catalog_directory)
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        Reserve(directory).release_at_start()
+        DiskReserve(directory).release_at_start()
         stores = tuple(known_stores(directory, plan.roots).items())
         older_ns = time.time_ns() if catalog_is_older(directory, plan.roots) else 0
         return replace(plan, stores=stores, catalog_is_older_than_ns=older_ns)
@@ -164,30 +166,30 @@ def identified(plan: Plan) -> Plan:
         raise StorageError(f"{error.filename}: {error.strerror}") from error
 
 
-def _say_unusable(plan: Plan) -> None:
+def _say_unusable(plan: ServerPlan) -> None:
     """Name each root that is not the store that it was: the server starts, and uses it once it is right."""
     for root, expected in plan.stores:
         try:
-            Identity(Disk(), root, expected).check()
+            StoreIdentity(Disk(), root, expected).check()
         except (StorageError, OSError) as error:
             message = f"zot: {error}. Until then what needs this store is answered with 503."
             print(message, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _begin_catalog(plan: Plan) -> Plan:
-    """Make the catalog, or open the one that is there, for all processes of this start. Raises CannotStart."""
+def _begin_catalog(plan: ServerPlan) -> ServerPlan:
+    """Make the catalog, or open the one that is there, for all processes of this start. Raises StartError."""
     # Imported here, since a check that fails before needs none of it.
-    from zot.catalog.sqlite.opening import begin  # noqa: PLC0415
+    from zot.catalog.sqlite.recovery import begin  # noqa: PLC0415
     from zot.processes.logs import open_logs  # noqa: PLC0415
 
     try:
         with open_logs(plan):
             return replace(plan, catalog_boot=begin(Path(plan.catalog_directory), plan.boot, syncs=plan.syncs))
     except CatalogError as error:
-        raise CannotStart(str(error)) from error
+        raise StartError(str(error)) from error
 
 
-def _renew_statistics(plan: Plan) -> None:
+def _renew_statistics(plan: ServerPlan) -> None:
     """Begin statistics anew if their file is damaged: they are not worth a server that does not start."""
     # Imported here: the library takes longer than what is checked before.
     from zot.accounts.sqlite_file import set_aside_if_damaged  # noqa: PLC0415
@@ -203,7 +205,7 @@ def _renew_statistics(plan: Plan) -> None:
         print(message, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _say_damaged_accounts(plan: Plan) -> None:
+def _say_damaged_accounts(plan: ServerPlan) -> None:
     """Name a damaged file of accounts: nothing but a backup has them, so it stays, and logins that need it fail."""
     from zot.accounts.build import IDENTITY_FILE  # noqa: PLC0415
     from zot.accounts.sqlite import REMEDY  # noqa: PLC0415
@@ -234,7 +236,7 @@ def _say_waiting(why: str) -> None:
     sys.stderr.flush()
 
 
-def _say_ready(plan: Plan, where: object) -> None:
+def _say_ready(plan: ServerPlan, where: object) -> None:
     """Tell the init system that requests are answered, and people where, and how to push a first image."""
     notify("READY=1")
     scheme = "https" if plan.tls else "http"
@@ -274,8 +276,8 @@ def first_push(place: str) -> list[str]:
     ]
 
 
-def _empty_metrics(plan: Plan) -> None:
+def _empty_metrics(plan: ServerPlan) -> None:
     """Forget what the processes of the last start counted, before any of this one counts."""
-    from zot.api.metrics_registry import empty  # noqa: PLC0415 (brings the metrics library)
+    from zot.api.metrics.registry import empty  # noqa: PLC0415 (brings the metrics library)
 
     empty(Path(plan.metrics_directory))

@@ -20,13 +20,13 @@ from typing import NoReturn
 
 import msgspec
 
-from zot.processes.channel import READY, Receiver, Sender
-from zot.processes.child import FATAL_STATUS, Handed, Place, run
+from zot.processes.channel import READY, ChannelReceiver, ChannelSender
+from zot.processes.child import FATAL_STATUS, Handed, ProcessSpec, run
 from zot.processes.heartbeats import HUNG_S, HUNG_STARTING_S, PERIOD_S, Silence
-from zot.processes.notify import notify
-from zot.processes.plan import Plan
-from zot.processes.running_state import RunningState
+from zot.processes.sd_notify import notify
 from zot.processes.stop_schedule import GRACE_S
+from zot.server.plan import ServerPlan
+from zot.server.running_state import RunningState
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _RESTART_DELAYS_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
@@ -40,10 +40,10 @@ _CLOSED = -1
 class _Child:
     """A place, and the process that has it now."""
 
-    place: Place
+    place: ProcessSpec
     group: int
     pid: int | None = None
-    channel: Receiver | None = None
+    channel: ChannelReceiver | None = None
     silence: Silence | None = None
     ready: bool = False
     started_s: float = 0.0
@@ -56,7 +56,7 @@ class Supervisor:
     """Runs the places of a plan until it is told to stop."""
 
     def __init__(
-        self, plan: Plan, state: RunningState, places: Sequence[Sequence[Place]], ready: Callable[[], None]
+        self, plan: ServerPlan, state: RunningState, places: Sequence[Sequence[ProcessSpec]], ready: Callable[[], None]
     ) -> None:
         """Take the places in groups: they start together, and stop a group after the other, the last one first.
 
@@ -113,7 +113,7 @@ class Supervisor:
             os.close(receiving)
             self._become(child, sending)
         os.close(sending)
-        child.channel = Receiver(receiving)
+        child.channel = ChannelReceiver(receiving)
         self._selector.register(receiving, selectors.EVENT_READ, (child, child.channel))
 
     def _become(self, child: _Child, sending: int) -> NoReturn:
@@ -128,7 +128,7 @@ class Supervisor:
                     os.close(key.fd)  # the supervisor's end of another process's channel
             self._selector.close()
             handed = Handed(
-                self._lifelines[child.group][0], Sender(sending), self._state, self._reports, self._announced
+                self._lifelines[child.group][0], ChannelSender(sending), self._state, self._reports, self._announced
             )
             status = run(self._plan, child.place, handed)
         except BaseException:  # noqa: BLE001 (the last place where it can be said)

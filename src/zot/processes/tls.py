@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
-from zot.config.http import Http
+from zot.config.http import HttpConfig
 from zot.config.parse import read_content
 
 _log = logging.getLogger("zot.tls")
@@ -23,7 +23,7 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
-class CannotServeTls(Exception):
+class TlsError(Exception):
     """The certificate, its key or the authorities cannot be used."""
 
 
@@ -45,7 +45,7 @@ class TlsFiles:
     authorities: Path | None
 
     @classmethod
-    def of(cls, http: Http) -> TlsFiles | None:
+    def of(cls, http: HttpConfig) -> TlsFiles | None:
         """Return the files that a configuration names, None if there is no HTTPS."""
         tls = http.tls
         if tls is None or not tls.cert:
@@ -58,7 +58,7 @@ class TlsFiles:
         return (self.cert, self.key)
 
     def read(self, read: Callable[[Path], bytes] = read_content) -> Pem:
-        """Read the files. Raises CannotServeTls, which names the file, also if they cannot be used together."""
+        """Read the files. Raises TlsError, which names the file, also if they cannot be used together."""
         pem = Pem(
             _read("cert", self.cert, read),
             _read("key", self.key, read),
@@ -68,7 +68,7 @@ class TlsFiles:
         return pem
 
     def check(self, pem: Pem) -> ssl.SSLContext:
-        """Return a context with this content, and without waiting for input. Raises CannotServeTls."""
+        """Return a context with this content, and without waiting for input. Raises TlsError."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_ciphers(_CIPHERS)
@@ -80,24 +80,24 @@ class TlsFiles:
                 with _as_file(pem.authorities) as path:
                     context.load_verify_locations(path)
             except ssl.SSLError as error:
-                raise CannotServeTls(
+                raise TlsError(
                     f"http.tls.cacert {self.authorities}: should be certificates in PEM form ({_reason(error)})"
                 ) from error
             context.verify_mode = ssl.CERT_OPTIONAL
         return context
 
     def load(self, context: ssl.SSLContext, pem: Pem) -> None:
-        """Have new connections of a context use a certificate and its key. Raises CannotServeTls."""
+        """Have new connections of a context use a certificate and its key. Raises TlsError."""
 
         def ask() -> NoReturn:
             # Without it OpenSSL asks on the terminal.
-            raise CannotServeTls(f"http.tls.key {self.key}: is encrypted; it should be a key without a password")
+            raise TlsError(f"http.tls.key {self.key}: is encrypted; it should be a key without a password")
 
         try:
             with _as_file(pem.cert) as cert, _as_file(pem.key) as key:
                 context.load_cert_chain(cert, key, ask)
         except ssl.SSLError as error:
-            raise CannotServeTls(self._why(pem, error)) from error
+            raise TlsError(self._why(pem, error)) from error
 
     def _why(self, pem: Pem, error: ssl.SSLError) -> str:
         if b"-----BEGIN CERTIFICATE" not in pem.cert and b"-----BEGIN TRUSTED" not in pem.cert:
@@ -115,13 +115,13 @@ class Certificates:
     def __init__(self, files: TlsFiles, pem: Pem) -> None:
         """Take the files and the content to begin with. Clients' certificates are verified by the authorities.
 
-        Raises CannotServeTls.
+        Raises TlsError.
         """
         self.files = files
         self.context = files.check(pem)
 
     def replace(self, pem: Pem) -> None:
-        """Use another certificate for connections to come. Raises CannotServeTls, and the old one stays."""
+        """Use another certificate for connections to come. Raises TlsError, and the old one stays."""
         self.files.check(pem)  # on a context of its own first: half a pair would break the one in use
         self.files.load(self.context, pem)
 
@@ -154,7 +154,7 @@ def _read(key: str, path: Path, read: Callable[[Path], bytes]) -> bytes:
     try:
         return read(path)
     except OSError as error:
-        raise CannotServeTls(f"http.tls.{key} {path}: {error.strerror}") from error
+        raise TlsError(f"http.tls.{key} {path}: {error.strerror}") from error
 
 
 def _reason(error: ssl.SSLError) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from zot.catalog.sqlite.server import open_begun, serve
-from zot.processes.child import Context
+from zot.processes.child import ProcessContext
 from zot.processes.logs import open_logs
 from zot.processes.sockets import reachable
 
 
-async def run(context: Context) -> None:
+async def run(context: ProcessContext) -> None:
     """Write what the other processes send, until told to stop.
 
     The start of the store has made the catalog. A replaced writer opens that one, or waits until it is back.

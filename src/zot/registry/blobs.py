@@ -7,10 +7,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from zot.catalog.blob_commands import CheckRoom, Claim, ClaimBlob, Doom, DoomBlob, DropClaim, PublishBlob, Published
+from zot.catalog.blob_commands import (
+    CheckQuota,
+    ClaimBlob,
+    ClaimOutcome,
+    DoomBlob,
+    DoomOutcome,
+    DropClaim,
+    PublishBlob,
+    PublishOutcome,
+)
 from zot.catalog.command import new_id, removal_token
 from zot.catalog.interface import PAGE_LIMIT
-from zot.catalog.quotas import NoRoom, no_room
+from zot.catalog.quotas import OverQuota, no_room
 from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest, has_digest
 from zot.oci.names import Repository
@@ -19,7 +28,13 @@ from zot.registry.damage import BAD_DIGEST, FoundBy, size_mismatch
 from zot.registry.delete import damaged_blob, remove_doomed
 from zot.registry.errors import Unavailable
 from zot.registry.registry import MIB, Registry
-from zot.storage.interface import ContentDamaged, ContentMissing, StorageFull, UploadKey, UploadMissing
+from zot.storage.interface import (
+    ContentDamagedError,
+    ContentMissingError,
+    StorageFullError,
+    UploadKey,
+    UploadMissingError,
+)
 
 # A doomed blob is unlinked within milliseconds, unless the process that was about to do it died.
 _DOOMED_WAIT_S = 5.0
@@ -35,32 +50,32 @@ _NOT_THESE = f"{BAD_DIGEST}: it has not the bytes that were pushed again"
 _LARGE_BYTES = 64 * MIB
 
 
-async def require_room(registry: Registry, repository: Repository, digest: Digest | None, size: int) -> None:
+async def ensure_space(registry: Registry, repository: Repository, digest: Digest | None, size: int) -> None:
     """Refuse what has no room before it is sent, or put in its place; the commit decides it for good.
 
     Without `digest` it may be content that is here already, so that only what could never fit is refused. Raises
-    QuotaExceeded, StorageFull.
+    QuotaExceeded, StorageFullError.
     """
     if quotas := registry.quotas.of(repository):
         if digest is None:
             refused = no_room(quotas, size, lambda _: 0)
         else:
             refused = await registry.catalog.do(
-                CheckRoom(repository=repository, digest=digest, size=size, quotas=quotas)
+                CheckQuota(repository=repository, digest=digest, size=size, quotas=quotas)
             )
         if refused:
             raise quota.exceeded(repository, refused)
     if size >= _LARGE_BYTES:
         free_bytes = await registry.storage.free_bytes(repository)
         if free_bytes is not None and size > free_bytes:
-            raise StorageFull(f"{size} bytes are announced, and {free_bytes} are free")
+            raise StorageFullError(f"{size} bytes are announced, and {free_bytes} are free")
 
 
 async def publish(registry: Registry, upload: UploadKey, digest: Digest, size: int) -> None:
     """Make verified staged bytes a blob of the upload's repository, and finish the session. Durable when it returns.
 
     Then GET gives these bytes: content that is there already is compared with them, and replaced if it is damaged.
-    Raises QuotaExceeded, StorageFull, Unavailable.
+    Raises QuotaExceeded, StorageFullError, Unavailable.
     """
 
     async def place() -> None:
@@ -98,13 +113,13 @@ async def mount(
         )
     after = ""
     for _ in range(_HOLDER_PAGES):
-        holders = await registry.catalog.holders(digest, after, PAGE_LIMIT)
-        for holder in holders:
+        repositories_with = await registry.catalog.repositories_with(digest, after, PAGE_LIMIT)
+        for holder in repositories_with:
             if readable(holder) and await _mount_from(registry, repository, digest, holder):
                 return True
-        if len(holders) < PAGE_LIMIT:
+        if len(repositories_with) < PAGE_LIMIT:
             break
-        after = holders[-1]
+        after = repositories_with[-1]
     return False
 
 
@@ -116,12 +131,12 @@ async def _mount_from(registry: Registry, repository: Repository, digest: Digest
     async def place() -> None:
         if source == repository:
             # It is to be put there, so it was removed since it was seen: no repository has its bytes any more.
-            raise ContentMissing(f"{repository} has no content {digest}")
+            raise ContentMissingError(f"{repository} has no content {digest}")
         await registry.storage.link(source, repository, digest, row.size)
 
     try:
         await _make_present(registry, _Intent(repository, digest, row.size, place, FoundBy.MOUNT))
-    except (ContentMissing, ContentDamaged) as error:  # or it was collected concurrently
+    except (ContentMissingError, ContentDamagedError) as error:  # or it was collected concurrently
         await damaged_blob(registry, source, digest, row, str(error), FoundBy.MOUNT)
         return False
     return True
@@ -166,11 +181,11 @@ async def _make_present(registry: Registry, intent: _Intent) -> bool:
     Damaged content that is there is made absent first.
     """
     repository, digest = intent.repository, intent.digest
-    await require_room(registry, repository, digest, intent.size)
+    await ensure_space(registry, repository, digest, intent.size)
     deadline = asyncio.get_running_loop().time() + _DAMAGED_WAIT_S
     while True:
         async with _claimed(registry, repository, digest) as (claim, token):
-            if claim is Claim.CLAIMED:
+            if claim is ClaimOutcome.CLAIMED:
                 await intent.place()
             elif not await _is_intact(registry, intent):
                 if asyncio.get_running_loop().time() > deadline:
@@ -188,12 +203,12 @@ async def _make_present(registry: Registry, intent: _Intent) -> bool:
                 )
             )
         match published:
-            case Published.PRESENT:
-                return claim is Claim.PRESENT
-            case NoRoom():  # others came first
+            case PublishOutcome.PRESENT:
+                return claim is ClaimOutcome.PRESENT
+            case OverQuota():  # others came first
                 await _take_back(registry, repository, digest)
                 raise quota.exceeded(repository, published)
-            case Published.CLAIM_LOST:  # by a restart of the catalog, or it was there and went: from the start
+            case PublishOutcome.CLAIM_LOST:  # by a restart of the catalog, or it was there and went: from the start
                 continue
 
 
@@ -216,7 +231,7 @@ async def _is_staged(registry: Registry, upload: UploadKey, size: int, repositor
     """Tell whether a blob has the bytes that are staged."""
     try:
         return await registry.storage.matches(upload, size, repository, digest)
-    except UploadMissing:
+    except UploadMissingError:
         # Published by another request, or by an earlier one whose outcome the client did not learn.
         return await registry.storage.stat(repository, digest) == size
 
@@ -225,17 +240,19 @@ async def _take_back(registry: Registry, repository: Repository, digest: Digest)
     """Remove content that was put in its place and is not to be a blob, unless another push is about to make it one."""
     token = removal_token(registry.boot)
     doomed = await registry.catalog.do(DoomBlob(repository=repository, digest=digest, token=token, stray=True))
-    if doomed is Doom.DOOMED:
+    if doomed is DoomOutcome.DOOMED:
         await asyncio.shield(remove_doomed(registry, repository, digest, token))
 
 
 @asynccontextmanager
-async def _claimed(registry: Registry, repository: Repository, digest: Digest) -> AsyncIterator[tuple[Claim, str]]:
+async def _claimed(
+    registry: Registry, repository: Repository, digest: Digest
+) -> AsyncIterator[tuple[ClaimOutcome, str]]:
     """Claim the digest, waiting while it is being removed; drop the claim if what follows fails."""
     token = new_id()
     deadline = asyncio.get_running_loop().time() + _DOOMED_WAIT_S
     while (claim := await registry.catalog.do(ClaimBlob(repository=repository, digest=digest, token=token))) is (
-        Claim.DOOMED
+        ClaimOutcome.DOOMED
     ):
         if asyncio.get_running_loop().time() > deadline:
             raise Unavailable("the blob is being removed", retry_after_s=1, digest=digest)
@@ -249,7 +266,7 @@ async def _claimed(registry: Registry, repository: Repository, digest: Digest) -
 
 async def _twin(registry: Registry, upload: UploadKey, digest: Digest, size: int) -> Repository | None:
     """Return another repository with the same content, whose bytes may be shared: they are compared first."""
-    for holder in await registry.catalog.holders(digest, "", _TWINS):
+    for holder in await registry.catalog.repositories_with(digest, "", _TWINS):
         if holder == upload.repository or not registry.shares(upload.repository, holder):
             continue
         row = await registry.catalog.blob(holder, digest)

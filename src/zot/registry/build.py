@@ -9,30 +9,30 @@ from pathlib import Path
 from zot.catalog.interface import Catalog
 from zot.config.http import DOCKER2S2
 from zot.config.model import Config
-from zot.config.storage import Storage, Store
+from zot.config.storage import StorageConfig, StoreConfig
 from zot.oci.names import Repository, route_of
 from zot.registry.content_cache import ContentCache
 from zot.registry.damage import DamageReports
-from zot.registry.layouts import Layouts
 from zot.registry.quota import ByteQuota, Quotas
-from zot.registry.registry import Limits, Registry
+from zot.registry.registry import Registry, RegistryLimits
+from zot.registry.unimported import UnimportedRepositories
 from zot.storage.interface import Storage as ContentStorage
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class RegistryParts:
     """What the registry stands on."""
 
     catalog: Catalog
     storage: ContentStorage
-    layouts: Layouts
+    layouts: UnimportedRepositories
     boot: str
     cache: ContentCache
     read_only: bool = False
     damage: DamageReports = field(default_factory=DamageReports)
 
 
-def build(config: Config, parts: Parts) -> Registry:
+def build(config: Config, parts: RegistryParts) -> Registry:
     """Return the registry that the configuration describes."""
     limits = config.http.limits
     return Registry(
@@ -40,7 +40,7 @@ def build(config: Config, parts: Parts) -> Registry:
         storage=parts.storage,
         boot=parts.boot,
         layouts=parts.layouts,
-        limits=Limits(
+        limits=RegistryLimits(
             manifest_bytes=limits.max_manifest_bytes,
             page=limits.max_page_size,
             uploads_per_repository=limits.max_uploads_per_repository,
@@ -55,7 +55,7 @@ def build(config: Config, parts: Parts) -> Registry:
     )
 
 
-def _sharing(storage: Storage) -> Callable[[Repository, Repository], bool]:
+def _sharing(storage: StorageConfig) -> Callable[[Repository, Repository], bool]:
     """Return what tells whether two repositories are in one store that deduplicates."""
     main = (_root(storage), storage.dedupe)
     routes = {route: (_root(each), each.dedupe) for route, each in storage.sub_paths.items()}
@@ -70,7 +70,7 @@ def _sharing(storage: Storage) -> Callable[[Repository, Repository], bool]:
     return shares
 
 
-def _root(store: Store) -> Path:
+def _root(store: StoreConfig) -> Path:
     return Path(store.root_directory).absolute()
 
 

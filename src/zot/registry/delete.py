@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from zot.catalog.blob_commands import Doom, DoomBlob, ForgetBlob
+from zot.catalog.blob_commands import DoomBlob, DoomOutcome, ForgetBlob
 from zot.catalog.command import removal_token
-from zot.catalog.manifest_commands import Absent, Deleted, DeleteManifest, DeleteTag, Referenced, TagRefused, TagsDiffer
+from zot.catalog.manifest_commands import Absent, Deleted, DeleteTag, Referenced, RemoveManifest, TagRefused, TagsDiffer
 from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
@@ -66,7 +66,7 @@ async def manifest(
         kept = next((each for each in (*tags, *names) if immutable(each)), None)
         if kept is not None:
             raise TagImmutable(f"tag {kept!r} points to the manifest and is immutable", reference=digest)
-        outcome = await registry.catalog.do(DeleteManifest(repository=repository, digest=digest, if_tags=tags, by=by))
+        outcome = await registry.catalog.do(RemoveManifest(repository=repository, digest=digest, if_tags=tags, by=by))
         match outcome:
             case Deleted():
                 return
@@ -88,13 +88,13 @@ async def blob(registry: Registry, repository: Repository, digest: Digest) -> No
     await registry.known(repository)
     token = removal_token(registry.boot)
     match await registry.catalog.do(DoomBlob(repository=repository, digest=digest, token=token)):
-        case Doom.ABSENT:
+        case DoomOutcome.ABSENT:
             raise BlobUnknown(digest=digest)
-        case Doom.REFERENCED:
+        case DoomOutcome.REFERENCED:
             raise InUse("a manifest of the repository names the blob", digest=digest)
-        case Doom.CLAIMED:
+        case DoomOutcome.CLAIMED:
             raise Unavailable("the blob is being pushed", retry_after_s=1, digest=digest)
-        case Doom.DOOMED:
+        case DoomOutcome.DOOMED:
             await asyncio.shield(remove_doomed(registry, repository, digest, token))
 
 
@@ -114,7 +114,7 @@ async def damaged_blob(
     await registry.storage.ready(repository)
     token = removal_token(registry.boot)
     doom = DoomBlob(repository=repository, digest=digest, token=token, damaged=True, placed_ns=seen.placed_ns)
-    if await registry.catalog.do(doom) is not Doom.DOOMED:
+    if await registry.catalog.do(doom) is not DoomOutcome.DOOMED:
         return False
     await asyncio.shield(remove_doomed(registry, repository, digest, token, set_aside=True))
     registry.damage.report(repository, digest, error, found_by, "it is missing until it is pushed again")

@@ -17,7 +17,7 @@ from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from zot.registry.manifest_bytes import read_manifest
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob, PullManifest
-from zot.storage.interface import Content, ContentMissing
+from zot.storage.interface import Content, ContentMissingError
 
 
 class OpenedManifest(NamedTuple):
@@ -100,7 +100,7 @@ async def _carried(
         return None
     try:
         opened = await registry.storage.open(request.repository, entry.digest)
-    except ContentMissing:
+    except ContentMissingError:
         return None
     return OpenedManifest(entry.digest, entry.media_type or OCTET_STREAM, opened)
 
@@ -131,7 +131,7 @@ async def content(registry: Registry, request: PullBlob, row: BlobRow) -> tuple[
     while True:
         try:
             opened = await registry.storage.open(request.repository, request.digest)
-        except ContentMissing:
+        except ContentMissingError:
             found = None
         else:
             if opened.size == row.size:

@@ -10,7 +10,7 @@ import msgspec
 from zot.catalog.command import new_id
 from zot.catalog.edges import edges
 from zot.catalog.manifest_commands import Edge, MissingBlobs, PutManifest, Refusal, Stored, TagMove, TagRefused
-from zot.catalog.quotas import NoRoom
+from zot.catalog.quotas import OverQuota
 from zot.oci import media_types
 from zot.oci.digest import CANONICAL, Digest, algorithm_of, digest_of
 from zot.oci.manifest import InvalidManifestError, Manifest, parse_manifest
@@ -35,7 +35,7 @@ from zot.registry.request import PushManifest
 _COPIES = 3
 
 
-class Pushed(NamedTuple):
+class PushedManifest(NamedTuple):
     """What was stored."""
 
     digest: Digest
@@ -50,7 +50,7 @@ async def manifest(
     media_type: str | None,
     moves: Sequence[TagMove],
     by: str,
-) -> Pushed:
+) -> PushedManifest:
     """Store a manifest and point `moves` at it. When it returns, both survive power loss. Again does no harm.
 
     `moves` are the request's tags with what the principal may do to each. Raises ManifestInvalid, ManifestTooLarge,
@@ -80,7 +80,9 @@ def _read(registry: Registry, request: PushManifest, content: bytes, media_type:
     return _Read(content, digest, parsed, edges(parsed, sparse=registry.sparse))
 
 
-async def _store(registry: Registry, request: PushManifest, read: _Read, moves: Sequence[TagMove], by: str) -> Pushed:
+async def _store(
+    registry: Registry, request: PushManifest, read: _Read, moves: Sequence[TagMove], by: str
+) -> PushedManifest:
     content, digest, parsed, needed = read
     lacking = tuple(edge.digest for edge in needed if not (edge.child or edge.optional))
     if lacking and not await registry.exists(request.repository):
@@ -108,7 +110,7 @@ async def _store(registry: Registry, request: PushManifest, read: _Read, moves: 
         outcome = await registry.catalog.do(msgspec.structs.replace(command, id=new_id()))
     if not isinstance(outcome, Stored):
         raise _refusal(request.repository, outcome)
-    return Pushed(digest, parsed.subject, tuple(move.tag for move in moves))
+    return PushedManifest(digest, parsed.subject, tuple(move.tag for move in moves))
 
 
 async def _are_manifests(registry: Registry, repository: Repository, digests: Sequence[Digest]) -> bool:
@@ -159,7 +161,7 @@ def _digest(request: PushManifest, content: bytes) -> Digest:
     return actual
 
 
-def _refusal(repository: Repository, outcome: MissingBlobs | TagRefused | NoRoom) -> Exception:
+def _refusal(repository: Repository, outcome: MissingBlobs | TagRefused | OverQuota) -> Exception:
     match outcome:
         case MissingBlobs(digests):
             shown = ", ".join(digests[:10])
@@ -170,7 +172,7 @@ def _refusal(repository: Repository, outcome: MissingBlobs | TagRefused | NoRoom
             return NotGranted(f"tag {tag!r} exists, and moving it needs the action 'update'", reference=tag)
         case TagRefused(tag, _):
             return NotGranted(f"tag {tag!r} does not exist, and creating it needs the action 'create'", reference=tag)
-        case NoRoom(limit, _, of_repositories=True):
+        case OverQuota(limit, _, of_repositories=True):
             return TooManyRequests("the registry's limit on repositories is reached", limit=limit)
-        case NoRoom():
+        case OverQuota():
             return quota.exceeded(repository, outcome)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zot.catalog.quotas import NoRoom, Quota, matches
+from zot.catalog.quotas import OverQuota, RepositoryQuota, matches
 from zot.oci.names import Repository
 from zot.registry.errors import QuotaExceeded
 
@@ -29,18 +29,18 @@ class Quotas:
         self.repositories = repositories
         self.of = functools.lru_cache(maxsize=4096)(self._of) if self._bytes else self._unlimited
 
-    def _of(self, repository: Repository) -> tuple[Quota, ...]:
+    def _of(self, repository: Repository) -> tuple[RepositoryQuota, ...]:
         """Return every total that the repository is part of, after the first limit that is meant for it alone."""
         holding = [quota for quota in self._bytes if matches(quota.patterns, repository)]
-        alone = [Quota(quota.limit_bytes) for quota in holding if quota.each][:1]
-        return (*alone, *(Quota(quota.limit_bytes, quota.patterns) for quota in holding if not quota.each))
+        alone = [RepositoryQuota(quota.limit_bytes) for quota in holding if quota.each][:1]
+        return (*alone, *(RepositoryQuota(quota.limit_bytes, quota.patterns) for quota in holding if not quota.each))
 
     @staticmethod
-    def _unlimited(repository: Repository) -> tuple[Quota, ...]:  # noqa: ARG004
+    def _unlimited(repository: Repository) -> tuple[RepositoryQuota, ...]:  # noqa: ARG004
         return ()
 
 
-def exceeded(repository: Repository, refused: NoRoom) -> QuotaExceeded:
+def exceeded(repository: Repository, refused: OverQuota) -> QuotaExceeded:
     """Return the error that says what is left of the quota."""
     left = max(0, refused.limit - refused.used)
     whose = f" for {', '.join(refused.patterns)}" if refused.patterns else ""

@@ -12,15 +12,15 @@ from zot.registry.content_cache import ContentCache
 from zot.registry.damage import DamageReports
 from zot.registry.errors import NameInvalid, NameUnknown, Unsupported
 from zot.registry.large_manifests import LargeManifests
-from zot.registry.layouts import Layouts, NoLayouts
 from zot.registry.quota import Quotas
+from zot.registry.unimported import NothingUnimported, UnimportedRepositories
 from zot.storage.interface import Storage
 
 MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RegistryLimits:
     """Bounds on what one client can ask for; nothing larger is ever held."""
 
     manifest_bytes: int = 4 * MIB
@@ -38,8 +38,8 @@ class Registry:
     storage: Storage
     boot: str
     """Names this start of the server: digests of unfinished uploads count within it only."""
-    layouts: Layouts = field(default_factory=NoLayouts)
-    limits: Limits = field(default_factory=Limits)
+    layouts: UnimportedRepositories = field(default_factory=NothingUnimported)
+    limits: RegistryLimits = field(default_factory=RegistryLimits)
     quotas: Quotas = field(default_factory=Quotas)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the long list whose turn it is."""

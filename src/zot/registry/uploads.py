@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from zot.catalog.interface import CatalogUnavailable
+from zot.catalog.interface import CatalogUnavailableError
 from zot.catalog.rows import UploadRow
-from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
+from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploadRow, CreateUploadRow, LeaseUpload
 from zot.oci.digest import CANONICAL, Digest, algorithm_of
 from zot.oci.names import Repository
 from zot.oci.ranges import ByteRange
-from zot.registry.blobs import publish, require_room
+from zot.registry.blobs import ensure_space, publish
 from zot.registry.errors import DigestInvalid, RangeInvalid, SizeInvalid, TooManyRequests, UploadUnknown
 from zot.registry.registry import Registry
 from zot.registry.request import AppendUpload, FinishUpload, OfUpload
 from zot.registry.request import CancelUpload as Cancel
-from zot.storage.interface import DigestMismatch, Progress, UploadKey, UploadMissing
+from zot.storage.interface import DigestMismatchError, Progress, UploadKey, UploadMissingError
 
 Body = AsyncIterator[bytes]
 
@@ -27,7 +27,7 @@ _FINISHING_S = 2.0
 _FINISHING_POLL_S = 0.005
 
 
-class Fenced(Exception):
+class LeaseLostError(Exception):
     """A newer request took the session: this one's connection is to be closed, its bytes do not count."""
 
 
@@ -37,12 +37,12 @@ async def begin(
     """Open a session and return its id. It survives the death of every process, not of the machine.
 
     It counts against the limit of its owner: of a user, or of the address of an anonymous client. Raises
-    TooManyRequests, StorageFull, Unavailable.
+    TooManyRequests, StorageFullError, Unavailable.
     """
     await registry.writable(repository)
     session = str(uuid4())
     begun = await registry.catalog.do(
-        BeginUpload(
+        CreateUploadRow(
             repository=repository,
             session=session,
             principal=principal,
@@ -51,12 +51,12 @@ async def begin(
             limit=registry.limits.uploads_per_repository,
         )
     )
-    if begun is Begun.TOO_MANY:
+    if begun is BeginOutcome.TOO_MANY:
         raise TooManyRequests("the client has too many open uploads in the repository: finish or cancel some")
     try:
         await registry.storage.begin(UploadKey(repository, session))
     except BaseException:
-        await registry.catalog.do(CancelUpload(repository=repository, session=session))
+        await registry.catalog.do(CancelUploadRow(repository=repository, session=session))
         raise
     return session
 
@@ -81,15 +81,15 @@ async def append(
     """Append the body, which has to start where the upload ends if `chunk` is given; return the bytes received.
 
     `announced` is the body's length if its sender said it. What a broken body brought is kept. Raises RangeInvalid,
-    UploadUnknown, UploadLocked, Fenced, QuotaExceeded, StorageFull.
+    UploadUnknown, UploadLockedError, Fenced, QuotaExceeded, StorageFullError.
     """
     lease = await _lease(registry, request, principal)
     if lease.finished is not None:
         raise UploadUnknown(session_id=request.session)
-    await require_room(registry, request.repository, None, lease.offset + (announced or 0))
+    await ensure_space(registry, request.repository, None, lease.offset + (announced or 0))
     try:
         return (await _append(registry, lease, body, chunk)).offset
-    except UploadMissing as missing:
+    except UploadMissingError as missing:
         raise UploadUnknown(session_id=request.session) from missing
 
 
@@ -106,7 +106,7 @@ async def finish(
 
     Idempotent: with the same digest it succeeds again. Raises DigestInvalid (the session is gone then, unless a newer
     request has it), RangeInvalid,
-    UploadUnknown, UploadLocked, Fenced, QuotaExceeded, StorageFull, Unavailable.
+    UploadUnknown, UploadLockedError, Fenced, QuotaExceeded, StorageFullError, Unavailable.
     """
     lease = await _lease(registry, request, principal)
     if lease.finished is not None:
@@ -116,7 +116,7 @@ async def finish(
     progress = _progress(registry, lease)
     if progress.offset == 0:
         progress = Progress(0, algorithm_of(request.digest))
-    await require_room(registry, request.repository, request.digest, progress.offset + (announced or 0))
+    await ensure_space(registry, request.repository, request.digest, progress.offset + (announced or 0))
     key = UploadKey(lease.repository, lease.session)
     try:
         if body is not None:
@@ -125,11 +125,11 @@ async def finish(
             _check_chunk(chunk, progress.offset)
         await registry.storage.verify(key, progress, request.digest)
         await publish(registry, key, request.digest, progress.offset)
-    except DigestMismatch as mismatch:
+    except DigestMismatchError as mismatch:
         # These bytes can never become that digest. A newer request's session, and a finished one, are left alone.
         await _discard(registry, lease.repository, lease.session, if_epoch=lease.epoch)
         raise DigestInvalid(f"the uploaded content has digest {mismatch.actual}", digest=request.digest) from mismatch
-    except UploadMissing as missing:
+    except UploadMissingError as missing:
         if not await _finished_meanwhile(registry, request):
             raise UploadUnknown(session_id=request.session) from missing
 
@@ -179,7 +179,7 @@ async def cancel(registry: Registry, request: Cancel, principal: str) -> None:
 
 async def _discard(registry: Registry, repository: Repository, session: str, if_epoch: int | None = None) -> bool:
     """Remove an unfinished session and its bytes; False: there is none, or it is at another epoch."""
-    cancel = CancelUpload(repository=repository, session=session, if_epoch=if_epoch, unfinished=True)
+    cancel = CancelUploadRow(repository=repository, session=session, if_epoch=if_epoch, unfinished=True)
     cancelled = await registry.catalog.do(cancel)
     if cancelled:
         await registry.storage.discard(UploadKey(repository, session))
@@ -230,7 +230,7 @@ async def _append(
             boot=registry.boot,
         )
         if not await registry.catalog.do(command):
-            raise Fenced(lease.session)
+            raise LeaseLostError(lease.session)
 
     async with _unless_fenced(registry, lease):
         return await registry.storage.append(UploadKey(lease.repository, lease.session), start, body, record)
@@ -252,7 +252,7 @@ async def _unless_fenced(registry: Registry, lease: UploadRow) -> AsyncIterator[
             await asyncio.sleep(_FENCE_POLL_S)
             try:
                 row = await registry.catalog.upload(lease.session)
-            except CatalogUnavailable:
+            except CatalogUnavailableError:
                 continue
             fenced = row is None or row.epoch != lease.epoch
         task.cancel()
@@ -260,10 +260,10 @@ async def _unless_fenced(registry: Registry, lease: UploadRow) -> AsyncIterator[
     watcher = asyncio.create_task(watch())
     try:
         yield
-    except (asyncio.CancelledError, Fenced):
+    except (asyncio.CancelledError, LeaseLostError):
         # The cancellation may have come while recording found out the same.
         if fenced and not task.uncancel():
-            raise Fenced(lease.session) from None
+            raise LeaseLostError(lease.session) from None
         raise
     finally:
         watcher.cancel()

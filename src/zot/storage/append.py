@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from zot.storage.interface import Checkpoint, Progress
-from zot.storage.pools import settled
+from zot.storage.threads import settled
 
 PIECE_BYTES = 1024 * 1024
 # Small chunks cost more memory than their bytes; also the most buffers that one pwritev takes.
@@ -17,7 +17,7 @@ COLLECTED_LIMIT_BYTES = 64 * 1024 * 1024
 """Bytes that all appends to a store hold together; beyond it each chunk is written as it comes."""
 
 
-class Target(Protocol):
+class AppendTarget(Protocol):
     """Staged bytes that grow."""
 
     @property
@@ -28,7 +28,7 @@ class Target(Protocol):
         """Add the chunks; `progress` moves when all are written, and not at all if this raises."""
 
 
-class Collected:
+class AppendBuffers:
     """How much the appends to one store hold: many slow uploads, each with most of a piece, are bounded together."""
 
     def __init__(self, limit_bytes: int = COLLECTED_LIMIT_BYTES) -> None:
@@ -43,7 +43,7 @@ class Collected:
 
 
 async def append_body(
-    target: Target, body: AsyncIterator[bytes], checkpoint: Checkpoint, collected: Collected
+    target: AppendTarget, body: AsyncIterator[bytes], checkpoint: Checkpoint, collected: AppendBuffers
 ) -> Progress:
     """Add the body to the target and return how far it got, by the law of `Storage.append`.
 
@@ -57,7 +57,9 @@ async def append_body(
         writer.release()
 
 
-async def _append_body(target: Target, body: AsyncIterator[bytes], checkpoint: Checkpoint, writer: _Writer) -> Progress:
+async def _append_body(
+    target: AppendTarget, body: AsyncIterator[bytes], checkpoint: Checkpoint, writer: _Writer
+) -> Progress:
     standing = True
 
     async def record() -> None:
@@ -92,7 +94,7 @@ async def _append_body(target: Target, body: AsyncIterator[bytes], checkpoint: C
 class _Writer:
     """Collects chunks to pieces, and writes one piece while it collects the next."""
 
-    def __init__(self, target: Target, collected: Collected) -> None:
+    def __init__(self, target: AppendTarget, collected: AppendBuffers) -> None:
         self._target = target
         self._collected = collected
         self._held_bytes = 0

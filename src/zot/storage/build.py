@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from zot.config.storage import Storage as Configuration
-from zot.config.storage import Store
+from zot.config.storage import StorageConfig as Configuration
+from zot.config.storage import StoreConfig
 from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
-from zot.storage.interface import Storage, StorageFull
-from zot.storage.pools import Pools
-from zot.storage.room import Floor, Room
-from zot.storage.routed import RoutedStorage
+from zot.storage.free_space import Floor, FreeSpace
+from zot.storage.interface import Storage, StorageFullError
+from zot.storage.per_store import PerStoreStorage
+from zot.storage.threads import ThreadPools
 
 
 def floor_of(config: Configuration) -> Floor:
@@ -28,12 +28,12 @@ def room_warnings(config: Configuration) -> Iterator[str]:
     for root in dict.fromkeys(Path(each.root_directory).absolute() for each in sections):
         there = next(each for each in (root, *root.parents) if each.exists())
         try:
-            Room(disk, str(there), floor).check()
-        except (StorageFull, OSError) as error:
+            FreeSpace(disk, str(there), floor).check()
+        except (StorageFullError, OSError) as error:
             yield str(error)
 
 
-def build(config: Configuration, pools: Pools, expected: Mapping[str, str] | None = None) -> Storage:
+def build(config: Configuration, pools: ThreadPools, expected: Mapping[str, str] | None = None) -> Storage:
     """Return the main store, with the stores of sub-paths beside it if there are any.
 
     Sub-paths with the same root have one store. `expected` has the identities of roots (absolute paths) that were
@@ -42,7 +42,7 @@ def build(config: Configuration, pools: Pools, expected: Mapping[str, str] | Non
     stores: dict[str, FilesystemStorage] = {}
     floor = floor_of(config)
 
-    def store(section: Store) -> FilesystemStorage:
+    def store(section: StoreConfig) -> FilesystemStorage:
         root = str(Path(section.root_directory).absolute())
         if root not in stores:
             stores[root] = FilesystemStorage(
@@ -58,4 +58,4 @@ def build(config: Configuration, pools: Pools, expected: Mapping[str, str] | Non
     main = store(config)
     if not config.sub_paths:
         return main
-    return RoutedStorage(main, {route: store(each) for route, each in config.sub_paths.items()})
+    return PerStoreStorage(main, {route: store(each) for route, each in config.sub_paths.items()})

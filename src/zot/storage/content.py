@@ -13,11 +13,11 @@ from zot.oci.digest import Digest, InvalidDigestError, algorithm_of, parse_diges
 from zot.oci.names import Repository
 from zot.storage.directories import Directories
 from zot.storage.disk import Disk, File
-from zot.storage.faults import NO_LINK, storage_errors
 from zot.storage.identity import make_directories
-from zot.storage.interface import ContentDamaged, ContentMissing, FoundFile, UploadKey, UploadMissing
+from zot.storage.interface import ContentDamagedError, ContentMissingError, FoundFile, UploadKey, UploadMissingError
 from zot.storage.layout_paths import LayoutPaths
-from zot.storage.pools import Pool
+from zot.storage.os_errors import NO_LINK, storage_errors
+from zot.storage.threads import ThreadPool
 from zot.storage.uploads import Uploads
 
 _WALK_BATCH = 256
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class ContentFiles:
-    """Operations on content files; each runs whole in a pool's thread. They raise OSError, ContentMissing.
+    """Operations on content files; each runs whole in a pool's thread. They raise OSError, ContentMissingError.
 
     A file gets its name in `blobs` only when its bytes are complete and synced, and the name is synced before the
     operation returns; with `durable` off nothing is synced.
@@ -79,12 +79,15 @@ class ContentFiles:
         return True
 
     def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
-        """Make the staged file content, or drop it for a link to the twin's. Raises UploadMissing, UploadLocked."""
+        """Make the staged file content, or drop it for a link to the twin's.
+
+        Raises UploadMissingError, UploadLockedError.
+        """
         target = self._paths.content(upload.repository, digest)
         self._directories.for_content(upload.repository, algorithm_of(digest))
         try:
             held = self._uploads.hold(upload, size)
-        except UploadMissing:
+        except UploadMissingError:
             # Published already, by a call whose outcome the caller did not learn.
             if self.size(upload.repository, digest) != size:
                 raise
@@ -104,13 +107,13 @@ class ContentFiles:
     def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> bool:
         """Make the target's content a link to the source's; return False if the file system refuses.
 
-        Raises ContentDamaged if the source's has not `size` bytes.
+        Raises ContentDamagedError if the source's has not `size` bytes.
         """
         found = self.size(source, digest)
         if found is None:
             raise _missing(source, digest)
         if found != size:
-            raise ContentDamaged(f"{digest} of {source} has {found} bytes instead of {size}")
+            raise ContentDamagedError(f"{digest} of {source} has {found} bytes instead of {size}")
         self._directories.for_content(target, algorithm_of(digest))
         try:
             # Whoever wrote the file may not have synced it.
@@ -246,7 +249,7 @@ class ContentFiles:
 class FileContent:
     """Open content (a `Content`)."""
 
-    def __init__(self, disk: Disk, pool: Pool, file: File, size: int) -> None:
+    def __init__(self, disk: Disk, pool: ThreadPool, file: File, size: int) -> None:
         """Own the file."""
         self._disk = disk
         self._pool = pool
@@ -285,8 +288,8 @@ class FileContent:
             file.close()
 
 
-def _missing(repository: Repository, digest: Digest) -> ContentMissing:
-    return ContentMissing(f"{repository} has no content {digest}")
+def _missing(repository: Repository, digest: Digest) -> ContentMissingError:
+    return ContentMissingError(f"{repository} has no content {digest}")
 
 
 def _found_file(algorithm: str, entry: os.DirEntry[str]) -> FoundFile | None:

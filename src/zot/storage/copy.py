@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from zot.oci.digest import Digest, algorithm_of
 from zot.oci.names import Repository
-from zot.storage.interface import Content, ContentDamaged, DigestMismatch, Progress, Storage, UploadKey
+from zot.storage.interface import Content, ContentDamagedError, DigestMismatchError, Progress, Storage, UploadKey
 
 _PIECE_BYTES = 1024 * 1024
 
@@ -17,12 +17,12 @@ async def copy_content(
 ) -> None:
     """Copy content of `size` bytes into another repository, verifying it on the way. Durable when it returns.
 
-    Raises ContentMissing, ContentDamaged, StorageFull, StorageError; nothing is left then.
+    Raises ContentMissingError, ContentDamagedError, StorageFullError, StorageError; nothing is left then.
     """
     content = await storage.open(repository, digest)
     if content.size != size:
         content.close()
-        raise ContentDamaged(f"{digest} of {repository} has {content.size} bytes instead of {size}")
+        raise ContentDamagedError(f"{digest} of {repository} has {content.size} bytes instead of {size}")
     upload = UploadKey(target, str(uuid4()))
     try:
         await target_storage.begin(upload)
@@ -31,9 +31,9 @@ async def copy_content(
         )
         await target_storage.verify(upload, progress, digest)
         await target_storage.publish(upload, digest, progress.offset, None)
-    except DigestMismatch as mismatch:
+    except DigestMismatchError as mismatch:
         await target_storage.discard(upload)
-        raise ContentDamaged(f"{digest} of {repository} is damaged: {mismatch}") from mismatch
+        raise ContentDamagedError(f"{digest} of {repository} is damaged: {mismatch}") from mismatch
     except BaseException:
         await target_storage.discard(upload)
         raise

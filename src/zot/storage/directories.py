@@ -10,7 +10,7 @@ from threading import Lock
 
 from zot.oci.names import Repository
 from zot.storage.disk import Disk
-from zot.storage.identity import Identity
+from zot.storage.identity import StoreIdentity
 from zot.storage.layout_paths import LayoutPaths
 
 _OCI_LAYOUT = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
@@ -21,7 +21,7 @@ _ATTEMPTS = 10
 class Directories:
     """Makes directories below one root. With `durable` off nothing is synced."""
 
-    def __init__(self, disk: Disk, paths: LayoutPaths, identity: Identity, *, durable: bool) -> None:
+    def __init__(self, disk: Disk, paths: LayoutPaths, identity: StoreIdentity, *, durable: bool) -> None:
         """Make nothing unless `identity` says that the root is the right store."""
         self._disk = disk
         self._paths = paths
@@ -34,7 +34,7 @@ class Directories:
     def for_uploads(self, repository: Repository) -> None:
         """Make the directory of staged files; a power loss may take it, and them, away.
 
-        Raises StorageUnavailable if the root is not the store that it should be.
+        Raises StorageUnavailableError if the root is not the store that it should be.
         """
         self._identity.check()
         uploads = self._paths.uploads(repository)

@@ -43,11 +43,11 @@ _NOT_OPENED = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EMLINK})
 _WARNED_PATHS = 1024
 
 
-class NotRegularFile(FileNotFoundError):
+class NotRegularFileError(FileNotFoundError):
     """There is something else than a regular file: for all but a warning the file is missing."""
 
 
-class Operation(NamedTuple):
+class DiskOperation(NamedTuple):
     """What one call does. The path of an open file is the one that it was opened by."""
 
     verb: str
@@ -90,7 +90,7 @@ class File:
 class Disk:
     """Small operations on files and directories. They block: call them in a pool's thread."""
 
-    def perform(self, operation: Operation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Carry out one operation: every access to the file system comes by here, and nowhere else."""
         del operation
         return call(*args, **kwargs)
@@ -98,20 +98,20 @@ class Disk:
     # --- files ---
 
     def open(self, path: str) -> File:
-        """Open a file for reading. Raises NotRegularFile."""
-        return File(self.perform(Operation("open", path), _open_regular, path, os.O_RDONLY), path)
+        """Open a file for reading. Raises NotRegularFileError."""
+        return File(self.perform(DiskOperation("open", path), _open_regular, path, os.O_RDONLY), path)
 
     def open_to_write(self, path: str) -> File:
-        """Open an existing file for reading and writing. Raises NotRegularFile."""
-        return File(self.perform(Operation("open", path), _open_regular, path, os.O_RDWR), path)
+        """Open an existing file for reading and writing. Raises NotRegularFileError."""
+        return File(self.perform(DiskOperation("open", path), _open_regular, path, os.O_RDWR), path)
 
     def create(self, path: str, *, exclusive: bool = False) -> File:
-        """Open a file for reading and writing, and make it if it is missing. Raises NotRegularFile.
+        """Open a file for reading and writing, and make it if it is missing. Raises NotRegularFileError.
 
         `exclusive`: raise FileExistsError if it exists.
         """
         flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if exclusive else 0)
-        return File(self.perform(Operation("create", path), _open_regular, path, flags), path)
+        return File(self.perform(DiskOperation("create", path), _open_regular, path, flags), path)
 
     def read(self, file: File, length: int, offset: int) -> bytes:
         """Return `length` bytes from `offset`, fewer only at the end of the file."""
@@ -126,33 +126,33 @@ class Disk:
         return b"".join(pieces)
 
     def _read(self, file: File, length: int, offset: int) -> bytes:
-        return self.perform(Operation("read", file.path, offset=offset), os.pread, file.descriptor, length, offset)
+        return self.perform(DiskOperation("read", file.path, offset=offset), os.pread, file.descriptor, length, offset)
 
     def write(self, file: File, pieces: Sequence[bytes], offset: int) -> None:
         """Write all pieces, one behind the other. When it raises, some of them may be written."""
         while pieces:
-            operation = Operation("write", file.path, offset=offset, data=pieces)
+            operation = DiskOperation("write", file.path, offset=offset, data=pieces)
             written = self.perform(operation, os.pwritev, file.descriptor, pieces, offset)
             offset += written
             pieces = _behind(pieces, written)
 
     def truncate(self, file: File, length: int) -> None:
         """Cut the file to `length` bytes."""
-        self.perform(Operation("truncate", file.path, offset=length), os.ftruncate, file.descriptor, length)
+        self.perform(DiskOperation("truncate", file.path, offset=length), os.ftruncate, file.descriptor, length)
 
     def sync(self, file: File) -> None:
         """Make the file's bytes survive a power loss. After an error they are lost: a second try proves nothing."""
-        self.perform(Operation("sync", file.path), _sync, file.descriptor)
+        self.perform(DiskOperation("sync", file.path), _sync, file.descriptor)
 
     def lock(self, file: File) -> bool:
         """Lock the file until it is closed; return False at once if another open file has the lock."""
-        return self.perform(Operation("lock", file.path), _lock, file.descriptor)
+        return self.perform(DiskOperation("lock", file.path), _lock, file.descriptor)
 
     def will_need(self, file: File, offset: int, length: int) -> None:
         """Have these bytes read from the disk into memory, if the system can be told."""
         if sys.platform == "linux":
             self.perform(
-                Operation("read ahead", file.path, offset=offset),
+                DiskOperation("read ahead", file.path, offset=offset),
                 os.posix_fadvise,
                 file.descriptor,
                 offset,
@@ -164,67 +164,67 @@ class Disk:
 
     def rename(self, path: str, target: str) -> None:
         """Give a file another name, replacing what has that name. It survives once the directory is synced."""
-        self.perform(Operation("rename", path, target), os.rename, path, target)
+        self.perform(DiskOperation("rename", path, target), os.rename, path, target)
 
     def link(self, path: str, target: str) -> None:
         """Give a file a second name, which must be free."""
-        self.perform(Operation("link", path, target), os.link, path, target)
+        self.perform(DiskOperation("link", path, target), os.link, path, target)
 
     def unlink(self, path: str) -> None:
         """Remove a name, and with its last name the file."""
-        self.perform(Operation("unlink", path), os.unlink, path)
+        self.perform(DiskOperation("unlink", path), os.unlink, path)
 
     def mkdir(self, path: str) -> None:
         """Make a directory whose parent is there."""
-        self.perform(Operation("mkdir", path), os.mkdir, path, DIRECTORY_MODE)
+        self.perform(DiskOperation("mkdir", path), os.mkdir, path, DIRECTORY_MODE)
 
     def open_directory(self, path: str) -> File:
         """Open a directory, to lock it. A symbolic link to one is followed."""
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-        return File(self.perform(Operation("open", path), os.open, path, flags), path)
+        return File(self.perform(DiskOperation("open", path), os.open, path, flags), path)
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
-        self.perform(Operation("rmdir", path), os.rmdir, path)
+        self.perform(DiskOperation("rmdir", path), os.rmdir, path)
 
     def sync_directory(self, path: str) -> None:
         """Make the names in a directory survive a power loss."""
-        self.perform(Operation("sync directory", path), _sync_directory, path)
+        self.perform(DiskOperation("sync directory", path), _sync_directory, path)
 
     # --- looking ---
 
     def status(self, path: str) -> os.stat_result:
         """Return what is known of a file or directory."""
-        return self.perform(Operation("stat", path), os.stat, path)
+        return self.perform(DiskOperation("stat", path), os.stat, path)
 
     def file_status(self, path: str) -> os.stat_result:
-        """Return what is known of a file. Raises NotRegularFile."""
-        return self.perform(Operation("stat", path), _status_of_regular, path)
+        """Return what is known of a file. Raises NotRegularFileError."""
+        return self.perform(DiskOperation("stat", path), _status_of_regular, path)
 
     def link_status(self, path: str) -> os.stat_result:
         """Return what is known of whatever has that name; of a symbolic link, not of its target."""
-        return self.perform(Operation("stat", path), os.lstat, path)
+        return self.perform(DiskOperation("stat", path), os.lstat, path)
 
     def real_path(self, path: str) -> str:
         """Return the path without symbolic links. Raises FileNotFoundError if there is nothing."""
-        return self.perform(Operation("stat", path), os.path.realpath, path, strict=True)
+        return self.perform(DiskOperation("stat", path), os.path.realpath, path, strict=True)
 
     def status_of(self, file: File) -> os.stat_result:
         """Return what is known of an open file."""
-        return self.perform(Operation("stat", file.path), os.fstat, file.descriptor)
+        return self.perform(DiskOperation("stat", file.path), os.fstat, file.descriptor)
 
     def entries(self, path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         """Open a directory to iterate over what is in it."""
-        return self.perform(Operation("list", path), os.scandir, path)
+        return self.perform(DiskOperation("list", path), os.scandir, path)
 
     def free_bytes(self, path: str) -> tuple[int, int]:
         """Return what is free for us on the file system of `path`, and its size, in bytes."""
-        found = self.perform(Operation("free", path), os.statvfs, path)
+        found = self.perform(DiskOperation("free", path), os.statvfs, path)
         return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
     def writable(self, path: str) -> bool:
         """Tell whether entries can be made in a directory."""
-        return self.perform(Operation("access", path), os.access, path, os.W_OK | os.X_OK)
+        return self.perform(DiskOperation("access", path), os.access, path, os.W_OK | os.X_OK)
 
     # --- whole files ---
 
@@ -275,10 +275,10 @@ def _status_of_regular(path: str) -> os.stat_result:
     return status
 
 
-def _not_regular(path: str, mode: int) -> NotRegularFile:
+def _not_regular(path: str, mode: int) -> NotRegularFileError:
     kind = _kind(mode)
     _warn_not_regular(path, kind)
-    return NotRegularFile(errno.ENOENT, f"{kind} is in the place of a regular file", path)
+    return NotRegularFileError(errno.ENOENT, f"{kind} is in the place of a regular file", path)
 
 
 def _kind(mode: int) -> str:

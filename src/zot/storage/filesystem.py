@@ -9,29 +9,29 @@ from typing import ParamSpec, TypeVar
 
 from zot.oci.digest import HEX_LENGTHS, Digest, algorithm_of, finished, hasher
 from zot.oci.names import Repository
-from zot.storage.append import Collected, append_body
+from zot.storage.append import AppendBuffers, append_body
 from zot.storage.content import ContentFiles, FileContent
 from zot.storage.copy import copy_content
 from zot.storage.directories import Directories
 from zot.storage.disk import Disk, File
-from zot.storage.faults import storage_errors
-from zot.storage.identity import Identity
+from zot.storage.free_space import Floor, FreeSpace
+from zot.storage.identity import StoreIdentity
 from zot.storage.interface import (
     Checkpoint,
     Content,
-    ContentMissing,
-    DigestMismatch,
+    ContentMissingError,
+    DigestMismatchError,
     FoundFile,
     Progress,
     StorageError,
     UploadKey,
-    UploadLocked,
-    UploadMissing,
+    UploadLockedError,
+    UploadMissingError,
 )
 from zot.storage.layout_paths import LayoutPaths
-from zot.storage.pools import Pool, Pools
-from zot.storage.room import Floor, Room
-from zot.storage.uploads import Held, StagedFile, States, Uploads
+from zot.storage.os_errors import storage_errors
+from zot.storage.threads import ThreadPool, ThreadPools
+from zot.storage.uploads import HashStates, LockedFile, StagedUpload, Uploads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class FilesystemStorage:
     def __init__(
         self,
         root: str,
-        pools: Pools,
+        pools: ThreadPools,
         *,
         durable: bool = True,
         expected: str | None = None,
@@ -71,13 +71,13 @@ class FilesystemStorage:
         paths = LayoutPaths(self.root)
         self._disk = disk
         self._pools = pools
-        self._identity = Identity(disk, self.root, expected)
+        self._identity = StoreIdentity(disk, self.root, expected)
         directories = Directories(disk, paths, self._identity, durable=durable)
-        self._collected = Collected()
-        self._room = Room(disk, self.root, Floor(min_free_percent, min_free_bytes))
+        self._collected = AppendBuffers()
+        self._room = FreeSpace(disk, self.root, Floor(min_free_percent, min_free_bytes))
         self._uploads = Uploads(disk, paths, directories, self._room, durable=durable)
         self._content = ContentFiles(disk, paths, directories, self._uploads, durable=durable)
-        self._states = States()
+        self._states = HashStates()
 
     @property
     def links_refused(self) -> int:
@@ -94,7 +94,7 @@ class FilesystemStorage:
     # --- content ---
 
     async def open(self, repository: Repository, digest: Digest) -> Content:
-        """Open content for reading. Raises ContentMissing."""
+        """Open content for reading. Raises ContentMissingError."""
         with storage_errors(f"open {digest} of {repository}"):
             file, size = await self._pools.read.acquire(
                 lambda: self._content.open(repository, digest), lambda opened: opened[0].close()
@@ -137,7 +137,7 @@ class FilesystemStorage:
         file, size = opened
         try:
             return await self._digest(file, size, algorithm_of(digest)) == digest
-        except (OSError, UploadMissing):
+        except (OSError, UploadMissingError):
             return False
         finally:
             await self._pools.read.complete(file.close)
@@ -195,7 +195,7 @@ class FilesystemStorage:
     ) -> Progress:
         """Write the body behind the first `start.offset` bytes and return how far it got."""
         held = await self._hold(upload, start.offset)
-        staged = StagedFile(self._uploads, self._pools, held.file, start, self._states.take(upload, start))
+        staged = StagedUpload(self._uploads, self._pools, held.file, start, self._states.take(upload, start))
         try:
             await checkpoint(start)
             await self._cut(upload, held, start.offset)
@@ -215,7 +215,7 @@ class FilesystemStorage:
         else:
             actual = await self._hash(upload, progress.offset, algorithm_of(digest))
         if actual != digest:
-            raise DigestMismatch(digest, actual)
+            raise DigestMismatchError(digest, actual)
 
     async def discard(self, upload: UploadKey) -> None:
         """Remove staged bytes, if there are any."""
@@ -238,7 +238,7 @@ class FilesystemStorage:
         return free_bytes
 
     async def require_room(self, repository: Repository, needed_bytes: int) -> None:
-        """Raise StorageFull unless pushes to the repository may take so many bytes."""
+        """Raise StorageFullError unless pushes to the repository may take so many bytes."""
         del repository
         await _run(self._pools.read, f"look for room on {self.root}", self._room.check, needed_bytes)
 
@@ -260,10 +260,10 @@ class FilesystemStorage:
             return await self._pools.read.acquire(
                 lambda: self._content.open(repository, digest), lambda opened: opened[0].close()
             )
-        except (OSError, ContentMissing):
+        except (OSError, ContentMissingError):
             return None
 
-    async def _hold(self, upload: UploadKey, offset: int) -> Held:
+    async def _hold(self, upload: UploadKey, offset: int) -> LockedFile:
         with storage_errors(f"open an upload to {upload.repository}"):
             return await _once_free(
                 lambda: self._pools.hash.acquire(
@@ -271,7 +271,7 @@ class FilesystemStorage:
                 )
             )
 
-    async def _cut(self, upload: UploadKey, held: Held, length: int) -> None:
+    async def _cut(self, upload: UploadKey, held: LockedFile, length: int) -> None:
         if held.size > length:
             with storage_errors(f"cut an upload to {upload.repository}"):
                 await self._pools.hash.complete(self._uploads.cut_held, held, length)
@@ -286,7 +286,10 @@ class FilesystemStorage:
             await self._pools.hash.complete(held.file.close)
 
     async def _digest(self, file: File, length: int, algorithm: str) -> Digest:
-        """Return the digest of a file's first bytes, in steps of the hashing pool. Raises UploadMissing, OSError."""
+        """Return the digest of a file's first bytes, in steps of the hashing pool.
+
+        Raises UploadMissingError, OSError.
+        """
         state = hasher(algorithm)
         for offset in range(0, length, _HASH_STEP_BYTES):
             step = min(_HASH_STEP_BYTES, length - offset)
@@ -294,19 +297,19 @@ class FilesystemStorage:
         return finished(state, algorithm)
 
 
-async def _run(pool: Pool, doing: str, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def _run(pool: ThreadPool, doing: str, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     with storage_errors(doing):
         return await pool.run(job, *args, **kwargs)
 
 
 async def _once_free(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Try again while another request has the upload, for a while. Raises UploadLocked."""
+    """Try again while another request has the upload, for a while. Raises UploadLockedError."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _LOCK_WAIT_S
     while True:
         try:
             return await attempt()
-        except UploadLocked:
+        except UploadLockedError:
             if loop.time() > deadline:
                 raise
         await asyncio.sleep(_LOCK_POLL_S)

@@ -7,14 +7,14 @@ from contextlib import suppress
 from uuid import uuid4
 
 from zot.storage.disk import Disk
-from zot.storage.faults import NO_LINK
-from zot.storage.interface import StorageUnavailable
+from zot.storage.interface import StorageUnavailableError
+from zot.storage.os_errors import NO_LINK
 
 _LIMIT_BYTES = 64 * 1024
 _STAGED = "store.json."
 
 
-class Identity:
+class StoreIdentity:
     """The id in `<root>/.zot/store.json`. It is made once, by whoever comes first, and never changes."""
 
     def __init__(self, disk: Disk, root: str, expected: str | None) -> None:
@@ -27,7 +27,7 @@ class Identity:
     def establish(self) -> str:
         """Return the store's id, making the root and the id if neither was there and none is expected.
 
-        Raises StorageUnavailable if another id is expected, OSError.
+        Raises StorageUnavailableError if another id is expected, OSError.
         """
         found = self._read()
         if found is None and self._expected is None:
@@ -35,7 +35,7 @@ class Identity:
         return self._compare(found)
 
     def check(self) -> None:
-        """Raise StorageUnavailable if the root is not the store that it should be; OSError if it can't be read."""
+        """Raise StorageUnavailableError if the root is not the store that it should be; OSError if it can't be read."""
         try:
             seen = self._status()
         except FileNotFoundError:
@@ -65,19 +65,19 @@ class Identity:
         try:
             return str(json.loads(content)["store"])
         except (ValueError, KeyError, TypeError) as error:
-            raise StorageUnavailable(f"{path} is damaged: {self._remedy()}") from error
+            raise StorageUnavailableError(f"{path} is damaged: {self._remedy()}") from error
 
     def _compare(self, found: str | None) -> str:
         if self._expected is None:
             # From now on it has to stay this one.
             self._expected = found
         if found is None:
-            raise StorageUnavailable(
+            raise StorageUnavailableError(
                 f"{self._root} is empty or not a store, where store {self._expected} is expected: is its disk mounted?"
                 f" If it is the right one, {self._remedy()}"
             )
         if found != self._expected:
-            raise StorageUnavailable(f"{self._root} is store {found}, where store {self._expected} is expected")
+            raise StorageUnavailableError(f"{self._root} is store {found}, where store {self._expected} is expected")
         return found
 
     def _remedy(self) -> str:

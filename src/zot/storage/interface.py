@@ -20,35 +20,35 @@ class StorageError(Exception):
     """The storage failed (an I/O error, no permission, a disk that is not mounted): nothing is known to be changed."""
 
 
-class StorageUnavailable(StorageError):
+class StorageUnavailableError(StorageError):
     """The root is not the store that it should be (a disk that is not mounted, a lost identity). It passes."""
 
 
-class StorageFull(StorageError):
+class StorageFullError(StorageError):
     """There is no room, or less than is kept free for deletes and collection."""
 
 
-class StorageBusy(StorageError):
+class StorageBusyError(StorageError):
     """Too much is waiting for the disk already: nothing was begun, the same call may succeed in a moment."""
 
 
-class ContentMissing(StorageError):
+class ContentMissingError(StorageError):
     """There is no such content, although somebody expected it."""
 
 
-class ContentDamaged(StorageError):
+class ContentDamagedError(StorageError):
     """The content has not the bytes, or the size, of its digest. Nothing was changed."""
 
 
-class UploadMissing(StorageError):
+class UploadMissingError(StorageError):
     """The staged bytes are gone, or fewer than were recorded: the upload cannot go on."""
 
 
-class UploadLocked(StorageError):
+class UploadLockedError(StorageError):
     """Another request is writing to the upload and did not let go in time. Nothing was changed."""
 
 
-class DigestMismatch(Exception):
+class DigestMismatchError(Exception):
     """The staged bytes have another digest than the one claimed. They stay staged."""
 
     def __init__(self, claimed: Digest, actual: Digest) -> None:
@@ -107,13 +107,13 @@ class Storage(Protocol):
     """Bytes by (repository, digest), and staged uploads."""
 
     async def open(self, repository: Repository, digest: Digest) -> Content:
-        """Open content for reading. Raises ContentMissing."""
+        """Open content for reading. Raises ContentMissingError."""
 
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of content, None if it is not there."""
 
     async def begin(self, upload: UploadKey) -> None:
-        """Make an empty staged file. Again does no harm. Raises StorageFull, StorageError."""
+        """Make an empty staged file. Again does no harm. Raises StorageFullError, StorageError."""
 
     async def append(
         self, upload: UploadKey, start: Progress, body: AsyncIterator[bytes], checkpoint: Checkpoint
@@ -125,21 +125,23 @@ class Storage(Protocol):
         Then what lies behind the offset is cut off, so that a fenced request's bytes vanish. It is called again about
         every 64 MiB, and at the end, also when the body breaks off or the wait is cancelled: then with what was
         written, before the body's exception goes on. The digest of the bytes so far is kept if it can be: at offset 0,
-        or if this process hashed what was before. Raises UploadMissing, UploadLocked, StorageFull, StorageError.
+        or if this process hashed what was before. Raises UploadMissingError, UploadLockedError, StorageFullError,
+        StorageError.
         """
 
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
         """Check that the first `progress.offset` bytes have this digest, and cut off the rest.
 
-        If `progress` has their digest by the same algorithm the file is not read again. Raises DigestMismatch,
-        UploadMissing, UploadLocked, StorageError.
+        If `progress` has their digest by the same algorithm the file is not read again. Raises DigestMismatchError,
+        UploadMissingError, UploadLockedError, StorageError.
         """
 
     async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
         """Tell whether content is the first `size` staged bytes: all of both is read.
 
         False: it has other bytes, or another size, it cannot be read, it is missing, or in another store. Raises
-        UploadMissing, UploadLocked, StorageBusy, StorageError (if it is the staged bytes that cannot be read).
+        UploadMissingError, UploadLockedError, StorageBusyError, StorageError (if it is the staged bytes that cannot be
+        read).
         """
 
     async def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
@@ -147,15 +149,16 @@ class Storage(Protocol):
 
         What another request appended behind them is cut off. `twin` is a repository whose content `matches`: a driver
         that can share the bytes does so. The staged file is gone afterwards. Content that is there already is replaced.
-        Idempotent: after an unknown outcome it returns if content of that size is there. Raises UploadMissing,
-        UploadLocked, StorageFull, StorageError; the staged bytes may be gone then, if the disk could not keep them.
+        Idempotent: after an unknown outcome it returns if content of that size is there. Raises UploadMissingError,
+        UploadLockedError, StorageFullError, StorageError; the staged bytes may be gone then, if the disk could not keep
+        them.
         """
 
     async def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> None:
         """Make the source's content the target's too, sharing bytes if the driver can. Durable when it returns.
 
-        Raises ContentMissing if the source has it no more, ContentDamaged if it has not `size` bytes, or if it had to
-        be copied and has another digest.
+        Raises ContentMissingError if the source has it no more, ContentDamagedError if it has not `size` bytes, or if
+        it had to be copied and has another digest.
         """
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
@@ -177,7 +180,7 @@ class Storage(Protocol):
     async def is_whole(self, repository: Repository, digest: Digest) -> bool:
         """Tell whether content has its digest: all of it is read. False: it cannot be read, too, or is missing.
 
-        Raises StorageBusy.
+        Raises StorageBusyError.
         """
 
     async def discard(self, upload: UploadKey) -> None:
@@ -196,7 +199,7 @@ class Storage(Protocol):
         """Return the room where this repository's bytes are, None if there is no limit."""
 
     async def require_room(self, repository: Repository, needed_bytes: int) -> None:
-        """Raise StorageFull unless pushes to the repository may take so many bytes, and leave what is kept free."""
+        """Raise StorageFullError unless a push of so many bytes leaves the configured free space."""
 
     async def ready(self, repository: Repository | None = None) -> None:
         """Raise StorageError unless it is the storage that it should be, reachable and writable.

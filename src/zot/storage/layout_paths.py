@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from zot.oci.digest import Digest, algorithm_of, hex_of
 from zot.oci.names import Repository
-from zot.storage.interface import UploadKey, UploadMissing
+from zot.storage.interface import UploadKey, UploadMissingError
 
 # A session comes from a URL and becomes a file name: it must not leave the directory, nor hide in it.
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -49,9 +49,9 @@ class LayoutPaths:
         return f"{self.root}/{repository}/.uploads"
 
     def staged(self, upload: UploadKey) -> str:
-        """Return the staged file of an upload. Raises UploadMissing if no upload can have that session."""
+        """Return the staged file of an upload. Raises UploadMissingError if no upload can have that session."""
         if not is_session(upload.session):
-            raise UploadMissing(f"{upload.session[:128]!r} is no upload session")
+            raise UploadMissingError(f"{upload.session[:128]!r} is no upload session")
         return f"{self.root}/{upload.repository}/.uploads/{upload.session}"
 
     def temporary(self, repository: Repository) -> str:

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from zot.storage.disk import FILE_MODE, Disk
-from zot.storage.faults import FULL, storage_errors
 from zot.storage.identity import make_directories, remove_unfinished
 from zot.storage.interface import StorageError
+from zot.storage.os_errors import FULL, storage_errors
 
 _POLL_S = 0.1
 _HOLDER_LIMIT_BYTES = 4096
@@ -22,7 +22,7 @@ _HOLDER_LIMIT_BYTES = 4096
 _ZOT_DATABASES = ("cache.db", "meta.db")
 
 
-class RootInUse(StorageError):
+class RootInUseError(StorageError):
     """Another server has the root."""
 
 
@@ -47,7 +47,7 @@ class RootLock:
 def lock_root(root: str, wait_s: float = 30.0, waiting: Callable[[str], object] = lambda _: None) -> RootLock:
     """Lock a root, making it if it is not there; wait so long for another server to end. It blocks.
 
-    `waiting` is told what for, if it has to. Raises RootInUse, naming who holds it, StorageError.
+    `waiting` is told what for, if it has to. Raises RootInUseError, naming who holds it, StorageError.
     """
     path = Path(root, ".zot", "lock")
     with storage_errors(f"lock {root}"), ExitStack() as failing:
@@ -59,7 +59,7 @@ def lock_root(root: str, wait_s: float = 30.0, waiting: Callable[[str], object] 
         if not _lock_within(descriptor, fcntl.LOCK_EX, 0):
             waiting(f"{root} is in use by {_holder(descriptor)}")
             if not _lock_within(descriptor, fcntl.LOCK_EX, wait_s):
-                raise RootInUse(f"{root} is in use by {_holder(descriptor)}")
+                raise RootInUseError(f"{root} is in use by {_holder(descriptor)}")
         _sign(descriptor)
         remove_unfinished(Disk(), root)
         for name in _ZOT_DATABASES:
@@ -103,7 +103,7 @@ def _keep_zot_away(database: Path, lock: RootLock, wait_s: float) -> None:
         return
     lock.descriptors.append(descriptor)
     if not _lock_within(descriptor, fcntl.LOCK_SH, wait_s):
-        raise RootInUse(f"zot is running on {database.parent}: it holds {database.name}")
+        raise RootInUseError(f"zot is running on {database.parent}: it holds {database.name}")
 
 
 def _sign(descriptor: int) -> None:

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 
 from zot.oci.digest import CANONICAL, Digest, Hash, algorithm_of, digest_of, finished, hasher
 from zot.oci.names import Repository
-from zot.storage.append import Collected, append_body
+from zot.storage.append import AppendBuffers, append_body
 from zot.storage.interface import (
     Checkpoint,
     Content,
-    ContentDamaged,
-    ContentMissing,
-    DigestMismatch,
+    ContentDamagedError,
+    ContentMissingError,
+    DigestMismatchError,
     FoundFile,
     Progress,
     UploadKey,
-    UploadLocked,
-    UploadMissing,
+    UploadLockedError,
+    UploadMissingError,
 )
 
 _LOCK_WAIT_S = 2.0
@@ -39,7 +39,7 @@ class MemoryStorage:
     # --- content ---
 
     async def open(self, repository: Repository, digest: Digest) -> Content:
-        """Open content for reading. Raises ContentMissing."""
+        """Open content for reading. Raises ContentMissingError."""
         return MemoryContent(self._stored(repository, digest).content)
 
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
@@ -81,7 +81,7 @@ class MemoryStorage:
         """Make the source's content the target's too."""
         content = self._stored(source, digest).content
         if len(content) != size:
-            raise ContentDamaged(f"{digest} of {source} has {len(content)} bytes instead of {size}")
+            raise ContentDamagedError(f"{digest} of {source} has {len(content)} bytes instead of {size}")
         self._store(target, digest, content)
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
@@ -122,7 +122,7 @@ class MemoryStorage:
             self._require_current(upload, staged)
             await checkpoint(start)
             staged.cut(start)
-            return await append_body(staged, body, checkpoint, Collected())
+            return await append_body(staged, body, checkpoint, AppendBuffers())
 
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
         """Check that the first `progress.offset` bytes have this digest, and cut off the rest."""
@@ -134,7 +134,7 @@ class MemoryStorage:
             if actual is None or algorithm_of(actual) != algorithm_of(digest):
                 actual = digest_of(staged.content, algorithm_of(digest))
         if actual != digest:
-            raise DigestMismatch(digest, actual)
+            raise DigestMismatchError(digest, actual)
 
     async def discard(self, upload: UploadKey) -> None:
         """Remove staged bytes, if there are any."""
@@ -176,17 +176,17 @@ class MemoryStorage:
         try:
             return self._content[repository, digest]
         except KeyError:
-            raise ContentMissing(f"{repository} has no content {digest}") from None
+            raise ContentMissingError(f"{repository} has no content {digest}") from None
 
     def _require(self, upload: UploadKey, length: int) -> _Staged:
         staged = self._staged.get(upload)
         if staged is None or len(staged.content) < length:
-            raise UploadMissing(f"no {length} bytes of upload {upload.session} are staged")
+            raise UploadMissingError(f"no {length} bytes of upload {upload.session} are staged")
         return staged
 
     def _require_current(self, upload: UploadKey, staged: _Staged) -> None:
         if self._staged.get(upload) is not staged:
-            raise UploadMissing(f"upload {upload.session} is finished")
+            raise UploadMissingError(f"upload {upload.session} is finished")
 
 
 class MemoryContent:
@@ -234,7 +234,7 @@ class _Staged:
         try:
             await asyncio.wait_for(self.lock.acquire(), _LOCK_WAIT_S)
         except TimeoutError:
-            raise UploadLocked("another request writes to the upload") from None
+            raise UploadLockedError("another request writes to the upload") from None
         try:
             yield
         finally:

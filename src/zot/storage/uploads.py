@@ -13,11 +13,11 @@ from zot.oci.digest import Hash, finished, hasher
 from zot.oci.names import Repository
 from zot.storage.directories import Directories
 from zot.storage.disk import Disk, File
-from zot.storage.faults import storage_errors
-from zot.storage.interface import Progress, UploadKey, UploadLocked, UploadMissing
+from zot.storage.free_space import FreeSpace
+from zot.storage.interface import Progress, UploadKey, UploadLockedError, UploadMissingError
 from zot.storage.layout_paths import LayoutPaths, is_session
-from zot.storage.pools import Pools, settled
-from zot.storage.room import Room
+from zot.storage.os_errors import storage_errors
+from zot.storage.threads import ThreadPools, settled
 
 _ROOM_CHECK_BYTES = 64 * 1024 * 1024
 _SYNC_BYTES = 32 * 1024 * 1024
@@ -25,7 +25,7 @@ _READ_BYTES = 1024 * 1024
 _STATES = 1024
 
 
-class Held(NamedTuple):
+class LockedFile(NamedTuple):
     """A staged file under its lock, and its size when it was opened. Close the file to let go of it."""
 
     file: File
@@ -35,7 +35,9 @@ class Held(NamedTuple):
 class Uploads:
     """Operations on staged files; each runs whole in a pool's thread. They raise OSError, too."""
 
-    def __init__(self, disk: Disk, paths: LayoutPaths, directories: Directories, room: Room, *, durable: bool) -> None:
+    def __init__(
+        self, disk: Disk, paths: LayoutPaths, directories: Directories, room: FreeSpace, *, durable: bool
+    ) -> None:
         """Stage in the repositories' directories below one root."""
         self._durable = durable
         self._disk = disk
@@ -44,31 +46,31 @@ class Uploads:
         self._room = room
 
     def begin(self, upload: UploadKey) -> None:
-        """Make the staged file, unless it is there. Raises StorageFull."""
+        """Make the staged file, unless it is there. Raises StorageFullError."""
         path = self._paths.staged(upload)
         self._directories.for_uploads(upload.repository)
         self._room.check()
         self._disk.create(path).close()
 
-    def hold(self, upload: UploadKey, offset: int) -> Held:
+    def hold(self, upload: UploadKey, offset: int) -> LockedFile:
         """Open the staged file, which has to have `offset` bytes at least, with a lock that ends when it is closed.
 
-        Raises UploadLocked at once if somebody else has the lock.
+        Raises UploadLockedError at once if somebody else has the lock.
         """
         try:
             file = self._disk.open_to_write(self._paths.staged(upload))
         except (FileNotFoundError, NotADirectoryError):
-            raise UploadMissing(f"no staged bytes of upload {upload.session}") from None
+            raise UploadMissingError(f"no staged bytes of upload {upload.session}") from None
         with ExitStack() as failing:
             failing.enter_context(file)
             if not self._disk.lock(file):
-                raise UploadLocked(f"another request writes to upload {upload.session}")
+                raise UploadLockedError(f"another request writes to upload {upload.session}")
             self._require_current(upload, file)
             size = self._disk.status_of(file).st_size
             if size < offset:
-                raise UploadMissing(f"upload {upload.session} has {size} bytes staged, of {offset} recorded")
+                raise UploadMissingError(f"upload {upload.session} has {size} bytes staged, of {offset} recorded")
             failing.pop_all()
-        return Held(file, size)
+        return LockedFile(file, size)
 
     def _require_current(self, upload: UploadKey, file: File) -> None:
         """Whoever had the lock before may have published the file: then it is content, and must not be touched."""
@@ -77,19 +79,19 @@ class Uploads:
         except FileNotFoundError:
             current = False
         if not current:
-            raise UploadMissing(f"upload {upload.session} is finished")
+            raise UploadMissingError(f"upload {upload.session} is finished")
 
     def busy(self, upload: UploadKey) -> bool:
         """Tell whether an open file, of any process, has the lock of the staged file."""
         try:
             self.hold(upload, 0).file.close()
-        except UploadLocked:
+        except UploadLockedError:
             return True
-        except UploadMissing:
+        except UploadMissingError:
             return False
         return False
 
-    def cut_held(self, held: Held, length: int) -> None:
+    def cut_held(self, held: LockedFile, length: int) -> None:
         """Cut off what lies behind the first `length` bytes."""
         if held.size > length:
             self._disk.truncate(held.file, length)
@@ -101,7 +103,7 @@ class Uploads:
             self.cut_held(held, length)
 
     def write(self, file: File, chunks: Sequence[bytes], offset: int) -> int:
-        """Write the chunks at `offset` and return where they end. Raises StorageFull."""
+        """Write the chunks at `offset` and return where they end. Raises StorageFullError."""
         end = offset + sum(map(len, chunks))
         if offset // _ROOM_CHECK_BYTES != end // _ROOM_CHECK_BYTES:
             self._room.check()
@@ -126,19 +128,19 @@ class Uploads:
         while offset < end:
             piece = self._disk.read(file, min(_READ_BYTES, end - offset), offset)
             if not piece:
-                raise UploadMissing(f"the staged bytes end at {offset}, before the {end} recorded")
+                raise UploadMissingError(f"the staged bytes end at {offset}, before the {end} recorded")
             state.update(piece)
             offset += len(piece)
 
     def rename(self, upload: UploadKey, target: str) -> None:
-        """Give the staged file its real name. Raises UploadMissing: it was discarded meanwhile."""
+        """Give the staged file its real name. Raises UploadMissingError: it was discarded meanwhile."""
         path = self._paths.staged(upload)
         try:
             self._disk.rename(path, target)
         except FileNotFoundError:
             if self._is_there(path):
                 raise
-            raise UploadMissing(f"upload {upload.session} is discarded") from None
+            raise UploadMissingError(f"upload {upload.session} is discarded") from None
 
     def _is_there(self, path: str) -> bool:
         try:
@@ -151,7 +153,7 @@ class Uploads:
         """Remove the staged file, if it is there."""
         try:
             self._disk.unlink(self._paths.staged(upload))
-        except (FileNotFoundError, NotADirectoryError, UploadMissing):
+        except (FileNotFoundError, NotADirectoryError, UploadMissingError):
             return
 
     def staged(self, repository: Repository) -> list[tuple[str, float]]:
@@ -168,7 +170,7 @@ class Uploads:
         return found
 
 
-class States:
+class HashStates:
     """Live hash states of what this process appended, so that the next append goes on with them. Never saved."""
 
     def __init__(self) -> None:
@@ -193,10 +195,10 @@ class States:
             self._states.popitem(last=False)
 
 
-class StagedFile:
+class StagedUpload:
     """A staged file that is being appended to, under its lock (a `zot.storage.append.Target`)."""
 
-    def __init__(self, uploads: Uploads, pools: Pools, file: File, start: Progress, state: Hash | None) -> None:
+    def __init__(self, uploads: Uploads, pools: ThreadPools, file: File, start: Progress, state: Hash | None) -> None:
         """Append at `start.offset`; `state` has seen the bytes before it, if it is known."""
         self._uploads = uploads
         self._pools = pools

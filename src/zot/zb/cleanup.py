@@ -7,14 +7,14 @@ import msgspec
 from zot.oci import media_types
 from zot.oci.digest import digest_of
 from zot.oci.manifest import parse_manifest
-from zot.zb.client import Client
+from zot.zb.client import LoadClient
 
 
 class _Tags(msgspec.Struct):
     tags: list[str] | None = None
 
 
-async def remove(client: Client, repositories: Iterable[str]) -> None:
+async def remove(client: LoadClient, repositories: Iterable[str]) -> None:
     """Delete every tagged image of `repositories`, with its blobs. Raises RequestError at the first refusal."""
     for repository in repositories:
         listing = await client.send("GET", f"/v2/{repository}/tags/list", 200)
@@ -22,7 +22,7 @@ async def remove(client: Client, repositories: Iterable[str]) -> None:
             await _remove_image(client, repository, tag)
 
 
-async def _remove_image(client: Client, repository: str, tag: str) -> None:
+async def _remove_image(client: LoadClient, repository: str, tag: str) -> None:
     answer = await client.send("GET", f"/v2/{repository}/manifests/{tag}", 200)
     # By digest: some registries refuse to delete by tag, or would keep the manifest.
     await client.send("DELETE", f"/v2/{repository}/manifests/{digest_of(answer.body)}", 202)

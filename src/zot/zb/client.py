@@ -35,7 +35,7 @@ class RequestError(Exception):
 
 
 @dataclass(frozen=True)
-class Registry:
+class TestedRegistry:
     """Where a registry is, and as whom to speak to it. `credentials` is `user:password`."""
 
     url: str
@@ -43,7 +43,7 @@ class Registry:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TimedResponse:
     """An answer as expected: `first_byte_ns` is the time from the request to the answer's head."""
 
     headers: Mapping[str, str]
@@ -51,10 +51,10 @@ class Answer:
     first_byte_ns: int
 
 
-class Client:
+class LoadClient:
     """A client with a connection of its own; use it as an async context. Certificates are not verified."""
 
-    def __init__(self, registry: Registry, source_ip: str | None = None) -> None:
+    def __init__(self, registry: TestedRegistry, source_ip: str | None = None) -> None:
         """Speak to `registry`, from `source_ip` if one is given."""
         self._url = registry.url.rstrip("/")
         self._auth = aiohttp.BasicAuth(*_user_and_password(registry.credentials)) if registry.credentials else None
@@ -84,7 +84,7 @@ class Client:
         expected: int,
         body: bytes | Blob | None = None,
         content_type: str = "application/octet-stream",
-    ) -> Answer:
+    ) -> TimedResponse:
         """Send one request and read its answer whole; raise RequestError unless its status is the one expected.
 
         `path` may be a Location as a registry gave it: a path or a whole URL.
@@ -103,7 +103,7 @@ class Client:
             raise RequestError(_reason(method, error)) from error
         if response.status != expected:
             raise RequestError(f"{method} was answered with {response.status}, not {expected}", response.status)
-        return Answer(response.headers, content, first_byte_ns)
+        return TimedResponse(response.headers, content, first_byte_ns)
 
     async def drain(self, path: str, size: int) -> int:
         """GET a blob of `size` bytes and drop them; return the time to its first byte in nanoseconds."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zot.zb.client import Registry
+from zot.zb.client import TestedRegistry
 from zot.zb.load import Load
 from zot.zb.statistics import Summary
 from zot.zb.workloads import Workload
@@ -29,12 +29,12 @@ class Comparison:
         return self.theirs.percentiles_ns[50] / self.ours.percentiles_ns[50]
 
 
-def compare(load: Load, workload: Workload, ours: Registry, theirs: Registry, rounds: int) -> Comparison:
+def compare(load: Load, workload: Workload, ours: TestedRegistry, theirs: TestedRegistry, rounds: int) -> Comparison:
     """Run the workload `rounds` times against each registry, the order changing from round to round.
 
     Raises RequestError when preparation or cleanup fails.
     """
-    runs: dict[Registry, list[Summary]] = {ours: [], theirs: []}
+    runs: dict[TestedRegistry, list[Summary]] = {ours: [], theirs: []}
     for number in range(rounds):
         for registry in (ours, theirs) if number % 2 == 0 else (theirs, ours):
             runs[registry].append(load.run(workload, registry, seed=number))

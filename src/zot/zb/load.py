@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 
 from zot.zb.blobs import Blob
-from zot.zb.client import Client, Registry
+from zot.zb.client import LoadClient, TestedRegistry
 from zot.zb.statistics import Record, Summary, summarize
 from zot.zb.workloads import Visit, Workload
 
@@ -28,7 +28,7 @@ class Plan:
     concurrency: int
     requests: int
     blobs: Mapping[int, Blob]
-    upstream: Registry | None = None
+    upstream: TestedRegistry | None = None
     prefix: str = ""
     source_ips: Sequence[str] = ()
     cleanup: bool = True
@@ -43,7 +43,7 @@ class Load:
         self._pool = pool
         self._processes = processes
 
-    def run(self, workload: Workload, registry: Registry, seed: float | None = None) -> Summary:
+    def run(self, workload: Workload, registry: TestedRegistry, seed: float | None = None) -> Summary:
         """Run a workload against one registry and return its figures.
 
         Equal seeds draw equal sizes, pulls and pushes: what is compared must be the same work. A measured request
@@ -87,7 +87,7 @@ def _meet(everybody: Barrier) -> None:
 
 
 def _visit_all(
-    workload: Workload, registry: Registry, plan: Plan, seeds: list[str]
+    workload: Workload, registry: TestedRegistry, plan: Plan, seeds: list[str]
 ) -> tuple[list[Record], Counter[str]]:
     """Run a client for each seed in this process; return what they saw together."""
 
@@ -99,13 +99,13 @@ def _visit_all(
     return records, sum((visit.counts for visit in visits), Counter())
 
 
-async def _visit(workload: Workload, registry: Registry, plan: Plan, draws: random.Random) -> Visit:
+async def _visit(workload: Workload, registry: TestedRegistry, plan: Plan, draws: random.Random) -> Visit:
     async with AsyncExitStack() as stack:
         source_ip = draws.choice(plan.source_ips) if plan.source_ips else None
-        client = await stack.enter_async_context(Client(registry, source_ip))
+        client = await stack.enter_async_context(LoadClient(registry, source_ip))
         origin = client
         if workload.syncs and plan.upstream:
-            origin = await stack.enter_async_context(Client(plan.upstream, source_ip))
+            origin = await stack.enter_async_context(LoadClient(plan.upstream, source_ip))
         visit = Visit(workload, plan.requests // plan.concurrency, client, origin, plan.blobs, draws, plan.prefix)
         await workload.run(visit)
         if plan.cleanup:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from zot.oci import media_types
 from zot.oci.manifest import InvalidManifestError, parse_manifest
-from zot.zb.client import Client, RequestError
+from zot.zb.client import LoadClient, RequestError
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class FirstBytes:
     layer: list[int] = field(default_factory=list)
 
 
-async def pull(client: Client, repository: str, tag: str, first_bytes: FirstBytes) -> int:
+async def pull(client: LoadClient, repository: str, tag: str, first_bytes: FirstBytes) -> int:
     """Pull one image, adding to `first_bytes`; return the last status. Raises RequestError."""
     location = f"/v2/{repository}/manifests/{tag}"
     head = await client.send("HEAD", location, 200)

@@ -5,12 +5,12 @@ import msgspec
 from zot.oci import media_types
 from zot.oci.digest import Digest
 from zot.zb.blobs import IMAGE_CONFIG, IMAGE_CONFIG_DIGEST, Blob
-from zot.zb.client import Client
+from zot.zb.client import LoadClient
 
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
-async def push(client: Client, repository: str, tag: str, layer: Blob, *, chunked: bool = False) -> int:
+async def push(client: LoadClient, repository: str, tag: str, layer: Blob, *, chunked: bool = False) -> int:
     """Push an image whose only layer is `layer`; return the last status. Raises RequestError.
 
     Monolithic: POST, then PUT with the content. Chunked: POST, PATCH with the content, then an empty PUT.
@@ -23,12 +23,12 @@ async def push(client: Client, repository: str, tag: str, layer: Blob, *, chunke
     return 201
 
 
-async def _upload_monolithic(client: Client, repository: str, content: bytes | Blob, digest: Digest) -> None:
+async def _upload_monolithic(client: LoadClient, repository: str, content: bytes | Blob, digest: Digest) -> None:
     session = await client.send("POST", f"/v2/{repository}/blobs/uploads/", 202)
     await client.send("PUT", _closing(session.headers["Location"], digest), 201, content)
 
 
-async def _upload_chunked(client: Client, repository: str, content: bytes | Blob, digest: Digest) -> None:
+async def _upload_chunked(client: LoadClient, repository: str, content: bytes | Blob, digest: Digest) -> None:
     session = await client.send("POST", f"/v2/{repository}/blobs/uploads/", 202)
     chunk = await client.send("PATCH", session.headers["Location"], 202, content)
     await client.send("PUT", _closing(chunk.headers["Location"], digest), 201)

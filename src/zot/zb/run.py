@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zot.zb import blobs, load, report
-from zot.zb.client import Registry
+from zot.zb.client import TestedRegistry
 from zot.zb.compare import Comparison, compare
 from zot.zb.load import Load
 from zot.zb.statistics import Summary
@@ -36,19 +36,19 @@ class Options:
     shrink: int = 1
 
     @property
-    def registry(self) -> Registry:
+    def registry(self) -> TestedRegistry:
         """The registry to measure."""
-        return Registry(self.url, self.auth_creds)
+        return TestedRegistry(self.url, self.auth_creds)
 
     @property
-    def rival(self) -> Registry | None:
+    def rival(self) -> TestedRegistry | None:
         """The second registry of a side-by-side run."""
-        return Registry(self.against, self.against_auth_creds) if self.against else None
+        return TestedRegistry(self.against, self.against_auth_creds) if self.against else None
 
     @property
-    def upstream(self) -> Registry | None:
+    def upstream(self) -> TestedRegistry | None:
         """The registry that the first one syncs from."""
-        return Registry(self.upstream_server_url, self.auth_creds) if self.upstream_server_url else None
+        return TestedRegistry(self.upstream_server_url, self.auth_creds) if self.upstream_server_url else None
 
     @property
     def workloads(self) -> list[Workload]:
@@ -123,7 +123,7 @@ def _run_one(options: Options, clients: Load, show: _Display) -> bool:
     return not any(summary.failed for summary in summaries)
 
 
-def _run_both(options: Options, rival: Registry, clients: Load, show: _Display) -> bool:
+def _run_both(options: Options, rival: TestedRegistry, clients: Load, show: _Display) -> bool:
     widest = max(len(workload.name) for workload in options.workloads)
     show.lines(report.side_by_side_header(widest))
     comparisons: list[Comparison] = []

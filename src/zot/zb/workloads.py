@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from zot.zb.blobs import HUGE, LABELS, LARGE, MEDIUM, SMALL, USUAL_SIZES, Blob
 from zot.zb.cleanup import remove
-from zot.zb.client import Client, RequestError
+from zot.zb.client import LoadClient, RequestError
 from zot.zb.pull import FirstBytes, pull
 from zot.zb.push import push
 from zot.zb.statistics import Record
@@ -49,8 +49,8 @@ class Visit:
 
     workload: Workload
     requests: int
-    client: Client
-    origin: Client
+    client: LoadClient
+    origin: LoadClient
     """Where images are pushed to: `client`, or the upstream of a workload that syncs."""
     blobs: Mapping[int, Blob]
     draws: random.Random
@@ -110,7 +110,7 @@ async def get_catalog(visit: Visit) -> None:
         await visit.record(_catalog(visit.client))
 
 
-async def _catalog(client: Client) -> int:
+async def _catalog(client: LoadClient) -> int:
     await client.send("GET", "/v2/_catalog", 200)
     return 200
 

@@ -12,29 +12,29 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
-from zot.zli.target import Target
+from zot.zli.target import RegistryTarget
 from zot.zli.tls import certificate_folders, tls_context
 
 ANSWER_LIMIT_BYTES = 4 << 20
 _TIMEOUT = aiohttp.ClientTimeout(total=300, sock_connect=30)
 
 
-class NoAnswerError(Exception):
+class NoResponseError(Exception):
     """The registry did not answer, and its text says why not."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class RegistryResponse:
     """What a registry said."""
 
     status: int
     body: bytes
 
 
-class Client:
+class RegistryClient:
     """A client of one registry; use it as an async context."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: RegistryTarget) -> None:
         """Load the certificates for the registry. Raises ClickException when that fails."""
         self._target = target
         parts = urlsplit(target.url)
@@ -61,13 +61,13 @@ class Client:
         """Return the URL of a path on the registry's host: the path of its own URL does not count."""
         return urljoin(self._target.url, path)
 
-    async def get(self, path: str) -> Answer:
-        """Return the answer to a GET of `path`. Raises NoAnswerError."""
+    async def get(self, path: str) -> RegistryResponse:
+        """Return the answer to a GET of `path`. Raises NoResponseError."""
         try:
             async with self._session.get(self.url(path)) as response:
-                return Answer(response.status, await _body(response))
+                return RegistryResponse(response.status, await _body(response))
         except (aiohttp.ClientError, OSError) as error:
-            raise NoAnswerError(_reason(error)) from error
+            raise NoResponseError(_reason(error)) from error
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
@@ -75,7 +75,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > ANSWER_LIMIT_BYTES:
-            raise NoAnswerError(f"the answer has more than {ANSWER_LIMIT_BYTES >> 20} MiB")
+            raise NoResponseError(f"the answer has more than {ANSWER_LIMIT_BYTES >> 20} MiB")
     return bytes(body)
 
 

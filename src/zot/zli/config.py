@@ -5,7 +5,7 @@ from click.shell_completion import CompletionItem
 
 from zot.zli.config_file import ConfigFile, changing
 from zot.zli.config_older import OlderSpellings
-from zot.zli.profile import KEYS, ConfigError
+from zot.zli.profile import KEYS, ProfileError
 
 
 def profile_names(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
@@ -16,7 +16,7 @@ def profile_names(_context: click.Context, _parameter: click.Parameter, begun: s
             for each in ConfigFile.read().profiles
             if each.name.startswith(begun)
         ]
-    except ConfigError:
+    except ProfileError:
         return []
 
 
@@ -57,7 +57,7 @@ def config(context: click.Context, listing: bool, resetting: bool) -> None:
 def add(name: str, url: str) -> None:
     """Add a profile for the registry at URL. NAME cannot be that of a command of `zli config`."""
     if name in config.commands:
-        raise ConfigError(f"cli config name is reserved: {name!r}")
+        raise ProfileError(f"cli config name is reserved: {name!r}")
     with changing() as file:
         file.add(name, url)
 

@@ -13,7 +13,7 @@ _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False"}
 
 
-class ConfigError(click.ClickException):
+class ProfileError(click.ClickException):
     """The configuration is broken, or has not what was asked of it."""
 
 
@@ -35,7 +35,7 @@ class Profile:
         return str(self._fields["url"])
 
     def get(self, key: str) -> str:
-        """Return a key's value as text; a switch that the file does not have is on. Raises ConfigError."""
+        """Return a key's value as text; a switch that the file does not have is on. Raises ProfileError."""
         if key not in {"_name", *KEYS}:
             raise _not_allowed(key)
         value = self._fields.get(key)
@@ -44,30 +44,30 @@ class Profile:
         return str(value).lower() if isinstance(value, bool) else str(value)
 
     def is_on(self, switch: str) -> bool:
-        """Tell how a switch stands. Raises ConfigError when the file has something else there."""
+        """Tell how a switch stands. Raises ProfileError when the file has something else there."""
         return _boolean(switch, self.get(switch))
 
     def set(self, key: str, value: str) -> None:
-        """Change a key, having checked its value. Raises ConfigError, or ClickException for a bad URL."""
+        """Change a key, having checked its value. Raises ProfileError, or ClickException for a bad URL."""
         if key not in KEYS:
             raise _not_allowed(key)
         self._fields[key] = checked_url(value) if key == "url" else _boolean(key, value)
 
     def reset(self, key: str) -> None:
-        """Go back to a key's default. Raises ConfigError: the URL and the name have none."""
+        """Go back to a key's default. Raises ProfileError: the URL and the name have none."""
         if key in {"url", "_name"}:
-            raise ConfigError(f"cannot reset given config key: {key!r} has no default")
+            raise ProfileError(f"cannot reset given config key: {key!r} has no default")
         if key not in SWITCHES:
             raise _not_allowed(key)
         self._fields.pop(key, None)
 
 
-def _not_allowed(key: str) -> ConfigError:
-    return ConfigError(f"given config key is not allowed: {key!r}, only {', '.join(KEYS)}")
+def _not_allowed(key: str) -> ProfileError:
+    return ProfileError(f"given config key is not allowed: {key!r}, only {', '.join(KEYS)}")
 
 
 def _boolean(key: str, text: str) -> bool:
     """Read a boolean as Go's strconv.ParseBool does: zot's zli also keeps it as it was typed."""
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
-    raise ConfigError(f"{key} must be true or false, not {text!r}")
+    raise ProfileError(f"{key} must be true or false, not {text!r}")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 import msgspec
 
-from zot.zli.target import Target, target, target_options
+from zot.zli.target import RegistryTarget, target, target_options
 
 API_PATH = "/v2/"
 MANAGEMENT_PATH = "/v2/_zot/ext/mgmt"
@@ -45,11 +45,11 @@ def status(form: str, **given: Any) -> None:
     click.echo(rendered(asyncio.run(server_status(target(**given))), form))
 
 
-async def server_status(asked: Target) -> ServerStatus:
+async def server_status(asked: RegistryTarget) -> ServerStatus:
     """Ask a registry for what it is. Raises ClickException when certificates for it cannot be loaded."""
-    from zot.zli.client import Client, NoAnswerError
+    from zot.zli.client import NoResponseError, RegistryClient
 
-    async with Client(asked) as client:
+    async with RegistryClient(asked) as client:
         try:
             api = await client.get(API_PATH)
             if api.status == 401:
@@ -57,7 +57,7 @@ async def server_status(asked: Target) -> ServerStatus:
             if api.status != 200:
                 return ServerStatus("offline", f"{_NO_API}: request at {client.url(API_PATH)} failed")
             management = await client.get(MANAGEMENT_PATH)
-        except NoAnswerError as error:
+        except NoResponseError as error:
             return ServerStatus("offline", str(error))
         match management.status:
             case 200:
@@ -96,7 +96,7 @@ def _online(body: bytes, url: str) -> ServerStatus:
     return msgspec.structs.replace(said, status="online", error="")
 
 
-def _unauthorized(asked: Target) -> str:
+def _unauthorized(asked: RegistryTarget) -> str:
     if asked.credentials:
         return "unauthorised access, given credentials are invalid"
     return "unauthorised access, endpoint requires valid user credentials (add the flag '--user [user]:[password]')"

@@ -14,7 +14,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
-class Target:
+class RegistryTarget:
     """Where a registry is and how to speak to it. `credentials` is `user:password`."""
 
     url: str
@@ -39,14 +39,14 @@ def target_options(command: Command) -> Command:
     return command
 
 
-def target(url: str | None, config: str | None, user: str | None) -> Target:
+def target(url: str | None, config: str | None, user: str | None) -> RegistryTarget:
     """Return what a command asks. Raises ClickException.
 
     The profile named by `config` says where and how, and `url` goes before its address. The default profile counts
     only where neither is given.
     """
     if url and not config:
-        return Target(checked_url(url), user)
+        return RegistryTarget(checked_url(url), user)
     file = ConfigFile.read()
     name = config or file.default
     if not name:
@@ -55,4 +55,4 @@ def target(url: str | None, config: str | None, user: str | None) -> Target:
             "or set a default with 'zli config set-default <name>'",
         )
     profile = file.find(name)
-    return Target(checked_url(url or profile.url), user, profile.is_on("verify-tls"))
+    return RegistryTarget(checked_url(url or profile.url), user, profile.is_on("verify-tls"))

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from zot.catalog.blob_commands import Claim, ClaimBlob, Doom, DoomBlob, PublishBlob, Published, StampGarbage
+from zot.catalog.blob_commands import (
+    ClaimBlob,
+    ClaimOutcome,
+    DoomBlob,
+    DoomOutcome,
+    MarkUnreferenced,
+    PublishBlob,
+    PublishOutcome,
+)
 from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import Edge, PutManifest, Stored, TagMove
 from zot.oci.digest import Digest, digest_of
@@ -49,9 +57,9 @@ def put(name: str, *edges: Edge, tags: tuple[Tag, ...] = (), repository: Reposit
 async def push_blob(catalog: Catalog, name: str, repository: Repository = APP) -> Digest:
     """Make a blob present whose content is its name."""
     claim = ClaimBlob(repository=repository, digest=digest(name), token=f"push {name}")
-    assert await catalog.do(claim) is Claim.CLAIMED
+    assert await catalog.do(claim) is ClaimOutcome.CLAIMED
     publish = PublishBlob(repository=repository, digest=digest(name), token=claim.token, size=len(name))
-    assert await catalog.do(publish) is Published.PRESENT
+    assert await catalog.do(publish) is PublishOutcome.PRESENT
     return digest(name)
 
 
@@ -65,9 +73,11 @@ async def push(
 
 async def stamp(catalog: Catalog, now_s: float = 100, repository: Repository = APP) -> int:
     """Let a sweep come by."""
-    return await catalog.do(StampGarbage(repository=repository, now_s=now_s))
+    return await catalog.do(MarkUnreferenced(repository=repository, now_s=now_s))
 
 
-async def doom(catalog: Catalog, blob: Digest, token: str = "doom", stamped_before_s: float | None = None) -> Doom:
+async def doom(
+    catalog: Catalog, blob: Digest, token: str = "doom", stamped_before_s: float | None = None
+) -> DoomOutcome:
     """Let a delete or a collector come by."""
     return await catalog.do(DoomBlob(repository=APP, digest=blob, token=token, stamped_before_s=stamped_before_s))

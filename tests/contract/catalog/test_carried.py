@@ -19,10 +19,10 @@ from contract.catalog.examples import (
     put,
     stamp,
 )
-from zot.catalog.blob_commands import Doom, DoomBlob
+from zot.catalog.blob_commands import DoomBlob, DoomOutcome
 from zot.catalog.interface import Catalog
-from zot.catalog.layout_commands import Adopt, LayoutManifest, LayoutTag
-from zot.catalog.manifest_commands import Absent, Deleted, DeleteManifest, DeleteTag, RemoveRepository, TagsDiffer
+from zot.catalog.layout_commands import ImportLayout, LayoutManifest, LayoutTag
+from zot.catalog.manifest_commands import Absent, Deleted, DeleteTag, RemoveManifest, RemoveRepository, TagsDiffer
 from zot.catalog.rows import CarriedEntry, Unread
 from zot.oci.names import Tag, parse_tag
 
@@ -42,7 +42,7 @@ def found(*, whole: bool = True) -> LayoutManifest:
 
 async def carry(catalog: Catalog, *entries: CarriedEntry) -> None:
     """Carry entries of a repository that is adopted."""
-    await catalog.do(Adopt(repository=APP, carried=entries, complete=True))
+    await catalog.do(ImportLayout(repository=APP, carried=entries, complete=True))
 
 
 async def carried(catalog: Catalog) -> list[CarriedEntry]:
@@ -72,7 +72,7 @@ async def test_entries_are_carried_as_they_were_read(catalog: Catalog) -> None:
 
 async def test_it_makes_an_export_due(catalog: Catalog) -> None:
     """A layout has to show what is carried."""
-    await catalog.do(Adopt(repository=APP, complete=True))
+    await catalog.do(ImportLayout(repository=APP, complete=True))
     before = await catalog.repository(APP)
     await carry(catalog, entry())
     after = await catalog.repository(APP)
@@ -90,37 +90,37 @@ async def test_nothing_is_collected_beside_what_is_unread(catalog: Catalog) -> N
     assert await catalog.unread(APP)
     assert not await catalog.unread(OTHER)
     assert await stamp(catalog) == 0
-    assert await doom(catalog, blob, stamped_before_s=200) is Doom.REFERENCED
+    assert await doom(catalog, blob, stamped_before_s=200) is DoomOutcome.REFERENCED
     stray = DoomBlob(repository=APP, digest=digest("unknown"), token="t", stray=True)
-    assert await catalog.do(stray) is Doom.REFERENCED
-    delete = DeleteManifest(repository=APP, digest=loose, stamped_before_s=200)
+    assert await catalog.do(stray) is DoomOutcome.REFERENCED
+    delete = RemoveManifest(repository=APP, digest=loose, stamped_before_s=200)
     assert isinstance(await catalog.do(delete), TagsDiffer)
     (usage,) = await catalog.usage("", 10)
     assert usage.unread == 1
     # An operator who says what has to go is obeyed.
-    assert await doom(catalog, blob) is Doom.DOOMED
-    assert isinstance(await catalog.do(DeleteManifest(repository=APP, digest=loose)), Deleted)
+    assert await doom(catalog, blob) is DoomOutcome.DOOMED
+    assert isinstance(await catalog.do(RemoveManifest(repository=APP, digest=loose)), Deleted)
 
 
 async def test_a_manifest_of_which_not_all_is_known_keeps_all(catalog: Catalog) -> None:
     """A manifest whose bytes could not be read whole may need anything in its repository, until it is deleted."""
     blob = await push_blob(catalog, "loose")
-    await catalog.do(Adopt(repository=APP, manifests=(found(whole=False),), tags=(LayoutTag(V1, IMAGE),)))
+    await catalog.do(ImportLayout(repository=APP, manifests=(found(whole=False),), tags=(LayoutTag(V1, IMAGE),)))
     details = await catalog.manifest(APP, IMAGE)
     assert details is not None
     assert not details.whole
     assert await catalog.unread(APP)
     assert await stamp(catalog) == 0
-    await catalog.do(DeleteManifest(repository=APP, digest=IMAGE))
+    await catalog.do(RemoveManifest(repository=APP, digest=IMAGE))
     assert not await catalog.unread(APP)
     assert await stamp(catalog) == 1
-    assert await doom(catalog, blob, stamped_before_s=200) is Doom.DOOMED
+    assert await doom(catalog, blob, stamped_before_s=200) is DoomOutcome.DOOMED
 
 
 async def test_a_name_keeps_a_manifest(catalog: Catalog) -> None:
     """A manifest that only an entry with a name lists is not loose; it is once the name is deleted."""
-    await catalog.do(Adopt(repository=APP, manifests=(found(),), carried=(entry(unread=None),)))
-    assert await catalog.loose_manifests(APP, "", 10) == []
+    await catalog.do(ImportLayout(repository=APP, manifests=(found(),), carried=(entry(unread=None),)))
+    assert await catalog.dangling_manifests(APP, "", 10) == []
     assert not await catalog.unread(APP)
     details = await catalog.manifest(APP, IMAGE)
     assert details is not None
@@ -129,7 +129,7 @@ async def test_a_name_keeps_a_manifest(catalog: Catalog) -> None:
     assert await catalog.do(DeleteTag(repository=APP, tag=name)) == Deleted(IMAGE, IMAGE_TYPE, (name,))
     assert await catalog.do(DeleteTag(repository=APP, tag=name)) == Absent()
     assert await carried(catalog) == []
-    assert [each.digest for each in await catalog.loose_manifests(APP, "", 10)] == [IMAGE]
+    assert [each.digest for each in await catalog.dangling_manifests(APP, "", 10)] == [IMAGE]
 
 
 async def test_a_manifest_that_comes_is_read_by_that(catalog: Catalog) -> None:
@@ -137,7 +137,7 @@ async def test_a_manifest_that_comes_is_read_by_that(catalog: Catalog) -> None:
     await carry(catalog, entry(None, key="a"), entry(key="b"), CarriedEntry("c", b"", IMAGE, "x", IMAGE_TYPE))
     await push(catalog, "image")
     assert await carried(catalog) == [entry(key="b", unread=None)]
-    assert await catalog.loose_manifests(APP, "", 10) == []
+    assert await catalog.dangling_manifests(APP, "", 10) == []
 
 
 async def test_a_tag_takes_the_place_of_its_entry(catalog: Catalog) -> None:
@@ -145,7 +145,7 @@ async def test_a_tag_takes_the_place_of_its_entry(catalog: Catalog) -> None:
     written = "docker.io/library/alpine:v1"
     await carry(catalog, entry("v1", key="a"), entry(written, key="b"), entry("other", key="c"))
     tag = LayoutTag(V1, IMAGE, written=written)
-    await catalog.do(Adopt(repository=APP, manifests=(found(),), tags=(tag,)))
+    await catalog.do(ImportLayout(repository=APP, manifests=(found(),), tags=(tag,)))
     assert await carried(catalog) == [entry("other", None, "c")]
     assert [row.written for row in await catalog.tags(APP, "", 10)] == [written]
     await catalog.do(put("other", tags=(V1,)))
@@ -157,8 +157,8 @@ async def test_what_is_unread_is_deleted_by_digest_or_name(catalog: Catalog) -> 
     await carry(catalog, entry(key="a"), entry(None, key="b"), entry("latest", key="c"))
     assert await catalog.do(DeleteTag(repository=APP, tag=LATEST, if_digest=IMAGE)) == Absent()
     assert isinstance(await catalog.do(DeleteTag(repository=APP, tag=LATEST)), Deleted)
-    assert await catalog.do(DeleteManifest(repository=APP, digest=IMAGE, stamped_before_s=500)) == Absent()
-    assert await catalog.do(DeleteManifest(repository=APP, digest=IMAGE)) == Deleted(IMAGE, IMAGE_TYPE, ())
+    assert await catalog.do(RemoveManifest(repository=APP, digest=IMAGE, stamped_before_s=500)) == Absent()
+    assert await catalog.do(RemoveManifest(repository=APP, digest=IMAGE)) == Deleted(IMAGE, IMAGE_TYPE, ())
     assert await carried(catalog) == []
     assert not await catalog.unread(APP)
 
@@ -168,9 +168,9 @@ async def test_what_an_index_lists_unread_goes_with_the_last_one_that_does(catal
     one = await push(catalog, "one", child("image"))
     two = await push(catalog, "two", child("image"))
     await carry(catalog, msgspec.structs.replace(entry(None, Unread.DAMAGED), line=b""))
-    await catalog.do(DeleteManifest(repository=APP, digest=one))
+    await catalog.do(RemoveManifest(repository=APP, digest=one))
     assert await catalog.unread(APP)
-    await catalog.do(DeleteManifest(repository=APP, digest=two))
+    await catalog.do(RemoveManifest(repository=APP, digest=two))
     assert not await catalog.unread(APP)
 
 
@@ -195,10 +195,10 @@ async def test_a_tag_and_an_entry_of_one_name_go_together(catalog: Catalog) -> N
 async def test_an_entry_that_is_dropped_is_not_carried(catalog: Catalog) -> None:
     """What another program removed goes; dropping what is not carried changes nothing."""
     await carry(catalog, entry(None, key="a"), CarriedEntry("b", b"null", unread=Unread.DESCRIPTOR))
-    await catalog.do(Adopt(repository=APP, dropped=("a", "b", "c")))
+    await catalog.do(ImportLayout(repository=APP, dropped=("a", "b", "c")))
     assert await carried(catalog) == []
     row = await catalog.repository(APP)
-    await catalog.do(Adopt(repository=APP, dropped=("a",)))
+    await catalog.do(ImportLayout(repository=APP, dropped=("a",)))
     assert await catalog.repository(APP) == row
 
 

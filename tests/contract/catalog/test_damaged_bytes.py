@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from contract.catalog.examples import APP, V1, digest, put
 from zot.catalog.interface import Catalog
-from zot.catalog.layout_commands import Adopt, LayoutManifest
+from zot.catalog.layout_commands import ImportLayout, LayoutManifest
 from zot.catalog.manifest_commands import MendManifest, Stored
 
 
@@ -36,7 +36,7 @@ async def test_a_layout_replaces_bytes_that_are_wrong(catalog: Catalog) -> None:
     right = put("image")
     await catalog.do(replace(right, content=b"wrong"))
     manifest = LayoutManifest(right.digest, right.content, right.media_type, None, None, {}, (), 1)
-    await catalog.do(Adopt(repository=APP, manifests=(manifest,)))
+    await catalog.do(ImportLayout(repository=APP, manifests=(manifest,)))
     assert await catalog.manifest_content(APP, digest("image")) == b"image"
 
 

@@ -17,10 +17,18 @@ from contract.catalog.examples import (
     push_blob,
     stamp,
 )
-from zot.catalog.blob_commands import Claim, ClaimBlob, Doom, TouchBlob
+from zot.catalog.blob_commands import ClaimBlob, ClaimOutcome, DoomOutcome, TouchBlob
 from zot.catalog.interface import Catalog
-from zot.catalog.layout_commands import Adopt, Exported, IntendExport, LayoutBlob, LayoutManifest, LayoutTag, MarkDirty
-from zot.catalog.manifest_commands import DeleteManifest, Edge
+from zot.catalog.layout_commands import (
+    BeginExport,
+    FinishExport,
+    ImportLayout,
+    LayoutBlob,
+    LayoutManifest,
+    LayoutTag,
+    QueueExport,
+)
+from zot.catalog.manifest_commands import Edge, RemoveManifest
 from zot.catalog.rows import BlobRow, ExportRow, RepositoryRow, UsageRow
 from zot.oci.names import Repository
 
@@ -39,17 +47,17 @@ async def repository(catalog: Catalog) -> RepositoryRow:
 
 async def adopt(catalog: Catalog, name: Repository = APP) -> None:
     """Adopt a repository of which nothing is on the disk."""
-    await catalog.do(Adopt(repository=name, complete=True))
+    await catalog.do(ImportLayout(repository=name, complete=True))
 
 
 async def exported(catalog: Catalog, revision: int, name: str = "file") -> None:
     """Record an export of APP."""
-    await catalog.do(Exported(repository=APP, revision=revision, digest=name, signature=f"stat of {name}"))
+    await catalog.do(FinishExport(repository=APP, revision=revision, digest=name, signature=f"stat of {name}"))
 
 
 async def test_a_part_of_a_layout_is_taken_in(catalog: Catalog) -> None:
     """Blobs are present, manifests are stored whether or not all their blobs are there, tags point to them."""
-    part = Adopt(
+    part = ImportLayout(
         repository=APP,
         blobs=(LayoutBlob(digest("blob"), 4),),
         manifests=(found("image", layer("blob"), layer("missing")),),
@@ -70,7 +78,7 @@ async def test_a_part_of_a_layout_is_taken_in(catalog: Catalog) -> None:
 
 async def test_a_part_may_be_given_again(catalog: Catalog) -> None:
     """The second time nothing changes."""
-    part = Adopt(
+    part = ImportLayout(
         repository=APP,
         blobs=(LayoutBlob(digest("blob"), 4),),
         manifests=(found("image", layer("blob")),),
@@ -85,18 +93,18 @@ async def test_a_part_may_be_given_again(catalog: Catalog) -> None:
 
 async def test_a_repository_is_adopted_when_all_is_taken_in(catalog: Catalog) -> None:
     """Parts do not make it adopted, the last one does, and later parts do not undo it."""
-    await catalog.do(Adopt(repository=APP, blobs=(LayoutBlob(digest("blob"), 4),)))
+    await catalog.do(ImportLayout(repository=APP, blobs=(LayoutBlob(digest("blob"), 4),)))
     assert not (await repository(catalog)).adopted
     await adopt(catalog)
     assert (await repository(catalog)).adopted
-    await catalog.do(Adopt(repository=APP))
+    await catalog.do(ImportLayout(repository=APP))
     assert (await repository(catalog)).adopted
 
 
 async def test_a_new_tag_is_taken_only_if_there_is_none(catalog: Catalog) -> None:
     """A tag that was pushed meanwhile keeps its place, and the layout's is told."""
     await push(catalog, "pushed", tags=(V1,))
-    part = Adopt(
+    part = ImportLayout(
         repository=APP,
         manifests=(found("image"),),
         tags=(LayoutTag(V1, digest("image")), LayoutTag(V2, digest("image"))),
@@ -112,7 +120,7 @@ async def test_a_moved_tag_is_taken_only_from_where_it_was(catalog: Catalog) -> 
     """Somebody else's move counts if the tag was not touched since it was exported."""
     await push(catalog, "old", tags=(V1, V2))
     await push(catalog, "new", tags=(V2,))
-    part = Adopt(
+    part = ImportLayout(
         repository=APP,
         manifests=(found("image"),),
         tags=(
@@ -126,7 +134,7 @@ async def test_a_moved_tag_is_taken_only_from_where_it_was(catalog: Catalog) -> 
 
 async def test_a_tag_without_a_manifest_is_not_taken(catalog: Catalog) -> None:
     """A tag points to a manifest that is there."""
-    assert await catalog.do(Adopt(repository=APP, tags=(LayoutTag(V1, digest("image")),))) == (V1,)
+    assert await catalog.do(ImportLayout(repository=APP, tags=(LayoutTag(V1, digest("image")),))) == (V1,)
     assert await catalog.tags(APP, "", 10) == []
 
 
@@ -135,7 +143,7 @@ async def test_what_is_there_stays(catalog: Catalog) -> None:
     await push_blob(catalog, "blob")
     await push(catalog, "image")
     await catalog.do(
-        Adopt(repository=APP, blobs=(LayoutBlob(digest("blob"), 99),), manifests=(found("image"),), by="layout")
+        ImportLayout(repository=APP, blobs=(LayoutBlob(digest("blob"), 99),), manifests=(found("image"),), by="layout")
     )
     assert await catalog.usage("", 10) == [UsageRow(APP, 9, 0, 1, 1)]
     details = await catalog.manifest(APP, digest("image"))
@@ -147,17 +155,19 @@ async def test_a_doomed_blob_stays_doomed(catalog: Catalog) -> None:
     """A file that is about to be unlinked is not taken in."""
     await push_blob(catalog, "blob")
     await doom(catalog, digest("blob"))
-    await catalog.do(Adopt(repository=APP, blobs=(LayoutBlob(digest("blob"), 4),)))
+    await catalog.do(ImportLayout(repository=APP, blobs=(LayoutBlob(digest("blob"), 4),)))
     assert await catalog.blob(APP, digest("blob")) is None
 
 
 async def test_adopted_blobs_are_referenced_by_what_names_them(catalog: Catalog) -> None:
     """In whatever order the parts come."""
-    await catalog.do(Adopt(repository=APP, manifests=(found("one", layer("late")),)))
-    await catalog.do(Adopt(repository=APP, blobs=(LayoutBlob(digest("late"), 4), LayoutBlob(digest("early"), 5))))
-    await catalog.do(Adopt(repository=APP, manifests=(found("two", layer("early")),)))
-    assert await catalog.loose_blobs(APP, "", 10) == []
-    assert await doom(catalog, digest("early")) is Doom.REFERENCED
+    await catalog.do(ImportLayout(repository=APP, manifests=(found("one", layer("late")),)))
+    await catalog.do(
+        ImportLayout(repository=APP, blobs=(LayoutBlob(digest("late"), 4), LayoutBlob(digest("early"), 5)))
+    )
+    await catalog.do(ImportLayout(repository=APP, manifests=(found("two", layer("early")),)))
+    assert await catalog.unreferenced_blobs(APP, "", 10) == []
+    assert await doom(catalog, digest("early")) is DoomOutcome.REFERENCED
     assert await catalog.do(TouchBlob(repository=APP, digest=digest("late"))) is True
 
 
@@ -169,7 +179,7 @@ async def test_changes_of_manifests_and_tags_give_a_new_revision(catalog: Catalo
     one = (await repository(catalog)).revision
     await push(catalog, "image", tags=(V1,))
     two = (await repository(catalog)).revision
-    await catalog.do(DeleteManifest(repository=APP, digest=digest("image")))
+    await catalog.do(RemoveManifest(repository=APP, digest=digest("image")))
     three = (await repository(catalog)).revision
     assert 0 < one < two < three
     await doom(catalog, digest("blob"))
@@ -181,7 +191,7 @@ async def test_what_changes_nothing_makes_no_revision(catalog: Catalog) -> None:
     await push(catalog, "image", tags=(V1,))
     before = (await repository(catalog)).revision
     await push(catalog, "image", tags=(V1,))
-    assert await catalog.do(ClaimBlob(repository=APP, digest=digest("blob"), token="t")) is Claim.CLAIMED
+    assert await catalog.do(ClaimBlob(repository=APP, digest=digest("blob"), token="t")) is ClaimOutcome.CLAIMED
     await stamp(catalog)
     assert (await repository(catalog)).revision == before
 
@@ -190,11 +200,11 @@ async def test_only_what_is_adopted_is_exported(catalog: Catalog) -> None:
     """A repository whose layout is not known must not be overwritten."""
     await push(catalog, "image")
     assert await catalog.exports_due(10) == []
-    assert await catalog.do(IntendExport(repository=APP, digest="file")) is False
-    assert await catalog.do(IntendExport(repository=OTHER, digest="file")) is False
+    assert await catalog.do(BeginExport(repository=APP, digest="file")) is False
+    assert await catalog.do(BeginExport(repository=OTHER, digest="file")) is False
     await adopt(catalog)
     assert await catalog.exports_due(10) == [APP]
-    assert await catalog.do(IntendExport(repository=APP, digest="file")) is True
+    assert await catalog.do(BeginExport(repository=APP, digest="file")) is True
 
 
 async def test_the_longest_due_is_exported_first(catalog: Catalog) -> None:
@@ -213,7 +223,7 @@ async def test_an_export_of_all_changes_is_not_due_any_more(catalog: Catalog) ->
     await adopt(catalog)
     await push(catalog, "image")
     revision = (await repository(catalog)).revision
-    await catalog.do(IntendExport(repository=APP, digest="file"))
+    await catalog.do(BeginExport(repository=APP, digest="file"))
     assert await catalog.export(APP) == ExportRow(APP, revision, 0, None, None, "file")
     await exported(catalog, revision)
     assert await catalog.export(APP) == ExportRow(APP, revision, revision, "file", "stat of file", None)
@@ -249,14 +259,14 @@ async def test_a_layout_that_lacks_something_is_due(catalog: Catalog) -> None:
     """Marked dirty, a repository is exported again, and no export under way can hide that."""
     await adopt(catalog)
     revision = (await repository(catalog)).revision
-    await catalog.do(MarkDirty(repository=APP))
+    await catalog.do(QueueExport(repository=APP))
     await exported(catalog, revision)
     assert await catalog.exports_due(10) == [APP]
 
 
 async def test_an_absent_repository_has_no_export(catalog: Catalog) -> None:
     """Marking or recording what is not there makes nothing."""
-    await catalog.do(MarkDirty(repository=APP))
+    await catalog.do(QueueExport(repository=APP))
     await exported(catalog, 3)
     assert await catalog.export(APP) is None
     assert await catalog.repository(APP) is None
@@ -266,7 +276,7 @@ async def test_what_is_taken_in_is_due_until_it_is_said_to_be_shown(catalog: Cat
     """An export that was under way when a layout was merged does not pass for one of the merged state."""
     await adopt(catalog)
     before = (await repository(catalog)).revision
-    await catalog.do(Adopt(repository=APP, manifests=(found("image"),)))
+    await catalog.do(ImportLayout(repository=APP, manifests=(found("image"),)))
     await exported(catalog, before)
     assert await catalog.exports_due(10) == [APP]
     await exported(catalog, (await repository(catalog)).revision)
@@ -276,7 +286,7 @@ async def test_what_is_taken_in_is_due_until_it_is_said_to_be_shown(catalog: Cat
 async def test_a_repetition_of_an_intent_is_the_same(catalog: Catalog) -> None:
     """The last intent counts; given again it is the same."""
     await adopt(catalog)
-    intend = IntendExport(repository=APP, digest="file")
+    intend = BeginExport(repository=APP, digest="file")
     assert await catalog.do(intend) is True
     assert await catalog.do(msgspec.structs.replace(intend)) is True
     row = await catalog.export(APP)

@@ -21,17 +21,17 @@ from contract.catalog.examples import (
     put,
     stamp,
 )
-from zot.catalog.blob_commands import ClaimBlob, Doom, DropClaim, ForgetBlob
+from zot.catalog.blob_commands import ClaimBlob, DoomOutcome, DropClaim, ForgetBlob
 from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import (
     Absent,
     Deleted,
-    DeleteManifest,
     DeleteTag,
     Edge,
     MissingBlobs,
     Referenced,
     Refusal,
+    RemoveManifest,
     RemoveRepository,
     RestoreTag,
     Stored,
@@ -39,16 +39,16 @@ from zot.catalog.manifest_commands import (
     TagRefused,
     TagsDiffer,
 )
-from zot.catalog.quotas import NoRoom, Quota
+from zot.catalog.quotas import OverQuota, RepositoryQuota
 from zot.catalog.rows import ManifestRow, ReferrerRow, UsageRow
-from zot.catalog.upload_commands import BeginUpload, CancelUpload
+from zot.catalog.upload_commands import CancelUploadRow, CreateUploadRow
 
 IMAGE = digest("image")
 
 
-def delete(name: str = "image", *, if_tags: tuple[str, ...] | None = None) -> DeleteManifest:
+def delete(name: str = "image", *, if_tags: tuple[str, ...] | None = None) -> RemoveManifest:
     """Return the command that deletes a manifest."""
-    return msgspec.structs.replace(DeleteManifest(repository=APP, digest=digest(name), by="bob"), if_tags=if_tags)
+    return msgspec.structs.replace(RemoveManifest(repository=APP, digest=digest(name), by="bob"), if_tags=if_tags)
 
 
 async def test_a_stored_manifest_is_found(catalog: Catalog) -> None:
@@ -167,7 +167,7 @@ async def test_storing_clears_stamps(catalog: Catalog) -> None:
     await push_blob(catalog, "blob")
     await stamp(catalog)
     await push(catalog, "image", layer("blob"), tags=(V1,))
-    assert await catalog.loose_blobs(APP, "", 10) == []
+    assert await catalog.unreferenced_blobs(APP, "", 10) == []
     assert await stamp(catalog) == 0
 
 
@@ -175,7 +175,7 @@ async def test_optional_content_is_kept_if_it_comes(catalog: Catalog) -> None:
     """An edge to absent content keeps it from collection once it is pushed."""
     await push(catalog, "image", layer("blob", optional=True))
     await push_blob(catalog, "blob")
-    assert await doom(catalog, digest("blob")) is Doom.REFERENCED
+    assert await doom(catalog, digest("blob")) is DoomOutcome.REFERENCED
 
 
 async def test_a_push_is_refused_by_what_its_tags_may_not(catalog: Catalog) -> None:
@@ -215,7 +215,7 @@ async def test_the_number_of_repositories_is_limited(catalog: Catalog) -> None:
     """The first manifest of one repository too many is refused; the others go on."""
     await push(catalog, "old", repository=OTHER)
     limited = msgspec.structs.replace(put("image"), repositories_limit=1)
-    assert await catalog.do(limited) == NoRoom(1, 1, of_repositories=True)
+    assert await catalog.do(limited) == OverQuota(1, 1, of_repositories=True)
     more = msgspec.structs.replace(put("more", repository=OTHER), repositories_limit=1)
     assert isinstance(await catalog.do(more), Stored)
 
@@ -231,15 +231,18 @@ async def test_refusals_have_an_order(catalog: Catalog) -> None:
     """Tags come first, then the number of repositories, then missing blobs, then bytes."""
     await push(catalog, "old", repository=OTHER)
     command = msgspec.structs.replace(
-        put("image", layer("missing")), tags=(TagMove(V1, may_create=False),), repositories_limit=1, quotas=(Quota(1),)
+        put("image", layer("missing")),
+        tags=(TagMove(V1, may_create=False),),
+        repositories_limit=1,
+        quotas=(RepositoryQuota(1),),
     )
     assert isinstance(await catalog.do(command), TagRefused)
     command = msgspec.structs.replace(command, tags=(), id="2")
-    assert await catalog.do(command) == NoRoom(1, 1, of_repositories=True)
+    assert await catalog.do(command) == OverQuota(1, 1, of_repositories=True)
     command = msgspec.structs.replace(command, repositories_limit=None, id="3")
     assert isinstance(await catalog.do(command), MissingBlobs)
     command = msgspec.structs.replace(command, edges=(), id="4")
-    assert await catalog.do(command) == NoRoom(1, 0, of_repositories=False)
+    assert await catalog.do(command) == OverQuota(1, 0, of_repositories=False)
 
 
 async def test_a_digest_counts_once(catalog: Catalog) -> None:
@@ -365,8 +368,8 @@ async def test_what_only_a_deleted_manifest_named_is_garbage(catalog: Catalog) -
     await push(catalog, "second", layer("shared"), tags=(V2,))
     await catalog.do(delete())
     assert await stamp(catalog) == 1
-    assert [row.digest for row in await catalog.loose_blobs(APP, "", 10)] == [digest("own")]
-    assert await doom(catalog, digest("shared")) is Doom.REFERENCED
+    assert [row.digest for row in await catalog.unreferenced_blobs(APP, "", 10)] == [digest("own")]
+    assert await doom(catalog, digest("shared")) is DoomOutcome.REFERENCED
 
 
 async def test_content_of_a_deleted_manifest_is_garbage(catalog: Catalog) -> None:
@@ -439,8 +442,8 @@ async def test_an_empty_repository_is_removed(catalog: Catalog) -> None:
     """It is gone from every list, with its finished uploads and its tag log; a second time there is nothing to do."""
     await push(catalog, "image", tags=(V1,))
     await catalog.do(delete())
-    await catalog.do(BeginUpload(repository=APP, session="s"))
-    await catalog.do(CancelUpload(repository=APP, session="s"))
+    await catalog.do(CreateUploadRow(repository=APP, session="s"))
+    await catalog.do(CancelUploadRow(repository=APP, session="s"))
     assert await catalog.do(RemoveRepository(repository=APP)) is True
     assert await catalog.repository(APP) is None
     assert await catalog.repositories("", 10) == []
@@ -465,9 +468,9 @@ async def test_a_repository_in_use_is_not_removed(catalog: Catalog) -> None:
     await catalog.do(ClaimBlob(repository=APP, digest=digest("blob"), token="t"))
     assert await removed() is False
     await catalog.do(DropClaim(repository=APP, digest=digest("blob"), token="t"))
-    await catalog.do(BeginUpload(repository=APP, session="s"))
+    await catalog.do(CreateUploadRow(repository=APP, session="s"))
     assert await removed() is False
-    await catalog.do(CancelUpload(repository=APP, session="s"))
+    await catalog.do(CancelUploadRow(repository=APP, session="s"))
     assert await removed() is True
 
 

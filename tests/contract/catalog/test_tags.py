@@ -9,9 +9,9 @@ from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import (
     Absent,
     Deleted,
-    DeleteManifest,
     DeleteTag,
     Refusal,
+    RemoveManifest,
     RestoreTag,
     TagMove,
     TagRefused,
@@ -136,7 +136,7 @@ async def test_the_log_can_be_paged(catalog: Catalog) -> None:
 async def test_a_manifests_delete_is_in_the_log(catalog: Catalog) -> None:
     """Each tag that went with it has an entry."""
     await push(catalog, "image", tags=(V1, V2))
-    await catalog.do(DeleteManifest(repository=APP, digest=digest("image"), by="bob"))
+    await catalog.do(RemoveManifest(repository=APP, digest=digest("image"), by="bob"))
     log = await catalog.tag_log(APP, None, None, 2)
     assert {(row.tag, row.before, row.after, row.by) for row in log} == {
         (V1, digest("image"), None, "bob"),

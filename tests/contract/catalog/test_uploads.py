@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from contract.catalog.examples import APP, OTHER, digest, doom
-from zot.catalog.blob_commands import Claim, ClaimBlob, ForgetBlob, PublishBlob
+from zot.catalog.blob_commands import ClaimBlob, ClaimOutcome, ForgetBlob, PublishBlob
 from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import RemoveRepository
 from zot.catalog.rows import UploadRow
-from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
+from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploadRow, CreateUploadRow, LeaseUpload
 
-BEGIN = BeginUpload(repository=APP, session="s", principal="alice", algorithm="sha512")
+BEGIN = CreateUploadRow(repository=APP, session="s", principal="alice", algorithm="sha512")
 LEASE = LeaseUpload(repository=APP, session="s")
 ADVANCE = AdvanceUpload(
     repository=APP, session="s", epoch=1, offset=10, algorithm="sha256", prefix=digest("prefix"), boot="b"
@@ -28,13 +28,13 @@ async def row(catalog: Catalog, session: str = "s") -> UploadRow:
 async def finish(catalog: Catalog, session: str = "s") -> None:
     """Finish a session of APP as a blob."""
     blob = digest(session)
-    assert await catalog.do(ClaimBlob(repository=APP, digest=blob, token="t")) is Claim.CLAIMED
+    assert await catalog.do(ClaimBlob(repository=APP, digest=blob, token="t")) is ClaimOutcome.CLAIMED
     await catalog.do(PublishBlob(repository=APP, digest=blob, token="t", size=1, session=session))
 
 
 async def test_a_session_begins_at_nothing(catalog: Catalog) -> None:
     """A new session has no bytes, nobody who holds it, and its repository exists."""
-    assert await catalog.do(BEGIN) is Begun.BEGUN
+    assert await catalog.do(BEGIN) is BeginOutcome.BEGUN
     found = await row(catalog)
     assert found.updated_ns > 0
     assert msgspec.structs.replace(found, updated_ns=0) == UploadRow(
@@ -49,34 +49,34 @@ async def test_beginning_again_leaves_it_as_it_is(catalog: Catalog) -> None:
     await catalog.do(LEASE)
     await catalog.do(ADVANCE)
     before = await row(catalog)
-    assert await catalog.do(msgspec.structs.replace(BEGIN, limit=1)) is Begun.BEGUN
+    assert await catalog.do(msgspec.structs.replace(BEGIN, limit=1)) is BeginOutcome.BEGUN
     assert await row(catalog) == before
 
 
 async def test_a_repository_has_so_many_open_sessions(catalog: Catalog) -> None:
     """One more than the limit is refused; finished ones and those of others do not count."""
-    one = BeginUpload(repository=APP, session="1", limit=1)
-    two = BeginUpload(repository=APP, session="2", limit=1)
-    assert await catalog.do(BeginUpload(repository=OTHER, session="0", limit=1)) is Begun.BEGUN
-    assert await catalog.do(one) is Begun.BEGUN
-    assert await catalog.do(two) is Begun.TOO_MANY
+    one = CreateUploadRow(repository=APP, session="1", limit=1)
+    two = CreateUploadRow(repository=APP, session="2", limit=1)
+    assert await catalog.do(CreateUploadRow(repository=OTHER, session="0", limit=1)) is BeginOutcome.BEGUN
+    assert await catalog.do(one) is BeginOutcome.BEGUN
+    assert await catalog.do(two) is BeginOutcome.TOO_MANY
     assert await catalog.upload("2") is None
     await finish(catalog, "1")
-    assert await catalog.do(two) is Begun.BEGUN
+    assert await catalog.do(two) is BeginOutcome.BEGUN
 
 
 async def test_one_client_does_not_use_up_the_sessions_of_others(catalog: Catalog) -> None:
     """The limit is the owner's: another client that begins one in the same repository has its own limit."""
     for number, owner in enumerate(["alice", "bob", "", "alice "]):
-        begin = BeginUpload(repository=APP, session=f"{number}", owner=owner, limit=1)
-        assert await catalog.do(begin) is Begun.BEGUN
+        begin = CreateUploadRow(repository=APP, session=f"{number}", owner=owner, limit=1)
+        assert await catalog.do(begin) is BeginOutcome.BEGUN
         assert (await row(catalog, begin.session)).owner == owner
-        assert await catalog.do(msgspec.structs.replace(begin, session=f"{number} again")) is Begun.TOO_MANY
+        assert await catalog.do(msgspec.structs.replace(begin, session=f"{number} again")) is BeginOutcome.TOO_MANY
 
 
 async def test_a_refused_session_makes_no_repository(catalog: Catalog) -> None:
     """Where none may be open, nothing is created."""
-    assert await catalog.do(msgspec.structs.replace(BEGIN, limit=0)) is Begun.TOO_MANY
+    assert await catalog.do(msgspec.structs.replace(BEGIN, limit=0)) is BeginOutcome.TOO_MANY
     assert await catalog.repository(APP) is None
 
 
@@ -135,15 +135,15 @@ async def test_a_finished_session_stays_as_it_is(catalog: Catalog) -> None:
 async def test_a_cancelled_session_is_gone(catalog: Catalog) -> None:
     """There is nothing left of it."""
     await catalog.do(BEGIN)
-    assert await catalog.do(CancelUpload(repository=APP, session="s")) is True
+    assert await catalog.do(CancelUploadRow(repository=APP, session="s")) is True
     assert await catalog.upload("s") is None
-    assert await catalog.do(CancelUpload(repository=APP, session="s")) is False
+    assert await catalog.do(CancelUploadRow(repository=APP, session="s")) is False
 
 
 async def test_cancelling_is_remembered(catalog: Catalog) -> None:
     """Given again, it tells that it did cancel."""
     await catalog.do(BEGIN)
-    cancel = CancelUpload(repository=APP, session="s")
+    cancel = CancelUploadRow(repository=APP, session="s")
     assert await catalog.do(cancel) is True
     assert await catalog.do(cancel) is True
 
@@ -151,7 +151,7 @@ async def test_cancelling_is_remembered(catalog: Catalog) -> None:
 async def test_cancelling_needs_the_repository(catalog: Catalog) -> None:
     """A session is not cancelled by way of another repository."""
     await catalog.do(BEGIN)
-    assert await catalog.do(CancelUpload(repository=OTHER, session="s")) is False
+    assert await catalog.do(CancelUploadRow(repository=OTHER, session="s")) is False
     assert await catalog.upload("s")
 
 
@@ -159,27 +159,27 @@ async def test_a_session_in_use_is_not_collected(catalog: Catalog) -> None:
     """A session that was taken since it was found idle stays."""
     await catalog.do(BEGIN)
     await catalog.do(LEASE)
-    assert await catalog.do(CancelUpload(repository=APP, session="s", if_epoch=0)) is False
-    assert await catalog.do(CancelUpload(repository=APP, session="s", if_epoch=1)) is True
+    assert await catalog.do(CancelUploadRow(repository=APP, session="s", if_epoch=0)) is False
+    assert await catalog.do(CancelUploadRow(repository=APP, session="s", if_epoch=1)) is True
 
 
 async def test_a_finished_session_can_be_spared(catalog: Catalog) -> None:
     """With `unfinished` a finished session keeps its row, which answers a repeated finish; an open one is removed."""
     await catalog.do(BEGIN)
     await finish(catalog)
-    assert await catalog.do(CancelUpload(repository=APP, session="s", unfinished=True)) is False
+    assert await catalog.do(CancelUploadRow(repository=APP, session="s", unfinished=True)) is False
     row = await catalog.upload("s")
     assert row is not None
     assert row.finished == digest("s")
-    await catalog.do(BeginUpload(repository=APP, session="open"))
-    assert await catalog.do(CancelUpload(repository=APP, session="open", unfinished=True)) is True
+    await catalog.do(CreateUploadRow(repository=APP, session="open"))
+    assert await catalog.do(CancelUploadRow(repository=APP, session="open", unfinished=True)) is True
     assert await catalog.upload("open") is None
 
 
 async def test_idle_sessions_are_found(catalog: Catalog) -> None:
     """Those that nothing happened to for so long, finished ones too, page by page."""
     for session in ("a", "b", "c"):
-        await catalog.do(BeginUpload(repository=APP, session=session))
+        await catalog.do(CreateUploadRow(repository=APP, session=session))
     await finish(catalog, "b")
     assert await catalog.uploads(3600, "", 10) == []
     assert [each.session for each in await catalog.uploads(0, "", 2)] == ["a", "b"]

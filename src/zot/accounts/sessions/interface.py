@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 
-class SessionsUnavailable(Exception):
+class SessionsUnavailableError(Exception):
     """The store cannot be reached now, so nothing is known about any session."""
 
 

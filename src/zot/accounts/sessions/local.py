@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from zot.accounts.sessions.ids import LOCAL_BYTES, random_id, well_formed
-from zot.accounts.sessions.interface import SessionsUnavailable
+from zot.accounts.sessions.interface import SessionsUnavailableError
 from zot.config.secret_files import SessionKeys
 
 P = ParamSpec("P")
@@ -37,7 +37,7 @@ _KEY_BYTES = 64
 _NONCE_BYTES = 12
 
 
-class Threads(Protocol):
+class SessionThreads(Protocol):
     """Where what waits for the disk runs."""
 
     async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -54,10 +54,10 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
 class LocalSessions:
     """Sessions in a directory; the laws are those of `SessionStore`."""
 
-    def __init__(self, directory: Path, threads: Threads, keys: SessionKeys | None = None) -> None:
+    def __init__(self, directory: Path, threads: SessionThreads, keys: SessionKeys | None = None) -> None:
         """Use the directory, which is made if it is not there.
 
-        The keys are checked with the configuration. Raises SessionsUnavailable if the directory cannot be used.
+        The keys are checked with the configuration. Raises SessionsUnavailableError if the directory cannot be used.
         """
         self._directory = directory
         self._threads = threads
@@ -199,4 +199,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SessionsUnavailable(f"the directory of sessions cannot be used: {error}") from error
+        raise SessionsUnavailableError(f"the directory of sessions cannot be used: {error}") from error

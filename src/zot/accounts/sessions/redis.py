@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from zot.accounts.sessions.ids import REDIS_BYTES, SECRET_BYTES, random_id, well_formed
-from zot.accounts.sessions.interface import SessionsUnavailable
+from zot.accounts.sessions.interface import SessionsUnavailableError
 from zot.accounts.sessions.redis_client import connect, disconnect
 from zot.config.redis_options import redis_options
 
@@ -42,8 +42,8 @@ class RedisSessions:
     async def open(cls, driver: Mapping[str, Any], *, waits: bool = False) -> RedisSessions:
         """Connect by the section `http.auth.sessionDriver`.
 
-        Raises ConfigurationError if an option is wrong, and SessionsUnavailable if the server cannot be reached, unless
-        `waits`: then it is reached when a session is needed.
+        Raises ConfigurationError if an option is wrong, and SessionsUnavailableError if the server cannot be reached,
+        unless `waits`: then it is reached when a session is needed.
         """
         options, _ = redis_options(driver, DEFAULT_PREFIX, PLACE)
         store = cls(connect(options), options.key_prefix)
@@ -51,7 +51,7 @@ class RedisSessions:
             return store
         try:
             await _in_time(store._client.ping())
-        except SessionsUnavailable:
+        except SessionsUnavailableError:
             await store.close()
             raise
         return store
@@ -86,7 +86,7 @@ class RedisSessions:
             await _in_time(self._client.set(key, secrets.token_bytes(SECRET_BYTES), nx=True))
             secret = await _in_time(self._client.get(key))
         if secret is None:
-            raise SessionsUnavailable("the session store keeps nothing")
+            raise SessionsUnavailableError("the session store keeps nothing")
         return secret
 
     async def ids(self) -> AsyncIterator[str]:
@@ -111,7 +111,7 @@ class RedisSessions:
 
 
 async def _in_time(operation: Awaitable[Any]) -> Any:
-    """Return the result of an operation. Raises SessionsUnavailable, after `LONGEST_S` at the latest."""
+    """Return the result of an operation. Raises SessionsUnavailableError, after `LONGEST_S` at the latest."""
     task = asyncio.ensure_future(operation)
     try:
         # Not cancelled and waited for: the library may take long to give up a connection.
@@ -119,7 +119,7 @@ async def _in_time(operation: Awaitable[Any]) -> Any:
     finally:
         task.cancel()
     if not done:
-        raise SessionsUnavailable(f"the session store has not answered for {LONGEST_S:.0f} s")
+        raise SessionsUnavailableError(f"the session store has not answered for {LONGEST_S:.0f} s")
     with _translated():
         return task.result()
 
@@ -131,4 +131,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (TimeoutError, RedisError, OSError) as error:
-        raise SessionsUnavailable(f"the session store cannot be reached: {error}") from error
+        raise SessionsUnavailableError(f"the session store cannot be reached: {error}") from error

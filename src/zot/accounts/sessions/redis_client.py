@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zot.config.errors import ConfigurationError, Problem
+from zot.config.errors import ConfigProblem, ConfigurationError
 from zot.config.redis_options import RedisOptions, host_and_port
 
 # What go-redis does where an option is absent.
@@ -24,7 +24,7 @@ def connect(options: RedisOptions) -> Any:
         from redis.asyncio.cluster import ClusterNode  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ConfigurationError(
-            Problem("redis needs an extra", expected="pip install 'zot-registry[redis]'")
+            ConfigProblem("redis needs an extra", expected="pip install 'zot-registry[redis]'")
         ) from error
     common, tls = _common(options), _tls(options)
     addresses = list(map(host_and_port, options.addresses))

@@ -27,7 +27,7 @@ class Session(msgspec.Struct, frozen=True, tag="session", omit_defaults=True):
     provider: str = ""
     """The OpenID provider to log out from, too."""
     standing: str = ""
-    """What the login stands on, see `zot.auth.standing`; empty: on the user's being there alone."""
+    """What the login stands on, see `zot.auth.login_validity`; empty: on the user's being there alone."""
 
 
 class PendingLogin(msgspec.Struct, frozen=True, tag="login", omit_defaults=True):
@@ -43,7 +43,7 @@ class PendingLogin(msgspec.Struct, frozen=True, tag="login", omit_defaults=True)
     """Where the browser goes afterwards; empty: nowhere."""
 
 
-class Listed(msgspec.Struct, frozen=True):
+class ListedSession(msgspec.Struct, frozen=True):
     """A session as an administrator sees it."""
 
     fingerprint: str
@@ -55,7 +55,7 @@ T = TypeVar("T", Session, PendingLogin)
 
 
 class Sessions:
-    """Sessions and pending logins. Every method raises SessionsUnavailable if the store cannot be reached."""
+    """Sessions and pending logins. Every method raises SessionsUnavailableError if the store cannot be reached."""
 
     def __init__(self, store: SessionStore) -> None:
         """Take the store; it is closed by whoever made it."""
@@ -87,12 +87,12 @@ class Sessions:
         login = _decoded(await self._store.get(login_id), PendingLogin)
         return login if login is not None and await self._store.delete(login_id) else None
 
-    async def all(self) -> AsyncIterator[Listed]:
+    async def all(self) -> AsyncIterator[ListedSession]:
         """Return the sessions there are."""
         async for session_id in self._store.ids():
             session = await self.find(session_id)
             if session is not None:
-                yield Listed(_fingerprint(session_id), session)
+                yield ListedSession(_fingerprint(session_id), session)
 
     async def revoke(self, *, user: str = "", fingerprint: str = "") -> int:
         """End the sessions of a user, or the one called so; return how many there were."""

@@ -9,11 +9,11 @@ import time
 import uuid
 from collections.abc import Sequence
 
-from zot.accounts.interface import Accounts, AccountsUnavailable, ApiKey
+from zot.accounts.interface import Accounts, AccountsUnavailableError, ApiKey
 from zot.auth.credentials import Login
+from zot.auth.login_validity import LoginValidity
 from zot.auth.principal import Principal
-from zot.auth.scopes import InvalidScopeError, Scope, parse_scope
-from zot.auth.standing import Standings
+from zot.auth.scopes import ApiKeyScope, InvalidScopeError, parse_scope
 from zot.registry.errors import Unavailable
 
 _log = logging.getLogger("zot.auth")
@@ -52,12 +52,12 @@ def new_key(
     return PREFIX + secret, kept
 
 
-class ApiKeys:
+class ApiKeyAuthenticator:
     """Users by the API keys that they made, with the groups of their last login."""
 
     method = "apikey"
 
-    def __init__(self, accounts: Accounts, standings: Standings) -> None:
+    def __init__(self, accounts: Accounts, standings: LoginValidity) -> None:
         """Take the accounts, where the keys are, and what knows whether their owners are there still."""
         self._accounts = accounts
         self._standings = standings
@@ -76,7 +76,7 @@ class ApiKeys:
         """
         try:
             found = await self._accounts.key(hashed)
-        except AccountsUnavailable as error:
+        except AccountsUnavailableError as error:
             raise Unavailable("the accounts cannot be reached") from error
         now_s = time.time()
         if found is None or (found.key.expires_s is not None and now_s >= found.key.expires_s):
@@ -91,7 +91,7 @@ class ApiKeys:
             return
         try:
             await self._accounts.key_used(key.hash, now_s)
-        except AccountsUnavailable as error:
+        except AccountsUnavailableError as error:
             # The key was verified; when it was used last is for people to look at.
             _log.warning("the use of an API key of %s is not noted: %s", key.owner, error)
 
@@ -101,7 +101,7 @@ def hash_of(password: str) -> str:
     return _hash(password.removeprefix(PREFIX))
 
 
-def _scopes(key: ApiKey) -> tuple[Scope, ...] | None:
+def _scopes(key: ApiKey) -> tuple[ApiKeyScope, ...] | None:
     if not key.scopes:
         return None
     scopes = []

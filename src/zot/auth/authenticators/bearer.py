@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from zot.auth.principal import Principal
-from zot.auth.scopes import Scope, docker_action, meaning
-from zot.auth.tokens import InvalidToken, VerificationKey, audiences, seconds, subject, verify
+from zot.auth.scopes import ApiKeyScope, docker_action, meaning
+from zot.auth.tokens import InvalidTokenError, VerificationKey, audiences, seconds, subject, verify
 from zot.oci.names import Repository
 from zot.registry.request import ListRepositories, Request
 
@@ -20,7 +20,7 @@ _REMEMBERED = 4096
 _ENTRIES_LIMIT = 1000
 
 
-class Keys(Protocol):
+class VerificationKeys(Protocol):
     """Where the keys of tokens come from."""
 
     needs_key_id: bool
@@ -30,12 +30,12 @@ class Keys(Protocol):
         """Return the keys, the same object until they change; raise Unavailable if there are none to be had."""
 
 
-class Bearer:
+class BearerAuthenticator:
     """Tokens for one service, signed by one of the keys."""
 
     method = "bearer"
 
-    def __init__(self, realm: str, service: str, keys: Keys) -> None:
+    def __init__(self, realm: str, service: str, keys: VerificationKeys) -> None:
         """Take where clients get tokens, what they ask them for, and the keys."""
         self._realm = realm
         self._service = service
@@ -43,7 +43,7 @@ class Bearer:
         self._verified: OrderedDict[bytes, tuple[Sequence[VerificationKey], float, Principal]] = OrderedDict()
 
     async def verify(self, token: str, now_s: float) -> Principal:
-        """Return who the token is about, with its scopes; raise InvalidToken."""
+        """Return who the token is about, with its scopes; raise InvalidTokenError."""
         keys = await self._keys.keys()
         hashed = hashlib.sha256(token.encode()).digest()
         known = self._verified.get(hashed)
@@ -52,7 +52,7 @@ class Bearer:
         claims = verify(token, keys, needs_key_id=self._keys.needs_key_id)
         meant_for = audiences(claims)
         if meant_for and self._service not in meant_for:
-            raise InvalidToken("the token is for another service")
+            raise InvalidTokenError("the token is for another service")
         name = subject(claims)
         principal = Principal(name if name.isprintable() else "", self.method, claims=claims, scopes=_scopes(claims))
         expires_s = seconds(claims, "exp")
@@ -83,7 +83,7 @@ def scope_of(request: Request | None) -> str:
     return " ".join(f"repository:{repository}:{','.join(wanted)}" for repository, wanted in actions.items())
 
 
-def _scopes(claims: Mapping[str, Any]) -> tuple[Scope, ...]:
+def _scopes(claims: Mapping[str, Any]) -> tuple[ApiKeyScope, ...]:
     """Return what the access entries allow; an entry that is not understood allows nothing."""
     entries = claims.get("access")
     if not isinstance(entries, list) or len(entries) > _ENTRIES_LIMIT:
@@ -99,5 +99,5 @@ def _scopes(claims: Mapping[str, Any]) -> tuple[Scope, ...]:
         expires_s = seconds(entry, "exp")
         if expires_s is None and claims.get("exp") is None:
             continue
-        scopes.append(Scope(Repository(name), meaning(str(action) for action in actions), expires_s))
+        scopes.append(ApiKeyScope(Repository(name), meaning(str(action) for action in actions), expires_s))
     return tuple(scopes)

@@ -8,36 +8,36 @@ import logging
 from pathlib import Path
 
 from zot.auth.authenticators.htpasswd_file import HtpasswdFile, parse
+from zot.auth.cached_file import CachedFile
 from zot.auth.credentials import Login
+from zot.auth.password_cache import PasswordCache
 from zot.auth.password_hashes import usable, verify
 from zot.auth.principal import Principal
-from zot.auth.remembered import Remembered
-from zot.auth.watched import WatchedFile
 from zot.registry.errors import Unavailable
-from zot.storage.interface import StorageBusy
-from zot.storage.pools import Pool
+from zot.storage.interface import StorageBusyError
+from zot.storage.threads import ThreadPool
 
 _log = logging.getLogger("zot.auth")
 
 _FAULTS_SHOWN = 20
 
 
-class Htpasswd:
+class HtpasswdAuthenticator:
     """The users of an htpasswd file; a change of the file ends what is remembered of it."""
 
     method = "htpasswd"
     revocable = True
 
-    def __init__(self, path: Path, pool: Pool, files: Pool, *, hides_names: bool = True) -> None:
+    def __init__(self, path: Path, pool: ThreadPool, files: ThreadPool, *, hides_names: bool = True) -> None:
         """Take the file, the pool in which passwords are hashed, and that in which files are read; none is yet.
 
         With `hides_names` a name that is not in the file takes as long to refuse as one that is.
         """
         self._path = path
-        self._file = WatchedFile(path, parse, files)
+        self._file = CachedFile(path, parse, files)
         self._pool = pool
         self._hides_names = hides_names
-        self._remembered = Remembered()
+        self._remembered = PasswordCache()
         self._known = HtpasswdFile({}, ())
         self._under_way: dict[tuple[Login, str], asyncio.Task[bool]] = {}
 
@@ -101,7 +101,7 @@ class Htpasswd:
             task.add_done_callback(lambda done: self._finished(key, done))
         try:
             return await asyncio.shield(task)
-        except StorageBusy as error:
+        except StorageBusyError as error:
             raise Unavailable("too many logins are waiting", retry_after_s=1) from error
 
     def _finished(self, key: tuple[Login, str], task: asyncio.Task[bool]) -> None:

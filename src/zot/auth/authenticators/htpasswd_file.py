@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from zot.auth.cached_file import read_regular_file
 from zot.auth.credentials import names_user
 from zot.auth.password_hashes import usable
-from zot.auth.watched import read_regular_file
 
 # Spaces around a line or a hash. Nothing else is taken off: other programs take it for a part of the name.
 _BLANKS = b" \t\r"

@@ -10,11 +10,11 @@ import sys
 
 import msgspec
 
-from zot.auth.authenticators.ldap_messages import Answer, Attempt, Settings
+from zot.auth.authenticators.ldap_messages import LdapLogin, LdapResult, LdapSettings
 from zot.auth.credentials import Login
 from zot.auth.principal import Principal
-from zot.config.auth import Ldap as LdapConfig
-from zot.config.errors import ConfigurationError, Problem
+from zot.config.auth import LdapConfig
+from zot.config.errors import ConfigProblem, ConfigurationError
 from zot.config.secret_files import LdapCredentials
 from zot.registry.errors import Unavailable
 
@@ -23,7 +23,7 @@ _log = logging.getLogger("zot.auth")
 _PORT, _TLS_PORT = 389, 636
 
 
-class Ldap:
+class LdapAuthenticator:
     """A directory, asked by a few processes, each one login at a time."""
 
     method = "ldap"
@@ -41,10 +41,10 @@ class Ldap:
         """
         if importlib.util.find_spec("bonsai") is None:
             raise ConfigurationError(
-                Problem("LDAP needs an extra", "http.auth.ldap", "pip install 'zot-registry[ldap]'")
+                ConfigProblem("LDAP needs an extra", "http.auth.ldap", "pip install 'zot-registry[ldap]'")
             )
         self._settings = msgspec.json.encode(_settings(config, credentials, self.step_limit_s))
-        self._decoder = msgspec.json.Decoder(Answer)
+        self._decoder = msgspec.json.Decoder(LdapResult)
         self._idle: list[asyncio.subprocess.Process] = []
         self._turn = asyncio.Semaphore(self.processes_limit)
         self._waiting = 0
@@ -66,7 +66,7 @@ class Ldap:
         self._waiting += 1
         try:
             async with asyncio.timeout(self.login_limit_s), self._turn:
-                answer = await self._ask(Attempt(login.name, login.password))
+                answer = await self._ask(LdapLogin(login.name, login.password))
         except TimeoutError as error:
             raise Unavailable("the directory does not answer") from error
         finally:
@@ -88,7 +88,7 @@ class Ldap:
         while self._idle:
             await _end(self._idle.pop())
 
-    async def _ask(self, attempt: Attempt) -> Answer:
+    async def _ask(self, attempt: LdapLogin) -> LdapResult:
         process = self._idle.pop() if self._idle else await self._start()
         try:
             assert process.stdin is not None
@@ -124,10 +124,10 @@ class Ldap:
         return process
 
 
-def _settings(config: LdapConfig, credentials: LdapCredentials | None, step_limit_s: float) -> Settings:
+def _settings(config: LdapConfig, credentials: LdapCredentials | None, step_limit_s: float) -> LdapSettings:
     port = config.port or (_PORT if config.insecure else _TLS_PORT)
     host = f"[{config.address}]" if ":" in config.address else config.address
-    return Settings(
+    return LdapSettings(
         url=f"{'ldap' if config.insecure else 'ldaps'}://{host}:{port}",
         start_tls=config.insecure and config.start_tls,
         verify=not config.skip_verify,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Settings(msgspec.Struct, frozen=True):
+class LdapSettings(msgspec.Struct, frozen=True):
     """How to reach the directory and whom to find in it."""
 
     url: str
@@ -24,14 +24,14 @@ class Settings(msgspec.Struct, frozen=True):
     """How long a connection, a search or a bind may take, as far as the library heeds it."""
 
 
-class Attempt(msgspec.Struct, frozen=True):
+class LdapLogin(msgspec.Struct, frozen=True):
     """A login to be verified. The password is not empty: a bind without one always succeeds (RFC 4513, 5.1.2)."""
 
     name: str
     password: str
 
 
-class Answer(msgspec.Struct, frozen=True):
+class LdapResult(msgspec.Struct, frozen=True):
     """What the directory says to it."""
 
     known: bool = False

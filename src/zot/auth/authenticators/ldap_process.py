@@ -13,35 +13,35 @@ from typing import Any
 import bonsai
 import msgspec
 
-from zot.auth.authenticators.ldap_messages import Answer, Attempt, Settings
+from zot.auth.authenticators.ldap_messages import LdapLogin, LdapResult, LdapSettings
 
 
-class Directory:
+class LdapProcesses:
     """The directory, with the connection that searches in it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: LdapSettings) -> None:
         """Take the settings; nothing is connected yet."""
         self._settings = settings
         self._searching: Any = None
 
-    def verify(self, attempt: Attempt) -> Answer:
+    def verify(self, attempt: LdapLogin) -> LdapResult:
         """Find the one entry of the user, and bind as it with the password."""
         try:
             entries = self._find(attempt.name)
         except bonsai.LDAPError as error:
-            return Answer(error=str(error))
+            return LdapResult(error=str(error))
         if len(entries) > 1:
-            return Answer(hint=f"{attempt.name!r} names more than one entry, so it names nobody")
+            return LdapResult(hint=f"{attempt.name!r} names more than one entry, so it names nobody")
         if not entries:
-            return Answer()
+            return LdapResult()
         try:
             self._connect(str(entries[0].dn), attempt.password).close()
         except (bonsai.AuthenticationError, bonsai.UnwillingToPerform, bonsai.PasswordPolicyError):
-            return Answer()
+            return LdapResult()
         except bonsai.LDAPError as error:
-            return Answer(error=str(error))
+            return LdapResult(error=str(error))
         groups = entries[0].get(self._settings.group_attribute, ()) if self._settings.group_attribute else ()
-        return Answer(known=True, groups=tuple(map(str, groups)))
+        return LdapResult(known=True, groups=tuple(map(str, groups)))
 
     def _find(self, name: str) -> list[Any]:
         """Return the entries of that name, two at most."""
@@ -97,8 +97,8 @@ def escape(value: str) -> str:
 
 def main() -> None:
     """Answer logins until the input ends."""
-    directory = Directory(msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings))
-    decoder, encoder = msgspec.json.Decoder(Attempt), msgspec.json.Encoder()
+    directory = LdapProcesses(msgspec.json.decode(sys.stdin.buffer.readline(), type=LdapSettings))
+    decoder, encoder = msgspec.json.Decoder(LdapLogin), msgspec.json.Encoder()
     for line in sys.stdin.buffer:
         sys.stdout.buffer.write(encoder.encode(directory.verify(decoder.decode(line))) + b"\n")
         sys.stdout.buffer.flush()

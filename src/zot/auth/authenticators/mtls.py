@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from zot.auth.principal import Principal
-from zot.config.auth import Mtls as MtlsConfig
-from zot.config.auth_rules import IDENTITY_ATTRIBUTES
+from zot.config.auth import MtlsConfig
+from zot.config.rules.auth import IDENTITY_ATTRIBUTES
 from zot.oci.regexes import compile_regex
 
 _log = logging.getLogger("zot.auth")
@@ -19,7 +19,7 @@ _log = logging.getLogger("zot.auth")
 DEFAULT_ATTRIBUTES = ("CommonName",)
 
 
-class Mtls:
+class MtlsAuthenticator:
     """What of a certificate names the user: the first of the configured attributes that it has."""
 
     method = "mtls"

@@ -14,12 +14,11 @@ from zot.auth.authenticators.bearer import challenge, scope_of
 from zot.auth.cel import Expression, ExpressionError, of_claims, validation
 from zot.auth.fetch import Fetcher
 from zot.auth.issuer import Issuer
-from zot.auth.last_good import read_last_good
+from zot.auth.last_good_files import read_last_good
 from zot.auth.principal import Principal
-from zot.auth.tokens import InvalidToken, audiences, unverified_claims
-from zot.config.auth import Bearer as BearerConfig
-from zot.config.auth import BearerOidc, CelClaimMapping
-from zot.config.errors import ConfigurationError, Problem
+from zot.auth.tokens import InvalidTokenError, audiences, unverified_claims
+from zot.config.auth import BearerConfig, BearerOidcConfig, CelClaimMappingConfig
+from zot.config.errors import ConfigProblem, ConfigurationError
 from zot.registry.errors import Unavailable
 from zot.registry.request import Request
 
@@ -29,7 +28,7 @@ _SHOWN_LENGTH = 200
 DEFAULT_USERNAME = "claims.iss + '/' + claims.sub"
 
 
-class Workloads:
+class WorkloadAuthenticator:
     """The issuers of `http.auth.bearer.oidc`."""
 
     method = "oidc"
@@ -46,18 +45,18 @@ class Workloads:
         return claims is not None and any(issuer.concerns(claims) for issuer in self._issuers)
 
     async def verify(self, token: str) -> Principal:
-        """Return who the token is about; raise InvalidToken, or Unavailable if its issuer cannot be asked."""
+        """Return who the token is about; raise InvalidTokenError, or Unavailable if its issuer cannot be asked."""
         claims = unverified_claims(token)
         if claims is None:
-            raise InvalidToken("the token is malformed")
+            raise InvalidTokenError("the token is malformed")
         issuers = [issuer for issuer in self._issuers if issuer.concerns(claims)]
         if not issuers:
-            raise InvalidToken(self.mismatch(token) or "the token is of no issuer that is known")
-        failure: InvalidToken | Unavailable | None = None
+            raise InvalidTokenError(self.mismatch(token) or "the token is of no issuer that is known")
+        failure: InvalidTokenError | Unavailable | None = None
         for issuer in issuers:
             try:
                 return await issuer.verify(token)
-            except (InvalidToken, Unavailable) as error:
+            except (InvalidTokenError, Unavailable) as error:
                 failure = error
         assert failure is not None  # each of them refused
         raise failure
@@ -81,17 +80,17 @@ class Workloads:
 class _Issuer:
     """One issuer with what its tokens have to say."""
 
-    def __init__(self, config: BearerOidc, place: str, fetcher: Fetcher) -> None:
+    def __init__(self, config: BearerOidcConfig, place: str, fetcher: Fetcher) -> None:
         self._any_issuer = config.skip_issuer_verification
         self.audiences = frozenset(audience.strip() for audience in config.audiences)
         self._issuer = Issuer(config.issuer, fetcher, tls=_tls(config, place), any_issuer=self._any_issuer)
-        self._mapping = ClaimMapping(config.claim_mapping or CelClaimMapping(), f"{place}.claimMapping")
+        self._mapping = CompiledClaimMapping(config.claim_mapping or CelClaimMappingConfig(), f"{place}.claimMapping")
 
     def concerns(self, claims: Mapping[str, Any]) -> bool:
         """Tell whether a token that says so would be verified here."""
         try:
             return self.issued(claims) and not self.audiences.isdisjoint(audiences(claims))
-        except InvalidToken:
+        except InvalidTokenError:
             return False
 
     def issued(self, claims: Mapping[str, Any]) -> bool:
@@ -101,13 +100,13 @@ class _Issuer:
     async def verify(self, token: str) -> Principal:
         claims = await self._issuer.verify(token, self.audiences)
         name, groups = self._mapping.identity(claims)
-        return Principal(name, Workloads.method, frozenset(groups), claims)
+        return Principal(name, WorkloadAuthenticator.method, frozenset(groups), claims)
 
 
-class ClaimMapping:
+class CompiledClaimMapping:
     """From claims to an identity, in CEL: variables, then validations, then name and groups."""
 
-    def __init__(self, config: CelClaimMapping, place: str) -> None:
+    def __init__(self, config: CelClaimMappingConfig, place: str) -> None:
         """Compile; raise ConfigurationError, which names the expression."""
         self._variables = [
             (variable.name, _compiled(of_claims, variable.expression, f"{place}.variables[{number}]"))
@@ -121,22 +120,22 @@ class ClaimMapping:
         self._groups = _compiled(of_claims, config.groups, f"{place}.groups") if config.groups else None
 
     def identity(self, claims: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
-        """Return the user name and the groups; raise InvalidToken if the claims are not what they have to be."""
+        """Return the user name and the groups; raise InvalidTokenError if the claims are not what they have to be."""
         data: dict[str, Any] = {"claims": dict(claims), "vars": {}}
         try:
             for name, expression in self._variables:
                 data["vars"] = {**data["vars"], name: expression.evaluate(data)}
             for expression, message in self._validations:
                 if not expression.holds(data):
-                    raise InvalidToken(message or "the token's claims are not accepted")
+                    raise InvalidTokenError(message or "the token's claims are not accepted")
             name = self._username.evaluate(data)
             groups = self._groups.evaluate(data) if self._groups is not None else []
         except ExpressionError as error:
-            raise InvalidToken(f"the token's claims cannot be mapped: {error}") from error
+            raise InvalidTokenError(f"the token's claims cannot be mapped: {error}") from error
         if not isinstance(name, str) or not name or not name.isprintable():
-            raise InvalidToken("the token's claims give no user name")
+            raise InvalidTokenError("the token's claims give no user name")
         if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
-            raise InvalidToken("the token's claims give no list of groups")
+            raise InvalidTokenError("the token's claims give no list of groups")
         return name, groups
 
 
@@ -144,17 +143,17 @@ def _compiled(compile_expression: Any, text: str, place: str) -> Expression:
     try:
         expression: Expression = compile_expression(text)
     except ExpressionError as error:
-        raise ConfigurationError(Problem(f"invalid CEL expression: {error}", place)) from None
+        raise ConfigurationError(ConfigProblem(f"invalid CEL expression: {error}", place)) from None
     return expression
 
 
-def _tls(config: BearerOidc, place: str) -> ssl.SSLContext | None:
+def _tls(config: BearerOidcConfig, place: str) -> ssl.SSLContext | None:
     try:
         if config.certificate_authority_file:
             return read_last_good(Path(config.certificate_authority_file), _trusting)
         return ssl.create_default_context(cadata=config.certificate_authority) if config.certificate_authority else None
     except (OSError, ValueError) as error:
-        raise ConfigurationError(Problem(f"the certificate authority cannot be read: {error}", place)) from None
+        raise ConfigurationError(ConfigProblem(f"the certificate authority cannot be read: {error}", place)) from None
 
 
 def _trusting(content: bytes) -> ssl.SSLContext:

@@ -5,36 +5,36 @@ from __future__ import annotations
 import msgspec
 
 from zot.catalog.blob_commands import (
-    CheckRoom,
-    Claim,
+    CheckQuota,
     ClaimBlob,
-    Doom,
+    ClaimOutcome,
     DoomBlob,
+    DoomOutcome,
     DropClaim,
     ForgetBlob,
+    MarkUnreferenced,
     PublishBlob,
-    Published,
-    StampGarbage,
+    PublishOutcome,
     TouchBlob,
 )
 from zot.catalog.interface import PAGE_LIMIT
-from zot.catalog.memory.state import Scope, StoredBlob, StoredRepository
-from zot.catalog.quotas import NoRoom, no_room
+from zot.catalog.memory.state import MemoryScope, StoredBlob, StoredRepository
+from zot.catalog.quotas import OverQuota, no_room
 
 
-def claim(scope: Scope, command: ClaimBlob) -> Claim:
+def claim(scope: MemoryScope, command: ClaimBlob) -> ClaimOutcome:
     """Carry out ClaimBlob."""
     blob = scope.repository.blobs.get(command.digest)
     if blob is None:
         scope.create().claims.add((command.digest, command.token))
-        return Claim.CLAIMED
+        return ClaimOutcome.CLAIMED
     if blob.doom is not None:
-        return Claim.DOOMED
+        return ClaimOutcome.DOOMED
     blob.stamp_s = None
-    return Claim.PRESENT
+    return ClaimOutcome.PRESENT
 
 
-def publish(scope: Scope, command: PublishBlob) -> Published | NoRoom:
+def publish(scope: MemoryScope, command: PublishBlob) -> PublishOutcome | OverQuota:
     """Carry out PublishBlob."""
     repository = scope.repository
     blob = repository.present(command.digest)
@@ -43,7 +43,7 @@ def publish(scope: Scope, command: PublishBlob) -> Published | NoRoom:
     repository.claims.discard(claim)
     if blob is None:
         if not claimed:
-            return Published.CLAIM_LOST
+            return PublishOutcome.CLAIM_LOST
         if refused := check_room(scope, command):
             return refused
         repository.blobs[command.digest] = StoredBlob(command.size, scope.now_ns)
@@ -51,22 +51,22 @@ def publish(scope: Scope, command: PublishBlob) -> Published | NoRoom:
         blob.stamp_s = None
     if command.session and (row := scope.upload(command.session)):
         scope.record(msgspec.structs.replace(row, finished=command.digest, updated_ns=scope.now_ns))
-    return Published.PRESENT
+    return PublishOutcome.PRESENT
 
 
-def check_room(scope: Scope, command: CheckRoom | PublishBlob) -> NoRoom | None:
-    """Carry out CheckRoom."""
+def check_room(scope: MemoryScope, command: CheckQuota | PublishBlob) -> OverQuota | None:
+    """Carry out CheckQuota."""
     repository = scope.repository
     is_here = command.digest in repository.manifests or repository.present(command.digest)
     return no_room(command.quotas, 0 if is_here else command.size, scope.used)
 
 
-def drop_claim(scope: Scope, command: DropClaim) -> None:
+def drop_claim(scope: MemoryScope, command: DropClaim) -> None:
     """Carry out DropClaim."""
     scope.repository.claims.discard((command.digest, command.token))
 
 
-def touch(scope: Scope, command: TouchBlob) -> bool:
+def touch(scope: MemoryScope, command: TouchBlob) -> bool:
     """Carry out TouchBlob."""
     blob = scope.repository.present(command.digest)
     if blob:
@@ -74,57 +74,57 @@ def touch(scope: Scope, command: TouchBlob) -> bool:
     return blob is not None
 
 
-def doom(scope: Scope, command: DoomBlob) -> Doom:
+def doom(scope: MemoryScope, command: DoomBlob) -> DoomOutcome:
     """Carry out DoomBlob."""
     repository = scope.repository
     blob = repository.blobs.get(command.digest)
     if blob is None and command.stray and scope.exists:
         return _doom_stray(repository, command)
     if blob is None or blob.doom not in (None, command.token):
-        return Doom.ABSENT
+        return DoomOutcome.ABSENT
     if blob.doom == command.token:
-        return Doom.DOOMED
+        return DoomOutcome.DOOMED
     if repository.referenced(command.digest) and not command.damaged:
-        return Doom.REFERENCED
+        return DoomOutcome.REFERENCED
     if command.stamped_before_s is not None and repository.unread():
-        return Doom.REFERENCED
+        return DoomOutcome.REFERENCED
     if repository.claimed(command.digest) or command.stray or command.placed_ns not in (None, blob.placed_ns):
-        return Doom.CLAIMED
+        return DoomOutcome.CLAIMED
     if command.stamped_before_s is not None and (blob.stamp_s is None or blob.stamp_s > command.stamped_before_s):
-        return Doom.CLAIMED
+        return DoomOutcome.CLAIMED
     blob.doom, blob.stamp_s = command.token, None
-    return Doom.DOOMED
+    return DoomOutcome.DOOMED
 
 
-def _doom_stray(repository: StoredRepository, command: DoomBlob) -> Doom:
+def _doom_stray(repository: StoredRepository, command: DoomBlob) -> DoomOutcome:
     if repository.referenced(command.digest) or repository.unread():
-        return Doom.REFERENCED
+        return DoomOutcome.REFERENCED
     if repository.claimed(command.digest):
-        return Doom.CLAIMED
+        return DoomOutcome.CLAIMED
     repository.blobs[command.digest] = StoredBlob(0, 0, doom=command.token)
-    return Doom.DOOMED
+    return DoomOutcome.DOOMED
 
 
-def forget(scope: Scope, command: ForgetBlob) -> None:
+def forget(scope: MemoryScope, command: ForgetBlob) -> None:
     """Carry out ForgetBlob."""
     blob = scope.repository.blobs.get(command.digest)
     if blob and blob.doom == command.token:
         del scope.repository.blobs[command.digest]
 
 
-def stamp(scope: Scope, command: StampGarbage) -> int:
-    """Carry out StampGarbage."""
+def stamp(scope: MemoryScope, command: MarkUnreferenced) -> int:
+    """Carry out MarkUnreferenced."""
     repository = scope.repository
     if repository.unread():
         return 0
     limit = max(0, min(command.limit, PAGE_LIMIT))
     blobs = sorted(
         digest
-        for digest in repository.loose_blobs()
+        for digest in repository.unreferenced_blobs()
         if repository.blobs[digest].stamp_s is None and not repository.claimed(digest)
     )[:limit]
     for digest in blobs:
         repository.blobs[digest].stamp_s = command.now_s
-    manifests = sorted(set(repository.loose_manifests()) - repository.stamps.keys())[: limit - len(blobs)]
+    manifests = sorted(set(repository.dangling_manifests()) - repository.stamps.keys())[: limit - len(blobs)]
     repository.stamps.update(dict.fromkeys(manifests, command.now_s))
     return len(blobs) + len(manifests)

@@ -7,74 +7,74 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from zot.catalog.blob_commands import (
-    CheckRoom,
+    CheckQuota,
     ClaimBlob,
     DoomBlob,
     DropClaim,
     ForgetBlob,
+    MarkUnreferenced,
     PublishBlob,
-    StampGarbage,
     TouchBlob,
 )
 from zot.catalog.clock import Clock, Source
 from zot.catalog.command import REMEMBERED_S, Command
 from zot.catalog.interface import PAGE_LIMIT, Outcome
-from zot.catalog.layout_commands import Adopt, Exported, IntendExport, MarkDirty
+from zot.catalog.layout_commands import BeginExport, FinishExport, ImportLayout, QueueExport
 from zot.catalog.manifest_commands import (
-    DeleteManifest,
     DeleteTag,
     MendManifest,
     PutManifest,
+    RemoveManifest,
     RemoveRepository,
     RestoreTag,
     TouchManifest,
 )
 from zot.catalog.memory import blobs, layouts, manifests, uploads
-from zot.catalog.memory.state import Scope, State, StoredRepository
+from zot.catalog.memory.state import MemoryScope, State, StoredRepository
 from zot.catalog.rows import (
     BlobRow,
     CarriedEntry,
-    DoomedRow,
+    DanglingManifest,
     ExportRow,
-    LooseBlob,
-    LooseManifest,
     ManifestDetails,
     ManifestRow,
+    PendingDelete,
     ReferrerRow,
     RepositoryRow,
     TagChange,
     TagRow,
+    UnreferencedBlob,
     UploadRow,
     UsageRow,
 )
-from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, CancelUpload, LeaseUpload
+from zot.catalog.upload_commands import AdvanceUpload, CancelUploadRow, CreateUploadRow, LeaseUpload
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag, as_digest
 
-_VERBS: Mapping[type[Command[Any]], Callable[[Scope, Any], Any]] = {
-    CheckRoom: blobs.check_room,
+_VERBS: Mapping[type[Command[Any]], Callable[[MemoryScope, Any], Any]] = {
+    CheckQuota: blobs.check_room,
     ClaimBlob: blobs.claim,
     PublishBlob: blobs.publish,
     DropClaim: blobs.drop_claim,
     TouchBlob: blobs.touch,
     DoomBlob: blobs.doom,
     ForgetBlob: blobs.forget,
-    StampGarbage: blobs.stamp,
+    MarkUnreferenced: blobs.stamp,
     PutManifest: manifests.put,
-    DeleteManifest: manifests.delete,
+    RemoveManifest: manifests.delete,
     TouchManifest: manifests.touch,
     MendManifest: manifests.mend,
     DeleteTag: manifests.delete_tag,
     RestoreTag: manifests.restore_tag,
     RemoveRepository: manifests.remove_repository,
-    BeginUpload: uploads.begin,
+    CreateUploadRow: uploads.begin,
     LeaseUpload: uploads.lease,
     AdvanceUpload: uploads.advance,
-    CancelUpload: uploads.cancel,
-    Adopt: layouts.adopt,
-    IntendExport: layouts.intend_export,
-    Exported: layouts.exported,
-    MarkDirty: layouts.mark_dirty,
+    CancelUploadRow: uploads.cancel,
+    ImportLayout: layouts.adopt,
+    BeginExport: layouts.intend_export,
+    FinishExport: layouts.exported,
+    QueueExport: layouts.mark_dirty,
 }
 
 Item = TypeVar("Item")
@@ -96,7 +96,7 @@ class MemoryCatalog:
 
     async def do(self, command: Command[Outcome]) -> Outcome:
         """Carry out a change and return its outcome."""
-        scope = Scope(self._state, command.repository)
+        scope = MemoryScope(self._state, command.repository)
         if not command.remembered:
             return self._carry_out(scope, command)
         self._remembered = {
@@ -107,7 +107,7 @@ class MemoryCatalog:
         outcome: Outcome = self._remembered[command.id][1]
         return outcome
 
-    def _carry_out(self, scope: Scope, command: Command[Outcome]) -> Outcome:
+    def _carry_out(self, scope: MemoryScope, command: Command[Outcome]) -> Outcome:
         outcome: Outcome = _VERBS[type(command)](scope, command)
         return outcome
 
@@ -196,7 +196,7 @@ class MemoryCatalog:
         known = self._repository(repository).blobs
         return _page(((digest, each.size) for digest, each in known.items() if not each.doom and digest > after), limit)
 
-    async def holders(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
+    async def repositories_with(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
         """Return repositories in which the blob is present, with names greater than `after`."""
         known = self._state.repositories
         return _page((name for name, each in known.items() if name > after and each.present(digest)), limit)
@@ -212,19 +212,19 @@ class MemoryCatalog:
         page = _page((id_ for id_, row in known.items() if id_ > after and row.updated_ns <= until_ns), limit)
         return [known[session] for session in page]
 
-    async def loose_blobs(self, repository: Repository, after: str, limit: int) -> Sequence[LooseBlob]:
+    async def unreferenced_blobs(self, repository: Repository, after: str, limit: int) -> Sequence[UnreferencedBlob]:
         """Return present blobs that nothing references, with digests greater than `after`."""
         known = self._repository(repository)
-        page = _page((digest for digest in known.loose_blobs() if digest > after), limit)
-        return [LooseBlob(digest, known.blobs[digest].size, known.blobs[digest].stamp_s) for digest in page]
+        page = _page((digest for digest in known.unreferenced_blobs() if digest > after), limit)
+        return [UnreferencedBlob(digest, known.blobs[digest].size, known.blobs[digest].stamp_s) for digest in page]
 
-    async def loose_manifests(self, repository: Repository, after: str, limit: int) -> Sequence[LooseManifest]:
+    async def dangling_manifests(self, repository: Repository, after: str, limit: int) -> Sequence[DanglingManifest]:
         """Return manifests that nothing keeps, with digests greater than `after`."""
         known = self._repository(repository)
-        page = _page((digest for digest in known.loose_manifests() if digest > after), limit)
+        page = _page((digest for digest in known.dangling_manifests() if digest > after), limit)
         return [known.loose_manifest(digest) for digest in page]
 
-    async def doomed(self, limit: int) -> Sequence[DoomedRow]:
+    async def doomed(self, limit: int) -> Sequence[PendingDelete]:
         """Return blobs that were doomed and not yet forgotten: what a crash left to finish."""
         doomed = (
             (name, digest, blob.doom)
@@ -232,7 +232,7 @@ class MemoryCatalog:
             for digest, blob in each.blobs.items()
             if blob.doom is not None
         )
-        return [DoomedRow(*row) for row in _page(doomed, limit)]
+        return [PendingDelete(*row) for row in _page(doomed, limit)]
 
     async def export(self, repository: Repository) -> ExportRow | None:
         """Return how the repository's layout stands."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from zot.catalog.layout_commands import Adopt, Exported, IntendExport, LayoutTag, MarkDirty
+from zot.catalog.layout_commands import BeginExport, FinishExport, ImportLayout, LayoutTag, QueueExport
 from zot.catalog.memory.manifests import store
-from zot.catalog.memory.state import Scope, StoredBlob
+from zot.catalog.memory.state import MemoryScope, StoredBlob
 from zot.oci.names import Tag
 
 
-def adopt(scope: Scope, command: Adopt) -> tuple[Tag, ...]:
-    """Carry out Adopt."""
+def adopt(scope: MemoryScope, command: ImportLayout) -> tuple[Tag, ...]:
+    """Carry out ImportLayout."""
     repository = scope.create()
     for blob in command.blobs:
         repository.blobs.setdefault(blob.digest, StoredBlob(blob.size, scope.now_ns))
@@ -24,7 +24,7 @@ def adopt(scope: Scope, command: Adopt) -> tuple[Tag, ...]:
     return tuple(tag.tag for tag in command.tags if not _taken(scope, tag, command.by))
 
 
-def _taken(scope: Scope, tag: LayoutTag, by: str) -> bool:
+def _taken(scope: MemoryScope, tag: LayoutTag, by: str) -> bool:
     repository = scope.repository
     before = repository.tagged(tag.tag)
     if before == tag.digest:
@@ -36,15 +36,15 @@ def _taken(scope: Scope, tag: LayoutTag, by: str) -> bool:
     return True
 
 
-def intend_export(scope: Scope, command: IntendExport) -> bool:
-    """Carry out IntendExport."""
+def intend_export(scope: MemoryScope, command: BeginExport) -> bool:
+    """Carry out BeginExport."""
     repository = scope.repository
     if repository.adopted:
         repository.export_intent = command.digest
     return repository.adopted
 
 
-def exported(scope: Scope, command: Exported) -> None:
+def exported(scope: MemoryScope, command: FinishExport) -> None:
     """Carry out Exported."""
     repository = scope.repository
     if command.revision < repository.exported:
@@ -56,6 +56,6 @@ def exported(scope: Scope, command: Exported) -> None:
     repository.due_ns = scope.now_ns if repository.revision > command.revision else None
 
 
-def mark_dirty(scope: Scope, _command: MarkDirty) -> None:
-    """Carry out MarkDirty."""
+def mark_dirty(scope: MemoryScope, _command: QueueExport) -> None:
+    """Carry out QueueExport."""
     scope.changed()

@@ -10,13 +10,13 @@ from zot.catalog.layout_commands import LayoutManifest
 from zot.catalog.manifest_commands import (
     Absent,
     Deleted,
-    DeleteManifest,
     DeleteTag,
     MendManifest,
     MissingBlobs,
     PutManifest,
     Referenced,
     Refusal,
+    RemoveManifest,
     RemoveRepository,
     RestoreTag,
     Stored,
@@ -25,12 +25,12 @@ from zot.catalog.manifest_commands import (
     TagsDiffer,
     TouchManifest,
 )
-from zot.catalog.memory.state import Scope, StoredManifest, StoredRepository
-from zot.catalog.quotas import NoRoom, no_room
+from zot.catalog.memory.state import MemoryScope, StoredManifest, StoredRepository
+from zot.catalog.quotas import OverQuota, no_room
 from zot.oci.digest import Digest
 
 
-def put(scope: Scope, command: PutManifest) -> Stored | MissingBlobs | TagRefused | NoRoom:
+def put(scope: MemoryScope, command: PutManifest) -> Stored | MissingBlobs | TagRefused | OverQuota:
     """Carry out PutManifest."""
     repository = scope.repository
     refused = (
@@ -58,7 +58,7 @@ def put(scope: Scope, command: PutManifest) -> Stored | MissingBlobs | TagRefuse
     return _move(scope, command.tags, command.digest, command.by, created=created)
 
 
-def store(scope: Scope, entry: LayoutManifest, by: str) -> bool:
+def store(scope: MemoryScope, entry: LayoutManifest, by: str) -> bool:
     """Store a manifest unless it is there; tell whether it was stored. Stamps of what it names are cleared."""
     repository = scope.create()
     if entry.digest in repository.manifests:
@@ -73,7 +73,7 @@ def store(scope: Scope, entry: LayoutManifest, by: str) -> bool:
     return True
 
 
-def mend(scope: Scope, command: MendManifest) -> bool:
+def mend(scope: MemoryScope, command: MendManifest) -> bool:
     """Carry out MendManifest."""
     if command.digest not in scope.repository.manifests:
         return False
@@ -81,7 +81,7 @@ def mend(scope: Scope, command: MendManifest) -> bool:
     return True
 
 
-def _mend(scope: Scope, digest: Digest, content: bytes) -> None:
+def _mend(scope: MemoryScope, digest: Digest, content: bytes) -> None:
     known = scope.repository.manifests[digest]
     if known.entry.content != content:
         mended = msgspec.structs.replace(known.entry, content=content)
@@ -89,7 +89,7 @@ def _mend(scope: Scope, digest: Digest, content: bytes) -> None:
         scope.changed()
 
 
-def delete(scope: Scope, command: DeleteManifest) -> Deleted | Absent | TagsDiffer | Referenced:
+def delete(scope: MemoryScope, command: RemoveManifest) -> Deleted | Absent | TagsDiffer | Referenced:
     """Carry out DeleteManifest."""
     repository = scope.repository
     manifest = repository.manifests.get(command.digest)
@@ -118,7 +118,7 @@ def delete(scope: Scope, command: DeleteManifest) -> Deleted | Absent | TagsDiff
     return Deleted(command.digest, manifest.entry.media_type, tags)
 
 
-def _delete_carried(scope: Scope, command: DeleteManifest) -> Deleted | Absent:
+def _delete_carried(scope: MemoryScope, command: RemoveManifest) -> Deleted | Absent:
     """Delete the entries of a digest of which there is no manifest."""
     repository = scope.repository
     found = [entry for entry in repository.carried.values() if entry.digest == command.digest]
@@ -130,13 +130,13 @@ def _delete_carried(scope: Scope, command: DeleteManifest) -> Deleted | Absent:
     return Deleted(command.digest, found[0].media_type, ())
 
 
-def touch(scope: Scope, command: TouchManifest) -> bool:
+def touch(scope: MemoryScope, command: TouchManifest) -> bool:
     """Carry out TouchManifest."""
     scope.repository.stamps.pop(command.digest, None)
     return command.digest in scope.repository.manifests
 
 
-def delete_tag(scope: Scope, command: DeleteTag) -> Deleted | Absent | TagRefused:
+def delete_tag(scope: MemoryScope, command: DeleteTag) -> Deleted | Absent | TagRefused:
     """Carry out DeleteTag."""
     repository = scope.repository
     row = repository.tags.get(command.tag)
@@ -159,7 +159,7 @@ def delete_tag(scope: Scope, command: DeleteTag) -> Deleted | Absent | TagRefuse
     return Deleted(row.digest, repository.manifests[row.digest].entry.media_type, (command.tag,))
 
 
-def restore_tag(scope: Scope, command: RestoreTag) -> Stored | Absent | TagRefused:
+def restore_tag(scope: MemoryScope, command: RestoreTag) -> Stored | Absent | TagRefused:
     """Carry out RestoreTag."""
     if command.digest not in scope.repository.manifests:
         return Absent()
@@ -170,14 +170,14 @@ def restore_tag(scope: Scope, command: RestoreTag) -> Stored | Absent | TagRefus
     return _move(scope, (command.move,), command.digest, command.by, created=False)
 
 
-def _renew(scope: Scope, digest: Digest) -> None:
+def _renew(scope: MemoryScope, digest: Digest) -> None:
     """Make a manifest as new as one that is pushed now."""
     stored = scope.repository.manifests[digest]
     entry = msgspec.structs.replace(stored.entry, pushed_ns=scope.now_ns)
     scope.repository.manifests[digest] = StoredManifest(entry, stored.by)
 
 
-def remove_repository(scope: Scope, _command: RemoveRepository) -> bool:
+def remove_repository(scope: MemoryScope, _command: RemoveRepository) -> bool:
     """Carry out RemoveRepository."""
     repository = scope.repository
     busy = any(row.finished is None for row in scope.uploads())
@@ -194,12 +194,14 @@ def _refused(repository: StoredRepository, moves: Sequence[TagMove], digest: Dig
     return None
 
 
-def _too_many_repositories(scope: Scope, command: PutManifest) -> NoRoom | None:
+def _too_many_repositories(scope: MemoryScope, command: PutManifest) -> OverQuota | None:
     if command.repositories_limit is None or scope.repository.manifests:
         return None
     used = scope.holding_manifests()
     return (
-        NoRoom(command.repositories_limit, used, of_repositories=True) if used >= command.repositories_limit else None
+        OverQuota(command.repositories_limit, used, of_repositories=True)
+        if used >= command.repositories_limit
+        else None
     )
 
 
@@ -209,13 +211,13 @@ def _missing(repository: StoredRepository, command: PutManifest) -> MissingBlobs
     return MissingBlobs(missing) if missing else None
 
 
-def _too_many_bytes(scope: Scope, command: PutManifest) -> NoRoom | None:
+def _too_many_bytes(scope: MemoryScope, command: PutManifest) -> OverQuota | None:
     repository = scope.repository
     is_here = command.digest in repository.manifests or repository.present(command.digest)
     return no_room(command.quotas, 0 if is_here else len(command.content), scope.used)
 
 
-def _move(scope: Scope, moves: Sequence[TagMove], digest: Digest, by: str, *, created: bool) -> Stored:
+def _move(scope: MemoryScope, moves: Sequence[TagMove], digest: Digest, by: str, *, created: bool) -> Stored:
     changes = []
     for move in moves:
         before = scope.repository.tagged(move.tag)

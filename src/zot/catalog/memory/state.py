@@ -8,12 +8,12 @@ import msgspec
 
 from zot.catalog.clock import Clock
 from zot.catalog.layout_commands import LayoutManifest
-from zot.catalog.quotas import Quota, matches
+from zot.catalog.quotas import RepositoryQuota, matches
 from zot.catalog.rows import (
     BlobRow,
     CarriedEntry,
+    DanglingManifest,
     ExportRow,
-    LooseManifest,
     ManifestDetails,
     RepositoryRow,
     TagChange,
@@ -105,7 +105,7 @@ class StoredRepository:
             )
         )
 
-    def loose_blobs(self) -> list[Digest]:
+    def unreferenced_blobs(self) -> list[Digest]:
         """Return the present blobs that nothing references."""
         named = {edge.digest for manifest in self.manifests.values() for edge in manifest.entry.edges}
         return [
@@ -114,7 +114,7 @@ class StoredRepository:
             if blob.doom is None and digest not in named and digest not in self.manifests
         ]
 
-    def loose_manifests(self) -> list[Digest]:
+    def dangling_manifests(self) -> list[Digest]:
         """Return the manifests that no tag, no index, and no subject that is here keeps."""
         kept = {row.digest for row in self.tags.values()} | self.listed_by_carried()
         for manifest in self.manifests.values():
@@ -125,11 +125,11 @@ class StoredRepository:
             if digest not in kept and manifest.entry.subject not in self.manifests
         ]
 
-    def loose_manifest(self, digest: Digest) -> LooseManifest:
+    def loose_manifest(self, digest: Digest) -> DanglingManifest:
         """Return a manifest that nothing keeps as a row."""
         entry = self.manifests[digest].entry
         size = len(entry.content)
-        return LooseManifest(digest, entry.media_type, size, entry.subject, entry.pushed_ns, self.stamps.get(digest))
+        return DanglingManifest(digest, entry.media_type, size, entry.subject, entry.pushed_ns, self.stamps.get(digest))
 
     def listed_by_carried(self) -> set[Digest]:
         """Return the digests that carried entries list."""
@@ -215,7 +215,7 @@ class State:
     sequence: int = 0
 
 
-class Scope:
+class MemoryScope:
     """What a command may touch: one repository, its uploads, and the number of the others."""
 
     def __init__(self, state: State, name: Repository) -> None:
@@ -248,7 +248,7 @@ class Scope:
         if repository is None:
             return
         if repository.stamps:
-            loose = set(repository.loose_manifests())
+            loose = set(repository.dangling_manifests())
             repository.stamps = {digest: at_s for digest, at_s in repository.stamps.items() if digest in loose}
         if self._changed:
             return
@@ -267,7 +267,7 @@ class Scope:
         """Return how many repositories have a manifest."""
         return sum(bool(each.manifests) for each in self._state.repositories.values())
 
-    def used(self, quota: Quota) -> int:
+    def used(self, quota: RepositoryQuota) -> int:
         """Return how many bytes of a quota are used."""
         if not quota.patterns:
             return self.repository.bytes

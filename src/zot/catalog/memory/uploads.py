@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from zot.catalog.memory.state import Scope
+from zot.catalog.memory.state import MemoryScope
 from zot.catalog.rows import UploadRow
-from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, Begun, CancelUpload, LeaseUpload
+from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploadRow, CreateUploadRow, LeaseUpload
 
 
-def begin(scope: Scope, command: BeginUpload) -> Begun:
+def begin(scope: MemoryScope, command: CreateUploadRow) -> BeginOutcome:
     """Carry out BeginUpload."""
     if scope.upload(command.session):
-        return Begun.BEGUN
+        return BeginOutcome.BEGUN
     if sum(row.finished is None and row.owner == command.owner for row in scope.uploads()) >= command.limit:
-        return Begun.TOO_MANY
+        return BeginOutcome.TOO_MANY
     name = scope.create().name
     scope.record(
         UploadRow(
@@ -31,10 +31,10 @@ def begin(scope: Scope, command: BeginUpload) -> Begun:
             owner=command.owner,
         )
     )
-    return Begun.BEGUN
+    return BeginOutcome.BEGUN
 
 
-def lease(scope: Scope, command: LeaseUpload) -> UploadRow | None:
+def lease(scope: MemoryScope, command: LeaseUpload) -> UploadRow | None:
     """Carry out LeaseUpload."""
     row = scope.upload(command.session)
     if row is None or row.finished is not None:
@@ -44,7 +44,7 @@ def lease(scope: Scope, command: LeaseUpload) -> UploadRow | None:
     return row
 
 
-def advance(scope: Scope, command: AdvanceUpload) -> bool:
+def advance(scope: MemoryScope, command: AdvanceUpload) -> bool:
     """Carry out AdvanceUpload."""
     row = scope.upload(command.session)
     if row is None or row.finished is not None or row.epoch != command.epoch:
@@ -62,7 +62,7 @@ def advance(scope: Scope, command: AdvanceUpload) -> bool:
     return True
 
 
-def cancel(scope: Scope, command: CancelUpload) -> bool:
+def cancel(scope: MemoryScope, command: CancelUploadRow) -> bool:
     """Carry out CancelUpload."""
     row = scope.upload(command.session)
     if row is None or command.if_epoch not in (None, row.epoch):

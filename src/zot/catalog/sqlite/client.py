@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from zot.catalog.command import Command
-from zot.catalog.interface import CatalogError, CatalogUnavailable, Outcome
+from zot.catalog.interface import CatalogError, CatalogUnavailableError, Outcome
 from zot.catalog.sqlite.codec import encode
 from zot.catalog.sqlite.protocol import Frames, frame, outcome_of, read_answer
 
@@ -21,7 +21,7 @@ _FIRST_DELAY_S = 0.01
 _LONGEST_DELAY_S = 0.25
 
 
-class _Waiting(NamedTuple):
+class _PendingReply(NamedTuple):
     command: Command[Any]
     frame: bytes
     future: asyncio.Future[Any]
@@ -37,7 +37,7 @@ class WriterClient:
         """Take where the writer listens, or will."""
         self._socket_path = socket_path
         self._deadline_s = deadline_s
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, _PendingReply] = {}
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._closed = False
@@ -45,17 +45,17 @@ class WriterClient:
     async def do(self, command: Command[Outcome]) -> Outcome:
         """Carry out a change. If the caller is cancelled, it may be carried out all the same."""
         if self._closed:
-            raise CatalogUnavailable("the catalog was closed")
+            raise CatalogUnavailableError("the catalog was closed")
         if len(self._waiting) >= WAITING_LIMIT:
-            raise CatalogUnavailable(f"{WAITING_LIMIT} commands wait for the catalog's writer already")
-        waiting = _Waiting(command, frame(encode(command)), asyncio.get_running_loop().create_future())
+            raise CatalogUnavailableError(f"{WAITING_LIMIT} commands wait for the catalog's writer already")
+        waiting = _PendingReply(command, frame(encode(command)), asyncio.get_running_loop().create_future())
         self._waiting[command.id] = waiting
         self._send(waiting.frame)
         try:
             async with asyncio.timeout(self._deadline_s):
                 outcome: Outcome = await waiting.future
         except TimeoutError as error:
-            raise CatalogUnavailable(f"the catalog's writer did not answer in {self._deadline_s:g} s") from error
+            raise CatalogUnavailableError(f"the catalog's writer did not answer in {self._deadline_s:g} s") from error
         finally:
             del self._waiting[command.id]
         return outcome
@@ -107,7 +107,7 @@ class WriterClient:
         loop = asyncio.get_running_loop()
         while self._waiting:
             try:
-                await loop.create_unix_connection(lambda: _Connection(self), str(self._socket_path))
+                await loop.create_unix_connection(lambda: _ClientConnection(self), str(self._socket_path))
             except OSError:  # it is being started, or replaced
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
@@ -115,7 +115,7 @@ class WriterClient:
                 return
 
 
-class _Connection(asyncio.Protocol):
+class _ClientConnection(asyncio.Protocol):
     """A connection to one writer."""
 
     def __init__(self, client: WriterClient) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 
-from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable
+from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavailableError
 
 WRITER_CACHE_KIB = 8 << 10
 READER_CACHE_KIB = 4 << 10
@@ -54,9 +54,9 @@ def open_for_reading(path: Path) -> apsw.Connection:
 def translated(error: apsw.Error) -> CatalogError:
     """Return the catalog's error for one of SQLite's."""
     if isinstance(error, apsw.FullError):
-        return CatalogFull(f"no room for the catalog's database: {error}")
+        return CatalogFullError(f"no room for the catalog's database: {error}")
     if isinstance(error, DAMAGE):
-        return CatalogUnavailable(f"{DAMAGED}: {error}")
+        return CatalogUnavailableError(f"{DAMAGED}: {error}")
     if isinstance(error, _PASSING):
-        return CatalogUnavailable(f"the catalog's database cannot be used now: {error}")
+        return CatalogUnavailableError(f"the catalog's database cannot be used now: {error}")
     return CatalogError(f"the catalog's database failed: {error}")

@@ -16,10 +16,10 @@ class Database:
     """A connection that writes, its cursor, and its log."""
 
     def __init__(self, path: Path, vfs: str | None = None, *, syncs: bool = True, create: bool = True) -> None:
-        """Open the database and bring it to the present schema. Raises apsw.Error, CatalogUnusable.
+        """Open the database and bring it to the present schema. Raises apsw.Error, CatalogUnusableError.
 
-        Without `create` it has to be there, and to have that schema already (else CatalogUnavailable). Without `syncs`
-        no commit waits for the disk, and the last ones may be lost with the machine.
+        Without `create` it has to be there, and to have that schema already (else CatalogUnavailableError). Without
+        `syncs` no commit waits for the disk, and the last ones may be lost with the machine.
         """
         self.connection = open_for_writing(path, vfs, create=create)
         self._syncs = syncs

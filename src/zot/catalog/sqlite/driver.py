@@ -10,7 +10,7 @@ from zot.catalog.clock import Source
 from zot.catalog.command import Command
 from zot.catalog.interface import Outcome
 from zot.catalog.sqlite.client import WriterClient
-from zot.catalog.sqlite.place import DATABASE
+from zot.catalog.sqlite.directory import DATABASE
 from zot.catalog.sqlite.reader import Reader
 from zot.catalog.sqlite.thread import WriterThread
 from zot.catalog.sqlite.writer import Writer
@@ -50,7 +50,7 @@ def open_in_thread(directory: Path, boot: str, source: Source = time.time_ns, *,
     """Open the catalog in `directory` with its writer as a thread of this process.
 
     `boot` is an id of this start of the server: claims of another one are dropped. Without `syncs` no commit waits for
-    the disk. Raises CatalogUnusable.
+    the disk. Raises CatalogUnusableError.
     """
     writer = Writer(directory, boot, source, syncs=syncs)
     return SqliteCatalog(directory / DATABASE, WriterThread(writer), source, writer.boot)
@@ -59,7 +59,7 @@ def open_in_thread(directory: Path, boot: str, source: Source = time.time_ns, *,
 def connect(directory: Path, socket_path: Path, boot: str | None = None) -> SqliteCatalog:
     """Use the catalog in `directory` whose writer (`server.serve`) listens at `socket_path`, or will.
 
-    Until it does, commands wait for it up to their deadline. Reads raise CatalogUnavailable while the database is not
-    there, or holds another boot than `boot`.
+    Until it does, commands wait for it up to their deadline. Reads raise CatalogUnavailableError while the database is
+    not there, or holds another boot than `boot`.
     """
     return SqliteCatalog(directory / DATABASE, WriterClient(socket_path), boot=boot)

@@ -12,21 +12,21 @@ from typing import Any
 import msgspec
 
 from zot.catalog.command import Command
-from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable
+from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavailableError
 from zot.catalog.sqlite.codec import decode_outcome, encode
 
 FRAME_LIMIT_BYTES = 64 << 20
 """Far above a manifest; what adoption gives in one command has to stay below."""
 
 _LENGTH_BYTES = 4
-_ERRORS = {kind.__name__: kind for kind in (CatalogError, CatalogFull, CatalogUnavailable)}
+_ERRORS = {kind.__name__: kind for kind in (CatalogError, CatalogFullError, CatalogUnavailableError)}
 
 
-class FrameTooLarge(CatalogError):
+class FrameTooLargeError(CatalogError):
     """The command is larger than a frame may be."""
 
 
-class Answer(msgspec.Struct, frozen=True, array_like=True):
+class Reply(msgspec.Struct, frozen=True, array_like=True):
     """What came of the command of this id: an outcome, or the name and text of an error."""
 
     id: str
@@ -35,30 +35,30 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     text: str = ""
 
 
-_decode_answer = msgspec.msgpack.Decoder(Answer).decode
+_decode_answer = msgspec.msgpack.Decoder(Reply).decode
 _NO_OUTCOME = msgspec.Raw(encode(None))
 
 
 def frame(content: bytes) -> bytes:
-    """Return content as a frame. Raises FrameTooLarge."""
+    """Return content as a frame. Raises FrameTooLargeError."""
     if len(content) > FRAME_LIMIT_BYTES:
-        raise FrameTooLarge(f"a command of {len(content)} bytes, the limit is {FRAME_LIMIT_BYTES}")
+        raise FrameTooLargeError(f"a command of {len(content)} bytes, the limit is {FRAME_LIMIT_BYTES}")
     return len(content).to_bytes(_LENGTH_BYTES, "big") + content
 
 
 def answer_frame(command: Command[Any], outcome: Any) -> bytes:
     """Return the frame that answers a command with its outcome or CatalogError."""
     if isinstance(outcome, CatalogError):
-        return frame(encode(Answer(command.id, _NO_OUTCOME, type(outcome).__name__, str(outcome))))
-    return frame(encode(Answer(command.id, msgspec.Raw(encode(outcome)))))
+        return frame(encode(Reply(command.id, _NO_OUTCOME, type(outcome).__name__, str(outcome))))
+    return frame(encode(Reply(command.id, msgspec.Raw(encode(outcome)))))
 
 
-def read_answer(content: bytes) -> Answer:
+def read_answer(content: bytes) -> Reply:
     """Return the answer that a frame's content stands for."""
     return _decode_answer(content)
 
 
-def outcome_of(answer: Answer, command: Command[Any]) -> Any:
+def outcome_of(answer: Reply, command: Command[Any]) -> Any:
     """Return the outcome, or the CatalogError, that answers the command."""
     if answer.error:
         return _ERRORS[answer.error](answer.text)
@@ -73,7 +73,7 @@ class Frames:
         self._pending = bytearray()
 
     def feed(self, received: bytes) -> Iterator[bytes]:
-        """Yield the contents of the frames that are complete now. Raises FrameTooLarge, and then it is over."""
+        """Yield the contents of the frames that are complete now. Raises FrameTooLargeError, and then it is over."""
         pending = self._pending
         pending += received
         start = 0
@@ -81,7 +81,7 @@ class Frames:
             begin = start + _LENGTH_BYTES
             length = int.from_bytes(pending[start:begin], "big")
             if length > FRAME_LIMIT_BYTES:
-                raise FrameTooLarge(f"a frame of {length} bytes, the limit is {FRAME_LIMIT_BYTES}")
+                raise FrameTooLargeError(f"a frame of {length} bytes, the limit is {FRAME_LIMIT_BYTES}")
             if len(pending) - begin < length:
                 break
             yield bytes(pending[begin : begin + length])

@@ -16,27 +16,28 @@ import apsw
 import msgspec
 
 from zot.catalog.clock import Source
-from zot.catalog.interface import PAGE_LIMIT, CatalogUnavailable
+from zot.catalog.interface import PAGE_LIMIT, CatalogUnavailableError
 from zot.catalog.rows import (
     BlobRow,
     CarriedEntry,
-    DoomedRow,
+    DanglingManifest,
     ExportRow,
-    LooseBlob,
-    LooseManifest,
     ManifestDetails,
     ManifestRow,
+    PendingDelete,
     ReferrerRow,
     RepositoryRow,
     TagChange,
     TagRow,
     Unread,
+    UnreferencedBlob,
     UploadRow,
     UsageRow,
 )
-from zot.catalog.sqlite import verbs_carried, verbs_uploads
 from zot.catalog.sqlite.connection import DAMAGE, DAMAGED, open_for_reading, translated
-from zot.catalog.sqlite.opening import SUSPECT, held_boot, require_boot
+from zot.catalog.sqlite.handlers import carried as verbs_carried
+from zot.catalog.sqlite.handlers import uploads as verbs_uploads
+from zot.catalog.sqlite.recovery import SUSPECT, held_boot, require_boot
 from zot.catalog.sqlite.revision import REPLACED, ReaderRevision
 from zot.catalog.sqlite.schema import check_present
 from zot.oci.digest import Digest
@@ -126,7 +127,7 @@ class Reader:
     def __init__(self, path: Path, source: Source = time.time_ns, boot: str | None = None) -> None:
         """Read the database at `path`, which need not be there yet; `source` tells the time.
 
-        With `boot` it has to hold that one: another database is not read (CatalogUnavailable).
+        With `boot` it has to hold that one: another database is not read (CatalogUnavailableError).
         """
         self._path = path
         self._boot = boot
@@ -222,7 +223,7 @@ class Reader:
         """Return present blobs, digest and size, with digests greater than `after`."""
         return self._rows(_BLOBS, (repository, after, _page(limit)))
 
-    async def holders(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
+    async def repositories_with(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
         """Return repositories in which the blob is present, with names greater than `after`."""
         return self._column(_HOLDERS, (digest, after, _page(limit)))
 
@@ -240,17 +241,17 @@ class Reader:
         )
         return [UploadRow(*row) for row in rows]
 
-    async def loose_blobs(self, repository: Repository, after: str, limit: int) -> Sequence[LooseBlob]:
+    async def unreferenced_blobs(self, repository: Repository, after: str, limit: int) -> Sequence[UnreferencedBlob]:
         """Return present blobs that nothing references, with digests greater than `after`."""
-        return [LooseBlob(*row) for row in self._rows(_LOOSE_BLOBS, (repository, after, _page(limit)))]
+        return [UnreferencedBlob(*row) for row in self._rows(_LOOSE_BLOBS, (repository, after, _page(limit)))]
 
-    async def loose_manifests(self, repository: Repository, after: str, limit: int) -> Sequence[LooseManifest]:
+    async def dangling_manifests(self, repository: Repository, after: str, limit: int) -> Sequence[DanglingManifest]:
         """Return manifests that nothing keeps, with digests greater than `after`."""
-        return [LooseManifest(*row) for row in self._rows(_LOOSE_MANIFESTS, (repository, after, _page(limit)))]
+        return [DanglingManifest(*row) for row in self._rows(_LOOSE_MANIFESTS, (repository, after, _page(limit)))]
 
-    async def doomed(self, limit: int) -> Sequence[DoomedRow]:
+    async def doomed(self, limit: int) -> Sequence[PendingDelete]:
         """Return blobs that were doomed and not yet forgotten: what a crash left to finish."""
-        return [DoomedRow(*row) for row in self._rows(_DOOMED, (_page(limit),))]
+        return [PendingDelete(*row) for row in self._rows(_DOOMED, (_page(limit),))]
 
     async def export(self, repository: Repository) -> ExportRow | None:
         """Return how the repository's layout stands."""
@@ -285,9 +286,9 @@ class Reader:
         return [UsageRow(*row) for row in self._rows(_USAGE, (after, _page(limit)))]
 
     async def ready(self) -> None:
-        """Raise CatalogUnavailable while it cannot be read."""
+        """Raise CatalogUnavailableError while it cannot be read."""
         if self._boot is not None and self._path.with_name(SUSPECT).exists():
-            raise CatalogUnavailable(DAMAGED)
+            raise CatalogUnavailableError(DAMAGED)
         self._rows("SELECT 1 FROM setting LIMIT 1", ())
 
     def stop_reading(self) -> None:
@@ -311,7 +312,7 @@ class Reader:
                 with suppress(OSError):
                     self._path.with_name(SUSPECT).touch()
             raise translated(error) from error
-        except CatalogUnavailable:
+        except CatalogUnavailableError:
             self.stop_reading()
             raise
 
@@ -326,7 +327,7 @@ class Reader:
         try:
             self._revision = ReaderRevision(self._path.parent)
         except (OSError, ValueError) as error:
-            raise CatalogUnavailable(f"no writer has opened {self._path} yet: {error}") from error
+            raise CatalogUnavailableError(f"no writer has opened {self._path} yet: {error}") from error
         self._cursor = self._connection.cursor()
         return self._cursor
 

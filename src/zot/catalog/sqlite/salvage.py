@@ -1,7 +1,7 @@
 """A damaged database made again: every row of it that can be read, the rest worked out from those as far as possible.
 
 What is left over is in the layouts: all repositories are to be imported from them, which adds what is missing and
-takes nothing back (see `zot.layout.adopt`).
+takes nothing back (see `zot.layout.importer`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import apsw
 import msgspec
 
 from zot.catalog.edges import edges
-from zot.catalog.sqlite.readable import ReadableRows, Row, Table
+from zot.catalog.sqlite.handlers.tags import KEPT
+from zot.catalog.sqlite.readable_rows import DamagedTable, ReadableRows, Row
 from zot.catalog.sqlite.schema import migrate
-from zot.catalog.sqlite.verbs_tags import KEPT
 from zot.oci.digest import Digest, has_digest
 from zot.oci.lenient import parse_leniently
 
 # All of a manifest's identity, from the index that makes it unique: its leaves are on other pages than the table's.
-_IDENTITIES = Table("manifest INDEXED BY sqlite_autoindex_manifest_1", ("repository", "digest"), ("id",))
+_IDENTITIES = DamagedTable("manifest INDEXED BY sqlite_autoindex_manifest_1", ("repository", "digest"), ("id",))
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rootpage"
 
 # Tags by their last change: where rows of `tag` are gone, or point to a manifest that has another id by now.
@@ -179,11 +179,11 @@ class _Salvage:
         key = tuple(each for each, _, number in sorted(described, key=lambda column: column[2]) if number)
         columns = tuple(each for each, _, number in described if each in known and not number)
         numeric = frozenset(each for each, kind, number in described if number and kind == "INTEGER")
-        rows = self._read(name, Table(name, key, columns, numeric))
+        rows = self._read(name, DamagedTable(name, key, columns, numeric))
         names, marks = ", ".join((*key, *columns)), ", ".join("?" * (len(key) + len(columns)))
         self._insert(f"INSERT OR IGNORE INTO {name} ({names}) VALUES ({marks})", rows)  # noqa: S608 (names of the schema)
 
-    def _read(self, name: str, table: Table) -> Iterator[Row]:
+    def _read(self, name: str, table: DamagedTable) -> Iterator[Row]:
         rows = ReadableRows(self._source, table)
         yield from rows
         self._gaps[name] = self._gaps.get(name, 0) + rows.gaps

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 
-from zot.catalog.interface import CatalogUnavailable, CatalogUnusable
+from zot.catalog.interface import CatalogUnavailableError, CatalogUnusableError
 
 _FIRST = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -172,10 +172,10 @@ _APPLICATION_ID = 0x7A6F7463
 
 
 def check_present(connection: apsw.Connection) -> None:
-    """Raise CatalogUnavailable unless the writer has brought the database to the present version."""
+    """Raise CatalogUnavailableError unless the writer has brought the database to the present version."""
     version: int = connection.pragma("user_version")
     if version != len(MIGRATIONS):
-        raise CatalogUnavailable(
+        raise CatalogUnavailableError(
             f"the catalog has schema {version}, not {len(MIGRATIONS)}: its writer is to see to that"
         )
 
@@ -183,14 +183,14 @@ def check_present(connection: apsw.Connection) -> None:
 def migrate(connection: apsw.Connection, path: Path) -> None:
     """Bring the database to the present version, step by step, each step whole or not at all.
 
-    Raises CatalogUnusable if a newer program wrote it, or if it is none of ours.
+    Raises CatalogUnusableError if a newer program wrote it, or if it is none of ours.
     """
     application: int = connection.pragma("application_id")
     version: int = connection.pragma("user_version")
     if application not in (0, _APPLICATION_ID):
-        raise CatalogUnusable(f"{path} is a database of another program; name another directory for the catalog")
+        raise CatalogUnusableError(f"{path} is a database of another program; name another directory for the catalog")
     if version > len(MIGRATIONS):
-        raise CatalogUnusable(
+        raise CatalogUnusableError(
             f"{path} was written by a newer zot (schema {version}, this one knows up to {len(MIGRATIONS)}); "
             "start that version, or restore a backup made before"
         )

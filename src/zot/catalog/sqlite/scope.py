@@ -7,8 +7,8 @@ from typing import Any
 
 import apsw
 
-from zot.catalog.quotas import Quota
-from zot.catalog.sqlite.totals import Totals
+from zot.catalog.quotas import RepositoryQuota
+from zot.catalog.sqlite.quota_totals import QuotaTotals
 from zot.oci.names import Repository
 
 Row = tuple[Any, ...]
@@ -20,7 +20,7 @@ WHERE name = ?1
 """
 
 
-class Scope:
+class RepositoryScope:
     """One command on one repository. The counts are what it adds to the repository's; `settle` writes them down."""
 
     __slots__ = (
@@ -36,7 +36,7 @@ class Scope:
         "tags",
     )
 
-    def __init__(self, cursor: apsw.Cursor, repository: Repository, now_ns: int, totals: Totals) -> None:
+    def __init__(self, cursor: apsw.Cursor, repository: Repository, now_ns: int, totals: QuotaTotals) -> None:
         """Begin at a time."""
         self._cursor = cursor
         self._totals = totals
@@ -78,7 +78,7 @@ class Scope:
         """Make the repository, if there is none."""
         self.rows("INSERT INTO repository (name) VALUES (?1) ON CONFLICT DO NOTHING")
 
-    def used(self, quota: Quota) -> int:
+    def used(self, quota: RepositoryQuota) -> int:
         """Return how many bytes of a quota were used before the command."""
         if quota.patterns:
             return self._totals.of(self._cursor, quota.patterns)

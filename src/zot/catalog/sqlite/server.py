@@ -18,7 +18,7 @@ from typing import Any, cast
 from zot.catalog.command import Command
 from zot.catalog.interface import CatalogError
 from zot.catalog.sqlite.codec import decode_command
-from zot.catalog.sqlite.protocol import Frames, FrameTooLarge, answer_frame
+from zot.catalog.sqlite.protocol import Frames, FrameTooLargeError, answer_frame
 from zot.catalog.sqlite.writer import BATCH_LIMIT, Writer
 
 IDLE_S = 1.0
@@ -36,7 +36,7 @@ _logger = logging.getLogger(__name__)
 async def serve_writer(directory: Path, socket_path: Path, boot: str, stop: asyncio.Event) -> None:
     """Begin the catalog in `directory` for a start of the store, and be its writer (`serve`).
 
-    Raises CatalogUnusable, OSError if the socket cannot be made.
+    Raises CatalogUnusableError, OSError if the socket cannot be made.
     """
     await serve(Writer(directory, boot), socket_path, stop)
 
@@ -72,8 +72,8 @@ async def serve(
     Only the owner can connect. `ready` is called once they can. Raises OSError if the socket cannot be made.
     """
     with closing(opened) as writer, _listening(socket_path) as listener:
-        desk = _Desk(writer)
-        server = await asyncio.get_running_loop().create_unix_server(lambda: _Connection(desk), sock=listener)
+        desk = _Dispatcher(writer)
+        server = await asyncio.get_running_loop().create_unix_server(lambda: _ServerConnection(desk), sock=listener)
         ready()
         try:
             await stop.wait()
@@ -96,10 +96,10 @@ def _listening(path: Path) -> Iterator[socket.socket]:
             path.unlink(missing_ok=True)
 
 
-class _Connection(asyncio.Protocol):
+class _ServerConnection(asyncio.Protocol):
     """One client: its commands wait here until the desk takes them."""
 
-    def __init__(self, desk: _Desk) -> None:
+    def __init__(self, desk: _Dispatcher) -> None:
         self._desk = desk
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
@@ -117,7 +117,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self.waiting.extend(decode_command(content) for content in self._frames.feed(data))
-        except (FrameTooLarge, ValueError, RecursionError):
+        except (FrameTooLargeError, ValueError, RecursionError):
             _logger.exception("a client of the catalog's writer sent what is no command")
             self.close()
             return
@@ -145,22 +145,22 @@ class _Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
 
-class _Desk:
+class _Dispatcher:
     """Has commands carried out, taken from the connections in turn: none waits for all of another's."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._loop = asyncio.get_running_loop()
-        self._connections: deque[_Connection] = deque()
+        self._connections: deque[_ServerConnection] = deque()
         self._called = False
         self._pause: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._wait()
 
-    def add(self, connection: _Connection) -> None:
+    def add(self, connection: _ServerConnection) -> None:
         self._connections.append(connection)
 
-    def remove(self, connection: _Connection) -> None:
+    def remove(self, connection: _ServerConnection) -> None:
         """Forget a connection; what it sent and was not carried out, its client will send again."""
         self._connections.remove(connection)
         if not self._connections:
@@ -214,18 +214,18 @@ class _Desk:
         outcomes = self._writer.run([command for _, command in taken])
         for connection, command in reversed(taken[len(outcomes) :]):
             connection.waiting.appendleft(command)
-        answers: dict[_Connection, list[bytes]] = {}
+        answers: dict[_ServerConnection, list[bytes]] = {}
         for (connection, command), outcome in zip(taken, outcomes, strict=False):
             answers.setdefault(connection, []).append(answer_frame(command, outcome))
         for connection, frames in answers.items():
             connection.answer(b"".join(frames))
         return True
 
-    def _take(self) -> list[tuple[_Connection, Command[Any]]]:
+    def _take(self) -> list[tuple[_ServerConnection, Command[Any]]]:
         """Take commands from the connections in turn, beginning with another one each time."""
         self._connections.rotate(-1)
         ready = deque(connection for connection in self._connections if connection.waiting)
-        taken: list[tuple[_Connection, Command[Any]]] = []
+        taken: list[tuple[_ServerConnection, Command[Any]]] = []
         while ready and len(taken) < BATCH_LIMIT:
             connection = ready.popleft()
             taken.append((connection, connection.waiting.popleft()))

@@ -48,7 +48,7 @@ def make_exports_due(database: Path) -> None:
         raise CatalogError(f"{database} cannot be changed: {error}") from error
 
 
-class _NoWriter:
+class _ReadOnlySubmitter:
     """Writes nothing (a `Submitter`), and counts no revisions: the copy stays as it is."""
 
     def __init__(self, directory: Path) -> None:
@@ -67,4 +67,4 @@ class _NoWriter:
 
 def open_snapshot(path: Path) -> SqliteCatalog:
     """Open a copy of the catalog for reading."""
-    return SqliteCatalog(path, _NoWriter(path.parent))
+    return SqliteCatalog(path, _ReadOnlySubmitter(path.parent))

@@ -10,13 +10,13 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 from zot.catalog.command import Command
-from zot.catalog.interface import CatalogError, CatalogUnavailable, Outcome
+from zot.catalog.interface import CatalogError, CatalogUnavailableError, Outcome
 from zot.catalog.sqlite.writer import BATCH_LIMIT, Writer
 
 IDLE_S = 1.0
 
 
-class _Waiting(NamedTuple):
+class _PendingCommand(NamedTuple):
     command: Command[Any] | None
     """None: close."""
     future: asyncio.Future[Any]
@@ -28,7 +28,7 @@ class WriterThread:
     def __init__(self, writer: Writer) -> None:
         """Start the thread, which owns the writer from now on."""
         self._writer = writer
-        self._queue: SimpleQueue[_Waiting] = SimpleQueue()
+        self._queue: SimpleQueue[_PendingCommand] = SimpleQueue()
         self._closed = False
         # A daemon: a commit that a dying interpreter cuts off is as if it had never begun.
         Thread(target=self._serve, name="catalog-writer", daemon=True).start()
@@ -47,13 +47,13 @@ class WriterThread:
 
     def _put(self, command: Command[Any] | None) -> asyncio.Future[Any]:
         if self._closed:
-            raise CatalogUnavailable("the catalog was closed")
+            raise CatalogUnavailableError("the catalog was closed")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Waiting(command, future))
+        self._queue.put(_PendingCommand(command, future))
         return future
 
     def _serve(self) -> None:
-        waiting: deque[_Waiting] = deque()
+        waiting: deque[_PendingCommand] = deque()
         while True:
             self._collect(waiting)
             if not waiting:
@@ -72,7 +72,7 @@ class WriterThread:
             _answer([(waiting.popleft().future, outcome) for outcome in outcomes])
             self._writer.tend(idle=False)
 
-    def _collect(self, waiting: deque[_Waiting]) -> None:
+    def _collect(self, waiting: deque[_PendingCommand]) -> None:
         """Add what has arrived; wait for it only if there is nothing to do."""
         with suppress(Empty):
             if not waiting:

@@ -16,67 +16,69 @@ from typing import Any
 import apsw
 
 from zot.catalog.blob_commands import (
-    CheckRoom,
+    CheckQuota,
     ClaimBlob,
     DoomBlob,
     DropClaim,
     ForgetBlob,
+    MarkUnreferenced,
     PublishBlob,
-    StampGarbage,
     TouchBlob,
 )
 from zot.catalog.clock import Clock, Source
 from zot.catalog.command import REMEMBERED_S, Command
-from zot.catalog.interface import CatalogError, CatalogFull, CatalogUnavailable, CatalogUnusable
-from zot.catalog.layout_commands import Adopt, Exported, IntendExport, MarkDirty
+from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavailableError, CatalogUnusableError
+from zot.catalog.layout_commands import BeginExport, FinishExport, ImportLayout, QueueExport
 from zot.catalog.manifest_commands import (
-    DeleteManifest,
     DeleteTag,
     MendManifest,
     PutManifest,
+    RemoveManifest,
     RemoveRepository,
     RestoreTag,
     TouchManifest,
 )
-from zot.catalog.sqlite import place, verbs_blobs, verbs_layouts, verbs_manifests, verbs_tags, verbs_uploads
+from zot.catalog.sqlite import directory as place
 from zot.catalog.sqlite.codec import decode_outcome, encode
 from zot.catalog.sqlite.connection import DAMAGE, DAMAGED, translated
 from zot.catalog.sqlite.database import Database
-from zot.catalog.sqlite.mending import Mending
-from zot.catalog.sqlite.opening import SUSPECT, held_boot, last_ns, open_at_start, open_later, reopen
-from zot.catalog.sqlite.reserve import Reserve
+from zot.catalog.sqlite.disk_reserve import DiskReserve
+from zot.catalog.sqlite.handlers import blobs, layouts, tags, uploads
+from zot.catalog.sqlite.handlers import manifests as verbs_manifests
+from zot.catalog.sqlite.quota_totals import QuotaTotals
+from zot.catalog.sqlite.recovery import SUSPECT, held_boot, last_ns, open_at_start, open_later, reopen
+from zot.catalog.sqlite.repair import Repair
 from zot.catalog.sqlite.revision import WriterRevision
-from zot.catalog.sqlite.scope import Scope
-from zot.catalog.sqlite.totals import Totals
-from zot.catalog.upload_commands import AdvanceUpload, BeginUpload, CancelUpload, LeaseUpload
+from zot.catalog.sqlite.scope import RepositoryScope
+from zot.catalog.upload_commands import AdvanceUpload, CancelUploadRow, CreateUploadRow, LeaseUpload
 
 BATCH_LIMIT = 256
 BATCH_S = 0.002
 
-_VERBS: Mapping[type[Command[Any]], Callable[[Scope, Any], Any]] = {
-    CheckRoom: verbs_blobs.check_room,
-    ClaimBlob: verbs_blobs.claim,
-    PublishBlob: verbs_blobs.publish,
-    DropClaim: verbs_blobs.drop_claim,
-    TouchBlob: verbs_blobs.touch,
-    DoomBlob: verbs_blobs.doom,
-    ForgetBlob: verbs_blobs.forget,
-    StampGarbage: verbs_blobs.stamp,
+_VERBS: Mapping[type[Command[Any]], Callable[[RepositoryScope, Any], Any]] = {
+    CheckQuota: blobs.check_room,
+    ClaimBlob: blobs.claim,
+    PublishBlob: blobs.publish,
+    DropClaim: blobs.drop_claim,
+    TouchBlob: blobs.touch,
+    DoomBlob: blobs.doom,
+    ForgetBlob: blobs.forget,
+    MarkUnreferenced: blobs.stamp,
     PutManifest: verbs_manifests.put,
-    DeleteManifest: verbs_manifests.delete,
+    RemoveManifest: verbs_manifests.delete,
     TouchManifest: verbs_manifests.touch,
     MendManifest: verbs_manifests.mend_manifest,
-    DeleteTag: verbs_tags.delete,
-    RestoreTag: verbs_tags.restore,
+    DeleteTag: tags.delete,
+    RestoreTag: tags.restore,
     RemoveRepository: verbs_manifests.remove_repository,
-    BeginUpload: verbs_uploads.begin,
-    LeaseUpload: verbs_uploads.lease,
-    AdvanceUpload: verbs_uploads.advance,
-    CancelUpload: verbs_uploads.cancel,
-    Adopt: verbs_layouts.adopt,
-    IntendExport: verbs_layouts.intend_export,
-    Exported: verbs_layouts.exported,
-    MarkDirty: verbs_layouts.mark_dirty,
+    CreateUploadRow: uploads.begin,
+    LeaseUpload: uploads.lease,
+    AdvanceUpload: uploads.advance,
+    CancelUploadRow: uploads.cancel,
+    ImportLayout: layouts.adopt,
+    BeginExport: layouts.intend_export,
+    FinishExport: layouts.exported,
+    QueueExport: layouts.mark_dirty,
 }
 
 # Faults of the command itself; any other error of SQLite concerns the whole batch.
@@ -89,7 +91,7 @@ _FORGET_LATER = "DELETE FROM remembered WHERE at_ns > ?"
 _MENDING_RETRY_S = 5.0
 
 # What takes room for good. All others free some, or go with what is there already.
-_GROWING = (PutManifest, Adopt, BeginUpload, LeaseUpload)
+_GROWING = (PutManifest, ImportLayout, CreateUploadRow, LeaseUpload)
 _HOLD_RETRY_S = 5.0
 _NO_ROOM = "too little room is free on the catalog's disk: only deletes are carried out"
 
@@ -114,15 +116,15 @@ class Writer:
         With `begun` a start has done that already: the catalog has to hold `boot`, and nothing is made. Without
         `syncs` no commit waits for the disk (`storage.commit: false`).
 
-        Raises CatalogUnusable if it cannot be opened, is in use, or was written by a newer program, and
-        CatalogUnavailable if it is not the one that was begun.
+        Raises CatalogUnusableError if it cannot be opened, is in use, or was written by a newer program, and
+        CatalogUnavailableError if it is not the one that was begun.
         """
         self._vfs, self._syncs = vfs, syncs
-        self._totals = Totals()
+        self._totals = QuotaTotals()
         self._source = source
-        self._reserve = Reserve(directory)
+        self._reserve = DiskReserve(directory)
         self._hold_after_s = 0.0
-        self._mending: Mending | None = None
+        self._mending: Repair | None = None
         self._not_mended_before_s = 0.0
         self._path = place.existing(directory) if begun else place.prepare(directory)
         self._suspect = self._path.with_name(SUSPECT)
@@ -138,7 +140,7 @@ class Writer:
             if isinstance(error, DAMAGE):
                 self._suspect.touch()
             self._lock.close()
-            raise CatalogUnusable(f"{self._path} cannot be opened: {error}") from error
+            raise CatalogUnusableError(f"{self._path} cannot be opened: {error}") from error
         except BaseException:
             self._lock.close()
             raise
@@ -150,7 +152,7 @@ class Writer:
         it returns, synced to the disk if one of them is durable.
         """
         if not self._is_whole():
-            return [CatalogUnavailable(DAMAGED)] * len(commands)
+            return [CatalogUnavailableError(DAMAGED)] * len(commands)
         try:
             if self._database is None:
                 self._database = reopen(self._path, self.boot, self._vfs, syncs=self._syncs)
@@ -158,7 +160,7 @@ class Writer:
         except apsw.Error as error:
             self._give_up(error)
             return [translated(error)] * len(commands)
-        except CatalogUnavailable as error:
+        except CatalogUnavailableError as error:
             _logger.error("the catalog's writer changes nothing: %s", error)  # noqa: TRY400 (it passes)
             return [error] * len(commands)
         finally:
@@ -201,7 +203,7 @@ class Writer:
             self._totals.forget()
             if time.monotonic() < self._not_mended_before_s:
                 return False
-            self._mending = Mending(self._path, self.boot, self._lock)
+            self._mending = Repair(self._path, self.boot, self._lock)
         if self._mending.is_alive():
             return False
         error, self._mending = self._mending.error, None
@@ -265,7 +267,7 @@ class Writer:
             return True
         if isinstance(command, PutManifest):
             size = len(command.content)
-        elif isinstance(command, Adopt):
+        elif isinstance(command, ImportLayout):
             size = sum(len(each.content) for each in command.manifests)
         else:
             size = 0
@@ -302,7 +304,7 @@ class Writer:
     def _attempt(self, database: Database, command: Command[Any]) -> Any:
         """Carry out a command, wholly or not at all."""
         if not self._has_room_for(command, database):
-            return CatalogFull(_NO_ROOM)
+            return CatalogFullError(_NO_ROOM)
         database.execute("SAVEPOINT command")
         try:
             outcome = self._carry_out(database, command)
@@ -323,7 +325,7 @@ class Writer:
         if command.remembered:
             for (known,) in database.execute("SELECT outcome FROM remembered WHERE command = ?", command.id):
                 return decode_outcome(type(command), known)
-        scope = Scope(database.cursor, command.repository, now_ns, self._totals)
+        scope = RepositoryScope(database.cursor, command.repository, now_ns, self._totals)
         outcome = _VERBS[type(command)](scope, command)
         scope.settle()
         if command.remembered:

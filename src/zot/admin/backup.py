@@ -1,0 +1,161 @@
+"""Back up everything that cannot be rebuilt, while the server serves.
+
+Content is immutable, so it is shared by hard links where backup and store are on one file system, and copied otherwise.
+A backup to a directory that has one copies what is new. The directory's layout: `zot.admin.backup_files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zot.admin.backup_files import BackupDirectory, SavedRoot, saved_roots
+from zot.admin.requests import Noted, Progress
+from zot.catalog.interface import Catalog
+from zot.maintenance import usage
+from zot.maintenance.imports import Imports
+from zot.maintenance.stores import names
+from zot.oci.names import Repository
+from zot.storage.interface import StorageError
+from zot.storage.os_errors import storage_errors
+from zot.storage.threads import ThreadPool
+
+Told = str | Progress | Noted
+
+# What is kept of a root besides layouts, and nowhere else: keys and certificates by which images are verified.
+_KEPT = ("_cosign", "_notation")
+_TOGETHER = 256
+_ATTEMPTS = 3
+_SAID_EVERY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSource:
+    """What is backed up."""
+
+    roots: Sequence[str]
+    root_of: Callable[[Repository], str]
+    stores: dict[str, str]
+    """The identity that each root has to have."""
+    databases: Sequence[str]
+    """Those of the catalog's directory that are there, the catalog's own first."""
+    snapshot: Callable[[Path, Path], None]
+    """Copies a database as it is at one moment; it blocks."""
+    open_catalog: Callable[[Path], Catalog]
+    """Opens a copy of the catalog for reading."""
+    imports: Imports
+
+
+async def back_up(source: BackupSource, catalog: Catalog, path: str, pool: ThreadPool) -> AsyncIterator[Told]:
+    """Back up a store into a directory, made if need be; yield the progress, notes, and at last the result.
+
+    It is complete or it fails, and until it is complete the last good backup in the directory stays as it is. Layouts
+    that are not imported are imported first; those that cannot be are copied as they lie there. Content that the
+    running catalog names is copied first, then the databases, then what was pushed in between: what the copied catalog
+    has is there, or the copy is made again. Files of a layout that the catalog does not have are copied, too. Raises
+    StorageError, CatalogError.
+    """
+    await pool.run(_refuse_inside, path, (*source.roots, str(Path(source.databases[0]).parent)))
+    roots = await pool.run(_identified, source)
+    directory = BackupDirectory(path)
+    locked = directory.locked(roots[0])
+    with storage_errors(f"back up to {path}"):
+        await pool.run(locked.__enter__)
+        try:
+            async for line in _fill(source, catalog, directory, roots, pool):
+                yield line
+        finally:
+            await pool.run(locked.__exit__, None, None, None)
+    yield f"backed up to {path}: {directory.linked} new files shared, {directory.copied} copied"
+
+
+async def _fill(
+    source: BackupSource, catalog: Catalog, directory: BackupDirectory, roots: Sequence[SavedRoot], pool: ThreadPool
+) -> AsyncIterator[Told]:
+    by_path = {root.path: root for root in roots}
+
+    def root_of(repository: Repository) -> SavedRoot:
+        return by_path[source.root_of(repository)]
+
+    refused: dict[Repository, str] = {}
+    async for line in _import(source.imports, refused):
+        yield line
+    async for line in _copy_content(catalog, directory, root_of, pool):
+        yield line
+    for _ in range(_ATTEMPTS):
+        for database in source.databases:
+            target = Path(directory.path, directory.staged, Path(database).name)
+            await pool.run(target.unlink, missing_ok=True)
+            await pool.run(source.snapshot, Path(database), target)
+        yield Progress(f"{len(source.databases)} databases copied")
+        directory.missing.clear()
+        copied = source.open_catalog(Path(directory.path, directory.staged, Path(source.databases[0]).name))
+        try:
+            async for line in _copy_content(copied, directory, root_of, pool):
+                yield line
+        finally:
+            await copied.close()
+        if not directory.missing:
+            break
+        yield Progress(f"{len(directory.missing)} blobs are not in the store: the databases are copied again")
+    else:
+        repository, digest = directory.missing[0]
+        raise StorageError(
+            f"{len(directory.missing)} blobs that the catalog has are missing from the store, or have another size, "
+            f"the first is {repository}@{digest}; nothing is backed up: find them with `zot scrub`, and push them again"
+        )
+    async for repository in names(catalog):
+        await pool.run(directory.copy_unknown, root_of(repository), repository)
+    for repository in refused:
+        await pool.run(directory.copy_layout, root_of(repository), repository)
+    for root in roots:
+        await pool.run(directory.copy_kept, root, _KEPT)
+    if await pool.run(_identified, source) != roots:
+        raise StorageError("the store was replaced while it was copied: nothing is backed up")
+    await pool.run(directory.finish, roots, [Path(each).name for each in source.databases])
+    for repository, why in refused.items():
+        yield Noted(f"{repository} is not imported ({why}): its files are copied as they are")
+
+
+async def _import(imports: Imports, refused: dict[Repository, str]) -> AsyncIterator[Progress]:
+    """Import what is not imported yet, with the progress; note what cannot be, with the reason."""
+    pending = await imports.pending()
+    for number, repository in enumerate(pending):
+        if number % _SAID_EVERY == 0:
+            yield Progress(f"importing layouts: {number} of {len(pending)}")
+        why = await imports.run(repository)
+        if why:
+            refused[repository] = why
+
+
+def _identified(source: BackupSource) -> list[SavedRoot]:
+    """Return the roots; raise StorageError if one is not the store that it has to be."""
+    roots = saved_roots(source.roots)
+    for root in roots:
+        expected = source.stores.get(root.path, root.store)
+        if root.store != expected:
+            raise StorageError(f"{root.path} is store {root.store}, where store {expected} is expected")
+    return roots
+
+
+def _refuse_inside(directory: str, places: Sequence[str]) -> None:
+    """Raise StorageError if the directory lies in the store itself."""
+    target = Path(directory).resolve()
+    for place in places:
+        if target.is_relative_to(Path(place).resolve()):
+            raise StorageError(f"{directory} is inside of {place}, which is to be backed up: name another directory")
+
+
+async def _copy_content(
+    catalog: Catalog, directory: BackupDirectory, root_of: Callable[[Repository], SavedRoot], pool: ThreadPool
+) -> AsyncIterator[Progress]:
+    """Copy the blobs that a catalog has and the directory lacks; yield the progress."""
+    total, count = sum([row.blobs async for row in usage.repositories(catalog, None)]), 0
+    async for repository in names(catalog):
+        last = ""
+        while page := await catalog.blobs(repository, last, _TOGETHER):
+            await pool.run(directory.copy_blobs, root_of(repository), repository, page)
+            count += len(page)
+            last = page[-1][0]
+        yield Progress(f"{count} of {total} blobs, up to {repository}")

@@ -1,0 +1,332 @@
+"""The files of a backup: how a backup directory is laid out, and how files get into it and out of it.
+
+    DIR/backup.json                       the last good backup; replaced in one step when the next one is complete
+    DIR/store.json                        the identity of the store that DIR is for; written first
+    DIR/content/STORE/REPOSITORY/blobs/   content of each root, shared by one backup and the next
+    DIR/snapshot-ID/catalog.db ...        databases, each as it was at one moment
+    DIR/snapshot-ID/STORE/                what may change: keys and certificates, layouts that are not imported
+
+STORE is the identity of a root (`.zot/store.json`), so that content of two roots is never mixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import msgspec
+
+from zot.oci.digest import Digest, algorithm_of, hex_of
+from zot.oci.names import Repository
+from zot.storage.disk import Disk, File
+from zot.storage.identity import make_directories
+from zot.storage.interface import StorageError
+from zot.storage.os_errors import NO_LINK, storage_errors
+
+VERSION = 2
+MANIFEST = "backup.json"
+SNAPSHOT = "snapshot-"
+
+_STORE = "store.json"
+_LOCK = "lock"
+_LIMIT_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 20
+# Files of a file system, and of ours, that make a directory none the less empty.
+_IGNORED = frozenset({_LOCK, "lost+found"})
+
+
+class SavedRoot(msgspec.Struct, frozen=True):
+    """One root of the store that was backed up."""
+
+    path: str
+    store: str
+    """Its identity, and the name of its directories in the backup."""
+
+
+class BackupManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a finished backup consists of."""
+
+    version: int
+    created: str
+    roots: list[SavedRoot]
+    """In the order of the configuration: the main root first."""
+    snapshot: str
+    """The directory of its databases."""
+    databases: list[str]
+
+
+class _Version(msgspec.Struct, frozen=True):
+    version: int
+
+
+class _Owner(msgspec.Struct, frozen=True):
+    store: str
+    path: str
+
+
+class BackupDirectory:
+    """A directory for backups of one store. Everything blocks, and raises OSError unless it says otherwise."""
+
+    def __init__(self, path: str) -> None:
+        """Name the directory; nothing is opened or made."""
+        self.path = path
+        self.linked = 0
+        """New files that have their bytes in common with the store."""
+        self.copied = 0
+        self.missing: list[tuple[Repository, Digest]] = []
+        """Blobs that were to be copied and are not in the store, or have another size there."""
+        self.staged = f"{SNAPSHOT}{uuid4().hex}"
+        """The directory of the backup that is being made."""
+        self._disk = Disk()
+        self._staging: str | None = None
+
+    @contextmanager
+    def locked(self, main: SavedRoot) -> Iterator[None]:
+        """Prepare the directory for a backup of a store, and keep other backups out of it during the block.
+
+        Raises StorageError if it is in use, has a backup of another store, or has something else.
+        """
+        make_directories(self._disk, self.path)
+        with self._disk.create(f"{self.path}/{_LOCK}") as lock:
+            if not self._disk.lock(lock):
+                raise StorageError(f"another backup to {self.path} is running: wait until it has ended")
+            self._require_owner(main)
+            self._staging = f"{self.path}/{self.staged}"
+            make_directories(self._disk, self._staging)
+            try:
+                yield
+            finally:
+                self._staging = None
+                self._remove_other_snapshots()
+
+    def manifest(self) -> BackupManifest:
+        """Return the last good backup. Raises StorageError if there is none, or none that this version can read."""
+        path = f"{self.path}/{MANIFEST}"
+        try:
+            content = self._disk.read_file(path, _LIMIT_BYTES)
+        except FileNotFoundError as error:
+            raise StorageError(f"{self.path} is no finished backup: it has no {MANIFEST}") from error
+        try:
+            version = msgspec.json.decode(content, type=_Version).version
+            if version == VERSION:
+                return msgspec.json.decode(content, type=BackupManifest)
+        except msgspec.MsgspecError as error:
+            raise StorageError(f"{path} is damaged: {error}") from error
+        raise StorageError(f"{self.path} was made by another zot (version {version}; this one reads {VERSION})")
+
+    def finish(self, roots: Sequence[SavedRoot], databases: Sequence[str]) -> None:
+        """Make what is staged the last good backup, in one step. Durable when it returns."""
+        manifest = BackupManifest(
+            version=VERSION,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            roots=list(roots),
+            snapshot=self.staged,
+            databases=list(databases),
+        )
+        self._disk.sync_directory(f"{self.path}/{self.staged}")
+        self._replace(MANIFEST, manifest)
+
+    def content(self, root: SavedRoot) -> str:
+        """Return the directory of a root's blobs."""
+        return f"{self.path}/content/{root.store}"
+
+    def changing(self, root: SavedRoot, snapshot: str | None = None) -> str:
+        """Return the directory of what may change below a root, in a snapshot, None: in the one that is staged."""
+        return f"{self.path}/{snapshot or self.staged}/{root.store}"
+
+    def copy_blobs(self, root: SavedRoot, repository: Repository, blobs: Sequence[tuple[Digest, int]]) -> None:
+        """Copy blobs, given with their sizes, that the directory lacks; what the store lacks is noted in `missing`."""
+        directories = set()
+        for digest, size in blobs:
+            below = f"{repository}/blobs/{algorithm_of(digest)}"
+            target = f"{self.content(root)}/{below}"
+            if below not in directories:
+                make_directories(self._disk, target)
+                directories.add(below)
+            source = f"{root.path}/{below}/{hex_of(digest)}"
+            try:
+                if self._size(f"{target}/{hex_of(digest)}") == size:
+                    continue
+                if self._size(source) == size:
+                    self.copy(source, f"{target}/{hex_of(digest)}", share=True)
+                    continue
+            except FileNotFoundError:
+                pass
+            self.missing.append((repository, digest))
+        for below in directories:
+            self._disk.sync_directory(f"{self.content(root)}/{below}")
+
+    def copy_unknown(self, root: SavedRoot, repository: Repository) -> None:
+        """Copy what lies among a repository's blobs and is not copied yet.
+
+        The catalog does not have it: files of manifests that cannot be read, and what these name.
+        """
+        source, target = f"{root.path}/{repository}/blobs", f"{self.content(root)}/{repository}/blobs"
+        for algorithm in self._names(source, directories=True):
+            unknown = self._names(f"{source}/{algorithm}") - self._names(f"{target}/{algorithm}")
+            if not unknown:
+                continue
+            make_directories(self._disk, f"{target}/{algorithm}")
+            for name in unknown:
+                with suppress(FileNotFoundError):  # it was garbage, and is collected
+                    self.copy(f"{source}/{algorithm}/{name}", f"{target}/{algorithm}/{name}", share=True)
+            self._disk.sync_directory(f"{target}/{algorithm}")
+
+    def copy_layout(self, root: SavedRoot, repository: Repository) -> None:
+        """Copy the layout of a repository as it lies there, whatever is in it."""
+        source = f"{root.path}/{repository}"
+        with suppress(FileNotFoundError):
+            self.copy_tree(f"{source}/blobs", f"{self.content(root)}/{repository}/blobs", share=True)
+        for name in ("oci-layout", "index.json"):
+            with suppress(FileNotFoundError):
+                make_directories(self._disk, f"{self.changing(root)}/{repository}")
+                self.copy(f"{source}/{name}", f"{self.changing(root)}/{repository}/{name}", share=False)
+
+    def copy_kept(self, root: SavedRoot, names: Sequence[str]) -> None:
+        """Copy directories and files below a root that are no layouts, if they are there."""
+        target = self.changing(root)
+        make_directories(self._disk, f"{target}/.zot")
+        for name in names:
+            with suppress(FileNotFoundError):
+                self.copy_tree(f"{root.path}/{name}", f"{target}/{name}", share=False)
+        self.copy(f"{root.path}/.zot/{_STORE}", f"{target}/.zot/{_STORE}", share=False)
+
+    def copy_tree(self, source: str, target: str, *, share: bool) -> None:
+        """Copy a directory with all regular files that are in it."""
+        with self._disk.entries(source) as entries:
+            make_directories(self._disk, target)
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    self.copy_tree(entry.path, f"{target}/{entry.name}", share=share)
+                elif entry.is_file(follow_symlinks=False):
+                    self.copy(entry.path, f"{target}/{entry.name}", share=share)
+        self._disk.sync_directory(target)
+
+    def copy(self, source: str, target: str, *, share: bool) -> None:
+        """Copy a file, replacing another one of that name.
+
+        With `share` it is immutable: a file of its size stays, and the bytes are shared by a hard link if they can be.
+        """
+        if share:
+            size = self._size(target)
+            if size is not None and size == self._size(source):
+                return
+            try:
+                if size is not None:
+                    self._disk.unlink(target)
+                self._disk.link(source, target)
+            except OSError as error:
+                if error.errno not in NO_LINK:
+                    raise
+            else:
+                self.linked += 1
+                return
+        # What is broken off lies in the staged snapshot, which the next backup removes.
+        unfinished = f"{self._staging}/{uuid4().hex}" if self._staging else f"{target}.{uuid4().hex}"
+        with self._disk.open(source) as original, self._disk.staged(unfinished) as file:
+            self._copy_bytes(original, file)
+            self._disk.sync(file)
+            self._disk.rename(file.path, target)
+        self.copied += 1
+
+    def require_empty(self, place: str) -> None:
+        """Raise StorageError if something is in a directory that a restore would be mixed with."""
+        try:
+            with self._disk.entries(place) as entries:
+                found = [entry.name for entry in entries if entry.name not in {".zot", *_IGNORED}]
+            with suppress(FileNotFoundError), self._disk.entries(f"{place}/.zot") as entries:
+                found += [f".zot/{entry.name}" for entry in entries if entry.name != _LOCK]
+        except FileNotFoundError:
+            return
+        if found:
+            raise StorageError(f"{place} is not empty, it has {', '.join(sorted(found)[:5])}: move that away first")
+
+    def _copy_bytes(self, source: File, target: File) -> None:
+        offset = 0
+        while piece := self._disk.read(source, _PIECE_BYTES, offset):
+            self._disk.write(target, [piece], offset)
+            offset += len(piece)
+
+    def _names(self, path: str, *, directories: bool = False) -> set[str]:
+        """Return the names of the regular files of a directory, or of its directories; none if it is not there."""
+        try:
+            with self._disk.entries(path) as entries:
+                return {
+                    each.name
+                    for each in entries
+                    if (each.is_dir if directories else each.is_file)(follow_symlinks=False)
+                }
+        except FileNotFoundError:
+            return set()
+
+    def _size(self, path: str) -> int | None:
+        try:
+            return self._disk.status(path).st_size
+        except FileNotFoundError:
+            return None
+
+    def _require_owner(self, main: SavedRoot) -> None:
+        try:
+            content = self._disk.read_file(f"{self.path}/{_STORE}", _LIMIT_BYTES)
+        except FileNotFoundError:
+            with self._disk.entries(self.path) as entries:
+                found = sorted(entry.name for entry in entries if entry.name not in _IGNORED)
+            if found:
+                raise StorageError(
+                    f"{self.path} is not empty and has no backup of this zot, it has {', '.join(found[:5])}: "
+                    "name another directory"
+                ) from None
+            self._replace(_STORE, _Owner(main.store, main.path))
+            return
+        try:
+            owner = msgspec.json.decode(content, type=_Owner)
+        except msgspec.MsgspecError as error:
+            raise StorageError(f"{self.path}/{_STORE} is damaged: {error}") from error
+        if owner.store != main.store:
+            raise StorageError(
+                f"{self.path} has the backup of store {owner.store} ({owner.path}), and {main.path} is store "
+                f"{main.store}: name another directory"
+            )
+
+    def _remove_other_snapshots(self) -> None:
+        """Remove the snapshots that `backup.json` does not name: earlier ones, and those that were broken off."""
+        try:
+            kept = self.manifest().snapshot
+        except StorageError:
+            kept = ""
+        with self._disk.entries(self.path) as entries:
+            found = [entry.path for entry in entries if entry.name.startswith(SNAPSHOT) and entry.name != kept]
+        for path in found:
+            self._remove_tree(path)
+
+    def _remove_tree(self, path: str) -> None:
+        with self._disk.entries(path) as entries:
+            for entry in list(entries):
+                if entry.is_dir(follow_symlinks=False):
+                    self._remove_tree(entry.path)
+                else:
+                    self._disk.unlink(entry.path)
+        self._disk.rmdir(path)
+
+    def _replace(self, name: str, value: msgspec.Struct) -> None:
+        with self._disk.staged(f"{self.path}/{name}.{uuid4().hex}") as file:
+            self._disk.write(file, [msgspec.json.format(msgspec.json.encode(value))], 0)
+            self._disk.sync(file)
+            self._disk.rename(file.path, f"{self.path}/{name}")
+        self._disk.sync_directory(self.path)
+
+
+def saved_roots(roots: Sequence[str]) -> list[SavedRoot]:
+    """Return roots with the identities that they have now. Raises StorageError if one is no store."""
+    disk, found = Disk(), []
+    for root in roots:
+        path = f"{root}/.zot/{_STORE}"
+        try:
+            with storage_errors(f"read the identity of {root}"):
+                store = msgspec.json.decode(disk.read_file(path, _LIMIT_BYTES), type=dict[str, str])["store"]
+        except (msgspec.MsgspecError, KeyError) as error:
+            raise StorageError(f"{path} is damaged: it should be an object with the key 'store'") from error
+        found.append(SavedRoot(root, store))
+    return found

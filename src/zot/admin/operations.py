@@ -1,0 +1,273 @@
+"""Answers to what an operator asks, in the process that does the long work, or in a command while no server runs."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from zot.accounts.statistics import StatisticsUnavailableError, all_of
+from zot.admin import requests, tag_history
+from zot.admin.backup import Told
+from zot.admin.preview import CollectionPreview, Delays, preview
+from zot.admin.requests import AdminError, AdminRequest, CollectResult, Noted, Progress
+from zot.catalog.interface import CatalogError
+from zot.config.model import Config
+from zot.config.storage import RetentionConfig
+from zot.maintenance import repository_graph, usage
+from zot.maintenance.build import COLLECTION, MaintenanceParts
+from zot.maintenance.findings import findings
+from zot.maintenance.gc import Collector
+from zot.maintenance.imports import Imports
+from zot.maintenance.retention import RetentionRules
+from zot.maintenance.scheduler import STEP_PAUSE_S, Scheduler
+from zot.maintenance.scrub import Scrubber
+from zot.maintenance.stores import MaintainedStores, StoreRules, names
+from zot.maintenance.sweep_stats import Pauses
+from zot.oci.globs import compile_glob
+from zot.oci.names import Repository, Tag
+from zot.storage.interface import StorageError
+
+BackUpTo = Callable[[str], AsyncIterator[Told]]
+"""Copies everything into a directory, telling what it does."""
+
+Answers = AsyncGenerator[Any, None]
+
+
+class Operations:
+    """Answers one request after the other; several at a time do no harm."""
+
+    def __init__(
+        self,
+        config: Config,
+        parts: MaintenanceParts,
+        scheduler: Scheduler | None,
+        back_up: BackUpTo,
+        imports: Imports,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """With a scheduler a server runs, and its tasks do what is asked for; without one this process is alone."""
+        self._stores = MaintainedStores(config.storage)
+        self._parts = parts
+        self._registry = parts.registry
+        self._catalog = parts.registry.catalog
+        self._scheduler = scheduler
+        self._back_up = back_up
+        self._imports = imports
+        self._wall = wall
+        self._scrubbing = asyncio.Lock()
+
+    async def answer(self, ask: AdminRequest[Any]) -> Answers:
+        """Yield the rows that answer, and now and then how far it is (`Said`). Raises Failed."""
+        if ask.changes and self._registry.read_only:
+            raise AdminError("the registry is read-only")
+        answers: dict[type[AdminRequest[Any]], Callable[[Any], Answers]] = {
+            requests.ListJobs: self._jobs,
+            requests.CollectGarbage: self._collect,
+            requests.PreviewCollection: self._explain,
+            requests.ScrubStores: self._scrub,
+            requests.TagHistory: self._history,
+            requests.TagsAsOf: self._as_of,
+            requests.RestoreTags: self._restore,
+            requests.StorageUsage: self._usage,
+            requests.TagsUsage: self._usage_of_tags,
+            requests.CreateBackup: self._backed_up,
+            requests.Findings: self._findings,
+        }
+        try:
+            async with aclosing(answers[type(ask)](ask)) as rows:
+                async for row in rows:
+                    yield row
+        except (
+            CatalogError,
+            StorageError,
+            StatisticsUnavailableError,
+            tag_history.RestoreRefusedError,
+            OSError,
+        ) as error:
+            raise AdminError(str(error)) from error
+
+    # --- background work ---
+
+    async def _jobs(self, _: requests.ListJobs) -> Answers:
+        if self._scheduler is None:
+            raise AdminError("no server runs: nothing is done in the background")
+        for state in self._scheduler.states():
+            yield state
+
+    async def _collect(self, ask: requests.CollectGarbage) -> Answers:
+        if ask.delay_s is not None and self._scheduler is not None:
+            raise AdminError("the server's clients rely on the delay that it has: stop it to use another")
+        for store in self._stores.all:
+            if not store.collects:
+                continue
+            if self._scheduler is not None:
+                run = await self._scheduler.run_now(f"{COLLECTION} {store.route}")
+                yield CollectResult(store.route, run.said, run.failed)
+                continue
+            said: list[str] = []
+            async for _ in self._steps(self._sweep(store, ask.delay_s, said)):
+                yield Progress(said[-1])
+            yield CollectResult(store.route, said[-1] if said else "nothing to do", failed=False)
+
+    async def _sweep(self, store: StoreRules, delay_s: float | None, said: list[str]) -> Pauses:
+        if delay_s is not None:
+            store = dataclasses.replace(store, delay_s=delay_s, retention=store.retention.with_delay(delay_s))
+        collector = Collector(
+            self._registry,
+            self._stores,
+            self._parts.layouts,
+            self._parts.statistics,
+            self._parts.journal.clock,
+            self._parts.observer,
+        )
+        said.append("begun")
+        async for pause_s in collector.sweep(store, said.append):
+            yield pause_s
+        await self._parts.journal.save()
+
+    async def _scrub(self, _: requests.ScrubStores) -> Answers:
+        if self._scrubbing.locked():
+            raise AdminError("somebody else has it verified already")
+        async with self._scrubbing:
+            alone = self._scheduler is None
+            rate = {"rate_bytes_s": float("inf")} if alone else {}
+            scrubber = Scrubber(self._registry, self._parts.layouts, self._parts.hash_pool, **rate)
+            said: list[str] = []
+            found: list[Any] = []
+            async for _step in self._steps(scrubber.verify(said.append, found.append)):
+                for row in found:
+                    yield row
+                found.clear()
+                if said:
+                    yield Progress(said[-1])
+            for row in found:
+                yield row
+        async for row in self._not_imported("verified"):
+            yield row
+
+    async def _steps(self, steps: Pauses) -> AsyncGenerator[None, None]:
+        """Make steps, with the pauses that they ask for and those that a server's clients need."""
+        at_least_s = STEP_PAUSE_S if self._scheduler is not None else 0.0
+        async with aclosing(steps):
+            async for pause_s in steps:
+                yield
+                await asyncio.sleep(max(pause_s, at_least_s))
+
+    # --- what goes, and why ---
+
+    async def _explain(self, ask: requests.PreviewCollection) -> Answers:
+        retentions = self._retentions(ask)
+        if self._scheduler is not None and self._parts.statistics is not None:
+            await self._parts.statistics.settled()
+        if ask.repository is not None:
+            await self._require(ask.repository)
+            if self._stores.of(ask.repository).route not in retentions:
+                raise AdminError(f"nothing of {ask.repository} goes: garbage collection is off in its store")
+            yield await self._preview(ask.repository, retentions, ask.of)
+            return
+        of = sum([1 async for _ in names(self._catalog)])
+        number = 0
+        async for repository in names(self._catalog):
+            number += 1
+            if self._stores.of(repository).route in retentions:
+                yield Progress(f"{number} of {of} repositories: {repository}")
+                yield await self._preview(repository, retentions)
+
+    def _retentions(self, ask: requests.PreviewCollection) -> dict[str, RetentionRules]:
+        """Return the retention of each store that collects. Raises Failed."""
+        if ask.retention is None:
+            return {store.route: store.retention for store in self._stores.all if store.collects}
+        try:
+            return {
+                route: RetentionRules(RetentionConfig.model_validate(each)) for route, each in ask.retention.items()
+            }
+        except ValueError as error:
+            raise AdminError(f"retention: {error}") from error
+
+    async def _preview(
+        self, repository: Repository, retentions: dict[str, RetentionRules], tag: Tag | None = None
+    ) -> CollectionPreview:
+        store = self._stores.of(repository)
+        retention = retentions[store.route]
+        policy = retention.of(repository)
+        statistics = self._parts.statistics
+        known = await all_of(statistics, repository) if statistics is not None and policy.asks_for_times else {}
+        found = await repository_graph.read(self._catalog, repository)
+        if tag is not None and tag not in found.tags:
+            raise AdminError(f"there is no tag {tag} in {repository}")
+        delays = Delays(retention.delay_s, store.delay_s)
+        whole = await preview(self._catalog, repository, found, policy, known, delays, self._wall())
+        return whole if tag is None else whole.of(tag, found.needed_by(tag))
+
+    # --- tags ---
+
+    async def _history(self, ask: requests.TagHistory) -> Answers:
+        await self._require_logged(ask.repository, ask.tag)
+        count = 0
+        async for change in tag_history.history(self._catalog, ask.repository, ask.tag):
+            yield change
+            count += 1
+            if count >= ask.limit:
+                return
+
+    async def _as_of(self, ask: requests.TagsAsOf) -> Answers:
+        await self._require_logged(ask.repository, ask.tag)
+        for row in await tag_history.as_of(self._catalog, ask.repository, ask.tag, ask.at_ns):
+            yield row
+
+    async def _restore(self, ask: requests.RestoreTags) -> Answers:
+        yield await tag_history.restore(self._catalog, ask.repository, ask.tag, ask.digest, ask.by)
+
+    async def _require(self, repository: Repository) -> None:
+        """Raise Failed if there is no such repository."""
+        if await self._catalog.repository(repository) is not None:
+            return
+        if repository in await self._imports.pending():
+            raise AdminError(f"{repository} is not imported yet: a running server imports it")
+        raise AdminError(f"there is no repository {repository}")
+
+    async def _require_logged(self, repository: Repository, tag: Tag | None) -> None:
+        """Raise Failed if there is no such repository, or if it never had that tag."""
+        await self._require(repository)
+        if tag is None or await self._catalog.tag_log(repository, tag, None, 1):
+            return
+        if await self._catalog.resolve(repository, tag) is None:
+            raise AdminError(f"{repository} has no tag {tag}, and never had one")
+
+    # --- bytes ---
+
+    async def _usage(self, ask: requests.StorageUsage) -> Answers:
+        try:
+            glob = compile_glob(ask.pattern)
+        except ValueError as error:
+            raise AdminError(str(error)) from error
+        async for row in usage.repositories(self._catalog, glob):
+            yield row
+        async for row in self._not_imported("counted"):
+            yield row
+
+    async def _not_imported(self, done: str) -> Answers:
+        """Yield a note if there are layouts that the catalog does not have."""
+        pending = await self._imports.pending()
+        if pending:
+            yield Noted(
+                f"{len(pending)} repositories are not imported yet, or cannot be, and are not {done}; the first is "
+                f"{pending[0]}: a running server imports them, and its log names those that it cannot read"
+            )
+
+    async def _usage_of_tags(self, ask: requests.TagsUsage) -> Answers:
+        await self._require(ask.repository)
+        for row in await usage.tags(self._catalog, ask.repository):
+            yield row
+
+    async def _findings(self, _: requests.Findings) -> Answers:
+        async for found in findings(self._registry):
+            yield found
+
+    async def _backed_up(self, ask: requests.CreateBackup) -> Answers:
+        async for line in self._back_up(ask.directory):
+            yield line

@@ -1,0 +1,56 @@
+"""Put a backup where a store is to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from zot.admin.backup_files import BackupDirectory, BackupManifest
+from zot.storage.disk import Disk
+from zot.storage.identity import make_directories
+from zot.storage.interface import StorageError
+from zot.storage.os_errors import storage_errors
+
+
+def restore(
+    directory: str, roots: Sequence[str], catalog_directory: str, make_exports_due: Callable[[Path], None]
+) -> Iterator[str]:
+    """Put a backup into roots that are empty; yield what is done. It blocks, and needs the roots' locks.
+
+    `make_exports_due` has a catalog know that no layout is written: a backup has their content, and no `index.json`.
+    Raises StorageError, before anything is changed if the directories are not empty or the backup is not finished;
+    CatalogError.
+    """
+    backup = BackupDirectory(directory)
+    with storage_errors(f"restore {directory}"):
+        manifest = backup.manifest()
+        _check(directory, manifest, roots)
+        for place in (*roots, catalog_directory):
+            backup.require_empty(place)
+        before = 0
+        for saved, root in zip(manifest.roots, roots, strict=True):
+            with suppress(FileNotFoundError):  # of a root without content
+                backup.copy_tree(backup.content(saved), root, share=True)
+            backup.copy_tree(backup.changing(saved, manifest.snapshot), root, share=False)
+            done = backup.linked + backup.copied
+            yield f"{root}: {done - before} files"
+            before = done
+        make_directories(Disk(), catalog_directory)
+        for name in manifest.databases:
+            backup.copy(f"{directory}/{manifest.snapshot}/{name}", f"{catalog_directory}/{name}", share=False)
+        make_exports_due(Path(catalog_directory, manifest.databases[0]))
+        Disk().sync_directory(catalog_directory)
+    yield f"{len(manifest.databases)} databases restored to {catalog_directory}"
+
+
+def _check(directory: str, manifest: BackupManifest, roots: Sequence[str]) -> None:
+    """Raise StorageError if the backup is not whole, or is of another number of roots."""
+    if len(manifest.roots) != len(roots):
+        paths = ", ".join(root.path for root in manifest.roots)
+        raise StorageError(
+            f"the backup is of {len(manifest.roots)} roots ({paths}), the configuration has {len(roots)}"
+        )
+    for name in manifest.databases:
+        if not Path(directory, manifest.snapshot, name).is_file():
+            raise StorageError(f"the backup is damaged: {directory}/{manifest.snapshot}/{name} is missing")

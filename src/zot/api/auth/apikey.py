@@ -1,0 +1,145 @@
+"""`/zot/auth/apikey`: whoever is logged in makes, lists and revokes their API keys."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+from aiohttp import web
+
+from zot.accounts.interface import Accounts, AccountsUnavailableError, ApiKey
+from zot.api.application import Routes
+from zot.api.authorization import Authorizer
+from zot.api.body import TransferLimits, read_limited
+from zot.api.http_request import HttpRequest
+from zot.auth.authenticators.apikey import ApiKeyAuthenticator, new_key
+from zot.auth.principal import Principal
+from zot.auth.scopes import InvalidScopeError
+from zot.registry.errors import Denied, RegistryError, TooManyRequests, Unavailable
+from zot.registry.request import UseExtension
+
+PATH = "/zot/auth/apikey"
+BODY_LIMIT_BYTES = 8 << 10
+KEYS_LIMIT = 200
+"""How many keys one user may have."""
+
+_NEVER = "0001-01-01T00:00:00Z"
+_LABEL_LIMIT = 256
+_AGENT_LIMIT = 256
+
+
+class ApiKeyInvalid(RegistryError):
+    """The request for a key makes no sense."""
+
+    code, status, message = "UNSUPPORTED", 400, "bad request"
+
+
+class _ApiKeyRequest(msgspec.Struct, frozen=True):
+    label: str | None = None
+    scopes: tuple[str, ...] | None = None
+    expirationDate: str | None = None  # noqa: N815 - zot's spelling
+
+
+def routes(gate: Authorizer, accounts: Accounts) -> Routes:
+    """Return the routes."""
+
+    async def create(http: HttpRequest) -> web.StreamResponse:
+        owner = await _owner(http, gate)
+        wanted = _parse(await read_limited(http, TransferLimits(), BODY_LIMIT_BYTES))
+        secret, key = _make(owner.name, wanted, http.headers.get("User-Agent", ""))
+        try:
+            if len(await accounts.keys(owner.name)) >= KEYS_LIMIT:
+                raise TooManyRequests(f"a user has at most {KEYS_LIMIT} API keys")
+            if owner.method != ApiKeyAuthenticator.method:
+                known = await accounts.user(owner.name)
+                if known is not None and known.service:
+                    raise Denied(f"{owner.name} is a service account")
+                # The key has the groups of this login.
+                await accounts.record_login(owner.name, sorted(owner.groups))
+            await accounts.add_key(key)
+        except AccountsUnavailableError as error:
+            raise Unavailable("the accounts cannot be reached") from error
+        return _json({"apiKey": secret, **_details(key)}, status=201)
+
+    async def list_keys(http: HttpRequest) -> web.StreamResponse:
+        owner = await _owner(http, gate)
+        try:
+            keys = await accounts.keys(owner.name)
+        except AccountsUnavailableError as error:
+            raise Unavailable("the accounts cannot be reached") from error
+        return _json({"apiKeys": [_details(key) for key in keys]})
+
+    async def revoke(http: HttpRequest) -> web.StreamResponse:
+        owner = await _owner(http, gate)
+        ids = parse_qs(http.raw_path.partition("?")[2]).get("id", [])
+        if len(ids) != 1:
+            raise ApiKeyInvalid("one id says which key to revoke")
+        try:
+            await accounts.delete_key(owner.name, ids[0])
+        except AccountsUnavailableError as error:
+            raise Unavailable("the accounts cannot be reached") from error
+        return web.Response()
+
+    return {PATH: {"GET": list_keys, "POST": create, "DELETE": revoke}}
+
+
+async def _owner(http: HttpRequest, gate: Authorizer) -> Principal:
+    # A limited key must not make one that is not; a token's name is not that of a user.
+    return await gate.enter(http, UseExtension(name="apikey"), lambda who: who.authenticated and not who.limited)
+
+
+def _parse(body: bytes) -> _ApiKeyRequest:
+    try:
+        return msgspec.json.decode(body, type=_ApiKeyRequest) if body.strip() else _ApiKeyRequest()
+    except (ValueError, RecursionError) as error:
+        raise ApiKeyInvalid(f"the body is no request for an API key: {error}") from None
+
+
+def _make(owner: str, wanted: _ApiKeyRequest, agent: str) -> tuple[str, ApiKey]:
+    expires_s = _time(wanted.expirationDate) if wanted.expirationDate not in (None, "", _NEVER) else None
+    if expires_s is not None and expires_s <= time.time():
+        raise ApiKeyInvalid("the expiration date is in the past")
+    try:
+        return new_key(owner, (wanted.label or "")[:_LABEL_LIMIT], wanted.scopes or (), expires_s, agent[:_AGENT_LIMIT])
+    except InvalidScopeError as error:
+        raise ApiKeyInvalid(str(error)) from None
+
+
+def _time(text: str) -> float:
+    try:
+        parsed = dt.datetime.fromisoformat(text)
+        if parsed.tzinfo is None:
+            raise ApiKeyInvalid("expirationDate has no time zone")
+        # In UTC its year may be one that no date has.
+        return parsed.astimezone(dt.UTC).timestamp()
+    except (ValueError, OverflowError):
+        raise ApiKeyInvalid("expirationDate is no RFC 3339 date") from None
+
+
+def _details(key: ApiKey) -> Mapping[str, Any]:
+    return {
+        "createdAt": _text(key.created_s),
+        "expirationDate": _text(key.expires_s),
+        "isExpired": key.expires_s is not None and time.time() >= key.expires_s,
+        "creatorUa": key.creator_agent,
+        "generatedBy": "manual",
+        "lastUsed": _text(key.last_used_s),
+        "label": key.label,
+        "scopes": key.scopes,
+        "uuid": key.id,
+    }
+
+
+def _text(at_s: float | None) -> str:
+    if at_s is None:
+        return _NEVER
+    return dt.datetime.fromtimestamp(at_s, dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+def _json(document: Mapping[str, Any], status: int = 200) -> web.Response:
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return web.Response(status=status, body=msgspec.json.encode(document), headers=headers)

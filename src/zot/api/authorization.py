@@ -1,0 +1,173 @@
+"""Who is let in, and to what: every request of the distribution API passes here before anything is done for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Protocol
+
+from zot.api.authorized_request import AuthorizedRequest
+from zot.api.errors import ErrorResponse
+from zot.api.http_request import HttpRequest
+from zot.auth.decision import NO_CONTEXT, AllowAll, Decision, Policy, RequestContext
+from zot.auth.principal import ANONYMOUS, Principal
+from zot.oci.names import Repository
+from zot.registry.errors import Denied, ManifestUnknown, NameUnknown, NotGranted, TagImmutable, Unauthorized
+from zot.registry.request import ListRepositories, ListTags, PullBlob, PullManifest, Request, UseExtension
+
+_log = logging.getLogger("zot.api")
+
+# Decisions on who pulls what; a policy never changes its mind without conditions.
+_REMEMBERED = 4096
+
+
+class Authenticator(Protocol):
+    """Establishes who asks, by whatever ways of authentication are configured."""
+
+    has_passwords: bool
+    """Whether browsers can log in (zot's basic-type authentication)."""
+
+    async def principal(self, http: HttpRequest, request: Request) -> Principal:
+        """Return who asks, ANONYMOUS if that is enough here. Raises Answered with a challenge otherwise."""
+
+    @property
+    def can_authenticate(self) -> bool:
+        """Whether any client can: where none can, a refusal is final."""
+
+    def challenge(self, http: HttpRequest, request: Request, error: str = "") -> Mapping[str, str]:
+        """Return the headers that tell a client how to authenticate; `error` is what is wrong with its token."""
+
+    def address(self, http: HttpRequest) -> str:
+        """Return the client's address, behind trusted proxies too; empty if it is not known."""
+
+    def asks_too_late(self, http: HttpRequest) -> bool:
+        """Whether a client that looks for a manifest that is not there should get a token before it pushes one."""
+
+    async def refused(self, http: HttpRequest, principal: Principal) -> None:
+        """Be told of a refusal, to slow down whoever guesses."""
+
+
+class NoAuthentication:
+    """Nobody has to say who they are."""
+
+    has_passwords = False
+    can_authenticate = False
+
+    async def principal(self, http: HttpRequest, request: Request) -> Principal:  # noqa: ARG002
+        """Everybody is anonymous."""
+        return ANONYMOUS
+
+    def challenge(self, http: HttpRequest, request: Request, error: str = "") -> Mapping[str, str]:  # noqa: ARG002
+        """There is no way to say it."""
+        return {}
+
+    def asks_too_late(self, http: HttpRequest) -> bool:  # noqa: ARG002
+        """There are no tokens."""
+        return False
+
+    def address(self, http: HttpRequest) -> str:
+        """Return the peer's: no rule asks for it where nobody logs in."""
+        return http.remote or ""
+
+    async def refused(self, http: HttpRequest, principal: Principal) -> None:
+        """Nothing can be guessed."""
+
+
+class Authorizer:
+    """Authentication, then the policy, on the parsed request."""
+
+    def __init__(self, doorkeeper: Authenticator | None = None, policy: Policy | None = None) -> None:
+        """Take both; None: everybody is let in, and may do everything."""
+        self.doorkeeper = doorkeeper or NoAuthentication()
+        self.policy = policy or AllowAll()
+        self._reading = lru_cache(maxsize=_REMEMBERED)(self._decide_on_reading)
+
+    async def admit(self, http: HttpRequest, request: Request) -> AuthorizedRequest:
+        """Return the call if it may be made. Raises Answered (401 with a challenge, 403 with the reason)."""
+        principal = await self.doorkeeper.principal(http, request)
+        http.principal = principal
+        circumstances = self._circumstances(http) if self.policy.conditional else NO_CONTEXT
+        if principal.lists and principal.whole is not None and isinstance(request, ListRepositories):
+            principal = principal.whole
+        decision = self._decide(request, principal, circumstances)
+        if not decision.allowed:
+            raise await self._refusal(http, request, principal, decision, circumstances)
+        return AuthorizedRequest(http, request, principal, decision, circumstances)
+
+    def _decide(self, request: Request, principal: Principal, circumstances: RequestContext) -> Decision:
+        if self.policy.conditional:
+            return self.policy.decide(principal, request, circumstances)
+        if principal.scopes is None and isinstance(request, PullManifest | PullBlob):
+            return self._reading(principal.name, principal.method, principal.groups, request.repository)
+        return self.policy.decide(principal, request)
+
+    def _decide_on_reading(self, name: str, method: str, groups: frozenset[str], repository: Repository) -> Decision:
+        """Decide on reading anything of a repository: without conditions neither claims nor reference count."""
+        return self.policy.decide(Principal(name, method, groups), ListTags(repository=repository))
+
+    async def enter(self, http: HttpRequest, request: UseExtension, may: Callable[[Principal], bool]) -> Principal:
+        """Return who uses an extension, if they may. Raises Answered, as `admit`."""
+        http.request = request
+        principal = await self.doorkeeper.principal(http, request)
+        http.principal = principal
+        if not may(principal):
+            refused = Decision(allowed=False, reason=f"{request.name} is not for {principal.name!r}")
+            raise await self._refusal(http, request, principal, refused)
+        return principal
+
+    async def _refusal(
+        self,
+        http: HttpRequest,
+        request: Request,
+        principal: Principal,
+        decision: Decision,
+        circumstances: RequestContext = NO_CONTEXT,
+    ) -> ErrorResponse:
+        await self.doorkeeper.refused(http, principal)
+        # What was missing, and which rule said so, is for the operator; the client is told what a condition has to say.
+        _log.info("denied: %s", decision.reason)
+        whole = principal.whole
+        if whole is not None and request.rights() and self._decide(request, whole, circumstances).allowed:
+            # Another token will do, and the challenge names its scope.
+            return ErrorResponse(Unauthorized(), self.doorkeeper.challenge(http, request, "insufficient_scope"))
+        headers = self.doorkeeper.challenge(http, request)
+        if self._may_authenticate(principal) or principal.authorized_elsewhere:
+            return ErrorResponse(Unauthorized(), headers)
+        return ErrorResponse(
+            Denied(decision.message, **({"reason": decision.message} if decision.message else {})), headers
+        )
+
+    def _may_authenticate(self, principal: Principal) -> bool:
+        return not principal.authenticated and self.doorkeeper.can_authenticate
+
+    def challenged(self, call: AuthorizedRequest, error: NotGranted) -> Exception:
+        """Return how a refusal in the middle of a call is answered: with a challenge if a login could change it."""
+        if not self._may_authenticate(call.principal):
+            return error
+        if isinstance(error, TagImmutable) and not self.policy.excepts_users:
+            return error
+        return ErrorResponse(
+            Unauthorized(str(error), **error.detail), self.doorkeeper.challenge(call.http, call.request)
+        )
+
+    def unknown(self, call: AuthorizedRequest, error: ManifestUnknown | NameUnknown) -> Exception:
+        """Return how a manifest that is not there is answered."""
+        looks = isinstance(call.request, PullManifest) and call.request.head
+        if not looks or not self.doorkeeper.asks_too_late(call.http):
+            return error
+        return ErrorResponse(Unauthorized(), self.doorkeeper.challenge(call.http, call.request))
+
+    def _circumstances(self, http: HttpRequest) -> RequestContext:
+        """Return what conditions may look at besides the request."""
+        headers = http.headers
+        transport = http.transport
+        tls = transport.get_extra_info("ssl_object") if transport is not None else None
+        chain = ",".join(headers.getall("X-Forwarded-For", ()))
+        return RequestContext(
+            method=http.method,
+            user_agent=headers.get("User-Agent", ""),
+            client_ip=self.doorkeeper.address(http),
+            forwarded_for=tuple(each.strip() for each in chain.split(",")) if chain else (),
+            tls_version=tls.version() if tls is not None else None,
+        )

@@ -1,0 +1,183 @@
+"""Blobs on their way out: whole or in ranges, by sendfile where there is a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import IO, cast
+from uuid import uuid4
+
+from aiohttp import web
+
+from zot.api.body import SlowClientError, ThroughputFloor, TransferLimits
+from zot.api.connection import Connection
+from zot.api.http_request import HttpRequest
+from zot.api.middleware import mark
+from zot.oci.ranges import ByteRange
+from zot.storage.interface import Content
+
+# asyncio passes the whole length to one sendfile call, which freezes the loop for as long as the client is fast. In
+# windows of this size the other connections get their turn, at the same throughput. While others ask for something
+# windows are smaller: four streams then hold up a request for a millisecond, not for five, and have less throughput.
+_WINDOW_BYTES = 1024 * 1024
+_SHARED_WINDOW_BYTES = 256 * 1024
+_SLOW_WINDOW_BYTES = 32 * 1024
+_SLOW_S = 1.0
+_READ_AHEAD_BYTES = 8 * _WINDOW_BYTES
+
+
+async def send(
+    http: HttpRequest,
+    content: Content,
+    ranges: Sequence[ByteRange] | None,
+    headers: dict[str, str],
+    pace: TransferLimits,
+) -> web.StreamResponse:
+    """Send all of the content, or the ranges of it, and close it.
+
+    Raises ConnectionError once the answer has begun and cannot be finished: the connection then ends short of the
+    length that was announced, which no client takes for the whole.
+    """
+    try:
+        if ranges is None:
+            return await _send_one(http, content, ByteRange(0, content.size), 200, headers, pace)
+        if len(ranges) == 1:
+            headers["Content-Range"] = ranges[0].content_range(content.size)
+            return await _send_one(http, content, ranges[0], 206, headers, pace)
+        return await _send_parts(http, content, ranges, headers, pace)
+    finally:
+        content.close()
+
+
+async def _send_one(
+    http: HttpRequest,
+    content: Content,
+    part: ByteRange,
+    status: int,
+    headers: dict[str, str],
+    pace: TransferLimits,
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = part.length
+    mark(http, response)
+    await response.prepare(http)
+    await _transfer(http, response, content, part, pace)
+    await response.write_eof()
+    return response
+
+
+async def _send_parts(
+    http: HttpRequest,
+    content: Content,
+    ranges: Sequence[ByteRange],
+    headers: dict[str, str],
+    pace: TransferLimits,
+) -> web.StreamResponse:
+    """Send several ranges as multipart/byteranges (RFC 9110, 14.6)."""
+    boundary = uuid4().hex
+    media_type = headers["Content-Type"]
+    openings = [
+        f"\r\n--{boundary}\r\nContent-Type: {media_type}\r\n"
+        f"Content-Range: {part.content_range(content.size)}\r\n\r\n".encode()
+        for part in ranges
+    ]
+    closing = f"\r\n--{boundary}--\r\n".encode()
+    headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
+    response = web.StreamResponse(status=206, headers=headers)
+    response.content_length = sum(map(len, openings)) + sum(part.length for part in ranges) + len(closing)
+    mark(http, response)
+    await response.prepare(http)
+    for opening, part in zip(openings, ranges, strict=True):
+        await response.write(opening)
+        await _transfer(http, response, content, part, pace)
+    await response.write(closing)
+    await response.write_eof()
+    return response
+
+
+async def _transfer(
+    http: HttpRequest, response: web.StreamResponse, content: Content, part: ByteRange, pace: TransferLimits
+) -> None:
+    send = _by_sendfile if _can_sendfile(http, content) else _by_reading
+    loop = asyncio.get_running_loop()
+    average, idle_s = ThroughputFloor(pace), pace.taking_idle_s
+    offset, window = part.start, _WINDOW_BYTES if idle_s is None else _SLOW_WINDOW_BYTES
+    answered = _answered(http)
+    while offset < part.stop:
+        length = min(window, part.stop - offset)
+        content.will_need(offset, _READ_AHEAD_BYTES)
+        began = loop.time()
+        try:
+            async with asyncio.timeout(idle_s):
+                await send(http, response, content, offset, length)
+        except TimeoutError as error:
+            raise SlowClientError(f"the client took less than {length} bytes in {idle_s} s") from error
+        offset += length
+        http.sent_bytes += length
+        average.add(length)
+        await asyncio.sleep(0)
+        answered, before = _answered(http), answered
+        if loop.time() - began > _SLOW_S:
+            # Small windows for slow clients, so that the time limit is one on progress and not on their speed.
+            window = _SLOW_WINDOW_BYTES
+        else:
+            window = _WINDOW_BYTES if answered == before else _SHARED_WINDOW_BYTES
+
+
+def _answered(http: HttpRequest) -> int:
+    """Return how many requests this process was sent so far, on all connections."""
+    connection = http.protocol
+    return connection.requests_of_all if isinstance(connection, Connection) else 0
+
+
+def _can_sendfile(http: HttpRequest, content: Content) -> bool:
+    transport = http.transport
+    return (
+        content.fileno() is not None
+        and transport is not None
+        and transport.get_extra_info("sslcontext") is None
+        and hasattr(asyncio.get_running_loop(), "_sendfile_native")
+    )
+
+
+class _File:
+    """As much of a file object as `loop.sendfile` looks at."""
+
+    mode = "rb"
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def seek(self, offset: int) -> int:
+        return offset
+
+
+async def _by_sendfile(
+    http: HttpRequest, response: web.StreamResponse, content: Content, offset: int, length: int
+) -> None:
+    transport, descriptor = http.transport, content.fileno()
+    if transport is None or transport.is_closing() or descriptor is None:
+        raise ConnectionResetError("the client went away")
+    file = cast("IO[bytes]", _File(descriptor))
+    try:
+        sent = await asyncio.get_running_loop().sendfile(transport, file, offset, length, fallback=False)
+    except asyncio.SendfileNotAvailableError:
+        # The event loop's word for any failure of a window's first call: reading tells the client's from the disk's.
+        await _by_reading(http, response, content, offset, length)
+        return
+    if sent != length:
+        raise ConnectionAbortedError(f"the file ended {length - sent} bytes early")
+
+
+async def _by_reading(
+    http: HttpRequest, response: web.StreamResponse, content: Content, offset: int, length: int
+) -> None:
+    piece = await content.read(offset, length)
+    if len(piece) != length:
+        raise ConnectionAbortedError(f"the content ended {length - len(piece)} bytes early")
+    await response.write(piece)
+    if http.transport is None or http.transport.is_closing():
+        raise ConnectionResetError("the client went away")

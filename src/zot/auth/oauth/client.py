@@ -1,0 +1,130 @@
+"""What OpenID Connect and plain OAuth 2 have in common: the authorization request and the exchange of its code."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from zot.accounts.sessions.session import PendingLogin
+from zot.auth.fetch import Fetcher, FetchError
+from zot.auth.last_good_files import read_last_good
+from zot.auth.oauth.interface import LoginError
+from zot.config.auth import OpenIdProviderConfig as ProviderConfig
+from zot.config.errors import ConfigProblem, ConfigurationError
+from zot.registry.errors import Unavailable
+
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ASSERTION_LIFETIME_S = 60
+
+
+class OAuthClient:
+    """This registry, as a client of the provider."""
+
+    def __init__(self, config: ProviderConfig, scopes: Sequence[str], fetcher: Fetcher, place: str) -> None:
+        """Take what the provider knows us by. Raises ConfigurationError if the private key cannot be used."""
+        self.id = config.client_id
+        self.fetcher = fetcher
+        self._secret = config.client_secret.get_secret_value() if config.client_secret else ""
+        self._scopes = scopes
+        self._signer = _Signer(config.key_path, place) if config.key_path else None
+
+    def authorization_url(self, endpoint: str, login: PendingLogin) -> str:
+        """Return the URL of the authorization request."""
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(login.verifier.encode()).digest()).rstrip(b"=").decode()
+        query = urlencode(
+            {
+                "response_type": "code",
+                "client_id": self.id,
+                "redirect_uri": login.redirect_uri,
+                "scope": " ".join(self._scopes),
+                "state": login.state,
+                "nonce": login.nonce,
+                "code_challenge": challenge,
+                "code_challenge_method": "S256",
+            }
+        )
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
+
+    async def exchange(self, endpoint: str, code: str, login: PendingLogin) -> Mapping[str, Any]:
+        """Return what the token endpoint gives for the code. Raises LoginError, or Unavailable."""
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": login.redirect_uri,
+            "code_verifier": login.verifier,
+        }
+        headers = {}
+        if self._signer is not None:
+            form |= {"client_id": self.id, "client_assertion_type": _ASSERTION_TYPE}
+            form["client_assertion"] = self._signer.assertion(self.id, endpoint)
+        elif self._secret:
+            pair = f"{quote(self.id, safe='')}:{quote(self._secret, safe='')}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        else:
+            form["client_id"] = self.id
+        try:
+            answer = await self.fetcher.post(endpoint, form, headers=headers)
+        except FetchError as error:
+            if 400 <= error.status < 500:
+                raise LoginError(f"the provider does not take the code: {error}") from error
+            raise Unavailable("the login provider cannot be reached") from error
+        if not isinstance(answer, dict) or not isinstance(answer.get("access_token"), str):
+            raise LoginError("the provider gave no token")
+        return answer
+
+
+class _Signer:
+    """The private key that stands for the client's secret (RFC 7523). A PEM file, or JSON with `key` and `keyId`."""
+
+    def __init__(self, path: str, place: str) -> None:
+        try:
+            self._key, self._algorithm, self._header = read_last_good(Path(path), _key_file)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(ConfigProblem("the private key cannot be read", f"{place}.keypath")) from error
+
+    def assertion(self, client_id: str, audience: str) -> str:
+        now_s = int(time.time())
+        claims = {
+            "iss": client_id,
+            "sub": client_id,
+            "aud": audience,
+            "jti": secrets.token_urlsafe(16),
+            "iat": now_s,
+            "exp": now_s + _ASSERTION_LIFETIME_S,
+        }
+        return jwt.encode(dict(self._header), claims, self._key, algorithms=[self._algorithm])
+
+
+def _key_file(content: bytes) -> tuple[RSAKey | ECKey | OKPKey, str, dict[str, str]]:
+    text = content.decode()
+    try:
+        document = json.loads(text) if text.lstrip().startswith("{") else {"key": text}
+        key, algorithm = _private_key(document["key"])
+    except (KeyError, TypeError) as error:
+        raise ValueError("not a private key") from error
+    return key, algorithm, {"alg": algorithm, **({"kid": document["keyId"]} if "keyId" in document else {})}
+
+
+def _private_key(pem: str) -> tuple[RSAKey | ECKey | OKPKey, str]:
+    for kind in (RSAKey, ECKey, OKPKey):
+        try:
+            key = kind.import_key(pem)
+        except (JoseError, ValueError, TypeError):
+            continue
+        if not key.is_private:
+            raise ValueError("not a private key")
+        if isinstance(key, RSAKey):
+            return key, "RS256"
+        return key, {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}.get(key.curve_name, "Ed25519")
+    raise ValueError("not a private key")

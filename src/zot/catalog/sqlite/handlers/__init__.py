@@ -1,0 +1,1 @@
+"""The catalog's commands in SQL: one module for each subject."""

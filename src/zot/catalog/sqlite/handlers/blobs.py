@@ -1,0 +1,173 @@
+"""Commands on blobs, in SQL."""
+
+from __future__ import annotations
+
+from zot.catalog.blob_commands import (
+    CheckQuota,
+    ClaimBlob,
+    ClaimOutcome,
+    DoomBlob,
+    DoomOutcome,
+    DropClaim,
+    ForgetBlob,
+    MarkUnreferenced,
+    PublishBlob,
+    PublishOutcome,
+    TouchBlob,
+)
+from zot.catalog.interface import PAGE_LIMIT
+from zot.catalog.quotas import OverQuota, no_room
+from zot.catalog.sqlite.handlers import carried
+from zot.catalog.sqlite.scope import RepositoryScope
+from zot.oci.digest import Digest
+
+_BLOB = "SELECT size, referenced, stamp_s, doom, placed_ns FROM blob WHERE repository = ?1 AND digest = ?2"
+_ADD = """
+INSERT INTO blob (repository, digest, size, placed_ns, referenced) VALUES (?1, ?2, ?3, ?4,
+  ?5 OR EXISTS (SELECT 1 FROM edge WHERE repository = ?1 AND digest = ?2))
+ON CONFLICT DO NOTHING
+"""
+_CLEAR_STAMP = "UPDATE blob SET stamp_s = NULL WHERE repository = ?1 AND digest = ?2 AND stamp_s IS NOT NULL"
+_CLAIM = "INSERT INTO claim (repository, digest, token) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"
+_DROP_CLAIM = "DELETE FROM claim WHERE repository = ?1 AND digest = ?2 AND token = ?3"
+_DOOM_STRAY = """
+INSERT INTO blob (repository, digest, size, referenced, doom)
+SELECT name, ?2, 0, 0, ?3 FROM repository WHERE name = ?1
+"""
+_CLAIMED = "SELECT 1 FROM claim WHERE repository = ?1 AND digest = ?2 LIMIT 1"
+_STAMP = """
+UPDATE blob SET stamp_s = ?2 WHERE repository = ?1 AND digest IN (
+  SELECT digest FROM blob AS garbage
+  WHERE repository = ?1 AND NOT referenced AND doom IS NULL AND stamp_s IS NULL
+    AND NOT EXISTS (SELECT 1 FROM claim WHERE repository = ?1 AND digest = garbage.digest)
+  ORDER BY digest LIMIT ?3)
+"""
+_STAMP_MANIFESTS = """
+UPDATE manifest SET stamp_s = ?2 WHERE id IN (
+  SELECT id FROM manifest WHERE repository = ?1 AND NOT kept AND stamp_s IS NULL ORDER BY digest LIMIT ?3)
+"""
+
+
+def claim(scope: RepositoryScope, command: ClaimBlob) -> ClaimOutcome:
+    """Carry out ClaimBlob."""
+    found = scope.row(_BLOB, command.digest)
+    if found is None:
+        scope.create()
+        scope.change(_CLAIM, command.digest, command.token)
+        return ClaimOutcome.CLAIMED
+    _, _, stamp_s, doom, _ = found
+    if doom is not None:
+        return ClaimOutcome.DOOMED
+    if stamp_s is not None:
+        scope.change(_CLEAR_STAMP, command.digest)
+    return ClaimOutcome.PRESENT
+
+
+def publish(scope: RepositoryScope, command: PublishBlob) -> PublishOutcome | OverQuota:
+    """Carry out PublishBlob."""
+    claimed = scope.change(_DROP_CLAIM, command.digest, command.token)
+    found = scope.row(_BLOB, command.digest)
+    if found is not None and found[3] is None:
+        scope.change(_CLEAR_STAMP, command.digest)
+    elif not claimed:
+        return PublishOutcome.CLAIM_LOST
+    elif refused := no_room(command.quotas, _growth_bytes(scope, command), scope.used):
+        return refused
+    else:
+        add(scope, command.digest, command.size)
+    if command.session is not None:
+        scope.change(
+            "UPDATE upload SET finished = ?3, updated_ns = ?4 WHERE repository = ?1 AND session = ?2",
+            command.session,
+            command.digest,
+            scope.now_ns,
+        )
+    return PublishOutcome.PRESENT
+
+
+def add(scope: RepositoryScope, digest: Digest, size: int) -> None:
+    """Make a blob present unless there is one, doomed or not."""
+    is_manifest = _is_manifest(scope, digest)
+    if scope.change(_ADD, digest, size, scope.now_ns, is_manifest):
+        scope.blobs += 1
+        scope.bytes += 0 if is_manifest else size
+
+
+def check_room(scope: RepositoryScope, command: CheckQuota) -> OverQuota | None:
+    """Carry out CheckQuota."""
+    found = scope.row(_BLOB, command.digest)
+    is_present = found is not None and found[3] is None
+    return None if is_present else no_room(command.quotas, _growth_bytes(scope, command), scope.used)
+
+
+def drop_claim(scope: RepositoryScope, command: DropClaim) -> None:
+    """Carry out DropClaim."""
+    scope.change(_DROP_CLAIM, command.digest, command.token)
+
+
+def touch(scope: RepositoryScope, command: TouchBlob) -> bool:
+    """Carry out TouchBlob."""
+    found = scope.row(_BLOB, command.digest)
+    if found is None or found[3] is not None:
+        return False
+    scope.change(_CLEAR_STAMP, command.digest)
+    return True
+
+
+def doom(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
+    """Carry out DoomBlob."""
+    found = scope.row(_BLOB, command.digest)
+    if found is None:
+        return _doom_stray(scope, command) if command.stray else DoomOutcome.ABSENT
+    size, referenced, stamp_s, token, placed_ns = found
+    if token is not None:
+        return DoomOutcome.DOOMED if token == command.token else DoomOutcome.ABSENT
+    if referenced and not command.damaged:
+        return DoomOutcome.REFERENCED
+    if command.stamped_before_s is not None and carried.has_unread(scope):
+        return DoomOutcome.REFERENCED
+    if command.stray or command.placed_ns not in (None, placed_ns) or scope.value(_CLAIMED, command.digest):
+        return DoomOutcome.CLAIMED
+    if command.stamped_before_s is not None and (stamp_s is None or stamp_s > command.stamped_before_s):
+        return DoomOutcome.CLAIMED
+    scope.change(
+        "UPDATE blob SET doom = ?3, stamp_s = NULL WHERE repository = ?1 AND digest = ?2", command.digest, command.token
+    )
+    scope.blobs -= 1
+    # As a manifest its bytes go on counting.
+    scope.bytes -= 0 if referenced and _is_manifest(scope, command.digest) else size
+    return DoomOutcome.DOOMED
+
+
+def _doom_stray(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
+    named = scope.value("SELECT 1 FROM edge WHERE repository = ?1 AND digest = ?2 LIMIT 1", command.digest)
+    if named or _is_manifest(scope, command.digest) or carried.has_unread(scope):
+        return DoomOutcome.REFERENCED
+    if scope.value(_CLAIMED, command.digest):
+        return DoomOutcome.CLAIMED
+    doomed = scope.change(_DOOM_STRAY, command.digest, command.token)
+    return DoomOutcome.DOOMED if doomed else DoomOutcome.ABSENT
+
+
+def forget(scope: RepositoryScope, command: ForgetBlob) -> None:
+    """Carry out ForgetBlob."""
+    scope.change("DELETE FROM blob WHERE repository = ?1 AND digest = ?2 AND doom = ?3", command.digest, command.token)
+
+
+def stamp(scope: RepositoryScope, command: MarkUnreferenced) -> int:
+    """Carry out MarkUnreferenced."""
+    if carried.has_unread(scope):
+        return 0
+    limit = max(0, min(command.limit, PAGE_LIMIT))
+    blobs = scope.change(_STAMP, command.now_s, limit)
+    return blobs + scope.change(_STAMP_MANIFESTS, command.now_s, limit - blobs)
+
+
+def _growth_bytes(scope: RepositoryScope, command: PublishBlob | CheckQuota) -> int:
+    """Return what a blob that is not here would add."""
+    return 0 if _is_manifest(scope, command.digest) else command.size
+
+
+def _is_manifest(scope: RepositoryScope, digest: Digest) -> bool:
+    """Tell whether the blob's bytes count as a manifest already."""
+    return bool(scope.value("SELECT 1 FROM manifest WHERE repository = ?1 AND digest = ?2", digest))

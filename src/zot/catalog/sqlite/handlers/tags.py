@@ -1,0 +1,152 @@
+"""Commands on tags, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from zot.catalog.manifest_commands import Absent, Deleted, DeleteTag, Refusal, RestoreTag, Stored, TagMove, TagRefused
+from zot.catalog.sqlite.handlers import carried
+from zot.catalog.sqlite.scope import RepositoryScope
+from zot.oci.digest import Digest
+from zot.oci.names import Tag
+
+_TAG = """
+SELECT digest, media_type FROM manifest
+WHERE id = (SELECT manifest_id FROM tag WHERE repository = ?1 AND name = ?2)
+"""
+_POINT = """
+INSERT INTO tag (repository, name, manifest_id, created_ns, moved_ns, moved_by, written)
+VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)
+ON CONFLICT DO UPDATE SET manifest_id = excluded.manifest_id, moved_ns = excluded.moved_ns,
+  moved_by = excluded.moved_by, written = excluded.written
+"""
+_LOG = """
+INSERT INTO tag_log (repository, tag, digest_before, digest_after, at_ns, moved_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+"""
+# Of the manifests in ?2: whether a tag, an index, a present subject or an entry with a name keeps each. What changes
+# has no stamp.
+KEPT = """
+  EXISTS (SELECT 1 FROM tag WHERE manifest_id = manifest.id)
+  OR EXISTS (SELECT 1 FROM edge
+    WHERE edge.repository = manifest.repository AND edge.digest = manifest.digest AND edge.child)
+  OR EXISTS (SELECT 1 FROM manifest AS other
+    WHERE other.repository = manifest.repository AND other.digest = manifest.subject)
+  OR EXISTS (SELECT 1 FROM carried
+    WHERE carried.repository = manifest.repository AND carried.digest = manifest.digest AND line <> x'')
+"""
+"""The condition for a row of `manifest`: something of its repository keeps it from being collected."""
+
+_KEEP = f"""
+UPDATE manifest SET kept = NOT kept, stamp_s = NULL
+WHERE repository = ?1 AND digest IN (SELECT value FROM json_each(?2)) AND kept <> ({KEPT})
+"""  # noqa: S608 (a statement of constants)
+
+
+def refused(scope: RepositoryScope, moves: Sequence[TagMove], digest: Digest) -> TagRefused | None:
+    """Return the first of the moves that may not be made."""
+    for each in moves:
+        if why := each.refusal(at(scope, each.tag), digest):
+            return TagRefused(each.tag, why)
+    return None
+
+
+def move(
+    scope: RepositoryScope, moves: Sequence[TagMove], manifest_id: int, digest: Digest, by: str
+) -> tuple[tuple[Tag, Digest | None], ...]:
+    """Point tags at a manifest; return those that pointed elsewhere, with what they pointed to."""
+    changes = []
+    for each in moves:
+        before = at(scope, each.tag)
+        if before != digest:
+            point(scope, each.tag, before, manifest_id, digest, by)
+            changes.append((each.tag, before))
+    return tuple(changes)
+
+
+def at(scope: RepositoryScope, tag: Tag) -> Digest | None:
+    """Return what a tag points to."""
+    found: Digest | None = scope.value(_TAG, tag)
+    return found
+
+
+def of_manifest(scope: RepositoryScope, manifest_id: int) -> tuple[Tag, ...]:
+    """Return the tags that point to a manifest."""
+    rows = scope.rows("SELECT name FROM tag WHERE repository = ?1 AND manifest_id = ?2 ORDER BY name", manifest_id)
+    return tuple(name for (name,) in rows)
+
+
+def has_tag(scope: RepositoryScope, manifest_id: int) -> bool:
+    """Tell whether a tag points to a manifest, at the same cost however many do."""
+    return bool(
+        scope.value("SELECT EXISTS (SELECT 1 FROM tag WHERE repository = ?1 AND manifest_id = ?2)", manifest_id)
+    )
+
+
+def point(
+    scope: RepositoryScope,
+    tag: Tag,
+    before: Digest | None,
+    manifest_id: int,
+    digest: Digest,
+    by: str,
+    written: str | None = None,
+) -> None:
+    """Let a tag point to a manifest, and log it. `written` is its name as a layout has it, if not the tag itself."""
+    scope.change(_POINT, tag, manifest_id, scope.now_ns, by, written)
+    carried.replaced_by_tag(scope, digest, (tag, written or tag))
+    scope.change(_LOG, tag, before, digest, scope.now_ns, by)
+    settle_kept(scope, [digest, before] if before else [digest])
+    scope.tags += before is None
+    scope.changed = True
+
+
+def renew(scope: RepositoryScope, manifest_id: int) -> None:
+    """Make a manifest as new as one that is pushed now: retention would remove its tag again by its old time."""
+    scope.change("UPDATE manifest SET pushed_ns = ?3 WHERE repository = ?1 AND id = ?2", manifest_id, scope.now_ns)
+
+
+def remove(scope: RepositoryScope, tag: Tag, before: Digest, by: str) -> None:
+    """Remove a tag, and log it."""
+    scope.change("DELETE FROM tag WHERE repository = ?1 AND name = ?2", tag)
+    scope.change(_LOG, tag, before, None, scope.now_ns, by)
+    settle_kept(scope, [before])
+    scope.tags -= 1
+    scope.changed = True
+
+
+def settle_kept(scope: RepositoryScope, digests: Sequence[Digest]) -> None:
+    """Write down whether something keeps each of these manifests: to be called when that may have changed."""
+    scope.change(_KEEP, msgspec.json.encode(digests).decode())
+
+
+def delete(scope: RepositoryScope, command: DeleteTag) -> Deleted | Absent | TagRefused:
+    """Carry out DeleteTag."""
+    found = scope.row(_TAG, command.tag)
+    if found is not None and command.if_digest not in (None, found[0]):
+        return Absent()
+    named = carried.named(scope, command.tag) if command.if_digest is None else []
+    if found is None and not named:
+        return Absent()
+    if command.immutable:
+        return TagRefused(command.tag, Refusal.IMMUTABLE)
+    if named:
+        carried.delete_named(scope, command.tag)
+        settle_kept(scope, [digest for digest, _ in named if digest is not None])
+    digest, media_type = found or named[0]
+    if found is not None:
+        remove(scope, command.tag, digest, command.by)
+    return Deleted(digest, media_type, (command.tag,))
+
+
+def restore(scope: RepositoryScope, command: RestoreTag) -> Stored | Absent | TagRefused:
+    """Carry out RestoreTag."""
+    manifest_id = scope.value("SELECT id FROM manifest WHERE repository = ?1 AND digest = ?2", command.digest)
+    if manifest_id is None:
+        return Absent()
+    moves = (command.move,)
+    if refusal := refused(scope, moves, command.digest):
+        return refusal
+    renew(scope, manifest_id)
+    return Stored(created=False, changes=move(scope, moves, manifest_id, command.digest, command.by))

@@ -1,0 +1,80 @@
+"""Commands on upload sessions, in SQL."""
+
+from __future__ import annotations
+
+from zot.catalog.rows import UploadRow
+from zot.catalog.sqlite.scope import RepositoryScope
+from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploadRow, CreateUploadRow, LeaseUpload
+
+SELECT = """
+SELECT session, repository, principal, epoch, received, algorithm, prefix, boot, updated_ns, finished, owner
+FROM upload
+"""
+"""Selects uploads, columns in the order of UploadRow's fields; a condition follows."""
+
+_ADVANCE = """
+UPDATE upload SET received = ?4, algorithm = ?5, prefix = ?6, boot = ?7, updated_ns = ?8
+WHERE repository = ?1 AND session = ?2 AND epoch = ?3 AND finished IS NULL
+"""
+
+
+def begin(scope: RepositoryScope, command: CreateUploadRow) -> BeginOutcome:
+    """Carry out BeginUpload."""
+    if scope.value("SELECT 1 FROM upload WHERE repository = ?1 AND session = ?2", command.session):
+        return BeginOutcome.BEGUN
+    open_now = "SELECT count(*) FROM upload WHERE repository = ?1 AND owner = ?2 AND finished IS NULL"
+    if scope.value(open_now, command.owner) >= command.limit:
+        return BeginOutcome.TOO_MANY
+    scope.create()
+    scope.change(
+        "INSERT INTO upload (repository, session, principal, algorithm, updated_ns, owner)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+        " ON CONFLICT DO NOTHING",
+        command.session,
+        command.principal,
+        command.algorithm,
+        scope.now_ns,
+        command.owner,
+    )
+    return BeginOutcome.BEGUN
+
+
+def lease(scope: RepositoryScope, command: LeaseUpload) -> UploadRow | None:
+    """Carry out LeaseUpload."""
+    scope.change(
+        "UPDATE upload SET epoch = epoch + 1, updated_ns = ?3"
+        " WHERE repository = ?1 AND session = ?2 AND finished IS NULL",
+        command.session,
+        scope.now_ns,
+    )
+    row = scope.row(f"{SELECT} WHERE repository = ?1 AND session = ?2", command.session)
+    return UploadRow(*row) if row else None
+
+
+def advance(scope: RepositoryScope, command: AdvanceUpload) -> bool:
+    """Carry out AdvanceUpload."""
+    return bool(
+        scope.change(
+            _ADVANCE,
+            command.session,
+            command.epoch,
+            command.offset,
+            command.algorithm,
+            command.prefix,
+            command.boot,
+            scope.now_ns,
+        )
+    )
+
+
+def cancel(scope: RepositoryScope, command: CancelUploadRow) -> bool:
+    """Carry out CancelUpload."""
+    return bool(
+        scope.change(
+            "DELETE FROM upload WHERE repository = ?1 AND session = ?2 AND epoch = coalesce(?3, epoch)"
+            " AND NOT (?4 AND finished IS NOT NULL)",
+            command.session,
+            command.if_epoch,
+            command.unfinished,
+        )
+    )

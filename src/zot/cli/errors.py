@@ -1,0 +1,43 @@
+"""Failures of commands, as one sentence each."""
+
+from __future__ import annotations
+
+import click
+
+
+def sentence(error: Exception) -> str | None:
+    """Return what to tell the operator of an error; None: it is a fault of the program, or click's own to tell."""
+    if isinstance(error, click.ClickException | BrokenPipeError):
+        return None
+    if isinstance(error, OSError):
+        return _of_system(error)
+    return str(error) if isinstance(error, _expected()) else None
+
+
+def _of_system(error: OSError) -> str:
+    # Imported here, as most commands do not fail.
+    from zot.storage.os_errors import as_storage_error
+
+    told = str(as_storage_error(error, "do this"))
+    return told.removeprefix("cannot do this: ")
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Return the errors that come from outside of the program: files, stores and servers it depends on."""
+    from zot.accounts.interface import AccountsUnavailableError
+    from zot.accounts.sessions.interface import SessionsUnavailableError
+    from zot.accounts.statistics import StatisticsUnavailableError
+    from zot.admin.requests import AdminError
+    from zot.catalog.interface import CatalogError
+    from zot.config.errors import ConfigurationError
+    from zot.storage.interface import StorageError
+
+    return (
+        AccountsUnavailableError,
+        SessionsUnavailableError,
+        StatisticsUnavailableError,
+        CatalogError,
+        ConfigurationError,
+        StorageError,
+        AdminError,
+    )

@@ -1,0 +1,30 @@
+"""Rules about patterns: every glob and regular expression of the configuration compiles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zot.config.errors import ConfigProblem
+from zot.oci.globs import compile_glob
+from zot.oci.regexes import compile_regex
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+def globs(patterns: Iterable[str], key: str, text: str) -> Iterator[ConfigProblem]:
+    """Yield a problem with `text` for each glob that does not compile."""
+    for pattern in patterns:
+        try:
+            compile_glob(pattern)
+        except ValueError as error:
+            yield ConfigProblem(f"{text}: {pattern}", key, str(error))
+
+
+def regexes(patterns: Iterable[str], key: str, text: str) -> Iterator[ConfigProblem]:
+    """Yield a problem with `text` for each regular expression that does not compile."""
+    for pattern in patterns:
+        try:
+            compile_regex(pattern)
+        except ValueError as error:
+            yield ConfigProblem(f"{text}: {pattern}", key, str(error))

@@ -1,0 +1,105 @@
+"""What another program removed from a layout together with its blobs: forgotten here, too, instead of put back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from zot.catalog import paging
+from zot.catalog.blob_commands import DoomBlob, DoomOutcome, ForgetBlob
+from zot.catalog.command import removal_token
+from zot.catalog.edges import edges
+from zot.catalog.interface import Catalog
+from zot.catalog.manifest_commands import Deleted, DeleteTag, RemoveManifest
+from zot.catalog.rows import ManifestDetails
+from zot.oci.digest import Digest
+from zot.oci.manifest import InvalidManifestError, parse_manifest
+from zot.oci.names import Repository
+from zot.storage.interface import Storage
+
+
+async def forget_removed(
+    catalog: Catalog,
+    storage: Storage,
+    repository: Repository,
+    listed: Collection[Digest],
+    *,
+    pushed_until_ns: int | None,
+    boot: str,
+    by: str,
+) -> list[ManifestDetails]:
+    """Delete manifests that are not `listed` and whose blobs were removed from the disk; return them.
+
+    Their tags go with them, and indexes that list one. A manifest whose blobs are all there stays: its layout lacks
+    nothing but its name. So does one that needs a blob which never was here, and one that was pushed later than
+    `pushed_until_ns` (None: all count): the other program had not seen it. `by` is who did it, in the tag log.
+    Idempotent. Raises CatalogError, StorageError.
+    """
+    lost: dict[Digest, ManifestDetails] = {}
+    missing: set[Digest] = set()
+    parents: dict[Digest, list[ManifestDetails]] = {}
+    async for manifest in paging.manifests(catalog, repository):
+        if manifest.digest in listed or (pushed_until_ns is not None and manifest.pushed_ns > pushed_until_ns):
+            continue
+        blobs, children = await _names(catalog, repository, manifest)
+        gone = [blob for blob in blobs if await _is_gone(catalog, storage, repository, blob)]
+        if gone:
+            lost[manifest.digest] = manifest
+            missing.update(gone)
+        for child in children:
+            parents.setdefault(child, []).append(manifest)
+    waiting = list(lost)
+    while waiting:
+        for parent in parents.get(waiting.pop(), ()):
+            if parent.digest not in lost:
+                lost[parent.digest] = parent
+                waiting.append(parent.digest)
+    await _delete(catalog, repository, list(lost.values()), by)
+    for digest in missing:
+        await _forget_blob(catalog, repository, digest, boot)
+    return list(lost.values())
+
+
+async def _names(
+    catalog: Catalog, repository: Repository, manifest: ManifestDetails
+) -> tuple[list[Digest], list[Digest]]:
+    """Return the blobs that a manifest needs, and the manifests that it lists."""
+    content = await catalog.manifest_content(repository, manifest.digest)
+    try:
+        found = edges(parse_manifest(content or b"", manifest.media_type))
+    except InvalidManifestError:  # deleted since, or unreadable: it needs nothing that is known
+        return [], []
+    blobs = [edge.digest for edge in found if not (edge.child or edge.optional)]
+    return blobs, [edge.digest for edge in found if edge.child]
+
+
+async def _is_gone(catalog: Catalog, storage: Storage, repository: Repository, blob: Digest) -> bool:
+    """Tell whether a blob was here and its file is missing; a read may have found that out before."""
+    if await storage.stat(repository, blob) is not None:
+        return False
+    return await catalog.blob(repository, blob) is not None or await storage.was_set_aside(repository, blob)
+
+
+async def _forget_blob(catalog: Catalog, repository: Repository, digest: Digest, boot: str) -> None:
+    """Remove the row of a blob without a file: collection would unlink a file that comes back."""
+    token = removal_token(boot)
+    doom = DoomBlob(repository=repository, digest=digest, token=token, damaged=True)
+    if await catalog.do(doom) is DoomOutcome.DOOMED:
+        await catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
+
+
+async def _delete(catalog: Catalog, repository: Repository, lost: list[ManifestDetails], by: str) -> None:
+    """Delete manifests, an index before what it lists. One that another index lists stays, without its tags."""
+    for manifest in lost:
+        for tag in manifest.tags:
+            await catalog.do(DeleteTag(repository=repository, tag=tag, if_digest=manifest.digest, by=by))
+    left, deleted = lost, True
+    while left and deleted:
+        deleted = False
+        remaining = []
+        for manifest in left:
+            delete = RemoveManifest(repository=repository, digest=manifest.digest, if_tags=(), by=by)
+            if isinstance(await catalog.do(delete), Deleted):
+                deleted = True
+            else:
+                remaining.append(manifest)
+        left = remaining

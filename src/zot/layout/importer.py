@@ -1,0 +1,167 @@
+"""Adoption: a layout that the catalog does not know is taken in, whole, before anything else happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from zot.catalog.interface import Catalog
+from zot.catalog.layout_commands import FinishExport, ImportLayout
+from zot.layout.contents import ImportOptions, LayoutContents
+from zot.layout.export_stamp import ExportStamp, last_change_ns
+from zot.layout.import_batches import import_batches
+from zot.layout.index_json import InvalidLayoutError
+from zot.layout.interface import LayoutFiles
+from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
+from zot.oci.names import Repository
+from zot.registry.damage import DamageReports
+from zot.registry.errors import Unavailable
+from zot.storage.interface import Storage
+
+_log = logging.getLogger(__name__)
+
+# The catalog's writer is for requests first.
+_PAUSE_S = 0.005
+_POLL_S = 0.05
+_TOLD_LIMIT = 10_000
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """One adoption under way."""
+
+    task: asyncio.Task[None]
+    awaited: bool = False
+    """A request waits for it: no pauses."""
+
+
+class LayoutImporter:
+    """Takes layouts in, each once at a time: in this process by a shared task, among processes by a lock."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        storage: Storage,
+        files: LayoutFiles,
+        damage: DamageReports | None = None,
+        *,
+        wait_s: float = 5.0,
+        manifest_limit_bytes: int = MANIFEST_LIMIT_BYTES,
+    ) -> None:
+        """Let a request wait for `wait_s`; what is damaged is reported; read manifests up to `manifest_limit_bytes`."""
+        self._damage = damage or DamageReports()
+        self._catalog = catalog
+        self._storage = storage
+        self._files = files
+        self._wait_s = wait_s
+        self._manifest_limit_bytes = manifest_limit_bytes
+        self._runs: dict[Repository, _Run] = {}
+        self._told: dict[Repository, str] = {}
+
+    async def ensure(self, repository: Repository) -> None:
+        """Return once the repository is adopted; one that is nowhere is created, and adopted by that.
+
+        Raises Unavailable when it takes longer than a request should wait (it goes on meanwhile), or if its
+        `index.json` is broken; StorageError, CatalogError.
+        """
+        run = self._run(repository)
+        run.awaited = True
+        done, _ = await asyncio.wait({run.task}, timeout=self._wait_s)
+        if not done:
+            raise Unavailable("the repository is being taken in", name=repository)
+        try:
+            run.task.result()
+        except InvalidLayoutError as error:
+            raise Unavailable(f"the repository cannot be read: {error}", 60, name=repository) from error
+
+    async def adopt(self, repository: Repository) -> None:
+        """Adopt it in the background, in short steps. Raises InvalidLayoutError, StorageError, CatalogError."""
+        run = self._run(repository)
+        await asyncio.wait({run.task})
+        run.task.result()
+
+    def begin(self, repository: Repository) -> None:
+        """Have it adopted some time soon, if it is not."""
+        self._run(repository)
+
+    async def close(self) -> None:
+        """Break off what is under way: it begins anew the next time."""
+        tasks = [run.task for run in self._runs.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _run(self, repository: Repository) -> _Run:
+        run = self._runs.get(repository)
+        if run is None:
+            run = self._runs[repository] = _Run(asyncio.create_task(self._adopt(repository)))
+            run.task.add_done_callback(lambda task: self._ended(repository, task))
+        return run
+
+    def _ended(self, repository: Repository, task: asyncio.Task[None]) -> None:
+        del self._runs[repository]
+        if task.cancelled():
+            return
+        error = task.exception()
+        told = self._told.pop(repository, None)
+        if error is None:
+            return
+        # Each request for the repository tries again: the log names a reason once.
+        if told != str(error):
+            _log.error("%s is not adopted: %s", repository, error)
+        if len(self._told) >= _TOLD_LIMIT:
+            self._told.clear()
+        self._told[repository] = str(error)
+
+    async def _adopt(self, repository: Repository) -> None:
+        while True:
+            async with self._files.adopting(repository) as alone:
+                row = await self._catalog.repository(repository)
+                if row is not None and row.adopted:
+                    return
+                if alone:
+                    await self._take_in(
+                        repository,
+                        begun=row is not None and row.revision > 0,
+                        salvaged=row is not None and row.exported > 0,
+                    )
+                    return
+            await asyncio.sleep(_POLL_S)
+
+    async def _take_in(self, repository: Repository, *, begun: bool, salvaged: bool) -> None:
+        # `salvaged`: the catalog was damaged, and keeps what is left of this repository. The layout adds what is lost.
+        # A disk that is not mounted is no empty layout.
+        await self._files.ready(repository)
+        contents = LayoutContents(
+            self._catalog,
+            self._storage,
+            self._files,
+            repository,
+            ImportOptions(self._manifest_limit_bytes, self._damage, begun=begun, salvaged=salvaged),
+        )
+        async for part in import_batches(repository, contents.items()):
+            await self._catalog.do(part)
+            if not self._runs[repository].awaited:
+                await asyncio.sleep(_PAUSE_S)
+        if contents.refused:
+            _log.warning("%s: %s", repository, contents.refused)
+        # Nobody else writes before it is complete: up to here the log holds what the file shows, and no more.
+        shown_ns = await last_change_ns(self._catalog, repository)
+        row = await self._catalog.repository(repository)
+        await self._catalog.do(ImportLayout(repository=repository, complete=True))
+        file = contents.index
+        if file is None:
+            return
+        _log.info("%s is adopted: %d descriptors in index.json", repository, contents.listed)
+        # The file need not be written again. But one that an earlier catalog exported has that one's time in it.
+        if not begun and file.head.shown_ns is None:
+            mark = ExportStamp(file.signature, shown_ns, whole=not contents.refused)
+            await self._catalog.do(
+                FinishExport(
+                    repository=repository,
+                    revision=row.revision if row else 0,
+                    digest=file.digest,
+                    signature=str(mark),
+                )
+            )

@@ -1,0 +1,1 @@
+"""Garbage collection, retention, scrub, and the scheduler that runs them while the registry serves."""

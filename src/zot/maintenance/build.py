@@ -1,0 +1,93 @@
+"""The background work on a store, from the configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from zot.accounts.statistics import StatisticsStore
+from zot.config.extensions import ScrubConfig
+from zot.config.model import Config
+from zot.maintenance import orphan_files as strays
+from zot.maintenance import unfinished_deletes as doomed
+from zot.maintenance.gc import CollectedLayouts, Collector
+from zot.maintenance.job_state import JobStates
+from zot.maintenance.observer import NoObserver, Observer
+from zot.maintenance.orphan_files import OrphanFiles
+from zot.maintenance.priority_slots import Priority
+from zot.maintenance.scheduler import Scheduler, Task
+from zot.maintenance.scrub import Scrubber
+from zot.maintenance.stores import MaintainedStores, StoreRules
+from zot.maintenance.unfinished_deletes import UnfinishedDeletes
+from zot.registry.registry import Registry
+from zot.storage.threads import ThreadPool
+
+COLLECTION = "GCTaskGenerator"
+"""The name of the tasks that collect garbage, one a store."""
+
+# A step mostly waits, for the catalog or the disk.
+_WORKERS_A_CORE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceParts:
+    """What upkeep works on. It lives in the one process of a server that does the long work."""
+
+    registry: Registry
+    layouts: CollectedLayouts
+    journal: JobStates
+    """Loaded already."""
+    hash_pool: ThreadPool
+    statistics: StatisticsStore | None = None
+    observer: Observer = field(default_factory=NoObserver)
+
+
+def build(config: Config, parts: MaintenanceParts) -> list[Task]:
+    """Return the tasks that the configuration asks for. A registry that is read-only is verified and no more.
+
+    Again for a configuration read anew; `Scheduler.replace` takes them.
+    """
+    if parts.registry.read_only:
+        return _scrub(config.extensions.scrub, parts)
+    stores = MaintainedStores(config.storage)
+    removals = UnfinishedDeletes(parts.registry)
+    tasks = [Task("UnfinishedRemovals", removals.finish, doomed.INTERVAL_S, Priority.HIGH)]
+    collector = Collector(parts.registry, stores, parts.layouts, parts.statistics, parts.journal.clock, parts.observer)
+    walk = OrphanFiles(parts.registry, stores, parts.layouts)
+    for store in stores.all:
+        if store.collects:
+            tasks += [_collection(collector, store), _walk(walk, store)]
+    tasks += _scrub(config.extensions.scrub, parts)
+    return tasks
+
+
+def scheduler(config: Config, parts: MaintenanceParts, tasks: Sequence[Task]) -> Scheduler:
+    """Return what runs tasks: those of upkeep, and of whoever else has any."""
+    workers = config.scheduler.num_workers or _WORKERS_A_CORE * (os.cpu_count() or 1)
+    return Scheduler(tasks, parts.journal, workers=workers, observer=parts.observer)
+
+
+def _collection(collector: Collector, store: StoreRules) -> Task:
+    sweep = collector.sweep if store.interval_s else collector.twice
+    return Task(
+        COLLECTION, lambda say: sweep(store, say), store.interval_s, about=store.route, may_start=store.may_start
+    )
+
+
+def _scrub(config: ScrubConfig | None, parts: MaintenanceParts) -> list[Task]:
+    if config is None or not config.enable:
+        return []
+    scrubber = Scrubber(parts.registry, parts.layouts, parts.hash_pool)
+    return [Task("ScrubGenerator", scrubber.run, config.interval_s, Priority.LOW)]
+
+
+def _walk(walk: OrphanFiles, store: StoreRules) -> Task:
+    return Task(
+        "StrayFilesGenerator",
+        lambda say: walk.collect(store, say),
+        strays.INTERVAL_S,
+        Priority.LOW,
+        about=store.route,
+        may_start=store.may_start,
+    )

@@ -1,0 +1,181 @@
+"""Garbage collection: what nothing keeps goes, once nobody has asked for it for a whole delay.
+
+A sweep asks the catalog for what is loose; it never looks at what is not. It stamps what it finds with the collector's
+own time, and removes what carries a stamp that is old enough: whoever reads, mounts or pushes such a thing takes the
+stamp off before he is answered, so a client has the whole delay from there. Nothing is locked: each step is a command
+of the catalog that looks and decides at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from zot.accounts.statistics import StatisticsStore
+from zot.catalog.blob_commands import DoomBlob, DoomOutcome
+from zot.catalog.command import removal_token
+from zot.catalog.interface import PAGE_LIMIT
+from zot.catalog.rows import UnreferencedBlob
+from zot.logs.fields import fields
+from zot.maintenance.clock import CollectorClock
+from zot.maintenance.expiry import Expiry
+from zot.maintenance.marks import Marks
+from zot.maintenance.observer import Observer
+from zot.maintenance.scheduler import Say
+from zot.maintenance.stale_uploads import StaleUploads
+from zot.maintenance.stores import MaintainedStores, StoreRules
+from zot.maintenance.sweep_stats import Pauses, SweepStats, batches
+from zot.oci.names import Repository
+from zot.registry.delete import remove_doomed
+from zot.registry.registry import Registry
+from zot.storage.interface import StorageError
+
+_log = logging.getLogger("zot.gc")
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedLayouts:
+    """What a collector needs of the layouts."""
+
+    ready: Callable[[Repository], Awaitable[None]]
+    """Raises StorageError unless the repository's root is the store that it should be."""
+    remove: Callable[[Repository], Awaitable[bool]]
+    """Removes a repository that has nothing left, with its layout; False if it has something."""
+
+
+class Collector:
+    """Sweeps the stores of one registry. There is one a server, in the jobs process."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        stores: MaintainedStores,
+        layouts: CollectedLayouts,
+        statistics: StatisticsStore | None,
+        clock: CollectorClock,
+        observer: Observer,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Without statistics, retention rules that ask for times keep everything."""
+        self._registry = registry
+        self._catalog = registry.catalog
+        self._stores = stores
+        self._layouts = layouts
+        self._statistics = statistics
+        self._observer = observer
+        self._stamps = Marks(registry.catalog, clock)
+        self._expiry = Expiry(registry.catalog, self._stamps, statistics, observer, wall)
+        self._uploads = StaleUploads(registry, stores, clock, observer)
+
+    async def twice(self, store: StoreRules, say: Say) -> Pauses:
+        """Sweep, and again a delay later: the first finds what is loose, the second removes what still is.
+
+        For a collection that is done once: a single sweep would only ever find.
+        """
+        async for pause_s in self.sweep(store, say):
+            yield pause_s
+        # A little more, because stamps are as late as the end of the first.
+        yield max(store.delay_s, store.retention.delay_s) + 1
+        async for pause_s in self.sweep(store, say):
+            yield pause_s
+
+    async def sweep(self, store: StoreRules, say: Say) -> Pauses:
+        """Look at each repository of a store. Raises CatalogError, StorageError.
+
+        A repository that cannot be swept is passed over, and named in the log.
+        """
+        swept, begun_s, failed = SweepStats(), time.monotonic(), True
+        try:
+            if self._statistics is not None and store.retention.asks_for_times:
+                await self._statistics.settled()
+            async for repository in self._stores.repositories(self._catalog, store):
+                try:
+                    async for pause_s in self.repository(repository, store, swept):
+                        yield pause_s
+                except StorageError as error:
+                    _log.error("failed to run GC for %s: %s", repository, error, extra=_about(repository))
+                say(str(swept))
+                yield 0
+            if not store.retention.dry_run:
+                async for count in self._uploads.collect(store):
+                    swept.uploads += count
+                    yield 0
+            say(str(swept))
+            failed = False
+        finally:
+            self._observer.collected(time.monotonic() - begun_s, failed=failed)
+
+    async def repository(self, repository: Repository, store: StoreRules, swept: SweepStats) -> Pauses:
+        """Look at one repository. One whose layout is not in the catalog yet is left alone. Raises as `sweep`."""
+        row = await self._catalog.repository(repository)
+        if row is None or not row.adopted:
+            return
+        await self._layouts.ready(repository)
+        _log.info("executing gc of orphaned blobs for %s", repository, extra=_about(repository))
+        blobs_before = swept.blobs
+        stages = [self._expiry.tags]
+        if await self._catalog.unread(repository):
+            _log.info(
+                "%s has manifests that could not be read and may need anything in it: nothing of it is collected",
+                repository,
+                extra=_about(repository),
+            )
+        else:
+            stages += [self._expiry.attached_tags, self._expiry.manifests]
+            if not store.retention.dry_run:
+                stages += [self._blobs, self._remove_if_empty]
+        for stage in stages:
+            async for pause_s in stage(repository, store, swept):
+                yield pause_s
+        swept.repositories += 1
+        if swept.blobs > blobs_before:
+            _log.info("garbage collected blobs", extra=_about(repository, count=swept.blobs - blobs_before))
+        _log.info("gc successfully completed for %s", repository, extra=_about(repository))
+
+    async def _blobs(self, repository: Repository, store: StoreRules, swept: SweepStats) -> Pauses:
+        """Stamp the blobs that nothing references, and remove those stamped long enough ago."""
+        after, stamped = "", False
+        while page := await self._catalog.unreferenced_blobs(repository, after, PAGE_LIMIT):
+            if not stamped and any(row.stamp_s is None for row in page):
+                async for pause_s in self._stamps.stamp(repository):
+                    yield pause_s
+                stamped = True
+                continue  # with the same page, for a delay of nothing
+            until_s = self._stamps.until_s(store.delay_s, page)
+            due = [row for row in page if row.stamp_s is not None and row.stamp_s <= until_s]
+            swept.waiting += len(page) - len(due)
+            for some in batches(due):
+                async with asyncio.TaskGroup() as removals:
+                    running = [removals.create_task(self._remove(repository, row, until_s)) for row in some]
+                sizes = [row.size for row, task in zip(some, running, strict=True) if task.result()]
+                swept.blobs += len(sizes)
+                swept.bytes += sum(sizes)
+                self._observer.removed("blob", len(sizes))
+                yield 0
+            after = page[-1].digest
+
+    async def _remove(self, repository: Repository, row: UnreferencedBlob, until_s: float) -> bool:
+        token = removal_token(self._registry.boot)
+        doom = DoomBlob(repository=repository, digest=row.digest, token=token, stamped_before_s=until_s)
+        if await self._catalog.do(doom) is not DoomOutcome.DOOMED:
+            return False
+        await remove_doomed(self._registry, repository, row.digest, token)
+        return True
+
+    async def _remove_if_empty(self, repository: Repository, store: StoreRules, swept: SweepStats) -> Pauses:
+        del store
+        if await self._catalog.manifests(repository, "", 1) or await self._catalog.blobs(repository, "", 1):
+            return
+        if await self._layouts.remove(repository):
+            swept.removed_repositories += 1
+            if self._statistics is not None:
+                await self._statistics.forget(repository)
+            _log.info("removed the empty repository %s", repository, extra=_about(repository))
+        yield 0
+
+
+def _about(repository: Repository, **more: object) -> dict[str, object]:
+    return fields(module="gc", repository=repository, **more)

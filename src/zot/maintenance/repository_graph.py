@@ -1,0 +1,83 @@
+"""What a repository holds and what keeps what, read as a whole: for questions of operators, never in a sweep."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from zot.catalog import paging
+from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.rows import ManifestDetails
+from zot.oci.digest import Digest
+from zot.oci.lenient import parse_leniently
+from zot.oci.names import Repository, Tag
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryGraph:
+    """A repository at one time, as far as reading took no time."""
+
+    manifests: dict[Digest, ManifestDetails]
+    """By digest, in that order."""
+    blobs: dict[Digest, int]
+    """Sizes of the present ones."""
+    names: dict[Digest, frozenset[Digest]]
+    """The blobs that each manifest names."""
+    children: dict[Digest, frozenset[Digest]]
+    """The manifests that each index lists, here or not."""
+    unread: bool = False
+    """Something could not be read: nothing but tags is collected."""
+
+    @property
+    def tags(self) -> dict[Tag, Digest]:
+        """The tags, and where they point."""
+        return {tag: digest for digest, manifest in self.manifests.items() for tag in manifest.tags}
+
+    def closure(self, digests: Iterable[Digest]) -> set[Digest]:
+        """Return the manifests with all that they list, directly or not."""
+        found: set[Digest] = set()
+        waiting = [digest for digest in digests if digest in self.manifests]
+        while waiting:
+            digest = waiting.pop()
+            if digest not in found:
+                found.add(digest)
+                waiting += [child for child in self.children[digest] if child in self.manifests]
+        return found
+
+    def needed_by(self, tag: Tag) -> set[Digest]:
+        """Return what is there for a tag: what it lists and names, and what refers to that. Raises KeyError."""
+        found = self.closure([self.tags[tag]])
+        while more := {digest for digest, each in self.manifests.items() if each.subject in found} - found:
+            found |= self.closure(more)
+        return found | self.blobs_of(found)
+
+    def blobs_of(self, manifests: Collection[Digest]) -> set[Digest]:
+        """Return the present blobs that the manifests name."""
+        return {blob for digest in manifests for blob in self.names[digest] if blob in self.blobs}
+
+    def bytes_of(self, manifests: Collection[Digest], blobs: Collection[Digest]) -> int:
+        """Return what manifests and blobs take together; content that is both counts once."""
+        sizes = {digest: self.manifests[digest].size for digest in manifests}
+        return sum((sizes | {digest: self.blobs[digest] for digest in blobs}).values())
+
+
+async def read(catalog: Catalog, repository: Repository) -> RepositoryGraph:
+    """Read a repository. Raises CatalogError."""
+    manifests = {each.digest: each async for each in paging.manifests(catalog, repository)}
+    names: dict[Digest, frozenset[Digest]] = {}
+    children: dict[Digest, frozenset[Digest]] = {}
+    for digest, manifest in manifests.items():
+        content = await catalog.manifest_content(repository, digest)
+        # One that was deleted meanwhile names nothing.
+        parsed = parse_leniently(content or b"", manifest.media_type).manifest
+        names[digest] = frozenset(Digest(each.digest) for each in (*parsed.blobs, *parsed.elsewhere))
+        children[digest] = frozenset(Digest(each.digest) for each in parsed.children)
+        await asyncio.sleep(0)
+    blobs: dict[Digest, int] = {}
+    after = ""
+    while page := await catalog.blobs(repository, after, PAGE_LIMIT):
+        blobs.update(page)
+        after = page[-1][0]
+        await asyncio.sleep(0)
+    return RepositoryGraph(manifests, blobs, names, children, await catalog.unread(repository))

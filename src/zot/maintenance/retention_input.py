@@ -1,0 +1,59 @@
+"""What retention decides about: a repository's tags and loose manifests, with their statistics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from zot.accounts.statistics import Statistic
+from zot.catalog import paging
+from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.rows import DanglingManifest, ManifestDetails
+from zot.maintenance.retention import Candidate
+from zot.oci.digest import Digest
+from zot.oci.names import Repository, Tag
+
+Known = Mapping[Digest, Statistic]
+
+
+async def tagged(catalog: Catalog, repository: Repository, known: Known) -> list[Candidate]:
+    """Return a repository's tags but those of manifests that could not be read whole. Raises CatalogError."""
+    return [
+        candidate(manifest, tag, known.get(manifest.digest))
+        async for manifest in paging.manifests(catalog, repository)
+        if manifest.whole
+        for tag in manifest.tags
+    ]
+
+
+def candidate(manifest: ManifestDetails, tag: Tag, statistic: Statistic | None) -> Candidate:
+    """Return a tag of a manifest with what is known of it."""
+    return Candidate(manifest.digest, manifest.media_type, tag, *_times(statistic, manifest.pushed_ns))
+
+
+def untagged(loose: Iterable[DanglingManifest], known: Known) -> list[Candidate]:
+    """Return the loose manifests that are no referrers."""
+    return [
+        Candidate(each.digest, each.media_type, None, *_times(known.get(each.digest), each.pushed_ns))
+        for each in loose
+        if each.subject is None
+    ]
+
+
+async def loose(catalog: Catalog, repository: Repository) -> list[DanglingManifest]:
+    """Return a repository's loose manifests, in the order of digests. Raises CatalogError."""
+    found: list[DanglingManifest] = []
+    while page := await catalog.dangling_manifests(repository, found[-1].digest if found else "", PAGE_LIMIT):
+        found += page
+        await asyncio.sleep(0)
+    return found
+
+
+def _times(statistic: Statistic | None, pushed_ns: int) -> tuple[float | None, float | None]:
+    """Return when it was pushed and pulled, as retention counts it.
+
+    One that was deleted and pushed again is as new as its last push, which the catalog knows.
+    """
+    if statistic is None or statistic.pushed_s is None:
+        return None, statistic.pulled_s if statistic else None
+    return max(statistic.pushed_s, pushed_ns / 10**9), statistic.pulled_s

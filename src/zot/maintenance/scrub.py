@@ -1,0 +1,352 @@
+"""Verification: everything stored is read again, and what has not the digest of its name is served to nobody any more.
+
+A damaged blob is set aside, so that its repository lacks it, and is healed from another repository's copy if there is
+one that is whole. A copy that shares its bytes with the damaged one is damaged, too, and goes when its turn comes. What
+cannot be healed is healed by the next push of it: clients send what a registry lacks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+import msgspec
+
+from zot.catalog.interface import PAGE_LIMIT
+from zot.catalog.paging import manifests
+from zot.catalog.rows import BlobRow
+from zot.logs.fields import fields
+from zot.maintenance import usage
+from zot.maintenance.gc import CollectedLayouts
+from zot.maintenance.scheduler import Say
+from zot.maintenance.stores import names
+from zot.maintenance.sweep_stats import Pauses
+from zot.maintenance.units import size as text_of_size
+from zot.oci.digest import Digest, algorithm_of, finished, has_digest, hasher, hex_of
+from zot.oci.lenient import parse_leniently
+from zot.oci.media_types import INDEXES
+from zot.oci.names import Repository
+from zot.registry import blobs
+from zot.registry.damage import BAD_DIGEST, NOT_FOUND, FoundBy, size_mismatch
+from zot.registry.delete import damaged_blob
+from zot.registry.errors import RegistryError
+from zot.registry.existing_files import register_existing
+from zot.registry.manifest_bytes import read_manifest
+from zot.registry.registry import Registry
+from zot.storage.interface import Content, ContentMissingError, StorageError
+from zot.storage.threads import ThreadPool
+
+_log = logging.getLogger("zot.scrub")
+
+RATE_BYTES_S = 64 << 20
+"""What a running server reads at most: a disk has other things to do."""
+
+_PIECE_BYTES = 1 << 20
+_STEP_BYTES = 4 << 20
+# Verified files of this run whose bytes other repositories share: by inode, so that they are read once.
+_REMEMBERED = 1_000_000
+
+
+class ScrubResult(msgspec.Struct, frozen=True):
+    """A tag, or an untagged manifest, and whether everything that it needs is whole."""
+
+    repository: Repository
+    tag: str
+    """Its digest if it has no tag."""
+    ok: bool
+    affected: str = ""
+    """The first digest that is not, in hexadecimal digits."""
+    error: str = ""
+    healed: bool = False
+    """Another copy took its place: now it is whole."""
+
+
+class _Damage(msgspec.Struct, frozen=True):
+    error: str
+    healed: bool
+
+
+class Scrubber:
+    """Verifies one registry's content."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        layouts: CollectedLayouts,
+        hash_pool: ThreadPool,
+        *,
+        rate_bytes_s: float = RATE_BYTES_S,
+    ) -> None:
+        """Read at most so many bytes a second."""
+        self._registry = registry
+        self._catalog = registry.catalog
+        self._storage = registry.storage
+        self._layouts = layouts
+        self._pool = hash_pool
+        self._rate_bytes_s = rate_bytes_s
+        self._shared: dict[tuple[int, int, int, int], Digest] = {}
+
+    async def run(self, say: Say) -> Pauses:
+        """Verify everything in steps, as a task. Raises CatalogError, StorageError."""
+        found: list[ScrubResult] = []
+        async for pause_s in self.verify(say, found.append):
+            yield pause_s
+
+    async def verify(self, say: Say, report: Callable[[ScrubResult], object]) -> Pauses:
+        """Verify each repository and report on its tags. Raises CatalogError, StorageError."""
+        self._shared.clear()
+        read_bytes = damaged = repositories = 0
+        # What repositories share is read once, so that less may be read.
+        total = text_of_size(sum([row.bytes async for row in usage.repositories(self._catalog, None)]))
+        async for repository in names(self._catalog):
+            row = await self._catalog.repository(repository)
+            if row is None or not row.adopted:
+                continue
+            _log.info("executing scrub to check manifest/blob integrity for %s", repository, extra=_about(repository))
+            await self._layouts.ready(repository)
+            damages: dict[Digest, _Damage] = {}
+            async for size in self._verify_blobs(repository, damages):
+                read_bytes += size
+                found = damaged + len(damages)
+                say(f"{text_of_size(read_bytes)} of {total} read, {found} blobs damaged; now at {repository}")
+                yield size / self._rate_bytes_s
+            damaged += len(damages)
+            async for verified in self._manifests(repository, damages):
+                _tell(verified)
+                report(verified)
+            yield 0
+            repositories += 1
+            _log.info("scrub successfully completed for %s", repository, extra=_about(repository))
+        say(f"{text_of_size(read_bytes)} of {repositories} repositories read, {damaged} blobs damaged")
+
+    # --- blobs ---
+
+    async def _verify_blobs(self, repository: Repository, damages: dict[Digest, _Damage]) -> AsyncGenerator[int, None]:
+        """Verify the repository's blobs; yield how many bytes were read since the last time."""
+        after, unsaid = "", 0
+        while page := await self._catalog.blobs(repository, after, PAGE_LIMIT):
+            for digest, size in page:
+                row = await self._catalog.blob(repository, digest)
+                if row is None:  # removed concurrently
+                    continue
+                error = ""
+                async for read in self._read(repository, digest, size):
+                    if isinstance(read, str):
+                        error = read
+                    else:
+                        unsaid += read
+                    if unsaid >= _STEP_BYTES:
+                        yield unsaid
+                        unsaid = 0
+                # The file of a manifest that could not be read is another program's, and stays where it is.
+                if error and not await self._catalog.carried_as(repository, digest):
+                    damages[digest] = await self._set_aside(repository, digest, row, error)
+            after = page[-1][0]
+            yield unsaid
+            unsaid = 0
+
+    async def _read(self, repository: Repository, digest: Digest, size: int) -> AsyncGenerator[int | str, None]:
+        """Read content whole; yield how many bytes each read gave, and at the end what is wrong, if something is."""
+        try:
+            content = await self._storage.open(repository, digest)
+        except ContentMissingError:
+            yield NOT_FOUND
+            return
+        try:
+            if content.size != size:
+                yield size_mismatch(content.size, size)
+                return
+            if self._shared_with(content) == digest:
+                return
+            state, offset = hasher(algorithm_of(digest)), 0
+            while piece := await content.read(offset, _PIECE_BYTES):
+                await self._pool.run(state.update, piece)
+                offset += len(piece)
+                yield len(piece)
+            actual = finished(state, algorithm_of(digest))
+            if actual != digest:
+                yield f"{BAD_DIGEST}: the content has {actual}"
+            elif len(self._shared) < _REMEMBERED and (inode := _inode(content)) is not None:
+                self._shared[inode] = digest
+        except StorageError as error:  # a sector that cannot be read
+            yield str(error)
+        finally:
+            content.close()
+
+    def _shared_with(self, content: Content) -> Digest | None:
+        inode = _inode(content)
+        return self._shared.get(inode) if inode is not None else None
+
+    async def _set_aside(self, repository: Repository, digest: Digest, row: BlobRow, error: str) -> _Damage:
+        """Have a damaged blob served to no client, and another copy in its place if there is one that is whole."""
+        if not await damaged_blob(self._registry, repository, digest, row, error, FoundBy.SCRUB):
+            # Unless it is left as it is, it was removed, or pushed again, concurrently.
+            return _Damage(error, healed=not self._registry.read_only)
+        return _Damage(error, await self._heal(repository, digest, row.size))
+
+    async def _missing(self, repository: Repository, digest: Digest, size: int) -> _Damage:
+        """Have what was found damaged or missing earlier healed by a copy that came since.
+
+        A file that an operator has put back in its place is taken. Another repository's copy is taken only for what was
+        here once: that a manifest names a digest gives no right to what another repository has.
+        """
+        if self._registry.read_only:
+            return _Damage(NOT_FOUND, healed=False)
+        if await self._is_whole(repository, digest, size):
+            return _Damage(NOT_FOUND, await register_existing(self._catalog, self._storage, repository, digest))
+        if not await self._storage.was_set_aside(repository, digest):
+            return _Damage(NOT_FOUND, healed=False)
+        return _Damage(NOT_FOUND, await self._heal(repository, digest, size))
+
+    async def _heal(self, repository: Repository, digest: Digest, size: int) -> bool:
+        after = ""
+        while repositories_with := await self._catalog.repositories_with(digest, after, PAGE_LIMIT):
+            for holder in repositories_with:
+                if holder == repository or not await self._is_whole(holder, digest, size):
+                    continue
+                try:
+                    healed = await blobs.mount(self._registry, repository, digest, holder, lambda _: True)
+                except RegistryError as error:
+                    _log.warning("%s of %s is not healed: %s", digest, repository, error)
+                    return False
+                if healed:
+                    about = _about(repository, digest=digest)
+                    _log.info("%s is in %s again, from another copy", digest, repository, extra=about)
+                return healed
+            after = repositories_with[-1]
+        return False
+
+    async def _is_whole(self, repository: Repository, digest: Digest, size: int) -> bool:
+        return not [read async for read in self._read(repository, digest, size) if isinstance(read, str)]
+
+    # --- manifests ---
+
+    async def _manifests(
+        self, repository: Repository, damages: dict[Digest, _Damage]
+    ) -> AsyncGenerator[ScrubResult, None]:
+        """Yield what is to be said of the repository's tags, and of its manifests that have none."""
+        known: dict[Digest, tuple[Digest, _Damage] | None] = {}
+        async for manifest in manifests(self._catalog, repository):
+            affected = await self._affected(repository, manifest.digest, manifest.media_type, damages, known)
+            if not self._registry.read_only and await self._restored(repository, manifest.digest):
+                affected = affected or (manifest.digest, _Damage(NOT_FOUND, healed=True))
+            for tag in manifest.tags or (manifest.digest,):
+                if affected is None:
+                    yield ScrubResult(repository, tag, ok=True)
+                else:
+                    digest, damage = affected
+                    yield ScrubResult(repository, tag, damage.healed, hex_of(digest), damage.error, damage.healed)
+
+    async def _restored(self, repository: Repository, digest: Digest) -> bool:
+        """Write a manifest's file again that is missing or damaged; True: the layout had shown it.
+
+        The catalog has its bytes, and serves them; other programs that read the layout, and a start without the
+        catalog, need the file. Before its first export there is none.
+        """
+        if await self._storage.is_whole(repository, digest):
+            return False
+        row, content = await self._catalog.repository(repository), None
+        if row is not None and row.revision == row.exported:
+            content = await self._catalog.manifest_content(repository, digest)
+        if content is None or not has_digest(content, digest):
+            return False
+        await self._storage.put(repository, digest, content)
+        outcome = "the manifest's file is written again from the catalog"
+        self._registry.damage.report(repository, digest, NOT_FOUND, FoundBy.SCRUB, outcome)
+        return True
+
+    async def _affected(
+        self,
+        repository: Repository,
+        digest: Digest,
+        media_type: str,
+        damages: dict[Digest, _Damage],
+        known: dict[Digest, tuple[Digest, _Damage] | None],
+    ) -> tuple[Digest, _Damage] | None:
+        """Return the first damage to a manifest or to what it lists, None if all of it is whole."""
+        if digest not in known:
+            known[digest] = None  # whatever lists itself
+            known[digest] = await self._first_damage(repository, digest, media_type, damages, known)
+        return known[digest]
+
+    async def _first_damage(
+        self,
+        repository: Repository,
+        digest: Digest,
+        media_type: str,
+        damages: dict[Digest, _Damage],
+        known: dict[Digest, tuple[Digest, _Damage] | None],
+    ) -> tuple[Digest, _Damage] | None:
+        registry = self._registry
+        read = await read_manifest(
+            self._catalog,
+            self._storage,
+            registry.damage,
+            repository,
+            digest,
+            FoundBy.SCRUB,
+            mends=not registry.read_only,
+        )
+        if read.damaged:
+            healed = read.content is not None and not registry.read_only
+            return digest, _Damage(BAD_DIGEST, healed)
+        if read.content is None:  # deleted concurrently
+            return None
+        parsed = parse_leniently(read.content, media_type).manifest
+        for descriptor in parsed.blobs:
+            blob = Digest(descriptor.digest)
+            if blob in damages:
+                return blob, damages[blob]
+            if await self._catalog.blob(repository, blob) is None:
+                return blob, await self._missing(repository, blob, descriptor.size)
+        if media_type in INDEXES:
+            for child in parsed.children:
+                row = await self._catalog.resolve(repository, Digest(child.digest))
+                # An index may list what is elsewhere.
+                if row is not None:
+                    found = await self._affected(repository, row.digest, row.media_type, damages, known)
+                    if found is not None:
+                        return found
+        return None
+
+
+def _tell(verified: ScrubResult) -> None:
+    values = {
+        "component": "scrub",
+        "image": verified.repository,
+        "tag": verified.tag,
+        "status": "ok" if verified.ok else "affected",
+    }
+    if not verified.affected:
+        _log.info("blobs/manifest ok", extra=fields(**values))
+        return
+    values |= {"affected blob": verified.affected, "error": verified.error}
+    _log.info("blobs/manifest affected", extra=fields(**values))
+
+
+def table(rows: Sequence[ScrubResult]) -> list[tuple[str, ...]]:
+    """Return zot's table: REPOSITORY, TAG, STATUS, AFFECTED BLOB, ERROR."""
+    return [
+        (
+            each.repository,
+            each.tag,
+            "healed" if each.healed else "ok" if each.ok else "affected",
+            each.affected,
+            each.error,
+        )
+        for each in rows
+    ]
+
+
+def _inode(content: Content) -> tuple[int, int, int, int] | None:
+    """Return what tells content's bytes from others', if it is a file."""
+    descriptor = content.fileno()
+    if descriptor is None:
+        return None
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _about(repository: Repository, **more: object) -> dict[str, object]:
+    return fields(component="scrub", image=repository, **more)

@@ -1,0 +1,82 @@
+"""Which rules hold for a repository: those of the main store, or of the sub-path that it is below."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.config.storage import StorageConfig, StoreConfig, TimeWindow
+from zot.maintenance.retention import RetentionRules
+from zot.oci.names import Repository, route_of
+
+MAIN = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRules:
+    """How one store is looked after."""
+
+    route: str
+    """`/`: the main store."""
+    root: str
+    collects: bool
+    delay_s: float
+    interval_s: float
+    window: TimeWindow | None
+    retention: RetentionRules
+
+    def may_start(self) -> bool:
+        """Tell whether a sweep may start at this time of day."""
+        now = datetime.now(UTC)
+        return self.window is None or self.window.contains(now.hour * 60 + now.minute)
+
+
+class MaintainedStores:
+    """The rules of all stores."""
+
+    def __init__(self, config: StorageConfig) -> None:
+        """Take those of a configuration."""
+        self._rules = {MAIN: _rules(MAIN, config)}
+        self._rules.update((route, _rules(route, each)) for route, each in config.sub_paths.items())
+
+    @property
+    def all(self) -> list[StoreRules]:
+        """The rules of each store."""
+        return list(self._rules.values())
+
+    def of(self, repository: Repository) -> StoreRules:
+        """Return the rules that hold for a repository."""
+        return self._rules.get(route_of(repository), self._rules[MAIN])
+
+    async def repositories(self, catalog: Catalog, store: StoreRules) -> AsyncIterator[Repository]:
+        """Iterate over the names of a store's repositories, in byte order. Raises CatalogError."""
+        prefix = "" if store.route == MAIN else f"{store.route[1:]}/"
+        async for name in names(catalog, prefix):
+            if not name.startswith(prefix):
+                return
+            if self.of(name).route == store.route:
+                yield name
+
+
+async def names(catalog: Catalog, after: str = "") -> AsyncIterator[Repository]:
+    """Iterate over the names of the catalog's repositories greater than `after`. Raises CatalogError."""
+    while page := await catalog.repositories(after, PAGE_LIMIT):
+        for name in page:
+            yield name
+        after = page[-1]
+
+
+def _rules(route: str, store: StoreConfig) -> StoreRules:
+    root = str(Path(store.root_directory).absolute())
+    return StoreRules(
+        route,
+        root,
+        store.gc,
+        store.gc_delay_s,
+        store.gc_interval_s,
+        store.gc_time_window,
+        RetentionRules(store.retention),
+    )

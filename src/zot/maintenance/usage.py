@@ -1,0 +1,56 @@
+"""How many bytes repositories and tags take, from the catalog."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.rows import UsageRow
+from zot.maintenance import repository_graph
+from zot.oci.globs import Glob
+from zot.oci.names import Repository
+
+
+class TagUsage(msgspec.Struct, frozen=True):
+    """What a tag takes: its manifest, and all that it lists and names."""
+
+    repository: Repository
+    tag: str
+    bytes: int
+    unique: int
+    """Of these, what no other tag of the repository needs: what deleting the tag can free here."""
+
+
+async def repositories(catalog: Catalog, glob: Glob | None) -> AsyncIterator[UsageRow]:
+    """Iterate over the counts of the repositories that match. Raises CatalogError."""
+    after = ""
+    while page := await catalog.usage(after, PAGE_LIMIT):
+        for row in page:
+            if glob is None or glob.matches(row.repository):
+                yield row
+        after = page[-1].repository
+        await asyncio.sleep(0)
+
+
+async def tags(catalog: Catalog, repository: Repository) -> list[TagUsage]:
+    """Return what each tag of a repository takes, by name. Raises CatalogError."""
+    found = await repository_graph.read(catalog, repository)
+    # Tags of the same manifest need the same.
+    needed = {}
+    for digest in set(found.tags.values()):
+        manifests = found.closure([digest])
+        needed[digest] = manifests, found.blobs_of(manifests)
+    users: Counter[str] = Counter()
+    for digest in found.tags.values():
+        manifests, blobs = needed[digest]
+        users.update(manifests | blobs)
+    rows = []
+    for tag, digest in sorted(found.tags.items()):
+        manifests, blobs = needed[digest]
+        alone = {each for each in manifests if users[each] == 1}, {each for each in blobs if users[each] == 1}
+        rows.append(TagUsage(repository, tag, found.bytes_of(manifests, blobs), found.bytes_of(*alone)))
+    return rows

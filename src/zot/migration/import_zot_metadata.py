@@ -1,0 +1,169 @@
+"""The first start on a directory of zot's: what its database knows and layouts do not is imported, once."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from zot.accounts.build import IDENTITY_FILE
+from zot.accounts.interface import Accounts
+from zot.accounts.sqlite import SqliteAccounts
+from zot.accounts.statistics import StatisticsStore
+from zot.app import Core
+from zot.migration.boltdb import BoltReader, InvalidBoltError
+from zot.migration.zot_metadb import UnreadableEntry, ZotStatistics, ZotUser, record_name, statistics, users
+from zot.storage.disk import Disk
+
+_log = logging.getLogger("zot.server")
+
+_DONE = "zot-taken-over"
+_ACCOUNTS_SETTLED = "zot-accounts-settled"
+"""The boot in which the accounts were imported, or found to be unreadable."""
+
+_VERSION = 2
+"""1 refused a record as a whole if a part of it was unreadable: all statistics, since zot has such a part in each."""
+
+
+class _Paths(NamedTuple):
+    database: Path
+    done: Path
+    accounts_settled: Path
+
+
+class _Found(NamedTuple):
+    records: list[ZotUser | ZotStatistics]
+    unreadable: list[UnreadableEntry]
+
+
+async def import_zot_metadata(core: Core) -> None:
+    """Import users with their groups, API keys, stars and bookmarks, and statistics, from zot's `meta.db`.
+
+    The users come first: requests with an API key wait for them. The file is only read, and only once: the way back
+    stays open. What is unreadable is named in the log. A start after an interrupted import imports again, and counts
+    of pulls may double. What an earlier version of this program refused is imported by the first start of a later
+    one. Raises AccountsUnavailableError, StatisticsUnavailableError.
+    """
+    paths = _paths(core)
+    version = _imported_version(paths.done)
+    if core.read_only or version >= _VERSION or not paths.database.exists():
+        return
+    try:
+        found_users = await core.pools.durable.run(_read, paths.database, users, version)
+        await _import_users(core, found_users)
+        _mark(paths.accounts_settled, core.plan.boot)
+        found_statistics = await core.pools.durable.run(_read, paths.database, statistics, version)
+        repositories = await _import_statistics(core.statistics, found_statistics)
+    except (OSError, InvalidBoltError) as error:
+        _log.error("zot's database %s cannot be read, nothing is taken over from it: %s", paths.database, error)
+        _mark(paths.accounts_settled, core.plan.boot)
+        return
+    _mark(paths.done, json.dumps({"version": _VERSION}))
+    taken = [each for each in found_users.records if isinstance(each, ZotUser)]
+    _log.info(
+        "taken over from zot: %d users, %d API keys, statistics of %d repositories",
+        len(taken),
+        sum(len(user.keys) for user in taken),
+        repositories,
+    )
+
+
+def accounts_awaited(core: Core) -> Callable[[], bool]:
+    """Return a test for whether zot's users, and with them their API keys, are still to be imported."""
+    paths, boot = _paths(core), core.plan.boot
+    settled = core.read_only or not paths.database.exists()
+
+    def awaited() -> bool:
+        nonlocal settled
+        settled = settled or paths.done.exists() or _read_text(paths.accounts_settled) == boot
+        return not settled
+
+    return awaited
+
+
+def _paths(core: Core) -> _Paths:
+    directory = Path(core.plan.catalog_directory)
+    return _Paths(Path(core.plan.roots[0], "meta.db"), directory / _DONE, directory / _ACCOUNTS_SETTLED)
+
+
+def _imported_version(done: Path) -> int:
+    text = _read_text(done)
+    if text is None:
+        return 0
+    try:
+        return int(json.loads(text)["version"])
+    except (ValueError, KeyError, TypeError):  # version 1 left the file empty
+        return 1
+
+
+def _mark(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        _log.error("%s cannot be written: the next start imports from zot again: %s", path, error)
+
+
+def _read_text(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _read(
+    path: Path, read: Callable[[BoltReader], Iterator[ZotUser | ZotStatistics | UnreadableEntry]], imported_version: int
+) -> _Found:
+    """Return what is to be imported, and what is unreadable. Raises OSError, InvalidBoltError."""
+    disk = Disk()
+    with disk.open(disk.real_path(str(path))) as file:
+        bolt = BoltReader(lambda offset, length: disk.read(file, length, offset), disk.status_of(file).st_size)
+        found = list(read(bolt))
+    unreadable = [each for each in found if isinstance(each, UnreadableEntry)]
+    records = [each for each in found if not isinstance(each, UnreadableEntry)]
+    if imported_version:
+        refused = {each.record for each in unreadable}
+        records = [each for each in records if record_name(each) in refused]
+    return _Found(records, unreadable)
+
+
+def _warn(unreadable: Iterable[UnreadableEntry]) -> None:
+    for each in unreadable:
+        if not each.expected:
+            _log.warning("not taken over from zot: %s: %s", each.what, each.why)
+
+
+async def _import_users(core: Core, found: _Found) -> None:
+    _warn(found.unreadable)
+    if not found.records:
+        return
+    accounts = SqliteAccounts(Path(core.plan.catalog_directory, IDENTITY_FILE), core.pools.durable)
+    try:
+        for user in found.records:
+            if isinstance(user, ZotUser):
+                await _add(accounts, user)
+    finally:
+        await accounts.close()
+
+
+async def _add(accounts: Accounts, user: ZotUser) -> None:
+    await accounts.record_login(user.name, user.groups)
+    for key in user.keys:
+        if await accounts.key(key.hash) is None:
+            await accounts.add_key(key)
+    for repository in set(user.stars) - set(await accounts.starred(user.name)):
+        await accounts.toggle_star(user.name, repository)
+    for repository in set(user.bookmarks) - set(await accounts.bookmarked(user.name)):
+        await accounts.toggle_bookmark(user.name, repository)
+
+
+async def _import_statistics(store: StatisticsStore, found: _Found) -> int:
+    """Add the statistics and return of how many repositories there were some."""
+    _warn(found.unreadable)
+    repositories = 0
+    for each in found.records:
+        if isinstance(each, ZotStatistics) and each.statistics:
+            repositories += 1
+            await store.add({(each.repository, statistic.digest): statistic for statistic in each.statistics})
+    return repositories

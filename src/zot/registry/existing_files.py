@@ -1,0 +1,64 @@
+"""Content files that others put into a repository which the catalog knows already."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from zot.catalog.blob_commands import ClaimBlob, ClaimOutcome, DropClaim, PublishBlob, PublishOutcome
+from zot.catalog.command import new_id
+from zot.catalog.interface import Catalog
+from zot.catalog.manifest_commands import Edge
+from zot.oci import media_types
+from zot.oci.digest import Digest
+from zot.oci.names import Repository
+from zot.storage.interface import Storage
+
+_log = logging.getLogger(__name__)
+
+
+async def take_in_named(catalog: Catalog, storage: Storage, repository: Repository, edges: Iterable[Edge]) -> None:
+    """Make blobs of the content files that a found manifest names, before the manifest is stored.
+
+    Raises CatalogError, StorageError.
+    """
+    for edge in edges:
+        # An index may list layers directly, as a build cache does.
+        if edge.child and edge.media_type in media_types.MANIFESTS:
+            continue
+        row = await catalog.blob(repository, edge.digest)
+        # Collection goes on concurrently: it must not take what the manifest is about to name.
+        if row is not None and not row.stamped:
+            continue
+        taken = await register_existing(catalog, storage, repository, edge.digest)
+        if not taken and await storage.stat(repository, edge.digest) is not None:
+            _log.warning("%s: %s is not served: its bytes have another digest", repository, edge.digest)
+
+
+async def register_existing(catalog: Catalog, storage: Storage, repository: Repository, digest: Digest) -> bool:
+    """Make a content file that another program wrote a blob; False if it is missing, damaged or being removed.
+
+    It is read whole before: what is served has the digest of its name.
+
+    The claim comes before the look: without it a removal that is under way takes the file after it was seen, and the
+    catalog has a blob that nobody can read. Raises CatalogError, StorageError.
+    """
+    token = new_id()
+    match await catalog.do(ClaimBlob(repository=repository, digest=digest, token=token)):
+        case ClaimOutcome.PRESENT:
+            return True
+        case ClaimOutcome.DOOMED:
+            return False
+        case ClaimOutcome.CLAIMED:
+            pass
+    size = None
+    try:
+        if await storage.is_whole(repository, digest):
+            size = await storage.stat(repository, digest)
+    finally:
+        if size is None:
+            await catalog.do(DropClaim(repository=repository, digest=digest, token=token))
+    if size is None:
+        return False
+    published = await catalog.do(PublishBlob(repository=repository, digest=digest, token=token, size=size))
+    return published is PublishOutcome.PRESENT

@@ -1,0 +1,203 @@
+"""What a process that answers requests has: the HTTP server, who is let in, logs and metrics of what it does."""
+
+from __future__ import annotations
+
+import resource
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from zot import __version__
+from zot.accounts.build import AccountStores, open_stores
+from zot.accounts.interface import AccountsUnavailableError
+from zot.accounts.sessions.interface import SessionsUnavailableError
+from zot.accounts.statistics import Statistics, StatisticsUnavailableError
+from zot.api import build as api
+from zot.api.access_log import AccessLog
+from zot.api.application import Application, Routes
+from zot.api.audit_log import AuditLog
+from zot.api.auth.build import build as build_auth_http
+from zot.api.authorization import Authorizer
+from zot.api.client_address import ClientAddresses
+from zot.api.completed_requests import Observe
+from zot.api.connection import ConnectionServer
+from zot.api.health import Health
+from zot.api.metrics.metrics import Metrics, MetricsPage
+from zot.api.metrics.registry import Recorded
+from zot.api.metrics.state import ServerState
+from zot.api.pull_counts import PullCounts
+from zot.app import Core
+from zot.auth.build import PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT, Auth, AuthParts
+from zot.auth.build import build as build_auth
+from zot.config.errors import ConfigurationError
+from zot.config.model import Config
+from zot.migration.import_zot_metadata import accounts_awaited
+from zot.processes.tls import TlsError
+from zot.server.background_tasks import background_tasks
+from zot.server.config_reload import CertificateReload, ConfigReload, certificates_of
+from zot.server.plan import ServerPlan
+from zot.server.running_state import RunningState, StateReport
+from zot.storage.threads import ThreadPool
+
+CANNOT_SERVE = (
+    TlsError,
+    ConfigurationError,
+    AccountsUnavailableError,
+    SessionsUnavailableError,
+    StatisticsUnavailableError,
+)
+"""Why a process that answers requests does not start."""
+
+
+class HttpServer:
+    """What a process that answers requests has."""
+
+    def __init__(
+        self, core: Core, slot: int, stores: AccountStores | None, state: RunningState, report: StateReport
+    ) -> None:
+        """Build it, in the running event loop, on the stores of accounts if there are users. Raises TlsError."""
+        self._core = core
+        self._slot = slot
+        self._state = state
+        self._report = report
+        self._stores = stores
+        self._passwords = ThreadPool("passwords", PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT)
+        self._auth: Auth | None = None
+        config = core.config
+        self.health = Health(_usable(core), core.plan.probed, core.plan.heartbeats.unresponsive)
+        self._addresses = ClientAddresses(config.http.trusted_proxies)
+        self.recorded = recorded(core.plan, f"worker-{slot}") if metrics_path(config) is not None else None
+        if self.recorded is not None:
+            core.damage.observe(self.recorded.count_damaged)
+        self._metrics = self._measuring()
+        self._statistics = Statistics(core.statistics)
+        self._page = MetricsPage(self._metrics, _state(core)) if self._metrics is not None else None
+        self.server: ConnectionServer = api.build_server(
+            config.http, self._application(config), self._observers(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        )
+        self._certificates = certificates_of(state)
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """What connections are encrypted by."""
+        return self._certificates.context if self._certificates is not None else None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Meanwhile record metrics, and follow the files that this was made from."""
+        # The process that does the long work follows the file, too, and logs what it finds.
+        core, state = self._core, self._state
+        config = ConfigReload(core.plan, state, self._apply, self._report, core.pools.read, says=False)
+        tasks: list[Callable[[], Awaitable[None]]] = [config.run]
+        if self._certificates is not None:
+            says = self._slot == 0
+            reload = CertificateReload(self._certificates, state, self._report, core.pools.read, says=says)
+            tasks.append(reload.run)
+        if not self._core.read_only:
+            tasks.append(self._statistics.run)
+        if self._metrics is not None:
+            tasks.append(self._metrics.run)
+        async with background_tasks(tasks):
+            yield
+        if self._metrics is not None:
+            self._metrics.close()
+        if self._auth is not None:
+            await self._auth.close()
+        if self._stores is not None:
+            await self._stores.close()
+        self._passwords.close()
+
+    async def _apply(self, config: Config) -> None:
+        replaced = self._auth
+        self.server.replace(self._application(config).handle)
+        if replaced is not None:
+            await replaced.close()
+
+    def _application(self, config: Config) -> Application:
+        path = metrics_path(config)
+        auth = self._auth = build_auth(config, self._auth_parts())
+        if auth.is_open:
+            gate = Authorizer(None, auth.policy)
+            routes: Routes = {}
+        else:
+            of_auth = build_auth_http(config.http, auth, self._addresses)
+            gate, routes = of_auth.gate, of_auth.routes
+        return api.build(
+            config.http,
+            self._core.registry(config),
+            api.ApiParts(
+                gate=gate,
+                health=self.health,
+                addresses=self._addresses,
+                workers=max(1, self._core.plan.workers),
+                metrics=(path, self._page.get) if path is not None and self._page is not None else None,
+                routes=routes,
+            ),
+        )
+
+    def _auth_parts(self) -> AuthParts:
+        stores = self._stores
+        if stores is None:
+            return AuthParts(self._passwords, self._core.pools.read)
+        return AuthParts(self._passwords, self._core.pools.read, stores.accounts, stores.sessions)
+
+    def _measuring(self) -> Metrics | None:
+        if self.recorded is None:
+            return None
+        return Metrics(
+            self.recorded,
+            metrics_path(self._core.config) or "",
+            connections=lambda: len(self.server.connections),
+            lines_dropped=lambda: self._core.logs.dropped,
+            settle=lambda: self.server.flush(),  # noqa: PLW0108 (the server comes later)
+        )
+
+    def _observers(self) -> list[Observe]:
+        observers: list[Observe] = [PullCounts(self._statistics).observe]
+        if self._core.logs.shows_access:
+            observers.append(AccessLog(self._core.logs.writer, self._addresses).observe)
+        if self._core.logs.audit_writer is not None:
+            observers.append(AuditLog(self._addresses).observe)
+        if self._metrics is not None:
+            observers.append(self._metrics.http.observe)
+        return observers
+
+
+async def open_http_server(
+    core: Core, slot: int, state: RunningState, report: StateReport, *, waits_for_dependencies: bool = False
+) -> HttpServer:
+    """Open the stores of accounts and build what answers requests, by the configuration of the core.
+
+    With `waits_for_dependencies` a server that cannot be reached is asked when a request needs it, and not before.
+    Raises TlsError, ConfigurationError, AccountsUnavailableError and SessionsUnavailableError.
+    """
+    stores = await open_stores(core.config, core.pools.read, accounts_awaited(core), waits=waits_for_dependencies)
+    return HttpServer(core, slot, stores, state, report)
+
+
+def _usable(core: Core) -> Callable[[], Awaitable[None]]:
+    """Return what raises StorageError or CatalogError while requests cannot be served."""
+
+    async def check() -> None:
+        await core.storage.ready()
+        await core.catalog.ready()
+
+    return check
+
+
+def metrics_path(config: Config) -> str | None:
+    """Return where the metrics' page is, None if there is none."""
+    metrics = config.extensions.metrics
+    return metrics.prometheus.path if metrics is not None and metrics.enable else None
+
+
+def recorded(plan: ServerPlan, process: str) -> Recorded:
+    """Return what a process counts, shared with all others of the server if there are any."""
+    return Recorded(process, Path(plan.metrics_directory) if plan.workers else None)
+
+
+def _state(core: Core) -> ServerState:
+    info = {"commit": "", "binaryType": "python", "goVersion": "", "version": core.config.dist_spec_version}
+    info["releaseTag"] = __version__
+    return ServerState(core.catalog, info, core.plan.workers, Path(core.plan.catalog_directory, "catalog.db-wal"))

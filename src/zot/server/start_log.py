@@ -1,0 +1,44 @@
+"""What a start tells its log, in zot's words: by which configuration the server runs, within which bounds, where."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+from contextlib import suppress
+from pathlib import Path
+
+from zot import __version__
+from zot.config.masking import masked
+from zot.config.model import Config
+from zot.logs.fields import fields
+from zot.server.plan import ServerPlan
+
+_log = logging.getLogger("zot.server")
+
+# What the kernel allows beside the server's own limits, by zot's names.
+_OF_KERNEL = {
+    "listen backlog": Path("/proc/sys/net/core/somaxconn"),
+    "max. inotify watches": Path("/proc/sys/fs/inotify/max_user_watches"),
+}
+
+
+def log_start(config: Config, plan: ServerPlan) -> None:
+    """Write the lines that a server begins with: once a server, whatever it consists of. Secrets are masked."""
+    _log.info("zot %s starts", __version__)
+    _log.debug("configuration settings", extra=fields(params=masked(config)))
+    _log.info("runtime params", extra=fields(**_runtime()))
+    if plan.unix_socket is None and not int(config.http.port or 0):
+        message = "port is unspecified, listening on kernel chosen port"
+        _log.info(message, extra=fields(address=plan.address, port=plan.port))
+
+
+def _runtime() -> dict[str, object]:
+    found: dict[str, object] = {
+        "cpus": os.cpu_count(),
+        "max. open files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    }
+    for name, file in _OF_KERNEL.items():
+        with suppress(OSError):  # not Linux
+            found[name] = file.read_text().strip()
+    return found

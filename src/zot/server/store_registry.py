@@ -1,0 +1,156 @@
+"""Which stores a server had when it last started: a disk that is not mounted is not taken for an empty store."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from zot.catalog.sqlite.directory import DATABASE
+from zot.storage.disk import Disk
+from zot.storage.identity import StoreIdentity
+from zot.storage.interface import StorageError
+from zot.storage.os_errors import FULL, storage_errors
+from zot.storage.owner import other_user
+
+FILE = "stores.json"
+EPOCH = "epoch"
+"""Beside the catalog, and in each root: when a server last started on both, in nanoseconds since the epoch."""
+
+
+def known_stores(directory: Path, roots: Sequence[str]) -> dict[str, str]:
+    """Return the identity of each root, as kept beside the catalog; roots that are new to it are added.
+
+    A root whose identity is known is not looked at here: its storage compares, and serves nothing until it is the one
+    expected. Raises StorageError, OSError.
+    """
+    path = directory / FILE
+    known = _read(path)
+    added = {root: StoreIdentity(Disk(), root, None).establish() for root in roots if root not in known}
+    if added:
+        known |= added
+        _replace(path, json.dumps(known, indent=2))
+    return {root: known[root] for root in roots}
+
+
+def require_store(directory: Path, roots: Sequence[str]) -> None:
+    """Raise StorageError unless a server has served these roots with this catalog; nothing is made or changed.
+
+    For commands that work on a store: only `zot serve` and `zot restore` make one.
+    """
+    with storage_errors("open the store"):
+        known = _read(directory / FILE)
+        for root in roots:
+            if not Path(root, ".zot", "store.json").exists():
+                raise StorageError(_why_no_store(root))
+            StoreIdentity(Disk(), root, known.get(root)).check()
+        path = directory / DATABASE
+        if not path.exists():
+            raise StorageError(f"there is no catalog {path}: `zot serve` makes it again from the layouts")
+
+
+def require_whole_catalog(directory: Path) -> None:
+    """Raise StorageError if the catalog is damaged: a start makes it again, and a command does not go on without it.
+
+    The caller has the locks of the roots.
+    """
+    # Imported here: a start does not need it.
+    from zot.catalog.interface import CatalogError  # noqa: PLC0415
+    from zot.catalog.sqlite.recovery import damage_of  # noqa: PLC0415
+
+    path = directory / DATABASE
+    try:
+        damage = damage_of(path)
+    except CatalogError as error:
+        raise StorageError(str(error)) from error
+    if damage is not None:
+        made = "`zot serve` makes it again of what can be read, and from the layouts"
+        raise StorageError(f"the catalog {path} is damaged ({damage}): {made}")
+
+
+def _why_no_store(root: str) -> str:
+    """Return why a root is no store, in one sentence. Raises OSError."""
+    ask = "is its disk mounted, and is FILE the right configuration? Only `zot serve` and `zot restore` make a store"
+    try:
+        with os.scandir(root) as entries:
+            if any(entry.name not in {".zot", "lost+found"} for entry in entries):
+                return (
+                    f"{root} was not served by this zot yet: start `zot serve` on it once, which imports what is there"
+                )
+    except FileNotFoundError:
+        return f"{root} does not exist: {ask}"
+    return f"{root} is empty: {ask}"
+
+
+def catalog_is_older(directory: Path, roots: Sequence[str]) -> bool:
+    """Tell whether a root has seen a later start than the catalog has: then the catalog is one of earlier times.
+
+    From then on both have seen this one. Raises OSError.
+    """
+    now = time.time_ns()
+    paths = [Path(root, ".zot", EPOCH) for root in roots]
+    older = any(_epoch(path) > _epoch(directory / EPOCH) for path in paths)
+    try:
+        # The catalog's first: if there is no room for all of them, none is later than it.
+        for path in dict.fromkeys((directory / EPOCH, *paths)):
+            _replace(path, str(now))
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+    return older
+
+
+def _epoch(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        known = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise StorageError(f"{path} is damaged; remove it if every root is the right one") from error
+    return {str(root): str(identity) for root, identity in known.items()}
+
+
+def _replace(path: Path, content: str) -> None:
+    staged = path.with_name(f"{path.name}.new")
+    try:
+        _write(staged, content)
+    except OSError:
+        with suppress(OSError):
+            staged.unlink()
+        raise
+    staged.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _write(staged: Path, content: str) -> None:
+    with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def refuse_root(roots: Sequence[str]) -> None:
+    """Raise StorageError, with the line to type, if root would make files in the store of another user."""
+    for root in roots:
+        user = other_user(root)
+        if user:
+            command = shlex.join(["sudo", "-u", f"#{user}" if user.isdigit() else user, *sys.argv])
+            raise StorageError(
+                f"{root} belongs to {user}, whose server could not use files that root makes there: {command}"
+            )

@@ -1,1 +1,0 @@
-"""The store looked after while it serves: collection, retention, verification, undo, backup. In the jobs process."""

@@ -1,0 +1,182 @@
+"""A backup taken while others push and delete is whole: what its catalog has is there."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from maintenance.harness import APP, Seconds, Site, drain
+from zot.admin.backup import BackupSource, back_up
+from zot.admin.backup_files import BackupDirectory
+from zot.admin.restore import restore
+from zot.catalog.layout_commands import FinishExport, ImportLayout
+from zot.catalog.manifest_commands import DeleteTag
+from zot.catalog.sqlite.directory import DATABASE
+from zot.catalog.sqlite.driver import open_in_thread
+from zot.catalog.sqlite.snapshot import make_exports_due, open_snapshot, snapshot
+from zot.maintenance.stores import MaintainedStores
+from zot.oci.digest import digest_of
+from zot.oci.names import Repository, Tag
+from zot.storage.disk import Disk as FileSystem
+from zot.storage.filesystem import FilesystemStorage
+from zot.storage.identity import StoreIdentity
+from zot.storage.interface import StorageError
+from zot.storage.layout_paths import LayoutPaths
+from zot.storage.threads import ThreadPools
+
+
+@pytest.fixture
+def pools() -> Iterator[ThreadPools]:
+    """Threads for what waits for the disk."""
+    pools = ThreadPools()
+    yield pools
+    pools.close()
+
+
+class NothingToImport:
+    """All layouts are in the catalog (an `Imports`)."""
+
+    async def pending(self) -> list[Repository]:
+        """Return none."""
+        return []
+
+    async def run(self, repository: Repository) -> str:
+        """Refuse: it is not asked."""
+        raise AssertionError(repository)
+
+
+class Disk(Site):
+    """A registry on a directory, with the embedded catalog."""
+
+    def __init__(self, root: Path, pools: ThreadPools) -> None:
+        self.root, self.pools = root, pools
+        (root / ".zot").mkdir(parents=True)
+        self.identity = StoreIdentity(FileSystem(), str(root), None).establish()
+        storage = FilesystemStorage(str(root), pools, min_free_percent=0, min_free_bytes=0)
+        super().__init__(open_in_thread(root / ".zot", "boot"), storage, Seconds(), Seconds())
+
+    async def back_up(self, target: Path) -> str:
+        """Back up; return the result."""
+        source = BackupSource(
+            roots=[str(self.root)],
+            root_of=lambda _: str(self.root),
+            stores={str(self.root): self.identity},
+            databases=[str(self.root / ".zot" / DATABASE)],
+            snapshot=snapshot,
+            open_catalog=open_snapshot,
+            imports=NothingToImport(),
+        )
+        told = [each async for each in back_up(source, self.catalog, str(target), self.pools.durable)]
+        return str(told[-1])
+
+
+@pytest.fixture
+def disk(tmp_path: Path, pools: ThreadPools) -> Disk:
+    """An empty registry on a directory."""
+    return Disk(tmp_path / "root", pools)
+
+
+async def whole(directory: Path, root: Path) -> int:
+    """Check that each blob of a copied catalog is below the root, with its bytes; return how many these are."""
+    catalog, paths, count = open_snapshot(directory / DATABASE), LayoutPaths(str(root)), 0
+    for repository in await catalog.repositories("", 1000):
+        for digest, _ in await catalog.blobs(repository, "", 1000):
+            assert digest_of(Path(paths.content(repository, digest)).read_bytes()) == digest
+            count += 1
+        for row in await catalog.tags(repository, "", 1000):
+            assert await catalog.manifest_content(repository, row.digest)
+    await catalog.close()
+    return count
+
+
+async def test_a_backup_under_load_is_whole(disk: Disk, tmp_path: Path) -> None:
+    """Whatever is pushed, deleted and collected meanwhile, the backup's catalog and content go together."""
+    disk.configure(gcDelay="0s", retention={"delay": "0s"})
+    chance = random.Random(3)
+    for number in range(20):
+        await disk.image(f"v{number}", name=f"first {number}", repository=Repository(f"team/app{number % 3}"))
+    stop = asyncio.Event()
+
+    async def load() -> int:
+        count = 0
+        while not stop.is_set():
+            repository = Repository(f"team/app{count % 3}")
+            await disk.image(f"w{count}", name=f"load {count}", repository=repository)
+            tag = Tag(f"w{chance.randrange(count + 1)}")
+            await disk.catalog.do(DeleteTag(repository=repository, tag=tag))
+            if count % 5 == 0:
+                await drain(disk.collector.sweep(MaintainedStores(disk.config).all[0], lambda _: None))
+            count += 1
+        return count
+
+    running = asyncio.create_task(load())
+    for number in range(5):
+        await disk.back_up(tmp_path / f"backup {number % 2}")
+    stop.set()
+    assert await running > 5
+    await disk.catalog.close()
+    for number in range(2):
+        target = tmp_path / f"backup {number}"
+        snapshot_path = target / BackupDirectory(str(target)).manifest().snapshot
+        assert await whole(snapshot_path, target / "content" / disk.identity) >= 40
+        restored = tmp_path / f"restored {number}"
+        assert list(restore(str(target), [str(restored)], str(restored / ".zot"), make_exports_due))
+        assert await whole(restored / ".zot", restored) >= 40
+
+
+async def test_every_layout_is_due_after_a_restore(disk: Disk, tmp_path: Path) -> None:
+    """A backup has no `index.json`: that one was level when it was taken says nothing of the restored store."""
+    await disk.image("v1", repository=APP)
+    await disk.catalog.do(ImportLayout(repository=APP, complete=True))
+    row = await disk.catalog.repository(APP)
+    assert row is not None
+    await disk.catalog.do(
+        FinishExport(repository=APP, revision=row.revision, digest=digest_of(b"index"), signature="1")
+    )
+    assert await disk.catalog.exports_due(10) == []
+    await disk.back_up(tmp_path / "backup")
+    await disk.catalog.close()
+    restored = tmp_path / "restored"
+    assert list(restore(str(tmp_path / "backup"), [str(restored)], str(restored / ".zot"), make_exports_due))
+    catalog = open_snapshot(restored / ".zot" / DATABASE)
+    assert await catalog.exports_due(10) == [APP]
+    export = await catalog.export(APP)
+    assert export is not None
+    assert export.digest is None
+    await catalog.close()
+
+
+async def test_a_second_backup_copies_what_is_new(disk: Disk, tmp_path: Path) -> None:
+    """What the directory has is not copied again."""
+    await disk.image("v1")
+    assert (await disk.back_up(tmp_path / "backup")).endswith("2 new files shared, 1 copied")
+    await disk.image("v2", name="second")
+    assert (await disk.back_up(tmp_path / "backup")).endswith("2 new files shared, 1 copied")
+    await disk.catalog.close()
+
+
+async def test_a_backup_for_other_roots_is_refused(disk: Disk, tmp_path: Path) -> None:
+    """A configuration with more stores than the backup restores nothing."""
+    await disk.image("v1", repository=APP)
+    await disk.back_up(tmp_path / "backup")
+    await disk.catalog.close()
+    roots = [str(tmp_path / "a"), str(tmp_path / "b")]
+    with pytest.raises(StorageError, match="1 roots"):
+        list(restore(str(tmp_path / "backup"), roots, str(tmp_path / "c"), make_exports_due))
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("inside", ["", "backup", "link/backup"])
+async def test_a_backup_within_the_store_is_refused(disk: Disk, inside: str) -> None:
+    """It would lie among the repositories, and be lost with them; nothing is made there."""
+    await disk.image("v1")
+    (disk.root.parent / "link").symlink_to(disk.root)
+    target = disk.root.parent / inside if inside.startswith("link") else disk.root / inside
+    with pytest.raises(StorageError, match="name another directory"):
+        await disk.back_up(target)
+    assert not (disk.root / "backup").exists()
+    await disk.catalog.close()

@@ -1,0 +1,129 @@
+"""What a changed configuration file changes in a running server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zot.config.errors import ConfigurationError
+from zot.config.load import load_tree
+from zot.config.model import Config
+from zot.config.reload_diff import changes
+from zot.config.secret_files import LdapCredentials, Secrets, SessionKeys
+
+ROOT = {"rootDirectory": "/data"}
+RULES = {"repositories": {"**": {"anonymousPolicy": ["read"]}}}
+SYNC = {"registries": [{"urls": ["https://upstream"]}]}
+
+
+def config_of(tree: dict[str, Any]) -> Config:
+    """Return the configuration that `tree` means."""
+    return load_tree({"storage": ROOT, **tree}).config
+
+
+def sub_paths(**stores: Any) -> dict[str, Any]:
+    """Return a configuration with these sub-paths."""
+    return {
+        "storage": {
+            **ROOT,
+            "subPaths": {f"/{name}": {"rootDirectory": f"/{name}", **store} for name, store in stores.items()},
+        }
+    }
+
+
+RELOADED = [
+    ({"storage": {**ROOT, "gc": False}}, "storage.gc"),
+    ({"storage": {**ROOT, "gcInterval": "5m"}}, "storage.gcInterval"),
+    ({"storage": {**ROOT, "gcTimeWindow": "01:00-02:00"}}, "storage.gcTimeWindow"),
+    ({"storage": {**ROOT, "dedupe": False}}, "storage.dedupe"),
+    ({"storage": {**ROOT, "retention": {"policies": [{"repositories": ["a"]}]}}}, "storage.retention.policies"),
+    ({"storage": {**ROOT, "quotas": [{"repositories": ["a"], "bytes": 1}]}}, "storage.quotas"),
+    ({"http": {"accessControl": RULES}}, "http.accessControl"),
+    ({"http": {"auth": {"htpasswd": {"path": "/etc/htpasswd"}}}}, "http.auth.htpasswd"),
+    ({"http": {"auth": {"apikey": True}}}, "http.auth.apikey"),
+    ({"http": {"auth": {"secureSession": True}}}, "http.auth.secureSession"),
+    ({"extensions": {"scrub": {}}}, "extensions.scrub"),
+    ({"extensions": {"sync": SYNC}}, "extensions.sync"),
+]
+
+IGNORED = [
+    ({"storage": {"rootDirectory": "/other"}}, "storage.rootDirectory"),
+    ({"storage": {**ROOT, "commit": False}}, "storage.commit"),
+    ({"storage": {**ROOT, "maxRepos": 3}}, "storage.maxRepos"),
+    ({"http": {"port": "1"}}, "http.port"),
+    ({"http": {"tls": {"cert": "c", "key": "k"}}}, "http.tls"),
+    ({"http": {"auth": {"failDelay": 3}}}, "http.auth.failDelay"),
+    ({"http": {"auth": {"sessionDriver": {"name": "local"}}}}, "http.auth.sessionDriver"),
+    ({"http": {"workers": 3}}, "http.workers"),
+    ({"log": {"level": "error"}}, "log.level"),
+    ({"extensions": {"search": {}}}, "extensions.search"),
+    ({"extensions": {"lint": {"enable": True}}}, "extensions.lint"),
+    ({"scheduler": {"numWorkers": 3}}, "scheduler.numWorkers"),
+]
+
+
+@pytest.mark.parametrize(("tree", "key"), RELOADED)
+def test_reloadable_keys_take_effect(tree: dict[str, Any], key: str) -> None:
+    """A change of a reloadable key is taken over and named, and taken back the same way."""
+    before, after = config_of({}), config_of(tree)
+    found = changes(before, after)
+    assert key in found.reloaded
+    assert found.ignored == ()
+    assert found.config == after
+    assert changes(found.config, before).config == before
+
+
+@pytest.mark.parametrize(("tree", "key"), IGNORED)
+def test_other_keys_wait_for_a_restart(tree: dict[str, Any], key: str) -> None:
+    """A change of any other key is named as waiting, and the running value stays."""
+    before = config_of({})
+    found = changes(before, config_of(tree))
+    assert (found.reloaded, found.ignored) == ((), (key,))
+    assert found.config == before
+
+
+def test_no_change() -> None:
+    """The same file changes nothing."""
+    found = changes(config_of(sub_paths(a={})), config_of(sub_paths(a={})))
+    assert (found.reloaded, found.ignored) == ((), ())
+
+
+def test_keys_below_one_that_waits_can_be_reloadable() -> None:
+    """Scans are reconfigured while search goes on."""
+    before = config_of({"extensions": {"search": {}}})
+    found = changes(before, config_of({"extensions": {"search": {"cve": {"updateInterval": "5h"}}, "lint": {}}}))
+    assert (found.reloaded, found.ignored) == (("extensions.search.cve",), ("extensions.lint",))
+    assert found.config.extensions.search is not None
+    assert found.config.extensions.search.cve is not None
+
+
+def test_sub_paths() -> None:
+    """Known sub-paths are reconfigured; new ones, and those that are gone, wait for a restart."""
+    before = config_of(sub_paths(a={}, b={}))
+    found = changes(before, config_of(sub_paths(a={"gc": True}, c={})))
+    assert 'storage.subPaths["/a"].gc' in found.reloaded
+    assert found.ignored == ('storage.subPaths["/b"]', 'storage.subPaths["/c"]')
+    assert list(found.config.storage.sub_paths) == ["/a", "/b"]
+    assert found.config.storage.sub_paths["/a"].gc
+
+
+def test_secrets() -> None:
+    """New credentials of the directory are used at once; new session keys would end all sessions, and wait."""
+    old = Secrets(session_keys=SessionKeys.model_validate({"hashKey": "a"}))
+    ldap = LdapCredentials.model_validate({"bindDN": "cn", "bindPassword": "p"})
+    new = Secrets(ldap=ldap, session_keys=SessionKeys.model_validate({"hashKey": "b"}))
+    config = config_of({})
+    found = changes(config.with_secrets(old), config.with_secrets(new))
+    assert found.reloaded == ("http.auth.ldap.credentialsFile",)
+    assert found.ignored == ("http.auth.sessionKeysFile",)
+    assert found.config.secrets == Secrets(ldap=ldap, session_keys=old.session_keys)
+
+
+def test_a_reload_that_makes_no_sense_alone_is_refused() -> None:
+    """Rules about users are not taken over while the way to log in, which they need, waits for a restart."""
+    bearer = {"realm": "r", "service": "s", "cert": "c"}
+    rules = {"repositories": {"**": {"defaultPolicy": ["read"]}}}
+    after = config_of({"http": {"auth": {"bearer": bearer}, "accessControl": rules}})
+    with pytest.raises(ConfigurationError, match="access control config requires one of"):
+        changes(config_of({}), after)

@@ -1,0 +1,92 @@
+"""A real connection to a handler, with what its observers are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from zot.api.completed_requests import Observe
+from zot.api.connection import ConnectionLimits, ConnectionServer
+from zot.api.http_request import HttpRequest
+
+Handler = Callable[[HttpRequest], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back over the wire."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Exchange:
+    """Asks a handler that listens on the loopback, or on a Unix socket."""
+
+    def __init__(self, handler: Handler, observers: tuple[Observe, ...], where: str) -> None:
+        self._server = ConnectionServer(handler, ConnectionLimits(), observers)
+        self._where = where
+        self._listener: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen."""
+        loop = asyncio.get_running_loop()
+        if self._where.startswith("/"):
+            self._listener = await loop.create_unix_server(self._server, self._where)
+        else:
+            self._listener = await loop.create_server(self._server, self._where, 0)
+
+    @property
+    def host(self) -> tuple[str, int]:
+        """Where it listens, if not on a Unix socket."""
+        assert self._listener is not None
+        address: tuple[str, int] = self._listener.sockets[0].getsockname()[:2]
+        return address
+
+    async def ask(
+        self, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Answer:
+        """Send a request on a connection of its own and return the answer, once observers were told of it."""
+        if self._where.startswith("/"):
+            reader, writer = await asyncio.open_unix_connection(self._where)
+        else:
+            reader, writer = await asyncio.open_connection(*self.host)
+        lines = [f"{method} {target} HTTP/1.1", "Connection: close", f"Content-Length: {len(body)}"]
+        fields = {"Host": "registry.example"} | dict(headers or {})
+        lines += [f"{name}: {value}" for name, value in fields.items()]
+        writer.write("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body)
+        received = await reader.read()
+        self._server.flush()
+        writer.close()
+        await writer.wait_closed()
+        head, _, content = received.partition(b"\r\n\r\n")
+        first, *rest = head.decode().split("\r\n")
+        return Answer(
+            int(first.split()[1]), {k.title(): v for k, _, v in (each.partition(": ") for each in rest)}, content
+        )
+
+    async def close(self) -> None:
+        """Stop listening."""
+        assert self._listener is not None
+        self._listener.close()
+        await self._server.shutdown(1)
+
+
+@asynccontextmanager
+async def exchange(handler: Handler, *observers: Observe, where: str = "127.0.0.1") -> AsyncIterator[Exchange]:
+    """Listen, on an address or the path of a Unix socket, until the end of the `async with`."""
+    opened = Exchange(handler, observers, where)
+    await opened.start()
+    yield opened
+    await opened.close()
+
+
+async def ok(http: HttpRequest) -> web.StreamResponse:
+    """Answer every request with 200 and five bytes."""
+    del http
+    return web.Response(text="hello")

@@ -1,0 +1,84 @@
+"""How much of a disk pushes leave free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zot.config.model import Config
+from zot.oci.names import Repository
+from zot.storage.build import floor_of, room_warnings
+from zot.storage.disk import Disk
+from zot.storage.filesystem import FilesystemStorage
+from zot.storage.free_space import Floor, FreeSpace
+from zot.storage.interface import StorageFullError
+from zot.storage.threads import ThreadPools
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+class SmallDisk(Disk):
+    """A disk of another size."""
+
+    def __init__(self, free: int, size: int) -> None:
+        self.free, self.size = free, size
+
+    def free_bytes(self, path: str) -> tuple[int, int]:
+        """Return what it was made with."""
+        assert path
+        return self.free, self.size
+
+
+@pytest.mark.parametrize(
+    ("floor", "size", "kept"),
+    [
+        (Floor(), 200 * MIB, 20 * MIB),
+        (Floor(), 2 * GIB, 2 * GIB // 10),
+        (Floor(), 20 * GIB, 512 * MIB),
+        (Floor(), 100 * GIB, GIB),
+        (Floor(1.0, 512 * MIB), 200 * MIB, 512 * MIB),
+        (Floor(0, 0), 200 * MIB, 0),
+        (Floor(50.0, 1), 200 * MIB, 100 * MIB),
+    ],
+)
+def test_the_default_shrinks_with_the_disk_and_what_is_configured_holds(floor: Floor, size: int, kept: int) -> None:
+    """512 MiB and 1 % are kept, on a small disk a tenth of it; a value that is named is taken as it is."""
+    assert floor.kept_bytes(size) == kept
+    FreeSpace(SmallDisk(kept, size), "/root", floor).check()
+    with pytest.raises(StorageFullError, match="are kept for deletes"):
+        FreeSpace(SmallDisk(kept, size), "/root", floor).check(1)
+
+
+def test_only_a_value_that_is_named_does_not_shrink() -> None:
+    """The default of the configuration is told from the same value in a file."""
+    assert floor_of(Config.default().storage).min_free_bytes is None
+    named = Config.model_validate({"storage": {"rootDirectory": "/nowhere", "minFreeBytes": 512 * MIB}})
+    assert floor_of(named.storage) == Floor(1.0, 512 * MIB)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_disk_on_which_pushes_are_refused_is_named(tmp_path: Path, there: bool) -> None:
+    """Before a start, also if the root is not made yet, and without making it."""
+    root = tmp_path / "root" / "of" / "a-store"
+    if there:
+        root.mkdir(parents=True)
+    tree = {"storage": {"rootDirectory": str(root), "minFreeBytes": 1 << 60}}
+    (warning,) = room_warnings(Config.model_validate(tree).storage)
+    assert "pushes are refused" in warning
+    assert root.exists() == there
+    tree = {"storage": {"rootDirectory": str(root), "minFreeBytes": 0, "minFreePercent": 0}}
+    assert list(room_warnings(Config.model_validate(tree).storage)) == []
+
+
+async def test_room_is_asked_for_before_it_is_taken(tmp_path: Path) -> None:
+    """What a push needs is compared with what is free beyond the floor."""
+    pools = ThreadPools()
+    storage = FilesystemStorage(
+        str(tmp_path), pools, min_free_percent=0, min_free_bytes=20 * MIB, disk=SmallDisk(30 * MIB, 100 * MIB)
+    )
+    await storage.require_room(Repository("app"), 10 * MIB)
+    with pytest.raises(StorageFullError):
+        await storage.require_room(Repository("app"), 10 * MIB + 1)
+    pools.close()
