@@ -20,7 +20,7 @@ WRITE = {"repositories": {"**": {"anonymousPolicy": ["read", "create", "update",
 
 def statuses(server: ZotServer) -> set[int]:
     """What beginning an upload is answered, asked often enough to reach every process."""
-    return {server.client.ask("POST", "/v2/app/blobs/uploads/").status for _ in range(8)}
+    return {server.client.ask("POST", "/v2/app/blobs/uploads/").status for _ in range(32)}
 
 
 @contextmanager
