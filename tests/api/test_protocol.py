@@ -1,4 +1,4 @@
-"""Reading on demand and half-closed connections; and that aiohttp is still made as the protocol believes."""
+"""Request bodies are read on demand, and half-closed clients get their answers."""
 
 import asyncio
 import json
@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.base_protocol import BaseProtocol
-from aiohttp.web_protocol import RequestHandler
 
 from http_client import Client, parsed, read_all, wait_for
 from layout.images import sha256
@@ -27,18 +25,6 @@ GET = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
 MANY = 50
 
 Handler = Callable[[HttpRequest], Awaitable[web.StreamResponse]]
-
-
-# --- what of aiohttp is private ---
-
-
-def test_aiohttp_has_what_the_protocol_uses() -> None:
-    """Each private name that the product relies on is there; where one is not, `protocol.py` has to change."""
-    slots = {name for kind in (RequestHandler, BaseProtocol) for name in kind.__slots__}
-    assert {"_messages", "_manager", "_request_count", "_loop", "transport"} <= slots
-    for overridden in ("data_received", "eof_received", "connection_made", "connection_lost", "log_access"):
-        assert callable(getattr(RequestHandler, overridden))
-    assert issubclass(RegistryProtocol, asyncio.BufferedProtocol)
 
 
 # --- clients that close their side ---

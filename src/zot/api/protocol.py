@@ -1,6 +1,6 @@
 """The server's HTTP protocol: aiohttp's, which reads a body only on demand and answers half-closed clients.
 
-Every private name of aiohttp that the product uses stands here; `tests/api/test_protocol.py` fails when one changes.
+`tests/api/test_private_names.py` lists the private names of aiohttp that this module and `connection.py` use.
 """
 
 from __future__ import annotations
