@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from zot.accounts.statistics import StatisticsStore
-from zot.accounts.statistics_sqlite import ACTIVITY_FILE, SqliteStatistics
+from zot.accounts.statistics_sqlite import SqliteStatistics
 from zot.catalog.interface import Catalog
 from zot.config.model import Config
 from zot.layout.build import build as build_layouts
@@ -80,5 +79,5 @@ def open_core(config: Config, plan: ServerPlan, logs: Logs, catalog: Catalog) ->
         catalog_is_older_than_ns=plan.catalog_is_older_than_ns,
         manifest_limit_bytes=config.http.limits.max_manifest_bytes,
     )
-    statistics = SqliteStatistics(Path(plan.catalog_directory, ACTIVITY_FILE), pools.durable)
+    statistics = SqliteStatistics(plan.state.statistics_database, pools.durable)
     return Core(config, plan, logs, pools, catalog, storage, layouts, statistics, damage=damage)

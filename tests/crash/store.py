@@ -78,7 +78,7 @@ class Store:
         self.catalog = SqliteCatalog(self.root / CATALOG / DATABASE, writer, self._now_ns)
         root = str(self.root)
         self.storage = FilesystemStorage(root, pools, disk=disk, min_free_percent=0, min_free_bytes=room_bytes)
-        files = FilesystemLayouts({root: self.storage.ready}, lambda _: root, pools, disk=disk)
+        files = FilesystemLayouts([root], lambda _: root, self.storage.ready, pools, disk=disk)
         merger = Reconciler(self.catalog, self.storage, files, boot=self.boot)
         self.layouts = StoreLayouts(self.catalog, self.storage, files, ForeignEdits(self.catalog, files, merger))
         self.jobs = build_jobs(self.catalog, self.storage, self.layouts, boot=self.boot)

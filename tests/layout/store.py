@@ -64,7 +64,7 @@ class Store:
         self.root = root
         self.catalog = catalog or MemoryCatalog()
         self.storage = FilesystemStorage(str(root), pools, min_free_percent=0, min_free_bytes=0, disk=disk)
-        self.files = FilesystemLayouts({str(root): self.storage.ready}, lambda _: str(root), pools, disk=disk)
+        self.files = FilesystemLayouts([str(root)], lambda _: str(root), self.storage.ready, pools, disk=disk)
         merger = Reconciler(self.catalog, self.storage, self.files, boot="boot")
         edits = ForeignEdits(self.catalog, self.files, merger, retry_s=0)
         self.layouts = StoreLayouts(self.catalog, self.storage, self.files, edits)

@@ -34,7 +34,7 @@ async def pieces(*contents: bytes) -> AsyncIterator[bytes]:
         yield content
 
 
-async def ready() -> None:
+async def ready(_: Repository) -> None:
     """Be the right store."""
 
 
@@ -114,12 +114,12 @@ async def test_empty_parents_go_with_a_repository(store: Store) -> None:
 
 async def test_a_sub_path_hides_the_directory_of_its_name(tmp_path: Path, pools: ThreadPools) -> None:
     """A repository is where its route says; one of the same name below another root is not it."""
-    roots = {str(tmp_path / name): ready for name in ("main", "infra")}
+    roots = [str(tmp_path / name) for name in ("main", "infra")]
 
     def root_of(repository: Repository) -> str:
         return str(tmp_path / ("infra" if repository.startswith("infra/") else "main"))
 
-    files = FilesystemLayouts(roots, root_of, pools)
+    files = FilesystemLayouts(roots, root_of, ready, pools)
     for path in ("main/app", "main/infra/hidden", "infra/infra/app", "infra/stray"):
         Layout(tmp_path / path).write()
     assert await names(files) == {"app", "infra/app"}

@@ -39,7 +39,7 @@ def clock() -> Clock:
 async def journal(tmp_path: Path, clock: Clock) -> AsyncIterator[JobStates]:
     """An empty journal."""
     pool = ThreadPool("journal", 1, 10)
-    yield JobStates(str(tmp_path), pool, clock)
+    yield JobStates(tmp_path / "jobs.json", pool, clock)
     pool.close()
 
 
@@ -114,7 +114,7 @@ async def test_an_interval_goes_on_after_a_restart(journal: JobStates, clock: Cl
     """A start of the server is no reason to run: what ran half an interval ago waits for the other half."""
     journal.runs["work"] = JobRun(clock.now_s - HOUR_S / 2, clock.now_s - HOUR_S / 2 + 1)
     await journal.save()
-    again = JobStates(journal._path.rpartition("/")[0], journal._pool, clock)
+    again = JobStates(Path(journal._path), journal._pool, clock)
     await again.load()
     work = Work()
     scheduler = schedule(again, Task("work", work, HOUR_S))

@@ -14,6 +14,7 @@ from admin.harness import Place
 from migration.test_zot_metadb import EMPTY_CONFIG, WRITTEN
 from zot.accounts.interface import AccountsUnavailableError
 from zot.accounts.sqlite import SqliteAccounts
+from zot.config.state_directory import StateDirectory
 from zot.migration.import_zot_metadata import accounts_awaited
 from zot.storage.threads import ThreadPool
 
@@ -82,7 +83,8 @@ async def test_an_unknown_key_is_no_wrong_one_before_the_import(tmp_path: Path, 
     directory.mkdir()
 
     def awaited(*, read_only: bool = False, boot: str = "now") -> Callable[[], bool]:
-        plan = SimpleNamespace(roots=(str(root),), catalog_directory=str(directory), boot=boot)
+        state = StateDirectory(directory, directory, root / "_sessions", root / "meta.db")
+        plan = SimpleNamespace(state=state, boot=boot)
         return accounts_awaited(cast("Core", SimpleNamespace(plan=plan, read_only=read_only)))
 
     assert not awaited()()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
@@ -16,9 +15,7 @@ from zot.accounts.sessions.redis import RedisSessions
 from zot.accounts.sqlite import SqliteAccounts
 from zot.accounts.sqlite_file import AccountThreads
 from zot.config.model import Config
-
-IDENTITY_FILE = "identity.db"
-SESSIONS_DIRECTORY = "_sessions"
+from zot.config.state_directory import StateDirectory
 
 
 class AccountStores(msgspec.Struct, frozen=True):
@@ -45,20 +42,19 @@ async def open_stores(
     auth, storage = config.http.auth, config.storage
     if not auth.has_basic:
         return None
-    root = Path(storage.root_directory) if storage.root_directory else None
+    state = StateDirectory.of(storage) if storage.root_directory else None
     sessions: SessionStore
     if auth.session_driver_name == "redis":
         sessions = await RedisSessions.open(auth.session_driver or {}, waits=waits)
-    elif root is None:
+    elif state is None:
         sessions = MemorySessions()
     else:
-        sessions = LocalSessions(root / SESSIONS_DIRECTORY, threads, config.secrets.session_keys)
-    if root is None:
+        sessions = LocalSessions(state.sessions, threads, config.secrets.session_keys)
+    if state is None:
         return AccountStores(MemoryAccounts(), sessions)
-    directory = Path(storage.catalog.directory) if storage.catalog.directory else root / ".zot"
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        return AccountStores(SqliteAccounts(directory / IDENTITY_FILE, threads, awaited), sessions)
+        state.catalog.mkdir(parents=True, exist_ok=True)
+        return AccountStores(SqliteAccounts(state.accounts_database, threads, awaited), sessions)
     except BaseException:
         await sessions.close()
         raise

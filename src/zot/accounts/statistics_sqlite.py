@@ -11,8 +11,6 @@ from zot.accounts.statistics import FLUSH_S, Counted, Statistic, StatisticsUnava
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 
-ACTIVITY_FILE = "activity.db"
-
 _FIRST = """
 CREATE TABLE statistic (
   repository TEXT NOT NULL,

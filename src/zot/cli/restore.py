@@ -30,12 +30,12 @@ def command(directory: Path, file: Path | None) -> None:
 
     plan = make_plan(checked(file), file, workers=0, read_only=False)
     BackupDirectory(str(directory.absolute())).manifest()  # before a root is made
-    places = [*plan.roots, plan.catalog_directory]
+    places = [*plan.roots, str(plan.state.catalog)]
     owners = {place: owner_of(place) or owner_of(plan.roots[0]) or owner_of(str(directory)) for place in places}
     with ExitStack() as locks:
         for root in plan.roots:
             locks.callback(lock_root(root, wait_s=0).close)
-        for line in restore(str(directory.absolute()), plan.roots, plan.catalog_directory, make_exports_due):
+        for line in restore(str(directory.absolute()), plan.roots, str(plan.state.catalog), make_exports_due):
             click.echo(line)
         for place, owner in owners.items():
             if os.geteuid() == 0 and owner is not None:

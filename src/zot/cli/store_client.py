@@ -59,9 +59,12 @@ def retention(file: Path | None) -> dict[str, Any]:
 
     The server may have another.
     """
-    storage = checked(file).storage
-    stores = {"/": storage, **storage.sub_paths}
-    return {route: each.retention.model_dump(mode="json", by_alias=True) for route, each in stores.items() if each.gc}
+    from zot.config.store_table import StoreTable
+
+    stores = StoreTable(checked(file).storage)
+    return {
+        each.route: each.config.retention.model_dump(mode="json", by_alias=True) for each in stores if each.config.gc
+    }
 
 
 def _show(text: str) -> None:

@@ -26,7 +26,7 @@ async def stores_of(file: Path) -> AsyncIterator[AccountStores]:
         raise click.ClickException(f"{file}: there are no users by this configuration (http.auth)")
     if config.storage.root_directory:
         plan = make_plan(config, file, workers=0, read_only=False)
-        require_store(Path(plan.catalog_directory), plan.roots)
+        require_store(plan.state, plan.roots)
         refuse_root(plan.roots)
     pool = ThreadPool("accounts", 1, 64)
     try:

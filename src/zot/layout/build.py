@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from zot.catalog.interface import Catalog
 from zot.config.storage import StorageConfig as Configuration
+from zot.config.store_table import StoreTable
 from zot.layout.export import Exporter
 from zot.layout.external_edits import ForeignEdits
 from zot.layout.filesystem import FilesystemLayouts
@@ -17,10 +16,8 @@ from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
 from zot.layout.reconcile import Reconciler
 from zot.layout.scanner import LayoutScanner
 from zot.layout.schedule import ExportSchedule
-from zot.oci.names import Repository, route_of
 from zot.registry.damage import DamageReports
 from zot.storage.interface import Storage
-from zot.storage.per_store import PerStoreStorage
 from zot.storage.threads import ThreadPools
 
 
@@ -41,16 +38,8 @@ def build(
     than its store, else 0. `manifest_limit_bytes` is the limit of pushes; a smaller one than the default does not hold
     for what is stored.
     """
-    routes = {route: str(Path(each.root_directory).absolute()) for route, each in config.sub_paths.items()}
-    main = str(Path(config.root_directory).absolute())
-    stores: dict[str, Callable[[], Awaitable[None]]] = {main: _store_of(storage, Repository("a")).ready}
-    for route, root in routes.items():
-        stores.setdefault(root, _store_of(storage, Repository(f"{route[1:]}/a")).ready)
-
-    def root_of(repository: Repository) -> str:
-        return routes.get(route_of(repository), main)
-
-    files = FilesystemLayouts(stores, root_of, pools)
+    stores = StoreTable(config)
+    files = FilesystemLayouts(stores.roots, stores.root_of, storage.ready, pools)
     limit_bytes = max(manifest_limit_bytes, MANIFEST_LIMIT_BYTES)
     merger = Reconciler(
         catalog,
@@ -62,10 +51,6 @@ def build(
     )
     edits = ForeignEdits(catalog, files, merger)
     return StoreLayouts(catalog, storage, files, edits, damage, manifest_limit_bytes=limit_bytes)
-
-
-def _store_of(storage: Storage, repository: Repository) -> Storage:
-    return storage.of(repository) if isinstance(storage, PerStoreStorage) else storage
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from itertools import islice
@@ -35,25 +35,26 @@ class FilesystemLayouts:
 
     def __init__(
         self,
-        roots: Mapping[str, Callable[[], Awaitable[None]]],
+        roots: Iterable[str],
         root_of: Callable[[Repository], str],
+        ready: Callable[[Repository], Awaitable[None]],
         pools: ThreadPools,
         *,
         disk: Disk | None = None,
     ) -> None:
-        """Look for layouts below directories, each with what raises StorageError unless it is the right store.
+        """Look for layouts below directories; `root_of` returns the one that a repository is below.
 
-        `root_of` says which of them a repository is below.
+        `ready` raises StorageError unless a repository's directory is in the store that it should be in.
         """
         self._disk = disk or Disk()
-        self._ready = roots
+        self._ready = ready
         self._root_of = root_of
         self._pools = pools
         self._files = {root: RootFiles(self._disk, root) for root in roots}
 
     async def ready(self, repository: Repository) -> None:
         """Raise StorageError unless the repository's root is the store that it should be, and its directory its own."""
-        await self._ready[self._root_of(repository)]()
+        await self._ready(repository)
         await self._read(f"use {repository}", self._of(repository).require_own_directory, repository)
 
     async def repositories(self) -> AsyncIterator[Repository]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from uuid import uuid4
 
 import msgspec
@@ -33,11 +34,11 @@ class _Content(msgspec.Struct, frozen=True):
 
 
 class JobStates:
-    """The file `jobs.json` of the catalog's directory. What is lost with it makes tasks early and collection late."""
+    """The file that keeps them. What is lost with it makes tasks early and collection late."""
 
-    def __init__(self, directory: str, pool: ThreadPool, wall: Callable[[], float] = time.time) -> None:
-        """Keep it in a directory that is there."""
-        self._path = f"{directory}/jobs.json"
+    def __init__(self, path: Path, pool: ThreadPool, wall: Callable[[], float] = time.time) -> None:
+        """Keep them in a file whose directory is there."""
+        self._path = str(path)
         self._pool = pool
         self._disk = Disk()
         self.wall = wall

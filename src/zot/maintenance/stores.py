@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog
-from zot.config.storage import StorageConfig, StoreConfig, TimeWindow
+from zot.config.storage import StorageConfig, TimeWindow
+from zot.config.store_table import MAIN, StoreEntry, StoreTable
 from zot.maintenance.retention import RetentionRules
-from zot.oci.names import Repository, route_of
-
-MAIN = "/"
+from zot.oci.names import Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +37,8 @@ class MaintainedStores:
 
     def __init__(self, config: StorageConfig) -> None:
         """Take those of a configuration."""
-        self._rules = {MAIN: _rules(MAIN, config)}
-        self._rules.update((route, _rules(route, each)) for route, each in config.sub_paths.items())
+        self._table = StoreTable(config)
+        self._rules = {each.route: _rules(each) for each in self._table}
 
     @property
     def all(self) -> list[StoreRules]:
@@ -49,7 +47,7 @@ class MaintainedStores:
 
     def of(self, repository: Repository) -> StoreRules:
         """Return the rules that hold for a repository."""
-        return self._rules.get(route_of(repository), self._rules[MAIN])
+        return self._rules[self._table.of(repository).route]
 
     async def repositories(self, catalog: Catalog, store: StoreRules) -> AsyncIterator[Repository]:
         """Iterate over the names of a store's repositories, in byte order. Raises CatalogError."""
@@ -69,11 +67,11 @@ async def names(catalog: Catalog, after: str = "") -> AsyncIterator[Repository]:
         after = page[-1]
 
 
-def _rules(route: str, store: StoreConfig) -> StoreRules:
-    root = str(Path(store.root_directory).absolute())
+def _rules(entry: StoreEntry) -> StoreRules:
+    store = entry.config
     return StoreRules(
-        route,
-        root,
+        entry.route,
+        entry.root,
         store.gc,
         store.gc_delay_s,
         store.gc_interval_s,

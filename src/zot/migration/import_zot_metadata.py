@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from zot.accounts.build import IDENTITY_FILE
 from zot.accounts.interface import Accounts
 from zot.accounts.sqlite import SqliteAccounts
 from zot.accounts.statistics import StatisticsStore
@@ -19,18 +18,8 @@ from zot.storage.disk import Disk
 
 _log = logging.getLogger("zot.server")
 
-_DONE = "zot-taken-over"
-_ACCOUNTS_SETTLED = "zot-accounts-settled"
-"""The boot in which the accounts were imported, or found to be unreadable."""
-
 _VERSION = 2
 """1 refused a record as a whole if a part of it was unreadable: all statistics, since zot has such a part in each."""
-
-
-class _Paths(NamedTuple):
-    database: Path
-    done: Path
-    accounts_settled: Path
 
 
 class _Found(NamedTuple):
@@ -46,21 +35,21 @@ async def import_zot_metadata(core: Core) -> None:
     of pulls may double. What an earlier version of this program refused is imported by the first start of a later
     one. Raises AccountsUnavailableError, StatisticsUnavailableError.
     """
-    paths = _paths(core)
-    version = _imported_version(paths.done)
-    if core.read_only or version >= _VERSION or not paths.database.exists():
+    state = core.plan.state
+    version = _imported_version(state.zot_imported)
+    if core.read_only or version >= _VERSION or not state.zot_metadata.exists():
         return
     try:
-        found_users = await core.pools.durable.run(_read, paths.database, users, version)
+        found_users = await core.pools.durable.run(_read, state.zot_metadata, users, version)
         await _import_users(core, found_users)
-        _mark(paths.accounts_settled, core.plan.boot)
-        found_statistics = await core.pools.durable.run(_read, paths.database, statistics, version)
+        _mark(state.zot_accounts_settled, core.plan.boot)
+        found_statistics = await core.pools.durable.run(_read, state.zot_metadata, statistics, version)
         repositories = await _import_statistics(core.statistics, found_statistics)
     except (OSError, InvalidBoltError) as error:
-        _log.error("zot's database %s cannot be read, nothing is taken over from it: %s", paths.database, error)
-        _mark(paths.accounts_settled, core.plan.boot)
+        _log.error("zot's database %s cannot be read, nothing is taken over from it: %s", state.zot_metadata, error)
+        _mark(state.zot_accounts_settled, core.plan.boot)
         return
-    _mark(paths.done, json.dumps({"version": _VERSION}))
+    _mark(state.zot_imported, json.dumps({"version": _VERSION}))
     taken = [each for each in found_users.records if isinstance(each, ZotUser)]
     _log.info(
         "taken over from zot: %d users, %d API keys, statistics of %d repositories",
@@ -72,20 +61,15 @@ async def import_zot_metadata(core: Core) -> None:
 
 def accounts_awaited(core: Core) -> Callable[[], bool]:
     """Return a test for whether zot's users, and with them their API keys, are still to be imported."""
-    paths, boot = _paths(core), core.plan.boot
-    settled = core.read_only or not paths.database.exists()
+    state, boot = core.plan.state, core.plan.boot
+    settled = core.read_only or not state.zot_metadata.exists()
 
     def awaited() -> bool:
         nonlocal settled
-        settled = settled or paths.done.exists() or _read_text(paths.accounts_settled) == boot
+        settled = settled or state.zot_imported.exists() or _read_text(state.zot_accounts_settled) == boot
         return not settled
 
     return awaited
-
-
-def _paths(core: Core) -> _Paths:
-    directory = Path(core.plan.catalog_directory)
-    return _Paths(Path(core.plan.roots[0], "meta.db"), directory / _DONE, directory / _ACCOUNTS_SETTLED)
 
 
 def _imported_version(done: Path) -> int:
@@ -138,7 +122,7 @@ async def _import_users(core: Core, found: _Found) -> None:
     _warn(found.unreadable)
     if not found.records:
         return
-    accounts = SqliteAccounts(Path(core.plan.catalog_directory, IDENTITY_FILE), core.pools.durable)
+    accounts = SqliteAccounts(core.plan.state.accounts_database, core.pools.durable)
     try:
         for user in found.records:
             if isinstance(user, ZotUser):

@@ -14,18 +14,16 @@ import socket
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from zot.admin import requests
 from zot.admin.requests import AdminError, AdminRequest, Noted, Progress
-from zot.processes.sockets import reachable
+from zot.config.state_directory import StateDirectory, socket_address
 
 _log = logging.getLogger("zot.control")
 
-NAME = "control"
 _LINE_LIMIT_BYTES = 64 << 20
 _REQUEST_LIMIT_BYTES = 64 << 10
 
@@ -41,14 +39,15 @@ class _Line(msgspec.Struct, omit_defaults=True):
 
 
 @asynccontextmanager
-async def serving(directory: Path, answer: Answer) -> AsyncIterator[None]:
+async def serving(state: StateDirectory, answer: Answer) -> AsyncIterator[None]:
     """Answer on the control socket of a catalog's directory during the block. One serves a directory, by its lock."""
-    path, made = directory / NAME, directory / f"{NAME}.new"
+    path = state.control_socket
+    made = path.with_name(f"{path.name}.new")
     made.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
     try:
-        listener.bind(str(reachable(made)))
+        listener.bind(str(socket_address(made)))
     finally:
         os.umask(mask)
     listener.listen()
@@ -113,15 +112,16 @@ async def _send(writer: asyncio.StreamWriter, line: _Line) -> None:
     await writer.drain()
 
 
-async def ask_server(directory: Path, ask: AdminRequest[Any]) -> AsyncGenerator[Any, None]:
+async def ask_server(state: StateDirectory, ask: AdminRequest[Any]) -> AsyncGenerator[Any, None]:
     """Ask the server that runs on a catalog's directory; yield the rows, `Said`, and `Noted`.
 
     Raises ConnectionError if there is none, Failed.
     """
     try:
-        reader, writer = await asyncio.open_unix_connection(str(reachable(directory / NAME)), limit=_LINE_LIMIT_BYTES)
+        address = str(socket_address(state.control_socket))
+        reader, writer = await asyncio.open_unix_connection(address, limit=_LINE_LIMIT_BYTES)
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise ConnectionError(f"no server runs on {directory}") from error
+        raise ConnectionError(f"no server runs on {state.catalog}") from error
     try:
         writer.write(requests.encode(ask) + b"\n")
         while content := await reader.readline():

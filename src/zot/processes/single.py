@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from zot.app import open_core
 from zot.catalog.sqlite.driver import open_in_thread
@@ -63,7 +62,7 @@ async def run(
 
     `ready` is called once requests are answered.
     """
-    catalog = open_in_thread(Path(plan.catalog_directory), plan.boot, syncs=plan.syncs)
+    catalog = open_in_thread(plan.state.catalog, plan.boot, syncs=plan.syncs)
     core = open_core(config, plan, open_logs(plan), catalog)
     state = state or first_state(config, plan)
     http = await open_http_server(core, 0, state, unreported)

@@ -19,6 +19,8 @@ from zot.catalog.sqlite.disk_reserve import DiskReserve
 from zot.config.errors import ConfigurationError, ConfigWarning
 from zot.config.model import Config
 from zot.config.resources import worker_count
+from zot.config.state_directory import StateDirectory
+from zot.config.store_table import StoreTable
 from zot.config.watch import Signature
 from zot.processes.child import ProcessSpec
 from zot.processes.heartbeats import Heartbeats
@@ -122,10 +124,8 @@ def _supervise(
 def make_plan(config: Config, file: Path | None, *, workers: int | None, read_only: bool) -> ServerPlan:
     """Decide what the server consists of."""
     storage, http = config.storage, config.http
-    root = _absolute(storage.root_directory)
-    catalog = _absolute(storage.catalog.directory) if storage.catalog.directory else f"{root}/.zot"
     count = worker_count(http) if workers is None else workers
-    roots = dict.fromkeys([root, *(_absolute(each.root_directory) for each in storage.sub_paths.values())])
+    stores = StoreTable(storage)
     return ServerPlan(
         config=str(file.absolute()) if file is not None else None,
         boot=new_boot(),
@@ -133,13 +133,13 @@ def make_plan(config: Config, file: Path | None, *, workers: int | None, read_on
         address=http.address,
         port=int(http.port or 0),
         unix_socket=http.unix_socket or None,
-        catalog_directory=catalog,
-        roots=tuple(roots),
+        state=StateDirectory.of(storage),
+        roots=stores.roots,
         stop=StopSchedule(http.drain_timeout_s),
         heartbeats=Heartbeats(["writer", *map(worker_name, range(count))], ["jobs"]) if count else Heartbeats(),
         read_only=read_only or storage.read_only,
         # The catalog is one for all stores: it is as durable as the most durable of them.
-        syncs=any(store.commit for store in (storage, *storage.sub_paths.values())),
+        syncs=any(store.config.commit for store in stores),
         tls=bool(http.tls and http.tls.cert),
         log_level=config.log.level,
         log_output=config.log.output,
@@ -155,12 +155,13 @@ def worker_name(slot: int) -> str:
 
 def identified(plan: ServerPlan) -> ServerPlan:
     """Return the plan with the identities of its stores. Raises StorageError."""
-    directory = Path(plan.catalog_directory)
+    state = plan.state
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        DiskReserve(directory).release_at_start()
-        stores = tuple(known_stores(directory, plan.roots).items())
-        older_ns = time.time_ns() if catalog_is_older(directory, plan.roots) else 0
+        for directory in dict.fromkeys((state.catalog, state.runtime)):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        DiskReserve(state.catalog).release_at_start()
+        stores = tuple(known_stores(state, plan.roots).items())
+        older_ns = time.time_ns() if catalog_is_older(state, plan.roots) else 0
         return replace(plan, stores=stores, catalog_is_older_than_ns=older_ns)
     except OSError as error:
         raise StorageError(f"{error.filename}: {error.strerror}") from error
@@ -184,7 +185,7 @@ def _begin_catalog(plan: ServerPlan) -> ServerPlan:
 
     try:
         with open_logs(plan):
-            return replace(plan, catalog_boot=begin(Path(plan.catalog_directory), plan.boot, syncs=plan.syncs))
+            return replace(plan, catalog_boot=begin(plan.state.catalog, plan.boot, syncs=plan.syncs))
     except CatalogError as error:
         raise StartError(str(error)) from error
 
@@ -193,9 +194,8 @@ def _renew_statistics(plan: ServerPlan) -> None:
     """Begin statistics anew if their file is damaged: they are not worth a server that does not start."""
     # Imported here: the library takes longer than what is checked before.
     from zot.accounts.sqlite_file import set_aside_if_damaged  # noqa: PLC0415
-    from zot.accounts.statistics_sqlite import ACTIVITY_FILE  # noqa: PLC0415
 
-    path = Path(plan.catalog_directory, ACTIVITY_FILE)
+    path = plan.state.statistics_database
     try:
         kept = set_aside_if_damaged(path)
     except OSError as error:
@@ -207,19 +207,13 @@ def _renew_statistics(plan: ServerPlan) -> None:
 
 def _say_damaged_accounts(plan: ServerPlan) -> None:
     """Name a damaged file of accounts: nothing but a backup has them, so it stays, and logins that need it fail."""
-    from zot.accounts.build import IDENTITY_FILE  # noqa: PLC0415
     from zot.accounts.sqlite import REMEDY  # noqa: PLC0415
     from zot.accounts.sqlite_file import is_damaged  # noqa: PLC0415
 
-    path = Path(plan.catalog_directory, IDENTITY_FILE)
+    path = plan.state.accounts_database
     if is_damaged(path):
         message = f"zot: {path} is damaged: {REMEDY}. Until then logins are answered with 503."
         print(message, file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _absolute(path: str) -> str:
-    """Return the path from the root; symlinks in it stay, since they may be swapped on purpose."""
-    return str(Path(path).absolute())
 
 
 def raise_descriptor_limit() -> None:
@@ -280,4 +274,4 @@ def _empty_metrics(plan: ServerPlan) -> None:
     """Forget what the processes of the last start counted, before any of this one counts."""
     from zot.api.metrics.registry import empty  # noqa: PLC0415 (brings the metrics library)
 
-    empty(Path(plan.metrics_directory))
+    empty(plan.state.metrics)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from zot.catalog.sqlite.server import open_begun, serve
+from zot.config.state_directory import socket_address
 from zot.processes.child import ProcessContext
 from zot.processes.logs import open_logs
-from zot.processes.sockets import reachable
 
 
 async def run(context: ProcessContext) -> None:
@@ -17,6 +15,6 @@ async def run(context: ProcessContext) -> None:
     """
     plan = context.plan
     with open_logs(plan, waits=context.replaces):
-        writer = await open_begun(Path(plan.catalog_directory), plan.catalog_boot, context.stop, syncs=plan.syncs)
+        writer = await open_begun(plan.state.catalog, plan.catalog_boot, context.stop, syncs=plan.syncs)
         if writer is not None:
-            await serve(writer, reachable(Path(plan.writer_socket)), context.stop, context.ready)
+            await serve(writer, socket_address(plan.state.writer_socket), context.stop, context.ready)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from zot.catalog.interface import Catalog
 from zot.config.http import DOCKER2S2
 from zot.config.model import Config
-from zot.config.storage import StorageConfig, StoreConfig
-from zot.oci.names import Repository, route_of
+from zot.config.storage import StorageConfig
+from zot.config.store_table import StoreTable
+from zot.oci.names import Repository
 from zot.registry.content_cache import ContentCache
 from zot.registry.damage import DamageReports
 from zot.registry.quota import ByteQuota, Quotas
@@ -57,21 +57,13 @@ def build(config: Config, parts: RegistryParts) -> Registry:
 
 def _sharing(storage: StorageConfig) -> Callable[[Repository, Repository], bool]:
     """Return what tells whether two repositories are in one store that deduplicates."""
-    main = (_root(storage), storage.dedupe)
-    routes = {route: (_root(each), each.dedupe) for route, each in storage.sub_paths.items()}
-
-    def store(repository: Repository) -> tuple[Path, bool]:
-        return routes.get(route_of(repository), main)
+    stores = StoreTable(storage)
 
     def shares(one: Repository, other: Repository) -> bool:
-        _, dedupes = mine = store(one)
-        return dedupes and mine == store(other)
+        mine, its = stores.of(one), stores.of(other)
+        return mine.config.dedupe and its.config.dedupe and mine.root == its.root
 
     return shares
-
-
-def _root(store: StoreConfig) -> Path:
-    return Path(store.root_directory).absolute()
 
 
 def _quotas(config: Config) -> Quotas:

@@ -10,25 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zot.accounts.build import IDENTITY_FILE
 from zot.accounts.statistics import StatisticsUnavailableError
-from zot.accounts.statistics_sqlite import ACTIVITY_FILE
 from zot.admin.backup import BackupSource, Told, back_up
 from zot.admin.operations import Operations
 from zot.admin.requests import AdminError, AdminRequest
 from zot.app import Core, open_core
 from zot.catalog.interface import CatalogError
-from zot.catalog.sqlite.directory import DATABASE
 from zot.catalog.sqlite.driver import open_in_thread
 from zot.catalog.sqlite.snapshot import open_snapshot, snapshot
 from zot.config.model import Config
+from zot.config.store_table import StoreTable
 from zot.layout.build import build_jobs
 from zot.layout.index_json import InvalidLayoutError
 from zot.maintenance.build import MaintenanceParts
 from zot.maintenance.gc import CollectedLayouts
 from zot.maintenance.job_state import JobStates
 from zot.maintenance.scheduler import Scheduler
-from zot.maintenance.stores import MaintainedStores, names
+from zot.maintenance.stores import names
 from zot.oci.names import Repository
 from zot.processes.control import ask_server
 from zot.processes.logs import open_logs
@@ -70,19 +68,19 @@ class LayoutImports:
 
 def operations(config: Config, core: Core, parts: MaintenanceParts, scheduler: Scheduler | None) -> Operations:
     """Return what answers operators on an open store; with a scheduler, on that of a server."""
-    stores = MaintainedStores(config.storage)
-    directory = Path(core.plan.catalog_directory)
+    stores = StoreTable(config.storage)
+    state = core.plan.state
     imports = LayoutImports(core)
 
     def back_up_to(target: str) -> AsyncIterator[Told]:
         source = BackupSource(
             roots=core.plan.roots,
-            root_of=lambda repository: stores.of(repository).root,
+            root_of=stores.root_of,
             stores=dict(core.plan.stores),
             databases=[
-                str(directory / name)
-                for name in (DATABASE, IDENTITY_FILE, ACTIVITY_FILE)
-                if (directory / name).exists()
+                str(path)
+                for path in (state.catalog_database, state.accounts_database, state.statistics_database)
+                if path.exists()
             ],
             snapshot=snapshot,
             open_catalog=open_snapshot,
@@ -99,15 +97,14 @@ async def answers(config: Config, file: Path | None, ask: AdminRequest[Any]) -> 
     Without a server the store is locked meanwhile, and its layouts are level afterwards. No store is made.
     """
     plan = make_plan(config, file, workers=0, read_only=False)
-    directory = Path(plan.catalog_directory)
     try:
-        require_store(directory, plan.roots)
+        require_store(plan.state, plan.roots)
     except StorageError as error:
         raise AdminError(str(error)) from error
     until_s = time.monotonic() + _STARTING_S
     while True:
         try:
-            async with aclosing(ask_server(directory, ask)) as rows:
+            async with aclosing(ask_server(plan.state, ask)) as rows:
                 async for row in rows:
                     yield row
         except ConnectionError:
@@ -135,12 +132,12 @@ async def _alone(config: Config, file: Path | None) -> AsyncIterator[Operations]
     try:
         refuse_root(plan.roots)
         locks += [lock_root(root, wait_s=0) for root in plan.roots]
-        require_whole_catalog(Path(plan.catalog_directory))
+        require_whole_catalog(plan.state)
         plan = identified(plan)
-        core = open_core(config, plan, open_logs(plan), open_in_thread(Path(plan.catalog_directory), plan.boot))
+        core = open_core(config, plan, open_logs(plan), open_in_thread(plan.state.catalog, plan.boot))
         layouts = build_jobs(core.catalog, core.storage, core.layouts, boot=plan.boot)
         try:
-            journal = JobStates(plan.catalog_directory, core.pools.durable)
+            journal = JobStates(plan.state.jobs, core.pools.durable)
             await journal.load()
             parts = MaintenanceParts(
                 registry=core.registry(config),

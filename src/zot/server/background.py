@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from zot.accounts.interface import AccountsUnavailableError
@@ -68,8 +67,7 @@ class Background:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Do what is due meanwhile; at the end, once nobody writes any more, bring every layout level."""
-        directory = Path(self._core.plan.catalog_directory)
-        async with background_tasks(self._tasks()), serving(directory, self._answer):
+        async with background_tasks(self._tasks()), serving(self._core.plan.state, self._answer):
             yield
         if not self._core.read_only:
             stop = self._core.plan.stop
@@ -129,6 +127,6 @@ async def open_background(
         await import_zot_metadata(core)
     except AccountsUnavailableError as error:
         _log.error("users of zot are not imported until the next start: %s", error)
-    journal = JobStates(core.plan.catalog_directory, core.pools.durable)
+    journal = JobStates(core.plan.state.jobs, core.pools.durable)
     await journal.load()
     return Background(core, recorded, journal, state, report, measures=measures)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 
 from zot.catalog.interface import Catalog, CatalogUnavailableError
 from zot.catalog.sqlite.driver import SqliteCatalog, connect
-from zot.processes.sockets import reachable
+from zot.config.state_directory import socket_address
 from zot.server.plan import ServerPlan
 
 _OPENING_POLL_S = 0.2
@@ -26,8 +25,8 @@ async def connect_catalog(plan: ServerPlan) -> Catalog:
     while True:
         try:
             if catalog is None:
-                socket = reachable(Path(plan.writer_socket))  # needs the directory if its path is long
-                catalog = connect(Path(plan.catalog_directory), socket, plan.catalog_boot)
+                socket = socket_address(plan.state.writer_socket)  # needs the directory if its path is long
+                catalog = connect(plan.state.catalog, socket, plan.catalog_boot)
             await catalog.ready()
         except (CatalogUnavailableError, OSError) as error:
             if not waiting:

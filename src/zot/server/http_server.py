@@ -6,7 +6,6 @@ import resource
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from zot import __version__
 from zot.accounts.build import AccountStores, open_stores
@@ -194,10 +193,12 @@ def metrics_path(config: Config) -> str | None:
 
 def recorded(plan: ServerPlan, process: str) -> Recorded:
     """Return what a process counts, shared with all others of the server if there are any."""
-    return Recorded(process, Path(plan.metrics_directory) if plan.workers else None)
+    return Recorded(process, plan.state.metrics if plan.workers else None)
 
 
 def _state(core: Core) -> ServerState:
     info = {"commit": "", "binaryType": "python", "goVersion": "", "version": core.config.dist_spec_version}
     info["releaseTag"] = __version__
-    return ServerState(core.catalog, info, core.plan.workers, Path(core.plan.catalog_directory, "catalog.db-wal"))
+    return ServerState(
+        core.catalog, info, core.plan.workers, core.plan.state.catalog_database.with_name("catalog.db-wal")
+    )

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from zot.api.health import ProbeTimes
+from zot.config.state_directory import StateDirectory
 from zot.processes.heartbeats import Heartbeats
 from zot.processes.stop_schedule import StopSchedule
 
@@ -25,7 +26,7 @@ class ServerPlan:
     port: int
     """The one asked for; once there is a socket, the one that it has."""
     unix_socket: str | None
-    catalog_directory: str
+    state: StateDirectory
     roots: tuple[str, ...]
     """The directories that this server locks: every root of its stores, and the catalog's."""
     stop: StopSchedule
@@ -50,16 +51,6 @@ class ServerPlan:
     log_output: str = ""
     log_audit: str = ""
     log_format: str | None = None
-
-    @property
-    def writer_socket(self) -> str:
-        """Where the catalog writer listens."""
-        return f"{self.catalog_directory}/writer.sock"
-
-    @property
-    def metrics_directory(self) -> str:
-        """Where the processes keep what they count."""
-        return f"{self.catalog_directory}/metrics"
 
 
 def new_boot() -> str:

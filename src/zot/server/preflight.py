@@ -29,8 +29,10 @@ def preflight(config: Config, plan: ServerPlan) -> Iterator[Finding]:
     yield from _authentication(config)
     for root in plan.roots:
         yield from _directory(Path(root), Path(root, ".zot"))
-    if plan.catalog_directory != f"{plan.roots[0]}/.zot":
-        yield from _directory(Path(plan.catalog_directory), Path(plan.catalog_directory))
+    state = plan.state
+    for directory in dict.fromkeys((state.catalog, state.runtime)):
+        if directory != Path(plan.roots[0], ".zot"):
+            yield from _directory(directory, directory)
     yield from _own_files(plan)
     yield from map(ConfigWarning, room_warnings(config.storage))
 
@@ -165,18 +167,11 @@ def _usable(path: Path) -> bool:
 
 def _own_files(plan: ServerPlan) -> Iterator[Finding]:
     """Check that nothing else lies where a file of the server has to be."""
-    from zot.accounts.build import IDENTITY_FILE  # noqa: PLC0415
-    from zot.accounts.statistics_sqlite import ACTIVITY_FILE  # noqa: PLC0415
-    from zot.catalog.sqlite.directory import DATABASE  # noqa: PLC0415
-    from zot.processes import control  # noqa: PLC0415
-
-    directory = Path(plan.catalog_directory)
-    for name in (ACTIVITY_FILE, IDENTITY_FILE, DATABASE, control.NAME):
-        if (directory / name).is_dir():
-            yield ConfigProblem(
-                f"{directory / name} is a directory, and in the way of a file of this server: move it", prefix=""
-            )
-    metrics = Path(plan.metrics_directory)
+    state = plan.state
+    for path in (state.statistics_database, state.accounts_database, state.catalog_database, state.control_socket):
+        if path.is_dir():
+            yield ConfigProblem(f"{path} is a directory, and in the way of a file of this server: move it", prefix="")
+    metrics = state.metrics
     if metrics.exists() and not metrics.is_dir():
         yield ConfigProblem(f"{metrics} is a file, and in the way of a directory of this server: move it", prefix="")
 

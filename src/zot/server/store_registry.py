@@ -11,50 +11,48 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from zot.catalog.sqlite.directory import DATABASE
+from zot.config.state_directory import StateDirectory
 from zot.storage.disk import Disk
 from zot.storage.identity import StoreIdentity
 from zot.storage.interface import StorageError
 from zot.storage.os_errors import FULL, storage_errors
 from zot.storage.owner import other_user
 
-FILE = "stores.json"
-EPOCH = "epoch"
-"""Beside the catalog, and in each root: when a server last started on both, in nanoseconds since the epoch."""
+_EPOCH = "epoch"
+"""In each root, as beside the catalog: when a server last started on both, in nanoseconds since the epoch."""
 
 
-def known_stores(directory: Path, roots: Sequence[str]) -> dict[str, str]:
+def known_stores(state: StateDirectory, roots: Sequence[str]) -> dict[str, str]:
     """Return the identity of each root, as kept beside the catalog; roots that are new to it are added.
 
     A root whose identity is known is not looked at here: its storage compares, and serves nothing until it is the one
     expected. Raises StorageError, OSError.
     """
-    path = directory / FILE
-    known = _read(path)
+    known = _read(state.stores)
     added = {root: StoreIdentity(Disk(), root, None).establish() for root in roots if root not in known}
     if added:
         known |= added
-        _replace(path, json.dumps(known, indent=2))
+        _replace(state.stores, json.dumps(known, indent=2))
     return {root: known[root] for root in roots}
 
 
-def require_store(directory: Path, roots: Sequence[str]) -> None:
+def require_store(state: StateDirectory, roots: Sequence[str]) -> None:
     """Raise StorageError unless a server has served these roots with this catalog; nothing is made or changed.
 
     For commands that work on a store: only `zot serve` and `zot restore` make one.
     """
     with storage_errors("open the store"):
-        known = _read(directory / FILE)
+        known = _read(state.stores)
         for root in roots:
             if not Path(root, ".zot", "store.json").exists():
                 raise StorageError(_why_no_store(root))
             StoreIdentity(Disk(), root, known.get(root)).check()
-        path = directory / DATABASE
+        path = state.catalog_database
         if not path.exists():
             raise StorageError(f"there is no catalog {path}: `zot serve` makes it again from the layouts")
 
 
-def require_whole_catalog(directory: Path) -> None:
+def require_whole_catalog(state: StateDirectory) -> None:
     """Raise StorageError if the catalog is damaged: a start makes it again, and a command does not go on without it.
 
     The caller has the locks of the roots.
@@ -63,7 +61,7 @@ def require_whole_catalog(directory: Path) -> None:
     from zot.catalog.interface import CatalogError  # noqa: PLC0415
     from zot.catalog.sqlite.recovery import damage_of  # noqa: PLC0415
 
-    path = directory / DATABASE
+    path = state.catalog_database
     try:
         damage = damage_of(path)
     except CatalogError as error:
@@ -87,17 +85,17 @@ def _why_no_store(root: str) -> str:
     return f"{root} is empty: {ask}"
 
 
-def catalog_is_older(directory: Path, roots: Sequence[str]) -> bool:
+def catalog_is_older(state: StateDirectory, roots: Sequence[str]) -> bool:
     """Tell whether a root has seen a later start than the catalog has: then the catalog is one of earlier times.
 
     From then on both have seen this one. Raises OSError.
     """
     now = time.time_ns()
-    paths = [Path(root, ".zot", EPOCH) for root in roots]
-    older = any(_epoch(path) > _epoch(directory / EPOCH) for path in paths)
+    paths = [Path(root, ".zot", _EPOCH) for root in roots]
+    older = any(_epoch(path) > _epoch(state.epoch) for path in paths)
     try:
         # The catalog's first: if there is no room for all of them, none is later than it.
-        for path in dict.fromkeys((directory / EPOCH, *paths)):
+        for path in dict.fromkeys((state.epoch, *paths)):
             _replace(path, str(now))
     except OSError as error:
         if error.errno not in FULL:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from zot.config.storage import StorageConfig as Configuration
-from zot.config.storage import StoreConfig
+from zot.config.store_table import StoreEntry, StoreTable
 from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.free_space import Floor, FreeSpace
@@ -24,8 +24,7 @@ def floor_of(config: Configuration) -> Floor:
 def room_warnings(config: Configuration) -> Iterator[str]:
     """Yield a sentence for each root on whose disk pushes would be refused now. It blocks; nothing is made."""
     disk, floor = Disk(), floor_of(config)
-    sections = (config, *config.sub_paths.values())
-    for root in dict.fromkeys(Path(each.root_directory).absolute() for each in sections):
+    for root in map(Path, StoreTable(config).roots):
         there = next(each for each in (root, *root.parents) if each.exists())
         try:
             FreeSpace(disk, str(there), floor).check()
@@ -42,20 +41,20 @@ def build(config: Configuration, pools: ThreadPools, expected: Mapping[str, str]
     stores: dict[str, FilesystemStorage] = {}
     floor = floor_of(config)
 
-    def store(section: StoreConfig) -> FilesystemStorage:
-        root = str(Path(section.root_directory).absolute())
+    def store(entry: StoreEntry) -> FilesystemStorage:
+        root = entry.root
         if root not in stores:
             stores[root] = FilesystemStorage(
                 root,
                 pools,
-                durable=section.commit,
+                durable=entry.config.commit,
                 expected=expected.get(root) if expected else None,
                 min_free_percent=floor.min_free_percent,
                 min_free_bytes=floor.min_free_bytes,
             )
         return stores[root]
 
-    main = store(config)
-    if not config.sub_paths:
-        return main
-    return PerStoreStorage(main, {route: store(each) for route, each in config.sub_paths.items()})
+    main, *others = StoreTable(config)
+    if not others:
+        return store(main)
+    return PerStoreStorage(store(main), {each.route: store(each) for each in others})

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from zot.catalog.interface import CatalogUnavailableError, CatalogUnusableError
+from zot.config.state_directory import CATALOG_DATABASE
 
-DATABASE = "catalog.db"
+DATABASE = CATALOG_DATABASE
 # A complete database that takes the damaged one's place.
 _NEW = "catalog.db.new"
 _LOCK = "catalog.lock"
