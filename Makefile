@@ -14,7 +14,7 @@ LDAP := $(if $(wildcard $(VENV)/lib/python*/site-packages/bonsai),--extra ldap)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-python test-deps check format bench conformance torture clean
+.PHONY: help setup run test test-python test-deps check format bench conformance coverage torture clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,12 @@ bench: setup ## Measure, side by side with docker-registry where it is installed
 
 conformance: setup ## Run the OCI conformance program with every switch on
 	$(BIN)/python scripts/conformance.py $(ARGS)
+
+coverage: setup ## Run all tests and show which branches of the product none of them takes (slow)
+	rm -rf .cache/coverage
+	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 torture: setup ## Kill and crash it far more often than the tests do (long)
 	$(PYTEST) tests/crash --torture --timeout 0 $(ARGS)
