@@ -1,10 +1,13 @@
-"""The files that packages and images are made of agree with the product."""
+"""The files that packages and images are built from agree with the product."""
 
 import json
+import re
+import tomllib
 from pathlib import Path
 
 import yaml
 
+from zot import __version__
 from zot.config.load import load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,8 +28,8 @@ def test_the_helm_values_carry_the_same_configuration() -> None:
     assert json.loads(values["configFiles"]["config.json"]) == packaged
 
 
-def test_image_unit_and_values_name_one_place_and_one_user() -> None:
-    """Who runs it and where it keeps data is said alike in the Dockerfile, the unit and the Helm values."""
+def test_image_unit_and_values_name_one_directory_and_one_user() -> None:
+    """The Dockerfile, the unit and the Helm values agree on the user and on the directory of the data."""
     image, unit = (ROOT / "Dockerfile").read_text(), (PACKAGING / "zot.service").read_text()
     user = yaml.safe_load((PACKAGING / "helm-values.yaml").read_text())["podSecurityContext"]["runAsUser"]
     assert f"USER {user}:{user}\n" in image
@@ -59,3 +62,24 @@ def test_the_compose_file_runs_the_image() -> None:
     assert service["ports"] == ["5000:5000"]
     assert service["volumes"] == ["registry:/var/lib/registry"]
     assert service["stop_grace_period"] == "90s"
+
+
+def test_the_newest_version_of_the_changelog_is_the_packages() -> None:
+    """The first heading of CHANGELOG.md has the version of pyproject.toml, with its date or `Unreleased`."""
+    versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0][0] == __version__
+    assert __version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", date) for _, date in versions[1:])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d|Unreleased", versions[0][1])
+
+
+def test_the_image_is_built_from_files_that_docker_may_read() -> None:
+    """Each file that the Dockerfile copies from the checkout is let through by .dockerignore."""
+    allowed = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    copied = [
+        path
+        for line in (ROOT / "Dockerfile").read_text().splitlines()
+        if line.startswith("COPY ") and "--from" not in line
+        for path in line.split()[1:-1]
+    ]
+    assert [path for path in copied if path not in allowed or not (ROOT / path).exists()] == []
