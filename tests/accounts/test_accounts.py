@@ -10,8 +10,8 @@ import pytest
 from zot.accounts.interface import Accounts, AccountsUnavailableError, ApiKey, User
 from zot.accounts.memory import MemoryAccounts
 from zot.accounts.sqlite import KIND, SqliteAccounts
+from zot.foundation.threads import ThreadPool
 from zot.oci.names import parse_repository
-from zot.storage.threads import ThreadPool
 
 APP, OTHER = parse_repository("team/app"), parse_repository("other")
 KEY = ApiKey("1", "alice", "aa", "ci", ("repository:team/app:pull",), 10.0, 20.0, None, "curl/8")

@@ -16,7 +16,7 @@ from zot.accounts.sessions.memory import MemorySessions
 from zot.accounts.sessions.redis import LONGEST_S, RedisSessions
 from zot.accounts.sessions.session import Sessions
 from zot.config.secret_files import SessionKeys
-from zot.storage.threads import ThreadPool
+from zot.foundation.threads import ThreadPool
 
 KEYS = SessionKeys.model_validate({"hashKey": "h" * 32, "encryptKey": "e" * 32})
 

@@ -12,7 +12,7 @@ import pytest
 from zot.accounts.sqlite import SqliteAccounts
 from zot.accounts.sqlite_file import set_aside_if_damaged
 from zot.accounts.statistics_sqlite import SqliteStatistics
-from zot.storage.threads import ThreadPool
+from zot.foundation.threads import ThreadPool
 
 PROCESSES = 4
 ROUNDS = 25

@@ -17,9 +17,9 @@ from zot.accounts.statistics import (
     all_of,
 )
 from zot.accounts.statistics_sqlite import SqliteStatistics
+from zot.foundation.threads import ThreadPool
 from zot.oci.digest import digest_of
 from zot.oci.names import Repository
-from zot.storage.threads import ThreadPool
 
 APP, OTHER = Repository("team/app"), Repository("other")
 ONE, TWO = sorted([digest_of(b"1"), digest_of(b"2")])

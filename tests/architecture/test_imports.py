@@ -1,6 +1,7 @@
 """Who may import what, beyond the layers that import-linter checks (pyproject.toml)."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from functools import cache
@@ -135,4 +136,16 @@ def test_an_extension_sees_others_through_their_interface() -> None:
             parts = name.split(".")
             if parts[:2] == ["zot", "extensions"] and len(parts) > 3 and parts[2] != own and parts[3] != "interface":
                 found.append(f"{module} imports {name}")
+    assert found == []
+
+
+def test_the_foundation_knows_nothing_of_registries() -> None:
+    """What every package stands on stands on the standard library alone."""
+    found = [
+        f"{module} imports {name}"
+        for module, names in imports().items()
+        if module.startswith("zot.foundation")
+        for name in names
+        if not name.startswith("zot.foundation.") and name.split(".")[0] not in sys.stdlib_module_names
+    ]
     assert found == []

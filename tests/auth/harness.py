@@ -25,11 +25,11 @@ from zot.auth import cel
 from zot.auth.credentials import Login
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.config.load import load_tree
+from zot.foundation.threads import ThreadPool
 from zot.registry import build as registry_of
 from zot.registry.content_cache import ContentCache
 from zot.registry.unimported import NothingUnimported
 from zot.storage.memory import MemoryStorage
-from zot.storage.threads import ThreadPool
 
 UI = {"X-ZOT-API-CLIENT": "zot-ui"}
 EMPTY_INDEX = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'

@@ -16,8 +16,8 @@ from zot.auth import build as auth_of
 from zot.auth.credentials import Credentials, CrossOrigin, ResourceClass
 from zot.auth.principal import ANONYMOUS
 from zot.config.load import load_tree
+from zot.foundation.threads import ThreadPool
 from zot.registry.errors import Unauthorized
-from zot.storage.threads import ThreadPool
 
 RIGHT = "Basic " + base64.b64encode(f"alice:{PEOPLE['alice']}".encode()).decode()
 HEADERS = st.one_of(

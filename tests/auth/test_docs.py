@@ -15,9 +15,9 @@ from zot.cli.explain import text
 from zot.config.access_control import AccessControlConfig
 from zot.config.load import load_tree
 from zot.config.model import Config
+from zot.foundation.threads import ThreadPool
 from zot.oci.names import parse_reference, parse_repository
 from zot.registry.request import Action
-from zot.storage.threads import ThreadPool
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -16,8 +16,8 @@ from zot.auth.credentials import Authorization, login
 from zot.auth.password_cache import LIFETIME_S, PasswordCache
 from zot.auth.password_hashes import usable, verify
 from zot.auth.principal import Principal
+from zot.foundation.threads import ThreadPool
 from zot.registry.errors import Unauthorized, Unavailable
-from zot.storage.threads import ThreadPool
 
 ALICE = entered("alice", "alice-secret")
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from zot.accounts.sessions.local import LocalSessions
 from zot.accounts.sessions.session import Session, Sessions
 from zot.cli.main import cli
-from zot.storage.threads import ThreadPool
+from zot.foundation.threads import ThreadPool
 from zot.testing import serve
 
 RULES = {

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from zot.catalog.interface import CatalogUnavailableError
+from zot.foundation.threads import ThreadPool
 from zot.maintenance.job_state import JobRun, JobStates
 from zot.maintenance.priority_slots import Priority, PrioritySlots
 from zot.maintenance.scheduler import Say, Scheduler, Task
 from zot.maintenance.sweep_stats import Pauses
-from zot.storage.threads import ThreadPool
 
 HOUR_S = 3600.0
 

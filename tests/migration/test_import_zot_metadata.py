@@ -15,8 +15,8 @@ from migration.test_zot_metadb import EMPTY_CONFIG, WRITTEN
 from zot.accounts.interface import AccountsUnavailableError
 from zot.accounts.sqlite import SqliteAccounts
 from zot.config.state_directory import StateDirectory
+from zot.foundation.threads import ThreadPool
 from zot.migration.import_zot_metadata import accounts_awaited
-from zot.storage.threads import ThreadPool
 
 if TYPE_CHECKING:
     from zot.app import Core

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import msgspec
 
+from zot.foundation.paging import rows
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 
@@ -138,13 +139,10 @@ class Statistics:
 
 async def all_of(store: StatisticsStore, repository: Repository, page: int = 1000) -> dict[Digest, Statistic]:
     """Return what is kept of a repository's manifests. Raises StatisticsUnavailableError."""
-    found: dict[Digest, Statistic] = {}
-    after = ""
-    while rows := await store.of_repository(repository, after, page):
-        found.update((row.digest, row) for row in rows)
-        after = rows[-1].digest
-        await asyncio.sleep(0)
-    return found
+    return {
+        row.digest: row
+        async for row in rows(lambda last: store.of_repository(repository, last, page), lambda row: row.digest, "")
+    }
 
 
 class MemoryStatistics:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from zot.admin.backup_files import BackupDirectory, SavedRoot, saved_roots
 from zot.admin.requests import Noted, Progress
+from zot.catalog import paging
 from zot.catalog.interface import Catalog
+from zot.foundation.threads import ThreadPool
 from zot.maintenance import usage
 from zot.maintenance.imports import Imports
-from zot.maintenance.stores import names
 from zot.oci.names import Repository
 from zot.storage.interface import StorageError
 from zot.storage.os_errors import storage_errors
-from zot.storage.threads import ThreadPool
 
 Told = str | Progress | Noted
 
@@ -105,7 +105,7 @@ async def _fill(
             f"{len(directory.missing)} blobs that the catalog has are missing from the store, or have another size, "
             f"the first is {repository}@{digest}; nothing is backed up: find them with `zot scrub`, and push them again"
         )
-    async for repository in names(catalog):
+    async for repository in paging.repositories(catalog):
         await pool.run(directory.copy_unknown, root_of(repository), repository)
     for repository in refused:
         await pool.run(directory.copy_layout, root_of(repository), repository)
@@ -152,10 +152,8 @@ async def _copy_content(
 ) -> AsyncIterator[Progress]:
     """Copy the blobs that a catalog has and the directory lacks; yield the progress."""
     total, count = sum([row.blobs async for row in usage.repositories(catalog, None)]), 0
-    async for repository in names(catalog):
-        last = ""
-        while page := await catalog.blobs(repository, last, _TOGETHER):
+    async for repository in paging.repositories(catalog):
+        async for page in paging.blob_pages(catalog, repository, _TOGETHER):
             await pool.run(directory.copy_blobs, root_of(repository), repository, page)
             count += len(page)
-            last = page[-1][0]
         yield Progress(f"{count} of {total} blobs, up to {repository}")

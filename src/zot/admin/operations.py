@@ -14,6 +14,7 @@ from zot.admin import requests, tag_history
 from zot.admin.backup import Told
 from zot.admin.preview import CollectionPreview, Delays, preview
 from zot.admin.requests import AdminError, AdminRequest, CollectResult, Noted, Progress
+from zot.catalog import paging
 from zot.catalog.interface import CatalogError
 from zot.config.model import Config
 from zot.config.storage import RetentionConfig
@@ -25,7 +26,7 @@ from zot.maintenance.imports import Imports
 from zot.maintenance.retention import RetentionRules
 from zot.maintenance.scheduler import STEP_PAUSE_S, Scheduler
 from zot.maintenance.scrub import Scrubber
-from zot.maintenance.stores import MaintainedStores, StoreRules, names
+from zot.maintenance.stores import MaintainedStores, StoreRules
 from zot.maintenance.sweep_stats import Pauses
 from zot.oci.globs import compile_glob
 from zot.oci.names import Repository, Tag
@@ -169,9 +170,9 @@ class Operations:
                 raise AdminError(f"nothing of {ask.repository} goes: garbage collection is off in its store")
             yield await self._preview(ask.repository, retentions, ask.of)
             return
-        of = sum([1 async for _ in names(self._catalog)])
+        of = sum([1 async for _ in paging.repositories(self._catalog)])
         number = 0
-        async for repository in names(self._catalog):
+        async for repository in paging.repositories(self._catalog):
             number += 1
             if self._stores.of(repository).route in retentions:
                 yield Progress(f"{number} of {of} repositories: {repository}")
@@ -208,7 +209,7 @@ class Operations:
     async def _history(self, ask: requests.TagHistory) -> Answers:
         await self._require_logged(ask.repository, ask.tag)
         count = 0
-        async for change in tag_history.history(self._catalog, ask.repository, ask.tag):
+        async for change in paging.tag_log(self._catalog, ask.repository, ask.tag):
             yield change
             count += 1
             if count >= ask.limit:

@@ -6,14 +6,11 @@ untagged. Until then the tag can be brought back.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import msgspec
 
-from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog import paging
+from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import Absent, RestoreTag, Stored, TagMove
-from zot.catalog.rows import TagChange
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
 
@@ -32,28 +29,15 @@ class TagAt(msgspec.Struct, frozen=True):
     """The manifest is still here: it can be pulled by its digest, and the tag can be brought back to it."""
 
 
-async def history(catalog: Catalog, repository: Repository, tag: Tag | None) -> AsyncIterator[TagChange]:
-    """Iterate over the changes of a tag, or of all tags of a repository, newest first. Raises CatalogError."""
-    before: int | None = None
-    while page := await catalog.tag_log(repository, tag, before, PAGE_LIMIT):
-        for change in page:
-            yield change
-        before = page[-1].sequence
-        await asyncio.sleep(0)
-
-
 async def as_of(catalog: Catalog, repository: Repository, tag: Tag | None, at_ns: int) -> list[TagAt]:
     """Return where a tag, or each tag of a repository, pointed at a time, by name; those that were not are not told.
 
     Raises CatalogError.
     """
-    pointed: dict[Tag, Digest | None] = {}
-    after = ""
-    while page := await catalog.tags(repository, after, PAGE_LIMIT):
-        pointed.update((row.name, row.digest) for row in page if tag in (None, row.name))
-        after = page[-1].name
-        await asyncio.sleep(0)
-    async for change in history(catalog, repository, tag):
+    pointed: dict[Tag, Digest | None] = {
+        row.name: row.digest async for row in paging.tags(catalog, repository) if tag in (None, row.name)
+    }
+    async for change in paging.tag_log(catalog, repository, tag):
         if change.at_ns <= at_ns:
             break
         pointed[change.tag] = change.before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 
 import msgspec
@@ -12,6 +11,7 @@ from aiohttp import web
 
 from zot.api.headers import SERVER
 from zot.catalog.interface import CatalogFullError, CatalogUnavailableError
+from zot.foundation.bounded_map import BoundedMap
 from zot.registry.errors import (
     InsufficientStorage,
     RegistryError,
@@ -36,7 +36,7 @@ _log = logging.getLogger("zot.api")
 
 _REPEATED_AFTER_S = 60.0
 _REASONS_LIMIT = 256
-_logged: OrderedDict[str, float] = OrderedDict()
+_logged: BoundedMap[str, float] = BoundedMap(_REASONS_LIMIT)
 
 
 class ErrorResponse(Exception):
@@ -117,9 +117,6 @@ def _log_unavailable(error: Unavailable) -> None:
     if now_s - _logged.get(reason, float("-inf")) < _REPEATED_AFTER_S:
         return
     _logged[reason] = now_s
-    _logged.move_to_end(reason)
-    if len(_logged) > _REASONS_LIMIT:
-        _logged.popitem(last=False)
     _log.warning("requests are answered 503: %s", reason)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from http import HTTPStatus
 
@@ -11,6 +10,7 @@ from aiohttp import web
 
 from zot.api.client_address import ClientAddresses, network_of
 from zot.api.http_request import HttpRequest
+from zot.foundation.bounded_map import BoundedMap
 
 BUCKETS_LIMIT = 50_000
 """Clients and paths remembered by a limit. The one not heard of for longest is forgotten, and starts afresh."""
@@ -31,9 +31,8 @@ class TokenBuckets:
         """Take the rate, which is the burst as well (at least 1), and how many keys are remembered."""
         self._rate_per_s = rate_per_s
         self._burst = max(1.0, rate_per_s)
-        self._limit = buckets_limit
         self._clock = clock
-        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+        self._buckets: BoundedMap[Hashable, tuple[float, float]] = BoundedMap(buckets_limit)
 
     def __len__(self) -> int:
         """Return how many keys are remembered."""
@@ -42,12 +41,10 @@ class TokenBuckets:
     def take(self, key: Hashable) -> bool:
         """Take a token; False if there is none."""
         now_s = self._clock()
-        tokens, at_s = self._buckets.pop(key, (self._burst, now_s))
+        tokens, at_s = self._buckets.get(key, (self._burst, now_s))
         tokens = min(self._burst, tokens + (now_s - at_s) * self._rate_per_s)
         permitted = tokens >= 1
         self._buckets[key] = (tokens - 1 if permitted else tokens, now_s)
-        if len(self._buckets) > self._limit:
-            self._buckets.popitem(last=False)
         return permitted
 
 

@@ -26,7 +26,7 @@ from zot.auth.policy import AccessPolicy
 from zot.auth.registry_tokens import RegistryTokens
 from zot.config.auth import AuthConfig
 from zot.config.model import Config
-from zot.storage.threads import ThreadPool
+from zot.foundation.threads import ThreadPool
 
 PASSWORD_THREADS = 4
 PASSWORDS_WAITING_LIMIT = 256

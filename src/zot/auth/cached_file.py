@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from zot.foundation.threads import ThreadPool, ThreadPoolBusyError
 from zot.registry.errors import Unavailable
-from zot.storage.interface import StorageBusyError
-from zot.storage.threads import ThreadPool
 
 T = TypeVar("T")
 
@@ -58,7 +57,7 @@ class CachedFile(Generic[T]):
                 started_s = time.monotonic()
                 try:
                     await self._pool.run(self._refresh)
-                except StorageBusyError as error:
+                except ThreadPoolBusyError as error:
                     raise Unavailable("too many logins are waiting", retry_after_s=1) from error
                 except OSError as error:
                     self._content = self._signature = None

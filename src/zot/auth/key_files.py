@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zot.auth.cached_file import CachedFile
 from zot.auth.tokens import VerificationKey, keys_of_file
-from zot.storage.threads import ThreadPool
+from zot.foundation.threads import ThreadPool
 
 
 class KeyFile:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
 from zot.auth.principal import Principal
+from zot.foundation.bounded_map import BoundedMap
 
 LIFETIME_S = 60.0
 COUNT_LIMIT = 10_000
@@ -25,7 +25,7 @@ class PasswordCache:
         """Start with nothing, and a key of its own."""
         self._now = now
         self._key = secrets.token_bytes(32)
-        self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._known: BoundedMap[bytes, tuple[float, Principal]] = BoundedMap(COUNT_LIMIT)
 
     def find(self, sent: str) -> Principal | None:
         """Return who that is, None if what was sent was not verified lately."""
@@ -34,11 +34,7 @@ class PasswordCache:
 
     def remember(self, sent: str, principal: Principal) -> None:
         """Keep a verified login for `LIFETIME_S`."""
-        hashed = self._hash(sent)
-        self._known[hashed] = (self._now() + LIFETIME_S, principal)
-        self._known.move_to_end(hashed)
-        if len(self._known) > COUNT_LIMIT:
-            self._known.popitem(last=False)
+        self._known[self._hash(sent)] = (self._now() + LIFETIME_S, principal)
 
     def forget(self) -> None:
         """Forget everything at once: what the logins were verified against has changed."""

@@ -14,11 +14,11 @@ from __future__ import annotations
 import math
 import time
 import unicodedata
-from collections import OrderedDict
 from collections.abc import Callable
 
 import msgspec
 
+from zot.foundation.bounded_map import BoundedMap
 from zot.registry.errors import TooManyRequests
 
 COUNT_LIMIT = 10_000
@@ -54,7 +54,7 @@ class Throttle:
         self._pairs = _Turns(_FREE_BY_NAME, LONGEST_DELAY_S, now)
         self._names = _Turns(_FREE_BY_NAME, LONGEST_DELAY_S, now)
         self._addresses = _Turns(_FREE_NAMES_BY_ADDRESS, _LONGEST_DELAY_OF_ADDRESS_S, now)
-        self._known: OrderedDict[str, float] = OrderedDict()
+        self._known: BoundedMap[str, float] = BoundedMap(COUNT_LIMIT)
 
     def begin(self, name: str, address: str) -> Turn:
         """Count an attempt, as failed until it has succeeded, and return its turn. An empty address is not known.
@@ -82,9 +82,6 @@ class Throttle:
         self.undecided(turn)
         self._pairs.forget(turn.pair)
         self._known[turn.pair] = self._now()
-        self._known.move_to_end(turn.pair)
-        if len(self._known) > COUNT_LIMIT:
-            self._known.popitem(last=False)
 
     def undecided(self, turn: Turn) -> None:
         """Take the attempt out of the count: it came to no answer."""
@@ -112,7 +109,7 @@ class _Turns:
         self._free = free
         self._longest_s = longest_s
         self._now = now
-        self._states: OrderedDict[str, _State] = OrderedDict()
+        self._states: BoundedMap[str, _State] = BoundedMap(COUNT_LIMIT)
 
     def wait_s(self, key: str) -> float:
         """Return how far the next turn is away."""
@@ -132,9 +129,6 @@ class _Turns:
         state.failures += counts
         state.last_s, state.turn_s = now_s, turn_s
         self._states[key] = state
-        self._states.move_to_end(key)
-        if len(self._states) > COUNT_LIMIT:
-            self._states.popitem(last=False)
 
     def take_back(self, key: str) -> None:
         """Count one failure less."""

@@ -1,33 +1,57 @@
-"""Reading all of a list, page by page, with a pause for others after each page."""
+"""The catalog's lists, read to their end. All of them raise CatalogError."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog
-from zot.catalog.rows import CarriedEntry, ManifestDetails
-from zot.oci.names import Repository
+from zot.catalog.rows import CarriedEntry, ManifestDetails, TagChange, TagRow
+from zot.foundation.paging import pages, rows
+from zot.oci.digest import Digest
+from zot.oci.names import Repository, Tag
 
 # A page of manifests with all their tags is read in some milliseconds.
 _MANIFESTS = 200
 
 
-async def manifests(catalog: Catalog, repository: Repository) -> AsyncIterator[ManifestDetails]:
-    """Iterate over a repository's manifests, in the order of digests. Raises CatalogError."""
-    after = ""
-    while page := await catalog.manifests(repository, after, _MANIFESTS):
-        for manifest in page:
-            yield manifest
-        after = page[-1].digest
-        await asyncio.sleep(0)
+def repositories(catalog: Catalog, after: str = "") -> AsyncIterator[Repository]:
+    """Iterate over the names of the repositories greater than `after`, in byte order."""
+    return rows(lambda last: catalog.repositories(last, PAGE_LIMIT), lambda name: name, after)
 
 
-async def carried(catalog: Catalog, repository: Repository) -> AsyncIterator[CarriedEntry]:
-    """Iterate over the entries that a repository carries along, in the order of keys. Raises CatalogError."""
-    after = ""
-    while page := await catalog.carried(repository, after, PAGE_LIMIT):
-        for entry in page:
-            yield entry
-        after = page[-1].key
-        await asyncio.sleep(0)
+def manifests(catalog: Catalog, repository: Repository) -> AsyncIterator[ManifestDetails]:
+    """Iterate over a repository's manifests, in the order of digests."""
+    return rows(lambda last: catalog.manifests(repository, last, _MANIFESTS), lambda row: row.digest, "")
+
+
+def tags(catalog: Catalog, repository: Repository, after: str = "") -> AsyncIterator[TagRow]:
+    """Iterate over a repository's tags with names greater than `after`, in byte order."""
+    return rows(lambda last: catalog.tags(repository, last, PAGE_LIMIT), lambda row: row.name, after)
+
+
+def tag_log(catalog: Catalog, repository: Repository, tag: Tag | None) -> AsyncIterator[TagChange]:
+    """Iterate over the changes of a tag, or of all tags of a repository, newest first."""
+    newest: int | None = None
+    return rows(lambda last: catalog.tag_log(repository, tag, last, PAGE_LIMIT), lambda row: row.sequence, newest)
+
+
+def blob_pages(
+    catalog: Catalog, repository: Repository, limit: int = PAGE_LIMIT
+) -> AsyncIterator[Sequence[tuple[Digest, int]]]:
+    """Iterate over the digests and sizes of a repository's blobs, in pages of at most `limit`."""
+    return pages(lambda last: catalog.blobs(repository, last, limit), lambda row: row[0], "")
+
+
+def repositories_with(catalog: Catalog, digest: Digest) -> AsyncIterator[Repository]:
+    """Iterate over the names of the repositories in which a blob is present, in byte order."""
+    return rows(lambda last: catalog.repositories_with(digest, last, PAGE_LIMIT), lambda name: name, "")
+
+
+def carried_pages(catalog: Catalog, repository: Repository) -> AsyncIterator[Sequence[CarriedEntry]]:
+    """Iterate over the entries that a repository carries along, in pages, in the order of keys."""
+    return pages(lambda last: catalog.carried(repository, last, PAGE_LIMIT), lambda row: row.key, "")
+
+
+def carried(catalog: Catalog, repository: Repository) -> AsyncIterator[CarriedEntry]:
+    """Iterate over the entries that a repository carries along, in the order of keys."""
+    return rows(lambda last: catalog.carried(repository, last, PAGE_LIMIT), lambda row: row.key, "")

@@ -19,6 +19,7 @@ from zot.cli.command_group import CommandGroup
 from zot.cli.store_client import JSON, show_json
 from zot.cli.users import stores_of
 from zot.config.durations import SECOND_NS, parse_ns
+from zot.foundation.paging import rows
 
 PAGE = 1000
 
@@ -59,16 +60,14 @@ def list_accounts(*, as_json: bool, file: Path) -> None:
     """List everybody who has logged in or has an account, with the number of their API keys."""
 
     async def run() -> list[dict[str, Any]]:
-        rows = []
+        listed = []
         async with stores_of(file) as stores:
-            after = ""
-            while users := await stores.accounts.users(after, PAGE):
-                for user in users:
-                    kind = "service" if user.service else "person"
-                    keys = len(await stores.accounts.keys(user.name))
-                    rows.append({"name": user.name, "kind": kind, "keys": keys, "groups": user.groups})
-                after = users[-1].name
-        return rows
+            users = rows(lambda last: stores.accounts.users(last, PAGE), lambda user: user.name, "")
+            async for user in users:
+                kind = "service" if user.service else "person"
+                keys = len(await stores.accounts.keys(user.name))
+                listed.append({"name": user.name, "kind": kind, "keys": keys, "groups": user.groups})
+        return listed
 
     found = asyncio.run(run())
     if as_json:

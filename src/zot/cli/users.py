@@ -10,9 +10,9 @@ import click
 
 from zot.accounts.build import AccountStores, open_stores
 from zot.cli.configuration import checked
+from zot.foundation.threads import ThreadPool
 from zot.processes.start import make_plan
 from zot.server.store_registry import refuse_root, require_store
-from zot.storage.threads import ThreadPool
 
 
 @asynccontextmanager

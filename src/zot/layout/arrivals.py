@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from zot.catalog import paging
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.layout_commands import LayoutManifest, LayoutTag
 from zot.catalog.rows import CarriedEntry
+from zot.foundation.bounded_map import BoundedMap
+from zot.foundation.paging import pages
 from zot.layout.export_stamp import BY
 from zot.layout.import_batches import Item, import_batches
 from zot.layout.index_entry import parse_ref_name
@@ -37,7 +40,7 @@ class Arrivals:
         self._storage = storage
         self._files = files
         self._limit_bytes = manifest_limit_bytes
-        self._looked_at: dict[Repository, tuple[int, ...]] = {}
+        self._looked_at: BoundedMap[Repository, tuple[int, ...]] = BoundedMap(_REMEMBERED)
         self._tasks = SingleFlight[tuple[Repository, str]]("the manifest is being imported", _WAIT_S)
 
     async def look(self, repository: Repository) -> None:
@@ -49,22 +52,17 @@ class Arrivals:
         changed = await self._files.content_changed(repository)
         if self._looked_at.get(repository) == changed:
             return
-        after = ""
-        while page := await self._catalog.carried(repository, after, PAGE_LIMIT):
+        async for page in paging.carried_pages(self._catalog, repository):
             await self._read(repository, page)
-            after = page[-1].key
-        if len(self._looked_at) >= _REMEMBERED:
-            self._looked_at.clear()
         self._looked_at[repository] = changed
 
     async def read_children(self, repository: Repository) -> None:
         """Import manifests that an index lists and whose files have come since. Raises StorageError, CatalogError."""
-        after = ""
-        while page := await self._catalog.absent_children(repository, after, PAGE_LIMIT):
+        absent = pages(lambda last: self._catalog.absent_children(repository, last, PAGE_LIMIT), lambda row: row[0], "")
+        async for page in absent:
             listed = {digest: media_type for digest, media_type in page if may_be_manifest(media_type)}
             async for part in import_batches(repository, self._manifests(repository, listed), BY):
                 await self._catalog.do(part)
-            after = page[-1][0]
 
     async def ensure(self, repository: Repository, entry: CarriedEntry) -> None:
         """Try to read the manifest of a carried entry, for a request.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 
 from zot.catalog import paging
-from zot.catalog.interface import PAGE_LIMIT, Catalog
-from zot.catalog.rows import ManifestDetails, ManifestRow, TagRow
+from zot.catalog.interface import Catalog
+from zot.catalog.rows import ManifestDetails, ManifestRow
 from zot.layout.index_entry import IndexEntry, order
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
@@ -84,7 +83,7 @@ async def catalog_entries(
             return entry
         return msgspec.structs.replace(entry, annotations=before.annotations, others=before.others)
 
-    async for tag in _tags(catalog, repository):
+    async for tag in paging.tags(catalog, repository):
         manifest = await catalog.resolve(repository, tag.digest)
         if manifest is not None:  # else deleted since the page was read, its tag with it
             yield await listed(manifest, tag.name, tag.written)
@@ -103,23 +102,11 @@ async def catalog_entries(
             yield carried.line
 
 
-async def _tags(catalog: Catalog, repository: Repository) -> AsyncIterator[TagRow]:
-    after = ""
-    while page := await catalog.tags(repository, after, PAGE_LIMIT):
-        for tag in page:
-            yield tag
-        after = page[-1].name
-        await asyncio.sleep(0)  # reads need not wait for anything; others shall not wait for all pages
-
-
 async def _moved(catalog: Catalog, repository: Repository, since_ns: int) -> list[Digest]:
     """Return the manifests that tags pointed to before or after a change later than `since_ns`."""
     digests: dict[Digest, None] = {}
-    before = None
-    while page := await catalog.tag_log(repository, None, before, PAGE_LIMIT):
-        for change in page:
-            if change.at_ns <= since_ns:
-                return list(digests)
-            digests.update((digest, None) for digest in (change.before, change.after) if digest is not None)
-        before = page[-1].sequence
+    async for change in paging.tag_log(catalog, repository, None):
+        if change.at_ns <= since_ns:
+            break
+        digests.update((digest, None) for digest in (change.before, change.after) if digest is not None)
     return list(digests)

@@ -6,13 +6,14 @@ takes time, not memory.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from typing import NamedTuple
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.layout_commands import LayoutBlob, LayoutManifest, LayoutTag
 from zot.catalog.rows import Unread
+from zot.foundation.bounded_map import BoundedMap
 from zot.layout.import_batches import PART_ROWS, Item
 from zot.layout.index_entry import IndexEntry, carried, carried_line
 from zot.layout.index_json import InvalidLayoutError, entry_of
@@ -64,8 +65,9 @@ class LayoutContents:
         self._begun = reading.begun
         self._salvaged = reading.salvaged
         self._sizes: dict[Digest, int] = {}
-        self._manifests: OrderedDict[Digest, Unread | None] = OrderedDict()
-        self._tags: OrderedDict[Tag, tuple[Digest, str | None]] = OrderedDict()
+        self._manifests: BoundedMap[Digest, Unread | None] = BoundedMap(_REMEMBERED)
+        # After an import that was broken off, the catalog's tags do not tell which ones this import has read.
+        self._tags: MutableMapping[Tag, tuple[Digest, str | None]] = {} if self._begun else BoundedMap(_REMEMBERED)
         self._reasons: Counter[str] = Counter()
         self._example = ""
         self.index: IndexScan | None = None
@@ -154,16 +156,16 @@ class LayoutContents:
         async for found in read_manifests(self._files, self._repository, listed, self._limit_bytes, is_known):
             if isinstance(found, NotRead):
                 unread[found.digest] = found.why
-                _remember(self._manifests, found.digest, found.why)
+                self._manifests[found.digest] = found.why
                 continue
             if isinstance(found, LayoutManifest):
-                _remember(self._manifests, found.digest, None)
+                self._manifests[found.digest] = None
                 if len(self._sizes) < _SIZES:
                     self._sizes.update((edge.digest, edge.size) for edge in found.edges if edge.size)
                 if not found.whole:
                     self._note(_GARBLED, found.digest)
             elif found.digest is not None and found.unread is not None:
-                _remember(self._manifests, found.digest, found.unread)
+                self._manifests[found.digest] = found.unread
                 self._note(found.unread, found.digest)
             yield found
 
@@ -181,8 +183,6 @@ class LayoutContents:
             # What an import that was broken off has left there gives way to what the file says now.
             before = there.digest if there is not None else None
             self._tags[entry.tag] = entry.digest, entry.name
-            if len(self._tags) > _REMEMBERED and not self._begun:
-                self._tags.popitem(last=False)
             if self._salvaged and not await self._is_lost(entry.tag, entry.digest):
                 return
             yield LayoutTag(entry.tag, entry.digest, before, entry.name)
@@ -227,9 +227,3 @@ class LayoutContents:
     def _note(self, why: str, example: str) -> None:
         self._example = self._example or example
         self._reasons[why] += 1
-
-
-def _remember(notes: OrderedDict[Digest, Unread | None], digest: Digest, why: Unread | None) -> None:
-    notes[digest] = why
-    if len(notes) > _REMEMBERED:
-        notes.popitem(last=False)

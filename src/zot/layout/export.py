@@ -13,6 +13,7 @@ from zot.catalog.command import removal_token
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import BeginExport, FinishExport, QueueExport
 from zot.catalog.manifest_commands import RemoveRepository
+from zot.foundation.bounded_map import BoundedMap
 from zot.layout import index_json
 from zot.layout.catalog_entries import Previous, catalog_entries
 from zot.layout.export_stamp import ExportStamp, last_change_ns
@@ -206,7 +207,7 @@ class _WrittenFile:
         self._storage = storage
         self._damage = damage
         self._repository = repository
-        self._there: set[Digest] = set()
+        self._there: BoundedMap[Digest, bool] = BoundedMap(_REMEMBERED)
 
     async def __call__(self, digest: Digest) -> None:
         if digest in self._there:
@@ -220,9 +221,7 @@ class _WrittenFile:
             return  # deleted meanwhile, or damaged
         # Also if its file is there: it may be the one of an export that was killed before it was synced.
         await self._storage.put(self._repository, digest, content)
-        if len(self._there) == _REMEMBERED:
-            self._there.clear()
-        self._there.add(digest)
+        self._there[digest] = True
 
 
 async def _read(content: AsyncIterator[bytes]) -> IndexListing | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from zot.catalog.interface import Catalog
+from zot.foundation.bounded_map import BoundedMap
 from zot.layout.external_edits import ForeignEdits
 from zot.layout.interface import LayoutFiles, alone
 from zot.layout.single_flight import SingleFlight
@@ -28,7 +29,7 @@ class FirstReads:
         self._catalog = catalog
         self._files = files
         self._edits = edits
-        self._compared: set[Repository] = set()
+        self._compared: BoundedMap[Repository, bool] = BoundedMap(_REMEMBERED)
         self._tasks = SingleFlight[Repository](
             "what another program wrote into the repository is being imported", wait_s
         )
@@ -60,6 +61,4 @@ class FirstReads:
         except StorageError as error:
             _log.warning("%s is served as the catalog has it: its layout cannot be read: %s", repository, error)
             return
-        if len(self._compared) >= _REMEMBERED:
-            self._compared.clear()
-        self._compared.add(repository)
+        self._compared[repository] = True

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import FinishExport, ImportLayout
+from zot.foundation.bounded_map import BoundedMap
 from zot.layout.contents import ImportOptions, LayoutContents
 from zot.layout.export_stamp import ExportStamp, last_change_ns
 from zot.layout.import_batches import import_batches
@@ -57,7 +58,7 @@ class LayoutImporter:
         self._wait_s = wait_s
         self._manifest_limit_bytes = manifest_limit_bytes
         self._runs: dict[Repository, _Run] = {}
-        self._told: dict[Repository, str] = {}
+        self._told: BoundedMap[Repository, str] = BoundedMap(_TOLD_LIMIT)
 
     async def ensure(self, repository: Repository) -> None:
         """Return once the repository is adopted; one that is nowhere is created, and adopted by that.
@@ -110,8 +111,6 @@ class LayoutImporter:
         # Each request for the repository tries again: the log names a reason once.
         if told != str(error):
             _log.error("%s is not adopted: %s", repository, error)
-        if len(self._told) >= _TOLD_LIMIT:
-            self._told.clear()
         self._told[repository] = str(error)
 
     async def _adopt(self, repository: Repository) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
-from zot.catalog.interface import PAGE_LIMIT, Catalog, CatalogError
+from zot.catalog import paging
+from zot.catalog.interface import Catalog, CatalogError
 from zot.layout.arrivals import Arrivals
 from zot.layout.export import Exporter
 from zot.layout.importer import LayoutImporter
@@ -74,7 +75,7 @@ class LayoutScanner:
     async def check_all(self) -> None:
         """Look once at each adopted repository's `index.json`, and for manifests that arrived. Raises CatalogError."""
         failed: list[StorageError] = []
-        async for name in self._known():
+        async for name in paging.repositories(self._catalog):
             row = await self._catalog.repository(name)
             if row is not None and row.adopted:
                 try:
@@ -88,18 +89,10 @@ class LayoutScanner:
 
     async def _begun(self) -> AsyncIterator[Repository]:
         """Iterate over repositories whose adoption was broken off."""
-        async for name in self._known():
+        async for name in paging.repositories(self._catalog):
             row = await self._catalog.repository(name)
             if row is not None and not row.adopted:
                 yield name
-
-    async def _known(self) -> AsyncIterator[Repository]:
-        after = ""
-        while page := await self._catalog.repositories(after, PAGE_LIMIT):
-            for name in page:
-                yield name
-            after = page[-1]
-            await asyncio.sleep(0)
 
 
 class _Progress:

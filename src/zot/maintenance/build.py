@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from zot.accounts.statistics import StatisticsStore
 from zot.config.extensions import ScrubConfig
 from zot.config.model import Config
+from zot.foundation.threads import ThreadPool
 from zot.maintenance import orphan_files as strays
 from zot.maintenance import unfinished_deletes as doomed
 from zot.maintenance.gc import CollectedLayouts, Collector
@@ -21,7 +22,6 @@ from zot.maintenance.scrub import Scrubber
 from zot.maintenance.stores import MaintainedStores, StoreRules
 from zot.maintenance.unfinished_deletes import UnfinishedDeletes
 from zot.registry.registry import Registry
-from zot.storage.threads import ThreadPool
 
 COLLECTION = "GCTaskGenerator"
 """The name of the tasks that collect garbage, one a store."""

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from zot.accounts.statistics import StatisticsStore, StatisticsUnavailableError, all_of
-from zot.catalog.interface import PAGE_LIMIT, Catalog, CatalogError
+from zot.catalog import paging
+from zot.catalog.interface import Catalog, CatalogError
 from zot.catalog.manifest_commands import Deleted, DeleteTag, RemoveManifest
 from zot.catalog.rows import DanglingManifest, TagRow
 from zot.maintenance import retention_input, retention_log
@@ -65,18 +66,15 @@ class Expiry:
         """Remove cosign's tags whose image is not here: they have no subject by which to see it."""
         if not store.retention.of(repository).delete_referrers:
             return
-        after = "sha256-"
-        while page := await self._catalog.tags(repository, after, PAGE_LIMIT):
-            for row in page:
-                if not row.name.startswith("sha256-"):
-                    return
-                if await self._is_left_over(repository, row, store.delay_s):
-                    retention_log.removed_attached(repository, row, dry_run=store.retention.dry_run)
-                    if not store.retention.dry_run:
-                        delete = DeleteTag(repository=repository, tag=row.name, if_digest=row.digest, by=BY)
-                        swept.tags += isinstance(await self._catalog.do(delete), Deleted)
-                    yield 0
-            after = page[-1].name
+        async for row in paging.tags(self._catalog, repository, after="sha256-"):
+            if not row.name.startswith("sha256-"):
+                return
+            if await self._is_left_over(repository, row, store.delay_s):
+                retention_log.removed_attached(repository, row, dry_run=store.retention.dry_run)
+                if not store.retention.dry_run:
+                    delete = DeleteTag(repository=repository, tag=row.name, if_digest=row.digest, by=BY)
+                    swept.tags += isinstance(await self._catalog.do(delete), Deleted)
+                yield 0
 
     async def _is_left_over(self, repository: Repository, row: TagRow, delay_s: float) -> bool:
         image = attached_to(row.name)

@@ -8,7 +8,6 @@ import msgspec
 
 from zot.catalog import paging
 from zot.catalog.rows import CarriedEntry, Unread
-from zot.maintenance.stores import names
 from zot.oci.names import InvalidTagError, Repository, Tag, parse_name, parse_tag
 from zot.registry.registry import Registry
 
@@ -31,7 +30,7 @@ async def findings(registry: Registry) -> AsyncIterator[Finding]:
     """Iterate over all of it, in the stores of a registry. Raises CatalogError, StorageError."""
     async for found in registry.layouts.unserved():
         yield Finding("", found.path, f"it is a layout that is not served: {found.why}")
-    async for repository in names(registry.catalog):
+    async for repository in paging.repositories(registry.catalog):
         async for entry in paging.carried(registry.catalog, repository):
             yield _of_entry(repository, entry)
         if await registry.catalog.unread(repository):

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import msgspec
 
+from zot.foundation.threads import ThreadPool
 from zot.maintenance.clock import CollectorClock
 from zot.storage.disk import Disk
 from zot.storage.interface import StorageError
-from zot.storage.threads import ThreadPool
 
 _LIMIT_BYTES = 4 << 20
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from zot.catalog import paging
-from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog.interface import Catalog
 from zot.catalog.rows import ManifestDetails
 from zot.oci.digest import Digest
 from zot.oci.lenient import parse_leniently
@@ -75,9 +75,6 @@ async def read(catalog: Catalog, repository: Repository) -> RepositoryGraph:
         children[digest] = frozenset(Digest(each.digest) for each in parsed.children)
         await asyncio.sleep(0)
     blobs: dict[Digest, int] = {}
-    after = ""
-    while page := await catalog.blobs(repository, after, PAGE_LIMIT):
+    async for page in paging.blob_pages(catalog, repository):
         blobs.update(page)
-        after = page[-1][0]
-        await asyncio.sleep(0)
     return RepositoryGraph(manifests, blobs, names, children, await catalog.unread(repository))

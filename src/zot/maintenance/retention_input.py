@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 
 from zot.accounts.statistics import Statistic
 from zot.catalog import paging
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.rows import DanglingManifest, ManifestDetails
+from zot.foundation.paging import rows
 from zot.maintenance.retention import Candidate
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
@@ -42,11 +42,12 @@ def untagged(loose: Iterable[DanglingManifest], known: Known) -> list[Candidate]
 
 async def loose(catalog: Catalog, repository: Repository) -> list[DanglingManifest]:
     """Return a repository's loose manifests, in the order of digests. Raises CatalogError."""
-    found: list[DanglingManifest] = []
-    while page := await catalog.dangling_manifests(repository, found[-1].digest if found else "", PAGE_LIMIT):
-        found += page
-        await asyncio.sleep(0)
-    return found
+    return [
+        row
+        async for row in rows(
+            lambda last: catalog.dangling_manifests(repository, last, PAGE_LIMIT), lambda row: row.digest, ""
+        )
+    ]
 
 
 def _times(statistic: Statistic | None, pushed_ns: int) -> tuple[float | None, float | None]:

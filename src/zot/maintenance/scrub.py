@@ -13,14 +13,13 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 import msgspec
 
-from zot.catalog.interface import PAGE_LIMIT
-from zot.catalog.paging import manifests
+from zot.catalog import paging
 from zot.catalog.rows import BlobRow
+from zot.foundation.threads import ThreadPool
 from zot.logs.fields import fields
 from zot.maintenance import usage
 from zot.maintenance.gc import CollectedLayouts
 from zot.maintenance.scheduler import Say
-from zot.maintenance.stores import names
 from zot.maintenance.sweep_stats import Pauses
 from zot.maintenance.units import size as text_of_size
 from zot.oci.digest import Digest, algorithm_of, finished, has_digest, hasher, hex_of
@@ -35,7 +34,6 @@ from zot.registry.existing_files import register_existing
 from zot.registry.manifest_bytes import read_manifest
 from zot.registry.registry import Registry
 from zot.storage.interface import Content, ContentMissingError, StorageError
-from zot.storage.threads import ThreadPool
 
 _log = logging.getLogger("zot.scrub")
 
@@ -99,7 +97,7 @@ class Scrubber:
         read_bytes = damaged = repositories = 0
         # What repositories share is read once, so that less may be read.
         total = text_of_size(sum([row.bytes async for row in usage.repositories(self._catalog, None)]))
-        async for repository in names(self._catalog):
+        async for repository in paging.repositories(self._catalog):
             row = await self._catalog.repository(repository)
             if row is None or not row.adopted:
                 continue
@@ -124,8 +122,8 @@ class Scrubber:
 
     async def _verify_blobs(self, repository: Repository, damages: dict[Digest, _Damage]) -> AsyncGenerator[int, None]:
         """Verify the repository's blobs; yield how many bytes were read since the last time."""
-        after, unsaid = "", 0
-        while page := await self._catalog.blobs(repository, after, PAGE_LIMIT):
+        unsaid = 0
+        async for page in paging.blob_pages(self._catalog, repository):
             for digest, size in page:
                 row = await self._catalog.blob(repository, digest)
                 if row is None:  # removed concurrently
@@ -142,7 +140,6 @@ class Scrubber:
                 # The file of a manifest that could not be read is another program's, and stays where it is.
                 if error and not await self._catalog.carried_as(repository, digest):
                     damages[digest] = await self._set_aside(repository, digest, row, error)
-            after = page[-1][0]
             yield unsaid
             unsaid = 0
 
@@ -200,21 +197,18 @@ class Scrubber:
         return _Damage(NOT_FOUND, await self._heal(repository, digest, size))
 
     async def _heal(self, repository: Repository, digest: Digest, size: int) -> bool:
-        after = ""
-        while repositories_with := await self._catalog.repositories_with(digest, after, PAGE_LIMIT):
-            for holder in repositories_with:
-                if holder == repository or not await self._is_whole(holder, digest, size):
-                    continue
-                try:
-                    healed = await blobs.mount(self._registry, repository, digest, holder, lambda _: True)
-                except RegistryError as error:
-                    _log.warning("%s of %s is not healed: %s", digest, repository, error)
-                    return False
-                if healed:
-                    about = _about(repository, digest=digest)
-                    _log.info("%s is in %s again, from another copy", digest, repository, extra=about)
-                return healed
-            after = repositories_with[-1]
+        async for holder in paging.repositories_with(self._catalog, digest):
+            if holder == repository or not await self._is_whole(holder, digest, size):
+                continue
+            try:
+                healed = await blobs.mount(self._registry, repository, digest, holder, lambda _: True)
+            except RegistryError as error:
+                _log.warning("%s of %s is not healed: %s", digest, repository, error)
+                return False
+            if healed:
+                about = _about(repository, digest=digest)
+                _log.info("%s is in %s again, from another copy", digest, repository, extra=about)
+            return healed
         return False
 
     async def _is_whole(self, repository: Repository, digest: Digest, size: int) -> bool:
@@ -227,7 +221,7 @@ class Scrubber:
     ) -> AsyncGenerator[ScrubResult, None]:
         """Yield what is to be said of the repository's tags, and of its manifests that have none."""
         known: dict[Digest, tuple[Digest, _Damage] | None] = {}
-        async for manifest in manifests(self._catalog, repository):
+        async for manifest in paging.manifests(self._catalog, repository):
             affected = await self._affected(repository, manifest.digest, manifest.media_type, damages, known)
             if not self._registry.read_only and await self._restored(repository, manifest.digest):
                 affected = affected or (manifest.digest, _Damage(NOT_FOUND, healed=True))

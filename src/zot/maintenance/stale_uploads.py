@@ -9,6 +9,7 @@ from typing import NamedTuple
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.rows import UploadRow
 from zot.catalog.upload_commands import CancelUploadRow
+from zot.foundation.paging import pages
 from zot.maintenance.clock import CollectorClock
 from zot.maintenance.observer import Observer
 from zot.maintenance.stores import MaintainedStores, StoreRules
@@ -81,11 +82,10 @@ class StaleUploads:
         self._seen[store.route] = now
 
     async def _pages(self, store: StoreRules, idle_s: float) -> AsyncIterator[list[UploadRow]]:
-        after = ""
-        while rows := await self._catalog.uploads(idle_s, after, PAGE_LIMIT):
-            yield [row for row in rows if self._stores.of(row.repository).route == store.route]
-            after = rows[-1].session
-            await asyncio.sleep(0)
+        async for page in pages(
+            lambda last: self._catalog.uploads(idle_s, last, PAGE_LIMIT), lambda row: row.session, ""
+        ):
+            yield [row for row in page if self._stores.of(row.repository).route == store.route]
 
     async def _cancel(self, row: UploadRow) -> int:
         """Remove a session, unless a request took it meanwhile, and then its bytes."""

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from zot.catalog.interface import PAGE_LIMIT, Catalog
+from zot.catalog import paging
+from zot.catalog.interface import Catalog
 from zot.config.storage import StorageConfig, TimeWindow
 from zot.config.store_table import MAIN, StoreEntry, StoreTable
 from zot.maintenance.retention import RetentionRules
@@ -52,19 +53,11 @@ class MaintainedStores:
     async def repositories(self, catalog: Catalog, store: StoreRules) -> AsyncIterator[Repository]:
         """Iterate over the names of a store's repositories, in byte order. Raises CatalogError."""
         prefix = "" if store.route == MAIN else f"{store.route[1:]}/"
-        async for name in names(catalog, prefix):
+        async for name in paging.repositories(catalog, prefix):
             if not name.startswith(prefix):
                 return
             if self.of(name).route == store.route:
                 yield name
-
-
-async def names(catalog: Catalog, after: str = "") -> AsyncIterator[Repository]:
-    """Iterate over the names of the catalog's repositories greater than `after`. Raises CatalogError."""
-    while page := await catalog.repositories(after, PAGE_LIMIT):
-        for name in page:
-            yield name
-        after = page[-1]
 
 
 def _rules(entry: StoreEntry) -> StoreRules:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -10,6 +9,7 @@ import msgspec
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.rows import UsageRow
+from zot.foundation.paging import rows
 from zot.maintenance import repository_graph
 from zot.oci.globs import Glob
 from zot.oci.names import Repository
@@ -27,13 +27,9 @@ class TagUsage(msgspec.Struct, frozen=True):
 
 async def repositories(catalog: Catalog, glob: Glob | None) -> AsyncIterator[UsageRow]:
     """Iterate over the counts of the repositories that match. Raises CatalogError."""
-    after = ""
-    while page := await catalog.usage(after, PAGE_LIMIT):
-        for row in page:
-            if glob is None or glob.matches(row.repository):
-                yield row
-        after = page[-1].repository
-        await asyncio.sleep(0)
+    async for row in rows(lambda last: catalog.usage(last, PAGE_LIMIT), lambda row: row.repository, ""):
+        if glob is None or glob.matches(row.repository):
+            yield row
 
 
 async def tags(catalog: Catalog, repository: Repository) -> list[TagUsage]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
+from zot.foundation.bounded_map import BoundedMap
 from zot.oci.digest import Digest
 
 
@@ -15,24 +14,15 @@ class ContentCache:
 
     def __init__(self, limit_bytes: int = 32 * 1024 * 1024, entry_limit_bytes: int = 1024 * 1024) -> None:
         """Take the bound of all, and of one: larger content is not kept."""
-        self._limit_bytes = limit_bytes
         self._entry_limit_bytes = entry_limit_bytes
-        self._bytes = 0
-        self._contents: OrderedDict[Digest, bytes] = OrderedDict()
+        self._contents: BoundedMap[Digest, bytes] = BoundedMap(limit_bytes, weigh=len)
 
     def get(self, digest: Digest) -> bytes | None:
         """Return the content, None if it is not kept."""
-        content = self._contents.get(digest)
-        if content is not None:
-            self._contents.move_to_end(digest)
-        return content
+        return self._contents.use(digest)
 
     def put(self, digest: Digest, content: bytes) -> None:
         """Keep content, if it is small enough."""
         if len(content) > self._entry_limit_bytes or digest in self._contents:
             return
         self._contents[digest] = content
-        self._bytes += len(content)
-        while self._bytes > self._limit_bytes:
-            _, gone = self._contents.popitem(last=False)
-            self._bytes -= len(gone)

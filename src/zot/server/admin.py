@@ -15,6 +15,7 @@ from zot.admin.backup import BackupSource, Told, back_up
 from zot.admin.operations import Operations
 from zot.admin.requests import AdminError, AdminRequest
 from zot.app import Core, open_core
+from zot.catalog import paging
 from zot.catalog.interface import CatalogError
 from zot.catalog.sqlite.driver import open_in_thread
 from zot.catalog.sqlite.snapshot import open_snapshot, snapshot
@@ -26,7 +27,6 @@ from zot.maintenance.build import MaintenanceParts
 from zot.maintenance.gc import CollectedLayouts
 from zot.maintenance.job_state import JobStates
 from zot.maintenance.scheduler import Scheduler
-from zot.maintenance.stores import names
 from zot.oci.names import Repository
 from zot.processes.control import ask_server
 from zot.processes.logs import open_logs
@@ -49,7 +49,7 @@ class LayoutImports:
     async def pending(self) -> list[Repository]:
         """Return the repositories that the catalog does not have, or not completely."""
         pending = await self._core.layouts.foreign_names.look()
-        async for name in names(self._core.catalog):
+        async for name in paging.repositories(self._core.catalog):
             row = await self._core.catalog.repository(name)
             if row is not None and not row.adopted:
                 pending.append(name)

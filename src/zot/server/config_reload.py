@@ -13,10 +13,10 @@ from zot.config.load import load
 from zot.config.model import Config
 from zot.config.reload_diff import Changes, changes
 from zot.config.watch import Watch
+from zot.foundation.threads import ThreadPool
 from zot.processes.tls import Certificates, Pem, TlsError, TlsFiles, validity_warning
 from zot.server.plan import ServerPlan
 from zot.server.running_state import CERTIFICATE, CONFIG, RunningState, StateReader, StateReport, config_files
-from zot.storage.threads import ThreadPool
 
 _log = logging.getLogger("zot.reload")
 

@@ -31,13 +31,13 @@ from zot.auth.build import PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT, Auth, Auth
 from zot.auth.build import build as build_auth
 from zot.config.errors import ConfigurationError
 from zot.config.model import Config
+from zot.foundation.threads import ThreadPool
 from zot.migration.import_zot_metadata import accounts_awaited
 from zot.processes.tls import TlsError
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import CertificateReload, ConfigReload, certificates_of
 from zot.server.plan import ServerPlan
 from zot.server.running_state import RunningState, StateReport
-from zot.storage.threads import ThreadPool
 
 CANNOT_SERVE = (
     TlsError,

@@ -119,7 +119,7 @@ def _authentication(config: Config) -> Iterator[Finding]:
     from zot.accounts.sessions.memory import MemorySessions  # noqa: PLC0415
     from zot.auth.build import AuthParts  # noqa: PLC0415
     from zot.auth.check import check  # noqa: PLC0415
-    from zot.storage.threads import ThreadPool  # noqa: PLC0415
+    from zot.foundation.threads import ThreadPool  # noqa: PLC0415
 
     pool = ThreadPool("preflight", 1, 1)  # nothing runs in it
     try:

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from zot.foundation.threads import settled
 from zot.storage.interface import Checkpoint, Progress
-from zot.storage.threads import settled
 
 PIECE_BYTES = 1024 * 1024
 # Small chunks cost more memory than their bytes; also the most buffers that one pwritev takes.

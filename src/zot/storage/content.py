@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import ExitStack, suppress
 from itertools import islice
 
+from zot.foundation.threads import ThreadPool
 from zot.oci.digest import Digest, InvalidDigestError, algorithm_of, parse_digest
 from zot.oci.names import Repository
 from zot.storage.directories import Directories
@@ -17,7 +18,6 @@ from zot.storage.identity import make_directories
 from zot.storage.interface import ContentDamagedError, ContentMissingError, FoundFile, UploadKey, UploadMissingError
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.os_errors import NO_LINK, storage_errors
-from zot.storage.threads import ThreadPool
 from zot.storage.uploads import Uploads
 
 _WALK_BATCH = 256

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock
 
+from zot.foundation.bounded_map import BoundedMap
 from zot.oci.names import Repository
 from zot.storage.disk import Disk
 from zot.storage.identity import StoreIdentity
@@ -27,7 +27,7 @@ class Directories:
         self._paths = paths
         self._identity = identity
         self._durable = durable
-        self._ready: OrderedDict[str, None] = OrderedDict()
+        self._ready: BoundedMap[str, bool] = BoundedMap(_REMEMBERED)
         self._lock = Lock()
         self._syncs: dict[str, _Syncs] = {}
 
@@ -73,9 +73,8 @@ class Directories:
 
     def _is_ready(self, path: str) -> bool:
         with self._lock:
-            if path not in self._ready:
+            if not self._ready.use(path):
                 return False
-            self._ready.move_to_end(path)
         try:
             # Upkeep removes the directories of empty repositories.
             self._disk.status(path)
@@ -85,9 +84,7 @@ class Directories:
 
     def _remember(self, path: str) -> None:
         with self._lock:
-            self._ready[path] = None
-            if len(self._ready) > _REMEMBERED:
-                self._ready.popitem(last=False)
+            self._ready[path] = True
 
     def _make(self, path: str) -> list[str]:
         """Make a directory and those above it up to the root; return all of them, the topmost first."""

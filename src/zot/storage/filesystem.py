@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from zot.foundation.threads import ThreadPool
 from zot.oci.digest import HEX_LENGTHS, Digest, algorithm_of, finished, hasher
 from zot.oci.names import Repository
 from zot.storage.append import AppendBuffers, append_body
@@ -30,7 +31,7 @@ from zot.storage.interface import (
 )
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.os_errors import storage_errors
-from zot.storage.threads import ThreadPool, ThreadPools
+from zot.storage.threads import ThreadPools
 from zot.storage.uploads import HashStates, LockedFile, StagedUpload, Uploads
 
 P = ParamSpec("P")

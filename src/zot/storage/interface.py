@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from zot.foundation.threads import ThreadPoolBusyError
 from zot.oci.digest import CANONICAL, Digest
 from zot.oci.names import Repository
 
@@ -28,8 +29,8 @@ class StorageFullError(StorageError):
     """There is no room, or less than is kept free for deletes and collection."""
 
 
-class StorageBusyError(StorageError):
-    """Too much is waiting for the disk already: nothing was begun, the same call may succeed in a moment."""
+class StorageBusyError(StorageError, ThreadPoolBusyError):
+    """Too many operations wait for the disk: nothing was begun, the same call may succeed in a moment."""
 
 
 class ContentMissingError(StorageError):

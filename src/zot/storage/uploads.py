@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
+from zot.foundation.bounded_map import BoundedMap
+from zot.foundation.threads import settled
 from zot.oci.digest import Hash, finished, hasher
 from zot.oci.names import Repository
 from zot.storage.directories import Directories
@@ -17,7 +18,7 @@ from zot.storage.free_space import FreeSpace
 from zot.storage.interface import Progress, UploadKey, UploadLockedError, UploadMissingError
 from zot.storage.layout_paths import LayoutPaths, is_session
 from zot.storage.os_errors import storage_errors
-from zot.storage.threads import ThreadPools, settled
+from zot.storage.threads import ThreadPools
 
 _ROOM_CHECK_BYTES = 64 * 1024 * 1024
 _SYNC_BYTES = 32 * 1024 * 1024
@@ -175,7 +176,7 @@ class HashStates:
 
     def __init__(self) -> None:
         """Remember none."""
-        self._states: OrderedDict[tuple[UploadKey, Progress], Hash] = OrderedDict()
+        self._states: BoundedMap[tuple[UploadKey, Progress], Hash] = BoundedMap(_STATES)
 
     def take(self, upload: UploadKey, start: Progress) -> Hash | None:
         """Return the state after the bytes that `start` stands for, None if it is not known.
@@ -191,8 +192,6 @@ class HashStates:
         if state is None or progress.offset == 0:
             return
         self._states[upload, progress] = state
-        if len(self._states) > _STATES:
-            self._states.popitem(last=False)
 
 
 class StagedUpload:

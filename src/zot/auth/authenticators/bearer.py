@@ -6,13 +6,13 @@ They stand in place of `accessControl`, as in zot: the token server decided.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from zot.auth.principal import Principal
 from zot.auth.scopes import ApiKeyScope, docker_action, meaning
 from zot.auth.tokens import InvalidTokenError, VerificationKey, audiences, seconds, subject, verify
+from zot.foundation.bounded_map import BoundedMap
 from zot.oci.names import Repository
 from zot.registry.request import ListRepositories, Request
 
@@ -40,7 +40,7 @@ class BearerAuthenticator:
         self._realm = realm
         self._service = service
         self._keys = keys
-        self._verified: OrderedDict[bytes, tuple[Sequence[VerificationKey], float, Principal]] = OrderedDict()
+        self._verified: BoundedMap[bytes, tuple[Sequence[VerificationKey], float, Principal]] = BoundedMap(_REMEMBERED)
 
     async def verify(self, token: str, now_s: float) -> Principal:
         """Return who the token is about, with its scopes; raise InvalidTokenError."""
@@ -57,8 +57,6 @@ class BearerAuthenticator:
         principal = Principal(name if name.isprintable() else "", self.method, claims=claims, scopes=_scopes(claims))
         expires_s = seconds(claims, "exp")
         self._verified[hashed] = (keys, now_s + 60.0 if expires_s is None else expires_s, principal)
-        if len(self._verified) > _REMEMBERED:
-            self._verified.popitem(last=False)
         return principal
 
     def challenge(self, request: Request | None, error: str = "") -> str:

@@ -13,9 +13,8 @@ from zot.auth.credentials import Login
 from zot.auth.password_cache import PasswordCache
 from zot.auth.password_hashes import usable, verify
 from zot.auth.principal import Principal
+from zot.foundation.threads import ThreadPool, ThreadPoolBusyError
 from zot.registry.errors import Unavailable
-from zot.storage.interface import StorageBusyError
-from zot.storage.threads import ThreadPool
 
 _log = logging.getLogger("zot.auth")
 
@@ -101,7 +100,7 @@ class HtpasswdAuthenticator:
             task.add_done_callback(lambda done: self._finished(key, done))
         try:
             return await asyncio.shield(task)
-        except StorageBusyError as error:
+        except ThreadPoolBusyError as error:
             raise Unavailable("too many logins are waiting", retry_after_s=1) from error
 
     def _finished(self, key: tuple[Login, str], task: asyncio.Task[bool]) -> None:

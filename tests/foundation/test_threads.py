@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from zot.storage.interface import StorageBusyError
-from zot.storage.threads import ThreadPool
+from zot.foundation.threads import ThreadPool, ThreadPoolBusyError
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ async def test_what_waits_is_bounded(pool: ThreadPool) -> None:
     job = Job()
     calls = [asyncio.create_task(pool.run(job)) for _ in range(3)]
     await job.begun.wait()
-    with pytest.raises(StorageBusyError):
+    with pytest.raises(ThreadPoolBusyError):
         await pool.run(job)
     assert not pool.hint(job)
     cleaning = asyncio.create_task(pool.complete(job))
@@ -97,6 +96,6 @@ async def test_a_closed_pool_refuses() -> None:
     """After closing, jobs are refused as if too many were waiting."""
     pool = ThreadPool("closed", 1, 1)
     pool.close()
-    with pytest.raises(StorageBusyError):
+    with pytest.raises(ThreadPoolBusyError):
         await pool.run(lambda: 1)
     assert not pool.hint(lambda: 1)

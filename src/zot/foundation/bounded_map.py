@@ -1,0 +1,60 @@
+"""A map that holds a limited number of entries, for what is worth remembering but not worth growing for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, MutableMapping
+from typing import TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class BoundedMap(MutableMapping[K, V]):
+    """A map that drops its oldest entry when it is full.
+
+    Setting an entry makes it the newest; so does `use`, which makes the map a cache that drops the least recently used
+    entry. All other reads leave the order alone. No thread may change it while another one uses it.
+    """
+
+    def __init__(self, limit: int, weigh: Callable[[V], int] | None = None) -> None:
+        """Hold at most `limit` entries or, with `weigh`, entries whose weights add up to at most `limit`."""
+        self._limit = limit
+        self._weigh = weigh or (lambda _: 1)
+        self._weight = 0
+        self._entries: OrderedDict[K, V] = OrderedDict()
+
+    def use(self, key: K) -> V | None:
+        """Return the value of an entry and make the entry the newest; None if there is no such entry."""
+        value = self._entries.get(key)
+        if value is not None:
+            self._entries.move_to_end(key)
+        return value
+
+    def __getitem__(self, key: K) -> V:
+        """Return the value of an entry."""
+        return self._entries[key]
+
+    def __setitem__(self, key: K, value: V) -> None:
+        """Set an entry, and drop the oldest ones that have no room beside it."""
+        self.pop(key, None)
+        self._entries[key] = value
+        self._weight += self._weigh(value)
+        while self._weight > self._limit:
+            self._weight -= self._weigh(self._entries.popitem(last=False)[1])
+
+    def __delitem__(self, key: K) -> None:
+        """Drop an entry."""
+        self._weight -= self._weigh(self._entries.pop(key))
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether there is such an entry."""
+        return key in self._entries
+
+    def __iter__(self) -> Iterator[K]:
+        """Iterate over the keys, the oldest first."""
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return len(self._entries)
