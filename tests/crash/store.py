@@ -32,7 +32,7 @@ from zot.maintenance.sweep_stats import Pauses
 from zot.maintenance.unfinished_deletes import UnfinishedDeletes
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, parse_tag
-from zot.registry import blobs, build, delete, push, uploads
+from zot.registry import blobs, build, manifests, tags, uploads
 from zot.registry.content_cache import ContentCache
 from zot.registry.request import AppendUpload, FinishUpload, PushManifest
 from zot.storage.disk import Disk
@@ -118,7 +118,7 @@ class Store:
         names = tuple(map(parse_tag, tags))
         request = PushManifest(repository=repository, reference=Digest(image.digest), tags=names)
         moves = [TagMove(name) for name in names]
-        await push.manifest(self.registry, request, image.content, image.media_type, moves, "")
+        await manifests.push(self.registry, request, image.content, image.media_type, moves, "")
 
     async def mount(self, repository: Repository, source: Repository, content: bytes) -> None:
         """Mount a blob."""
@@ -126,11 +126,11 @@ class Store:
 
     async def delete_tag(self, repository: Repository, tag: str) -> None:
         """Delete a tag."""
-        await delete.tag(self.registry, repository, parse_tag(tag), immutable=False, by="")
+        await tags.delete(self.registry, repository, parse_tag(tag), immutable=False, by="")
 
     async def delete_manifest(self, repository: Repository, image: Image) -> None:
         """Delete a manifest with its tags."""
-        await delete.manifest(
+        await manifests.delete(
             self.registry,
             repository,
             Digest(image.digest),
@@ -141,7 +141,7 @@ class Store:
 
     async def delete_blob(self, repository: Repository, content: bytes) -> None:
         """Delete a blob."""
-        await delete.blob(self.registry, repository, digest_of(content))
+        await blobs.delete(self.registry, repository, digest_of(content))
 
     # --- what the server does by itself ---
 

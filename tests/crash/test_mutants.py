@@ -13,7 +13,7 @@ from zot.catalog.rows import UploadRow
 from zot.catalog.sqlite.database import Database
 from zot.layout.files import RootFiles
 from zot.oci.names import Repository
-from zot.registry import blobs, uploads
+from zot.registry import blob_commit, uploads
 from zot.registry.registry import Registry
 from zot.storage.content import ContentFiles
 from zot.storage.interface import Progress
@@ -61,9 +61,9 @@ def write_index_in_place(patch: pytest.MonkeyPatch) -> None:
 
 def commit_before_content(patch: pytest.MonkeyPatch) -> None:
     """Commit a blob before its file is there."""
-    make_present = blobs._make_present
+    make_present = blob_commit.commit_blob
 
-    async def early(registry: Registry, intent: blobs._Intent) -> bool:
+    async def early(registry: Registry, intent: blob_commit.BlobCommit) -> bool:
         async def placed() -> None:
             """It is placed below."""
 
@@ -71,7 +71,7 @@ def commit_before_content(patch: pytest.MonkeyPatch) -> None:
         await intent.place()
         return was_here
 
-    patch.setattr(blobs, "_make_present", early)
+    patch.setattr(blob_commit, "commit_blob", early)
 
 
 def never_sync_the_catalog(patch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from zot.layout.first_reads import FirstReads
 from zot.oci.digest import Digest
 from zot.oci.manifest import parse_manifest
 from zot.oci.names import parse_tag
-from zot.registry import delete, lists, pull
+from zot.registry import blobs, manifests, referrers, tags
 from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown, Unavailable
 from zot.registry.registry import Registry
 from zot.registry.request import ListReferrers, ListTags, PullBlob, PullManifest
@@ -62,7 +62,7 @@ def remove_files(store: Store, image: Image, *kept: bytes) -> None:
 
 async def pulled(registry: Registry, tag: str) -> str:
     """Return the digest that a pull of the tag gives."""
-    return (await pull.manifest(registry, PullManifest(APP, parse_tag(tag)))).digest
+    return (await manifests.pull(registry, PullManifest(APP, parse_tag(tag)))).digest
 
 
 async def by_tag(registry: Registry) -> None:
@@ -70,21 +70,21 @@ async def by_tag(registry: Registry) -> None:
 
 
 async def by_digest(registry: Registry) -> None:
-    assert (await pull.manifest(registry, PullManifest(APP, Digest(THREE.digest)))).content == THREE.content
+    assert (await manifests.pull(registry, PullManifest(APP, Digest(THREE.digest)))).content == THREE.content
 
 
 async def by_list(registry: Registry) -> None:
-    assert (await lists.tags(registry, ListTags(APP))).tags == ["new", "one", "two"]
+    assert (await tags.page(registry, ListTags(APP))).rows == ["new", "one", "two"]
 
 
 async def by_blob(registry: Registry) -> None:
-    row = await pull.blob(registry, PullBlob(APP, Digest(Image(THREE.blobs[0]).digest)))
+    row = await blobs.pull(registry, PullBlob(APP, Digest(Image(THREE.blobs[0]).digest)))
     assert row.size == len(THREE.blobs[0])
 
 
 async def by_referrers(registry: Registry) -> None:
-    page = await lists.referrers(registry, ListReferrers(APP, Digest(ONE.digest), ()))
-    assert [row.digest for row in page.referrers] == [image("referrer", subject=ONE).digest]
+    page = await referrers.page(registry, ListReferrers(APP, Digest(ONE.digest), ()))
+    assert [row.digest for row in page.rows] == [image("referrer", subject=ONE).digest]
 
 
 async def by_write(registry: Registry) -> None:
@@ -93,7 +93,7 @@ async def by_write(registry: Registry) -> None:
 
 
 async def by_delete(registry: Registry) -> None:
-    await delete.tag(registry, APP, parse_tag("new"), immutable=False, by="alice")
+    await tags.delete(registry, APP, parse_tag("new"), immutable=False, by="alice")
 
 
 @pytest.mark.parametrize("first", [by_tag, by_digest, by_list, by_blob, by_referrers, by_write, by_delete])
@@ -110,7 +110,7 @@ async def test_a_known_digest_waits_for_nothing(exported: Store, make_store: Mak
     """A digest that the catalog has stands for the same bytes: it is served before anything is compared."""
     rewrite(exported, {"one": THREE, "two": TWO})
     later, registry = restarted(exported, make_store)
-    assert (await pull.manifest(registry, PullManifest(APP, Digest(ONE.digest)))).content == ONE.content
+    assert (await manifests.pull(registry, PullManifest(APP, Digest(ONE.digest)))).content == ONE.content
     assert later.layouts.comparison_due(APP)
 
 
@@ -120,7 +120,7 @@ async def test_a_level_repository_costs_one_look(exported: Store, make_store: Ma
     _, registry = restarted(exported, make_store, disk)
     assert await pulled(registry, "one") == ONE.digest
     assert disk.verbs() == ["stat"]
-    await lists.tags(registry, ListTags(APP))
+    await tags.page(registry, ListTags(APP))
     for _ in range(3):
         assert await pulled(registry, "two") == TWO.digest
     assert disk.verbs() == ["stat"]
@@ -210,7 +210,7 @@ async def test_a_blob_that_was_found_missing_before_is_gone_as_well(exported: St
     for each in TWO.blobs:
         request = PullBlob(APP, Digest(Image(each).digest))
         with pytest.raises(BlobUnknown):
-            await pull.content(registry, request, await pull.blob(registry, request))
+            await blobs.open_content(registry, request, await blobs.pull(registry, request))
     with pytest.raises(ManifestUnknown):
         await pulled(registry, "two")
     assert await later.tags() == {"one": ONE.digest}

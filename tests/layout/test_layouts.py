@@ -17,7 +17,7 @@ from zot.catalog.memory.driver import MemoryCatalog
 from zot.layout.unimported_names import UnimportedNames
 from zot.oci.digest import Digest
 from zot.oci.names import parse_repository, parse_tag
-from zot.registry import lists, pull
+from zot.registry import manifests, repositories, tags
 from zot.registry.errors import ManifestUnknown, NameUnknown, Unavailable
 from zot.registry.registry import Registry
 from zot.registry.request import ListRepositories, ListTags, PullManifest
@@ -44,7 +44,7 @@ async def test_a_pull_works_at_once(store: Store) -> None:
     """A tag or a listed digest is answered from index.json, byte for byte, and the repository is adopted meanwhile."""
     write(store, APP)
     for reference in (LATEST, Digest(BOTH.digest)):
-        pulled = await pull.manifest(registry(store), PullManifest(APP, reference))
+        pulled = await manifests.pull(registry(store), PullManifest(APP, reference))
         assert pulled == (BOTH.digest, BOTH.media_type, BOTH.content)
     await store.adoption.ensure(APP)
     assert await store.tags() == {"latest": BOTH.digest}
@@ -53,7 +53,7 @@ async def test_a_pull_works_at_once(store: Store) -> None:
 async def test_a_child_of_an_index_is_served(store: Store) -> None:
     """What only an index lists is known once the repository is adopted, which a pull waits for."""
     write(store, APP)
-    pulled = await pull.manifest(registry(store), PullManifest(APP, Digest(ONE.digest)))
+    pulled = await manifests.pull(registry(store), PullManifest(APP, Digest(ONE.digest)))
     assert pulled.content == ONE.content
 
 
@@ -62,9 +62,9 @@ async def test_what_no_layout_has_is_unknown(store: Store, reference: Digest) ->
     """A reference that a layout lacks is an unknown manifest; a repository that is nowhere is not made by asking."""
     write(store, APP)
     with pytest.raises(ManifestUnknown):
-        await pull.manifest(registry(store), PullManifest(APP, reference))
+        await manifests.pull(registry(store), PullManifest(APP, reference))
     with pytest.raises(NameUnknown):
-        await pull.manifest(registry(store), PullManifest(parse_repository("nowhere"), reference))
+        await manifests.pull(registry(store), PullManifest(parse_repository("nowhere"), reference))
     assert await store.catalog.repositories("", 10) == [APP]
 
 
@@ -73,13 +73,13 @@ async def test_damaged_content_is_not_served(store: Store) -> None:
     write(store, APP)
     store.layout().file(BOTH.digest).write_bytes(b"damaged")
     with pytest.raises(ManifestUnknown):
-        await pull.manifest(registry(store), PullManifest(APP, LATEST))
+        await manifests.pull(registry(store), PullManifest(APP, LATEST))
 
 
 async def test_a_list_of_tags_adopts_first(store: Store) -> None:
     """Tags are listed from the catalog, so all of them have to be in it."""
     write(store, APP)
-    assert (await lists.tags(registry(store), ListTags(APP))).tags == ["latest"]
+    assert (await tags.page(registry(store), ListTags(APP))).rows == ["latest"]
 
 
 async def test_the_list_of_repositories_is_never_short(store: Store) -> None:
@@ -94,8 +94,8 @@ async def test_the_list_of_repositories_is_never_short(store: Store) -> None:
         found: list[str] = []
         last: str | None = ""
         while last is not None:
-            page = await lists.repositories(registry(store), ListRepositories(limit=4, last=last), lambda _: True)
-            found += page.repositories
+            page = await repositories.page(registry(store), ListRepositories(limit=4, last=last), lambda _: True)
+            found += page.rows
             last = page.last
         assert found == expected
 
@@ -189,5 +189,5 @@ async def test_several_processes_see_one_store(make_store: MakeStore) -> None:
     assert await worker.layouts.names("", 10) == ["a", "b"]
     await jobs.discovery.adopt_all()
     assert await worker.layouts.names("", 10) == []
-    page = await lists.repositories(registry(worker), ListRepositories(), lambda _: True)
-    assert page.repositories == ["a", "b"]
+    page = await repositories.page(registry(worker), ListRepositories(), lambda _: True)
+    assert page.rows == ["a", "b"]

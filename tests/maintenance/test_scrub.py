@@ -17,7 +17,7 @@ from zot.maintenance.gc import CollectedLayouts
 from zot.maintenance.scrub import Scrubber, ScrubResult, table
 from zot.oci.digest import Digest, digest_of, hex_of
 from zot.oci.names import Repository, Tag
-from zot.registry import pull
+from zot.registry import blobs
 from zot.registry.damage import BAD_DIGEST, NOT_FOUND
 from zot.registry.errors import BlobUnknown
 from zot.registry.request import PullBlob
@@ -176,7 +176,7 @@ async def test_what_a_pull_found_missing_is_shown_and_healed(disk: Disk) -> None
     for heal in ("file", "copy"):
         disk.file(layer).unlink()
         with pytest.raises(BlobUnknown):
-            await pull.check(disk.registry, request, await pull.blob(disk.registry, request))
+            await blobs.check_content(disk.registry, request, await blobs.pull(disk.registry, request))
         assert disk.found[-1] == "pull"
         (found,) = await disk.scrub()
         assert (found.ok, found.affected, found.error) == (False, hex_of(layer), NOT_FOUND)

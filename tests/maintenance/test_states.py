@@ -13,11 +13,11 @@ import pytest
 from maintenance.harness import APP, DELAY_S, OTHER, Seconds
 from maintenance.interleavings import World, explore
 from zot.catalog.blob_commands import ClaimBlob, DoomBlob, ForgetBlob, MarkUnreferenced, PublishBlob
+from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import ImportLayout
 from zot.catalog.manifest_commands import TagMove
 from zot.catalog.memory import driver
 from zot.config.storage import StorageConfig
-from zot.maintenance import gc
 from zot.maintenance.clock import CollectorClock
 from zot.maintenance.gc import CollectedLayouts, Collector
 from zot.maintenance.observer import NoObserver
@@ -28,12 +28,12 @@ from zot.maintenance.unfinished_deletes import UnfinishedDeletes
 from zot.oci.digest import Digest, digest_of
 from zot.oci.media_types import IMAGE_MANIFEST, OCTET_STREAM
 from zot.oci.names import Repository, Tag
-from zot.registry import blobs, delete, pull, push
+from zot.registry import blob_commit, blob_deletion, blobs, manifests
 from zot.registry.errors import BlobUnknown, InUse, ManifestBlobUnknown, Unavailable
 from zot.registry.existing_files import register_existing
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob, PushManifest
-from zot.storage.interface import Progress, UploadKey
+from zot.storage.interface import Progress, Storage, UploadKey
 
 CONTENT = b"layer"
 BLOB = digest_of(CONTENT)
@@ -52,7 +52,7 @@ Actor = Callable[[], Awaitable[object]]
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a push that waits for a removal ask again at once."""
-    monkeypatch.setattr(blobs, "_DOOMED_POLL_S", 0)
+    monkeypatch.setattr(blob_commit, "_DOOMED_POLL_S", 0)
 
 
 class Blob(World):
@@ -154,7 +154,7 @@ class Blob(World):
         """Pull: what is damaged is unknown, and a client that gets it gets all of it."""
         request = PullBlob(repository=APP, digest=BLOB)
         try:
-            content, _ = await pull.content(self.registry, request, await pull.blob(self.registry, request))
+            content, _ = await blobs.open_content(self.registry, request, await blobs.pull(self.registry, request))
         except BlobUnknown:
             return "unknown"
         return "pulled" if await content.read(0, 100) == CONTENT else "pulled damaged bytes"
@@ -163,7 +163,7 @@ class Blob(World):
         """HEAD."""
         request = PullBlob(repository=APP, digest=BLOB, head=True)
         try:
-            await pull.check(self.registry, request, await pull.blob(self.registry, request))
+            await blobs.check_content(self.registry, request, await blobs.pull(self.registry, request))
         except BlobUnknown:
             return "unknown"
         return "there"
@@ -183,13 +183,13 @@ class Blob(World):
 
     async def _delete(self) -> str:
         try:
-            await delete.blob(self.registry, APP, BLOB)
+            await blobs.delete(self.registry, APP, BLOB)
         except (BlobUnknown, InUse, Unavailable) as error:
             return type(error).__name__
         return "deleted"
 
     async def _delete_old(self) -> str:
-        await delete.manifest(self.registry, APP, self._old, immutable=lambda _: False, detect_collision=False, by="")
+        await manifests.delete(self.registry, APP, self._old, immutable=lambda _: False, detect_collision=False, by="")
         return "deleted"
 
     async def _collect(self, repository: Repository = APP) -> str:
@@ -228,12 +228,12 @@ class Blob(World):
         await self.storage.append(key, Progress(0), body(), checkpoint)
 
     async def _publish(self, name: str) -> None:
-        await blobs.publish(self.registry, UploadKey(APP, name), BLOB, len(CONTENT))
+        await blob_commit.commit_upload(self.registry, UploadKey(APP, name), BLOB, len(CONTENT))
 
     async def _push_manifest(self, tag: str) -> None:
         content = MANIFEST + b" " * len(tag)  # so that each is another
         request = PushManifest(repository=APP, reference=Tag(tag), tags=(Tag(tag),))
-        await push.manifest(self.registry, request, content, IMAGE_MANIFEST, [TagMove(Tag(tag))], "")
+        await manifests.push(self.registry, request, content, IMAGE_MANIFEST, [TagMove(Tag(tag))], "")
         self.acknowledged.append(tag)
 
 
@@ -295,7 +295,7 @@ async def test_a_late_observation_that_counts_is_found(monkeypatch: pytest.Monke
         def __post_init__(self) -> None:
             msgspec.structs.force_setattr(self, "placed_ns", None)
 
-    monkeypatch.setattr(delete, "DoomBlob", Unconditional)
+    monkeypatch.setattr(blob_deletion, "DoomBlob", Unconditional)
     monkeypatch.setattr(driver, "_VERBS", dict(driver._VERBS) | {Unconditional: driver._VERBS[DoomBlob]})
     with pytest.raises(AssertionError, match=r"lost its blob|just seen or pushed"):
         await explore(lambda: Blob("missing", "push", "pull"))
@@ -307,7 +307,7 @@ async def test_a_touch_that_clears_nothing_is_found(monkeypatch: pytest.MonkeyPa
     async def only_look(*_: object) -> bool:
         return True
 
-    monkeypatch.setattr(pull, "_touch", only_look)
+    monkeypatch.setattr(Registry, "touch", only_look)
     with pytest.raises(AssertionError, match="collected"):
         await explore(lambda: Blob("loose", "look and push", "collect"))
 
@@ -315,10 +315,12 @@ async def test_a_touch_that_clears_nothing_is_found(monkeypatch: pytest.MonkeyPa
 async def test_a_late_unlink_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exploration sees a removal that forgets the row before the file is gone, and then takes a newer file."""
 
-    async def forget_first(registry: Registry, repository: Repository, digest: Digest, token: str) -> None:
-        await registry.catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
-        await registry.storage.remove(repository, digest)
+    async def forget_first(
+        catalog: Catalog, storage: Storage, repository: Repository, digest: Digest, token: str, *_: object
+    ) -> None:
+        await catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
+        await storage.remove(repository, digest)
 
-    monkeypatch.setattr(gc, "remove_doomed", forget_first)
+    monkeypatch.setattr(blob_deletion, "finish_delete", forget_first)
     with pytest.raises(AssertionError, match="lost"):
         await explore(lambda: Blob("loose", "push", "collect"))

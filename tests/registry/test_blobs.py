@@ -14,8 +14,8 @@ from zot.catalog.rows import BlobRow
 from zot.catalog.upload_commands import CreateUploadRow
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Repository, parse_repository
-from zot.registry import blobs, delete, pull
-from zot.registry.errors import BlobUnknown, QuotaExceeded, Unavailable
+from zot.registry import blob_commit, blobs
+from zot.registry.errors import BlobUnknown, Unavailable
 from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob
@@ -39,7 +39,9 @@ async def staged(registry: Registry, content: bytes = CONTENT, repository: Repos
 
 async def push(registry: Registry, content: bytes = CONTENT, repository: Repository = APP) -> None:
     """Push content."""
-    await blobs.publish(registry, await staged(registry, content, repository), digest_of(content), len(content))
+    await blob_commit.commit_upload(
+        registry, await staged(registry, content, repository), digest_of(content), len(content)
+    )
 
 
 async def is_there(registry: Registry, digest: Digest = DIGEST, repository: Repository = APP) -> bool:
@@ -82,17 +84,6 @@ async def test_of_two_that_do_not_fit_together_one_is_refused(registry: Registry
     assert await is_there(registry, digest_of(one)) != await is_there(registry, digest_of(two))
 
 
-async def test_what_does_not_fit_stays_staged(registry: Registry) -> None:
-    """Refused before it is put in its place, it can be published once there is room."""
-    limited = replace(registry, quotas=Quotas([ByteQuota(("**",), 5)]))
-    key = await staged(limited)
-    with pytest.raises(QuotaExceeded):
-        await blobs.publish(limited, key, DIGEST, len(CONTENT))
-    assert not await is_there(registry)
-    await blobs.publish(registry, key, DIGEST, len(CONTENT))
-    assert await is_there(registry)
-
-
 async def test_a_push_waits_for_a_removal(registry: Registry) -> None:
     """A blob that is being removed comes back after it is gone, never under the hands of who unlinks it."""
     await push(registry)
@@ -108,7 +99,7 @@ async def test_a_push_waits_for_a_removal(registry: Registry) -> None:
 
 async def test_it_does_not_wait_for_ever(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """A removal that nobody finishes is told as something that passes."""
-    monkeypatch.setattr(blobs, "_DOOMED_WAIT_S", 0.02)
+    monkeypatch.setattr(blob_commit, "_DOOMED_WAIT_S", 0.02)
     await push(registry)
     await registry.catalog.do(DoomBlob(repository=APP, digest=DIGEST, token="t"))
     with pytest.raises(Unavailable, match="is being removed"):
@@ -127,7 +118,7 @@ async def test_what_is_being_pushed_is_not_removed(registry: Registry, storage: 
     assert outcomes == [DoomOutcome.CLAIMED]
     assert await is_there(registry)
     await registry.catalog.do(ClaimBlob(repository=APP, digest=DIGEST, token="another push"))
-    await delete.blob(registry, APP, DIGEST)
+    await blobs.delete(registry, APP, DIGEST)
     assert not await is_there(registry)
 
 
@@ -176,7 +167,7 @@ async def test_a_blob_that_goes_meanwhile_is_not_mounted_from_itself(storage: Pa
     registry = Registry(catalog=catalog, storage=storage, boot="boot")
     for source in (APP, None):
         await push(registry)
-        catalog.after = lambda: delete.blob(registry, APP, DIGEST)
+        catalog.after = lambda: blobs.delete(registry, APP, DIGEST)
         assert not await blobs.mount(registry, APP, DIGEST, source, lambda _: True)
         assert not await is_there(registry)
 
@@ -187,10 +178,10 @@ async def test_a_blob_that_goes_meanwhile_is_unknown(storage: Pausing) -> None:
     registry = Registry(catalog=catalog, storage=storage, boot="boot")
     await push(registry)
     request = PullBlob(repository=APP, digest=DIGEST)
-    catalog.after = lambda: delete.blob(registry, APP, DIGEST)
-    row = await pull.blob(registry, request)
+    catalog.after = lambda: blobs.delete(registry, APP, DIGEST)
+    row = await blobs.pull(registry, request)
     with pytest.raises(BlobUnknown):
-        await pull.content(registry, request, row)
+        await blobs.open_content(registry, request, row)
 
 
 async def test_a_mount_takes_the_first_source_that_may_be_read(registry: Registry) -> None:

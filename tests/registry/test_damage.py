@@ -13,10 +13,9 @@ from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest
 from zot.oci.media_types import IMAGE_MANIFEST
 from zot.oci.names import Repository, Tag
-from zot.registry import blobs, delete, pull
+from zot.registry import blob_commit, blob_deletion, blobs, manifests
 from zot.registry.damage import FoundBy
 from zot.registry.errors import BlobUnknown, ManifestBlobUnknown
-from zot.registry.push import manifest as push_manifest
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob, PushManifest
 from zot.storage.interface import StorageError
@@ -35,13 +34,13 @@ async def damage(registry: Registry, content: bytes | None, repository: Reposito
 
 async def get(registry: Registry) -> bytes:
     """Pull the blob."""
-    content, _ = await pull.content(registry, GET, await pull.blob(registry, GET))
+    content, _ = await blobs.open_content(registry, GET, await blobs.pull(registry, GET))
     return await content.read(0, 100)
 
 
 async def head(registry: Registry) -> int:
     """Ask for the blob's size."""
-    return (await pull.check(registry, HEAD, await pull.blob(registry, HEAD))).size
+    return (await blobs.check_content(registry, HEAD, await blobs.pull(registry, HEAD))).size
 
 
 @pytest.mark.parametrize("ask", [get, head])
@@ -65,7 +64,7 @@ async def test_a_read_makes_damaged_content_absent(
     assert APP in line.getMessage()
     request = PushManifest(repository=APP, reference=Tag("v1"), tags=(Tag("v1"),))
     with pytest.raises(ManifestBlobUnknown):
-        await push_manifest(registry, request, manifest_of(DIGEST), IMAGE_MANIFEST, (), "")
+        await manifests.push(registry, request, manifest_of(DIGEST), IMAGE_MANIFEST, (), "")
 
 
 def manifest_of(digest: Digest) -> bytes:
@@ -89,7 +88,7 @@ async def test_a_push_puts_verified_bytes_in_the_place_of_damaged_ones(
         with pytest.raises(BlobUnknown):
             await head(registry)
     key = await staged(registry)
-    await blobs.publish(registry, key, DIGEST, len(CONTENT))
+    await blob_commit.commit_upload(registry, key, DIGEST, len(CONTENT))
     assert (await get(registry), await head(registry)) == (CONTENT, len(CONTENT))
     row = await registry.catalog.upload(key.session)
     assert row is not None
@@ -176,9 +175,9 @@ async def test_a_late_observation_does_not_take_what_was_healed(registry: Regist
     assert seen is not None
     await damage(registry, MISSING)
     await push(registry)
-    assert not await delete.damaged_blob(registry, APP, DIGEST, seen, "blob not found", FoundBy.PULL)
-    assert (await pull.check(registry, HEAD, seen)).size == len(CONTENT)
-    content, row = await pull.content(registry, GET, BlobRow(99, None, stamped=False, placed_ns=seen.placed_ns))
+    assert not await blob_deletion.quarantine_damaged(registry, APP, DIGEST, seen, "blob not found", FoundBy.PULL)
+    assert (await blobs.check_content(registry, HEAD, seen)).size == len(CONTENT)
+    content, row = await blobs.open_content(registry, GET, BlobRow(99, None, stamped=False, placed_ns=seen.placed_ns))
     assert (await content.read(0, 100), row.size) == (CONTENT, len(CONTENT))
 
 
@@ -230,16 +229,16 @@ async def test_a_manifest_is_a_blob_where_nothing_may_be_changed(registry: Regis
     await push(registry)
     request = PushManifest(repository=APP, reference=Tag("v1"), tags=(Tag("v1"),))
     content = manifest_of(DIGEST)
-    pushed = await push_manifest(registry, request, content, IMAGE_MANIFEST, (), "")
+    pushed = await manifests.push(registry, request, content, IMAGE_MANIFEST, (), "")
     await registry.storage.put(APP, pushed.digest, content)
     reading = replace(registry, read_only=True)
     asked = PullBlob(repository=APP, digest=pushed.digest)
-    opened, row = await pull.content(reading, asked, await pull.blob(reading, asked))
+    opened, row = await blobs.open_content(reading, asked, await blobs.pull(reading, asked))
     assert (await opened.read(0, 1000), row.size) == (content, len(content))
     assert await registry.catalog.blob(APP, pushed.digest) is None
     await registry.storage.remove(APP, pushed.digest)
     with pytest.raises(BlobUnknown):
-        await pull.content(reading, asked, await pull.blob(reading, asked))
+        await blobs.open_content(reading, asked, await blobs.pull(reading, asked))
 
 
 async def test_a_manifests_damaged_file_is_written_again(registry: Registry) -> None:
@@ -247,7 +246,7 @@ async def test_a_manifests_damaged_file_is_written_again(registry: Registry) -> 
     await push(registry)
     request = PushManifest(repository=APP, reference=Tag("v1"), tags=(Tag("v1"),))
     content = manifest_of(DIGEST)
-    pushed = await push_manifest(registry, request, content, IMAGE_MANIFEST, (), "")
+    pushed = await manifests.push(registry, request, content, IMAGE_MANIFEST, (), "")
     asked = PullBlob(repository=APP, digest=pushed.digest)
     for damaged in (b"", None):
         await registry.storage.remove(APP, pushed.digest)
@@ -255,7 +254,7 @@ async def test_a_manifests_damaged_file_is_written_again(registry: Registry) -> 
             await registry.storage.put(APP, pushed.digest, damaged)
         for _ in range(2):  # the first finds the damage if the blob was there already
             try:
-                opened, _ = await pull.content(registry, asked, await pull.blob(registry, asked))
+                opened, _ = await blobs.open_content(registry, asked, await blobs.pull(registry, asked))
             except BlobUnknown:
                 continue
         assert await opened.read(0, 1000) == content

@@ -8,11 +8,11 @@ import pytest
 
 from layout.images import INDEX
 from zot.catalog.memory.driver import MemoryCatalog
-from zot.oci.manifest import Manifest
-from zot.oci.names import Reference, parse_repository, parse_tag
-from zot.registry import large_manifests, push
+from zot.oci.names import parse_repository, parse_tag
+from zot.registry import large_manifests, manifests
 from zot.registry.errors import Unavailable
 from zot.registry.large_manifests import LARGE_BYTES, LargeManifests
+from zot.registry.pushed_manifest import PushedManifest, check
 from zot.registry.registry import Registry
 from zot.registry.request import PushManifest
 from zot.storage.memory import MemoryStorage
@@ -34,7 +34,7 @@ async def pushed(to: Registry, content: bytes) -> None:
     """Push it."""
     repository = parse_repository("a")
     request = PushManifest(repository=repository, reference=parse_tag("v1"), tags=())
-    await push.manifest(to, request, content, INDEX, [], "")
+    await manifests.push(to, request, content, INDEX, [], "")
 
 
 @pytest.mark.parametrize(("size", "elsewhere"), [(100, False), (LARGE_BYTES, True), (4_000_000, True)])
@@ -43,13 +43,12 @@ async def test_large_ones_are_parsed_in_a_thread(
 ) -> None:
     """The event loop's thread parses what takes a moment, and nothing that takes longer."""
     threads: list[int] = []
-    parse = push.parse
 
-    def noted(to: Registry, reference: Reference, content: bytes, media_type: str | None) -> Manifest:
+    def noted(to: Registry, request: PushManifest, content: bytes, media_type: str | None) -> PushedManifest:
         threads.append(threading.get_ident())
-        return parse(to, reference, content, media_type)
+        return check(to, request, content, media_type)
 
-    monkeypatch.setattr(push, "parse", noted)
+    monkeypatch.setattr(manifests, "check", noted)
     await pushed(registry(), index_of(size))
     assert [thread != threading.get_ident() for thread in threads] == [elsewhere]
 

@@ -12,7 +12,7 @@ from zot.catalog.command import new_id
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.upload_commands import CreateUploadRow
 from zot.oci.names import Repository, parse_repository
-from zot.registry import lists
+from zot.registry import repositories
 from zot.registry.registry import Registry
 from zot.registry.request import ListRepositories
 from zot.registry.unimported import NothingUnimported
@@ -48,15 +48,15 @@ async def test_pages_are_all_that_may_be_read(
 ) -> None:
     """Whatever is where, all pages together are the readable names in order, each once, none longer than asked for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lists, "PAGE_LIMIT", page_limit)
+        patch.setattr(repositories, "PAGE_LIMIT", page_limit)
         registry = await filled(known, foreign)
         found: list[Repository] = []
         last: str | None = ""
         while last is not None:
             request = ListRepositories(limit=limit, last=last)
-            page = await lists.repositories(registry, request, lambda name: name not in hidden)
-            assert len(page.repositories) <= limit
-            found += page.repositories
+            page = await repositories.page(registry, request, lambda name: name not in hidden)
+            assert len(page.rows) <= limit
+            found += page.rows
             last = page.last
     assert found == sorted((known | foreign) - hidden)
 
@@ -67,10 +67,10 @@ async def test_a_whole_list_is_all_that_may_be_read(
 ) -> None:
     """However long its steps are, a list without a page is every readable name after `last`, in order, each once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lists, "_STEP", step)
+        patch.setattr(repositories, "STEP", step)
         registry = await filled(known, foreign)
         request = ListRepositories(limit=None, last=last)
-        steps = [each async for each in lists.all_repositories(registry, request, lambda name: name not in hidden)]
+        steps = [each async for each in repositories.iter_all(registry, request, lambda name: name not in hidden)]
     assert [name for each in steps for name in each] == sorted(
         name for name in (known | foreign) - hidden if name > last
     )
@@ -89,11 +89,11 @@ async def test_other_requests_have_their_turn_between_two_steps() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    steps = [each async for each in lists.all_repositories(registry, ListRepositories(limit=None), lambda _: True)]
+    steps = [each async for each in repositories.iter_all(registry, ListRepositories(limit=None), lambda _: True)]
     assert turns >= len(steps) - 1 > 1
     turns = 0
-    await lists.repositories(registry, ListRepositories(limit=1), lambda name: name == "none")
-    assert turns >= 2000 // lists._ROWS_AT_LEAST - 1
+    await repositories.page(registry, ListRepositories(limit=1), lambda name: name == "none")
+    assert turns >= 2000 // repositories._ROWS_AT_LEAST - 1
     task.cancel()
 
 
@@ -102,11 +102,11 @@ async def test_a_page_is_short_rather_than_late() -> None:
     known = {parse_repository(f"r{number:02}") for number in range(20)}
     registry = await filled(known, set())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lists, "PAGE_LIMIT", 4)
-        patch.setattr(lists, "_SCAN_LIMIT", 8)
-        page = await lists.repositories(registry, ListRepositories(limit=5), lambda name: name == "r01")
-        assert (page.repositories, page.last) == (["r01"], "r07")
-        rest = await lists.repositories(registry, ListRepositories(limit=5, last="r07"), lambda name: name == "r19")
+        patch.setattr(repositories, "PAGE_LIMIT", 4)
+        patch.setattr(repositories, "_SCAN_LIMIT", 8)
+        page = await repositories.page(registry, ListRepositories(limit=5), lambda name: name == "r01")
+        assert (page.rows, page.last) == (["r01"], "r07")
+        rest = await repositories.page(registry, ListRepositories(limit=5, last="r07"), lambda name: name == "r19")
     assert rest.last == "r15"
 
 
@@ -115,5 +115,5 @@ async def test_no_page_is_longer_than_the_registry_allows() -> None:
     registry = await filled({parse_repository(f"r{number}") for number in range(5)}, set())
     registry = replace(registry, limits=replace(registry.limits, page=2))
     for limit in (None, 10**17):
-        page = await lists.repositories(registry, ListRepositories(limit=limit), lambda _: True)
-        assert (page.repositories, page.last) == (["r0", "r1"], "r1")
+        page = await repositories.page(registry, ListRepositories(limit=limit), lambda _: True)
+        assert (page.rows, page.last) == (["r0", "r1"], "r1")

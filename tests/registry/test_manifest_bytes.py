@@ -9,7 +9,7 @@ from zot.catalog.manifest_commands import MendManifest, TagMove
 from zot.oci.digest import Digest
 from zot.oci.media_types import IMAGE_INDEX
 from zot.oci.names import Repository, Tag
-from zot.registry import pull, push
+from zot.registry import manifests
 from zot.registry.errors import ManifestUnknown
 from zot.registry.registry import Registry
 from zot.registry.request import PullManifest, PushManifest
@@ -23,13 +23,13 @@ ROTTEN = CONTENT.replace(b"2", b"3")
 async def push_it(registry: Registry) -> None:
     """Push the manifest by its tag."""
     request = PushManifest(repository=APP, reference=V1)
-    await push.manifest(registry, request, CONTENT, IMAGE_INDEX, [TagMove(V1)], "alice")
+    await manifests.push(registry, request, CONTENT, IMAGE_INDEX, [TagMove(V1)], "alice")
 
 
 async def read(registry: Registry) -> bytes:
     """Pull it by its tag."""
-    found = await pull.manifest(registry, PullManifest(repository=APP, reference=V1))
-    assert isinstance(found, pull.PulledManifest)
+    found = await manifests.pull(registry, PullManifest(repository=APP, reference=V1))
+    assert isinstance(found, manifests.PulledManifest)
     return found.content
 
 

@@ -3,22 +3,30 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 
 from storage.pushing import body
+from zot.catalog.blob_commands import CheckQuota
+from zot.catalog.command import Command
+from zot.catalog.memory.driver import MemoryCatalog
 from zot.oci.digest import digest_of
 from zot.oci.names import parse_repository
 from zot.oci.ranges import ByteRange
 from zot.registry import uploads
-from zot.registry.errors import DigestInvalid, RangeInvalid, UploadUnknown
+from zot.registry.errors import DigestInvalid, QuotaExceeded, RangeInvalid, UploadUnknown
+from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Registry
 from zot.registry.request import AppendUpload, CancelUpload, FinishUpload, UploadStatus
+from zot.storage.memory import MemoryStorage
 
 APP = parse_repository("app")
 CONTENT = b"0123456789"
 DIGEST = digest_of(CONTENT)
 ALICE, BOB = "alice", "bob"
+
+Outcome = TypeVar("Outcome")
 
 
 @pytest.fixture
@@ -156,3 +164,40 @@ async def test_finishing_together_succeeds_for_both(registry: Registry, session:
     finishing = [uploads.finish(registry, finish(session), ALICE, None, None) for _ in range(5)]
     assert await asyncio.gather(*finishing) == [None] * 5
     await uploads.finish(registry, finish(session), ALICE, body(b""), None)
+
+
+async def test_what_does_not_fit_stays_staged(registry: Registry, session: str) -> None:
+    """A blob that the quota refuses before it is placed can be finished once there is space."""
+    limited = replace(registry, quotas=Quotas([ByteQuota(("**",), 5)]))
+    with pytest.raises(QuotaExceeded):
+        await uploads.finish(limited, finish(session), ALICE, body(CONTENT), None)
+    assert await registry.catalog.blob(APP, DIGEST) is None
+    assert await registry.storage.stat(APP, DIGEST) is None
+    await uploads.finish(registry, finish(session), ALICE, None, None)
+    assert await registry.catalog.blob(APP, DIGEST) is not None
+
+
+class Counting(MemoryCatalog):
+    """A catalog that counts the questions about a quota."""
+
+    asked = 0
+
+    async def do(self, command: Command[Outcome]) -> Outcome:
+        """Count, and do it."""
+        self.asked += isinstance(command, CheckQuota)
+        return await super().do(command)
+
+
+@pytest.mark.parametrize("announced", [len(CONTENT), 0])
+async def test_a_push_asks_for_its_quota_once(announced: int) -> None:
+    """The quota is asked for before the body, if its length is known; the commit decides and asks nothing more."""
+    catalog = Counting()
+    quotas = Quotas([ByteQuota(("**",), 15)])
+    registry = Registry(catalog=catalog, storage=MemoryStorage(), boot="boot", quotas=quotas)
+    session = await uploads.begin(registry, APP, ALICE)
+    if announced:
+        await uploads.finish(registry, finish(session), ALICE, body(CONTENT), None, announced=announced)
+    else:
+        await uploads.append(registry, chunk(session), ALICE, body(CONTENT), None)
+        await uploads.finish(registry, finish(session), ALICE, None, None)
+    assert catalog.asked == 1

@@ -20,7 +20,7 @@ from zot.api.headers import (
 )
 from zot.oci.media_types import OCTET_STREAM
 from zot.oci.ranges import UnsatisfiableRangeError, parse_ranges
-from zot.registry import delete, pull
+from zot.registry import blobs
 from zot.registry.registry import Registry
 from zot.registry.request import DeleteBlob, PullBlob
 
@@ -29,7 +29,7 @@ async def get(
     registry: Registry, pace: TransferLimits, call: AuthorizedRequest, request: PullBlob
 ) -> web.StreamResponse:
     """GET and HEAD: the content, or ranges of it."""
-    row = await pull.blob(registry, request)
+    row = await blobs.pull(registry, request)
     http = call.http
     headers: dict[str, str] = {
         CONTENT_TYPE: row.media_type or OCTET_STREAM,
@@ -43,10 +43,10 @@ async def get(
     if is_current(http, request.digest):
         return web.Response(status=304, headers=headers)
     if request.head:
-        row = await pull.check(registry, request, row)
+        row = await blobs.check_content(registry, request, row)
         headers[CONTENT_LENGTH] = str(row.size)
         return web.Response(headers=headers)
-    content, row = await pull.content(registry, request, row)
+    content, row = await blobs.open_content(registry, request, row)
     ranges = None
     asked = http.headers.get(RANGE)
     if asked is not None and range_applies(http, request.digest):
@@ -61,5 +61,5 @@ async def get(
 async def remove(registry: Registry, call: AuthorizedRequest, request: DeleteBlob) -> web.Response:
     """DELETE: the blob is gone when this answers."""
     del call
-    await delete.blob(registry, request.repository, request.digest)
+    await blobs.delete(registry, request.repository, request.digest)
     return web.Response(status=202)

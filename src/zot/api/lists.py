@@ -15,7 +15,10 @@ from zot.auth.decision import Policy
 from zot.catalog.rows import ReferrerRow
 from zot.oci.media_types import IMAGE_INDEX
 from zot.oci.names import Repository
-from zot.registry import lists
+from zot.registry import pages
+from zot.registry import referrers as registry_referrers
+from zot.registry import repositories as registry_repositories
+from zot.registry import tags as registry_tags
 from zot.registry.registry import Registry
 from zot.registry.request import ListReferrers, ListRepositories, ListTags
 
@@ -33,10 +36,10 @@ async def repositories(
 
     if request.limit is None:
         return await whole(
-            call.http, pace, {"repositories": []}, lists.all_repositories(registry, request, readable), JSON
+            call.http, pace, {"repositories": []}, registry_repositories.iter_all(registry, request, readable), JSON
         )
-    page = await lists.repositories(registry, request, readable)
-    response = _json({"repositories": page.repositories})
+    page = await registry_repositories.page(registry, request, readable)
+    response = _json({"repositories": page.rows})
     if page.last is not None:
         _link(response, "/v2/_catalog", _next(registry, request.limit, page.last))
     return response
@@ -48,9 +51,9 @@ async def tags(
     """GET /v2/{name}/tags/list."""
     document = {"name": request.repository, "tags": []}
     if request.limit is None:
-        return await whole(call.http, pace, document, lists.all_tags(registry, request), JSON)
-    page = await lists.tags(registry, request)
-    response = _json({**document, "tags": page.tags})
+        return await whole(call.http, pace, document, registry_tags.iter_all(registry, request), JSON)
+    page = await registry_tags.page(registry, request)
+    response = _json({**document, "tags": page.rows})
     if page.last is not None:
         _link(response, f"/v2/{request.repository}/tags/list", _next(registry, request.limit, page.last))
     return response
@@ -65,11 +68,11 @@ async def referrers(
     if request.artifact_types:
         headers["OCI-Filters-Applied"] = "artifactType"
     if request.limit is None:
-        steps = lists.all_referrers(registry, request)
+        steps = registry_referrers.iter_all(registry, request)
         described = ([_descriptor(each) for each in step] async for step in steps)
         return await whole(call.http, pace, document, described, headers)
-    page = await lists.referrers(registry, request)
-    response = _json({**document, "manifests": [_descriptor(each) for each in page.referrers]}, headers)
+    page = await registry_referrers.page(registry, request)
+    response = _json({**document, "manifests": [_descriptor(each) for each in page.rows]}, headers)
     if page.last is not None:
         fields = _next(registry, request.limit, page.last)
         fields += [("artifactType", each) for each in request.artifact_types]
@@ -87,7 +90,7 @@ def _descriptor(row: ReferrerRow) -> dict[str, object]:
 
 
 def _next(registry: Registry, asked: int, last: str) -> list[tuple[str, str]]:
-    return [("n", str(lists.page_limit(registry, asked))), ("last", last)]
+    return [("n", str(pages.page_limit(registry, asked))), ("last", last)]
 
 
 def _link(response: web.Response, path: str, fields: list[tuple[str, str]]) -> None:

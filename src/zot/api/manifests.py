@@ -15,9 +15,9 @@ from zot.api.http_request import HttpRequest
 from zot.auth.decision import Policy
 from zot.catalog.manifest_commands import TagMove
 from zot.oci.names import Tag, as_digest, as_tag
-from zot.registry import delete, pull, push
+from zot.registry import manifests, tags
 from zot.registry.errors import ManifestTooLarge, MediaTypeUnsupported
-from zot.registry.pull import OpenedManifest
+from zot.registry.manifests import OpenedManifest
 from zot.registry.registry import Registry
 from zot.registry.request import Action, DeleteManifest, PullManifest, PushManifest
 
@@ -26,7 +26,7 @@ async def get(
     registry: Registry, pace: TransferLimits, call: AuthorizedRequest, request: PullManifest
 ) -> web.StreamResponse:
     """GET and HEAD: the manifest, byte for byte as it was pushed."""
-    found = await pull.manifest(registry, request)
+    found = await manifests.pull(registry, request)
     headers: dict[str, str] = {
         CONTENT_TYPE: found.media_type,
         CONTENT_DIGEST: found.digest,
@@ -70,7 +70,7 @@ async def put(
     with room.share() as take:
         content = await read_limited(call.http, pace, registry.limits.manifest_bytes, take, ManifestTooLarge)
         moves = _moves(policy, call, request)
-        pushed = await push.manifest(registry, request, content, media_type, moves, call.principal.name)
+        pushed = await manifests.push(registry, request, content, media_type, moves, call.principal.name)
     response = web.Response(status=201)
     response.headers["Location"] = f"/v2/{request.repository}/manifests/{pushed.digest}"
     response.headers[CONTENT_DIGEST] = pushed.digest
@@ -91,9 +91,9 @@ async def remove(registry: Registry, policy: Policy, call: AuthorizedRequest, re
 
     tag, digest = as_tag(request.reference), as_digest(request.reference)
     if tag is not None:
-        await delete.tag(registry, repository, tag, immutable=immutable(tag), by=principal.name)
+        await tags.delete(registry, repository, tag, immutable=immutable(tag), by=principal.name)
     elif digest is not None:
-        await delete.manifest(
+        await manifests.delete(
             registry,
             repository,
             digest,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
-from zot.catalog.blob_commands import DoomBlob, DoomOutcome, ForgetBlob
+from zot.catalog.blob_commands import DoomBlob
 from zot.catalog.command import removal_token
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import BeginExport, FinishExport, QueueExport
@@ -22,6 +22,7 @@ from zot.layout.index_json import Index, IndexHead, IndexListing, InvalidLayoutE
 from zot.layout.interface import IndexVersion, LayoutFiles, alone
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
+from zot.registry.blob_deletion import delete_blob
 from zot.registry.damage import DamageReports, FoundBy
 from zot.registry.manifest_bytes import read_manifest
 from zot.storage.interface import Storage
@@ -189,14 +190,9 @@ class Exporter:
         """Remove a manifest's file unless the catalog has a manifest, or a blob, of that digest."""
         if await self._catalog.resolve(repository, digest) is not None:
             return
-        token = removal_token(self._boot)
         # While it is doomed no push of a blob with these bytes can come between.
-        if (
-            await self._catalog.do(DoomBlob(repository=repository, digest=digest, token=token, stray=True))
-            is DoomOutcome.DOOMED
-        ):
-            await self._storage.remove(repository, digest)
-            await self._catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
+        doom = DoomBlob(repository=repository, digest=digest, token=removal_token(self._boot), stray=True)
+        await delete_blob(self._catalog, self._storage, doom)
 
 
 class _WrittenFile:

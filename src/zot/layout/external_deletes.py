@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from zot.catalog import paging
-from zot.catalog.blob_commands import DoomBlob, DoomOutcome, ForgetBlob
+from zot.catalog.blob_commands import DoomBlob
 from zot.catalog.command import removal_token
 from zot.catalog.edges import edges
 from zot.catalog.interface import Catalog
@@ -14,6 +14,7 @@ from zot.catalog.rows import ManifestDetails
 from zot.oci.digest import Digest
 from zot.oci.manifest import InvalidManifestError, parse_manifest
 from zot.oci.names import Repository
+from zot.registry.blob_deletion import Disposal, delete_blob
 from zot.storage.interface import Storage
 
 
@@ -55,7 +56,7 @@ async def forget_removed(
                 waiting.append(parent.digest)
     await _delete(catalog, repository, list(lost.values()), by)
     for digest in missing:
-        await _forget_blob(catalog, repository, digest, boot)
+        await _forget_blob(catalog, storage, repository, digest, boot)
     return list(lost.values())
 
 
@@ -79,12 +80,10 @@ async def _is_gone(catalog: Catalog, storage: Storage, repository: Repository, b
     return await catalog.blob(repository, blob) is not None or await storage.was_set_aside(repository, blob)
 
 
-async def _forget_blob(catalog: Catalog, repository: Repository, digest: Digest, boot: str) -> None:
+async def _forget_blob(catalog: Catalog, storage: Storage, repository: Repository, digest: Digest, boot: str) -> None:
     """Remove the row of a blob without a file: collection would unlink a file that comes back."""
-    token = removal_token(boot)
-    doom = DoomBlob(repository=repository, digest=digest, token=token, damaged=True)
-    if await catalog.do(doom) is DoomOutcome.DOOMED:
-        await catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
+    doom = DoomBlob(repository=repository, digest=digest, token=removal_token(boot), damaged=True)
+    await delete_blob(catalog, storage, doom, Disposal.NO_FILE)
 
 
 async def _delete(catalog: Catalog, repository: Repository, lost: list[ManifestDetails], by: str) -> None:

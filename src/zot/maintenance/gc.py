@@ -29,7 +29,7 @@ from zot.maintenance.stale_uploads import StaleUploads
 from zot.maintenance.stores import MaintainedStores, StoreRules
 from zot.maintenance.sweep_stats import Pauses, SweepStats, batches
 from zot.oci.names import Repository
-from zot.registry.delete import remove_doomed
+from zot.registry.blob_deletion import delete_blob
 from zot.registry.registry import Registry
 from zot.storage.interface import StorageError
 
@@ -160,10 +160,7 @@ class Collector:
     async def _remove(self, repository: Repository, row: UnreferencedBlob, until_s: float) -> bool:
         token = removal_token(self._registry.boot)
         doom = DoomBlob(repository=repository, digest=row.digest, token=token, stamped_before_s=until_s)
-        if await self._catalog.do(doom) is not DoomOutcome.DOOMED:
-            return False
-        await remove_doomed(self._registry, repository, row.digest, token)
-        return True
+        return await delete_blob(self._catalog, self._registry.storage, doom) is DoomOutcome.DOOMED
 
     async def _remove_if_empty(self, repository: Repository, store: StoreRules, swept: SweepStats) -> Pauses:
         del store

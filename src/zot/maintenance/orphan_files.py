@@ -19,7 +19,7 @@ from zot.maintenance.stores import MaintainedStores, StoreRules
 from zot.maintenance.sweep_stats import Pauses
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
-from zot.registry.delete import remove_doomed
+from zot.registry.blob_deletion import delete_blob
 from zot.registry.registry import Registry
 from zot.storage.interface import UploadKey
 
@@ -113,9 +113,8 @@ class OrphanFiles:
         else:
             token = removal_token(self._registry.boot)
             doom = DoomBlob(repository=repository, digest=stray.digest, token=token, stray=True)
-            if await catalog.do(doom) is not DoomOutcome.DOOMED:
+            if await delete_blob(catalog, storage, doom) is not DoomOutcome.DOOMED:
                 return False
-            await remove_doomed(self._registry, repository, stray.digest, token)
         _log.info(
             "removed a file that nobody knew",
             extra=fields(module="gc", repository=repository, digest=stray.digest or "", upload=stray.session),

@@ -27,8 +27,8 @@ from zot.oci.lenient import parse_leniently
 from zot.oci.media_types import INDEXES
 from zot.oci.names import Repository
 from zot.registry import blobs
+from zot.registry.blob_deletion import quarantine_damaged
 from zot.registry.damage import BAD_DIGEST, NOT_FOUND, FoundBy, size_mismatch
-from zot.registry.delete import damaged_blob
 from zot.registry.errors import RegistryError
 from zot.registry.existing_files import register_existing
 from zot.registry.manifest_bytes import read_manifest
@@ -177,7 +177,7 @@ class Scrubber:
 
     async def _set_aside(self, repository: Repository, digest: Digest, row: BlobRow, error: str) -> _Damage:
         """Have a damaged blob served to no client, and another copy in its place if there is one that is whole."""
-        if not await damaged_blob(self._registry, repository, digest, row, error, FoundBy.SCRUB):
+        if not await quarantine_damaged(self._registry, repository, digest, row, error, FoundBy.SCRUB):
             # Unless it is left as it is, it was removed, or pushed again, concurrently.
             return _Damage(error, healed=not self._registry.read_only)
         return _Damage(error, await self._heal(repository, digest, row.size))

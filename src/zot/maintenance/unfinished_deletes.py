@@ -10,7 +10,7 @@ from zot.catalog.command import boot_of
 from zot.catalog.rows import PendingDelete
 from zot.maintenance.scheduler import Say
 from zot.maintenance.sweep_stats import Pauses
-from zot.registry.delete import remove_doomed
+from zot.registry.blob_deletion import finish_delete
 from zot.registry.registry import Registry
 
 _log = logging.getLogger("zot.gc")
@@ -43,7 +43,7 @@ class UnfinishedDeletes:
         for row, seen_s in self._seen.items():
             if boot_of(row.token) == self._registry.boot and now_s - seen_s < _DEAD_S:
                 continue
-            await remove_doomed(self._registry, row.repository, row.digest, row.token)
+            await finish_delete(self._registry.catalog, self._registry.storage, row.repository, row.digest, row.token)
             say(f"finished the removal of {row.digest} from {row.repository}")
             _log.warning("finished the removal of %s from %s, which had been broken off", row.digest, row.repository)
             yield 0

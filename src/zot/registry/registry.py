@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from zot.catalog.blob_commands import TouchBlob
 from zot.catalog.interface import Catalog
+from zot.catalog.manifest_commands import TouchManifest
 from zot.oci.names import Repository, creation_refused
 from zot.registry.content_cache import ContentCache
 from zot.registry.damage import DamageReports
@@ -100,6 +102,11 @@ class Registry:
             return False
         await self.layouts.compare(repository)
         return True
+
+    async def touch(self, touch: TouchBlob | TouchManifest) -> bool:
+        """Keep marked content from being collected for another delay; return whether it is still there."""
+        # A read-only registry collects nothing.
+        return self.read_only or await self.catalog.do(touch)
 
     def refuse_if_read_only(self) -> None:
         """Raise Unsupported if nothing may be changed."""

@@ -13,7 +13,7 @@ from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploa
 from zot.oci.digest import CANONICAL, Digest, algorithm_of
 from zot.oci.names import Repository
 from zot.oci.ranges import ByteRange
-from zot.registry.blobs import ensure_space, publish
+from zot.registry.blob_commit import commit_upload, ensure_space
 from zot.registry.errors import DigestInvalid, RangeInvalid, SizeInvalid, TooManyRequests, UploadUnknown
 from zot.registry.registry import Registry
 from zot.registry.request import AppendUpload, FinishUpload, OfUpload
@@ -116,15 +116,18 @@ async def finish(
     progress = _progress(registry, lease)
     if progress.offset == 0:
         progress = Progress(0, algorithm_of(request.digest))
-    await ensure_space(registry, request.repository, request.digest, progress.offset + (announced or 0))
+    expected = progress.offset + (announced or 0)
+    await ensure_space(registry, request.repository, request.digest, expected)
     key = UploadKey(lease.repository, lease.session)
     try:
         if body is not None:
             progress = await _append(registry, lease, body, chunk, progress)
         elif chunk is not None:
             _check_chunk(chunk, progress.offset)
+        if progress.offset != expected:  # the length of the body was not announced
+            await ensure_space(registry, request.repository, request.digest, progress.offset)
         await registry.storage.verify(key, progress, request.digest)
-        await publish(registry, key, request.digest, progress.offset)
+        await commit_upload(registry, key, request.digest, progress.offset)
     except DigestMismatchError as mismatch:
         # These bytes can never become that digest. A newer request's session, and a finished one, are left alone.
         await _discard(registry, lease.repository, lease.session, if_epoch=lease.epoch)

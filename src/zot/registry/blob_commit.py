@@ -1,0 +1,224 @@
+"""How staged bytes, or another repository's, become a blob: claim its digest, place the content, commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from zot.catalog.blob_commands import (
+    CheckQuota,
+    ClaimBlob,
+    ClaimOutcome,
+    DoomBlob,
+    DropClaim,
+    PublishBlob,
+    PublishOutcome,
+)
+from zot.catalog.command import new_id, removal_token
+from zot.catalog.quotas import OverQuota, no_room
+from zot.catalog.rows import BlobRow
+from zot.oci.digest import Digest, has_digest
+from zot.oci.names import Repository
+from zot.registry import quota
+from zot.registry.blob_deletion import delete_blob, quarantine_damaged
+from zot.registry.damage import BAD_DIGEST, FoundBy, size_mismatch
+from zot.registry.errors import Unavailable
+from zot.registry.registry import MIB, Registry
+from zot.storage.interface import StorageFullError, UploadKey, UploadMissingError
+
+# A doomed blob is unlinked within milliseconds, unless the process that was about to unlink it died.
+_DOOMED_WAIT_S = 5.0
+_DOOMED_POLL_S = 0.005
+# A damaged blob becomes absent within milliseconds, unless other pushes of it are about to commit.
+_DAMAGED_WAIT_S = 5.0
+# Repositories tried for one to share bytes with: if none of them may, the blob is stored once more.
+_TWINS = 16
+_OTHER_BYTES = f"{BAD_DIGEST}: its bytes differ from those that were pushed again"
+# Below this size the free space of the disk is not checked before content is received.
+_LARGE_BYTES = 64 * MIB
+
+
+class BlobCommit(NamedTuple):
+    """A blob that is to become present, and how its content gets there."""
+
+    repository: Repository
+    digest: Digest
+    size: int
+    place: Callable[[], Awaitable[None]]
+    """Puts the content in its place in the store."""
+    found_by: FoundBy
+    damage: Callable[[BlobRow], Awaitable[str]] | None = None
+    """Returns what is wrong with content that is there already, empty if nothing is; None: its size is compared."""
+    session: str | None = None
+    """The upload that is finished by the commit."""
+
+
+async def ensure_space(registry: Registry, repository: Repository, digest: Digest | None, size: int) -> None:
+    """Refuse content that the quota or the disk has no space for, before it is received.
+
+    Without `digest` the content may be here already, so only what could never fit is refused. The commit decides on
+    the quota for good. Raises QuotaExceeded, StorageFullError.
+    """
+    if quotas := registry.quotas.of(repository):
+        if digest is None:
+            refused = no_room(quotas, size, lambda _: 0)
+        else:
+            refused = await registry.catalog.do(
+                CheckQuota(repository=repository, digest=digest, size=size, quotas=quotas)
+            )
+        if refused:
+            raise quota.exceeded(repository, refused)
+    if size >= _LARGE_BYTES:
+        free_bytes = await registry.storage.free_bytes(repository)
+        if free_bytes is not None and size > free_bytes:
+            raise StorageFullError(f"{size} bytes are announced, and {free_bytes} are free")
+
+
+async def commit_upload(registry: Registry, upload: UploadKey, digest: Digest, size: int) -> None:
+    """Make verified staged bytes a blob of the upload's repository, and finish the session. Durable when it returns.
+
+    Content that is there already is compared with the staged bytes, and replaced if it is damaged. The caller has
+    checked the quota. Raises QuotaExceeded, StorageFullError, Unavailable.
+    """
+
+    async def place() -> None:
+        twin = await _twin(registry, upload, digest, size)
+        await registry.storage.publish(upload, digest, size, twin)
+
+    async def damage(row: BlobRow) -> str:
+        if row.size != size:
+            return size_mismatch(row.size, size)
+        return "" if await _equals_staged(registry, upload, size, upload.repository, digest) else _OTHER_BYTES
+
+    blob = BlobCommit(upload.repository, digest, size, place, FoundBy.PUSH, damage, upload.session)
+    if await commit_blob(registry, blob):
+        await registry.storage.discard(upload)
+
+
+async def manifest_as_blob(registry: Registry, repository: Repository, digest: Digest) -> BlobRow | None:
+    """Make a manifest's bytes a blob of its repository, and return its row; None: there is no such manifest.
+
+    Layouts keep both in one place, and clients ask for manifests as blobs, or name them in others. From then on it is a
+    blob like any other. Durable when it returns. A read-only registry has it in its layout's file only. Raises
+    QuotaExceeded, StorageFullError, Unavailable.
+    """
+    content = await registry.catalog.manifest_content(repository, digest)
+    if content is None or not has_digest(content, digest):
+        return None
+    if registry.read_only:
+        return BlobRow(len(content), None, stamped=False)
+
+    async def place() -> None:
+        await registry.storage.put(repository, digest, content)
+
+    await ensure_space(registry, repository, digest, len(content))
+    await commit_blob(registry, BlobCommit(repository, digest, len(content), place, FoundBy.PULL))
+    return await registry.catalog.blob(repository, digest)
+
+
+async def commit_blob(registry: Registry, blob: BlobCommit) -> bool:
+    """Have content placed, under a claim, and commit it; return whether the blob was present before.
+
+    Damaged content that is there is made absent first. Durable when it returns. Raises QuotaExceeded, Unavailable.
+    """
+    repository, digest = blob.repository, blob.digest
+    deadline = asyncio.get_running_loop().time() + _DAMAGED_WAIT_S
+    while True:
+        async with _claimed(registry, repository, digest) as (claim, token):
+            if claim is ClaimOutcome.CLAIMED:
+                await blob.place()
+            elif not await _is_intact(registry, blob):
+                if asyncio.get_running_loop().time() > deadline:
+                    raise Unavailable("the blob is damaged, and being pushed", retry_after_s=1, digest=digest)
+                await asyncio.sleep(_DOOMED_POLL_S)
+                continue
+            published = await registry.catalog.do(
+                PublishBlob(
+                    repository=repository,
+                    digest=digest,
+                    token=token,
+                    size=blob.size,
+                    session=blob.session,
+                    quotas=registry.quotas.of(repository),
+                )
+            )
+        match published:
+            case PublishOutcome.PRESENT:
+                return claim is ClaimOutcome.PRESENT
+            case OverQuota():  # other pushes used the quota concurrently
+                await _take_back(registry, repository, digest)
+                raise quota.exceeded(repository, published)
+            case PublishOutcome.CLAIM_LOST:  # the catalog restarted, or the blob was present and has been deleted
+                continue
+
+
+async def _is_intact(registry: Registry, blob: BlobCommit) -> bool:
+    """Return whether a present blob is undamaged; a damaged one is made absent, unless it is being pushed."""
+    row = await registry.catalog.blob(blob.repository, blob.digest)
+    if row is None:
+        return False
+    if blob.damage is not None:
+        error = await blob.damage(row)
+    else:
+        found = await registry.storage.stat(blob.repository, blob.digest)
+        error = "" if found == row.size else size_mismatch(found, row.size)
+    if error:
+        await quarantine_damaged(registry, blob.repository, blob.digest, row, error, blob.found_by)
+    return not error
+
+
+async def _equals_staged(
+    registry: Registry, upload: UploadKey, size: int, repository: Repository, digest: Digest
+) -> bool:
+    """Return whether a blob's content has the bytes that are staged."""
+    try:
+        return await registry.storage.matches(upload, size, repository, digest)
+    except UploadMissingError:
+        # Placed by a concurrent request, or by an earlier one whose response the client did not receive.
+        return await registry.storage.stat(repository, digest) == size
+
+
+async def _take_back(registry: Registry, repository: Repository, digest: Digest) -> None:
+    """Delete content that was placed and may not become a blob, unless another push is about to commit it."""
+    token = removal_token(registry.boot)
+    doom = DoomBlob(repository=repository, digest=digest, token=token, stray=True)
+    await delete_blob(registry.catalog, registry.storage, doom)
+
+
+@asynccontextmanager
+async def _claimed(
+    registry: Registry, repository: Repository, digest: Digest
+) -> AsyncIterator[tuple[ClaimOutcome, str]]:
+    """Claim the digest, waiting while it is being deleted; drop the claim if what follows fails."""
+    token = new_id()
+    deadline = asyncio.get_running_loop().time() + _DOOMED_WAIT_S
+    while (claim := await registry.catalog.do(ClaimBlob(repository=repository, digest=digest, token=token))) is (
+        ClaimOutcome.DOOMED
+    ):
+        if asyncio.get_running_loop().time() > deadline:
+            raise Unavailable("the blob is being removed", retry_after_s=1, digest=digest)
+        await asyncio.sleep(_DOOMED_POLL_S)
+    try:
+        yield claim, token
+    except BaseException:
+        await registry.catalog.do(DropClaim(repository=repository, digest=digest, token=token))
+        raise
+
+
+async def _twin(registry: Registry, upload: UploadKey, digest: Digest, size: int) -> Repository | None:
+    """Return another repository whose file of the same content may be shared, its bytes compared; None: there is none.
+
+    A damaged one that is found on the way is made absent.
+    """
+    for holder in await registry.catalog.repositories_with(digest, "", _TWINS):
+        if holder == upload.repository or not registry.shares(upload.repository, holder):
+            continue
+        row = await registry.catalog.blob(holder, digest)
+        if row is None:
+            continue
+        if row.size == size and await _equals_staged(registry, upload, size, holder, digest):
+            return holder
+        await quarantine_damaged(registry, holder, digest, row, _OTHER_BYTES, FoundBy.PUSH)
+    return None

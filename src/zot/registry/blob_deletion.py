@@ -1,0 +1,89 @@
+"""The deletion of a blob: doom its row, delete its file, forget the row. Every caller deletes by it."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+
+from zot.catalog.blob_commands import DoomBlob, DoomOutcome, ForgetBlob
+from zot.catalog.command import removal_token
+from zot.catalog.interface import Catalog
+from zot.catalog.rows import BlobRow
+from zot.oci.digest import Digest
+from zot.oci.names import Repository
+from zot.registry.damage import FoundBy
+from zot.registry.registry import Registry
+from zot.storage.interface import Storage
+
+
+class Disposal(Enum):
+    """What is done with the file of a doomed blob."""
+
+    UNLINK = "unlink"
+    QUARANTINE = "quarantine"
+    """Move it aside: it is damaged, and may be all that is left."""
+    NO_FILE = "no file"
+    """Touch nothing: the file is missing, and one that appears by now belongs to another program."""
+
+
+async def delete_blob(
+    catalog: Catalog, storage: Storage, doom: DoomBlob, disposal: Disposal = Disposal.UNLINK
+) -> DoomOutcome:
+    """Delete a blob if the conditions of `doom` hold, and return what came of them.
+
+    With DOOMED the blob is gone, durably, and so is its file. A caller that is cancelled leaves no blob half deleted.
+    Raises CatalogError, StorageError; the deletion is then completed by `maintenance.unfinished_deletes`.
+    """
+    outcome = await catalog.do(doom)
+    if outcome is DoomOutcome.DOOMED:
+        await asyncio.shield(finish_delete(catalog, storage, doom.repository, doom.digest, doom.token, disposal))
+    return outcome
+
+
+async def finish_delete(
+    catalog: Catalog,
+    storage: Storage,
+    repository: Repository,
+    digest: Digest,
+    token: str,
+    disposal: Disposal = Disposal.UNLINK,
+) -> None:
+    """Dispose of the file of a blob doomed under `token`, then forget its row. Idempotent.
+
+    Raises CatalogError, StorageError.
+    """
+    match disposal:
+        case Disposal.UNLINK:
+            await storage.remove(repository, digest)
+        case Disposal.QUARANTINE:
+            await storage.set_aside(repository, digest)
+        case Disposal.NO_FILE:
+            pass
+    await catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
+    # A manifest of the same bytes may have been pushed concurrently: its layout shows it by the file just unlinked.
+    content = await catalog.manifest_content(repository, digest)
+    if content is not None:
+        await storage.put(repository, digest, content)
+
+
+async def quarantine_damaged(
+    registry: Registry, repository: Repository, digest: Digest, seen: BlobRow, error: str, found_by: FoundBy
+) -> bool:
+    """Make a damaged blob absent: it is 404, and missing where it is named, until it is pushed again.
+
+    `seen` is its row from before the damage was seen: a blob that was pushed since then stays. Its file is kept in the
+    quarantine. Durable when it returns. False: nothing was changed, because the blob was deleted or pushed
+    concurrently, a push of it is under way, or the registry is read-only. Raises StorageError unless the store is the
+    expected one: on a disk that is not mounted everything is missing.
+    """
+    if registry.read_only:
+        registry.damage.report(repository, digest, error, found_by, "it is left as it is: the registry is read-only")
+        return False
+    await registry.storage.ready(repository)
+    token = removal_token(registry.boot)
+    doom = DoomBlob(repository=repository, digest=digest, token=token, damaged=True, placed_ns=seen.placed_ns)
+    outcome = await delete_blob(registry.catalog, registry.storage, doom, Disposal.QUARANTINE)
+    if outcome is not DoomOutcome.DOOMED:
+        return False
+    registry.damage.report(repository, digest, error, found_by, "it is missing until it is pushed again")
+    return True

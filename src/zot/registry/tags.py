@@ -1,0 +1,51 @@
+"""Tags: list and delete."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+
+from zot.catalog.manifest_commands import Absent, DeleteTag, TagRefused
+from zot.oci.names import Repository, Tag
+from zot.registry.errors import ManifestUnknown, TagImmutable
+from zot.registry.pages import Page, Read, iter_steps, page_limit, read_page
+from zot.registry.registry import Registry
+from zot.registry.request import ListTags
+
+
+async def page(registry: Registry, request: ListTags) -> Page[Tag]:
+    """Return a page of tags after `last`, which need not exist. Raises NameUnknown, Unavailable."""
+    await registry.known(request.repository)
+    return await read_page(_reader(registry, request), str, request.last, page_limit(registry, request.limit))
+
+
+async def iter_all(registry: Registry, request: ListTags) -> AsyncGenerator[Sequence[Tag]]:
+    """Iterate over all tags after `last`, some at a time, as `pages.iter_steps` does.
+
+    Raises NameUnknown, Unavailable before the first step.
+    """
+    await registry.known(request.repository)
+    async for step in iter_steps(registry, _reader(registry, request), str, request.last):
+        yield step
+
+
+def _reader(registry: Registry, request: ListTags) -> Read[Tag]:
+    async def read(after: str, count: int) -> Sequence[Tag]:
+        return [row.name for row in await registry.catalog.tags(request.repository, after, count)]
+
+    return read
+
+
+async def delete(registry: Registry, repository: Repository, tag: Tag, *, immutable: bool, by: str) -> None:
+    """Delete a tag; its manifest stays. Durable when it returns.
+
+    `immutable` says whether the caller may not delete it. Raises ManifestUnknown, NameUnknown, TagImmutable,
+    Unavailable.
+    """
+    registry.refuse_if_read_only()
+    await registry.known(repository)
+    outcome = await registry.catalog.do(DeleteTag(repository=repository, tag=tag, immutable=immutable, by=by))
+    match outcome:
+        case Absent():
+            raise ManifestUnknown(reference=tag)
+        case TagRefused():
+            raise TagImmutable(f"tag {tag!r} is immutable", reference=tag)
