@@ -304,8 +304,7 @@ async def test_the_page_is_prometheus_text(metrics: Metrics, state: ServerState)
 PROCESS = """
 import asyncio, sys
 from pathlib import Path
-from zot.api.completed_requests import Observed
-from zot.api.metrics.metrics import HttpMetrics, Metrics
+from zot.api.metrics.metrics import Metrics
 from zot.api.metrics.registry import Recorded
 from zot.api.metrics.state import ServerState
 from zot.api.metrics.maintenance import MaintenanceMetrics
