@@ -21,7 +21,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,12 +31,11 @@ from zot.auth.cel import condition
 from zot.config.load import load_tree
 from zot.config.model import Config
 from zot.config.supported import refuse_unbuilt
-from zot.features import BUILT
 from zot.processes.listeners import listen
 from zot.processes.single import run
-from zot.processes.start import identified, make_plan
-from zot.server.plan import ServerPlan
-from zot.storage.lock import lock_root
+from zot.server.features import BUILT
+from zot.server.plan import ServerPlan, make_plan
+from zot.server.store import claim_store
 
 _START_S = 30.0
 
@@ -88,9 +87,7 @@ def _in_thread(config: Config, root: Path) -> Iterator[RunningRegistry]:
     # No load balancer has to be told that it ends.
     plan = replace(make_plan(config, None, workers=0, read_only=False), unready_s=0.0)
     with ExitStack() as held:
-        for each in plan.roots:
-            held.enter_context(closing(lock_root(each, wait_s=0.0)))
-        plan = identified(plan)
+        plan = held.enter_context(claim_store(plan, wait_s=0.0))
         (listener,) = listen(plan.address, plan.port, 1)
         held.enter_context(listener)
         plan = replace(plan, port=listener.getsockname()[1])

@@ -16,8 +16,10 @@ from zot.admin.restore import restore
 from zot.catalog.layout_commands import FinishExport, ImportLayout
 from zot.catalog.manifest_commands import DeleteTag
 from zot.catalog.sqlite.directory import DATABASE
-from zot.catalog.sqlite.driver import open_in_thread
-from zot.catalog.sqlite.snapshot import make_exports_due, open_snapshot, snapshot
+from zot.catalog.sqlite.engine import SqliteCatalogEngine
+from zot.catalog.sqlite.snapshot import open_snapshot
+from zot.config.state_directory import StateDirectory
+from zot.config.storage import StorageConfig
 from zot.maintenance.stores import MaintainedStores
 from zot.oci.digest import digest_of
 from zot.oci.names import Repository, Tag
@@ -35,6 +37,11 @@ def pools() -> Iterator[ThreadPools]:
     pools = ThreadPools()
     yield pools
     pools.close()
+
+
+def engine_of(root: Path) -> SqliteCatalogEngine:
+    """Return the engine of the catalog below a root."""
+    return SqliteCatalogEngine(StateDirectory.of(StorageConfig(root_directory=str(root))))
 
 
 class NothingToImport:
@@ -57,7 +64,8 @@ class Disk(Site):
         (root / ".zot").mkdir(parents=True)
         self.identity = StoreIdentity(FileSystem(), str(root), None).establish()
         storage = FilesystemStorage(str(root), pools, min_free_percent=0, min_free_bytes=0)
-        super().__init__(open_in_thread(root / ".zot", "boot"), storage, Seconds(), Seconds())
+        self.engine = engine_of(root)
+        super().__init__(self.engine.open("boot"), storage, Seconds(), Seconds())
 
     async def back_up(self, target: Path) -> str:
         """Back up; return the result."""
@@ -65,9 +73,9 @@ class Disk(Site):
             roots=[str(self.root)],
             root_of=lambda _: str(self.root),
             stores={str(self.root): self.identity},
-            databases=[str(self.root / ".zot" / DATABASE)],
-            snapshot=snapshot,
-            open_catalog=open_snapshot,
+            state=str(self.root / ".zot"),
+            save=self.engine.save,
+            open_saved=self.engine.open_saved,
             imports=NothingToImport(),
         )
         told = [each async for each in back_up(source, self.catalog, str(target), self.pools.durable)]
@@ -124,7 +132,7 @@ async def test_a_backup_under_load_is_whole(disk: Disk, tmp_path: Path) -> None:
         snapshot_path = target / BackupDirectory(str(target)).manifest().snapshot
         assert await whole(snapshot_path, target / "content" / disk.identity) >= 40
         restored = tmp_path / f"restored {number}"
-        assert list(restore(str(target), [str(restored)], str(restored / ".zot"), make_exports_due))
+        assert list(restore(str(target), [str(restored)], str(restored / ".zot"), engine_of(restored).mark_restored))
         assert await whole(restored / ".zot", restored) >= 40
 
 
@@ -141,7 +149,9 @@ async def test_every_layout_is_due_after_a_restore(disk: Disk, tmp_path: Path) -
     await disk.back_up(tmp_path / "backup")
     await disk.catalog.close()
     restored = tmp_path / "restored"
-    assert list(restore(str(tmp_path / "backup"), [str(restored)], str(restored / ".zot"), make_exports_due))
+    assert list(
+        restore(str(tmp_path / "backup"), [str(restored)], str(restored / ".zot"), engine_of(restored).mark_restored)
+    )
     catalog = open_snapshot(restored / ".zot" / DATABASE)
     assert await catalog.exports_due(10) == [APP]
     export = await catalog.export(APP)
@@ -166,7 +176,7 @@ async def test_a_backup_for_other_roots_is_refused(disk: Disk, tmp_path: Path) -
     await disk.catalog.close()
     roots = [str(tmp_path / "a"), str(tmp_path / "b")]
     with pytest.raises(StorageError, match="1 roots"):
-        list(restore(str(tmp_path / "backup"), roots, str(tmp_path / "c"), make_exports_due))
+        list(restore(str(tmp_path / "backup"), roots, str(tmp_path / "c"), engine_of(tmp_path / "c").mark_restored))
     assert not (tmp_path / "a").exists()
 
 

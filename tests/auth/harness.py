@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from zot.accounts import build as accounts_build
+from zot.accounts.sqlite_engine import SqliteAccountsEngine
 from zot.api.application import Application
 from zot.api.auth import build as auth_build
 from zot.api.body import TransferLimits
@@ -24,7 +25,9 @@ from zot.auth import build as auth_of
 from zot.auth import cel
 from zot.auth.credentials import Login
 from zot.catalog.memory.driver import MemoryCatalog
+from zot.catalog.sqlite.snapshot import snapshot
 from zot.config.load import load_tree
+from zot.config.state_directory import StateDirectory
 from zot.foundation.threads import ThreadPool
 from zot.registry import build as registry_of
 from zot.registry.content_cache import ContentCache
@@ -79,7 +82,9 @@ async def serving(
     tree = {"storage": {"rootDirectory": str(root)}, "http": dict(http)}
     config = load_tree(tree, cel.condition).config
     pool = ThreadPool("passwords", 2, 64)
-    stores = await accounts_build.open_stores(config, pool)
+    stores = await accounts_build.open_stores(
+        config, SqliteAccountsEngine(StateDirectory.of(config.storage), snapshot), pool
+    )
     parts = auth_of.AuthParts(pool, pool, stores.accounts if stores else None, stores.sessions if stores else None)
     auth = auth_of.build(config, parts)
     addresses = ClientAddresses(config.http.trusted_proxies)

@@ -14,7 +14,7 @@ from auth.harness import UI, serving
 from certificates import Authority
 from zot.auth.authenticators.mtls import MtlsAuthenticator
 from zot.config.auth import MtlsConfig
-from zot.processes.tls import Certificates, TlsFiles
+from zot.server.tls import Certificates, TlsFiles
 
 SUBJECT = [(NameOID.COUNTRY_NAME, "NL"), (NameOID.ORGANIZATION_NAME, "Example"), (NameOID.COMMON_NAME, "alice")]
 URIS = ["spiffe://example.org/ns/team/sa/builder", "https://alice.example.org"]

@@ -1,4 +1,4 @@
-"""A server's stores as `zot.app` puts them together, on a disk that a test has its hand in."""
+"""A server's stores as `zot.server.store` puts them together, on a disk that a test has its hand in."""
 
 from __future__ import annotations
 

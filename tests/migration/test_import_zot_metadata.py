@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import apsw
 import pytest
@@ -19,7 +18,7 @@ from zot.foundation.threads import ThreadPool
 from zot.migration.import_zot_metadata import accounts_awaited
 
 if TYPE_CHECKING:
-    from zot.app import Core
+    pass
 
 
 @pytest.fixture
@@ -84,8 +83,7 @@ async def test_an_unknown_key_is_no_wrong_one_before_the_import(tmp_path: Path, 
 
     def awaited(*, read_only: bool = False, boot: str = "now") -> Callable[[], bool]:
         state = StateDirectory(directory, directory, root / "_sessions", root / "meta.db")
-        plan = SimpleNamespace(state=state, boot=boot)
-        return accounts_awaited(cast("Core", SimpleNamespace(plan=plan, read_only=read_only)))
+        return accounts_awaited(state, boot, read_only=read_only)
 
     assert not awaited()()
     (root / "meta.db").write_bytes(WRITTEN)

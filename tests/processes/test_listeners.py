@@ -100,7 +100,7 @@ def test_a_unix_socket_that_was_left_behind_is_replaced(tmp_path: Path) -> None:
     path = str(tmp_path / "zot.sock")
     listen_unix(path).close()
     with listen_unix(path):
-        with pytest.raises(ListenError, match="somebody listens there already"):
+        with pytest.raises(ListenError, match="another process listens there already"):
             listen_unix(path)
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(path)

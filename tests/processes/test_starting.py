@@ -23,6 +23,8 @@ from zot.cli.main import cli
 from zot.config.load import load_tree
 from zot.config.model import Config
 from zot.processes import start
+from zot.server import store
+from zot.server.plan import make_plan
 
 Refused = Callable[..., str]
 
@@ -92,7 +94,7 @@ def test_a_log_that_cannot_be_written_is_said(refused: Refused, tmp_path: Path, 
 
 def test_a_directory_in_use_is_said_with_who_has_it(server: ZotServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second server on one directory names the first one, which goes on."""
-    monkeypatch.setattr(start, "lock_root", partial(storage.lock.lock_root, wait_s=0))
+    monkeypatch.setattr(store, "lock_root", partial(storage.lock.lock_root, wait_s=0))
     result = CliRunner().invoke(cli, ["serve", str(server.config)])
     assert result.exit_code == 1
     assert f"Error: {server.root} is in use by process {server.pid}, since " in result.output
@@ -144,8 +146,8 @@ def test_without_a_file_it_says_how_to_push(
     for name in installed:
         (tmp_path / name).touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    plan = start.make_plan(Config.default(), None, workers=0, read_only=False)
-    start._say_ready(plan, ("127.0.0.1", 8080))
+    plan = make_plan(Config.default(), None, workers=0, read_only=False)
+    start._show_ready(plan, ("127.0.0.1", 8080))
     said = capfd.readouterr().err.splitlines()
     assert said[0] == f"zot serves http://127.0.0.1:8080 from {Path('zot-data').absolute()}"
     assert said[-1] == last
@@ -284,7 +286,7 @@ def test_the_log_begins_with_what_the_server_may_use(tmp_path: Path, level: str,
 def test_the_catalog_is_as_durable_as_its_most_durable_store(of_sub_path: dict[str, Any], syncs: bool) -> None:
     """What a sub-path acknowledges stands in the catalog of all, which a main store without syncs must not weaken."""
     tree = {"rootDirectory": "/a", "commit": False, "subPaths": {"/b": {"rootDirectory": "/b", **of_sub_path}}}
-    plan = start.make_plan(load_tree({"storage": tree}).config, None, workers=0, read_only=False)
+    plan = make_plan(load_tree({"storage": tree}).config, None, workers=0, read_only=False)
     assert plan.syncs is syncs
 
 

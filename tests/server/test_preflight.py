@@ -17,7 +17,7 @@ from http_client import wait_for
 from servers.process import free_port
 from servers.zot import ZOT, ZotServer
 from zot.config.load import load_tree
-from zot.processes.start import make_plan
+from zot.server.plan import make_plan
 from zot.server.preflight import preflight
 
 Tree = dict[str, Any]

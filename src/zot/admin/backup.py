@@ -38,12 +38,12 @@ class BackupSource:
     root_of: Callable[[Repository], str]
     stores: dict[str, str]
     """The identity that each root has to have."""
-    databases: Sequence[str]
-    """Those of the catalog's directory that are there, the catalog's own first."""
-    snapshot: Callable[[Path, Path], None]
-    """Copies a database as it is at one moment; it blocks."""
-    open_catalog: Callable[[Path], Catalog]
-    """Opens a copy of the catalog for reading."""
+    state: str
+    """The directory of the databases."""
+    save: Callable[[Path], Sequence[str]]
+    """Copies the databases, each as it is at one moment, into a directory; returns the names of the copies. Blocks."""
+    open_saved: Callable[[Path], Catalog]
+    """Opens the catalog that was copied into a directory, for reading."""
     imports: Imports
 
 
@@ -56,7 +56,7 @@ async def back_up(source: BackupSource, catalog: Catalog, path: str, pool: Threa
     has is there, or the copy is made again. Files of a layout that the catalog does not have are copied, too. Raises
     StorageError, CatalogError.
     """
-    await pool.run(_refuse_inside, path, (*source.roots, str(Path(source.databases[0]).parent)))
+    await pool.run(_refuse_inside, path, (*source.roots, source.state))
     roots = await pool.run(_identified, source)
     directory = BackupDirectory(path)
     locked = directory.locked(roots[0])
@@ -84,13 +84,11 @@ async def _fill(
     async for line in _copy_content(catalog, directory, root_of, pool):
         yield line
     for _ in range(_ATTEMPTS):
-        for database in source.databases:
-            target = Path(directory.path, directory.staged, Path(database).name)
-            await pool.run(target.unlink, missing_ok=True)
-            await pool.run(source.snapshot, Path(database), target)
-        yield Progress(f"{len(source.databases)} databases copied")
+        staged = Path(directory.path, directory.staged)
+        databases = await pool.run(source.save, staged)
+        yield Progress(f"{len(databases)} databases copied")
         directory.missing.clear()
-        copied = source.open_catalog(Path(directory.path, directory.staged, Path(source.databases[0]).name))
+        copied = source.open_saved(staged)
         try:
             async for line in _copy_content(copied, directory, root_of, pool):
                 yield line
@@ -113,7 +111,7 @@ async def _fill(
         await pool.run(directory.copy_kept, root, _KEPT)
     if await pool.run(_identified, source) != roots:
         raise StorageError("the store was replaced while it was copied: nothing is backed up")
-    await pool.run(directory.finish, roots, [Path(each).name for each in source.databases])
+    await pool.run(directory.finish, roots, databases)
     for repository, why in refused.items():
         yield Noted(f"{repository} is not imported ({why}): its files are copied as they are")
 

@@ -14,11 +14,11 @@ from zot.storage.os_errors import storage_errors
 
 
 def restore(
-    directory: str, roots: Sequence[str], catalog_directory: str, make_exports_due: Callable[[Path], None]
+    directory: str, roots: Sequence[str], catalog_directory: str, mark_restored: Callable[[], None]
 ) -> Iterator[str]:
     """Put a backup into roots that are empty; yield what is done. It blocks, and needs the roots' locks.
 
-    `make_exports_due` has a catalog know that no layout is written: a backup has their content, and no `index.json`.
+    `mark_restored` records that no layout is in sync with the catalog: a backup has their content, no `index.json`.
     Raises StorageError, before anything is changed if the directories are not empty or the backup is not finished;
     CatalogError.
     """
@@ -39,7 +39,7 @@ def restore(
         make_directories(Disk(), catalog_directory)
         for name in manifest.databases:
             backup.copy(f"{directory}/{manifest.snapshot}/{name}", f"{catalog_directory}/{name}", share=False)
-        make_exports_due(Path(catalog_directory, manifest.databases[0]))
+        mark_restored()
         Disk().sync_directory(catalog_directory)
     yield f"{len(manifest.databases)} databases restored to {catalog_directory}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -23,19 +22,18 @@ def command(directory: Path, file: Path | None) -> None:
     """
     from zot.admin.backup_files import BackupDirectory
     from zot.admin.restore import restore
-    from zot.catalog.sqlite.snapshot import make_exports_due
-    from zot.processes.start import make_plan
-    from zot.storage.lock import lock_root
+    from zot.server.drivers import catalog_engine
+    from zot.server.plan import make_plan
+    from zot.server.store import locked_roots
     from zot.storage.owner import give, owner_of
 
     plan = make_plan(checked(file), file, workers=0, read_only=False)
     BackupDirectory(str(directory.absolute())).manifest()  # before a root is made
     places = [*plan.roots, str(plan.state.catalog)]
     owners = {place: owner_of(place) or owner_of(plan.roots[0]) or owner_of(str(directory)) for place in places}
-    with ExitStack() as locks:
-        for root in plan.roots:
-            locks.callback(lock_root(root, wait_s=0).close)
-        for line in restore(str(directory.absolute()), plan.roots, str(plan.state.catalog), make_exports_due):
+    mark_restored = catalog_engine(plan).mark_restored
+    with locked_roots(plan, wait_s=0):
+        for line in restore(str(directory.absolute()), plan.roots, str(plan.state.catalog), mark_restored):
             click.echo(line)
         for place, owner in owners.items():
             if os.geteuid() == 0 and owner is not None:

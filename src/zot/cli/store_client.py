@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +14,14 @@ from typing import Any
 import click
 import msgspec
 
-from zot.admin.requests import AdminRequest, Noted, Progress
+from zot.admin.requests import AdminError, AdminRequest, Noted, Progress
 from zot.cli.configuration import checked
 from zot.oci.digest import InvalidDigestError
 from zot.oci.names import InvalidNameError, InvalidTagError, Repository, Tag, parse_repository, parse_tag
+
+# A server that starts or ends has the store for so long without answering.
+_STARTING_S = 5.0
+_POLL_S = 0.2
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 """For commands that print a table. Keys are added in later versions, never renamed; bytes and times are numbers."""
@@ -29,13 +34,11 @@ def ask(file: Path | None, request: AdminRequest[Any]) -> list[Any]:
 
     Progress and notes go to standard error. Raises Failed if it cannot be done.
     """
-    from zot.server.admin import answers
-
     notes: list[str] = []
 
     async def run() -> list[Any]:
         rows = []
-        async with aclosing(answers(checked(file), file, request)) as found:
+        async with aclosing(_answers(file, request)) as found:
             async for row in found:
                 match row:
                     case Progress():
@@ -52,6 +55,51 @@ def ask(file: Path | None, request: AdminRequest[Any]) -> list[Any]:
         _show("")
         for note in notes:
             click.echo(f"Warning: {note}", err=True)
+
+
+async def _answers(file: Path | None, request: AdminRequest[Any]) -> AsyncGenerator[Any, None]:
+    """Yield what answers a request: by the server that runs on the store, or by this process. Raises AdminError.
+
+    Without a server the store is locked during the request, and its layouts are in sync afterwards. No store is made.
+    """
+    from zot.processes.control import ask_server
+    from zot.server.admin import open_operations
+    from zot.server.drivers import catalog_engine
+    from zot.server.plan import make_plan
+    from zot.server.store_registry import require_store
+    from zot.storage.interface import StorageError
+    from zot.storage.lock import RootInUseError
+
+    config = checked(file)
+    plan = make_plan(config, file, workers=0, read_only=False)
+    try:
+        require_store(plan.state, catalog_engine(plan), plan.roots)
+    except StorageError as error:
+        raise AdminError(str(error)) from error
+    deadline_s = time.monotonic() + _STARTING_S
+    while True:
+        try:
+            async with aclosing(ask_server(plan.state, request)) as rows:
+                async for row in rows:
+                    yield row
+        except ConnectionError:
+            pass
+        else:
+            return
+        notices: list[str] = []
+        try:
+            async with open_operations(config, plan, notices.append) as alone, aclosing(alone.answer(request)) as rows:
+                for notice in notices:
+                    yield Noted(notice)
+                async for row in rows:
+                    yield row
+        except RootInUseError as error:
+            # By a server that is just starting, or ending.
+            if time.monotonic() > deadline_s:
+                raise AdminError(f"{error}, which does not answer on its control socket") from error
+            await asyncio.sleep(_POLL_S)
+        else:
+            return
 
 
 def retention(file: Path | None) -> dict[str, Any]:

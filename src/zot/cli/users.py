@@ -11,7 +11,8 @@ import click
 from zot.accounts.build import AccountStores, open_stores
 from zot.cli.configuration import checked
 from zot.foundation.threads import ThreadPool
-from zot.processes.start import make_plan
+from zot.server.drivers import accounts_engine, catalog_engine
+from zot.server.plan import make_plan
 from zot.server.store_registry import refuse_root, require_store
 
 
@@ -24,13 +25,12 @@ async def stores_of(file: Path) -> AsyncIterator[AccountStores]:
     config = checked(file)
     if not config.http.auth.has_basic:
         raise click.ClickException(f"{file}: there are no users by this configuration (http.auth)")
-    if config.storage.root_directory:
-        plan = make_plan(config, file, workers=0, read_only=False)
-        require_store(plan.state, plan.roots)
-        refuse_root(plan.roots)
+    plan = make_plan(config, file, workers=0, read_only=False)
+    require_store(plan.state, catalog_engine(plan), plan.roots)
+    refuse_root(plan.roots)
     pool = ThreadPool("accounts", 1, 64)
     try:
-        stores = await open_stores(config, pool)
+        stores = await open_stores(config, accounts_engine(plan), pool)
         assert stores is not None
         try:
             yield stores

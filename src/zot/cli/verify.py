@@ -31,11 +31,12 @@ def command(file: Path, *, store: bool) -> None:
 
 
 def _check_start(file: Path, config: Config) -> None:
-    from zot.processes.start import make_plan
-    from zot.server.preflight import listeners, preflight, problems, reachable_servers
+    from zot.processes.listeners import check_address
+    from zot.server.plan import make_plan
+    from zot.server.preflight import preflight, problems, reachable_servers
 
     plan = make_plan(config, file, workers=None, read_only=False)
-    findings = [*preflight(config, plan), *listeners(plan), *reachable_servers(config)]
+    findings = [*preflight(config, plan), *check_address(plan), *reachable_servers(config)]
     for finding in findings:
         if isinstance(finding, ConfigWarning):
             click.echo(f"Warning: {finding}", err=True)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from zot.accounts.engine import AccountsEngine
 from zot.accounts.interface import Accounts
-from zot.accounts.sqlite import SqliteAccounts
 from zot.accounts.statistics import StatisticsStore
-from zot.app import Core
+from zot.config.state_directory import StateDirectory
+from zot.foundation.threads import ThreadPool
 from zot.migration.boltdb import BoltReader, InvalidBoltError
 from zot.migration.zot_metadb import UnreadableEntry, ZotStatistics, ZotUser, record_name, statistics, users
 from zot.storage.disk import Disk
@@ -27,7 +28,9 @@ class _Found(NamedTuple):
     unreadable: list[UnreadableEntry]
 
 
-async def import_zot_metadata(core: Core) -> None:
+async def import_zot_metadata(
+    state: StateDirectory, boot: str, accounts: AccountsEngine, statistics_store: StatisticsStore, pool: ThreadPool
+) -> None:
     """Import users with their groups, API keys, stars and bookmarks, and statistics, from zot's `meta.db`.
 
     The users come first: requests with an API key wait for them. The file is only read, and only once: the way back
@@ -35,19 +38,18 @@ async def import_zot_metadata(core: Core) -> None:
     of pulls may double. What an earlier version of this program refused is imported by the first start of a later
     one. Raises AccountsUnavailableError, StatisticsUnavailableError.
     """
-    state = core.plan.state
     version = _imported_version(state.zot_imported)
-    if core.read_only or version >= _VERSION or not state.zot_metadata.exists():
+    if version >= _VERSION or not state.zot_metadata.exists():
         return
     try:
-        found_users = await core.pools.durable.run(_read, state.zot_metadata, users, version)
-        await _import_users(core, found_users)
-        _mark(state.zot_accounts_settled, core.plan.boot)
-        found_statistics = await core.pools.durable.run(_read, state.zot_metadata, statistics, version)
-        repositories = await _import_statistics(core.statistics, found_statistics)
+        found_users = await pool.run(_read, state.zot_metadata, users, version)
+        await _import_users(accounts, found_users, pool)
+        _mark(state.zot_accounts_settled, boot)
+        found_statistics = await pool.run(_read, state.zot_metadata, statistics, version)
+        repositories = await _import_statistics(statistics_store, found_statistics)
     except (OSError, InvalidBoltError) as error:
         _log.error("zot's database %s cannot be read, nothing is taken over from it: %s", state.zot_metadata, error)
-        _mark(state.zot_accounts_settled, core.plan.boot)
+        _mark(state.zot_accounts_settled, boot)
         return
     _mark(state.zot_imported, json.dumps({"version": _VERSION}))
     taken = [each for each in found_users.records if isinstance(each, ZotUser)]
@@ -59,10 +61,9 @@ async def import_zot_metadata(core: Core) -> None:
     )
 
 
-def accounts_awaited(core: Core) -> Callable[[], bool]:
+def accounts_awaited(state: StateDirectory, boot: str, *, read_only: bool) -> Callable[[], bool]:
     """Return a test for whether zot's users, and with them their API keys, are still to be imported."""
-    state, boot = core.plan.state, core.plan.boot
-    settled = core.read_only or not state.zot_metadata.exists()
+    settled = read_only or not state.zot_metadata.exists()
 
     def awaited() -> bool:
         nonlocal settled
@@ -118,11 +119,11 @@ def _warn(unreadable: Iterable[UnreadableEntry]) -> None:
             _log.warning("not taken over from zot: %s: %s", each.what, each.why)
 
 
-async def _import_users(core: Core, found: _Found) -> None:
+async def _import_users(engine: AccountsEngine, found: _Found, pool: ThreadPool) -> None:
     _warn(found.unreadable)
     if not found.records:
         return
-    accounts = SqliteAccounts(core.plan.state.accounts_database, core.pools.durable)
+    accounts = engine.open_accounts(pool)
     try:
         for user in found.records:
             if isinstance(user, ZotUser):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zot.processes.channel import READY, ChannelSender
-from zot.processes.heartbeats import PERIOD_S
+from zot.server.heartbeats import PERIOD_S
 from zot.server.plan import ServerPlan
 from zot.server.running_state import RunningState, StateReport
 

@@ -39,7 +39,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
 
 
 @asynccontextmanager
-async def serving(state: StateDirectory, answer: Answer) -> AsyncIterator[None]:
+async def control_socket(state: StateDirectory, answer: Answer) -> AsyncIterator[None]:
     """Answer on the control socket of a catalog's directory during the block. One serves a directory, by its lock."""
     path = state.control_socket
     made = path.with_name(f"{path.name}.new")

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
+from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
+
+from zot.config.errors import ConfigProblem, ConfigWarning, Finding
+from zot.server.plan import ServerPlan
+from zot.server.preflight import permission_denied
+from zot.storage.lock import is_locked
 
 BACKLOG = 1024
 
@@ -56,6 +63,30 @@ def can_listen(address: str, port: int) -> bool:
             return False
         raise _cannot_listen(address, port, error) from error
     return True
+
+
+def check_address(plan: ServerPlan) -> Iterator[Finding]:
+    """Yield what a start would find wrong with its address. A port that the store's own server has is no finding."""
+    if plan.unix_socket is not None:
+        yield from _check_unix_socket(Path(plan.unix_socket))
+        return
+    try:
+        free = can_listen(plan.address, plan.port)
+    except ListenError as error:
+        yield ConfigProblem(str(error), prefix="")
+        return
+    if not free and not any(map(is_locked, plan.roots)):
+        yield ConfigWarning(f"{plan.port} is in use now, and would be refused", "http.port")
+
+
+def _check_unix_socket(path: Path) -> Iterator[Finding]:
+    key = f"http.unixSocket {str(path)!r}"
+    if not path.parent.is_dir():
+        yield ConfigProblem(f"{key}: {path.parent} is not a directory", prefix="")
+    elif path.exists() and not path.is_socket():
+        yield ConfigProblem(f"{key}: exists and is no socket", prefix="")
+    elif not os.access(path.parent, os.W_OK | os.X_OK):
+        yield ConfigProblem(f"{key}: {permission_denied(path.parent)}", prefix="")
 
 
 def _cannot_listen(address: str, port: int, error: Exception) -> ListenError:
@@ -129,4 +160,4 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
             return
-    raise OSError(errno.EADDRINUSE, "somebody listens there already")
+    raise OSError(errno.EADDRINUSE, "another process listens there already")

@@ -6,18 +6,18 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
-from zot.app import open_core
-from zot.catalog.sqlite.driver import open_in_thread
 from zot.config.model import Config
+from zot.processes.control import control_socket
 from zot.processes.drain import DrainingServer
-from zot.processes.logs import open_logs
 from zot.processes.sd_notify import notify
 from zot.server.background import open_background
-from zot.server.http_server import open_http_server
+from zot.server.http_server import HttpServer, open_http_server
 from zot.server.plan import ServerPlan
 from zot.server.running_state import RunningState, first_state, unreported
+from zot.server.store import Store, open_claimed_store
 
 
 def serve(
@@ -58,20 +58,29 @@ async def run(
     at_once: asyncio.Event | None = None,
     state: RunningState | None = None,
 ) -> None:
-    """Serve on a listening socket until `stop` is set, then drain, in no time if `at_once` is set as well.
+    """Serve a claimed store on a listening socket until `stop` is set, then drain; at once if `at_once` is set too.
 
     `ready` is called once requests are answered.
     """
-    catalog = open_in_thread(plan.state.catalog, plan.boot, syncs=plan.syncs)
-    core = open_core(config, plan, open_logs(plan), catalog)
     state = state or first_state(config, plan)
-    http = await open_http_server(core, 0, state, unreported)
-    work = await open_background(core, http.recorded, state, unreported, measures=False)
-    serving = DrainingServer(http.server, http.health, plan)
-    await serving.start(listener, http.tls)
-    http.health.started = True
-    ready()
-    async with work.running(), http.running():
-        await stop.wait()
-        await serving.drain(at_once or asyncio.Event())
-    await core.close()
+    async with open_claimed_store(config, plan) as store:
+        http = await open_http_server(store, 0, state, unreported)
+        async with _background(store, http, state):
+            serving = DrainingServer(http.server, http.health, plan)
+            await serving.start(listener, http.tls)
+            http.health.started = True
+            ready()
+            async with http.running():
+                await stop.wait()
+                await serving.drain(at_once or asyncio.Event())
+
+
+@asynccontextmanager
+async def _background(store: Store, http: HttpServer, state: RunningState) -> AsyncIterator[None]:
+    """Work in the background during the block. What is in memory has no layouts, and is not maintained."""
+    if store.layouts is None:
+        yield
+        return
+    work = await open_background(store, http.recorded, state, unreported, measures=False)
+    async with work.running(), control_socket(store.plan.state, work.answer):
+        yield

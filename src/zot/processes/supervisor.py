@@ -22,11 +22,11 @@ import msgspec
 
 from zot.processes.channel import READY, ChannelReceiver, ChannelSender
 from zot.processes.child import FATAL_STATUS, Handed, ProcessSpec, run
-from zot.processes.heartbeats import HUNG_S, HUNG_STARTING_S, PERIOD_S, Silence
 from zot.processes.sd_notify import notify
-from zot.processes.stop_schedule import GRACE_S
+from zot.server.heartbeats import HUNG_S, HUNG_STARTING_S, PERIOD_S, Silence
 from zot.server.plan import ServerPlan
 from zot.server.running_state import RunningState
+from zot.server.stop_schedule import GRACE_S
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _RESTART_DELAYS_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)

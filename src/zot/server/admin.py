@@ -1,160 +1,112 @@
-"""What operators ask of a store: answered by the server that runs on it, or else by the command itself."""
+"""The administration of an open store: of a server's, or of one that a command opens without a server."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from zot.accounts.statistics import StatisticsUnavailableError
 from zot.admin.backup import BackupSource, Told, back_up
 from zot.admin.operations import Operations
-from zot.admin.requests import AdminError, AdminRequest
-from zot.app import Core, open_core
+from zot.admin.requests import AdminError
 from zot.catalog import paging
-from zot.catalog.interface import CatalogError
-from zot.catalog.sqlite.driver import open_in_thread
-from zot.catalog.sqlite.snapshot import open_snapshot, snapshot
+from zot.catalog.interface import Catalog, CatalogError
 from zot.config.model import Config
 from zot.config.store_table import StoreTable
 from zot.layout.build import build_jobs
 from zot.layout.index_json import InvalidLayoutError
+from zot.layout.layouts import StoreLayouts
 from zot.maintenance.build import MaintenanceParts
 from zot.maintenance.gc import CollectedLayouts
 from zot.maintenance.job_state import JobStates
 from zot.maintenance.scheduler import Scheduler
 from zot.oci.names import Repository
-from zot.processes.control import ask_server
-from zot.processes.logs import open_logs
-from zot.processes.start import identified, make_plan
-from zot.server.store_registry import refuse_root, require_store, require_whole_catalog
+from zot.server.plan import ServerPlan
+from zot.server.store import Notify, Store, open_store
 from zot.storage.interface import StorageError
-from zot.storage.lock import RootInUseError, RootLock, lock_root
-
-_STARTING_S = 5.0
-_POLL_S = 0.2
+from zot.storage.lock import RootInUseError
 
 
-class LayoutImports:
-    """The import of layouts by an open store (an `Imports`)."""
+class StoreImports:
+    """Imports layouts into the catalog of an open store (an `Imports`)."""
 
-    def __init__(self, core: Core) -> None:
-        """Import into the catalog of the store."""
-        self._core = core
+    def __init__(self, catalog: Catalog, layouts: StoreLayouts, *, read_only: bool) -> None:
+        self._catalog = catalog
+        self._layouts = layouts
+        self._read_only = read_only
 
     async def pending(self) -> list[Repository]:
         """Return the repositories that the catalog does not have, or not completely."""
-        pending = await self._core.layouts.foreign_names.look()
-        async for name in paging.repositories(self._core.catalog):
-            row = await self._core.catalog.repository(name)
+        pending = await self._layouts.foreign_names.look()
+        async for name in paging.repositories(self._catalog):
+            row = await self._catalog.repository(name)
             if row is not None and not row.adopted:
                 pending.append(name)
         return pending
 
     async def run(self, repository: Repository) -> str:
-        """Import a repository; return why it cannot be imported, empty: it is."""
-        if self._core.read_only:
+        """Import a repository; return why it cannot be imported, empty if it is."""
+        if self._read_only:
             return "the registry is read-only"
         try:
-            await self._core.layouts.adoption.adopt(repository)
+            await self._layouts.adoption.adopt(repository)
         except (InvalidLayoutError, StorageError) as error:
             return str(error)
         return ""
 
 
-def operations(config: Config, core: Core, parts: MaintenanceParts, scheduler: Scheduler | None) -> Operations:
-    """Return what answers operators on an open store; with a scheduler, on that of a server."""
-    stores = StoreTable(config.storage)
-    state = core.plan.state
-    imports = LayoutImports(core)
+def operations(
+    config: Config, store: Store, layouts: StoreLayouts, parts: MaintenanceParts, scheduler: Scheduler | None
+) -> Operations:
+    """Return what answers operators' requests on an open store; with a scheduler, on that of a server."""
+    imports = StoreImports(store.catalog, layouts, read_only=store.read_only)
+
+    def save(directory: Path) -> list[str]:
+        return [*store.catalog_engine.save(directory), *store.accounts_engine.save(directory)]
 
     def back_up_to(target: str) -> AsyncIterator[Told]:
         source = BackupSource(
-            roots=core.plan.roots,
-            root_of=stores.root_of,
-            stores=dict(core.plan.stores),
-            databases=[
-                str(path)
-                for path in (state.catalog_database, state.accounts_database, state.statistics_database)
-                if path.exists()
-            ],
-            snapshot=snapshot,
-            open_catalog=open_snapshot,
+            roots=store.plan.roots,
+            root_of=StoreTable(config.storage).root_of,
+            stores=dict(store.plan.stores),
+            state=str(store.plan.state.catalog),
+            save=save,
+            open_saved=store.catalog_engine.open_saved,
             imports=imports,
         )
-        return back_up(source, core.catalog, target, core.pools.durable)
+        return back_up(source, store.catalog, target, store.pools.durable)
 
     return Operations(config, parts, scheduler, back_up_to, imports)
 
 
-async def answers(config: Config, file: Path | None, ask: AdminRequest[Any]) -> AsyncGenerator[Any, None]:
-    """Yield what answers a request on the store of a configuration, whether or not a server runs on it. Raises Failed.
-
-    Without a server the store is locked meanwhile, and its layouts are level afterwards. No store is made.
-    """
-    plan = make_plan(config, file, workers=0, read_only=False)
-    try:
-        require_store(plan.state, plan.roots)
-    except StorageError as error:
-        raise AdminError(str(error)) from error
-    until_s = time.monotonic() + _STARTING_S
-    while True:
-        try:
-            async with aclosing(ask_server(plan.state, ask)) as rows:
-                async for row in rows:
-                    yield row
-        except ConnectionError:
-            pass
-        else:
-            return
-        try:
-            async with _alone(config, file) as alone, aclosing(alone.answer(ask)) as rows:
-                async for row in rows:
-                    yield row
-        except RootInUseError as error:
-            # By a server that is just starting, or ending.
-            if time.monotonic() > until_s:
-                raise AdminError(f"{error}, which does not answer on its control socket") from error
-            await asyncio.sleep(_POLL_S)
-        else:
-            return
-
-
 @asynccontextmanager
-async def _alone(config: Config, file: Path | None) -> AsyncIterator[Operations]:
-    # The log is the server's; what a command does it says itself.
-    plan = replace(make_plan(config, file, workers=0, read_only=False), log_output="", log_level="error")
-    locks: list[RootLock] = []
+async def open_operations(config: Config, plan: ServerPlan, notify: Notify) -> AsyncIterator[Operations]:
+    """Open the store of a configuration for a command while no server runs; no store is made.
+
+    At the end of the block every layout is exported. Raises RootInUseError if a server has the store, AdminError.
+    """
+    # The log is the server's; what a command does, it prints itself.
+    plan = replace(plan, log_output="", log_level="error")
     try:
-        refuse_root(plan.roots)
-        locks += [lock_root(root, wait_s=0) for root in plan.roots]
-        require_whole_catalog(plan.state)
-        plan = identified(plan)
-        core = open_core(config, plan, open_logs(plan), open_in_thread(plan.state.catalog, plan.boot))
-        layouts = build_jobs(core.catalog, core.storage, core.layouts, boot=plan.boot)
-        try:
-            journal = JobStates(plan.state.jobs, core.pools.durable)
-            await journal.load()
+        async with open_store(config, plan, must_exist=True, notify=notify) as store:
+            layouts = store.layouts
+            assert layouts is not None, "a store that outlives its process has layouts"
+            layout_jobs = build_jobs(store.catalog, store.storage, layouts, boot=plan.boot)
+            job_states = JobStates(plan.state.jobs, store.pools.durable)
+            await job_states.load()
             parts = MaintenanceParts(
-                registry=core.registry(config),
-                layouts=CollectedLayouts(ready=core.layouts.files.ready, remove=layouts.exporter.remove),
-                journal=journal,
-                hash_pool=core.pools.hash,
-                statistics=core.statistics,
+                registry=store.registry(config),
+                layouts=CollectedLayouts(ready=layouts.files.ready, remove=layout_jobs.exporter.remove),
+                journal=job_states,
+                hash_pool=store.pools.hash,
+                statistics=store.statistics,
             )
-            yield operations(config, core, parts, None)
-            if not core.read_only:
-                await layouts.drain(plan.stop.exports_s)
-        finally:
-            await core.close()
+            yield operations(config, store, layouts, parts, None)
+            if not store.read_only:
+                await layout_jobs.drain(plan.stop.exports_s)
     except RootInUseError:
         raise
     except (StorageError, CatalogError, StatisticsUnavailableError) as error:
         raise AdminError(str(error)) from error
-    finally:
-        for lock in locks:
-            lock.close()

@@ -1,4 +1,4 @@
-"""What the process that does the long work has: layouts, collection, and whatever else is done in the background."""
+"""The work that a server does in the background: layouts, maintenance, and the answers to its operators."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from zot.admin.requests import AdminRequest
 from zot.api.metrics.maintenance import MaintenanceMetrics
 from zot.api.metrics.metrics import Metrics
 from zot.api.metrics.registry import Recorded
-from zot.app import Core
 from zot.config.model import Config
 from zot.layout.build import build_jobs
-from zot.maintenance import build as upkeep
+from zot.layout.layouts import StoreLayouts
+from zot.maintenance import build as maintenance
 from zot.maintenance.gc import CollectedLayouts
 from zot.maintenance.job_state import JobStates
 from zot.maintenance.observer import NoObserver, Observer
 from zot.migration.import_zot_metadata import import_zot_metadata
-from zot.processes.control import serving
 from zot.server.admin import operations
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import ConfigReload
 from zot.server.running_state import RunningState, StateReport
 from zot.server.start_log import log_start
+from zot.server.store import Store
 from zot.storage.build import room_warnings
 from zot.storage.interface import StorageError
 
@@ -33,80 +33,82 @@ _log = logging.getLogger("zot.server")
 
 
 class Background:
-    """The background work on a registry. There is one a server."""
+    """The background work on a store, of which a server has one."""
 
     def __init__(
         self,
-        core: Core,
+        store: Store,
+        layouts: StoreLayouts,
         recorded: Recorded | None,
-        journal: JobStates,
+        job_states: JobStates,
         state: RunningState,
         report: StateReport,
         *,
         measures: bool,
     ) -> None:
-        """Take where it counts what it does, what it did before (loaded), and the core's configuration.
+        """`recorded` counts what is done; `job_states`, loaded, has what was done before.
 
         `measures`: nothing else in this process records its metrics.
         """
-        self._core = core
-        self._reload = ConfigReload(core.plan, state, self._apply, report, core.pools.read, says=True)
-        if core.plan.catalog_is_older_than_ns:
+        self._store = store
+        self._reload = ConfigReload(store.plan, state, self._apply, report, store.pools.read, says=True)
+        if store.plan.catalog_is_older_than_ns:
             _log.warning("the catalog is older than its stores: what they hold is compared before it is replaced")
-        self._layouts = build_jobs(core.catalog, core.storage, core.layouts, boot=core.plan.boot)
-        self._journal = journal
+        self._layouts = layouts
+        self._layout_jobs = build_jobs(store.catalog, store.storage, layouts, boot=store.plan.boot)
+        self._job_states = job_states
         self._observer: Observer = NoObserver() if recorded is None else MaintenanceMetrics(recorded)
         self._metrics = None
         if measures and recorded is not None:
             self._metrics = Metrics(recorded)
-            core.damage.observe(recorded.count_damaged)
-        parts = self._parts(core.config)
-        self._scheduler = upkeep.scheduler(core.config, parts, upkeep.build(core.config, parts))
-        self._operations = operations(core.config, core, parts, self._scheduler)
+            store.damage.observe(recorded.count_damaged)
+        parts = self._parts(store.config)
+        self._scheduler = maintenance.scheduler(store.config, parts, maintenance.build(store.config, parts))
+        self._operations = operations(store.config, store, layouts, parts, self._scheduler)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Do what is due meanwhile; at the end, once nobody writes any more, bring every layout level."""
-        async with background_tasks(self._tasks()), serving(self._core.plan.state, self._answer):
+        """Do what is due during the block; at its end, when no process writes any more, export every layout."""
+        async with background_tasks(self._tasks()):
             yield
-        if not self._core.read_only:
-            stop = self._core.plan.stop
-            await self._layouts.drain(stop.left_s(stop.exports_s))
+        if not self._store.read_only:
+            stop = self._store.plan.stop
+            await self._layout_jobs.drain(stop.left_s(stop.exports_s))
         _log.info("zot stops")
         if self._metrics is not None:
             self._metrics.close()
 
-    def _answer(self, ask: AdminRequest[Any]) -> AsyncGenerator[Any, None]:
-        # By the configuration that holds when it is asked.
-        return self._operations.answer(ask)
+    def answer(self, request: AdminRequest[Any]) -> AsyncGenerator[Any, None]:
+        """Yield what answers an operator's request, by the configuration of this moment. Raises AdminError."""
+        return self._operations.answer(request)
 
     def _tasks(self) -> list[Callable[[], Awaitable[None]]]:
         tasks: list[Callable[[], Awaitable[None]]] = [self._scheduler.run, self._reload.run]
-        if not self._core.read_only:
-            tasks.append(self._layouts.run)
+        if not self._store.read_only:
+            tasks.append(self._layout_jobs.run)
         if self._metrics is not None:
             tasks.append(self._metrics.run)
         return tasks
 
     async def _apply(self, config: Config) -> None:
         parts = self._parts(config)
-        self._scheduler.replace(upkeep.build(config, parts))
-        self._operations = operations(config, self._core, parts, self._scheduler)
+        self._scheduler.replace(maintenance.build(config, parts))
+        self._operations = operations(config, self._store, self._layouts, parts, self._scheduler)
 
-    def _parts(self, config: Config) -> upkeep.MaintenanceParts:
-        core = self._core
-        return upkeep.MaintenanceParts(
-            registry=core.registry(config),
-            layouts=CollectedLayouts(ready=core.layouts.files.ready, remove=self._layouts.exporter.remove),
-            journal=self._journal,
-            hash_pool=core.pools.hash,
-            statistics=core.statistics,
+    def _parts(self, config: Config) -> maintenance.MaintenanceParts:
+        store = self._store
+        return maintenance.MaintenanceParts(
+            registry=store.registry(config),
+            layouts=CollectedLayouts(ready=self._layouts.files.ready, remove=self._layout_jobs.exporter.remove),
+            journal=self._job_states,
+            hash_pool=store.pools.hash,
+            statistics=store.statistics,
             observer=self._observer,
         )
 
 
 async def open_background(
-    core: Core,
+    store: Store,
     recorded: Recorded | None,
     state: RunningState,
     report: StateReport,
@@ -114,19 +116,27 @@ async def open_background(
     measures: bool,
     first: bool = True,
 ) -> Background:
-    """Read what was done before, and build it. Logs the server's start if it is the `first` since then."""
+    """Read what was done before, and build the background work on a store that has layouts.
+
+    `first`: no process of this start did so before; then the server's start is logged.
+    """
     if first:
-        log_start(core.config, core.plan)
-    for warning in await core.pools.read.run(lambda: list(room_warnings(core.config.storage))):
+        log_start(store.config, store.plan)
+    for warning in await store.pools.read.run(lambda: list(room_warnings(store.config.storage))):
         _log.warning("%s", warning)
     try:
-        await core.storage.ready()
+        await store.storage.ready()
     except StorageError as error:
         _log.error("the storage cannot be used: %s", error)
-    try:
-        await import_zot_metadata(core)
-    except AccountsUnavailableError as error:
-        _log.error("users of zot are not imported until the next start: %s", error)
-    journal = JobStates(core.plan.state.jobs, core.pools.durable)
-    await journal.load()
-    return Background(core, recorded, journal, state, report, measures=measures)
+    plan = store.plan
+    if not store.read_only:
+        try:
+            await import_zot_metadata(
+                plan.state, plan.boot, store.accounts_engine, store.statistics, store.pools.durable
+            )
+        except AccountsUnavailableError as error:
+            _log.error("users of zot are not imported until the next start: %s", error)
+    job_states = JobStates(plan.state.jobs, store.pools.durable)
+    await job_states.load()
+    assert store.layouts is not None, "a store without layouts has no background work"
+    return Background(store, store.layouts, recorded, job_states, state, report, measures=measures)

@@ -14,9 +14,9 @@ from zot.config.model import Config
 from zot.config.reload_diff import Changes, changes
 from zot.config.watch import Watch
 from zot.foundation.threads import ThreadPool
-from zot.processes.tls import Certificates, Pem, TlsError, TlsFiles, validity_warning
 from zot.server.plan import ServerPlan
 from zot.server.running_state import CERTIFICATE, CONFIG, RunningState, StateReader, StateReport, config_files
+from zot.server.tls import Certificates, Pem, TlsError, TlsFiles, validity_warning
 
 _log = logging.getLogger("zot.reload")
 

@@ -26,18 +26,18 @@ from zot.api.metrics.metrics import Metrics, MetricsPage
 from zot.api.metrics.registry import Recorded
 from zot.api.metrics.state import ServerState
 from zot.api.pull_counts import PullCounts
-from zot.app import Core
 from zot.auth.build import PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT, Auth, AuthParts
 from zot.auth.build import build as build_auth
 from zot.config.errors import ConfigurationError
 from zot.config.model import Config
 from zot.foundation.threads import ThreadPool
 from zot.migration.import_zot_metadata import accounts_awaited
-from zot.processes.tls import TlsError
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import CertificateReload, ConfigReload, certificates_of
 from zot.server.plan import ServerPlan
 from zot.server.running_state import RunningState, StateReport
+from zot.server.store import Store
+from zot.server.tls import TlsError
 
 CANNOT_SERVE = (
     TlsError,
@@ -53,25 +53,25 @@ class HttpServer:
     """What a process that answers requests has."""
 
     def __init__(
-        self, core: Core, slot: int, stores: AccountStores | None, state: RunningState, report: StateReport
+        self, store: Store, slot: int, accounts: AccountStores | None, state: RunningState, report: StateReport
     ) -> None:
         """Build it, in the running event loop, on the stores of accounts if there are users. Raises TlsError."""
-        self._core = core
+        self._store = store
         self._slot = slot
         self._state = state
         self._report = report
-        self._stores = stores
+        self._accounts = accounts
         self._passwords = ThreadPool("passwords", PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT)
         self._auth: Auth | None = None
-        config = core.config
-        self.health = Health(_usable(core), core.plan.probed, core.plan.heartbeats.unresponsive)
+        config = store.config
+        self.health = Health(_usable(store), store.plan.probed, store.plan.heartbeats.unresponsive)
         self._addresses = ClientAddresses(config.http.trusted_proxies)
-        self.recorded = recorded(core.plan, f"worker-{slot}") if metrics_path(config) is not None else None
+        self.recorded = recorded(store.plan, f"worker-{slot}") if metrics_path(config) is not None else None
         if self.recorded is not None:
-            core.damage.observe(self.recorded.count_damaged)
+            store.damage.observe(self.recorded.count_damaged)
         self._metrics = self._measuring()
-        self._statistics = Statistics(core.statistics)
-        self._page = MetricsPage(self._metrics, _state(core)) if self._metrics is not None else None
+        self._statistics = Statistics(store.statistics)
+        self._page = MetricsPage(self._metrics, _state(store)) if self._metrics is not None else None
         self.server: ConnectionServer = api.build_server(
             config.http, self._application(config), self._observers(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         )
@@ -86,14 +86,14 @@ class HttpServer:
     async def running(self) -> AsyncIterator[None]:
         """Meanwhile record metrics, and follow the files that this was made from."""
         # The process that does the long work follows the file, too, and logs what it finds.
-        core, state = self._core, self._state
-        config = ConfigReload(core.plan, state, self._apply, self._report, core.pools.read, says=False)
+        store, state = self._store, self._state
+        config = ConfigReload(store.plan, state, self._apply, self._report, store.pools.read, says=False)
         tasks: list[Callable[[], Awaitable[None]]] = [config.run]
         if self._certificates is not None:
             says = self._slot == 0
-            reload = CertificateReload(self._certificates, state, self._report, core.pools.read, says=says)
+            reload = CertificateReload(self._certificates, state, self._report, store.pools.read, says=says)
             tasks.append(reload.run)
-        if not self._core.read_only:
+        if not self._store.read_only:
             tasks.append(self._statistics.run)
         if self._metrics is not None:
             tasks.append(self._metrics.run)
@@ -103,8 +103,8 @@ class HttpServer:
             self._metrics.close()
         if self._auth is not None:
             await self._auth.close()
-        if self._stores is not None:
-            await self._stores.close()
+        if self._accounts is not None:
+            await self._accounts.close()
         self._passwords.close()
 
     async def _apply(self, config: Config) -> None:
@@ -124,39 +124,39 @@ class HttpServer:
             gate, routes = of_auth.gate, of_auth.routes
         return api.build(
             config.http,
-            self._core.registry(config),
+            self._store.registry(config),
             api.ApiParts(
                 gate=gate,
                 health=self.health,
                 addresses=self._addresses,
-                workers=max(1, self._core.plan.workers),
+                workers=max(1, self._store.plan.workers),
                 metrics=(path, self._page.get) if path is not None and self._page is not None else None,
                 routes=routes,
             ),
         )
 
     def _auth_parts(self) -> AuthParts:
-        stores = self._stores
-        if stores is None:
-            return AuthParts(self._passwords, self._core.pools.read)
-        return AuthParts(self._passwords, self._core.pools.read, stores.accounts, stores.sessions)
+        accounts = self._accounts
+        if accounts is None:
+            return AuthParts(self._passwords, self._store.pools.read)
+        return AuthParts(self._passwords, self._store.pools.read, accounts.accounts, accounts.sessions)
 
     def _measuring(self) -> Metrics | None:
         if self.recorded is None:
             return None
         return Metrics(
             self.recorded,
-            metrics_path(self._core.config) or "",
+            metrics_path(self._store.config) or "",
             connections=lambda: len(self.server.connections),
-            lines_dropped=lambda: self._core.logs.dropped,
+            lines_dropped=lambda: self._store.logs.dropped,
             settle=lambda: self.server.flush(),  # noqa: PLW0108 (the server comes later)
         )
 
     def _observers(self) -> list[Observe]:
         observers: list[Observe] = [PullCounts(self._statistics).observe]
-        if self._core.logs.shows_access:
-            observers.append(AccessLog(self._core.logs.writer, self._addresses).observe)
-        if self._core.logs.audit_writer is not None:
+        if self._store.logs.shows_access:
+            observers.append(AccessLog(self._store.logs.writer, self._addresses).observe)
+        if self._store.logs.audit_writer is not None:
             observers.append(AuditLog(self._addresses).observe)
         if self._metrics is not None:
             observers.append(self._metrics.http.observe)
@@ -164,23 +164,26 @@ class HttpServer:
 
 
 async def open_http_server(
-    core: Core, slot: int, state: RunningState, report: StateReport, *, waits_for_dependencies: bool = False
+    store: Store, slot: int, state: RunningState, report: StateReport, *, waits_for_dependencies: bool = False
 ) -> HttpServer:
-    """Open the stores of accounts and build what answers requests, by the configuration of the core.
+    """Open the stores of accounts and build what answers requests, by the configuration of the store.
 
     With `waits_for_dependencies` a server that cannot be reached is asked when a request needs it, and not before.
     Raises TlsError, ConfigurationError, AccountsUnavailableError and SessionsUnavailableError.
     """
-    stores = await open_stores(core.config, core.pools.read, accounts_awaited(core), waits=waits_for_dependencies)
-    return HttpServer(core, slot, stores, state, report)
+    awaited = accounts_awaited(store.plan.state, store.plan.boot, read_only=store.read_only)
+    accounts = await open_stores(
+        store.config, store.accounts_engine, store.pools.read, awaited, waits=waits_for_dependencies
+    )
+    return HttpServer(store, slot, accounts, state, report)
 
 
-def _usable(core: Core) -> Callable[[], Awaitable[None]]:
+def _usable(store: Store) -> Callable[[], Awaitable[None]]:
     """Return what raises StorageError or CatalogError while requests cannot be served."""
 
     async def check() -> None:
-        await core.storage.ready()
-        await core.catalog.ready()
+        await store.storage.ready()
+        await store.catalog.ready()
 
     return check
 
@@ -196,9 +199,7 @@ def recorded(plan: ServerPlan, process: str) -> Recorded:
     return Recorded(process, plan.state.metrics if plan.workers else None)
 
 
-def _state(core: Core) -> ServerState:
-    info = {"commit": "", "binaryType": "python", "goVersion": "", "version": core.config.dist_spec_version}
+def _state(store: Store) -> ServerState:
+    info = {"commit": "", "binaryType": "python", "goVersion": "", "version": store.config.dist_spec_version}
     info["releaseTag"] = __version__
-    return ServerState(
-        core.catalog, info, core.plan.workers, core.plan.state.catalog_database.with_name("catalog.db-wal")
-    )
+    return ServerState(store.catalog, info, store.plan.workers, store.catalog_engine.log_file)

@@ -1,21 +1,25 @@
-"""What a server consists of: decided once by `zot serve`, and handed to each of its processes."""
+"""What a server consists of: decided once by its start, and handed to each of its processes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from zot.api.health import ProbeTimes
+from zot.config.model import Config
+from zot.config.resources import worker_count
 from zot.config.state_directory import StateDirectory
-from zot.processes.heartbeats import Heartbeats
-from zot.processes.stop_schedule import StopSchedule
+from zot.config.store_table import StoreTable
+from zot.server.heartbeats import Heartbeats
+from zot.server.stop_schedule import StopSchedule
 
 
 @dataclass(frozen=True, slots=True)
 class ServerPlan:
-    """One start of the server."""
+    """One start of the server, or of a command that opens the store without one."""
 
     config: str | None
     """The configuration file; None: the embedded default."""
@@ -24,25 +28,27 @@ class ServerPlan:
     """HTTP workers; 0: everything in one process."""
     address: str
     port: int
-    """The one asked for; once there is a socket, the one that it has."""
+    """The configured one; once there is a socket, the one that it has."""
     unix_socket: str | None
     state: StateDirectory
     roots: tuple[str, ...]
-    """The directories that this server locks: every root of its stores, and the catalog's."""
+    """The directories that this server locks: every root of its stores."""
     stop: StopSchedule
     unready_s: float = 5.0
-    """How long to go on accepting once /readyz says no, so that a load balancer that asks it sends nobody any more."""
+    """How long to go on accepting once /readyz says no, so that a load balancer stops sending clients here."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Keys that options of the command line put in the place of the configuration's."""
     probed: ProbeTimes = field(default_factory=ProbeTimes, compare=False)
     heartbeats: Heartbeats = field(default_factory=Heartbeats, compare=False)
     """Of the processes below the supervisor; a single process has none."""
     stores: tuple[tuple[str, str], ...] = ()
-    """The roots and the identities that they have to have."""
+    """The roots and the identities that they must have."""
     catalog_boot: str = ""
-    """What the catalog was left holding by this start: another one is not written to."""
+    """The boot that the catalog holds since this start; a catalog with another one is not written to."""
     catalog_is_older_than_ns: int = 0
     """When this server started, if its catalog is older than its stores (restored from a backup); else 0."""
+    memory: bool = False
+    """Whether nothing is kept on a disk: catalog, content, accounts and statistics end with the process."""
     read_only: bool = False
     syncs: bool = True
     """Whether what is acknowledged is on the disk (`storage.commit`)."""
@@ -53,6 +59,26 @@ class ServerPlan:
     log_format: str | None = None
 
 
-def new_boot() -> str:
-    """Return the name of a new start of the server."""
-    return uuid4().hex
+def make_plan(config: Config, file: Path | None, *, workers: int | None, read_only: bool) -> ServerPlan:
+    """Return what the configuration says that the server consists of; `workers` None: as configured."""
+    storage, http = config.storage, config.http
+    stores = StoreTable(storage)
+    return ServerPlan(
+        config=str(file.absolute()) if file is not None else None,
+        boot=uuid4().hex,
+        workers=worker_count(http) if workers is None else workers,
+        address=http.address,
+        port=int(http.port or 0),
+        unix_socket=http.unix_socket or None,
+        state=StateDirectory.of(storage),
+        roots=stores.roots,
+        stop=StopSchedule(http.drain_timeout_s),
+        read_only=read_only or storage.read_only,
+        # The catalog is one for all stores: it is as durable as the most durable of them.
+        syncs=any(store.config.commit for store in stores),
+        tls=bool(http.tls and http.tls.cert),
+        log_level=config.log.level,
+        log_output=config.log.output,
+        log_audit=config.log.audit,
+        log_format=config.log.format,
+    )

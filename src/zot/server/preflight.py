@@ -14,11 +14,9 @@ from pathlib import Path
 from zot.config.auth import AuthConfig
 from zot.config.errors import ConfigProblem, ConfigurationError, ConfigWarning, Finding
 from zot.config.model import Config
-from zot.processes.listeners import ListenError, can_listen
-from zot.processes.tls import TlsError, TlsFiles, validity_warning
 from zot.server.plan import ServerPlan
+from zot.server.tls import TlsError, TlsFiles, validity_warning
 from zot.storage.build import room_warnings
-from zot.storage.lock import is_locked
 from zot.storage.owner import user_name
 
 
@@ -56,30 +54,6 @@ def reachable_servers(config: Config) -> Iterator[Finding]:
         yield ConfigProblem(f"{PLACE}: {error}", prefix="")
 
 
-def listeners(plan: ServerPlan) -> Iterator[Finding]:
-    """Yield what a start would find of its address. A port that the store's own server has is no finding."""
-    if plan.unix_socket is not None:
-        yield from _unix_socket(Path(plan.unix_socket))
-        return
-    try:
-        free = can_listen(plan.address, plan.port)
-    except ListenError as error:
-        yield ConfigProblem(str(error), prefix="")
-        return
-    if not free and not any(map(is_locked, plan.roots)):
-        yield ConfigWarning(f"{plan.port} is in use now, and would be refused", "http.port")
-
-
-def _unix_socket(path: Path) -> Iterator[Finding]:
-    key = f"http.unixSocket {str(path)!r}"
-    if not path.parent.is_dir():
-        yield ConfigProblem(f"{key}: {path.parent} is not a directory", prefix="")
-    elif path.exists() and not path.is_socket():
-        yield ConfigProblem(f"{key}: exists and is no socket", prefix="")
-    elif not os.access(path.parent, os.W_OK | os.X_OK):
-        yield ConfigProblem(f"{key}: {_not_ours(path.parent)}", prefix="")
-
-
 def _certificate(config: Config) -> Iterator[Finding]:
     files = TlsFiles.of(config.http)
     if files is None:
@@ -101,11 +75,11 @@ def _log_files(config: Config) -> Iterator[Finding]:
         if path.is_dir():
             why = "Is a directory"
         elif path.exists():
-            why = "" if os.access(path, os.W_OK) else _not_ours(path)
+            why = "" if os.access(path, os.W_OK) else permission_denied(path)
         elif not path.parent.is_dir():
             why = "Not a directory" if path.parent.exists() else "No such file or directory"
         else:
-            why = "" if os.access(path.parent, os.W_OK | os.X_OK) else _not_ours(path.parent)
+            why = "" if os.access(path.parent, os.W_OK | os.X_OK) else permission_denied(path.parent)
         if why:
             yield ConfigProblem(f"{key} {name!r}: {why}", prefix="")
 
@@ -138,7 +112,7 @@ def _directory(path: Path, own: Path) -> Iterator[Finding]:
     if not there.is_dir():
         yield ConfigProblem(f"{path}: {there} is not a directory", prefix="")
     elif not os.access(there, os.W_OK | os.X_OK | (os.R_OK if there == path else 0)):
-        yield ConfigProblem(f"{path}: {_not_ours(there)}", prefix="")
+        yield ConfigProblem(f"{path}: {permission_denied(there)}", prefix="")
     else:
         yield from _foreign_files(path, own)
 
@@ -147,7 +121,7 @@ def _foreign_files(path: Path, own: Path) -> Iterator[Finding]:
     foreign = next((each for each in _within(own) if not _usable(each)), None)
     if foreign is not None:
         owner = user_name(path.stat().st_uid)
-        yield ConfigProblem(_not_ours(foreign), expected=f"chown -R {owner} {own}", prefix="")
+        yield ConfigProblem(permission_denied(foreign), expected=f"chown -R {owner} {own}", prefix="")
 
 
 def _within(directory: Path) -> Iterator[Path]:
@@ -181,5 +155,6 @@ def problems(findings: Iterable[Finding]) -> list[ConfigProblem]:
     return [each for each in findings if isinstance(each, ConfigProblem)]
 
 
-def _not_ours(path: Path) -> str:
+def permission_denied(path: Path) -> str:
+    """Return why this user cannot use a path: to whom it belongs."""
     return f"Permission denied: {path} belongs to {user_name(path.stat().st_uid)}, this is {user_name(os.geteuid())}"

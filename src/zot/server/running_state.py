@@ -19,8 +19,8 @@ from zot.config.parse import read_content
 from zot.config.reload_diff import changes
 from zot.config.secret_files import secret_paths
 from zot.config.watch import Signature, signatures
-from zot.processes.tls import Pem, TlsFiles
 from zot.server.plan import ServerPlan
+from zot.server.tls import Pem, TlsFiles
 
 CONFIG, CERTIFICATE = b"C", b"P"
 """Kinds of reports."""

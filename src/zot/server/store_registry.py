@@ -7,10 +7,12 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from zot.catalog.engine import CatalogEngine
+from zot.catalog.interface import CatalogError
 from zot.config.state_directory import StateDirectory
 from zot.storage.disk import Disk
 from zot.storage.identity import StoreIdentity
@@ -36,7 +38,19 @@ def known_stores(state: StateDirectory, roots: Sequence[str]) -> dict[str, str]:
     return {root: known[root] for root in roots}
 
 
-def require_store(state: StateDirectory, roots: Sequence[str]) -> None:
+def unusable_stores(stores: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield why a root is not the store that it has to be, for each that is not, by root and expected identity.
+
+    The server starts, and uses such a store once it is right.
+    """
+    for root, expected in stores:
+        try:
+            StoreIdentity(Disk(), root, expected).check()
+        except (StorageError, OSError) as error:
+            yield str(error)
+
+
+def require_store(state: StateDirectory, catalog: CatalogEngine, roots: Sequence[str]) -> None:
     """Raise StorageError unless a server has served these roots with this catalog; nothing is made or changed.
 
     For commands that work on a store: only `zot serve` and `zot restore` make one.
@@ -47,28 +61,22 @@ def require_store(state: StateDirectory, roots: Sequence[str]) -> None:
             if not Path(root, ".zot", "store.json").exists():
                 raise StorageError(_why_no_store(root))
             StoreIdentity(Disk(), root, known.get(root)).check()
-        path = state.catalog_database
-        if not path.exists():
-            raise StorageError(f"there is no catalog {path}: `zot serve` makes it again from the layouts")
+        if not catalog.exists():
+            raise StorageError(f"there is no catalog {catalog}: `zot serve` makes it again from the layouts")
 
 
-def require_whole_catalog(state: StateDirectory) -> None:
+def require_whole_catalog(catalog: CatalogEngine) -> None:
     """Raise StorageError if the catalog is damaged: a start makes it again, and a command does not go on without it.
 
     The caller has the locks of the roots.
     """
-    # Imported here: a start does not need it.
-    from zot.catalog.interface import CatalogError  # noqa: PLC0415
-    from zot.catalog.sqlite.recovery import damage_of  # noqa: PLC0415
-
-    path = state.catalog_database
     try:
-        damage = damage_of(path)
+        damage = catalog.damage()
     except CatalogError as error:
         raise StorageError(str(error)) from error
     if damage is not None:
         made = "`zot serve` makes it again of what can be read, and from the layouts"
-        raise StorageError(f"the catalog {path} is damaged ({damage}): {made}")
+        raise StorageError(f"the catalog {catalog} is damaged ({damage}): {made}")
 
 
 def _why_no_store(root: str) -> str:

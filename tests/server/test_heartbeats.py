@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from zot.processes.heartbeats import HUNG_S, PERIOD_S, UNRESPONSIVE_S, Heartbeats, Silence
-from zot.processes.stop_schedule import GRACE_S, StopSchedule
+from zot.server.heartbeats import HUNG_S, PERIOD_S, UNRESPONSIVE_S, Heartbeats, Silence
+from zot.server.stop_schedule import GRACE_S, StopSchedule
 
 
 def test_a_process_that_has_not_begun_is_unresponsive() -> None:

@@ -1,0 +1,41 @@
+"""Accounts, sessions and statistics that end with the process (an `AccountsEngine`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zot.accounts.interface import Accounts
+from zot.accounts.memory import MemoryAccounts
+from zot.accounts.sessions.interface import SessionStore
+from zot.accounts.sessions.memory import MemorySessions
+from zot.accounts.statistics import MemoryStatistics, StatisticsStore
+from zot.config.secret_files import SessionKeys
+
+if TYPE_CHECKING:
+    from zot.accounts.sqlite_file import AccountThreads
+
+
+class MemoryAccountsEngine:
+    """`AccountsEngine` in memory: what each call opens is empty."""
+
+    def heal(self) -> list[str]:
+        """See `AccountsEngine`: memory is not damaged."""
+        return []
+
+    def open_accounts(self, threads: AccountThreads, awaited: Callable[[], bool] = lambda: False) -> Accounts:  # noqa: ARG002
+        """See `AccountsEngine`."""
+        return MemoryAccounts()
+
+    def open_sessions(self, threads: AccountThreads, keys: SessionKeys | None) -> SessionStore:  # noqa: ARG002
+        """See `AccountsEngine`."""
+        return MemorySessions()
+
+    def open_statistics(self, threads: AccountThreads) -> StatisticsStore:  # noqa: ARG002
+        """See `AccountsEngine`."""
+        return MemoryStatistics()
+
+    def save(self, directory: Path) -> list[str]:  # noqa: ARG002
+        """See `AccountsEngine`: there is nothing to save."""
+        return []

@@ -1,0 +1,65 @@
+"""The catalog that ends with the process (a `CatalogEngine`): for tests of registry clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from zot.catalog.interface import Catalog, CatalogError
+from zot.catalog.memory.driver import MemoryCatalog
+
+
+class MemoryCatalogEngine:
+    """`CatalogEngine` in memory: each `open` is another catalog, which one process has."""
+
+    needs_writer = False
+    log_file: Path | None = None
+
+    def __str__(self) -> str:
+        return "memory"
+
+    def release_reserve(self) -> None:
+        """Nothing is held."""
+
+    def exists(self) -> bool:
+        """See `CatalogEngine`: none outlives its process."""
+        return False
+
+    def damage(self) -> str | None:
+        """See `CatalogEngine`: memory is not damaged."""
+        return None
+
+    def begin(self, boot: str) -> str:
+        """See `CatalogEngine`."""
+        return boot
+
+    def open(self, boot: str) -> Catalog:  # noqa: ARG002 (there is no earlier one)
+        """See `CatalogEngine`."""
+        return MemoryCatalog()
+
+    def connect(self, boot: str) -> Catalog:
+        """Raise CatalogError: another process does not see it."""
+        _refuse(f"connect to it in boot {boot}")
+
+    async def run_writer(self, boot: str, stop: asyncio.Event, ready: Callable[[], object]) -> None:
+        """Raise CatalogError: another process does not see it."""
+        del stop, ready
+        _refuse(f"write to it in boot {boot}")
+
+    def save(self, directory: Path) -> list[str]:
+        """Raise CatalogError."""
+        _refuse(f"save it to {directory}")
+
+    def open_saved(self, directory: Path) -> Catalog:
+        """Raise CatalogError."""
+        _refuse(f"open a copy in {directory}")
+
+    def mark_restored(self) -> None:
+        """Raise CatalogError."""
+        _refuse("restore it")
+
+
+def _refuse(what: str) -> NoReturn:
+    raise CatalogError(f"the catalog is in the memory of one process: no other can {what}")

@@ -1,0 +1,33 @@
+"""Which drivers a plan has: the one place that chooses them."""
+
+from __future__ import annotations
+
+from zot.accounts.engine import AccountsEngine
+from zot.catalog.engine import CatalogEngine
+from zot.server.plan import ServerPlan
+
+# The drivers are imported where they are chosen: a check that fails before needs none of their libraries.
+# ruff: noqa: PLC0415
+
+
+def catalog_engine(plan: ServerPlan) -> CatalogEngine:
+    """Return the engine of the plan's catalog."""
+    if plan.memory:
+        from zot.catalog.memory.engine import MemoryCatalogEngine
+
+        return MemoryCatalogEngine()
+    from zot.catalog.sqlite.engine import SqliteCatalogEngine
+
+    return SqliteCatalogEngine(plan.state, syncs=plan.syncs)
+
+
+def accounts_engine(plan: ServerPlan) -> AccountsEngine:
+    """Return the engine of the plan's accounts and statistics."""
+    if plan.memory:
+        from zot.accounts.memory_engine import MemoryAccountsEngine
+
+        return MemoryAccountsEngine()
+    from zot.accounts.sqlite_engine import SqliteAccountsEngine
+    from zot.catalog.sqlite.snapshot import snapshot
+
+    return SqliteAccountsEngine(plan.state, snapshot)
