@@ -24,7 +24,8 @@ from zot.catalog.blob_commands import (
     PublishBlob,
     TouchBlob,
 )
-from zot.catalog.command import Command
+from zot.catalog.change_log import ChangeCursor, ChangePage, TrimChanges
+from zot.catalog.command import ChangeSource, Command
 from zot.catalog.interface import Catalog, Outcome
 from zot.catalog.layout_commands import (
     BeginExport,
@@ -75,6 +76,7 @@ patterns = st.sampled_from([(), ("app/**",), ("app", "other"), ("**/nested",)])
 quotas = st.lists(st.builds(RepositoryQuota, st.integers(0, 12), patterns), max_size=2).map(tuple)
 stamps = st.sampled_from([1.0, 1.5, 2.0])
 names = st.sampled_from(["", "alice"])
+sources = st.sampled_from([ChangeSource.CLIENT, ChangeSource.IMPORT])
 moves = st.builds(TagMove, tags, st.booleans(), st.booleans(), st.booleans())
 easy_moves = st.builds(TagMove, tags)
 
@@ -89,7 +91,7 @@ any_edges = edges(st.builds(Edge, digests, st.sampled_from(["a", "b"]), sizes, s
 
 def commands(kind: Callable[..., Command[Any]], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Command[Any]]:
     """Give commands of a kind; their ids come later, so that they are the same when an example is tried again."""
-    return st.builds(kind, repository=repositories, id=st.just(""), **fields)
+    return st.builds(kind, repository=repositories, id=st.just(""), source=sources, **fields)
 
 
 def of_digest(kind: type[Any], digest: Digest, **fields: Any) -> Any:
@@ -195,7 +197,8 @@ LAYOUTS = [
     commands(FinishExport, revision=st.integers(0, 6), digest=names, signature=names),
     commands(QueueExport),
 ]
-one_command = st.one_of(*BLOBS, *BLOBS, *MANIFESTS, *MANIFESTS, *UPLOADS, *LAYOUTS).map(lambda command: [command])
+LOG = [commands(TrimChanges, older_than_s=st.sampled_from([0.0, 1.0, 61.0]), keep=sizes, limit=sizes)]
+one_command = st.one_of(*BLOBS, *BLOBS, *MANIFESTS, *MANIFESTS, *UPLOADS, *LAYOUTS, *LOG).map(lambda command: [command])
 
 
 @st.composite
@@ -257,6 +260,7 @@ async def everything(catalog: Catalog) -> list[Any]:
         await catalog.uploads(1, "s", 9),
         *[await catalog.upload(session) for session in SESSIONS],
         *[await catalog.repositories_with(digest, "", 9) for digest in DIGESTS],
+        *await whole_log(catalog),
     ]
     for name in REPOSITORIES:
         answers += [
@@ -278,6 +282,17 @@ async def everything(catalog: Catalog) -> list[Any]:
         for digest in DIGESTS:
             answers += await _all_of(catalog, name, digest)
     return answers
+
+
+async def whole_log(catalog: Catalog) -> list[ChangePage]:
+    """Return what readers of the change log get, page by page from the oldest entry."""
+    end = await catalog.changes(None, 9)
+    pages = [end, await catalog.changes(end.cursor, 9), await catalog.changes(ChangeCursor(1, 1), 9)]
+    page = await catalog.changes(ChangeCursor(0, 0), 3)
+    while page.changes:
+        pages.append(page)
+        page = await catalog.changes(page.cursor, 3)
+    return [*pages, page]
 
 
 async def _all_of(catalog: Catalog, name: Repository, digest: Digest) -> list[Any]:

@@ -33,7 +33,7 @@ from zot.oci.names import Repository, parse_tag
 
 BOOT = "boot"
 COUNT = 600
-TABLES = ("blob", "manifest", "content", "edge", "tag", "tag_log")
+TABLES = ("blob", "manifest", "content", "edge", "tag", "change_log")
 
 
 def image(number: int) -> bytes:
@@ -173,7 +173,7 @@ def test_one_bad_leaf_loses_at_most_what_was_only_there(directory: Path, tree: s
         assert after["counts"] == before["counts"]
 
 
-@pytest.mark.parametrize("tree", ["blob", "content", "edge", "tag_log"])
+@pytest.mark.parametrize("tree", ["blob", "content", "edge", "change_log"])
 def test_what_is_between_bad_leaves_is_found(directory: Path, tree: str) -> None:
     """With several bad pages in one table only their own rows are lost."""
     leaves = pages(directory, tree, "leaf")

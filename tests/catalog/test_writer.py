@@ -196,9 +196,13 @@ def test_damage_that_was_met_is_looked_for_at_the_next_start(opened: Open, tmp_p
     """Pages within the database that are not whole fail a command, and set it aside once the server starts again."""
     run(opened(), *(put(f"image {number}") for number in range(2000)))
     opened().close()
-    content = (tmp_path / DATABASE).read_bytes()
-    whole = 60 * PAGE_BYTES  # among them the first page of each table, which is read at the start
-    (tmp_path / DATABASE).write_bytes(content[:whole] + b"\x55" * (len(content) - whole))
+    with closing(apsw.Connection(str(tmp_path / DATABASE))) as database:
+        query = "SELECT pageno FROM dbstat WHERE name IN ('manifest', 'content') AND pagetype = 'leaf'"
+        leaves = [number for (number,) in database.execute(query)]
+    with (tmp_path / DATABASE).open("r+b") as file:
+        for number in leaves:
+            file.seek((number - 1) * PAGE_BYTES)
+            file.write(b"\x55" * PAGE_BYTES)
     (outcome,) = run(opened(), put("image"))
     assert isinstance(outcome, CatalogError)
     assert run(opened(), put("image")) == [Stored(created=True, changes=())]

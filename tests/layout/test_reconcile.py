@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zot.catalog.rows import TagChange
+from zot.catalog.change_log import TagChange
 from zot.layout.export_stamp import BY
 from zot.layout.reconcile import MergeDecision, judge
 from zot.oci.digest import Digest
@@ -21,7 +21,7 @@ def history(*moves: Move) -> list[TagChange]:
     changes = []
     before: Digest | None = None
     for number, (at_ns, after, *by) in enumerate(moves):
-        changes.append(TagChange(number, Tag("x"), before, after, at_ns, *by or [""]))
+        changes.append(TagChange(number, Tag("x"), before, after, at_ns, "".join(by)))
         before = after
     return changes[::-1]
 

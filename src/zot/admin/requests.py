@@ -9,7 +9,8 @@ import msgspec
 
 from zot.admin.preview import CollectionPreview
 from zot.admin.tag_history import TagAt
-from zot.catalog.rows import TagChange, UsageRow
+from zot.catalog.change_log import TagChange
+from zot.catalog.rows import UsageRow
 from zot.maintenance.findings import Finding
 from zot.maintenance.scheduler import TaskState
 from zot.maintenance.scrub import ScrubResult

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from zot.catalog import paging
+from zot.catalog.command import ChangeSource
 from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import Absent, RestoreTag, Stored, TagMove
 from zot.oci.digest import Digest
@@ -60,7 +61,8 @@ async def restore(catalog: Catalog, repository: Repository, tag: Tag, digest: Di
         if last.before is None:
             raise RestoreRefusedError(f"{tag} was created by its last change: there is nothing to go back to")
         digest = last.before
-    outcome = await catalog.do(RestoreTag(repository=repository, digest=digest, move=TagMove(tag), by=by))
+    command = RestoreTag(repository=repository, digest=digest, move=TagMove(tag), by=by, source=ChangeSource.OPERATOR)
+    outcome = await catalog.do(command)
     match outcome:
         case Stored():
             return TagAt(repository, tag, digest, here=True)

@@ -1,16 +1,17 @@
 """Every change to what exists, as a value.
 
-A command touches one repository (`BeginUpload` creates it), is done whole or not at all, and states in its outcome
-what happened; conditions are part of it, so that no race can come between looking and changing. `durable` commands
-survive power loss once answered; the others survive the death of every process, but may be lost with the machine.
+A command touches one repository, is carried out whole or not at all, and states in its outcome what happened. Its
+conditions are part of it, so that no race can come between looking and changing. `durable` commands survive power loss
+once they are answered; the others survive the death of every process, but may be lost with the machine.
 
-Commands carry an id. One whose outcome is unknown (a timeout, a writer that died) is given again with the same id:
-either it does no harm to do it again, or the catalog remembers the outcome (`remembered`) for `REMEMBERED_S` and
-answers that. Whatever moves a tag is remembered, so that no repetition undoes a change that came between.
+Commands carry an id. A caller that does not learn the outcome (a timeout, a writer that died) gives the command again
+with the same id: either it is idempotent, or the catalog has recorded the outcome (`remembered`) for `REMEMBERED_S` and
+returns that. Each command that moves a tag is `remembered`, so that no repetition undoes a change that came between.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar, Generic, TypeVar
 from uuid import uuid4
 
@@ -21,7 +22,7 @@ from zot.oci.names import Repository
 Outcome_co = TypeVar("Outcome_co", covariant=True)
 
 REMEMBERED_S = 60
-"""How long outcomes are remembered: longer than anybody repeats a command."""
+"""How long outcomes are kept: longer than any caller repeats a command."""
 
 
 def new_id() -> str:
@@ -42,6 +43,27 @@ def boot_of(token: str) -> str:
     return token.partition("-")[0]
 
 
+class ChangeSource(StrEnum):
+    """What causes a change, for the change log."""
+
+    CLIENT = "client"
+    """A request of a client."""
+    COLLECTION = "collection"
+    """Garbage collection: nothing kept it."""
+    RETENTION = "retention"
+    """The retention policy of the configuration."""
+    IMPORT = "import"
+    """A layout that the catalog did not have."""
+    MERGE = "merge"
+    """Another program changed the layout of a repository that the catalog has."""
+    SYNC = "sync"
+    """Mirroring from another registry."""
+    OPERATOR = "operator"
+    """A command of `zot`."""
+    SCRUB = "scrub"
+    """The verification of stored bytes."""
+
+
 class Command(msgspec.Struct, Generic[Outcome_co], frozen=True, kw_only=True, tag=True):
     """A change. The type parameter is the type of its outcome."""
 
@@ -49,3 +71,6 @@ class Command(msgspec.Struct, Generic[Outcome_co], frozen=True, kw_only=True, ta
     remembered: ClassVar[bool] = False
     id: str = msgspec.field(default_factory=new_id)
     repository: Repository
+    by: str = ""
+    """Who makes the change, for the change log: the name of a principal or of a part of the server."""
+    source: ChangeSource = ChangeSource.CLIENT

@@ -12,6 +12,7 @@ from zot.catalog.blob_commands import (
     PublishBlob,
     TouchBlob,
 )
+from zot.catalog.change_log import TrimChanges
 from zot.catalog.layout_commands import BeginExport, FinishExport, ImportLayout, QueueExport
 from zot.catalog.manifest_commands import (
     DeleteTag,
@@ -48,4 +49,5 @@ AnyCommand = (
     | BeginExport
     | FinishExport
     | QueueExport
+    | TrimChanges
 )

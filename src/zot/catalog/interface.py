@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from zot.catalog.change_log import ChangeCursor, ChangePage, TagChange
 from zot.catalog.command import Command
 from zot.catalog.rows import (
     BlobRow,
@@ -27,7 +28,6 @@ from zot.catalog.rows import (
     PendingDelete,
     ReferrerRow,
     RepositoryRow,
-    TagChange,
     TagRow,
     UnreferencedBlob,
     UploadRow,
@@ -92,7 +92,20 @@ class Catalog(Protocol):
         """Return a tag."""
 
     async def tag_log(self, repository: Repository, tag: Tag | None, before: int | None, limit: int) -> list[TagChange]:
-        """Return changes of one tag or of all, newest first, with sequence numbers less than `before`."""
+        """Return changes of one tag or of all, newest first, with sequence numbers less than `before`.
+
+        They are the tags' entries of the change log since the repository was created.
+        """
+
+    async def changes(self, after: ChangeCursor | None, limit: int) -> ChangePage:
+        """Return entries of the change log that follow a cursor, oldest first.
+
+        Sequence numbers grow in the order of commits: no entry ever appears before one that a reader has seen. (A
+        driver with several writers numbers entries where commits are ordered, or withholds those that follow an open
+        commit.) If entries are missing between `after` and the oldest that is kept, or the log does not know `after`,
+        the page says so (`gap`); so it does for a reader without a cursor. Polling costs a microsecond while nothing
+        was committed.
+        """
 
     async def referrers(
         self, repository: Repository, subject: Digest, artifact_types: Sequence[str], after: str, limit: int

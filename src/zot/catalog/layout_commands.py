@@ -67,7 +67,6 @@ class ImportLayout(Command[tuple[Tag, ...]], frozen=True, kw_only=True, tag=True
     """Keys of entries that are not carried any more, because another program removed them with what they list."""
     tags: tuple[LayoutTag, ...] = ()
     complete: bool = False
-    by: str = ""
 
 
 class BeginExport(Command[bool], frozen=True, kw_only=True, tag=True):

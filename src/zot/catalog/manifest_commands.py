@@ -95,7 +95,6 @@ class PutManifest(Command[Stored | MissingBlobs | TagRefused | OverQuota], froze
     annotations: dict[str, str] = {}  # noqa: RUF012 (a struct makes a new one each)
     edges: tuple[Edge, ...] = ()
     tags: tuple[TagMove, ...] = ()
-    by: str = ""
     quotas: tuple[RepositoryQuota, ...] = ()
     repositories_limit: int | None = None
 
@@ -139,7 +138,6 @@ class RemoveManifest(Command[Deleted | Absent | TagsDiffer | Referenced], frozen
     digest: Digest
     if_tags: tuple[Tag, ...] | None = None
     stamped_before_s: float | None = None
-    by: str = ""
 
 
 class MendManifest(Command[bool], frozen=True, kw_only=True, tag=True):
@@ -170,7 +168,6 @@ class DeleteTag(Command[Deleted | Absent | TagRefused], frozen=True, kw_only=Tru
     tag: Tag
     if_digest: Digest | None = None
     immutable: bool = False
-    by: str = ""
 
 
 class RestoreTag(Command[Stored | Absent | TagRefused], frozen=True, kw_only=True, tag=True):
@@ -182,7 +179,6 @@ class RestoreTag(Command[Stored | Absent | TagRefused], frozen=True, kw_only=Tru
     remembered: ClassVar[bool] = True
     digest: Digest
     move: TagMove
-    by: str = ""
 
 
 class RemoveRepository(Command[bool], frozen=True, kw_only=True, tag=True):

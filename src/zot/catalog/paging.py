@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
+from zot.catalog.change_log import TagChange
 from zot.catalog.interface import PAGE_LIMIT, Catalog
-from zot.catalog.rows import CarriedEntry, ManifestDetails, TagChange, TagRow
+from zot.catalog.rows import CarriedEntry, ManifestDetails, TagRow
 from zot.foundation.paging import pages, rows
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag

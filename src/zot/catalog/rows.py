@@ -111,17 +111,6 @@ class ReferrerRow(msgspec.Struct, frozen=True):
     annotations: dict[str, str]
 
 
-class TagChange(msgspec.Struct, frozen=True):
-    """An entry of the tag log, newest first. `before` None: the tag was created; `after` None: deleted."""
-
-    sequence: int
-    tag: Tag
-    before: Digest | None
-    after: Digest | None
-    at_ns: int
-    by: str
-
-
 class UploadRow(msgspec.Struct, frozen=True):
     """An upload session."""
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from zot.catalog import paging
+from zot.catalog.command import ChangeSource
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.layout_commands import LayoutManifest, LayoutTag
 from zot.catalog.rows import CarriedEntry
@@ -61,7 +62,7 @@ class Arrivals:
         absent = pages(lambda last: self._catalog.absent_children(repository, last, PAGE_LIMIT), lambda row: row[0], "")
         async for page in absent:
             listed = {digest: media_type for digest, media_type in page if may_be_manifest(media_type)}
-            async for part in import_batches(repository, self._manifests(repository, listed), BY):
+            async for part in import_batches(repository, self._manifests(repository, listed), ChangeSource.MERGE, BY):
                 await self._catalog.do(part)
 
     async def ensure(self, repository: Repository, entry: CarriedEntry) -> None:
@@ -81,7 +82,7 @@ class Arrivals:
         wanted = [entry for entry in entries if entry.unread is not None and entry.digest is not None]
         if not wanted:
             return
-        async for part in import_batches(repository, self._items(repository, wanted), BY):
+        async for part in import_batches(repository, self._items(repository, wanted), ChangeSource.MERGE, BY):
             await self._catalog.do(part)
 
     async def _manifests(

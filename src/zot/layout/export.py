@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
 from zot.catalog.blob_commands import DoomBlob
-from zot.catalog.command import removal_token
+from zot.catalog.command import ChangeSource, removal_token
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import BeginExport, FinishExport, QueueExport
 from zot.catalog.manifest_commands import RemoveRepository
@@ -94,7 +94,7 @@ class Exporter:
             # Files that nobody knows are only found for as long as their repository is.
             if [file async for file in self._storage.walk(repository)] or await self._storage.staged(repository):
                 return False
-            if not await self._catalog.do(RemoveRepository(repository=repository)):
+            if not await self._catalog.do(RemoveRepository(repository=repository, source=ChangeSource.COLLECTION)):
                 return False
             await self._files.remove(repository)
             return True

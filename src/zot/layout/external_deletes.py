@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from zot.catalog import paging
 from zot.catalog.blob_commands import DoomBlob
-from zot.catalog.command import removal_token
+from zot.catalog.command import ChangeSource, removal_token
 from zot.catalog.edges import edges
 from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import Deleted, DeleteTag, RemoveManifest
@@ -82,7 +82,8 @@ async def _is_gone(catalog: Catalog, storage: Storage, repository: Repository, b
 
 async def _forget_blob(catalog: Catalog, storage: Storage, repository: Repository, digest: Digest, boot: str) -> None:
     """Remove the row of a blob without a file: collection would unlink a file that comes back."""
-    doom = DoomBlob(repository=repository, digest=digest, token=removal_token(boot), damaged=True)
+    token = removal_token(boot)
+    doom = DoomBlob(repository=repository, digest=digest, token=token, damaged=True, source=ChangeSource.MERGE)
     await delete_blob(catalog, storage, doom, Disposal.NO_FILE)
 
 
@@ -90,13 +91,17 @@ async def _delete(catalog: Catalog, repository: Repository, lost: list[ManifestD
     """Delete manifests, an index before what it lists. One that another index lists stays, without its tags."""
     for manifest in lost:
         for tag in manifest.tags:
-            await catalog.do(DeleteTag(repository=repository, tag=tag, if_digest=manifest.digest, by=by))
+            await catalog.do(
+                DeleteTag(repository=repository, tag=tag, if_digest=manifest.digest, by=by, source=ChangeSource.MERGE)
+            )
     left, deleted = lost, True
     while left and deleted:
         deleted = False
         remaining = []
         for manifest in left:
-            delete = RemoveManifest(repository=repository, digest=manifest.digest, if_tags=(), by=by)
+            delete = RemoveManifest(
+                repository=repository, digest=manifest.digest, if_tags=(), by=by, source=ChangeSource.MERGE
+            )
             if isinstance(await catalog.do(delete), Deleted):
                 deleted = True
             else:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import NamedTuple
 
+from zot.catalog.command import ChangeSource
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import FinishExport, QueueExport
 from zot.catalog.manifest_commands import RemoveRepository
@@ -99,7 +100,7 @@ class ForeignEdits:
         await self._merger.forget_removed(repository, ())
         if removed:
             await self._merger.drop_removed(repository, Index())
-        if removed and await self._catalog.do(RemoveRepository(repository=repository)):
+        if removed and await self._catalog.do(RemoveRepository(repository=repository, source=ChangeSource.MERGE)):
             _log.warning("%s: another program removed the repository", repository)
             return
         _log.warning("%s: index.json is gone, and is put back", repository)

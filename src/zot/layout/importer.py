@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from zot.catalog.command import ChangeSource
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import FinishExport, ImportLayout
 from zot.foundation.bounded_map import BoundedMap
@@ -139,7 +140,7 @@ class LayoutImporter:
             repository,
             ImportOptions(self._manifest_limit_bytes, self._damage, begun=begun, salvaged=salvaged),
         )
-        async for part in import_batches(repository, contents.items()):
+        async for part in import_batches(repository, contents.items(), ChangeSource.IMPORT):
             await self._catalog.do(part)
             if not self._runs[repository].awaited:
                 await asyncio.sleep(_PAUSE_S)
@@ -148,7 +149,7 @@ class LayoutImporter:
         # Nobody else writes before it is complete: up to here the log holds what the file shows, and no more.
         shown_ns = await last_change_ns(self._catalog, repository)
         row = await self._catalog.repository(repository)
-        await self._catalog.do(ImportLayout(repository=repository, complete=True))
+        await self._catalog.do(ImportLayout(repository=repository, complete=True, source=ChangeSource.IMPORT))
         file = contents.index
         if file is None:
             return

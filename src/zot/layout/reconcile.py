@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from zot.catalog import paging
+from zot.catalog.change_log import TagChange
+from zot.catalog.command import ChangeSource
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.layout_commands import LayoutManifest, LayoutTag, QueueExport
-from zot.catalog.rows import TagChange, Unread
+from zot.catalog.rows import Unread
 from zot.layout.export_stamp import BY, ExportStamp
 from zot.layout.external_deletes import forget_removed
 from zot.layout.import_batches import Dropped, Item, import_batches
@@ -105,7 +107,7 @@ class Reconciler:
         Raises StorageError, CatalogError.
         """
         added = await self._additions(repository, index, last.shown_ns if last else 0)
-        async for part in import_batches(repository, self._items(repository, index, added), BY):
+        async for part in import_batches(repository, self._items(repository, index, added), ChangeSource.MERGE, BY):
             for tag in await self._catalog.do(part):
                 _log.warning("%s: tag %s of index.json is not taken: it changed meanwhile", repository, tag)
         shown_ns = index.head.shown_ns
@@ -151,7 +153,7 @@ class Reconciler:
         Raises StorageError, CatalogError.
         """
         if await self._catalog.unread(repository):
-            async for part in import_batches(repository, self._dropped(repository, index), BY):
+            async for part in import_batches(repository, self._dropped(repository, index), ChangeSource.MERGE, BY):
                 await self._catalog.do(part)
 
     async def _dropped(self, repository: Repository, index: Index) -> AsyncIterator[Item]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from zot.accounts.statistics import StatisticsStore, StatisticsUnavailableError, all_of
 from zot.catalog import paging
+from zot.catalog.command import ChangeSource
 from zot.catalog.interface import Catalog, CatalogError
 from zot.catalog.manifest_commands import Deleted, DeleteTag, RemoveManifest
 from zot.catalog.rows import DanglingManifest, TagRow
@@ -54,7 +55,9 @@ class Expiry:
         going = [] if dry_run else [each.candidate for each in decisions if not each.keep]
         for some in batches(going):
             commands = [
-                DeleteTag(repository=repository, tag=each.tag, if_digest=each.digest, by=BY)
+                DeleteTag(
+                    repository=repository, tag=each.tag, if_digest=each.digest, by=BY, source=ChangeSource.RETENTION
+                )
                 for each in some
                 if each.tag is not None
             ]
@@ -72,7 +75,10 @@ class Expiry:
             if await self._is_left_over(repository, row, store.delay_s):
                 retention_log.removed_attached(repository, row, dry_run=store.retention.dry_run)
                 if not store.retention.dry_run:
-                    delete = DeleteTag(repository=repository, tag=row.name, if_digest=row.digest, by=BY)
+                    source = ChangeSource.COLLECTION
+                    delete = DeleteTag(
+                        repository=repository, tag=row.name, if_digest=row.digest, by=BY, source=source
+                    )
                     swept.tags += isinstance(await self._catalog.do(delete), Deleted)
                 yield 0
 
@@ -121,7 +127,14 @@ class Expiry:
 
     async def _remove(self, repository: Repository, manifests: Sequence[DanglingManifest], until_s: float) -> int:
         commands = [
-            RemoveManifest(repository=repository, digest=each.digest, if_tags=(), stamped_before_s=until_s, by=BY)
+            RemoveManifest(
+                repository=repository,
+                digest=each.digest,
+                if_tags=(),
+                stamped_before_s=until_s,
+                by=BY,
+                source=ChangeSource.COLLECTION,
+            )
             for each in manifests
         ]
         outcomes = await asyncio.gather(*map(self._catalog.do, commands))

@@ -6,7 +6,7 @@ import asyncio
 from enum import Enum
 
 from zot.catalog.blob_commands import DoomBlob, DoomOutcome, ForgetBlob
-from zot.catalog.command import removal_token
+from zot.catalog.command import ChangeSource, removal_token
 from zot.catalog.interface import Catalog
 from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest
@@ -81,7 +81,10 @@ async def quarantine_damaged(
         return False
     await registry.storage.ready(repository)
     token = removal_token(registry.boot)
-    doom = DoomBlob(repository=repository, digest=digest, token=token, damaged=True, placed_ns=seen.placed_ns)
+    source = ChangeSource.SCRUB if found_by is FoundBy.SCRUB else ChangeSource.CLIENT
+    doom = DoomBlob(
+        repository=repository, digest=digest, token=token, damaged=True, placed_ns=seen.placed_ns, source=source
+    )
     outcome = await delete_blob(registry.catalog, registry.storage, doom, Disposal.QUARANTINE)
     if outcome is not DoomOutcome.DOOMED:
         return False

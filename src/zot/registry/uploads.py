@@ -46,6 +46,7 @@ async def begin(
             repository=repository,
             session=session,
             principal=principal,
+            by=principal,
             algorithm=algorithm or CANONICAL,
             owner=owner,
             limit=registry.limits.uploads_per_repository,

@@ -17,6 +17,7 @@ from zot.catalog.blob_commands import (
     PublishOutcome,
     TouchBlob,
 )
+from zot.catalog.change_log import ChangeKind
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.memory.state import MemoryScope, StoredBlob, StoredRepository
 from zot.catalog.quotas import OverQuota, no_room
@@ -93,6 +94,8 @@ def doom(scope: MemoryScope, command: DoomBlob) -> DoomOutcome:
     if command.stamped_before_s is not None and (blob.stamp_s is None or blob.stamp_s > command.stamped_before_s):
         return DoomOutcome.CLAIMED
     blob.doom, blob.stamp_s = command.token, None
+    if command.damaged:
+        scope.log(ChangeKind.BLOB_LOST, before=command.digest)
     return DoomOutcome.DOOMED
 
 

@@ -16,6 +16,7 @@ from zot.catalog.blob_commands import (
     PublishBlob,
     TouchBlob,
 )
+from zot.catalog.change_log import ChangeCursor, ChangePage, TagChange, TrimChanges, change_page
 from zot.catalog.clock import Clock, Source
 from zot.catalog.command import REMEMBERED_S, Command
 from zot.catalog.interface import PAGE_LIMIT, Outcome
@@ -41,7 +42,6 @@ from zot.catalog.rows import (
     PendingDelete,
     ReferrerRow,
     RepositoryRow,
-    TagChange,
     TagRow,
     UnreferencedBlob,
     UploadRow,
@@ -75,6 +75,7 @@ _VERBS: Mapping[type[Command[Any]], Callable[[MemoryScope, Any], Any]] = {
     BeginExport: layouts.intend_export,
     FinishExport: layouts.exported,
     QueueExport: layouts.mark_dirty,
+    TrimChanges: MemoryScope.trim,
 }
 
 Item = TypeVar("Item")
@@ -96,7 +97,7 @@ class MemoryCatalog:
 
     async def do(self, command: Command[Outcome]) -> Outcome:
         """Carry out a change and return its outcome."""
-        scope = MemoryScope(self._state, command.repository)
+        scope = MemoryScope(self._state, command)
         if not command.remembered:
             return self._carry_out(scope, command)
         self._remembered = {
@@ -160,11 +161,20 @@ class MemoryCatalog:
     async def tag_log(self, repository: Repository, tag: Tag | None, before: int | None, limit: int) -> list[TagChange]:
         """Return changes of one tag or of all, newest first, with sequence numbers less than `before`."""
         newest_first = [
-            change
-            for change in reversed(self._repository(repository).log)
-            if tag in (None, change.tag) and (before is None or change.sequence < before)
+            TagChange(each.sequence, each.tag, each.before, each.after, each.at_ns, each.by, each.source)
+            for each in self._state.tag_history(repository)
+            if each.tag and tag in (None, each.tag) and (before is None or each.sequence < before)
         ]
         return newest_first[: max(0, min(limit, PAGE_LIMIT))]
+
+    async def changes(self, after: ChangeCursor | None, limit: int) -> ChangePage:
+        """Return entries of the change log that follow a cursor, oldest first."""
+        state = self._state
+        at = after or ChangeCursor(0, 0)
+        later = [each for each in state.log if each.sequence > max(at.sequence, state.trimmed)]
+        is_known = any((each.sequence, each.at_ns) == (at.sequence, at.at_ns) for each in state.log)
+        page = later[: max(0, min(limit, PAGE_LIMIT))]
+        return change_page(after, page, trimmed=state.trimmed, newest=state.newest, is_known=is_known)
 
     async def referrers(
         self, repository: Repository, subject: Digest, artifact_types: Sequence[str], after: str, limit: int

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from zot.catalog.change_log import ChangeKind
 from zot.catalog.layout_commands import LayoutManifest
 from zot.catalog.manifest_commands import (
     Absent,
@@ -67,6 +68,7 @@ def store(scope: MemoryScope, entry: LayoutManifest, by: str) -> bool:
     repository.manifests[entry.digest] = StoredManifest(entry, by)
     repository.read_carried(entry.digest)
     scope.changed()
+    scope.log(ChangeKind.MANIFEST_STORED, after=entry.digest, media_type=entry.media_type)
     for digest in (entry.digest, *(edge.digest for edge in entry.edges)):
         if digest in repository.blobs:
             repository.blobs[digest].stamp_s = None
@@ -115,6 +117,7 @@ def delete(scope: MemoryScope, command: RemoveManifest) -> Deleted | Absent | Ta
         if entry.digest != command.digest and (entry.line or entry.digest in listed)
     }
     scope.changed()
+    scope.log(ChangeKind.MANIFEST_DELETED, before=command.digest, media_type=manifest.entry.media_type)
     return Deleted(command.digest, manifest.entry.media_type, tags)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
+from zot.catalog.change_log import Change, ChangeCursor, ChangeKind, TrimChanges
 from zot.catalog.clock import Clock
+from zot.catalog.command import Command
 from zot.catalog.layout_commands import LayoutManifest
 from zot.catalog.quotas import RepositoryQuota, matches
 from zot.catalog.rows import (
@@ -16,7 +20,6 @@ from zot.catalog.rows import (
     ExportRow,
     ManifestDetails,
     RepositoryRow,
-    TagChange,
     TagRow,
     UploadRow,
     UsageRow,
@@ -53,6 +56,8 @@ class StoredRepository:
     """A repository with all that is in it. Manifests are in the order in which they came."""
 
     name: Repository
+    created: int = 0
+    """The sequence number of its first entry in the change log."""
     adopted: bool = False
     revision: int = 0
     exported: int = 0
@@ -66,7 +71,6 @@ class StoredRepository:
     stamps: dict[Digest, float] = field(default_factory=dict)
     """Those of manifests."""
     tags: dict[Tag, TagRow] = field(default_factory=dict)
-    log: list[TagChange] = field(default_factory=list)
     carried: dict[str, CarriedEntry] = field(default_factory=dict)
     """By key."""
 
@@ -212,16 +216,41 @@ class State:
     clock: Clock
     repositories: dict[Repository, StoredRepository] = field(default_factory=dict)
     uploads: dict[str, UploadRow] = field(default_factory=dict)
-    sequence: int = 0
+    log: list[Change] = field(default_factory=list)
+    trimmed: int = 0
+    """The last sequence number that was dropped for consumers."""
+
+    @property
+    def newest(self) -> ChangeCursor:
+        """The newest entry of the change log."""
+        return ChangeCursor(self.log[-1].sequence, self.log[-1].at_ns) if self.log else ChangeCursor(0, 0)
+
+    def tag_history(self, repository: Repository) -> Iterator[Change]:
+        """Iterate over the changes of the tags that a repository has had since it was created, newest first."""
+        known = self.repositories.get(repository)
+        for change in reversed(self.log if known else ()):
+            if known and change.repository == repository and change.tag and change.sequence > known.created:
+                yield change
+
+    def trim(self, command: TrimChanges, now_ns: int) -> int:
+        """Carry out TrimChanges."""
+        before = self.trimmed
+        aged = [each.sequence for each in self.log if each.at_ns <= command.until_ns(now_ns)]
+        self.trimmed = command.horizon(before, self.newest.sequence, max(aged, default=0))
+        kept = {change.sequence for name in self.repositories for change in self.tag_history(name)}
+        self.log = [each for each in self.log if each.sequence > self.trimmed or each.sequence in kept]
+        return self.trimmed - before
 
 
 class MemoryScope:
     """What a command may touch: one repository, its uploads, and the number of the others."""
 
-    def __init__(self, state: State, name: Repository) -> None:
+    def __init__(self, state: State, command: Command[Any]) -> None:
         """Open the scope of one command on one repository, at one time."""
         self._state = state
-        self._name = name
+        self._name = command.repository
+        self._by = command.by
+        self._source = command.source
         self._changed = False
         self.now_ns = state.clock.now_ns()
 
@@ -236,8 +265,26 @@ class MemoryScope:
         return self._name in self._state.repositories
 
     def create(self) -> StoredRepository:
-        """Return the repository, made if there is none."""
-        return self._state.repositories.setdefault(self._name, StoredRepository(self._name))
+        """Return the repository, created unless it exists."""
+        if not self.exists:
+            self.log(ChangeKind.REPOSITORY_CREATED)
+            self._state.repositories[self._name] = StoredRepository(self._name, self._state.newest.sequence)
+        return self._state.repositories[self._name]
+
+    def log(
+        self,
+        kind: ChangeKind,
+        *,
+        tag: Tag | None = None,
+        before: Digest | None = None,
+        after: Digest | None = None,
+        media_type: str | None = None,
+    ) -> None:
+        """Write an entry of the change log."""
+        sequence = self._state.newest.sequence + 1
+        self._state.log.append(
+            Change(sequence, kind, self._name, tag, before, after, media_type, self.now_ns, self._by, self._source)
+        )
 
     def changed(self) -> None:
         """Give the repository, if there is one, a new revision, once a command, and make an export due.
@@ -258,10 +305,18 @@ class MemoryScope:
             repository.due_ns = self.now_ns
 
     def forget(self) -> None:
-        """Remove the repository and its uploads."""
-        self._state.repositories.pop(self._name, None)
+        """Remove the repository, its uploads, and what is kept as history of its tags alone."""
         for row in self.uploads():
             del self._state.uploads[row.session]
+        if self._state.repositories.pop(self._name, None) is None:
+            return
+        trimmed = self._state.trimmed
+        self._state.log = [each for each in self._state.log if each.sequence > trimmed or each.repository != self._name]
+        self.log(ChangeKind.REPOSITORY_REMOVED)
+
+    def trim(self, command: TrimChanges) -> int:
+        """Carry out TrimChanges."""
+        return self._state.trim(command, self.now_ns)
 
     def holding_manifests(self) -> int:
         """Return how many repositories have a manifest."""
@@ -304,6 +359,7 @@ class MemoryScope:
                 for key, entry in repository.carried.items()
                 if entry.digest != digest or entry.name not in (tag, written or tag)
             }
-        self._state.sequence += 1
         left = before.digest if before else None
-        repository.log.append(TagChange(self._state.sequence, tag, left, digest, self.now_ns, by))
+        stored = repository.manifests.get(digest or left or Digest(""))
+        kind = ChangeKind.TAG_DELETED if digest is None else ChangeKind.TAG_MOVED if before else ChangeKind.TAG_CREATED
+        self.log(kind, tag=tag, before=left, after=digest, media_type=stored.entry.media_type if stored else None)

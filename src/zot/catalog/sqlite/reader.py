@@ -15,7 +15,9 @@ from typing import Any
 import apsw
 import msgspec
 
+from zot.catalog.change_log import Change, ChangeCursor, ChangeKind, ChangePage, TagChange, change_page
 from zot.catalog.clock import Source
+from zot.catalog.command import ChangeSource
 from zot.catalog.interface import PAGE_LIMIT, CatalogUnavailableError
 from zot.catalog.rows import (
     BlobRow,
@@ -27,7 +29,6 @@ from zot.catalog.rows import (
     PendingDelete,
     ReferrerRow,
     RepositoryRow,
-    TagChange,
     TagRow,
     Unread,
     UnreferencedBlob,
@@ -36,6 +37,7 @@ from zot.catalog.rows import (
 )
 from zot.catalog.sqlite.connection import DAMAGE, DAMAGED, open_for_reading, translated
 from zot.catalog.sqlite.handlers import carried as verbs_carried
+from zot.catalog.sqlite.handlers import change_log as verbs_change_log
 from zot.catalog.sqlite.handlers import uploads as verbs_uploads
 from zot.catalog.sqlite.recovery import SUSPECT, held_boot, require_boot
 from zot.catalog.sqlite.revision import REPLACED, ReaderRevision
@@ -68,9 +70,6 @@ WHERE tag.repository = ? AND name
 """
 _ONE_TAG = f"{_TAG} = ?"
 _TAGS = f"{_TAG} > ? ORDER BY name LIMIT ?"
-_TAG_LOG = """
-SELECT sequence, tag, digest_before, digest_after, at_ns, moved_by FROM tag_log WHERE repository = ? AND sequence < ?
-"""
 _LAST_SEQUENCE = (1 << 63) - 1
 _REFERRERS = """
 SELECT digest, media_type, size, artifact_type, annotations FROM manifest
@@ -136,6 +135,8 @@ class Reader:
         self._cursor: apsw.Cursor | None = None
         self._revision: ReaderRevision | None = None
         self._resolved: dict[tuple[Repository, Reference], tuple[bytes, ManifestRow]] = {}
+        self._tail: tuple[bytes, ChangeCursor, ChangePage] | None = None
+        """The end of the change log, as it was found at a revision."""
 
     async def repository(self, repository: Repository) -> RepositoryRow | None:
         """Return the repository, None if there is none."""
@@ -195,12 +196,33 @@ class Reader:
         """Return changes of one tag or of all, newest first, with sequence numbers less than `before`."""
         until = _LAST_SEQUENCE if before is None else before
         if tag is None:
-            rows = self._rows(f"{_TAG_LOG} ORDER BY sequence DESC LIMIT ?", (repository, until, _page(limit)))
+            rows = self._rows(
+                f"{verbs_change_log.TAG_HISTORY} ORDER BY sequence DESC LIMIT ?3", (repository, until, _page(limit))
+            )
         else:
             rows = self._rows(
-                f"{_TAG_LOG} AND tag = ? ORDER BY sequence DESC LIMIT ?", (repository, until, tag, _page(limit))
+                f"{verbs_change_log.TAG_HISTORY} AND tag = ?4 ORDER BY sequence DESC LIMIT ?3",
+                (repository, until, _page(limit), tag),
             )
-        return [TagChange(*row) for row in rows]
+        return [
+            TagChange(sequence, name, was, now, at_ns, by, ChangeSource(source))
+            for sequence, name, was, now, at_ns, by, source in rows
+        ]
+
+    async def changes(self, after: ChangeCursor | None, limit: int) -> ChangePage:
+        """Return entries of the change log that follow a cursor, oldest first."""
+        now = self._revision.now() if self._revision is not None else b""
+        if self._tail is not None and self._tail[:2] == (now, after):
+            return self._tail[2]
+        at = after or ChangeCursor(0, 0)
+        rows = self._rows(verbs_change_log.PAGE, (at.sequence, at.at_ns, _page(limit)))
+        trimmed, sequence, at_ns, is_known = rows[0][:4]
+        newest = ChangeCursor(sequence or 0, at_ns or 0)
+        changes = [_change(row[4:]) for row in rows if row[4] is not None]
+        page = change_page(after, changes, trimmed=trimmed, newest=newest, is_known=bool(is_known))
+        if now and after is not None and limit > 0 and page.cursor == after:
+            self._tail = (now, after, page)
+        return page
 
     async def referrers(
         self, repository: Repository, subject: Digest, artifact_types: Sequence[str], after: str, limit: int
@@ -334,6 +356,13 @@ class Reader:
 
 def _page(limit: int) -> int:
     return max(0, min(limit, PAGE_LIMIT))
+
+
+def _change(row: tuple[Any, ...]) -> Change:
+    sequence, kind, repository, tag, before, after, media_type, at_ns, by, source = row
+    return Change(
+        sequence, ChangeKind(kind), repository, tag, before, after, media_type, at_ns, by, ChangeSource(source)
+    )
 
 
 def _details(row: tuple[Any, ...]) -> ManifestDetails:

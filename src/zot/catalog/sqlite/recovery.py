@@ -165,8 +165,8 @@ def held_boot(connection: apsw.Connection) -> str:
 
 
 def last_ns(database: Database) -> int:
-    """Return the time of the last entry in the tag log, 0 if there is none."""
-    rows = database.execute("SELECT at_ns FROM tag_log ORDER BY sequence DESC LIMIT 1")
+    """Return the time of the newest entry of the change log, 0 if there is none."""
+    rows = database.execute("SELECT at_ns FROM change_log ORDER BY sequence DESC LIMIT 1")
     return rows[0][0] if rows else 0
 
 

@@ -17,7 +17,7 @@ import msgspec
 from zot.catalog.edges import edges
 from zot.catalog.sqlite.handlers.tags import KEPT
 from zot.catalog.sqlite.readable_rows import DamagedTable, ReadableRows, Row
-from zot.catalog.sqlite.schema import migrate
+from zot.catalog.sqlite.schema import COPY_TAG_LOG, migrate
 from zot.oci.digest import Digest, has_digest
 from zot.oci.lenient import parse_leniently
 
@@ -28,16 +28,28 @@ _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE
 # Tags by their last change: where rows of `tag` are gone, or point to a manifest that has another id by now.
 _TAGS_FROM_LOG = """
 INSERT OR IGNORE INTO tag (repository, name, manifest_id, created_ns, moved_ns, moved_by)
-SELECT log.repository, log.tag, manifest.id, log.at_ns, log.at_ns, log.moved_by
-FROM tag_log AS log JOIN manifest ON manifest.repository = log.repository AND manifest.digest = log.digest_after
-WHERE log.sequence = (
-  SELECT max(sequence) FROM tag_log WHERE repository = log.repository AND tag = log.tag)
+SELECT log.repository, log.tag, manifest.id, log.at_ns, log.at_ns, log.changed_by
+FROM change_log AS log JOIN manifest ON manifest.repository = log.repository AND manifest.digest = log.digest_after
+WHERE log.tag IS NOT NULL AND log.sequence = (
+  SELECT max(sequence) FROM change_log WHERE repository = log.repository AND tag = log.tag)
 """
+# What schemas before the change log had in its place.
+_TAG_LOG = DamagedTable(
+    "tag_log",
+    ("sequence",),
+    ("repository", "tag", "digest_before", "digest_after", "at_ns", "moved_by"),
+    frozenset({"sequence"}),
+)
+# No consumer may go on from before: the newest entry gets a number that none of them has seen, and is the first.
+_NEW_FEED = (
+    "UPDATE change_log SET sequence = sequence + 1 WHERE sequence = (SELECT max(sequence) FROM change_log)",
+    "INSERT OR REPLACE INTO setting (name, value) SELECT 'changes_trimmed', coalesce(max(sequence), 0) FROM change_log",
+)
 # What other tables tell of repositories whose own rows are gone.
 _REPOSITORIES = """
 INSERT OR IGNORE INTO repository (name)
 SELECT repository FROM blob UNION SELECT repository FROM manifest UNION SELECT repository FROM tag
-UNION SELECT repository FROM upload UNION SELECT repository FROM tag_log UNION SELECT repository FROM carried
+UNION SELECT repository FROM upload UNION SELECT repository FROM carried
 """
 _WITHOUT_OWNER = (
     "DELETE FROM tag WHERE manifest_id NOT IN (SELECT id FROM manifest)",
@@ -159,7 +171,7 @@ class _Salvage:
             self._execute(*_WITHOUT_OWNER)
             if self._gaps["tag"] or self._gaps["manifest"]:
                 self._execute(_TAGS_FROM_LOG)
-            self._execute(_REPOSITORIES, *_SETTLED)
+            self._execute(_REPOSITORIES, *_SETTLED, *_NEW_FEED)
             without_content = self._number(
                 "SELECT count(*) FROM manifest WHERE id NOT IN (SELECT manifest_id FROM content)"
             )
@@ -173,6 +185,8 @@ class _Salvage:
         known = {row[1] for row in self._source.execute(f"PRAGMA table_info({name})")}
         if not known:  # it is older than the table
             self._gaps[name] = 0
+            if name == "change_log":
+                self._copy_tag_log()
             return
         # Name, type, and place in the primary key, counted from 1.
         described = [(row[1], row[2], row[5]) for row in self._into.execute(f"PRAGMA table_info({name})")]
@@ -182,6 +196,14 @@ class _Salvage:
         rows = self._read(name, DamagedTable(name, key, columns, numeric))
         names, marks = ", ".join((*key, *columns)), ", ".join("?" * (len(key) + len(columns)))
         self._insert(f"INSERT OR IGNORE INTO {name} ({names}) VALUES ({marks})", rows)  # noqa: S608 (names of the schema)
+
+    def _copy_tag_log(self) -> None:
+        """Copy what can be read of the history of tags."""
+        names = ", ".join((*_TAG_LOG.key, *_TAG_LOG.columns))
+        self._into.execute(f"CREATE TEMP TABLE tag_log ({names})")
+        rows = self._read("change_log", _TAG_LOG)
+        self._insert(f"INSERT OR IGNORE INTO tag_log ({names}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)  # noqa: S608 (as above)
+        self._into.execute(COPY_TAG_LOG)
 
     def _read(self, name: str, table: DamagedTable) -> Iterator[Row]:
         rows = ReadableRows(self._source, table)
@@ -214,7 +236,8 @@ class _Salvage:
         if not is_manifest:
             return
         at = self._into.execute(
-            "SELECT at_ns, moved_by FROM tag_log WHERE repository = ? AND digest_after = ? ORDER BY sequence LIMIT 1",
+            "SELECT at_ns, changed_by FROM change_log"
+            " WHERE repository = ? AND digest_after = ? ORDER BY sequence LIMIT 1",
             (repository, digest),
         ).fetchall()
         pushed_ns, pushed_by = at[0] if at else (0, "")

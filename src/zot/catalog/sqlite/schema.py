@@ -164,7 +164,42 @@ CREATE INDEX manifest_not_whole ON manifest (repository) WHERE NOT whole;
 ALTER TABLE tag ADD COLUMN written TEXT;
 """
 
-MIGRATIONS = (_FIRST, _PLACED, _OWNED, _CARRIED)
+COPY_TAG_LOG = """
+INSERT INTO change_log (sequence, repository, kind, tag, digest_before, digest_after, at_ns, changed_by, source)
+SELECT sequence, repository,
+  iif(digest_after IS NULL, 'tag deleted', iif(digest_before IS NULL, 'tag created', 'tag moved')),
+  tag, digest_before, digest_after, at_ns, moved_by,
+  iif(moved_by = ':index.json', 'merge', iif(moved_by = 'garbage collection', 'retention', 'client'))
+FROM tag_log;
+"""
+"""Copies the history of tags as schemas before the change log had it, in a table of its own."""
+
+# All changes, not those of tags alone. For consumers the log begins with what is newer.
+_CHANGE_LOG = f"""
+CREATE TABLE change_log (
+  sequence INTEGER PRIMARY KEY, -- in the order of commits; the newest row is never deleted
+  repository TEXT NOT NULL, -- without a reference: its entries outlive it
+  kind TEXT NOT NULL,
+  tag TEXT,
+  digest_before TEXT,
+  digest_after TEXT,
+  media_type TEXT,
+  at_ns INTEGER NOT NULL,
+  changed_by TEXT NOT NULL,
+  source TEXT NOT NULL
+) STRICT;
+{COPY_TAG_LOG}
+CREATE INDEX change_log_repository ON change_log (repository) WHERE tag IS NOT NULL;
+CREATE INDEX change_log_tag ON change_log (repository, tag) WHERE tag IS NOT NULL;
+DROP TABLE tag_log;
+
+-- The entry of the log by which the repository began; 0: it is older than the log.
+ALTER TABLE repository ADD COLUMN created INTEGER NOT NULL DEFAULT 0;
+-- The last entry that was dropped for consumers.
+INSERT INTO setting (name, value) SELECT 'changes_trimmed', coalesce(max(sequence), 0) FROM change_log;
+"""  # noqa: S608 (a statement of constants)
+
+MIGRATIONS = (_FIRST, _PLACED, _OWNED, _CARRIED, _CHANGE_LOG)
 """Scripts that lead from each version to the next; what was released is never edited. Each takes less than a second."""
 
 # "zotc": what tells our database from anybody's.

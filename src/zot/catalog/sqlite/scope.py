@@ -7,9 +7,12 @@ from typing import Any
 
 import apsw
 
+from zot.catalog.change_log import ChangeKind
+from zot.catalog.command import Command
 from zot.catalog.quotas import RepositoryQuota
 from zot.catalog.sqlite.quota_totals import QuotaTotals
-from zot.oci.names import Repository
+from zot.oci.digest import Digest
+from zot.oci.names import Tag
 
 Row = tuple[Any, ...]
 
@@ -18,14 +21,21 @@ UPDATE repository SET bytes = bytes + ?2, blobs = blobs + ?3, manifests = manife
   revision = revision + ?6, due_ns = iif(?6, coalesce(due_ns, ?7), due_ns)
 WHERE name = ?1
 """
+_LOG = """
+INSERT INTO change_log
+  (repository, kind, tag, digest_before, digest_after, media_type, at_ns, changed_by, source)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+"""
 
 
 class RepositoryScope:
-    """One command on one repository. The counts are what it adds to the repository's; `settle` writes them down."""
+    """One command on one repository. The counts are what it adds to the repository's; `settle` writes them."""
 
     __slots__ = (
+        "_by",
         "_connection",
         "_cursor",
+        "_source",
         "_totals",
         "blobs",
         "bytes",
@@ -36,12 +46,14 @@ class RepositoryScope:
         "tags",
     )
 
-    def __init__(self, cursor: apsw.Cursor, repository: Repository, now_ns: int, totals: QuotaTotals) -> None:
-        """Begin at a time."""
+    def __init__(self, cursor: apsw.Cursor, command: Command[Any], now_ns: int, totals: QuotaTotals) -> None:
+        """Begin a command at a time of the catalog's clock."""
         self._cursor = cursor
         self._totals = totals
         self._connection = cursor.connection
-        self.repository = repository
+        self._by = command.by
+        self._source = command.source
+        self.repository = command.repository
         self.now_ns = now_ns
         self.bytes = self.blobs = self.manifests = self.tags = 0
         self.changed = False
@@ -75,8 +87,22 @@ class RepositoryScope:
         return self._connection.last_insert_rowid()
 
     def create(self) -> None:
-        """Make the repository, if there is none."""
-        self.rows("INSERT INTO repository (name) VALUES (?1) ON CONFLICT DO NOTHING")
+        """Create the repository unless it exists."""
+        if self.change("INSERT INTO repository (name) VALUES (?1) ON CONFLICT DO NOTHING"):
+            self.log(ChangeKind.REPOSITORY_CREATED)
+            self.rows("UPDATE repository SET created = ?2 WHERE name = ?1", self.inserted_id())
+
+    def log(
+        self,
+        kind: ChangeKind,
+        *,
+        tag: Tag | None = None,
+        before: Digest | None = None,
+        after: Digest | None = None,
+        media_type: str | None = None,
+    ) -> None:
+        """Write an entry of the change log."""
+        self.rows(_LOG, kind, tag, before, after, media_type, self.now_ns, self._by, self._source)
 
     def used(self, quota: RepositoryQuota) -> int:
         """Return how many bytes of a quota were used before the command."""
@@ -85,7 +111,7 @@ class RepositoryScope:
         return self.value("SELECT bytes FROM repository WHERE name = ?1") or 0
 
     def settle(self) -> None:
-        """Write the counts down; a change that the layout has to show gives a new revision and makes an export due."""
+        """Write the counts; a change that the layout has to show gives a new revision and makes an export due."""
         if self.changed or self.bytes or self.blobs:
             self.rows(_SETTLE, self.bytes, self.blobs, self.manifests, self.tags, self.changed, self.now_ns)
         if self.bytes:

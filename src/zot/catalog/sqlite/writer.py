@@ -25,6 +25,7 @@ from zot.catalog.blob_commands import (
     PublishBlob,
     TouchBlob,
 )
+from zot.catalog.change_log import TrimChanges
 from zot.catalog.clock import Clock, Source
 from zot.catalog.command import REMEMBERED_S, Command
 from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavailableError, CatalogUnusableError
@@ -43,7 +44,7 @@ from zot.catalog.sqlite.codec import decode_outcome, encode
 from zot.catalog.sqlite.connection import DAMAGE, DAMAGED, translated
 from zot.catalog.sqlite.database import Database
 from zot.catalog.sqlite.disk_reserve import DiskReserve
-from zot.catalog.sqlite.handlers import blobs, layouts, tags, uploads
+from zot.catalog.sqlite.handlers import blobs, change_log, layouts, tags, uploads
 from zot.catalog.sqlite.handlers import manifests as verbs_manifests
 from zot.catalog.sqlite.quota_totals import QuotaTotals
 from zot.catalog.sqlite.recovery import SUSPECT, held_boot, last_ns, open_at_start, open_later, reopen
@@ -79,6 +80,7 @@ _VERBS: Mapping[type[Command[Any]], Callable[[RepositoryScope, Any], Any]] = {
     BeginExport: layouts.intend_export,
     FinishExport: layouts.exported,
     QueueExport: layouts.mark_dirty,
+    TrimChanges: change_log.trim,
 }
 
 # Faults of the command itself; any other error of SQLite concerns the whole batch.
@@ -325,7 +327,7 @@ class Writer:
         if command.remembered:
             for (known,) in database.execute("SELECT outcome FROM remembered WHERE command = ?", command.id):
                 return decode_outcome(type(command), known)
-        scope = RepositoryScope(database.cursor, command.repository, now_ns, self._totals)
+        scope = RepositoryScope(database.cursor, command, now_ns, self._totals)
         outcome = _VERBS[type(command)](scope, command)
         scope.settle()
         if command.remembered:

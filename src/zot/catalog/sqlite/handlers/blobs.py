@@ -15,6 +15,7 @@ from zot.catalog.blob_commands import (
     PublishOutcome,
     TouchBlob,
 )
+from zot.catalog.change_log import ChangeKind
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.quotas import OverQuota, no_room
 from zot.catalog.sqlite.handlers import carried
@@ -134,6 +135,8 @@ def doom(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
         "UPDATE blob SET doom = ?3, stamp_s = NULL WHERE repository = ?1 AND digest = ?2", command.digest, command.token
     )
     scope.blobs -= 1
+    if command.damaged:
+        scope.log(ChangeKind.BLOB_LOST, before=command.digest)
     # As a manifest its bytes go on counting.
     scope.bytes -= 0 if referenced and _is_manifest(scope, command.digest) else size
     return DoomOutcome.DOOMED

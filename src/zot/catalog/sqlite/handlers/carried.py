@@ -51,7 +51,9 @@ def has_unread(scope: RepositoryScope) -> bool:
 
 
 def read(scope: RepositoryScope, digest: Digest) -> None:
-    """Take the entries of a manifest that is stored now for read; only a name keeps one."""
+    """Count the entries of a manifest that is stored now as read; only a name keeps one."""
+    if not scope.value("SELECT 1 FROM carried WHERE repository = ?1 AND digest = ?2 LIMIT 1", digest):
+        return
     scope.change("DELETE FROM carried WHERE repository = ?1 AND digest = ?2 AND (name IS NULL OR line = x'')", digest)
     scope.change(_READ, digest)
 

@@ -24,11 +24,11 @@ def adopt(scope: RepositoryScope, command: ImportLayout) -> tuple[Tag, ...]:
     for blob in command.blobs:
         verbs_blobs.add(scope, blob.digest, blob.size)
     for manifest in command.manifests:
-        known = verbs_manifests.find(scope, manifest.digest)
+        known = verbs_tags.find(scope, manifest.digest)
         if known is None:
             verbs_manifests.add(scope, manifest, command.by)
         else:
-            verbs_manifests.mend(scope, known, manifest.content)
+            verbs_manifests.mend(scope, known.manifest_id, manifest.content)
     for entry in command.carried:
         if verbs_carried.add(scope, entry) and entry.digest is not None:
             verbs_tags.settle_kept(scope, [entry.digest])
@@ -43,10 +43,10 @@ def _taken(scope: RepositoryScope, tag: LayoutTag, by: str) -> bool:
     before = verbs_tags.at(scope, tag.tag)
     if before == tag.digest:
         return True
-    manifest_id = verbs_manifests.find(scope, tag.digest)
-    if before != tag.if_digest or manifest_id is None:
+    target = verbs_tags.find(scope, tag.digest)
+    if before != tag.if_digest or target is None:
         return False
-    verbs_tags.point(scope, tag.tag, before, manifest_id, tag.digest, by, tag.written)
+    verbs_tags.point(scope, tag.tag, before, target, by, tag.written)
     return True
 
 

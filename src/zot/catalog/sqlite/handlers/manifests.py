@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from zot.catalog.change_log import ChangeKind
 from zot.catalog.layout_commands import LayoutManifest
 from zot.catalog.manifest_commands import (
     Absent,
@@ -21,6 +22,7 @@ from zot.catalog.manifest_commands import (
 )
 from zot.catalog.quotas import OverQuota, no_room
 from zot.catalog.sqlite.handlers import carried as verbs_carried
+from zot.catalog.sqlite.handlers import change_log as verbs_change_log
 from zot.catalog.sqlite.handlers import tags as verbs_tags
 from zot.catalog.sqlite.scope import RepositoryScope
 from zot.oci.digest import Digest
@@ -72,12 +74,13 @@ SELECT EXISTS (SELECT 1 FROM manifest WHERE repository = ?1)
 
 def put(scope: RepositoryScope, command: PutManifest) -> Stored | MissingBlobs | TagRefused | OverQuota:
     """Carry out PutManifest."""
-    known = find(scope, command.digest)
+    target = verbs_tags.find(scope, command.digest)
+    created = target is None
     refused = (
         verbs_tags.refused(scope, command.tags, command.digest)
         or _too_many_repositories(scope, command)
         or _missing(scope, command)
-        or (None if known else _too_many_bytes(scope, command))
+        or (_too_many_bytes(scope, command) if created else None)
     )
     if refused:
         return refused
@@ -91,27 +94,19 @@ def put(scope: RepositoryScope, command: PutManifest) -> Stored | MissingBlobs |
         command.edges,
         scope.now_ns,
     )
-    if known is None:
+    if target is None:
         scope.create()
-        known = add(scope, entry, command.by)
-        created = True
+        target = add(scope, entry, command.by)
     else:
         scope.change(_CLEAR_STAMP, command.digest)
-        if command.tags and not verbs_tags.has_tag(scope, known):
-            verbs_tags.renew(scope, known)
-        mend(scope, known, command.content)
-        created = False
-    return Stored(created, verbs_tags.move(scope, command.tags, known, command.digest, command.by))
+        if command.tags and not verbs_tags.has_tag(scope, target.manifest_id):
+            verbs_tags.renew(scope, target.manifest_id)
+        mend(scope, target.manifest_id, command.content)
+    return Stored(created, verbs_tags.move(scope, command.tags, target, command.by))
 
 
-def find(scope: RepositoryScope, digest: Digest) -> int | None:
-    """Return the id of a manifest."""
-    found: int | None = scope.value("SELECT id FROM manifest WHERE repository = ?1 AND digest = ?2", digest)
-    return found
-
-
-def add(scope: RepositoryScope, entry: LayoutManifest, by: str) -> int:
-    """Store a manifest that is not there, and return its id. What it names is referenced, its stamps cleared."""
+def add(scope: RepositoryScope, entry: LayoutManifest, by: str) -> verbs_tags.TagTarget:
+    """Store a manifest that is not there, and log it. What it names is referenced, its stamps cleared."""
     size = len(entry.content)
     scope.change(
         _ADD,
@@ -137,7 +132,8 @@ def add(scope: RepositoryScope, entry: LayoutManifest, by: str) -> int:
     scope.manifests += 1
     scope.bytes += 0 if _is_blob(scope, entry.digest) else size
     scope.changed = True
-    return known
+    scope.log(ChangeKind.MANIFEST_STORED, after=entry.digest, media_type=entry.media_type)
+    return verbs_tags.TagTarget(known, entry.digest, entry.media_type)
 
 
 def mend(scope: RepositoryScope, manifest_id: int, content: bytes) -> None:
@@ -165,7 +161,7 @@ def delete(scope: RepositoryScope, command: RemoveManifest) -> Deleted | Absent 
     if indexes := scope.rows(_INDEXES, command.digest):
         return Referenced(tuple(digest for (digest,) in indexes))
     for tag in tags:
-        verbs_tags.remove(scope, tag, command.digest, command.by)
+        verbs_tags.remove(scope, tag, command.digest, media_type)
     verbs_carried.delete_of(scope, command.digest)
     verbs_carried.delete_listed_by(scope, known)
     scope.change(_UNREFERENCE, known, command.digest)
@@ -175,21 +171,22 @@ def delete(scope: RepositoryScope, command: RemoveManifest) -> Deleted | Absent 
     scope.manifests -= 1
     scope.bytes -= 0 if _is_blob(scope, command.digest) else size
     scope.changed = True
+    scope.log(ChangeKind.MANIFEST_DELETED, before=command.digest, media_type=media_type)
     return Deleted(command.digest, media_type, tags)
 
 
 def mend_manifest(scope: RepositoryScope, command: MendManifest) -> bool:
     """Carry out MendManifest."""
-    known = find(scope, command.digest)
+    known = verbs_tags.find(scope, command.digest)
     if known is not None:
-        mend(scope, known, command.content)
+        mend(scope, known.manifest_id, command.content)
     return known is not None
 
 
 def touch(scope: RepositoryScope, command: TouchManifest) -> bool:
     """Carry out TouchManifest."""
     scope.change(_CLEAR_STAMP, command.digest)
-    return find(scope, command.digest) is not None
+    return verbs_tags.find(scope, command.digest) is not None
 
 
 def remove_repository(scope: RepositoryScope, _command: RemoveRepository) -> bool:
@@ -197,8 +194,9 @@ def remove_repository(scope: RepositoryScope, _command: RemoveRepository) -> boo
     if scope.value(_IN_USE):
         return False
     scope.change("DELETE FROM upload WHERE repository = ?1")
-    scope.change("DELETE FROM tag_log WHERE repository = ?1")
-    scope.change("DELETE FROM repository WHERE name = ?1")
+    verbs_change_log.delete_history(scope)
+    if scope.change("DELETE FROM repository WHERE name = ?1"):
+        scope.log(ChangeKind.REPOSITORY_REMOVED)
     return True
 
 

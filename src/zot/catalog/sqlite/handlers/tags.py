@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
+from zot.catalog.change_log import ChangeKind
 from zot.catalog.manifest_commands import Absent, Deleted, DeleteTag, Refusal, RestoreTag, Stored, TagMove, TagRefused
 from zot.catalog.sqlite.handlers import carried
 from zot.catalog.sqlite.scope import RepositoryScope
@@ -21,9 +23,6 @@ INSERT INTO tag (repository, name, manifest_id, created_ns, moved_ns, moved_by, 
 VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)
 ON CONFLICT DO UPDATE SET manifest_id = excluded.manifest_id, moved_ns = excluded.moved_ns,
   moved_by = excluded.moved_by, written = excluded.written
-"""
-_LOG = """
-INSERT INTO tag_log (repository, tag, digest_before, digest_after, at_ns, moved_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 """
 # Of the manifests in ?2: whether a tag, an index, a present subject or an entry with a name keeps each. What changes
 # has no stamp.
@@ -44,6 +43,20 @@ WHERE repository = ?1 AND digest IN (SELECT value FROM json_each(?2)) AND kept <
 """  # noqa: S608 (a statement of constants)
 
 
+class TagTarget(NamedTuple):
+    """A manifest that a tag is pointed at."""
+
+    manifest_id: int
+    digest: Digest
+    media_type: str
+
+
+def find(scope: RepositoryScope, digest: Digest) -> TagTarget | None:
+    """Return a manifest as what tags point at, None if it is not in the repository."""
+    row = scope.row("SELECT id, digest, media_type FROM manifest WHERE repository = ?1 AND digest = ?2", digest)
+    return TagTarget(*row) if row else None
+
+
 def refused(scope: RepositoryScope, moves: Sequence[TagMove], digest: Digest) -> TagRefused | None:
     """Return the first of the moves that may not be made."""
     for each in moves:
@@ -53,14 +66,14 @@ def refused(scope: RepositoryScope, moves: Sequence[TagMove], digest: Digest) ->
 
 
 def move(
-    scope: RepositoryScope, moves: Sequence[TagMove], manifest_id: int, digest: Digest, by: str
+    scope: RepositoryScope, moves: Sequence[TagMove], target: TagTarget, by: str
 ) -> tuple[tuple[Tag, Digest | None], ...]:
     """Point tags at a manifest; return those that pointed elsewhere, with what they pointed to."""
     changes = []
     for each in moves:
         before = at(scope, each.tag)
-        if before != digest:
-            point(scope, each.tag, before, manifest_id, digest, by)
+        if before != target.digest:
+            point(scope, each.tag, before, target, by)
             changes.append((each.tag, before))
     return tuple(changes)
 
@@ -88,15 +101,16 @@ def point(
     scope: RepositoryScope,
     tag: Tag,
     before: Digest | None,
-    manifest_id: int,
-    digest: Digest,
+    target: TagTarget,
     by: str,
     written: str | None = None,
 ) -> None:
-    """Let a tag point to a manifest, and log it. `written` is its name as a layout has it, if not the tag itself."""
+    """Point a tag at a manifest, and log it. `written` is its name as a layout has it, if not the tag itself."""
+    manifest_id, digest, media_type = target
     scope.change(_POINT, tag, manifest_id, scope.now_ns, by, written)
     carried.replaced_by_tag(scope, digest, (tag, written or tag))
-    scope.change(_LOG, tag, before, digest, scope.now_ns, by)
+    kind = ChangeKind.TAG_MOVED if before else ChangeKind.TAG_CREATED
+    scope.log(kind, tag=tag, before=before, after=digest, media_type=media_type)
     settle_kept(scope, [digest, before] if before else [digest])
     scope.tags += before is None
     scope.changed = True
@@ -107,10 +121,10 @@ def renew(scope: RepositoryScope, manifest_id: int) -> None:
     scope.change("UPDATE manifest SET pushed_ns = ?3 WHERE repository = ?1 AND id = ?2", manifest_id, scope.now_ns)
 
 
-def remove(scope: RepositoryScope, tag: Tag, before: Digest, by: str) -> None:
-    """Remove a tag, and log it."""
+def remove(scope: RepositoryScope, tag: Tag, before: Digest, media_type: str) -> None:
+    """Remove a tag, which points to a manifest of that type, and log it."""
     scope.change("DELETE FROM tag WHERE repository = ?1 AND name = ?2", tag)
-    scope.change(_LOG, tag, before, None, scope.now_ns, by)
+    scope.log(ChangeKind.TAG_DELETED, tag=tag, before=before, media_type=media_type)
     settle_kept(scope, [before])
     scope.tags -= 1
     scope.changed = True
@@ -136,17 +150,17 @@ def delete(scope: RepositoryScope, command: DeleteTag) -> Deleted | Absent | Tag
         settle_kept(scope, [digest for digest, _ in named if digest is not None])
     digest, media_type = found or named[0]
     if found is not None:
-        remove(scope, command.tag, digest, command.by)
+        remove(scope, command.tag, digest, media_type)
     return Deleted(digest, media_type, (command.tag,))
 
 
 def restore(scope: RepositoryScope, command: RestoreTag) -> Stored | Absent | TagRefused:
     """Carry out RestoreTag."""
-    manifest_id = scope.value("SELECT id FROM manifest WHERE repository = ?1 AND digest = ?2", command.digest)
-    if manifest_id is None:
+    target = find(scope, command.digest)
+    if target is None:
         return Absent()
     moves = (command.move,)
     if refusal := refused(scope, moves, command.digest):
         return refusal
-    renew(scope, manifest_id)
-    return Stored(created=False, changes=move(scope, moves, manifest_id, command.digest, command.by))
+    renew(scope, target.manifest_id)
+    return Stored(created=False, changes=move(scope, moves, target, command.by))
