@@ -76,9 +76,7 @@ class Expiry:
                 retention_log.removed_attached(repository, row, dry_run=store.retention.dry_run)
                 if not store.retention.dry_run:
                     source = ChangeSource.COLLECTION
-                    delete = DeleteTag(
-                        repository=repository, tag=row.name, if_digest=row.digest, by=BY, source=source
-                    )
+                    delete = DeleteTag(repository=repository, tag=row.name, if_digest=row.digest, by=BY, source=source)
                     swept.tags += isinstance(await self._catalog.do(delete), Deleted)
                 yield 0
 
