@@ -1,4 +1,4 @@
-"""The laws of `zot.storage.interface.Storage`, held by every driver."""
+"""The contract of `zot.storage.interface.Storage`, tested with every driver."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def pools() -> Iterator[ThreadPools]:
-    """The pools of one test, closed after it."""
+    """The thread pools of one test."""
     pools = ThreadPools()
     yield pools
     pools.close()
@@ -70,10 +70,10 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path, pools: ThreadP
 
 
 class Checkpoints:
-    """A checkpoint that remembers what it was told, and may raise at one of the calls."""
+    """A checkpoint that records its arguments, and may raise at one of the calls."""
 
     def __init__(self, fails_at: int = -1) -> None:
-        """Raise at call number `fails_at`, from 0."""
+        """Raise at call number `fails_at`, counted from 0."""
         self.seen: list[Progress] = []
         self._fails_at = fails_at
 
@@ -85,20 +85,20 @@ class Checkpoints:
 
     @property
     def offsets(self) -> list[int]:
-        """What it was told, the offsets alone."""
+        """The offsets of the recorded calls."""
         return [progress.offset for progress in self.seen]
 
 
 class FencedError(Exception):
-    """What a checkpoint raises."""
+    """The exception of a checkpoint."""
 
 
 class BrokenError(Exception):
-    """What a body raises."""
+    """The exception of a body."""
 
 
 async def body(*chunks: bytes, then: Exception | None = None) -> AsyncIterator[bytes]:
-    """Give the chunks, then end or raise."""
+    """Iterate over the chunks, then end or raise."""
     for chunk in chunks:
         yield chunk
     if then is not None:
@@ -106,7 +106,7 @@ async def body(*chunks: bytes, then: Exception | None = None) -> AsyncIterator[b
 
 
 async def stalling(chunk: bytes, given: asyncio.Event, release: asyncio.Event) -> AsyncIterator[bytes]:
-    """Give a chunk, tell that it was taken, and wait."""
+    """Yield a chunk, set `given` once it was consumed, and wait."""
     yield chunk
     given.set()
     await release.wait()
@@ -123,15 +123,15 @@ async def stage(
 async def push(
     storage: Storage, repository: Repository, content: bytes = CONTENT, session: str = "a-session"
 ) -> Digest:
-    """Upload, verify, publish."""
+    """Upload, verify, place."""
     upload, digest = UploadKey(repository, session), digest_of(content)
     await storage.verify(upload, await stage(storage, content, upload), digest)
-    await storage.publish(upload, digest, len(content), None)
+    await storage.place(upload, digest, len(content), None)
     return digest
 
 
 async def read(storage: Storage, repository: Repository, digest: Digest) -> bytes:
-    """Return content whole."""
+    """Return all bytes of content."""
     content = await storage.open(repository, digest)
     try:
         return await content.read(0, content.size)
@@ -192,7 +192,7 @@ async def test_empty_content(storage: Storage) -> None:
 
 
 async def test_removed_content_stays_readable(storage: Storage) -> None:
-    """Who opened content before its removal reads it to the end."""
+    """Content that was opened before its removal can be read to the end."""
     digest = await push(storage, APP)
     content = await storage.open(APP, digest)
     await storage.remove(APP, digest)
@@ -201,7 +201,7 @@ async def test_removed_content_stays_readable(storage: Storage) -> None:
 
 
 async def test_replaced_content_stays_readable(storage: Storage) -> None:
-    """Who opened content before it was replaced by the same bytes reads it to the end."""
+    """Content that was opened before it was replaced by the same bytes can be read to the end."""
     digest = await push(storage, APP)
     content = await storage.open(APP, digest)
     await push(storage, APP)
@@ -210,7 +210,7 @@ async def test_replaced_content_stays_readable(storage: Storage) -> None:
 
 
 async def test_content_is_closed_twice(storage: Storage) -> None:
-    """Closing twice does no harm, also when it was removed meanwhile."""
+    """Closing is idempotent, also after the content was removed."""
     digest = await push(storage, APP)
     content = await storage.open(APP, digest)
     await storage.remove(APP, digest)
@@ -219,7 +219,7 @@ async def test_content_is_closed_twice(storage: Storage) -> None:
 
 
 async def test_a_hint_changes_nothing(storage: Storage) -> None:
-    """Announcing a read returns at once; closing right after it does no harm."""
+    """Announcing a read returns at once; the content may be closed right after it."""
     content = await storage.open(APP, await push(storage, APP))
     content.will_need(0, content.size)
     assert await content.read(0, 4) == CONTENT[:4]
@@ -251,7 +251,7 @@ async def test_a_begun_upload_is_staged(storage: Storage) -> None:
     assert await sessions(storage) == [UPLOAD.session]
 
 
-async def test_beginning_again_does_no_harm(storage: Storage) -> None:
+async def test_beginning_is_idempotent(storage: Storage) -> None:
     """Beginning an upload again keeps its bytes."""
     progress = await stage(storage)
     await storage.begin(UPLOAD)
@@ -261,27 +261,27 @@ async def test_beginning_again_does_no_harm(storage: Storage) -> None:
 # --- append ---
 
 
-async def test_an_append_tells_how_far_it_got(storage: Storage) -> None:
+async def test_an_append_returns_its_progress(storage: Storage) -> None:
     """An append from the start returns the length and the digest of the body."""
     assert await stage(storage) == Progress(len(CONTENT), CANONICAL, digest_of(CONTENT))
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
-async def test_an_append_hashes_by_the_algorithm_asked_for(storage: Storage, algorithm: str) -> None:
+async def test_an_append_hashes_by_the_requested_algorithm(storage: Storage, algorithm: str) -> None:
     """The digest so far is by the algorithm of the start."""
     progress = await stage(storage, algorithm=algorithm)
     assert progress == Progress(len(CONTENT), algorithm, digest_of(CONTENT, algorithm))
 
 
-async def test_an_append_goes_on_hashing(storage: Storage) -> None:
-    """An append that goes on where this process ended returns the digest of all bytes."""
+async def test_an_append_continues_hashing(storage: Storage) -> None:
+    """An append that continues after one of this process returns the digest of all bytes."""
     progress = await stage(storage)
     progress = await storage.append(UPLOAD, progress, body(b"more"), Checkpoints())
     assert progress == Progress(len(CONTENT) + 4, CANONICAL, digest_of(CONTENT + b"more"))
 
 
 async def test_an_unknown_prefix_stays_unknown(storage: Storage) -> None:
-    """An append behind bytes whose digest is not known returns no digest; the bytes are right all the same."""
+    """An append after bytes of unknown digest returns no digest; the bytes are right all the same."""
     await stage(storage)
     progress = await storage.append(UPLOAD, Progress(len(CONTENT)), body(b"more"), Checkpoints())
     assert progress == Progress(len(CONTENT) + 4)
@@ -289,15 +289,15 @@ async def test_an_unknown_prefix_stays_unknown(storage: Storage) -> None:
 
 
 async def test_a_state_of_other_bytes_is_not_used(storage: Storage) -> None:
-    """What this process hashed counts only if it has the digest recorded: another one may have written since."""
+    """A hash state counts only with the recorded digest: another process may have written since."""
     await stage(storage)
     start = Progress(len(CONTENT), CANONICAL, digest_of(b"what another process wrote"))
     progress = await storage.append(UPLOAD, start, body(b"more"), Checkpoints())
     assert progress.prefix is None
 
 
-async def test_an_append_cuts_what_lies_behind_its_start(storage: Storage) -> None:
-    """What is staged behind the start vanishes, so that bytes which were never recorded do not count."""
+async def test_an_append_cuts_the_bytes_after_its_start(storage: Storage) -> None:
+    """Bytes staged after the start are cut off, so that bytes which were never recorded do not count."""
     await stage(storage)
     progress = await storage.append(UPLOAD, Progress(4), body(b"!"), Checkpoints())
     await storage.verify(UPLOAD, progress, digest_of(CONTENT[:4] + b"!"))
@@ -312,8 +312,8 @@ async def test_an_append_of_nothing_cuts_too(storage: Storage) -> None:
         await storage.append(UPLOAD, Progress(5), body(), Checkpoints())
 
 
-async def test_an_append_from_the_start_begins_anew(storage: Storage) -> None:
-    """An append at offset 0 forgets what was staged, its digest too."""
+async def test_an_append_at_offset_0_starts_over(storage: Storage) -> None:
+    """An append at offset 0 discards the staged bytes and their digest."""
     await stage(storage)
     progress = await storage.append(UPLOAD, Progress(0), body(b"anew"), Checkpoints())
     assert progress == Progress(4, CANONICAL, digest_of(b"anew"))
@@ -325,8 +325,8 @@ async def test_an_append_to_nothing_fails(storage: Storage) -> None:
         await storage.append(UPLOAD, Progress(0), body(CONTENT), Checkpoints())
 
 
-async def test_an_append_behind_the_end_fails(storage: Storage) -> None:
-    """If fewer bytes are staged than were recorded the upload is missing; nothing was written or recorded."""
+async def test_an_append_beyond_the_end_fails(storage: Storage) -> None:
+    """If fewer bytes are staged than were recorded the upload is missing; nothing is written or recorded."""
     await stage(storage)
     checkpoints = Checkpoints()
     with pytest.raises(UploadMissingError):
@@ -336,7 +336,7 @@ async def test_an_append_behind_the_end_fails(storage: Storage) -> None:
 
 @pytest.mark.parametrize("session", ["..", "../../../secret", "a/b", ".hidden", "", "nul\0"])
 async def test_a_session_is_no_path(storage: Storage, session: str) -> None:
-    """What cannot be a session's name is a missing upload, and discarding it removes nothing."""
+    """A name that no session can have is a missing upload, and discarding it removes nothing."""
     digest = await push(storage, APP)
     upload = UploadKey(APP, session)
     with pytest.raises(UploadMissingError):
@@ -351,12 +351,12 @@ async def test_a_session_is_no_path(storage: Storage, session: str) -> None:
     ids=["tiny", "empty", "large", "odd"],
 )
 async def test_chunks_of_any_size(storage: Storage, chunks: list[bytes]) -> None:
-    """How a body is cut into chunks makes no difference."""
+    """The sizes of a body's chunks make no difference."""
     await storage.begin(UPLOAD)
     progress = await storage.append(UPLOAD, Progress(0), body(*chunks), Checkpoints())
     whole = b"".join(chunks)
     assert progress == Progress(len(whole), CANONICAL, digest_of(whole))
-    await storage.publish(UPLOAD, digest_of(whole), len(whole), None)
+    await storage.place(UPLOAD, digest_of(whole), len(whole), None)
     assert await read(storage, APP, digest_of(whole)) == whole
 
 
@@ -364,14 +364,14 @@ async def test_chunks_of_any_size(storage: Storage, chunks: list[bytes]) -> None
 
 
 async def test_checkpoints_come_first_and_last(storage: Storage) -> None:
-    """A checkpoint is called with the start before anything else, and at the end with what is returned."""
+    """A checkpoint is called with the start before anything else, and at the end with the returned progress."""
     start = await stage(storage)
     checkpoints = Checkpoints()
     progress = await storage.append(UPLOAD, start, body(b"more"), checkpoints)
     assert checkpoints.seen == [start, progress]
 
 
-async def test_long_bodies_are_recorded_on_the_way(storage: Storage) -> None:
+async def test_long_bodies_are_recorded_while_they_arrive(storage: Storage) -> None:
     """A checkpoint is called about every 64 MiB; its digests are those of the bytes so far."""
     await storage.begin(UPLOAD)
     checkpoints = Checkpoints()
@@ -384,7 +384,7 @@ async def test_long_bodies_are_recorded_on_the_way(storage: Storage) -> None:
 
 
 async def test_a_fenced_append_changes_nothing(storage: Storage) -> None:
-    """If the first checkpoint raises, that ends the append before anything was cut or written."""
+    """If the first checkpoint raises, the append ends before any byte is cut or written."""
     progress = await stage(storage)
     with pytest.raises(FencedError):
         await storage.append(UPLOAD, Progress(4), body(b"!" * 100), Checkpoints(fails_at=0))
@@ -403,8 +403,8 @@ async def test_nothing_follows_a_checkpoint_that_raised(storage: Storage) -> Non
         await storage.append(UPLOAD, Progress(written + 1), body(), Checkpoints())
 
 
-async def test_a_last_checkpoint_that_raises_is_told(storage: Storage) -> None:
-    """What the last checkpoint raises ends the append: it is not told as done."""
+async def test_an_exception_of_the_last_checkpoint_is_raised(storage: Storage) -> None:
+    """If the last checkpoint raises, the append fails with that exception."""
     await storage.begin(UPLOAD)
     checkpoints = Checkpoints(fails_at=1)
     with pytest.raises(FencedError):
@@ -413,8 +413,8 @@ async def test_a_last_checkpoint_that_raises_is_told(storage: Storage) -> None:
 
 
 @pytest.mark.parametrize("chunks", [[b"abc"], [bytes(MIB), bytes(MIB), b"abc"]], ids=["small", "large"])
-async def test_what_a_broken_body_brought_is_kept(storage: Storage, chunks: list[bytes]) -> None:
-    """A body that breaks off is recorded as far as it came, then its exception goes on; the upload can go on, too."""
+async def test_the_bytes_of_a_broken_body_are_kept(storage: Storage, chunks: list[bytes]) -> None:
+    """The bytes before a body breaks off are recorded, its exception is raised, and the upload can be continued."""
     await storage.begin(UPLOAD)
     checkpoints = Checkpoints()
     with pytest.raises(BrokenError):
@@ -426,8 +426,8 @@ async def test_what_a_broken_body_brought_is_kept(storage: Storage, chunks: list
     await storage.verify(UPLOAD, Progress(progress.offset), digest_of(came + b"rest"))
 
 
-async def test_a_broken_body_is_told_even_if_recording_fails(storage: Storage) -> None:
-    """The body's exception is what the caller sees; that recording failed as well is noted on it."""
+async def test_the_exception_of_a_body_is_raised_even_if_recording_fails(storage: Storage) -> None:
+    """The caller sees the body's exception; a failure to record is added to it as a note."""
     await storage.begin(UPLOAD)
     with pytest.raises(BrokenError) as caught:
         await storage.append(UPLOAD, Progress(0), body(b"abc", then=BrokenError()), Checkpoints(fails_at=1))
@@ -436,7 +436,7 @@ async def test_a_broken_body_is_told_even_if_recording_fails(storage: Storage) -
 
 @pytest.mark.parametrize("size", [10, 3 * MIB])
 async def test_a_cancelled_append_is_recorded(storage: Storage, size: int) -> None:
-    """Cancelling an append keeps and records what came, frees the upload, and is a cancellation to the caller."""
+    """A cancelled append keeps and records the received bytes, releases the upload, and raises the cancellation."""
     await storage.begin(UPLOAD)
     given, checkpoints = asyncio.Event(), Checkpoints()
     appending = asyncio.create_task(
@@ -454,7 +454,7 @@ async def test_a_cancelled_append_is_recorded(storage: Storage, size: int) -> No
 
 
 async def test_a_second_append_waits_for_the_first(storage: Storage) -> None:
-    """Two appends to one upload do not run at once: the second begins when the first ended."""
+    """Two appends to one upload do not run concurrently: the second begins when the first ended."""
     await storage.begin(UPLOAD)
     given, release = asyncio.Event(), asyncio.Event()
     first = asyncio.create_task(storage.append(UPLOAD, Progress(0), stalling(b"old", given, release), Checkpoints()))
@@ -469,9 +469,9 @@ async def test_a_second_append_waits_for_the_first(storage: Storage) -> None:
     await storage.verify(UPLOAD, Progress(5), digest_of(b"newer"))
 
 
-@pytest.mark.parametrize("act", ["append", "verify", "publish"])
-async def test_nobody_waits_for_ever(storage: Storage, act: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While an append goes on and does not let go, what else needs the upload raises UploadLockedError."""
+@pytest.mark.parametrize("act", ["append", "verify", "place"])
+async def test_waiting_for_an_upload_is_bounded(storage: Storage, act: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While an append holds the upload, other calls that need it raise UploadLockedError after a bounded wait."""
     monkeypatch.setattr(filesystem, "_LOCK_WAIT_S", 0.01)
     monkeypatch.setattr(memory, "_LOCK_WAIT_S", 0.01)
     await storage.begin(UPLOAD)
@@ -481,7 +481,7 @@ async def test_nobody_waits_for_ever(storage: Storage, act: str, monkeypatch: py
     calls: dict[str, Callable[[], Awaitable[object]]] = {
         "append": lambda: storage.append(UPLOAD, Progress(0), body(b"newer"), Checkpoints()),
         "verify": lambda: storage.verify(UPLOAD, Progress(0), digest_of(b"")),
-        "publish": lambda: storage.publish(UPLOAD, digest_of(b""), 0, None),
+        "place": lambda: storage.place(UPLOAD, digest_of(b""), 0, None),
     }
     with pytest.raises(UploadLockedError):
         await calls[act]()
@@ -489,93 +489,93 @@ async def test_nobody_waits_for_ever(storage: Storage, act: str, monkeypatch: py
     assert (await first).prefix == digest_of(b"old")
 
 
-async def test_a_request_that_stalled_does_no_harm_later(storage: Storage) -> None:
-    """A request that was fenced off before it came to append leaves what the newer one verified as it is."""
+async def test_a_fenced_request_that_stalled_changes_nothing(storage: Storage) -> None:
+    """A request that was fenced before its append leaves the bytes that the newer one verified as they are."""
     newer = await stage(storage)
     await storage.verify(UPLOAD, newer, digest_of(CONTENT))
     with pytest.raises(FencedError):
         await storage.append(UPLOAD, Progress(0), body(b"stale"), Checkpoints(fails_at=0))
-    await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
+    await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
     assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
 
 
-async def test_published_bytes_are_out_of_reach(storage: Storage) -> None:
-    """Nobody appends to what was published: the upload is missing, the content as it was."""
+async def test_placed_bytes_are_out_of_reach(storage: Storage) -> None:
+    """After an upload was placed, an append finds it missing, and the content stays as it was."""
     digest = await push(storage, APP, session=UPLOAD.session)
     with pytest.raises(UploadMissingError):
         await storage.append(UPLOAD, Progress(0), body(b"!"), Checkpoints())
     assert await read(storage, APP, digest) == CONTENT
 
 
-async def test_who_waited_for_a_publication_does_not_write(storage: Storage) -> None:
-    """An append that waits while the upload is published finds it missing."""
+async def test_an_append_that_waited_while_the_upload_was_placed_fails(storage: Storage) -> None:
+    """An append that waits while the upload is placed finds the upload missing."""
     progress = await stage(storage)
     digest = digest_of(CONTENT)
-    publishing = asyncio.gather(
-        storage.publish(UPLOAD, digest, len(CONTENT), None),
+    placing = asyncio.gather(
+        storage.place(UPLOAD, digest, len(CONTENT), None),
         *[storage.append(UPLOAD, Progress(progress.offset), body(), Checkpoints()) for _ in range(4)],
         return_exceptions=True,
     )
-    published, *appended = await publishing
-    assert published is None
+    placed, *appended = await placing
+    assert placed is None
     assert all(isinstance(each, UploadMissingError | Progress) for each in appended)
     assert await read(storage, APP, digest) == CONTENT
 
 
-async def test_an_upload_that_is_discarded_while_it_is_published_is_missing(storage: Storage) -> None:
-    """Whichever comes first: the publication succeeds, or it says that the upload is missing, and nothing else."""
+async def test_an_upload_that_is_discarded_while_it_is_placed_is_missing(storage: Storage) -> None:
+    """Placing an upload that is discarded concurrently succeeds, or raises UploadMissingError."""
     for round_ in range(20):
         content = CONTENT + bytes([round_])
         upload, digest = UploadKey(APP, f"session-{round_}"), digest_of(content)
         await storage.begin(upload)
         await storage.append(upload, Progress(0), body(content), Checkpoints())
-        published, _ = await asyncio.gather(
-            storage.publish(upload, digest, len(content), None), storage.discard(upload), return_exceptions=True
+        placed, _ = await asyncio.gather(
+            storage.place(upload, digest, len(content), None), storage.discard(upload), return_exceptions=True
         )
-        if published is None:
+        if placed is None:
             assert await read(storage, APP, digest) == content
         else:
-            assert isinstance(published, UploadMissingError)
+            assert isinstance(placed, UploadMissingError)
             assert await storage.stat(APP, digest) is None
 
 
-async def test_what_came_behind_the_verified_bytes_is_not_published(storage: Storage) -> None:
-    """Another request may append between the verification and the publication: that is cut off."""
+async def test_bytes_after_the_verified_ones_are_not_placed(storage: Storage) -> None:
+    """Bytes that another request appended after the verification are cut off."""
     progress = await stage(storage)
     await storage.verify(UPLOAD, progress, digest_of(CONTENT))
     await storage.append(UPLOAD, progress, body(b" and more"), Checkpoints())
-    await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
+    await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
     assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
 
 
-async def test_fewer_bytes_than_were_verified_are_not_published(storage: Storage) -> None:
-    """The upload is missing then, and nothing is content."""
+async def test_fewer_bytes_than_were_verified_are_not_placed(storage: Storage) -> None:
+    """The upload is missing then, and no content is made."""
     await stage(storage)
     with pytest.raises(UploadMissingError):
-        await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT) + 1, None)
+        await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT) + 1, None)
     assert await storage.stat(APP, digest_of(CONTENT)) is None
 
 
-async def test_a_publication_is_not_taken_for_done_by_content_of_another_size(storage: Storage) -> None:
-    """Without staged bytes it succeeds only if content of that size is there."""
+async def test_placing_again_demands_content_of_the_same_size(storage: Storage) -> None:
+    """Without staged bytes it succeeds only if content of that size exists."""
     await storage.put(APP, digest_of(CONTENT), CONTENT[:3])
     with pytest.raises(UploadMissingError):
-        await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
+        await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
 
 
 async def test_damaged_content_is_replaced(storage: Storage) -> None:
-    """Whatever was in its place, the content is what was published."""
+    """Placing replaces damaged content."""
     digest = digest_of(CONTENT)
     for damaged in (b"", CONTENT[:3], CONTENT[::-1], CONTENT + b"!"):
         await storage.put(APP, digest, damaged)
         await stage(storage)
-        await storage.publish(UPLOAD, digest, len(CONTENT), None)
+        await storage.place(UPLOAD, digest, len(CONTENT), None)
         assert await read(storage, APP, digest) == CONTENT
 
 
 @pytest.mark.parametrize("content", [None, b"", CONTENT[:3], CONTENT[::-1], CONTENT + b"!", CONTENT])
 async def test_content_matches_staged_bytes_if_it_is_the_same(storage: Storage, content: bytes | None) -> None:
-    """Same bytes, same size; the staged ones stay, and what lies behind the first `size` of them does not count."""
+    """Content matches with the same bytes and size; bytes after the first `size` staged ones do not count."""
     digest = digest_of(CONTENT)
     if content is not None:
         await storage.put(APP, digest, content)
@@ -584,18 +584,18 @@ async def test_content_matches_staged_bytes_if_it_is_the_same(storage: Storage, 
     await storage.append(UPLOAD, progress, body(b" and more"), Checkpoints())
     assert await storage.matches(UPLOAD, len(CONTENT), APP, digest) is (content == CONTENT)
     assert await storage.is_whole(APP, digest) is (content == CONTENT)
-    await storage.publish(UPLOAD, digest, len(CONTENT), None)
+    await storage.place(UPLOAD, digest, len(CONTENT), None)
 
 
 async def test_nothing_is_compared_with_an_upload_that_is_missing(storage: Storage) -> None:
-    """Neither equal nor different: there is no upload."""
+    """Comparing content with a missing upload raises UploadMissingError."""
     await storage.put(APP, digest_of(CONTENT), CONTENT)
     with pytest.raises(UploadMissingError):
         await storage.matches(UPLOAD, len(CONTENT), APP, digest_of(CONTENT))
 
 
 async def test_content_of_another_size_is_not_linked(storage: Storage) -> None:
-    """It is damaged: the target has nothing then."""
+    """Content of another size is damaged: linking it raises, and the target has no content."""
     digest = digest_of(CONTENT)
     await storage.put(APP, digest, CONTENT[:3])
     with pytest.raises(ContentDamagedError):
@@ -603,20 +603,20 @@ async def test_content_of_another_size_is_not_linked(storage: Storage) -> None:
     assert await storage.stat(OTHER, digest) is None
 
 
-async def test_what_was_missing_is_recorded_when_it_is_set_aside(storage: Storage) -> None:
-    """There is nothing to keep, but that it was found missing is known later."""
+async def test_quarantining_missing_content_is_recorded(storage: Storage) -> None:
+    """There are no bytes to keep, but the content is known as quarantined later."""
     digest = digest_of(CONTENT)
-    assert not await storage.was_set_aside(APP, digest)
-    assert await storage.set_aside(APP, digest) is False
-    assert await storage.was_set_aside(APP, digest)
+    assert not await storage.is_quarantined(APP, digest)
+    assert await storage.quarantine(APP, digest) is False
+    assert await storage.is_quarantined(APP, digest)
     await storage.put(APP, digest, CONTENT)
-    assert await storage.set_aside(APP, digest) is True
-    assert await storage.set_aside(APP, digest) is False
-    assert await storage.was_set_aside(APP, digest)
+    assert await storage.quarantine(APP, digest) is True
+    assert await storage.quarantine(APP, digest) is False
+    assert await storage.is_quarantined(APP, digest)
 
 
-async def test_one_repositorys_storage_can_be_asked_for(storage: Storage) -> None:
-    """It is ready, as all of it is."""
+async def test_the_store_of_one_repository_can_be_checked(storage: Storage) -> None:
+    """If the whole storage is ready, so is the store of each repository."""
     await push(storage, APP)
     await storage.ready(APP)
     await storage.ready()
@@ -626,7 +626,7 @@ async def test_one_repositorys_storage_can_be_asked_for(storage: Storage) -> Non
 
 
 async def test_the_right_digest_is_accepted(storage: Storage) -> None:
-    """Verifying the digest of the staged bytes returns, as often as it is asked."""
+    """Verifying the right digest returns, also repeatedly."""
     progress = await stage(storage)
     await storage.verify(UPLOAD, progress, digest_of(CONTENT))
     await storage.verify(UPLOAD, progress, digest_of(CONTENT))
@@ -634,7 +634,7 @@ async def test_the_right_digest_is_accepted(storage: Storage) -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_a_wrong_digest_is_refused(storage: Storage, known: bool) -> None:
-    """DigestMismatch tells both digests; the bytes stay staged."""
+    """DigestMismatchError has both digests; the bytes stay staged."""
     progress = await stage(storage)
     start = progress if known else Progress(progress.offset)
     with pytest.raises(DigestMismatchError) as caught:
@@ -654,11 +654,11 @@ async def test_another_algorithm_is_verified(storage: Storage, algorithm: str) -
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_verifying_cuts_the_rest(storage: Storage, known: bool) -> None:
-    """Only the bytes recorded are verified, and only they are published."""
+    """Only the recorded bytes are verified, and only they are placed."""
     await stage(storage)
     progress = Progress(4, CANONICAL, digest_of(CONTENT[:4]) if known else None)
     await storage.verify(UPLOAD, progress, digest_of(CONTENT[:4]))
-    await storage.publish(UPLOAD, digest_of(CONTENT[:4]), len(CONTENT[:4]), None)
+    await storage.place(UPLOAD, digest_of(CONTENT[:4]), len(CONTENT[:4]), None)
     assert await read(storage, APP, digest_of(CONTENT[:4])) == CONTENT[:4]
 
 
@@ -673,63 +673,63 @@ async def test_missing_bytes_are_not_verified(storage: Storage, known: bool) -> 
         await storage.verify(UPLOAD, Progress(len(CONTENT), CANONICAL, prefix), digest_of(CONTENT))
 
 
-# --- publish ---
+# --- place ---
 
 
-async def test_published_bytes_are_content(storage: Storage) -> None:
-    """Publishing makes the staged bytes content, and the upload is gone."""
+async def test_placed_bytes_are_content(storage: Storage) -> None:
+    """Placing makes the staged bytes content, and the upload is gone."""
     await stage(storage)
-    await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
+    await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
     assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
     assert await sessions(storage) == []
 
 
 @pytest.mark.parametrize("algorithm", ["sha384", "sha512"])
 async def test_content_of_each_algorithm(storage: Storage, algorithm: str) -> None:
-    """Content has its place by the algorithm of its digest."""
+    """Content can be placed with a digest of each algorithm."""
     digest = digest_of(CONTENT, algorithm)
     assert algorithm_of(digest) == algorithm
     await storage.verify(UPLOAD, await stage(storage, algorithm=algorithm), digest)
-    await storage.publish(UPLOAD, digest, len(CONTENT), None)
+    await storage.place(UPLOAD, digest, len(CONTENT), None)
     assert await read(storage, APP, digest) == CONTENT
     assert await storage.stat(APP, digest_of(CONTENT)) is None
 
 
-async def test_publishing_again_does_no_harm(storage: Storage) -> None:
-    """After an unknown outcome the same publication is given again: it returns, the content is there."""
+async def test_placing_is_idempotent(storage: Storage) -> None:
+    """Repeated after an unknown outcome, placing returns, and the content is there."""
     digest = await push(storage, APP, session=UPLOAD.session)
-    await storage.publish(UPLOAD, digest, len(CONTENT), None)
-    await storage.publish(UPLOAD, digest, len(CONTENT), OTHER)
+    await storage.place(UPLOAD, digest, len(CONTENT), None)
+    await storage.place(UPLOAD, digest, len(CONTENT), OTHER)
     assert await read(storage, APP, digest) == CONTENT
 
 
-async def test_publishing_nothing_fails(storage: Storage) -> None:
-    """An upload that is not there cannot be published, unless its content is there."""
+async def test_placing_nothing_fails(storage: Storage) -> None:
+    """A missing upload cannot be placed, unless its content exists."""
     with pytest.raises(UploadMissingError):
-        await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
+        await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
     await push(storage, OTHER)
     with pytest.raises(UploadMissingError):
-        await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), OTHER)
+        await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), OTHER)
 
 
-async def test_publishing_onto_content_replaces_it(storage: Storage) -> None:
-    """The same content is published by two uploads: both return, both uploads are gone."""
+async def test_placing_onto_content_replaces_it(storage: Storage) -> None:
+    """The same content is placed by two uploads: both return, both uploads are gone."""
     await push(storage, APP, session="one")
     digest = await push(storage, APP, session="two")
     assert await read(storage, APP, digest) == CONTENT
     assert await sessions(storage) == []
 
 
-async def test_content_published_by_many_at_once(storage: Storage) -> None:
-    """Ten publications of one digest at the same moment all return, and no upload is left."""
+async def test_content_placed_by_many_at_once(storage: Storage) -> None:
+    """Ten concurrent uploads of one digest are all placed, and no upload is left."""
     digests = await asyncio.gather(*[push(storage, APP, session=f"session-{number}") for number in range(10)])
     assert set(digests) == {digest_of(CONTENT)}
     assert await read(storage, APP, digests[0]) == CONTENT
     assert await sessions(storage) == []
 
 
-async def test_different_content_published_at_once(storage: Storage) -> None:
-    """Publications of different content into several new repositories do not disturb each other."""
+async def test_different_content_placed_at_once(storage: Storage) -> None:
+    """Different content can be placed in several new repositories concurrently."""
     repositories = [APP, OTHER, NESTED]
     contents = [b"content %d" % number for number in range(12)]
     digests = await asyncio.gather(
@@ -739,37 +739,37 @@ async def test_different_content_published_at_once(storage: Storage) -> None:
         assert await read(storage, repositories[i % 3], digest) == contents[i]
 
 
-async def test_content_is_published_after_its_removal(storage: Storage) -> None:
-    """What was removed can be pushed again."""
+async def test_content_is_placed_after_its_removal(storage: Storage) -> None:
+    """Removed content can be pushed again."""
     digest = await push(storage, APP)
     await storage.remove(APP, digest)
     await push(storage, APP)
     assert await read(storage, APP, digest) == CONTENT
 
 
-async def test_content_is_published_beside_a_twin(storage: Storage) -> None:
-    """With a twin the content is there all the same, and stays when the twin's is removed."""
+async def test_content_is_placed_beside_a_twin(storage: Storage) -> None:
+    """Content that was placed beside a twin stays when the twin's content is removed."""
     digest = await push(storage, OTHER)
     await stage(storage)
-    await storage.publish(UPLOAD, digest, len(CONTENT), OTHER)
+    await storage.place(UPLOAD, digest, len(CONTENT), OTHER)
     assert await sessions(storage) == []
     await storage.remove(OTHER, digest)
     assert await read(storage, APP, digest) == CONTENT
 
 
 async def test_a_twin_without_the_content_is_no_obstacle(storage: Storage) -> None:
-    """A twin whose content is gone, or that never was, does not keep anybody from publishing."""
+    """An upload can be placed although the twin's content is gone, or never existed."""
     await stage(storage)
-    await storage.publish(UPLOAD, digest_of(CONTENT), len(CONTENT), OTHER)
+    await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), OTHER)
     assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
 
 
 async def test_a_twin_of_another_size_is_not_shared(storage: Storage) -> None:
-    """A twin's content that has another size is damaged: it is not taken for the staged bytes."""
+    """A twin's content of another size is damaged: it does not replace the staged bytes."""
     digest = digest_of(CONTENT)
     await storage.put(OTHER, digest, CONTENT[:-1])
     await stage(storage)
-    await storage.publish(UPLOAD, digest, len(CONTENT), OTHER)
+    await storage.place(UPLOAD, digest, len(CONTENT), OTHER)
     assert await read(storage, APP, digest) == CONTENT
 
 
@@ -777,14 +777,14 @@ async def test_a_twin_of_another_size_is_not_shared(storage: Storage) -> None:
 
 
 async def test_linked_content_is_the_targets(storage: Storage) -> None:
-    """A link makes content the target's, and leaves it the source's."""
+    """A link adds content to the target, and leaves it in the source."""
     digest = await push(storage, APP)
     await storage.link(APP, OTHER, digest, len(CONTENT))
     assert await read(storage, OTHER, digest) == await read(storage, APP, digest) == CONTENT
 
 
-async def test_linking_again_does_no_harm(storage: Storage) -> None:
-    """Linking content that the target has already, or to its own repository, returns."""
+async def test_linking_is_idempotent(storage: Storage) -> None:
+    """Linking content that the target has already, or to its own repository, changes nothing."""
     digest = await push(storage, APP)
     await storage.link(APP, OTHER, digest, len(CONTENT))
     await storage.link(APP, OTHER, digest, len(CONTENT))
@@ -813,7 +813,7 @@ async def test_missing_content_is_not_linked(storage: Storage) -> None:
 
 
 async def test_put_content_is_there(storage: Storage) -> None:
-    """Small content is stored whole, again as often as one likes, and nothing is left staged."""
+    """Small content is stored in one call, idempotently, and nothing is left staged."""
     digest = digest_of(b"{}")
     await storage.put(APP, digest, b"{}")
     await storage.put(APP, digest, b"{}")
@@ -822,7 +822,7 @@ async def test_put_content_is_there(storage: Storage) -> None:
 
 
 async def test_removed_content_is_gone(storage: Storage) -> None:
-    """When a removal returns nobody can open the content; removing again does no harm."""
+    """When a removal returns the content cannot be opened; removing is idempotent."""
     digest = await push(storage, APP)
     await storage.remove(APP, digest)
     await storage.remove(APP, digest)
@@ -831,33 +831,33 @@ async def test_removed_content_is_gone(storage: Storage) -> None:
         await storage.open(APP, digest)
 
 
-async def test_removing_from_an_unknown_repository_does_no_harm(storage: Storage) -> None:
+async def test_removing_from_an_unknown_repository_changes_nothing(storage: Storage) -> None:
     """Removing content that never was returns."""
     await storage.remove(APP, digest_of(CONTENT))
 
 
-async def test_what_is_set_aside_is_served_to_nobody(storage: Storage) -> None:
-    """Damaged content is gone from its repository alone, once, and may come again."""
+async def test_quarantined_content_is_not_served(storage: Storage) -> None:
+    """Quarantined content is gone from its repository alone, and can be stored again."""
     digest = await push(storage, APP)
     await push(storage, NESTED)
-    assert await storage.was_set_aside(APP, digest) is False
-    assert await storage.set_aside(APP, digest) is True
-    assert await storage.set_aside(APP, digest) is False
-    assert await storage.was_set_aside(APP, digest) is True
-    assert await storage.was_set_aside(NESTED, digest) is False
+    assert await storage.is_quarantined(APP, digest) is False
+    assert await storage.quarantine(APP, digest) is True
+    assert await storage.quarantine(APP, digest) is False
+    assert await storage.is_quarantined(APP, digest) is True
+    assert await storage.is_quarantined(NESTED, digest) is False
     assert await storage.stat(APP, digest) is None
     assert [file async for file in storage.walk(APP)] == []
     assert await read(storage, NESTED, digest) == CONTENT
     await push(storage, APP)
     assert await read(storage, APP, digest) == CONTENT
-    assert await storage.set_aside(APP, digest) is True
+    assert await storage.quarantine(APP, digest) is True
 
 
 # --- discard, staged ---
 
 
 async def test_discarded_bytes_are_gone(storage: Storage) -> None:
-    """A discarded upload is missing; discarding again, or an upload that never was, does no harm."""
+    """A discarded upload is missing; discarding is idempotent, also of an upload that never existed."""
     progress = await stage(storage)
     await storage.discard(UPLOAD)
     await storage.discard(UPLOAD)
@@ -867,7 +867,7 @@ async def test_discarded_bytes_are_gone(storage: Storage) -> None:
 
 
 async def test_an_upload_is_discarded_during_an_append(storage: Storage) -> None:
-    """Discarding does not wait for an append under way; what that writes is gone, too."""
+    """Discarding does not wait for a running append; the bytes of that are gone, too."""
     await storage.begin(UPLOAD)
     given, release = asyncio.Event(), asyncio.Event()
     appending = asyncio.create_task(
@@ -882,7 +882,7 @@ async def test_an_upload_is_discarded_during_an_append(storage: Storage) -> None
 
 
 async def test_uploads_are_listed_by_repository(storage: Storage) -> None:
-    """Each repository has its own uploads; the time is that of the last change."""
+    """Each repository lists its own uploads, with the time of the last change."""
     other = UploadKey(OTHER, "other-session")
     await stage(storage)
     await storage.begin(other)
@@ -893,7 +893,7 @@ async def test_uploads_are_listed_by_repository(storage: Storage) -> None:
 
 
 async def test_an_unknown_repository_has_no_uploads(storage: Storage) -> None:
-    """A repository that nobody pushed to has no staged uploads."""
+    """A repository that was never pushed to has no staged uploads."""
     assert await storage.staged(APP) == []
 
 
@@ -901,7 +901,7 @@ async def test_an_unknown_repository_has_no_uploads(storage: Storage) -> None:
 
 
 async def test_a_walk_finds_all_content(storage: Storage) -> None:
-    """A walk comes by each content once, with its size, of all algorithms, and by no staged bytes."""
+    """A walk finds all content of each algorithm once, with its size, and no staged bytes."""
     contents = [b"content %d" % number for number in range(300)]
     for each in contents:
         await storage.put(APP, digest_of(each), each)
@@ -913,13 +913,13 @@ async def test_a_walk_finds_all_content(storage: Storage) -> None:
 
 
 async def test_a_walk_stays_in_its_repository(storage: Storage) -> None:
-    """A walk does not come by the content of other repositories, nested ones neither."""
+    """A walk does not find the content of other repositories, nor of nested ones."""
     await push(storage, OTHER)
     await push(storage, NESTED)
     assert [file async for file in storage.walk(APP)] == []
 
 
-async def test_a_walk_tells_the_time_of_the_last_change(storage: Storage) -> None:
+async def test_a_walk_returns_the_time_of_the_last_change(storage: Storage) -> None:
     """The time is in seconds since the epoch."""
     await push(storage, APP)
     [file] = [file async for file in storage.walk(APP)]
@@ -927,7 +927,7 @@ async def test_a_walk_tells_the_time_of_the_last_change(storage: Storage) -> Non
 
 
 async def test_content_may_be_removed_during_a_walk(storage: Storage) -> None:
-    """Who walks may remove what it comes by."""
+    """Content may be removed while a walk is running."""
     for number in range(5):
         await push(storage, APP, b"content %d" % number)
     async for file in storage.walk(APP):
@@ -936,7 +936,7 @@ async def test_content_may_be_removed_during_a_walk(storage: Storage) -> None:
 
 
 async def test_a_walk_may_be_left(storage: Storage) -> None:
-    """A walk that is not gone to its end keeps nothing open that hinders others."""
+    """A walk that is closed before its end leaves nothing open."""
     for number in range(3):
         await push(storage, APP, b"content %d" % number)
     walk = storage.walk(APP)
@@ -950,21 +950,21 @@ async def test_a_walk_may_be_left(storage: Storage) -> None:
 
 
 async def test_free_bytes_are_a_number(storage: Storage) -> None:
-    """The room is a number of bytes, or None where there is no limit."""
+    """The free space is a number of bytes, or None where there is no limit."""
     await push(storage, APP)
     free_bytes = await storage.free_bytes(APP)
     assert free_bytes is None or free_bytes > 0
 
 
 async def test_a_new_storage_is_ready(storage: Storage) -> None:
-    """A storage is ready before it was used, and after."""
+    """A storage is ready before its first use, and after."""
     await storage.ready()
     await push(storage, APP)
     await storage.ready()
 
 
 async def test_an_upload_ends_with_cancelled_calls(storage: Storage) -> None:
-    """A call that is cancelled at any moment leaves the upload such that the next call works."""
+    """After a call was cancelled at any moment the next call on the upload works."""
     digest = digest_of(CONTENT)
     for steps in range(12):
         upload = UploadKey(APP, f"session-{steps}")
@@ -976,13 +976,13 @@ async def test_an_upload_ends_with_cancelled_calls(storage: Storage) -> None:
         await storage.begin(upload)
         progress = await storage.append(upload, Progress(0), body(CONTENT), Checkpoints())
         await storage.verify(upload, progress, digest)
-        await storage.publish(upload, digest, len(CONTENT), None)
+        await storage.place(upload, digest, len(CONTENT), None)
         assert await sessions(storage) == []
     assert await read(storage, APP, digest) == CONTENT
 
 
 async def test_an_upload_is_busy_while_a_request_works_on_it(storage: Storage) -> None:
-    """From the moment in which an append holds it until it ends; one that is not there is not busy."""
+    """An upload is busy while an append holds it; a missing one is not busy."""
     assert not await storage.busy(UPLOAD)
     await storage.begin(UPLOAD)
     assert not await storage.busy(UPLOAD)
@@ -998,7 +998,7 @@ async def test_an_upload_is_busy_while_a_request_works_on_it(storage: Storage) -
 
 
 def test_errors_are_one_tree() -> None:
-    """A caller that handles StorageError handles all of a storage's failures but a wrong digest."""
+    """A caller that handles StorageError handles all failures of a storage but a wrong digest."""
     assert issubclass(UploadMissingError, StorageError)
     assert issubclass(UploadLockedError, StorageError)
     assert issubclass(ContentMissingError, StorageError)

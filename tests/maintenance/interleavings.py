@@ -128,15 +128,15 @@ class SteppedStorage(MemoryStorage):
         self._gate.note(("matches", same))
         return same
 
-    async def set_aside(self, *args: Any) -> bool:
+    async def quarantine(self, *args: Any) -> bool:
         """Set aside in its turn."""
         await self._gate.step("set aside")
-        return await super().set_aside(*args)
+        return await super().quarantine(*args)
 
-    async def publish(self, *args: Any) -> None:
+    async def place(self, *args: Any) -> None:
         """Publish in its turn."""
-        await self._gate.step("publish")
-        await super().publish(*args)
+        await self._gate.step("place")
+        await super().place(*args)
 
     async def link(self, *args: Any) -> None:
         """Link in its turn."""

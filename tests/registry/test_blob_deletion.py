@@ -38,7 +38,7 @@ async def test_a_deleted_blob_is_absent_and_can_be_pushed(registry: Registry, di
     assert await registry.catalog.blob(APP, DIGEST) is None
     is_left = disposal is Disposal.NO_FILE
     assert await registry.storage.stat(APP, DIGEST) == (len(CONTENT) if is_left else None)
-    assert await registry.storage.was_set_aside(APP, DIGEST) == (disposal is Disposal.QUARANTINE)
+    assert await registry.storage.is_quarantined(APP, DIGEST) == (disposal is Disposal.QUARANTINE)
     await present(registry)
 
 

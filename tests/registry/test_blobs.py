@@ -59,12 +59,12 @@ class Pausing(MemoryStorage):
         super().__init__()
         self.before: Callable[[], object] = lambda: None
 
-    async def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
+    async def place(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
         """Publish after what comes before."""
         waiting = self.before()
         if asyncio.iscoroutine(waiting):
             await waiting
-        await super().publish(upload, digest, size, twin)
+        await super().place(upload, digest, size, twin)
 
 
 @pytest.fixture

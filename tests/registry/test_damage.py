@@ -57,7 +57,7 @@ async def test_a_read_makes_damaged_content_absent(
         with pytest.raises(BlobUnknown):
             await again(registry)  # type: ignore[operator]
     assert await registry.catalog.blob(APP, DIGEST) is None
-    assert await registry.storage.was_set_aside(APP, DIGEST)
+    assert await registry.storage.is_quarantined(APP, DIGEST)
     assert found == ["pull"]
     (line,) = [each for each in caplog.records if each.levelno == logging.ERROR]
     assert DIGEST in line.getMessage()

@@ -1,4 +1,4 @@
-"""What the storage's tests share."""
+"""Fixtures of the storage's tests."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from zot.storage.threads import ThreadPools
 
 @pytest.fixture
 def pools() -> Iterator[ThreadPools]:
-    """The pools of one test, closed after it."""
+    """The thread pools of one test."""
     pools = ThreadPools()
     yield pools
     pools.close()

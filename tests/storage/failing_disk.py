@@ -1,4 +1,4 @@
-"""Twins of the disk whose operations can be made to fail, or are counted."""
+"""Disks that record their operations, or let some fail."""
 
 from __future__ import annotations
 
@@ -13,62 +13,62 @@ T = TypeVar("T")
 
 
 class ObservedDisk(Disk):
-    """A disk that remembers its operations, in the order in which they ended."""
+    """A disk that records its operations, in the order in which they ended."""
 
     def __init__(self) -> None:
-        """Remember nothing yet."""
+        """Start with no record."""
         self.operations: list[DiskOperation] = []
 
     def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do it and remember it."""
+        """Carry out the operation and record it."""
         result = super().perform(operation, call, *args, **kwargs)
         self.operations.append(operation)
         return result
 
     def verbs(self) -> list[str]:
-        """Return what was done."""
+        """Return the verbs of the operations."""
         return [operation.verb for operation in self.operations]
 
 
 class FailingDisk(Disk):
-    """A disk on which operations fail for which `fails` says with which errno (0: they succeed)."""
+    """A disk that fails each operation for which `fails` returns an errno other than 0."""
 
     def __init__(self, fails: Callable[[DiskOperation], int]) -> None:
-        """Ask `fails` before each operation."""
+        """Call `fails` before each operation."""
         self.fails = fails
 
     def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do it, or fail."""
+        """Carry out the operation, or fail."""
         if number := self.fails(operation):
             raise OSError(number, os.strerror(number), operation.path)
         return super().perform(operation, call, *args, **kwargs)
 
 
 class NthFails(Disk):
-    """A disk one of whose operations fails with an errno; None: it writes one byte, if it is a write."""
+    """A disk that fails one operation with an errno; with None, it cuts one write to one byte."""
 
     def __init__(self, error: int | None) -> None:
-        """Fail like that, once armed."""
+        """Fail no operation before it is armed."""
         self._error = error
         self._left = -1
         self._verb: str | None = None
         self.failed_verb: str | None = None
 
     def arm(self, nth: int) -> None:
-        """Let operation number `nth` from here fail, counted from 0."""
+        """Fail the operation number `nth` from here, counted from 0."""
         self._left, self._verb, self.failed_verb = nth, None, None
 
     def arm_verb(self, verb: str, nth: int = 0) -> None:
-        """Let operation number `nth` of that kind fail."""
+        """Fail the operation number `nth` of that kind."""
         self._left, self._verb, self.failed_verb = nth, verb, None
 
     def disarm(self) -> bool:
-        """Fail no more; tell whether the operation that was to fail was reached."""
+        """Fail no more; return whether the armed operation was reached."""
         self._left = -1
         return self.failed_verb is not None
 
     def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do it, or fail."""
+        """Carry out the operation, or fail."""
         if self._verb in {None, operation.verb} and self._left >= 0:
             self._left -= 1
             if self._left < 0:
@@ -81,14 +81,14 @@ class NthFails(Disk):
 
 
 class ShortDisk(Disk):
-    """A disk that reads and writes a few bytes at once."""
+    """A disk that reads and writes a few bytes in each call."""
 
     def __init__(self, limit: int) -> None:
-        """Take at most `limit` bytes at once."""
+        """Transfer at most `limit` bytes in each call."""
         self._limit = limit
 
     def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do less than was asked for."""
+        """Carry out less than was asked for."""
         return call(*_shortened(operation, args, self._limit), **kwargs)  # type: ignore[arg-type] # of the same types
 
 

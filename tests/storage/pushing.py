@@ -1,4 +1,4 @@
-"""Uploads as a test writes them."""
+"""Push content to a storage in tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zot.storage.interface import Progress, Storage, UploadKey
 
 
 async def body(*chunks: bytes) -> AsyncIterator[bytes]:
-    """Give the chunks."""
+    """Iterate over the chunks."""
     for chunk in chunks:
         yield chunk
 
@@ -21,10 +21,10 @@ async def ignore(_: Progress) -> None:
 
 
 async def push(storage: Storage, repository: Repository, content: bytes, twin: Repository | None = None) -> Digest:
-    """Upload, verify and publish content."""
+    """Upload, verify and place content."""
     upload, digest = UploadKey(repository, str(uuid4())), digest_of(content)
     await storage.begin(upload)
     progress = await storage.append(upload, Progress(0), body(content), ignore)
     await storage.verify(upload, progress, digest)
-    await storage.publish(upload, digest, len(content), twin)
+    await storage.place(upload, digest, len(content), twin)
     return digest

@@ -1,4 +1,4 @@
-"""Appending a body: what is held of it in memory."""
+"""Appending a body: the memory that it takes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -10,10 +10,10 @@ CHUNK = bytes(64 * 1024)
 
 
 class Staged:
-    """Bytes that grow; keeps the sizes of what was written at once."""
+    """Staged bytes that record the size of each write."""
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Start empty."""
         self.progress = Progress(0, "sha256")
         self.writes: list[int] = []
 
@@ -29,7 +29,7 @@ async def nothing(progress: Progress) -> None:
 
 
 async def test_stalled_bodies_are_bounded_together() -> None:
-    """However many uploads stall with most of a piece sent, what all of them hold stays within the limit."""
+    """However many uploads stall with most of a piece sent, together they hold no more than the limit."""
     limit_bytes, count = 10 * len(CHUNK), 200
     collected, go_on, stalled = AppendBuffers(limit_bytes), asyncio.Event(), asyncio.Semaphore(0)
     targets = [Staged() for _ in range(count)]
@@ -52,8 +52,8 @@ async def test_stalled_bodies_are_bounded_together() -> None:
     assert collected.held_bytes == 0
 
 
-async def test_pieces_are_large_where_there_is_room() -> None:
-    """A body that comes alone is written in whole pieces."""
+async def test_a_single_body_is_written_in_large_pieces() -> None:
+    """A body that arrives alone is written in whole pieces."""
 
     async def body() -> AsyncIterator[bytes]:
         for _ in range(40):
@@ -66,7 +66,7 @@ async def test_pieces_are_large_where_there_is_room() -> None:
 
 
 async def test_a_broken_body_holds_nothing() -> None:
-    """After an error, too, nothing is counted any more."""
+    """After an error, too, the memory budget is free again."""
 
     async def body() -> AsyncIterator[bytes]:
         yield CHUNK

@@ -1,4 +1,4 @@
-"""The storage that a configuration asks for."""
+"""Building the storage from the configuration."""
 
 from __future__ import annotations
 

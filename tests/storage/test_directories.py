@@ -1,4 +1,4 @@
-"""The sync of a directory, for all who wait for it."""
+"""Creating and syncing the directories of repositories."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ OTHERS = 5
 
 
 class SteppedDisk(Disk):
-    """Each sync of a directory waits until it is let go, and may fail."""
+    """A disk whose syncs of directories wait for their `release`, and may fail."""
 
     def __init__(self) -> None:
-        """Fail none."""
+        """Let no sync fail."""
         self.begun: list[Event] = [Event() for _ in range(3)]
         self.release: list[Event] = [Event() for _ in range(3)]
         self.syncs = 0
@@ -43,20 +43,20 @@ class SteppedDisk(Disk):
 
 @pytest.fixture
 def threads() -> Iterator[ThreadPoolExecutor]:
-    """Threads enough for all callers."""
+    """A thread for each caller."""
     with ThreadPoolExecutor(OTHERS + 2) as threads:
         yield threads
 
 
 def waiting(directories: Directories, path: str) -> int:
-    """Return how many calls for that directory are under way."""
+    """Return how many calls for that directory are running."""
     syncs = directories._syncs.get(path)
     return 0 if syncs is None else syncs.users
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_one_sync_serves_all_that_wait(tmp_path: Path, threads: ThreadPoolExecutor, fails: bool) -> None:
-    """Who comes while a sync runs is served by one more, which begins after they came; its error is theirs, too."""
+    """Callers that arrive during a sync share one more, which begins later; all of them get its error."""
     disk = SteppedDisk()
     disk.fails_at = 1 if fails else -1
     path = str(tmp_path)
@@ -85,7 +85,7 @@ def test_one_sync_serves_all_that_wait(tmp_path: Path, threads: ThreadPoolExecut
 
 
 def test_directories_do_not_wait_for_each_other(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
-    """The sync of one directory goes on while another's takes its time."""
+    """The sync of one directory does not wait for a slow sync of another."""
     disk = SteppedDisk()
     one, other = str(tmp_path / "one"), str(tmp_path / "other")
     Path(one).mkdir()
@@ -101,22 +101,22 @@ def test_directories_do_not_wait_for_each_other(tmp_path: Path, threads: ThreadP
 
 
 class ParentsGo(Disk):
-    """A disk where the directory made first is removed again before the next is made, a number of times."""
+    """A disk that removes a new directory again, a number of times, before the next one is created."""
 
     def __init__(self, times: int) -> None:
-        """Remove it so often."""
+        """Remove the first `times` directories."""
         self.left = times
 
     def mkdir(self, path: str) -> None:
-        """Make it, and remove it again."""
+        """Create a directory and remove it again."""
         super().mkdir(path)
         if self.left:
             self.left -= 1
             self.rmdir(path)
 
 
-def test_a_parent_that_goes_is_made_again(tmp_path: Path) -> None:
-    """Upkeep may remove an empty parent between two calls: a push goes on; where it never succeeds, it ends."""
+def test_a_removed_parent_is_created_again(tmp_path: Path) -> None:
+    """A push survives that collection removes an empty parent between two calls; it does not retry indefinitely."""
     for directory, times in (("some", 5), ("all", 10**9)):
         disk = Disk()
         paths = LayoutPaths(str(tmp_path / directory))

@@ -1,4 +1,4 @@
-"""The door to the file system."""
+"""The only access to the file system."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zot.storage.disk import CHANGES, Disk, DiskOperation, NotRegularFileError
 def test_short_writes_and_reads_are_continued(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], limit: int, offset: int
 ) -> None:
-    """However little the system takes or gives at once, all pieces are written, and all bytes are read."""
+    """However few bytes a system call transfers, all pieces are written and all bytes are read."""
     disk = ShortDisk(limit)
     with disk.create(str(tmp_path_factory.mktemp("short") / "file")) as file:
         disk.write(file, pieces, offset)
@@ -31,7 +31,7 @@ def test_short_writes_and_reads_are_continued(
         assert os.fstat(file.descriptor).st_size == (offset + len(whole) if whole else 0)
 
 
-def test_what_is_made_is_private(tmp_path: Path) -> None:
+def test_new_files_are_private(tmp_path: Path) -> None:
     """Files are 0600 and directories 0700."""
     disk = Disk()
     disk.mkdir(str(tmp_path / "directory"))
@@ -41,7 +41,7 @@ def test_what_is_made_is_private(tmp_path: Path) -> None:
 
 
 def test_a_lock_excludes_other_openings(tmp_path: Path) -> None:
-    """A file is locked once, also within one process; closing it lets go."""
+    """A file is locked once, also within one process; closing it releases the lock."""
     disk = Disk()
     path = str(tmp_path / "file")
     with disk.create(path) as first, disk.open_to_write(path) as second:
@@ -51,8 +51,8 @@ def test_a_lock_excludes_other_openings(tmp_path: Path) -> None:
         assert disk.lock(second)
 
 
-def test_a_staged_file_goes_if_its_block_fails(tmp_path: Path) -> None:
-    """A staged file is removed when the block raises, even if the removal fails the first error is raised."""
+def test_a_staged_file_is_removed_if_its_block_fails(tmp_path: Path) -> None:
+    """A staged file is removed when the block raises; if the removal fails, too, the first error is raised."""
     disk = NthFails(errno.EIO)
     with pytest.raises(ZeroDivisionError), disk.staged(str(tmp_path / "one")):
         raise ZeroDivisionError
@@ -63,7 +63,7 @@ def test_a_staged_file_goes_if_its_block_fails(tmp_path: Path) -> None:
 
 
 def test_a_file_is_closed_once(tmp_path: Path) -> None:
-    """Closing twice does not close a descriptor that somebody else got meanwhile."""
+    """Closing twice does not close a descriptor that another file was given since."""
     disk = Disk()
     file = disk.create(str(tmp_path / "file"))
     descriptor = file.descriptor
@@ -74,8 +74,8 @@ def test_a_file_is_closed_once(tmp_path: Path) -> None:
         assert disk.read(other, 1, 0) == b""
 
 
-def test_every_change_is_seen_by_a_twin(tmp_path: Path) -> None:
-    """Each method that changes the disk goes through `perform` with what it does, by a verb of CHANGES."""
+def test_every_change_passes_through_perform(tmp_path: Path) -> None:
+    """Each method that changes the disk calls `perform` with its description, by a verb of CHANGES."""
     disk = ObservedDisk()
     a, b, c = (str(tmp_path / name) for name in "abc")
     with disk.create(a) as file:
@@ -104,7 +104,7 @@ def test_every_change_is_seen_by_a_twin(tmp_path: Path) -> None:
 
 
 def test_looking_changes_nothing(tmp_path: Path) -> None:
-    """Operations that only look have verbs outside CHANGES, and go through `perform`, too."""
+    """Operations that only read have verbs outside CHANGES, and call `perform`, too."""
     disk = ObservedDisk()
     (tmp_path / "file").write_bytes(b"content")
     path = str(tmp_path / "file")
@@ -137,10 +137,10 @@ def _socket(path: Path) -> None:
         ("a symbolic link", lambda path: path.symlink_to("neighbour")),
     ],
 )
-def test_what_is_no_regular_file_is_missing(
+def test_a_file_that_is_not_regular_is_missing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, make: Callable[[Path], object]
 ) -> None:
-    """It is neither opened nor looked at, blocks no thread, and is named in the log once."""
+    """It is not opened, blocks no thread, and is named in the log once."""
     disk = Disk()
     (tmp_path / "neighbour").write_bytes(b"content")
     path = tmp_path / "file"

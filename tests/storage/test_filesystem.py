@@ -1,4 +1,4 @@
-"""What is special to the storage on a file system: the layout, the order of what it does, links, room, memory."""
+"""The file system driver: layout, order of operations, hard links, free space, memory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def on(root: Path, pools: ThreadPools, disk: Disk | None = None, *, durable: boo
 
 
 def file_of(root: Path, repository: Repository, digest: Digest) -> Path:
-    """Return where the specification of the image layout has the content."""
+    """Return the path of content by the specification of the image layout."""
     return root / repository / "blobs" / "sha256" / hex_of(digest)
 
 
@@ -50,7 +50,7 @@ def file_of(root: Path, repository: Repository, digest: Digest) -> Path:
 async def test_what_is_no_regular_file_is_no_content(
     tmp_path: Path, pools: ThreadPools, kind: str, *, durable: bool
 ) -> None:
-    """A pipe or a symbolic link under a digest's name is not served, not linked, and gives way to a push."""
+    """A pipe or a symbolic link under a digest's name is not served, not linked, and replaced by a push."""
     storage = on(tmp_path / "root", pools, durable=durable)
     outside = tmp_path / "outside"
     outside.write_bytes(CONTENT)
@@ -78,22 +78,22 @@ async def test_what_is_no_regular_file_is_no_content(
     assert outside.read_bytes() == CONTENT
 
 
-async def test_content_is_missing_again_after_a_pipe_was_set_aside(tmp_path: Path, pools: ThreadPools) -> None:
-    """What was set aside before, of whatever kind, does not keep a later loss of the same content from being noted."""
+async def test_content_is_missing_again_after_a_pipe_was_quarantined(tmp_path: Path, pools: ThreadPools) -> None:
+    """A file of any kind in the quarantine does not prevent recording that the same content is lost again."""
     storage = on(tmp_path / "root", pools, durable=False)
     digest = await push(storage, APP, CONTENT)
     file = file_of(tmp_path / "root", APP, digest)
     file.unlink()
     os.mkfifo(file)
-    assert await storage.set_aside(APP, digest)
-    assert not await storage.set_aside(APP, digest)
-    assert await storage.was_set_aside(APP, digest)
+    assert await storage.quarantine(APP, digest)
+    assert not await storage.quarantine(APP, digest)
+    assert await storage.is_quarantined(APP, digest)
     assert await push(storage, APP, CONTENT) == digest
     assert await storage.is_whole(APP, digest)
 
 
 async def test_each_repository_is_an_image_layout(tmp_path: Path, pools: ThreadPools) -> None:
-    """A repository that was pushed to has zot's files and no others; index.json is the export's to write."""
+    """A repository that was pushed to has zot's files and no others; the export writes index.json later."""
     storage = on(tmp_path, pools)
     digest = await push(storage, APP, CONTENT)
     layout = tmp_path / "team" / "app"
@@ -103,13 +103,13 @@ async def test_each_repository_is_an_image_layout(tmp_path: Path, pools: ThreadP
 
 
 async def test_an_upload_alone_makes_no_layout(tmp_path: Path, pools: ThreadPools) -> None:
-    """A repository that was never pushed to the end is no layout: zot would list it."""
+    """A repository without a finished push is not a layout, since zot would list it."""
     await on(tmp_path, pools).begin(UploadKey(APP, "session"))
     assert [entry.name for entry in (tmp_path / "team" / "app").iterdir()] == [".uploads"]
 
 
 async def test_an_existing_layout_is_kept(tmp_path: Path, pools: ThreadPools) -> None:
-    """What other tools wrote into a layout is left as it is."""
+    """Files that other tools wrote into a layout stay as they are."""
     layout = tmp_path / "team" / "app"
     layout.mkdir(parents=True)
     (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0", "by": "skopeo"}')
@@ -119,7 +119,7 @@ async def test_an_existing_layout_is_kept(tmp_path: Path, pools: ThreadPools) ->
     assert (layout / "index.json").read_text() == "{}"
 
 
-async def test_nobody_else_reads_it(tmp_path: Path, pools: ThreadPools) -> None:
+async def test_other_users_cannot_read_it(tmp_path: Path, pools: ThreadPools) -> None:
     """Directories are 0700 and files 0600, as zot makes them."""
     storage = on(tmp_path / "root", pools)
     await push(storage, APP, CONTENT)
@@ -129,8 +129,8 @@ async def test_nobody_else_reads_it(tmp_path: Path, pools: ThreadPools) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
-async def test_foreign_files_are_passed_over(tmp_path: Path, pools: ThreadPools) -> None:
-    """A walk does not come by files whose names are no digests, nor by directories."""
+async def test_foreign_files_are_skipped(tmp_path: Path, pools: ThreadPools) -> None:
+    """A walk skips files whose names are not digests, and directories."""
     storage = on(tmp_path, pools)
     digest = await push(storage, APP, CONTENT)
     blobs = file_of(tmp_path, APP, digest).parent
@@ -142,7 +142,7 @@ async def test_foreign_files_are_passed_over(tmp_path: Path, pools: ThreadPools)
 
 
 async def test_a_removed_repository_is_made_again(tmp_path: Path, pools: ThreadPools) -> None:
-    """The directories of a repository may vanish, as upkeep removes empty ones: the next push makes them again."""
+    """The next push recreates a repository's directories, which collection removes when they are empty."""
     storage = on(tmp_path, pools)
     digest = await push(storage, APP, CONTENT)
     await storage.remove(APP, digest)
@@ -154,27 +154,27 @@ async def test_a_removed_repository_is_made_again(tmp_path: Path, pools: ThreadP
     assert (layout / "oci-layout").is_file()
 
 
-async def test_a_lock_on_published_bytes_is_not_taken_for_one_on_an_upload(tmp_path: Path, pools: ThreadPools) -> None:
-    """Who opened a staged file just before it was published, and gets its lock after that, does not touch it."""
+async def test_a_lock_on_placed_bytes_is_not_taken_for_one_on_an_upload(tmp_path: Path, pools: ThreadPools) -> None:
+    """A request that opened a staged file before it was placed, and locked it after, does not change it."""
     upload, digest = UploadKey(APP, "session"), digest_of(CONTENT)
-    publisher = on(tmp_path, pools)
-    await publisher.begin(upload)
-    await publisher.append(upload, Progress(0), body(CONTENT), ignore)
-    await publisher.put(APP, digest_of(b"{}"), b"{}")
+    writer = on(tmp_path, pools)
+    await writer.begin(upload)
+    await writer.append(upload, Progress(0), body(CONTENT), ignore)
+    await writer.put(APP, digest_of(b"{}"), b"{}")
 
-    def publish_before_the_lock(operation: DiskOperation) -> int:
+    def place_before_the_lock(operation: DiskOperation) -> int:
         if operation.verb == "lock":
             Path(operation.path).rename(file_of(tmp_path, APP, digest))
         return 0
 
-    late = on(tmp_path, pools, FailingDisk(publish_before_the_lock))
+    late = on(tmp_path, pools, FailingDisk(place_before_the_lock))
     with pytest.raises(UploadMissingError):
         await late.append(upload, Progress(0), body(b"!"), ignore)
     assert file_of(tmp_path, APP, digest).read_bytes() == CONTENT
 
 
 async def test_an_upload_discarded_just_before_its_rename_is_missing(tmp_path: Path, pools: ThreadPools) -> None:
-    """A session that another request discards at the last moment is a missing upload, not a fault of the disk."""
+    """A session that another request discards at the last moment is a missing upload, not a disk error."""
     upload = UploadKey(APP, "session")
     await on(tmp_path, pools).begin(upload)
 
@@ -184,14 +184,14 @@ async def test_an_upload_discarded_just_before_its_rename_is_missing(tmp_path: P
         return 0
 
     with pytest.raises(UploadMissingError):
-        await on(tmp_path, pools, FailingDisk(discard_first)).publish(upload, digest_of(b""), 0, None)
+        await on(tmp_path, pools, FailingDisk(discard_first)).place(upload, digest_of(b""), 0, None)
 
 
 # --- durability ---
 
 
 def changes(disk: ObservedDisk, root: Path) -> list[str]:
-    """Return what changed the disk, as `verb name`."""
+    """Return the operations that changed the disk, as `verb name`."""
     return [
         f"{each.verb} {os.path.relpath(each.target or each.path, root)}"
         for each in disk.operations
@@ -200,7 +200,7 @@ def changes(disk: ObservedDisk, root: Path) -> list[str]:
 
 
 async def test_bytes_are_synced_before_their_name(tmp_path: Path, pools: ThreadPools) -> None:
-    """A publication syncs the file, renames it, syncs the directory, and does nothing else once all is made."""
+    """Placing an upload syncs the file, renames it, syncs the directory, and does nothing else."""
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk)
     await push(storage, APP, b"the first")
@@ -208,7 +208,7 @@ async def test_bytes_are_synced_before_their_name(tmp_path: Path, pools: ThreadP
     await storage.begin(UploadKey(APP, "session"))
     await storage.append(UploadKey(APP, "session"), Progress(0), body(CONTENT), ignore)
     disk.operations.clear()
-    await storage.publish(UploadKey(APP, "session"), digest, len(CONTENT), None)
+    await storage.place(UploadKey(APP, "session"), digest, len(CONTENT), None)
     assert changes(disk, tmp_path) == [
         "sync team/app/.uploads/session",
         f"rename team/app/blobs/sha256/{hex_of(digest)}",
@@ -217,7 +217,7 @@ async def test_bytes_are_synced_before_their_name(tmp_path: Path, pools: ThreadP
 
 
 async def test_every_new_name_is_synced(tmp_path: Path, pools: ThreadPools) -> None:
-    """The first publication syncs the directory of each name that content depends on, before it returns."""
+    """Placing the first content syncs the directory of each name that it depends on, before it returns."""
     disk = ObservedDisk()
     await push(on(tmp_path, pools, disk), APP, CONTENT)
     done = changes(disk, tmp_path)
@@ -233,7 +233,7 @@ async def test_every_new_name_is_synced(tmp_path: Path, pools: ThreadPools) -> N
 
 
 async def test_linked_content_is_synced(tmp_path: Path, pools: ThreadPools) -> None:
-    """A link syncs the bytes, which somebody else may have written, and its own name."""
+    """A link syncs the bytes, which another process may have written, and its own name."""
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk)
     digest = await push(storage, OTHER, CONTENT)
@@ -247,13 +247,13 @@ async def test_linked_content_is_synced(tmp_path: Path, pools: ThreadPools) -> N
     ]
 
 
-async def test_a_publication_whose_outcome_was_unknown_is_synced(tmp_path: Path, pools: ThreadPools) -> None:
-    """Publishing again what is there syncs it: the first call may have ended before that."""
+async def test_placing_again_after_an_unknown_outcome_syncs(tmp_path: Path, pools: ThreadPools) -> None:
+    """Placing existing content again syncs it: the first call may have been interrupted before that."""
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk)
     digest = await push(storage, APP, CONTENT)
     disk.operations.clear()
-    await storage.publish(UploadKey(APP, "session"), digest, len(CONTENT), None)
+    await storage.place(UploadKey(APP, "session"), digest, len(CONTENT), None)
     assert changes(disk, tmp_path) == [
         f"sync team/app/blobs/sha256/{hex_of(digest)}",
         "sync directory team/app/blobs/sha256",
@@ -261,7 +261,7 @@ async def test_a_publication_whose_outcome_was_unknown_is_synced(tmp_path: Path,
 
 
 async def test_content_that_is_put_again_is_synced(tmp_path: Path, pools: ThreadPools) -> None:
-    """Putting what is there already syncs it, for the same reason; what is there with other bytes is replaced."""
+    """Putting existing content again syncs it, for the same reason; a file with other bytes is replaced."""
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk)
     digest = digest_of(b"{}")
@@ -278,7 +278,7 @@ async def test_content_that_is_put_again_is_synced(tmp_path: Path, pools: Thread
 
 
 async def test_a_removal_is_synced(tmp_path: Path, pools: ThreadPools) -> None:
-    """What was removed does not come back; also if it was gone, since whoever removed it may have died before that."""
+    """A removal is durable, also if the file was gone: the process that removed it may have died before the sync."""
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk)
     digest = await push(storage, APP, CONTENT)
@@ -293,8 +293,8 @@ async def test_a_removal_is_synced(tmp_path: Path, pools: ThreadPools) -> None:
     assert changes(disk, tmp_path)[2:] == ["sync directory team/app/blobs/sha256"]
 
 
-async def test_nothing_is_synced_if_nothing_is_durable(tmp_path: Path, pools: ThreadPools) -> None:
-    """With `durable` off no operation on content syncs anything."""
+async def test_without_durability_nothing_is_synced(tmp_path: Path, pools: ThreadPools) -> None:
+    """Without `durable` no operation on content syncs anything."""
     await on(tmp_path, pools).identity()
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk, durable=False)
@@ -304,8 +304,8 @@ async def test_nothing_is_synced_if_nothing_is_durable(tmp_path: Path, pools: Th
     assert not {"sync", "sync directory"} & set(disk.verbs())
 
 
-async def test_long_uploads_are_synced_as_they_come(tmp_path: Path, pools: ThreadPools) -> None:
-    """The disk takes the bytes of a long upload on the way, so that publishing it does not wait for all of them."""
+async def test_long_uploads_are_synced_while_they_arrive(tmp_path: Path, pools: ThreadPools) -> None:
+    """A long upload is synced while it arrives, so that placing it does not wait for all of its bytes."""
     disk = ObservedDisk()
     storage = on(tmp_path, pools, disk)
     upload = UploadKey(APP, "session")
@@ -327,7 +327,7 @@ async def test_twins_share_their_bytes(tmp_path: Path, pools: ThreadPools) -> No
 
 
 async def test_linked_content_is_shared(tmp_path: Path, pools: ThreadPools) -> None:
-    """A mounted blob is one inode with two names, also where the target had a file of its own."""
+    """A mounted blob is one inode with two names, also where the target had its own file."""
     storage = on(tmp_path, pools)
     digest = await push(storage, OTHER, CONTENT)
     await push(storage, APP, CONTENT)
@@ -338,10 +338,10 @@ async def test_linked_content_is_shared(tmp_path: Path, pools: ThreadPools) -> N
 
 
 @pytest.mark.parametrize("error", [errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP])
-async def test_a_refused_link_is_a_file_of_its_own(
+async def test_a_refused_link_is_a_separate_file(
     error: int, tmp_path: Path, pools: ThreadPools, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Too many links, another owner, another disk: the content gets its own file; one warning, each one counted."""
+    """If a hard link is refused the content gets its own file, with one warning in all; each case is counted."""
     storage = on(tmp_path, pools, FailingDisk(lambda operation: error if _links_content(operation) else 0))
     digest = await push(storage, OTHER, CONTENT)
     await push(storage, APP, CONTENT, twin=OTHER)
@@ -359,7 +359,7 @@ def _links_content(operation: DiskOperation) -> bool:
 
 
 async def test_damaged_content_is_not_copied(tmp_path: Path, pools: ThreadPools) -> None:
-    """Where a copy has to be made it is verified: damaged content stays alone."""
+    """A copy is verified: damaged content is not copied."""
     storage = on(tmp_path, pools, FailingDisk(lambda each: errno.EMLINK if _links_content(each) else 0))
     digest = digest_of(CONTENT)
     await storage.put(OTHER, digest, bytes(len(CONTENT)))
@@ -372,7 +372,7 @@ async def test_damaged_content_is_not_copied(tmp_path: Path, pools: ThreadPools)
 async def test_a_twin_that_cannot_be_read_is_not_shared(
     tmp_path: Path, pools: ThreadPools, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A twin whose file the disk cannot give is no reason to refuse a push that brings the bytes."""
+    """A push brings the bytes, so it succeeds even if the twin's file cannot be read."""
     digest = digest_of(CONTENT)
     await on(tmp_path, pools).put(OTHER, digest, CONTENT)
     bad = str(file_of(tmp_path, OTHER, digest))
@@ -382,11 +382,11 @@ async def test_a_twin_that_cannot_be_read_is_not_shared(
     assert "not shared" in caplog.text
 
 
-# --- room ---
+# --- free space ---
 
 
-async def test_uploads_leave_room(tmp_path: Path, pools: ThreadPools) -> None:
-    """Below the reserve nothing is begun; what exists can be read, removed, and small content stored."""
+async def test_uploads_leave_space_free(tmp_path: Path, pools: ThreadPools) -> None:
+    """Below the reserve no upload begins; existing content can be read and removed, and small content stored."""
     roomy = on(tmp_path, pools)
     digest = await push(roomy, APP, CONTENT)
     full = FilesystemStorage(str(tmp_path), pools, min_free_percent=100.0, min_free_bytes=0)
@@ -398,7 +398,7 @@ async def test_uploads_leave_room(tmp_path: Path, pools: ThreadPools) -> None:
 
 
 async def test_a_disk_that_fills_up_ends_the_append(tmp_path: Path, pools: ThreadPools) -> None:
-    """The reserve is looked at during an upload, too; what was written is recorded."""
+    """The free space is checked during an upload, too; the written bytes are recorded."""
     roomy = on(tmp_path, pools)
     full = FilesystemStorage(str(tmp_path), pools, min_free_percent=0.0, min_free_bytes=1 << 62)
     upload = UploadKey(APP, "session")
@@ -417,7 +417,7 @@ async def test_a_disk_that_fills_up_ends_the_append(tmp_path: Path, pools: Threa
 
 
 async def test_a_long_upload_takes_little_memory(tmp_path: Path, pools: ThreadPools) -> None:
-    """Of 256 MiB that come faster than they are written, less than 6 MiB are in memory at any moment."""
+    """Of 256 MiB that arrive faster than they are written, less than 6 MiB are in memory at any moment."""
     storage = on(tmp_path, pools, durable=False)
     upload = UploadKey(APP, "session")
     await storage.begin(upload)
@@ -443,7 +443,7 @@ def open_files() -> int:
 
 
 async def test_files_are_closed(tmp_path: Path, pools: ThreadPools) -> None:
-    """After pushes, reads, failures and cancelled calls as many files are open as before."""
+    """Pushes, reads, failures and cancelled calls leave no file open."""
     storage = on(tmp_path, pools)
     digest = await push(storage, APP, CONTENT)
     before = open_files()

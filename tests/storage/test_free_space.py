@@ -1,4 +1,4 @@
-"""How much of a disk pushes leave free."""
+"""The free space that pushes leave on a disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from zot.config.model import Config
 from zot.oci.names import Repository
-from zot.storage.build import floor_of, room_warnings
+from zot.storage.build import floor_of, space_warnings
 from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.free_space import Floor, FreeSpace
@@ -20,13 +20,13 @@ GIB = 1 << 30
 
 
 class SmallDisk(Disk):
-    """A disk of another size."""
+    """A disk with a given size and free space."""
 
     def __init__(self, free: int, size: int) -> None:
         self.free, self.size = free, size
 
     def free_bytes(self, path: str) -> tuple[int, int]:
-        """Return what it was made with."""
+        """Return the given numbers."""
         assert path
         return self.free, self.size
 
@@ -44,7 +44,7 @@ class SmallDisk(Disk):
     ],
 )
 def test_the_default_shrinks_with_the_disk_and_what_is_configured_holds(floor: Floor, size: int, kept: int) -> None:
-    """512 MiB and 1 % are kept, on a small disk a tenth of it; a value that is named is taken as it is."""
+    """512 MiB and 1 % are kept, a tenth of a small disk; a configured value applies as it is."""
     assert floor.kept_bytes(size) == kept
     FreeSpace(SmallDisk(kept, size), "/root", floor).check()
     with pytest.raises(StorageFullError, match="are kept for deletes"):
@@ -52,7 +52,7 @@ def test_the_default_shrinks_with_the_disk_and_what_is_configured_holds(floor: F
 
 
 def test_only_a_value_that_is_named_does_not_shrink() -> None:
-    """The default of the configuration is told from the same value in a file."""
+    """The default is distinguished from the same value in a configuration file."""
     assert floor_of(Config.default().storage).min_free_bytes is None
     named = Config.model_validate({"storage": {"rootDirectory": "/nowhere", "minFreeBytes": 512 * MIB}})
     assert floor_of(named.storage) == Floor(1.0, 512 * MIB)
@@ -60,25 +60,25 @@ def test_only_a_value_that_is_named_does_not_shrink() -> None:
 
 @pytest.mark.parametrize("there", [True, False])
 def test_a_disk_on_which_pushes_are_refused_is_named(tmp_path: Path, there: bool) -> None:
-    """Before a start, also if the root is not made yet, and without making it."""
+    """The warning comes before the start, also if the root does not exist, and does not create it."""
     root = tmp_path / "root" / "of" / "a-store"
     if there:
         root.mkdir(parents=True)
     tree = {"storage": {"rootDirectory": str(root), "minFreeBytes": 1 << 60}}
-    (warning,) = room_warnings(Config.model_validate(tree).storage)
+    (warning,) = space_warnings(Config.model_validate(tree).storage)
     assert "pushes are refused" in warning
     assert root.exists() == there
     tree = {"storage": {"rootDirectory": str(root), "minFreeBytes": 0, "minFreePercent": 0}}
-    assert list(room_warnings(Config.model_validate(tree).storage)) == []
+    assert list(space_warnings(Config.model_validate(tree).storage)) == []
 
 
-async def test_room_is_asked_for_before_it_is_taken(tmp_path: Path) -> None:
-    """What a push needs is compared with what is free beyond the floor."""
+async def test_space_is_checked_before_it_is_used(tmp_path: Path) -> None:
+    """The bytes of a push are compared with the free space beyond the floor."""
     pools = ThreadPools()
     storage = FilesystemStorage(
         str(tmp_path), pools, min_free_percent=0, min_free_bytes=20 * MIB, disk=SmallDisk(30 * MIB, 100 * MIB)
     )
-    await storage.require_room(Repository("app"), 10 * MIB)
+    await storage.ensure_space(Repository("app"), 10 * MIB)
     with pytest.raises(StorageFullError):
-        await storage.require_room(Repository("app"), 10 * MIB + 1)
+        await storage.ensure_space(Repository("app"), 10 * MIB + 1)
     pools.close()

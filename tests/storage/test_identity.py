@@ -1,4 +1,4 @@
-"""Which store a root is."""
+"""The identity of a store, kept in its root."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_an_identity_is_made_once(tmp_path: Path, pools: ThreadPools) -> N
 
 
 async def test_a_foreign_store_gets_an_identity(tmp_path: Path, pools: ThreadPools) -> None:
-    """A directory that another program filled is taken as it is, and gets an identity."""
+    """A directory that another program filled gets an identity."""
     (tmp_path / "app" / "blobs").mkdir(parents=True)
     made = await at(tmp_path, pools).identity()
     assert str(UUID(made)) == made
@@ -46,7 +46,7 @@ async def test_a_foreign_store_gets_an_identity(tmp_path: Path, pools: ThreadPoo
 
 @pytest.mark.parametrize("missing", [False, True])
 async def test_an_empty_root_is_not_the_store(tmp_path: Path, pools: ThreadPools, missing: bool) -> None:
-    """Where a certain store is expected, an empty or missing root is an error, and nothing is made in it."""
+    """Where a certain store is expected, an empty or missing root is an error, and nothing is created in it."""
     root = tmp_path / "root"
     if not missing:
         root.mkdir()
@@ -63,12 +63,12 @@ async def test_another_store_is_refused(tmp_path: Path, pools: ThreadPools) -> N
     """A root with another identity than expected is an error that names both."""
     made = await at(tmp_path, pools).identity()
     expected = str(uuid4())
-    with pytest.raises(StorageError, match=rf"is store {made}, where store {expected} is expected"):
+    with pytest.raises(StorageError, match=rf"is store {made}, but store {expected} is expected"):
         await at(tmp_path, pools, expected=expected).identity()
 
 
 async def test_a_root_that_vanishes_is_noticed(tmp_path: Path, pools: ThreadPools) -> None:
-    """When the disk is unmounted under a server, it is not ready and begins nothing, and heals when it is back."""
+    """With its disk unmounted a server is not ready and begins no upload, until the disk is mounted again."""
     root, aside = tmp_path / "root", tmp_path / "aside"
     storage = at(root, pools)
     digest = await push(storage, APP, b"content")
@@ -90,7 +90,7 @@ async def test_a_root_that_vanishes_is_noticed(tmp_path: Path, pools: ThreadPool
 async def test_a_lost_identity_is_noticed_while_serving(
     tmp_path: Path, pools: ThreadPools, content: str | None
 ) -> None:
-    """An identity that is removed, emptied or another one stops new uploads at once, until the right one is back."""
+    """An identity that is removed, emptied or replaced stops new uploads at once, until it is restored."""
     storage = at(tmp_path, pools)
     await push(storage, APP, b"content")
     file = tmp_path / ".zot" / "store.json"
@@ -102,8 +102,8 @@ async def test_a_lost_identity_is_noticed_while_serving(
     await storage.begin(UploadKey(APP, "session"))
 
 
-async def test_a_damaged_identity_is_said(tmp_path: Path, pools: ThreadPools) -> None:
-    """A store.json that is not what it should be is an error that names the file."""
+async def test_a_damaged_identity_is_an_error(tmp_path: Path, pools: ThreadPools) -> None:
+    """A store.json that cannot be parsed is an error that names the file."""
     await at(tmp_path, pools).identity()
     (tmp_path / ".zot" / "store.json").write_text("[]")
     with pytest.raises(StorageError, match=r"store\.json is damaged"):
@@ -112,7 +112,7 @@ async def test_a_damaged_identity_is_said(tmp_path: Path, pools: ThreadPools) ->
 
 @pytest.mark.parametrize("links", [True, False])
 def test_processes_that_start_together_agree(tmp_path: Path, links: bool) -> None:
-    """Whoever makes the identity first decides; without hard links it is made all the same."""
+    """All processes return the identity that the first one created; it works without hard links, too."""
     disk = Disk() if links else FailingDisk(lambda each: errno.EPERM if each.verb == "link" else 0)
     with ThreadPoolExecutor(8) as threads:
         made = list(
@@ -123,7 +123,7 @@ def test_processes_that_start_together_agree(tmp_path: Path, links: bool) -> Non
 
 
 class ReadOnlyDisk(Disk):
-    """A disk that says what a read-only one says; a test that runs as root may write to any other."""
+    """A disk that reports itself as read-only, since a test that runs as root may write to any real one."""
 
     def writable(self, path: str) -> bool:
         """Return False."""
@@ -132,7 +132,7 @@ class ReadOnlyDisk(Disk):
 
 
 async def test_a_read_only_root_is_not_ready(tmp_path: Path, pools: ThreadPools) -> None:
-    """A root that cannot be written to is said to be so; its content can be read."""
+    """A root that cannot be written to is reported as such; its content can be read."""
     storage = at(tmp_path, pools)
     digest = await push(storage, APP, b"content")
     read_only = FilesystemStorage(str(tmp_path), pools, disk=ReadOnlyDisk())
@@ -144,7 +144,7 @@ async def test_a_read_only_root_is_not_ready(tmp_path: Path, pools: ThreadPools)
 async def test_a_relative_root_stays_where_it_is(
     tmp_path: Path, pools: ThreadPools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A root given relative to the working directory does not move with it."""
+    """A relative root is resolved once: changing the working directory does not move it."""
     monkeypatch.chdir(tmp_path)
     storage = at(Path("data"), pools)
     digest = await push(storage, APP, b"content")

@@ -1,4 +1,4 @@
-"""One server a root."""
+"""The lock on a root: one server for each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zot.storage.lock import RootInUseError, lock_root
 
 
 def test_a_root_is_locked_once(tmp_path: Path) -> None:
-    """A second server is told who has the root, and since when; when that ends, the root is free."""
+    """The error of a second server names the holder and its start; when the holder ends, the root is free."""
     lock = lock_root(str(tmp_path / "new" / "root"))
     with pytest.raises(RootInUseError, match=rf"in use by process {os.getpid()}, since 20\d\d-"):
         lock_root(str(tmp_path / "new" / "root"), wait_s=0)
@@ -34,8 +34,8 @@ def test_a_starter_waits(tmp_path: Path) -> None:
     timer.join()
 
 
-def test_a_start_that_was_cut_off_leaves_nothing(tmp_path: Path) -> None:
-    """What the last start staged and never named is removed by the next one; the identity itself is not."""
+def test_files_of_an_interrupted_start_are_removed(tmp_path: Path) -> None:
+    """The next start removes files that an interrupted one left staged, but not the identity."""
     kept, left = tmp_path / ".zot" / "store.json", tmp_path / ".zot" / "store.json.0123456789abcdef"
     kept.parent.mkdir()
     kept.write_text('{"store": "an-id"}')
@@ -46,7 +46,7 @@ def test_a_start_that_was_cut_off_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_children_keep_the_lock(tmp_path: Path) -> None:
-    """A child that inherited the lock keeps it when its parent let go, until it ends itself."""
+    """A child that inherited the lock keeps it after its parent released it, until the child ends."""
     lock = lock_root(str(tmp_path))
     assert all(os.get_inheritable(descriptor) for descriptor in lock.descriptors)
     child = subprocess.Popen(
@@ -63,7 +63,7 @@ def test_children_keep_the_lock(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["cache.db", "meta.db"])
 def test_zot_is_seen(tmp_path: Path, name: str) -> None:
-    """Where zot runs, which shows by its lock on a database, nothing starts, and nothing stays locked."""
+    """Where zot holds the lock of a database no server starts, and no lock is left behind."""
     (tmp_path / name).write_bytes(b"")
     with (tmp_path / name).open("r+b") as database:
         fcntl.flock(database, fcntl.LOCK_EX)
@@ -83,15 +83,15 @@ def test_zot_is_kept_away(tmp_path: Path) -> None:
         fcntl.flock(database, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_root_that_cannot_be_made_is_said(tmp_path: Path) -> None:
-    """An error of the file system names what was to be locked, and the path."""
+def test_a_root_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
+    """The error names the root and the path at fault."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=f"cannot lock {tmp_path}/file: Not a directory"):
         lock_root(str(tmp_path / "file"))
 
 
 def test_a_holder_that_wrote_nothing_yet(tmp_path: Path) -> None:
-    """A holder that has not signed is another server."""
+    """A holder that has not written its process id yet is called another server."""
     lock = lock_root(str(tmp_path))
     (tmp_path / ".zot" / "lock").write_bytes(b"")
     with pytest.raises(RootInUseError, match="another server"):

@@ -1,4 +1,4 @@
-"""Each operation on the disk fails once, in turn, for each way of failing: the storage says so and goes on."""
+"""Each disk operation fails once, in each way of failing: the storage raises its error and keeps working."""
 
 from __future__ import annotations
 
@@ -53,28 +53,28 @@ async def verify(storage: FilesystemStorage) -> None:
     await storage.verify(UPLOAD, Progress(len(CONTENT)), DIGEST)
 
 
-async def publish(storage: FilesystemStorage) -> None:
-    """Publish the upload."""
-    await storage.publish(UPLOAD, DIGEST, len(CONTENT), None)
+async def place(storage: FilesystemStorage) -> None:
+    """Place the upload."""
+    await storage.place(UPLOAD, DIGEST, len(CONTENT), None)
 
 
-async def publish_beside_twin(storage: FilesystemStorage) -> None:
-    """Publish the upload where another repository has the content."""
-    await storage.publish(UPLOAD, DIGEST, len(CONTENT), OTHER)
+async def place_beside_twin(storage: FilesystemStorage) -> None:
+    """Place the upload where another repository has the content."""
+    await storage.place(UPLOAD, DIGEST, len(CONTENT), OTHER)
 
 
 async def put(storage: FilesystemStorage) -> None:
-    """Store content whole."""
+    """Store small content."""
     await storage.put(APP, DIGEST, CONTENT)
 
 
 async def link(storage: FilesystemStorage) -> None:
-    """Take content over from another repository."""
+    """Link content of another repository."""
     await storage.link(OTHER, APP, DIGEST, len(CONTENT))
 
 
 async def read(storage: FilesystemStorage) -> None:
-    """Read content, whose size and staged neighbours are asked for, too."""
+    """Read content and its size, list content and uploads, and check the store."""
     content = await storage.open(APP, DIGEST)
     try:
         assert await content.read(0, content.size) == CONTENT
@@ -106,10 +106,10 @@ SCENARIOS: dict[str, tuple[list[Act], Act]] = {
     "begin": ([nothing], begin),
     "append": ([begin], append),
     "verify": ([begin, append], verify),
-    "publish": ([begin, append], publish),
-    "publish beside a twin": ([put_other, begin, append], publish_beside_twin),
-    "publish onto content": ([put, begin, append], publish),
-    "publish again": ([begin, append, publish], publish),
+    "place": ([begin, append], place),
+    "place beside a twin": ([put_other, begin, append], place_beside_twin),
+    "place onto content": ([put, begin, append], place),
+    "place again": ([begin, append, place], place),
     "put": ([nothing], put),
     "link": ([put_other], link),
     "link onto content": ([put_other, put], link),
@@ -122,10 +122,9 @@ SCENARIOS: dict[str, tuple[list[Act], Act]] = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_every_operation_fails_once(scenario: str, way: str, tmp_path: Path, pools: ThreadPools) -> None:
-    """The failure is a StorageError (StorageFullError if there is no room), leaves no file behind, and the next try
-    works.
+    """A failure is a StorageError (StorageFullError on a full disk), leaves no file behind, and a retry works.
 
-    A publication whose bytes the disk did not keep has lost its upload: then a new upload works.
+    If the disk did not keep the bytes of an upload that was being placed, the upload is lost and a new one works.
     """
     before, act = SCENARIOS[scenario]
     nth = 0
@@ -173,22 +172,22 @@ async def _assert_works(storage: FilesystemStorage, act: Act) -> None:
     try:
         await act(storage)
     except UploadMissingError:
-        assert act in {publish, publish_beside_twin}
+        assert act in {place, place_beside_twin}
     await storage.begin(UPLOAD)
     await storage.append(UPLOAD, Progress(0), body(CONTENT), ignore)
-    await storage.publish(UPLOAD, DIGEST, len(CONTENT), None)
+    await storage.place(UPLOAD, DIGEST, len(CONTENT), None)
     await read(storage)
 
 
 def test_a_quota_is_a_full_disk() -> None:
-    """A quota of the file system that is used up is no room, as a full disk is."""
+    """An exhausted quota of the file system is the same error as a full disk."""
     error = as_storage_error(OSError(errno.EDQUOT, "Disk quota exceeded", "/data/a"), "store something")
     assert isinstance(error, StorageFullError)
     assert str(error) == "cannot store something: Disk quota exceeded: /data/a"
 
 
 async def test_a_failed_sync_is_not_tried_again(tmp_path: Path, pools: ThreadPools) -> None:
-    """After a sync that failed the staged file is dropped: a second sync would prove nothing."""
+    """After a failed sync the staged file is dropped: a second sync would prove nothing."""
     disk = NthFails(errno.EIO)
     storage = FilesystemStorage(str(tmp_path), pools, disk=disk, min_free_percent=0, min_free_bytes=0)
     await begin(storage)
@@ -196,15 +195,15 @@ async def test_a_failed_sync_is_not_tried_again(tmp_path: Path, pools: ThreadPoo
     await storage.put(APP, digest_of(b"first"), b"first")
     disk.arm_verb("sync")
     with pytest.raises(StorageError):
-        await publish(storage)
+        await place(storage)
     disk.disarm()
     with pytest.raises(UploadMissingError):
-        await publish(storage)
+        await place(storage)
     assert await storage.stat(APP, DIGEST) is None
 
 
-async def test_a_failed_sync_on_the_way_ends_the_append(tmp_path: Path, pools: ThreadPools) -> None:
-    """Long uploads are synced as they come; if that fails the append raises, and the upload is gone."""
+async def test_a_failed_sync_during_an_append_ends_it(tmp_path: Path, pools: ThreadPools) -> None:
+    """Long uploads are synced while they arrive; if that fails the append raises, and the upload is gone."""
     disk = NthFails(errno.EIO)
     storage = FilesystemStorage(str(tmp_path), pools, disk=disk, min_free_percent=0, min_free_bytes=0)
     await begin(storage)
@@ -218,7 +217,7 @@ async def test_a_failed_sync_on_the_way_ends_the_append(tmp_path: Path, pools: T
 
 @pytest.mark.parametrize("fails", [False, True])
 async def test_a_cancellation_outweighs_a_failed_sync(tmp_path: Path, pools: ThreadPools, fails: bool) -> None:
-    """An append that is cancelled while its bytes are synced waits for that, and is cancelled however it ends."""
+    """An append cancelled during a sync waits for the sync, and is cancelled whether or not the sync fails."""
     disk = HeldSync(errno.EIO if fails else 0)
     storage = FilesystemStorage(str(tmp_path), pools, disk=disk, min_free_percent=0, min_free_bytes=0)
     await begin(storage)
@@ -242,7 +241,7 @@ async def test_a_cancellation_outweighs_a_failed_sync(tmp_path: Path, pools: Thr
 
 
 class HeldSync(Disk):
-    """A disk whose syncs of files end when they are let go, and may fail."""
+    """A disk whose syncs of files wait for `release`, and may fail."""
 
     def __init__(self, error: int) -> None:
         """Let them fail with that errno, unless it is 0."""
@@ -258,8 +257,8 @@ class HeldSync(Disk):
         super().sync(file)
 
 
-async def test_a_failed_write_is_recorded_up_to_there(tmp_path: Path, pools: ThreadPools) -> None:
-    """A disk that is full in the middle of an append: what was written whole is recorded, and the upload can go on."""
+async def test_bytes_before_a_failed_write_are_recorded(tmp_path: Path, pools: ThreadPools) -> None:
+    """When the disk fills up during an append, the complete writes are recorded and the upload can be continued."""
     disk = NthFails(errno.ENOSPC)
     storage = FilesystemStorage(str(tmp_path), pools, disk=disk, min_free_percent=0, min_free_bytes=0)
     await begin(storage)
@@ -280,7 +279,7 @@ async def test_a_failed_write_is_recorded_up_to_there(tmp_path: Path, pools: Thr
 
 
 async def test_the_failure_names_what_and_where(tmp_path: Path, pools: ThreadPools) -> None:
-    """A directory without permission gives an error that says what was to be done, and the path."""
+    """The error on a missing permission names the operation and the path."""
     disk = NthFails(errno.EACCES)
     storage = FilesystemStorage(str(tmp_path), pools, disk=disk, min_free_percent=0, min_free_bytes=0)
     await storage.identity()

@@ -47,7 +47,7 @@ async def test_names_are_kept_whole(tmp_path: Path, pools: ThreadPools) -> None:
 
 
 async def test_content_is_shared_within_a_root_and_copied_between(tmp_path: Path, pools: ThreadPools) -> None:
-    """A link in one root is one inode; to another root the content is copied, and a twin there is not used."""
+    """A link within a root is one inode; to another root the content is copied, and a twin there is ignored."""
     storage = on(tmp_path, pools)
     digest = await push(storage, APP, b"content")
     other, below = parse_repository("team/other"), parse_repository("infra/other")
@@ -64,7 +64,7 @@ async def test_content_is_shared_within_a_root_and_copied_between(tmp_path: Path
 
 
 async def test_a_twin_elsewhere_is_not_looked_for_here(tmp_path: Path, pools: ThreadPools) -> None:
-    """What lies under the twin's name in a root that is not the twin's is nobody's content, and is not shared."""
+    """A file under the twin's name in a root that is not the twin's is not shared."""
     storage = on(tmp_path, pools)
     content = b"content"
     digest = await push(storage, APP, content)
@@ -74,8 +74,8 @@ async def test_a_twin_elsewhere_is_not_looked_for_here(tmp_path: Path, pools: Th
     assert (tmp_path / "b" / INFRA / "blobs" / "sha256" / hex_of(digest)).read_bytes() == content
 
 
-async def test_all_storages_have_to_be_ready(tmp_path: Path, pools: ThreadPools) -> None:
-    """One root that is not what it should be makes the whole not ready."""
+async def test_all_storages_must_be_ready(tmp_path: Path, pools: ThreadPools) -> None:
+    """If one root is not the expected store, the whole storage is not ready."""
     lost = FilesystemStorage(str(tmp_path / "lost"), pools, expected="another")
     storage = PerStoreStorage(MemoryStorage(), {"/infra": lost})
     with pytest.raises(StorageError):

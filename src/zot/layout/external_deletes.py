@@ -77,7 +77,7 @@ async def _is_gone(catalog: Catalog, storage: Storage, repository: Repository, b
     """Tell whether a blob was here and its file is missing; a read may have found that out before."""
     if await storage.stat(repository, blob) is not None:
         return False
-    return await catalog.blob(repository, blob) is not None or await storage.was_set_aside(repository, blob)
+    return await catalog.blob(repository, blob) is not None or await storage.is_quarantined(repository, blob)
 
 
 async def _forget_blob(catalog: Catalog, storage: Storage, repository: Repository, digest: Digest, boot: str) -> None:

@@ -192,7 +192,7 @@ class Scrubber:
             return _Damage(NOT_FOUND, healed=False)
         if await self._is_whole(repository, digest, size):
             return _Damage(NOT_FOUND, await register_existing(self._catalog, self._storage, repository, digest))
-        if not await self._storage.was_set_aside(repository, digest):
+        if not await self._storage.is_quarantined(repository, digest):
             return _Damage(NOT_FOUND, healed=False)
         return _Damage(NOT_FOUND, await self._heal(repository, digest, size))
 

@@ -85,7 +85,7 @@ async def commit_upload(registry: Registry, upload: UploadKey, digest: Digest, s
 
     async def place() -> None:
         twin = await _twin(registry, upload, digest, size)
-        await registry.storage.publish(upload, digest, size, twin)
+        await registry.storage.place(upload, digest, size, twin)
 
     async def damage(row: BlobRow) -> str:
         if row.size != size:

@@ -56,7 +56,7 @@ async def finish_delete(
         case Disposal.UNLINK:
             await storage.remove(repository, digest)
         case Disposal.QUARANTINE:
-            await storage.set_aside(repository, digest)
+            await storage.quarantine(repository, digest)
         case Disposal.NO_FILE:
             pass
     await catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))

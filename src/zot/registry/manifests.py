@@ -178,7 +178,7 @@ async def _store(
         raise _refusal(request.repository, MissingBlobs(needed))
     await registry.writable(request.repository)
     if await registry.catalog.resolve(request.repository, digest) is None:
-        await registry.storage.require_room(request.repository, _COPIES * len(content))
+        await registry.storage.ensure_space(request.repository, _COPIES * len(content))
     command = PutManifest(
         repository=request.repository,
         digest=digest,

@@ -26,7 +26,7 @@ from zot.server.config_reload import ConfigReload
 from zot.server.running_state import RunningState, StateReport
 from zot.server.start_log import log_start
 from zot.server.store import Store
-from zot.storage.build import room_warnings
+from zot.storage.build import space_warnings
 from zot.storage.interface import StorageError
 
 _log = logging.getLogger("zot.server")
@@ -122,7 +122,7 @@ async def open_background(
     """
     if first:
         log_start(store.config, store.plan)
-    for warning in await store.pools.read.run(lambda: list(room_warnings(store.config.storage))):
+    for warning in await store.pools.read.run(lambda: list(space_warnings(store.config.storage))):
         _log.warning("%s", warning)
     try:
         await store.storage.ready()

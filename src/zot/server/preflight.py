@@ -16,7 +16,7 @@ from zot.config.errors import ConfigProblem, ConfigurationError, ConfigWarning, 
 from zot.config.model import Config
 from zot.server.plan import ServerPlan
 from zot.server.tls import TlsError, TlsFiles, validity_warning
-from zot.storage.build import room_warnings
+from zot.storage.build import space_warnings
 from zot.storage.owner import user_name
 
 
@@ -32,7 +32,7 @@ def preflight(config: Config, plan: ServerPlan) -> Iterator[Finding]:
         if directory != Path(plan.roots[0], ".zot"):
             yield from _directory(directory, directory)
     yield from _own_files(plan)
-    yield from map(ConfigWarning, room_warnings(config.storage))
+    yield from map(ConfigWarning, space_warnings(config.storage))
 
 
 def reachable_servers(config: Config) -> Iterator[Finding]:

@@ -1,4 +1,7 @@
-"""The course of an append, the same for every driver: collect, write while the next bytes come, record."""
+"""Append a request body to staged bytes, the same way for every driver.
+
+Chunks are collected to pieces; one piece is written while the next is collected; progress is recorded by checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ PIECE_BYTES = 1024 * 1024
 PIECE_CHUNKS = 1024
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 COLLECTED_LIMIT_BYTES = 64 * 1024 * 1024
-"""Bytes that all appends to a store hold together; beyond it each chunk is written as it comes."""
+"""Bytes that all appends to a store hold together; beyond that each chunk is written at once."""
 
 
 class AppendTarget(Protocol):
@@ -22,33 +25,33 @@ class AppendTarget(Protocol):
 
     @property
     def progress(self) -> Progress:
-        """How far it got."""
+        """The bytes that are staged."""
 
     async def write(self, chunks: Sequence[bytes]) -> None:
-        """Add the chunks; `progress` moves when all are written, and not at all if this raises."""
+        """Add the chunks. `progress` advances when all are written, and not at all if this raises."""
 
 
 class AppendBuffers:
-    """How much the appends to one store hold: many slow uploads, each with most of a piece, are bounded together."""
+    """The memory budget of all appends to one store, so that many slow uploads are bounded together."""
 
     def __init__(self, limit_bytes: int = COLLECTED_LIMIT_BYTES) -> None:
-        """Hold at most `limit_bytes`, and a chunk of each append beyond it."""
+        """Allow `limit_bytes` in all, and beyond that one chunk of each append."""
         self._limit_bytes = limit_bytes
         self.held_bytes = 0
 
     @property
     def full(self) -> bool:
-        """Whether nothing more should be collected."""
+        """Whether no more chunks should be collected."""
         return self.held_bytes >= self._limit_bytes
 
 
 async def append_body(
     target: AppendTarget, body: AsyncIterator[bytes], checkpoint: Checkpoint, collected: AppendBuffers
 ) -> Progress:
-    """Add the body to the target and return how far it got, by the law of `Storage.append`.
+    """Add the body to the target and return its progress, as `Storage.append` states.
 
-    Of the body, one piece is being written and one collected: 2 MiB, and what the iterator itself holds; less while
-    the store's appends hold too much together.
+    At most 2 MiB of the body are held, one piece being written and one being collected; less while the store's appends
+    together reach their limit.
     """
     writer = _Writer(target, collected)
     try:
@@ -60,13 +63,13 @@ async def append_body(
 async def _append_body(
     target: AppendTarget, body: AsyncIterator[bytes], checkpoint: Checkpoint, writer: _Writer
 ) -> Progress:
-    standing = True
+    may_write = True
 
     async def record() -> None:
-        nonlocal standing
-        standing = False  # what a checkpoint raises is final
+        nonlocal may_write
+        may_write = False  # an exception of a checkpoint is final
         await checkpoint(target.progress)
-        standing = True
+        may_write = True
 
     recorded = target.progress.offset
     try:
@@ -78,12 +81,12 @@ async def _append_body(
                 await record()
         await writer.flush()
     except BaseException as breaking:
-        if standing:
+        if may_write:
             try:
                 await writer.flush()
                 await record()
-            except Exception as later:  # noqa: BLE001 - told with the error that is going on anyway
-                breaking.add_note(f"then, keeping what had come: {later!r}")
+            except Exception as later:  # noqa: BLE001 - added to the exception that is raised anyway
+                breaking.add_note(f"recording the received bytes failed, too: {later!r}")
         else:
             await writer.settle()
         raise
@@ -92,7 +95,7 @@ async def _append_body(
 
 
 class _Writer:
-    """Collects chunks to pieces, and writes one piece while it collects the next."""
+    """Collects chunks to pieces and writes one piece while it collects the next."""
 
     def __init__(self, target: AppendTarget, collected: AppendBuffers) -> None:
         self._target = target
@@ -113,7 +116,7 @@ class _Writer:
                 await self.settle()
 
     def release(self) -> None:
-        """Count nothing more of this append."""
+        """Return this append's bytes to the memory budget."""
         self._hold(-self._held_bytes)
 
     def _hold(self, length: int) -> None:
@@ -130,7 +133,7 @@ class _Writer:
         self._writing = asyncio.ensure_future(write())
 
     async def settle(self) -> None:
-        """Wait for what is being written. If that fails, nothing that came after it will be written."""
+        """Wait for the piece being written. If that fails, no later chunk is written."""
         writing, self._writing = self._writing, None
         if writing is None:
             return
@@ -142,7 +145,7 @@ class _Writer:
             raise
 
     async def flush(self) -> None:
-        """Write all that was collected."""
+        """Write all collected chunks."""
         await self.settle()
         if self._chunks:
             self._write()

@@ -1,4 +1,4 @@
-"""The storage, from the configuration."""
+"""Build the storage from the configuration."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from zot.storage.threads import ThreadPools
 
 
 def floor_of(config: Configuration) -> Floor:
-    """Return how much stays free on each disk; what the configuration does not name shrinks with the disk."""
+    """Return how much space stays free on each disk; defaults are smaller on small disks."""
     named = "min_free_bytes" in config.model_fields_set
     return Floor(config.min_free_percent, config.min_free_bytes if named else None)
 
 
-def room_warnings(config: Configuration) -> Iterator[str]:
-    """Yield a sentence for each root on whose disk pushes would be refused now. It blocks; nothing is made."""
+def space_warnings(config: Configuration) -> Iterator[str]:
+    """Yield a sentence for each root whose disk is too full for pushes. Blocks; creates nothing."""
     disk, floor = Disk(), floor_of(config)
     for root in map(Path, StoreTable(config).roots):
         there = next(each for each in (root, *root.parents) if each.exists())
@@ -33,10 +33,10 @@ def room_warnings(config: Configuration) -> Iterator[str]:
 
 
 def build(config: Configuration, pools: ThreadPools, expected: Mapping[str, str] | None = None) -> Storage:
-    """Return the main store, with the stores of sub-paths beside it if there are any.
+    """Return the storage of the main store and of the sub-paths.
 
-    Sub-paths with the same root have one store. `expected` has the identities of roots (absolute paths) that were
-    there before.
+    Sub-paths with the same root share one store. `expected` maps roots (absolute paths) to the identities that they
+    had before.
     """
     stores: dict[str, FilesystemStorage] = {}
     floor = floor_of(config)

@@ -1,4 +1,4 @@
-"""Content files on a disk: published, shared by hard links, copied, opened, removed."""
+"""Content files on a disk: placed, shared by hard links, opened, removed, quarantined."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _log = logging.getLogger(__name__)
 
 
 class ContentFiles:
-    """Operations on content files; each runs whole in a pool's thread. They raise OSError, ContentMissingError.
+    """Blocking operations on content files; call each in a pool's thread. They raise OSError, ContentMissingError.
 
     A file gets its name in `blobs` only when its bytes are complete and synced, and the name is synced before the
-    operation returns; with `durable` off nothing is synced.
+    operation returns. Without `durable` nothing is synced.
     """
 
     def __init__(
         self, disk: Disk, paths: LayoutPaths, directories: Directories, uploads: Uploads, *, durable: bool
     ) -> None:
-        """Keep content in the repositories' directories below one root."""
+        """Operate on the repositories below one root."""
         self._disk = disk
         self._paths = paths
         self._directories = directories
@@ -46,7 +46,7 @@ class ContentFiles:
         """How often content was not shared because the file system refused a hard link."""
 
     def open(self, repository: Repository, digest: Digest) -> tuple[File, int]:
-        """Open content; return it and its size."""
+        """Open content and return it with its size."""
         try:
             file = self._disk.open(self._paths.content(repository, digest))
         except (FileNotFoundError, NotADirectoryError):
@@ -65,7 +65,7 @@ class ContentFiles:
             return None
 
     def same(self, staged: File, content: File, offset: int, length: int) -> bool:
-        """Tell whether both files have the same `length` bytes at `offset`; False too if content cannot be read."""
+        """Return whether both files have the same `length` bytes at `offset`; False if content is unreadable."""
         end = offset + length
         while offset < end:
             piece = self._disk.read(staged, min(_READ_BYTES, end - offset), offset)
@@ -78,24 +78,24 @@ class ContentFiles:
             offset += len(piece)
         return True
 
-    def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
-        """Make the staged file content, or drop it for a link to the twin's.
+    def place(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
+        """Make the staged file content, or replace it by a link to the twin's content.
 
         Raises UploadMissingError, UploadLockedError.
         """
         target = self._paths.content(upload.repository, digest)
         self._directories.for_content(upload.repository, algorithm_of(digest))
         try:
-            held = self._uploads.hold(upload, size)
+            held = self._uploads.open_locked(upload, size)
         except UploadMissingError:
-            # Published already, by a call whose outcome the caller did not learn.
+            # Placed already, by a call whose outcome the caller did not learn.
             if self.size(upload.repository, digest) != size:
                 raise
             self._sync_file(target)
             self._sync_name(upload.repository, digest)
             return
         with held.file as staged:
-            self._uploads.cut_held(held, size)
+            self._uploads.cut_locked(held, size)
             shared = twin is not None and self._share_twin(twin, upload.repository, digest, size)
             if not shared:
                 self._uploads.sync(staged)
@@ -105,9 +105,9 @@ class ContentFiles:
                 self._uploads.discard(upload)
 
     def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> bool:
-        """Make the target's content a link to the source's; return False if the file system refuses.
+        """Link the source's content into the target; return False if the file system refuses hard links.
 
-        Raises ContentDamagedError if the source's has not `size` bytes.
+        Raises ContentDamagedError if the source's content does not have `size` bytes.
         """
         found = self.size(source, digest)
         if found is None:
@@ -116,7 +116,7 @@ class ContentFiles:
             raise ContentDamagedError(f"{digest} of {source} has {found} bytes instead of {size}")
         self._directories.for_content(target, algorithm_of(digest))
         try:
-            # Whoever wrote the file may not have synced it.
+            # Its writer may not have synced it.
             self._sync_file(self._paths.content(source, digest))
             shared = self._share(source, target, digest)
         except FileNotFoundError:
@@ -128,11 +128,11 @@ class ContentFiles:
         return shared
 
     def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
-        """Write small content whole. The room that uploads leave is for this, too."""
+        """Write small content. It may use the space that is kept free of uploads."""
         target = self._paths.content(repository, digest)
         self._directories.for_content(repository, algorithm_of(digest))
         if self._holds(target, content):
-            # Whoever wrote it may have died before it was synced.
+            # Its writer may have died before it was synced.
             self._sync_file(target)
         else:
             with self._disk.staged(self._paths.temporary(repository)) as file:
@@ -143,21 +143,21 @@ class ContentFiles:
         self._sync_name(repository, digest)
 
     def remove(self, repository: Repository, digest: Digest) -> None:
-        """Remove content, if it is there. No power loss brings it back: an emptied layout could be adopted with it."""
+        """Remove content. Idempotent, and durable: an emptied layout could otherwise be imported with it."""
         with suppress(FileNotFoundError, NotADirectoryError):
             self._disk.unlink(self._paths.content(repository, digest))
-        # Also if it was gone: whoever removed it may have died before this.
+        # Also if it was gone: the process that removed it may have died before this.
         with suppress(FileNotFoundError, NotADirectoryError):
             self._sync_name(repository, digest)
 
-    def set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Move content to the quarantine; if it is missing, make an empty file there that says so."""
-        quarantine, path = self._paths.quarantine(repository), self._paths.set_aside(repository, digest)
+    def quarantine(self, repository: Repository, digest: Digest) -> bool:
+        """Move content to the quarantine; if it is missing, create an empty file there as the record."""
+        quarantine, path = self._paths.quarantine_directory(repository), self._paths.quarantined(repository, digest)
         make_directories(self._disk, quarantine)
         try:
             self._disk.rename(self._paths.content(repository, digest), path)
         except (FileNotFoundError, NotADirectoryError):
-            # What was set aside before says so too, and may be what no file can be made over: a pipe, a link.
+            # What was quarantined before is a record, too, and may be what no file can be created over: a pipe, a link.
             try:
                 self._disk.link_status(path)
             except FileNotFoundError:
@@ -168,16 +168,16 @@ class ContentFiles:
         self._sync_name(repository, digest)
         return True
 
-    def was_set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether the quarantine has it."""
+    def is_quarantined(self, repository: Repository, digest: Digest) -> bool:
+        """Return whether the quarantine has content of that name."""
         try:
-            self._disk.status(self._paths.set_aside(repository, digest))
+            self._disk.status(self._paths.quarantined(repository, digest))
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True
 
     def walk(self, repository: Repository, algorithm: str) -> Generator[list[FoundFile], None, None]:
-        """Iterate over content files, some hundred at once. Other files than content are passed over."""
+        """Iterate over content files in batches of some hundred. Other files are skipped."""
         try:
             listing = self._disk.entries(self._paths.blobs(repository, algorithm))
         except (FileNotFoundError, NotADirectoryError):
@@ -202,7 +202,7 @@ class ContentFiles:
         self._directories.sync(self._paths.blobs(repository, algorithm_of(digest)))
 
     def _share_twin(self, twin: Repository, repository: Repository, digest: Digest, size: int) -> bool:
-        """Make the content a link to the twin's; False if that is not possible, or the twin's has another size."""
+        """Link the twin's content; return False if that is impossible or the twin's has another size."""
         found = self.size(twin, digest)
         if found != size:
             if found is not None:
@@ -215,11 +215,11 @@ class ContentFiles:
             return False
         try:
             return self._share(twin, repository, digest)
-        except FileNotFoundError:  # removed meanwhile
+        except FileNotFoundError:  # removed concurrently
             return False
 
     def _share(self, source: Repository, target: Repository, digest: Digest) -> bool:
-        """Make the target's content a link to the source's, replacing what is there; False if that is refused."""
+        """Link the source's content into the target, replacing a file; return False if links are refused."""
         path, new = self._paths.content(source, digest), self._paths.content(target, digest)
         try:
             self._disk.link(path, new)
@@ -229,7 +229,7 @@ class ContentFiles:
             if error.errno not in NO_LINK:
                 raise
             if not self.links_refused:
-                _log.warning("%s: hard link refused (%s): such content takes space of its own", new, error.strerror)
+                _log.warning("%s: hard link refused (%s): such content takes up space twice", new, error.strerror)
             self.links_refused += 1
             return False
         return True
@@ -266,13 +266,13 @@ class FileContent:
             return await self._pool.run(self._disk.read, self._file, length, offset)
 
     def will_need(self, offset: int, length: int) -> None:
-        """Have a thread ask the system for these bytes; under load it is left out."""
-        # Of its own, because the content may be closed before the thread comes to it.
+        """Have a thread ask the system to read these bytes ahead; skipped under load."""
+        # A separate descriptor, because the content may be closed before the thread runs.
         file = File(os.dup(self._file.descriptor), self._file.path)
-        if not self._pool.hint(self._ask_for, file, offset, length):
+        if not self._pool.hint(self._read_ahead, file, offset, length):
             file.close()
 
-    def _ask_for(self, file: File, offset: int, length: int) -> None:
+    def _read_ahead(self, file: File, offset: int, length: int) -> None:
         with file:
             self._disk.will_need(file, offset, length)
 
@@ -296,6 +296,6 @@ def _found_file(algorithm: str, entry: os.DirEntry[str]) -> FoundFile | None:
     try:
         digest = parse_digest(f"{algorithm}:{entry.name}")
         status = entry.stat(follow_symlinks=False)
-    except (InvalidDigestError, FileNotFoundError):  # not ours; removed meanwhile
+    except (InvalidDigestError, FileNotFoundError):  # another program's, or removed concurrently
         return None
     return FoundFile(digest, status.st_size, status.st_mtime) if stat.S_ISREG(status.st_mode) else None

@@ -1,4 +1,4 @@
-"""Content copied where it cannot be shared: to another root, or where the file system refuses hard links."""
+"""Copy content that cannot be shared: to another root, or where the file system refuses hard links."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _PIECE_BYTES = 1024 * 1024
 async def copy_content(
     storage: Storage, repository: Repository, target_storage: Storage, target: Repository, digest: Digest, size: int
 ) -> None:
-    """Copy content of `size` bytes into another repository, verifying it on the way. Durable when it returns.
+    """Copy content of `size` bytes into another repository and verify its digest. Durable.
 
-    Raises ContentMissingError, ContentDamagedError, StorageFullError, StorageError; nothing is left then.
+    Raises ContentMissingError, ContentDamagedError, StorageFullError, StorageError; then no file is left behind.
     """
     content = await storage.open(repository, digest)
     if content.size != size:
@@ -30,7 +30,7 @@ async def copy_content(
             upload, Progress(0, algorithm_of(digest)), _pieces(content), _nothing_to_record
         )
         await target_storage.verify(upload, progress, digest)
-        await target_storage.publish(upload, digest, progress.offset, None)
+        await target_storage.place(upload, digest, progress.offset, None)
     except DigestMismatchError as mismatch:
         await target_storage.discard(upload)
         raise ContentDamagedError(f"{digest} of {repository} is damaged: {mismatch}") from mismatch
@@ -49,4 +49,4 @@ async def _pieces(content: Content) -> AsyncIterator[bytes]:
 
 
 async def _nothing_to_record(_: Progress) -> None:
-    """A copy does not go on after a break: it begins again."""
+    """Record nothing: an interrupted copy starts again from the first byte."""

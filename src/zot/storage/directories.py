@@ -1,4 +1,4 @@
-"""The directories of repositories: made once, synced once; and the sync of a directory for all who wait for it."""
+"""The directories of repositories: created and synced once. Concurrent syncs of a directory are merged."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ATTEMPTS = 10
 
 
 class Directories:
-    """Makes directories below one root. With `durable` off nothing is synced."""
+    """Creates directories below one root. Without `durable` nothing is synced."""
 
     def __init__(self, disk: Disk, paths: LayoutPaths, identity: StoreIdentity, *, durable: bool) -> None:
-        """Make nothing unless `identity` says that the root is the right store."""
+        """Create directories only while `identity` confirms that the root is the expected store."""
         self._disk = disk
         self._paths = paths
         self._identity = identity
@@ -32,9 +32,9 @@ class Directories:
         self._syncs: dict[str, _Syncs] = {}
 
     def for_uploads(self, repository: Repository) -> None:
-        """Make the directory of staged files; a power loss may take it, and them, away.
+        """Create the directory of staged files. Not durable.
 
-        Raises StorageUnavailableError if the root is not the store that it should be.
+        Raises StorageUnavailableError if the root is not the expected store.
         """
         self._identity.check()
         uploads = self._paths.uploads(repository)
@@ -44,20 +44,20 @@ class Directories:
         self._remember(uploads)
 
     def for_content(self, repository: Repository, algorithm: str) -> None:
-        """Make the directories of content, and the file that makes the repository an image layout. They survive."""
+        """Create the directories of content and the file `oci-layout`. Durable."""
         blobs = self._paths.blobs(repository, algorithm)
         if self._is_ready(blobs):
             return
         self.for_uploads(repository)
         made = self._make(blobs)
         self._make_layout(repository)
-        # Also of those that were there: another process may have made them a moment ago.
+        # Also of those that existed: another process may have created them a moment ago.
         for path in made:
             self.sync(path.rpartition("/")[0])
         self._remember(blobs)
 
     def sync(self, path: str) -> None:
-        """Sync a directory; one sync serves all that began to wait before it began. An error is everybody's."""
+        """Sync a directory. One sync serves all callers that waited for it; all of them get its error."""
         if not self._durable:
             return
         with self._lock:
@@ -76,7 +76,7 @@ class Directories:
             if not self._ready.use(path):
                 return False
         try:
-            # Upkeep removes the directories of empty repositories.
+            # Collection removes the directories of empty repositories.
             self._disk.status(path)
         except FileNotFoundError:
             return False
@@ -87,7 +87,7 @@ class Directories:
             self._ready[path] = True
 
     def _make(self, path: str) -> list[str]:
-        """Make a directory and those above it up to the root; return all of them, the topmost first."""
+        """Create a directory and those above it up to the root; return all of them, the topmost first."""
         root = self._paths.root
         paths = [path]
         while (parent := paths[-1].rpartition("/")[0]) != root:
@@ -99,7 +99,7 @@ class Directories:
                     with suppress(FileExistsError):
                         self._disk.mkdir(each)
             except FileNotFoundError:
-                # Upkeep removed a parent that was empty, between the two calls.
+                # Collection removed an empty parent between the two calls.
                 if not attempt:
                     raise
             else:
@@ -119,7 +119,7 @@ class Directories:
 
 
 class _Syncs:
-    """The syncs of one directory: one runs, and all who come meanwhile wait for the next."""
+    """The syncs of one directory: while one runs, all new callers wait for the next one together."""
 
     def __init__(self) -> None:
         self.users = 0
@@ -137,7 +137,7 @@ class _Syncs:
             return
         with self._running:
             with self._lock:
-                self._next = None  # who comes from here on is not covered by this sync
+                self._next = None  # this sync does not cover later callers
             try:
                 disk.sync_directory(path)
             except BaseException as error:

@@ -1,11 +1,11 @@
 """The only door to the file system for registry data.
 
-Each operation goes through `Disk.perform`, with what it does as a plain value: a twin of the class that records them,
-or lets some fail, replaces that one method. All raise OSError; what it means to a caller is said one level up.
-Interrupted system calls are repeated by Python itself (PEP 475).
+Each operation passes through `Disk.perform` with a plain value that describes it: a subclass that records operations,
+or lets some fail, overrides that one method. All raise OSError; callers translate it (`os_errors.py`). Interrupted
+system calls are repeated by Python itself (PEP 475).
 
-A file is a regular file. A named pipe, a device, a socket or a symbolic link in its place was put there by another
-program: it is not opened, does not block, and counts as missing.
+A file is a regular file. A named pipe, a device, a socket or a symbolic link in its place comes from another program:
+it is not opened, does not block, and counts as missing.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ CHANGES = frozenset(
 """Verbs of the operations that change the disk, or what survives a power loss."""
 
 
-# Neither follows a symbolic link out of the store, nor waits for the other end of a pipe.
+# Do not follow a symbolic link out of the store, nor wait for the other end of a pipe.
 _REGULAR_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-# What the system says of a symbolic link, and of a socket or a device without a driver.
+# Errors on opening a symbolic link, a socket, or a device without a driver.
 _NOT_OPENED = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EMLINK})
 _WARNED_PATHS = 1024
 
 
 class NotRegularFileError(FileNotFoundError):
-    """There is something else than a regular file: for all but a warning the file is missing."""
+    """There is something other than a regular file. It counts as missing, with a warning."""
 
 
 class DiskOperation(NamedTuple):
-    """What one call does. The path of an open file is the one that it was opened by."""
+    """The description of one operation. An open file has the path that it was opened by."""
 
     verb: str
     path: str
@@ -57,11 +57,11 @@ class DiskOperation(NamedTuple):
     offset: int = 0
     """Where `read` and `write` begin; the new length, for `truncate`."""
     data: Sequence[bytes] = ()
-    """What `write` was given; it may write less, and returns how much."""
+    """The bytes to `write`; the call may write fewer, and returns how many."""
 
 
 class File:
-    """An open file. Closing it lets go of its lock, too."""
+    """An open file. Closing it releases its lock, too."""
 
     __slots__ = ("descriptor", "path")
 
@@ -71,27 +71,27 @@ class File:
         self.path = path
 
     def close(self) -> None:
-        """Close it. Twice does no harm."""
+        """Close the file. Idempotent."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
     def __enter__(self) -> Self:
-        """Close it at the end of the block."""
+        """Close the file at the end of the block."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the file."""
         self.close()
 
 
 class Disk:
-    """Small operations on files and directories. They block: call them in a pool's thread."""
+    """Blocking operations on files and directories; call them in a pool's thread."""
 
     def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Carry out one operation: every access to the file system comes by here, and nowhere else."""
+        """Carry out one operation. Every access to the file system passes through this method."""
         del operation
         return call(*args, **kwargs)
 
@@ -106,9 +106,9 @@ class Disk:
         return File(self.perform(DiskOperation("open", path), _open_regular, path, os.O_RDWR), path)
 
     def create(self, path: str, *, exclusive: bool = False) -> File:
-        """Open a file for reading and writing, and make it if it is missing. Raises NotRegularFileError.
+        """Open a file for reading and writing, and create it if it is missing. Raises NotRegularFileError.
 
-        `exclusive`: raise FileExistsError if it exists.
+        With `exclusive`, raises FileExistsError if it exists.
         """
         flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if exclusive else 0)
         return File(self.perform(DiskOperation("create", path), _open_regular, path, flags), path)
@@ -129,7 +129,7 @@ class Disk:
         return self.perform(DiskOperation("read", file.path, offset=offset), os.pread, file.descriptor, length, offset)
 
     def write(self, file: File, pieces: Sequence[bytes], offset: int) -> None:
-        """Write all pieces, one behind the other. When it raises, some of them may be written."""
+        """Write all pieces in order. If it raises, some of them may be written."""
         while pieces:
             operation = DiskOperation("write", file.path, offset=offset, data=pieces)
             written = self.perform(operation, os.pwritev, file.descriptor, pieces, offset)
@@ -141,15 +141,15 @@ class Disk:
         self.perform(DiskOperation("truncate", file.path, offset=length), os.ftruncate, file.descriptor, length)
 
     def sync(self, file: File) -> None:
-        """Make the file's bytes survive a power loss. After an error they are lost: a second try proves nothing."""
+        """Make the file's bytes durable. After an error they are lost: a later success proves nothing."""
         self.perform(DiskOperation("sync", file.path), _sync, file.descriptor)
 
     def lock(self, file: File) -> bool:
-        """Lock the file until it is closed; return False at once if another open file has the lock."""
+        """Lock the file until it is closed; return False at once if another open file holds the lock."""
         return self.perform(DiskOperation("lock", file.path), _lock, file.descriptor)
 
     def will_need(self, file: File, offset: int, length: int) -> None:
-        """Have these bytes read from the disk into memory, if the system can be told."""
+        """Ask the system to read these bytes into memory, where that is supported."""
         if sys.platform == "linux":
             self.perform(
                 DiskOperation("read ahead", file.path, offset=offset),
@@ -163,7 +163,7 @@ class Disk:
     # --- names ---
 
     def rename(self, path: str, target: str) -> None:
-        """Give a file another name, replacing what has that name. It survives once the directory is synced."""
+        """Rename a file, replacing a file of that name. Durable once the directory is synced."""
         self.perform(DiskOperation("rename", path, target), os.rename, path, target)
 
     def link(self, path: str, target: str) -> None:
@@ -175,7 +175,7 @@ class Disk:
         self.perform(DiskOperation("unlink", path), os.unlink, path)
 
     def mkdir(self, path: str) -> None:
-        """Make a directory whose parent is there."""
+        """Create a directory whose parent exists."""
         self.perform(DiskOperation("mkdir", path), os.mkdir, path, DIRECTORY_MODE)
 
     def open_directory(self, path: str) -> File:
@@ -188,42 +188,42 @@ class Disk:
         self.perform(DiskOperation("rmdir", path), os.rmdir, path)
 
     def sync_directory(self, path: str) -> None:
-        """Make the names in a directory survive a power loss."""
+        """Make the names in a directory durable."""
         self.perform(DiskOperation("sync directory", path), _sync_directory, path)
 
-    # --- looking ---
+    # --- status ---
 
     def status(self, path: str) -> os.stat_result:
-        """Return what is known of a file or directory."""
+        """Return the status of a file or directory, following symbolic links."""
         return self.perform(DiskOperation("stat", path), os.stat, path)
 
     def file_status(self, path: str) -> os.stat_result:
-        """Return what is known of a file. Raises NotRegularFileError."""
+        """Return the status of a regular file. Raises NotRegularFileError."""
         return self.perform(DiskOperation("stat", path), _status_of_regular, path)
 
     def link_status(self, path: str) -> os.stat_result:
-        """Return what is known of whatever has that name; of a symbolic link, not of its target."""
+        """Return the status of a name; that of a symbolic link, not of its target."""
         return self.perform(DiskOperation("stat", path), os.lstat, path)
 
     def real_path(self, path: str) -> str:
-        """Return the path without symbolic links. Raises FileNotFoundError if there is nothing."""
+        """Return the path without symbolic links. Raises FileNotFoundError."""
         return self.perform(DiskOperation("stat", path), os.path.realpath, path, strict=True)
 
     def status_of(self, file: File) -> os.stat_result:
-        """Return what is known of an open file."""
+        """Return the status of an open file."""
         return self.perform(DiskOperation("stat", file.path), os.fstat, file.descriptor)
 
     def entries(self, path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
-        """Open a directory to iterate over what is in it."""
+        """Open a directory to iterate over its entries."""
         return self.perform(DiskOperation("list", path), os.scandir, path)
 
     def free_bytes(self, path: str) -> tuple[int, int]:
-        """Return what is free for us on the file system of `path`, and its size, in bytes."""
+        """Return the bytes free for this user on the file system of `path`, and its size in bytes."""
         found = self.perform(DiskOperation("free", path), os.statvfs, path)
         return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
     def writable(self, path: str) -> bool:
-        """Tell whether entries can be made in a directory."""
+        """Return whether this process may create entries in a directory."""
         return self.perform(DiskOperation("access", path), os.access, path, os.W_OK | os.X_OK)
 
     # --- whole files ---
@@ -235,18 +235,18 @@ class Disk:
 
     @contextmanager
     def staged(self, path: str) -> Iterator[File]:
-        """Make a new file, to be filled, synced and given its real name in the block. If that fails it is removed."""
+        """Create a new file that the block writes, syncs and renames. It is removed if the block fails."""
         with self.create(path, exclusive=True) as file:
             try:
                 yield file
             except BaseException:
-                with suppress(OSError):  # what failed first is what counts
+                with suppress(OSError):  # the first failure counts
                     self.unlink(path)
                 raise
 
 
 def _behind(pieces: Sequence[bytes], written: int) -> Sequence[bytes]:
-    """Return what is left of the pieces when the first `written` bytes are gone."""
+    """Return the rest of the pieces after the first `written` bytes."""
     for index, piece in enumerate(pieces):
         if written < len(piece):
             return [piece[written:], *pieces[index + 1 :]]

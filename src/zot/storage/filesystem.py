@@ -1,4 +1,4 @@
-"""The storage on a file system: an OCI image layout for each repository below one root."""
+"""The storage driver for a file system: an OCI image layout for each repository below one root."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ _HASH_STEP_BYTES = 64 * _MIB
 
 
 class FilesystemStorage:
-    """`Storage` on a directory; its laws are stated there. Each step runs whole in a thread of a pool.
+    """Stores content in files below a directory (`Storage`). Each step runs in a thread of a pool.
 
-    A cancelled call waits for its thread and leaves no file open. What `durable=False` gives up is that acknowledged
-    content survives a loss of power; processes may die at any moment in either case.
+    A cancelled call waits for its thread and leaves no file open. Without `durable`, a power loss may take acknowledged
+    content; a process may be killed at any moment in either case.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class FilesystemStorage:
         min_free_bytes: int | None = None,
         disk: Disk | None = None,
     ) -> None:
-        """Use the directory `root`, which is made when it is first written to.
+        """Use the directory `root`, which is created by the first write.
 
-        With `expected` it has to be the store with that identity. Pushes leave `min_free_percent` and `min_free_bytes`
-        free (see `Floor`). The pools may be shared, and stay open.
+        With `expected` the root must be the store with that identity. Pushes leave `min_free_percent` and
+        `min_free_bytes` free (see `Floor`). The pools may be shared and stay open.
         """
         self.root = str(Path(root).absolute())
         disk = disk or Disk()
@@ -75,18 +75,18 @@ class FilesystemStorage:
         self._identity = StoreIdentity(disk, self.root, expected)
         directories = Directories(disk, paths, self._identity, durable=durable)
         self._collected = AppendBuffers()
-        self._room = FreeSpace(disk, self.root, Floor(min_free_percent, min_free_bytes))
-        self._uploads = Uploads(disk, paths, directories, self._room, durable=durable)
+        self._free_space = FreeSpace(disk, self.root, Floor(min_free_percent, min_free_bytes))
+        self._uploads = Uploads(disk, paths, directories, self._free_space, durable=durable)
         self._content = ContentFiles(disk, paths, directories, self._uploads, durable=durable)
         self._states = HashStates()
 
     @property
     def links_refused(self) -> int:
-        """How often content took space of its own because the file system refused a hard link."""
+        """How often content was copied because the file system refused a hard link."""
         return self._content.links_refused
 
     async def identity(self) -> str:
-        """Return the store's identity, making the root and the identity on first use.
+        """Return the store's identity; create the root and the identity on first use.
 
         Raises StorageError if another one is expected.
         """
@@ -103,13 +103,13 @@ class FilesystemStorage:
         return FileContent(self._disk, self._pools.read, file, size)
 
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
-        """Return the size of content, None if it is not there."""
+        """Return the size of content in bytes, or None if it is missing."""
         return await _run(
             self._pools.read, f"look for {digest} in {repository}", self._content.size, repository, digest
         )
 
     async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content is the first `size` staged bytes, in steps of the hashing pool."""
+        """Return whether content equals the first `size` staged bytes, in steps of the hashing pool."""
         opened = await self._open_if_readable(repository, digest)
         if opened is None:
             return False
@@ -117,7 +117,7 @@ class FilesystemStorage:
         try:
             if found != size:
                 return False
-            held = await self._hold(upload, size)
+            held = await self._open_locked(upload, size)
             try:
                 for offset in range(0, size, _HASH_STEP_BYTES):
                     step = min(_HASH_STEP_BYTES, size - offset)
@@ -131,7 +131,7 @@ class FilesystemStorage:
         return True
 
     async def is_whole(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content has its digest, in steps of the hashing pool."""
+        """Return whether content has its digest, in steps of the hashing pool."""
         opened = await self._open_if_readable(repository, digest)
         if opened is None:
             return False
@@ -143,19 +143,19 @@ class FilesystemStorage:
         finally:
             await self._pools.read.complete(file.close)
 
-    async def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
-        """Make verified staged bytes content. Durable when it returns."""
-        doing = f"publish {digest} in {upload.repository}"
-        await _once_free(lambda: _run(self._pools.durable, doing, self._content.publish, upload, digest, size, twin))
+    async def place(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
+        """Make verified staged bytes content. Durable."""
+        doing = f"place {digest} in {upload.repository}"
+        await _once_free(lambda: _run(self._pools.durable, doing, self._content.place, upload, digest, size, twin))
 
     async def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> None:
-        """Make the source's content the target's too, by a hard link or else a copy. Durable when it returns."""
+        """Add the source's content to the target, by a hard link or else a copy. Durable."""
         doing = f"link {digest} of {source} in {target}"
         if not await _run(self._pools.durable, doing, self._content.link, source, target, digest, size):
             await copy_content(self, source, self, target, digest, size)
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
-        """Store small content whole. Durable when it returns."""
+        """Store small content. Durable."""
         doing = f"store {digest} in {repository}"
         await _run(self._pools.durable, doing, self._content.put, repository, digest, content)
 
@@ -164,18 +164,18 @@ class FilesystemStorage:
         doing = f"remove {digest} from {repository}"
         await _run(self._pools.durable, doing, self._content.remove, repository, digest)
 
-    async def set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Take damaged content out of the repository, to `.zot/quarantine` below the root."""
-        doing = f"set {digest} of {repository} aside"
-        return await _run(self._pools.durable, doing, self._content.set_aside, repository, digest)
+    async def quarantine(self, repository: Repository, digest: Digest) -> bool:
+        """Move damaged content to `.zot/quarantine` below the root."""
+        doing = f"quarantine {digest} of {repository}"
+        return await _run(self._pools.durable, doing, self._content.quarantine, repository, digest)
 
-    async def was_set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content was taken out of the repository because it was damaged."""
+    async def is_quarantined(self, repository: Repository, digest: Digest) -> bool:
+        """Return whether content of that name was quarantined."""
         doing = f"look for {digest} of {repository}"
-        return await _run(self._pools.read, doing, self._content.was_set_aside, repository, digest)
+        return await _run(self._pools.read, doing, self._content.is_quarantined, repository, digest)
 
     async def walk(self, repository: Repository) -> AsyncIterator[FoundFile]:
-        """Iterate over content files, some hundred in each job of the read pool."""
+        """Iterate over content files, some hundred in each job of the reading pool."""
         for algorithm in HEX_LENGTHS:
             walk = self._content.walk(repository, algorithm)
             try:
@@ -188,14 +188,14 @@ class FilesystemStorage:
     # --- uploads ---
 
     async def begin(self, upload: UploadKey) -> None:
-        """Make an empty staged file."""
+        """Create an empty staged file."""
         await _run(self._pools.hash, f"begin an upload to {upload.repository}", self._uploads.begin, upload)
 
     async def append(
         self, upload: UploadKey, start: Progress, body: AsyncIterator[bytes], checkpoint: Checkpoint
     ) -> Progress:
-        """Write the body behind the first `start.offset` bytes and return how far it got."""
-        held = await self._hold(upload, start.offset)
+        """Write the body after the first `start.offset` bytes and return the new progress."""
+        held = await self._open_locked(upload, start.offset)
         staged = StagedUpload(self._uploads, self._pools, held.file, start, self._states.take(upload, start))
         try:
             await checkpoint(start)
@@ -227,32 +227,34 @@ class FilesystemStorage:
         return await _run(self._pools.read, f"list uploads to {repository}", self._uploads.staged, repository)
 
     async def busy(self, upload: UploadKey) -> bool:
-        """Tell whether a request works on the upload now."""
+        """Return whether a request is working on the upload."""
         return await _run(self._pools.hash, f"look at an upload to {upload.repository}", self._uploads.busy, upload)
 
     # --- the store ---
 
     async def free_bytes(self, repository: Repository) -> int | None:
-        """Return the room where this repository's bytes are."""
+        """Return the free bytes on the root's disk."""
         del repository
-        free_bytes, _ = await _run(self._pools.read, f"look for room on {self.root}", self._disk.free_bytes, self.root)
+        free_bytes, _ = await _run(
+            self._pools.read, f"look for free space on {self.root}", self._disk.free_bytes, self.root
+        )
         return free_bytes
 
-    async def require_room(self, repository: Repository, needed_bytes: int) -> None:
-        """Raise StorageFullError unless pushes to the repository may take so many bytes."""
+    async def ensure_space(self, repository: Repository, needed_bytes: int) -> None:
+        """Raise StorageFullError unless a push of `needed_bytes` leaves the configured free space."""
         del repository
-        await _run(self._pools.read, f"look for room on {self.root}", self._room.check, needed_bytes)
+        await _run(self._pools.read, f"look for free space on {self.root}", self._free_space.check, needed_bytes)
 
     async def ready(self, repository: Repository | None = None) -> None:
-        """Raise StorageError unless the root is the store that it should be, and can be written to."""
+        """Raise StorageError unless the root is the expected store and writable."""
         del repository
         doing = f"use the store {self.root}"
         await _run(self._pools.durable, doing, self._identity.reread)
         if not await _run(self._pools.read, doing, self._disk.writable, self.root):
-            raise StorageError(f"cannot write to {self.root}: it is read-only, or belongs to somebody else")
+            raise StorageError(f"cannot write to {self.root}: it is read-only, or belongs to another user")
 
     async def close(self) -> None:
-        """Nothing is held: each call closes what it opened."""
+        """Do nothing: each call closes the files that it opened."""
 
     # --- content and staged files ---
 
@@ -264,21 +266,21 @@ class FilesystemStorage:
         except (OSError, ContentMissingError):
             return None
 
-    async def _hold(self, upload: UploadKey, offset: int) -> LockedFile:
+    async def _open_locked(self, upload: UploadKey, offset: int) -> LockedFile:
         with storage_errors(f"open an upload to {upload.repository}"):
             return await _once_free(
                 lambda: self._pools.hash.acquire(
-                    lambda: self._uploads.hold(upload, offset), lambda held: held.file.close()
+                    lambda: self._uploads.open_locked(upload, offset), lambda held: held.file.close()
                 )
             )
 
     async def _cut(self, upload: UploadKey, held: LockedFile, length: int) -> None:
         if held.size > length:
             with storage_errors(f"cut an upload to {upload.repository}"):
-                await self._pools.hash.complete(self._uploads.cut_held, held, length)
+                await self._pools.hash.complete(self._uploads.cut_locked, held, length)
 
     async def _hash(self, upload: UploadKey, length: int, algorithm: str) -> Digest:
-        held = await self._hold(upload, length)
+        held = await self._open_locked(upload, length)
         try:
             await self._cut(upload, held, length)
             with storage_errors(f"read an upload to {upload.repository}"):
@@ -304,7 +306,7 @@ async def _run(pool: ThreadPool, doing: str, job: Callable[P, T], *args: P.args,
 
 
 async def _once_free(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Try again while another request has the upload, for a while. Raises UploadLockedError."""
+    """Retry for `_LOCK_WAIT_S` while another request holds the upload. Raises UploadLockedError."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _LOCK_WAIT_S
     while True:

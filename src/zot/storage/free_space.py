@@ -1,4 +1,4 @@
-"""How much of a disk is kept free, so that deletes, collection and the catalog still work when pushes may not."""
+"""Keep disk space free, so that deletes, collection and the catalog work while pushes are refused."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _DEFAULT_KEPT_SHARE = 10
 
 
 class Floor(NamedTuple):
-    """What is to stay free on a file system, from the configuration."""
+    """The space that pushes leave free on a file system, from the configuration."""
 
     min_free_percent: float = 1.0
     min_free_bytes: int | None = None
-    """None: 512 MiB, on a small file system a tenth of it."""
+    """None means 512 MiB, or a tenth of a small file system."""
 
     def kept_bytes(self, size_bytes: int) -> int:
-        """Return how much stays free on a file system of that size."""
+        """Return the bytes that stay free on a file system of `size_bytes`."""
         kept_bytes = self.min_free_bytes
         if kept_bytes is None:
             kept_bytes = min(DEFAULT_KEPT_BYTES, size_bytes // _DEFAULT_KEPT_SHARE)
@@ -28,16 +28,16 @@ class Floor(NamedTuple):
 
 
 class FreeSpace:
-    """The room below one root. Looking costs microseconds."""
+    """The free space of one root's disk. A check costs microseconds."""
 
     def __init__(self, disk: Disk, root: str, floor: Floor) -> None:
-        """Keep free what the floor says."""
+        """Keep the space of `floor` free."""
         self._disk = disk
         self._root = root
         self._floor = floor
 
     def check(self, needed_bytes: int = 0) -> None:
-        """Raise StorageFullError unless pushes may take so many bytes; OSError if the disk cannot be asked."""
+        """Raise StorageFullError unless pushes may take `needed_bytes`. Raises OSError if that is not known."""
         free_bytes, size_bytes = self._disk.free_bytes(self._root)
         kept_bytes = self._floor.kept_bytes(size_bytes)
         if free_bytes - needed_bytes < kept_bytes:

@@ -1,4 +1,4 @@
-"""Which store a root is: an id kept in it, so that an unmounted disk is not taken for an empty store."""
+"""The identity of a store, kept in its root, so that an unmounted disk is not taken for an empty store."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _STAGED = "store.json."
 
 
 class StoreIdentity:
-    """The id in `<root>/.zot/store.json`. It is made once, by whoever comes first, and never changes."""
+    """The id in `<root>/.zot/store.json`. The first process creates it; it never changes."""
 
     def __init__(self, disk: Disk, root: str, expected: str | None) -> None:
-        """Look at `root`. With `expected` it has to be that store, else it may be any, also a new one."""
+        """Look at `root`. With `expected` it must be that store; otherwise it may be any, also a new one."""
         self._disk = disk
         self._root = root
         self._expected = expected
         self._seen: tuple[int, int, int] | None = None
 
     def establish(self) -> str:
-        """Return the store's id, making the root and the id if neither was there and none is expected.
+        """Return the store's id; create the root and the id if both are missing and none is expected.
 
         Raises StorageUnavailableError if another id is expected, OSError.
         """
@@ -35,13 +35,13 @@ class StoreIdentity:
         return self._compare(found)
 
     def check(self) -> None:
-        """Raise StorageUnavailableError if the root is not the store that it should be; OSError if it can't be read."""
+        """Raise StorageUnavailableError if the root is not the expected store. Raises OSError."""
         try:
             seen = self._status()
         except FileNotFoundError:
             self._seen = None
         else:
-            # The same file, unchanged: no disk was mounted over the root, or taken away, and the id is not lost.
+            # The same file, unchanged: no disk was mounted over the root or unmounted, and the id is not lost.
             if seen == self._seen:
                 return
         self.establish()
@@ -52,7 +52,7 @@ class StoreIdentity:
         return status.st_dev, status.st_ino, status.st_mtime_ns
 
     def reread(self) -> None:
-        """Check even if the file is the same one."""
+        """Check again even if the file is unchanged."""
         self._seen = None
         self.check()
 
@@ -69,15 +69,15 @@ class StoreIdentity:
 
     def _compare(self, found: str | None) -> str:
         if self._expected is None:
-            # From now on it has to stay this one.
+            # From now on the root must stay this store.
             self._expected = found
         if found is None:
             raise StorageUnavailableError(
-                f"{self._root} is empty or not a store, where store {self._expected} is expected: is its disk mounted?"
+                f"{self._root} is empty or not a store, but store {self._expected} is expected: is its disk mounted?"
                 f" If it is the right one, {self._remedy()}"
             )
         if found != self._expected:
-            raise StorageUnavailableError(f"{self._root} is store {found}, where store {self._expected} is expected")
+            raise StorageUnavailableError(f"{self._root} is store {found}, but store {self._expected} is expected")
         return found
 
     def _remedy(self) -> str:
@@ -96,7 +96,7 @@ class StoreIdentity:
         return made
 
     def _claim(self, staged: str, path: str) -> None:
-        """Give the file its name if nobody else was first: of several processes that start together one wins."""
+        """Give the file its name unless it is taken: of several processes that start together one wins."""
         try:
             self._disk.link(staged, path)
         except FileExistsError:
@@ -110,7 +110,7 @@ class StoreIdentity:
 
 
 def remove_unfinished(disk: Disk, root: str) -> None:
-    """Remove identities that a start which was cut off left staged: for whoever has the root to himself."""
+    """Remove staged identities that an interrupted start left. Call it under the root's lock."""
     with disk.entries(f"{root}/.zot") as entries:
         left = [entry.path for entry in entries if entry.name.startswith(_STAGED)]
     for path in left:
@@ -118,7 +118,7 @@ def remove_unfinished(disk: Disk, root: str) -> None:
 
 
 def make_directories(disk: Disk, path: str) -> None:
-    """Make a directory, and those above it that are missing, and sync the names made. Again does no harm."""
+    """Create a directory and its missing parents, and sync their names. Idempotent."""
     parent = path.rpartition("/")[0] or "/"
     try:
         disk.mkdir(path)

@@ -1,8 +1,8 @@
-"""Where bytes are. What exists is the catalog's to decide: a file that is here proves nothing.
+"""The interface of the storage: bytes by (repository, digest), and the staged bytes of uploads.
 
-Content is immutable and addressed by (repository, digest); an upload's bytes are staged under (repository, session)
-until they are published. Two publications of one digest, or a publication and a removal, may meet: the catalog's
-claims order them, and a driver only has to be atomic in each call.
+The catalog decides what exists: a file that is here proves nothing. Content is immutable. The bytes of an upload are
+staged under (repository, session) and then placed as content. Two calls that place the same digest, or one that places
+it and one that removes it, may run concurrently: the catalog's claims order them, and each call of a driver is atomic.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from zot.oci.names import Repository
 
 
 class StorageError(Exception):
-    """The storage failed (an I/O error, no permission, a disk that is not mounted): nothing is known to be changed."""
+    """The storage failed: an I/O error, a missing permission, a disk that is not mounted. The outcome is unknown."""
 
 
 class StorageUnavailableError(StorageError):
-    """The root is not the store that it should be (a disk that is not mounted, a lost identity). It passes."""
+    """The root is not the expected store: its disk is not mounted, or its identity is lost. May succeed later."""
 
 
 class StorageFullError(StorageError):
-    """There is no room, or less than is kept free for deletes and collection."""
+    """The disk is full, or has no more free space than deletes and collection need."""
 
 
 class StorageBusyError(StorageError, ThreadPoolBusyError):
@@ -34,26 +34,26 @@ class StorageBusyError(StorageError, ThreadPoolBusyError):
 
 
 class ContentMissingError(StorageError):
-    """There is no such content, although somebody expected it."""
+    """The repository has no content with this digest."""
 
 
 class ContentDamagedError(StorageError):
-    """The content has not the bytes, or the size, of its digest. Nothing was changed."""
+    """The content has other bytes, or another size, than its digest demands. Nothing was changed."""
 
 
 class UploadMissingError(StorageError):
-    """The staged bytes are gone, or fewer than were recorded: the upload cannot go on."""
+    """The staged bytes are gone, or fewer than were recorded: the upload cannot be continued."""
 
 
 class UploadLockedError(StorageError):
-    """Another request is writing to the upload and did not let go in time. Nothing was changed."""
+    """Another request holds the upload's lock and did not release it in time. Nothing was changed."""
 
 
 class DigestMismatchError(Exception):
-    """The staged bytes have another digest than the one claimed. They stay staged."""
+    """The staged bytes do not have the claimed digest. They stay staged."""
 
     def __init__(self, claimed: Digest, actual: Digest) -> None:
-        """Take both digests."""
+        """Name both digests."""
         super().__init__(f"content has digest {actual}, not {claimed}")
         self.claimed = claimed
         self.actual = actual
@@ -67,7 +67,7 @@ class UploadKey(NamedTuple):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far an upload is: the first `offset` bytes are staged; `prefix` is their digest if it is known."""
+    """How far an upload is: its first `offset` bytes are staged, and `prefix` is their digest if known."""
 
     offset: int
     algorithm: str = CANONICAL
@@ -75,25 +75,25 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Content(Protocol):
-    """Open content. It stays readable until it is closed, even if it is removed meanwhile."""
+    """Open content. It stays readable until it is closed, even if it is removed concurrently."""
 
     size: int
 
     def fileno(self) -> int | None:
-        """Return a descriptor that sendfile can read at any offset, None if this driver has none."""
+        """Return a descriptor that sendfile can read at any offset, or None if the driver has none."""
 
     async def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`, fewer only at the end. Raises StorageError."""
 
     def will_need(self, offset: int, length: int) -> None:
-        """Hint that these bytes are read soon; returns at once."""
+        """Hint that these bytes will be read soon. Returns at once."""
 
     def close(self) -> None:
-        """Let go of it. Twice does no harm."""
+        """Release it. Idempotent."""
 
 
 class FoundFile(NamedTuple):
-    """A content file that a walk came by."""
+    """A content file that a walk found."""
 
     digest: Digest
     size: int
@@ -101,7 +101,7 @@ class FoundFile(NamedTuple):
 
 
 Checkpoint = Callable[[Progress], Awaitable[None]]
-"""Called by an append with what is staged so far; what it raises ends the append: nothing is written after it."""
+"""Records what an append has staged so far. If it raises, the append ends and writes nothing more."""
 
 
 class Storage(Protocol):
@@ -111,102 +111,101 @@ class Storage(Protocol):
         """Open content for reading. Raises ContentMissingError."""
 
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
-        """Return the size of content, None if it is not there."""
+        """Return the size of content in bytes, or None if it is missing."""
 
     async def begin(self, upload: UploadKey) -> None:
-        """Make an empty staged file. Again does no harm. Raises StorageFullError, StorageError."""
+        """Create an empty staged file. Idempotent. Raises StorageFullError, StorageError."""
 
     async def append(
         self, upload: UploadKey, start: Progress, body: AsyncIterator[bytes], checkpoint: Checkpoint
     ) -> Progress:
-        """Write the body behind the first `start.offset` bytes and return how far it got.
+        """Write the body after the first `start.offset` bytes and return the new progress.
 
-        One append at a time has an upload; another waits for it 2 s at most. `checkpoint` is called with `start` first,
-        once the upload is held and before anything is changed: there a request that was fenced off meanwhile ends.
-        Then what lies behind the offset is cut off, so that a fenced request's bytes vanish. It is called again about
-        every 64 MiB, and at the end, also when the body breaks off or the wait is cancelled: then with what was
-        written, before the body's exception goes on. The digest of the bytes so far is kept if it can be: at offset 0,
-        or if this process hashed what was before. Raises UploadMissingError, UploadLockedError, StorageFullError,
-        StorageError.
+        An append locks its upload; another one waits for the lock, at most 2 s. `checkpoint` is called with `start`
+        first, under the lock and before anything is changed: a request that was fenced ends there. Then the bytes
+        after the offset are cut off, so that those of a fenced request vanish. `checkpoint` is called again about
+        every 64 MiB and at the end. If the body breaks off or the call is cancelled, it is called with what was
+        written, and then the exception is raised. The digest of the bytes so far is known when the append began at
+        offset 0, or when this process hashed the bytes before. Raises UploadMissingError, UploadLockedError,
+        StorageFullError, StorageError.
         """
 
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
         """Check that the first `progress.offset` bytes have this digest, and cut off the rest.
 
-        If `progress` has their digest by the same algorithm the file is not read again. Raises DigestMismatchError,
+        The file is read only if `progress` lacks their digest by the same algorithm. Raises DigestMismatchError,
         UploadMissingError, UploadLockedError, StorageError.
         """
 
     async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content is the first `size` staged bytes: all of both is read.
+        """Return whether content equals the first `size` staged bytes, comparing all bytes.
 
-        False: it has other bytes, or another size, it cannot be read, it is missing, or in another store. Raises
-        UploadMissingError, UploadLockedError, StorageBusyError, StorageError (if it is the staged bytes that cannot be
-        read).
+        False if the content has other bytes or another size, cannot be read, is missing, or is in another store.
+        Raises UploadMissingError, UploadLockedError, StorageBusyError; StorageError if the staged bytes cannot be read.
         """
 
-    async def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
-        """Make the first `size` staged bytes, verified, the content of (repository, digest). Durable when it returns.
+    async def place(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
+        """Make the first `size` verified staged bytes the content of (repository, digest). Durable.
 
-        What another request appended behind them is cut off. `twin` is a repository whose content `matches`: a driver
-        that can share the bytes does so. The staged file is gone afterwards. Content that is there already is replaced.
-        Idempotent: after an unknown outcome it returns if content of that size is there. Raises UploadMissingError,
-        UploadLockedError, StorageFullError, StorageError; the staged bytes may be gone then, if the disk could not keep
-        them.
+        Bytes that another request appended after them are cut off. `twin` is a repository whose content `matches`: a
+        driver that can share the bytes does so. The staged file is gone afterwards. Existing content is replaced.
+        Idempotent: repeated after an unknown outcome, the call returns if content of that size exists. Raises
+        UploadMissingError, UploadLockedError, StorageFullError, StorageError; then the staged bytes may be gone, if the
+        disk could not keep them.
         """
 
     async def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> None:
-        """Make the source's content the target's too, sharing bytes if the driver can. Durable when it returns.
+        """Add a source repository's content to the target repository. Durable.
 
-        Raises ContentMissingError if the source has it no more, ContentDamagedError if it has not `size` bytes, or if
-        it had to be copied and has another digest.
+        The bytes are shared if the driver can. Raises ContentMissingError if the source no longer has the content,
+        ContentDamagedError if it does not have `size` bytes, or if it had to be copied and has another digest.
         """
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
-        """Store small content whole (manifests, for a layout). Durable when it returns. Again does no harm."""
+        """Store small content, such as a manifest, in one call. Durable and idempotent."""
 
     async def remove(self, repository: Repository, digest: Digest) -> None:
-        """Remove content. That it is gone already does no harm. When it returns it is gone, also after a power loss."""
+        """Remove content. Durable and idempotent."""
 
-    async def set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Take damaged content out of the repository, and keep it where no client is served from; False: there is none.
+    async def quarantine(self, repository: Repository, digest: Digest) -> bool:
+        """Move damaged content to a place from which no client is served; return False if it is missing.
 
-        Durable when it returns. What was set aside before under that name is replaced. If there is none, that it was
-        missing is recorded, for `was_set_aside`.
+        Durable. Content that was quarantined under that name before is replaced. If the content is missing, that is
+        recorded for `is_quarantined`.
         """
 
-    async def was_set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content of that name was found damaged or missing, and taken out of the repository."""
+    async def is_quarantined(self, repository: Repository, digest: Digest) -> bool:
+        """Return whether content of that name was found damaged or missing and was quarantined."""
 
     async def is_whole(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content has its digest: all of it is read. False: it cannot be read, too, or is missing.
+        """Return whether content has its digest, reading all of it.
 
-        Raises StorageBusyError.
+        False, too, if it cannot be read or is missing. Raises StorageBusyError.
         """
 
     async def discard(self, upload: UploadKey) -> None:
         """Remove staged bytes, if there are any."""
 
     def walk(self, repository: Repository) -> AsyncIterator[FoundFile]:
-        """Iterate over the repository's content files, in no order, without holding up anything else."""
+        """Iterate over the repository's content files, in no order. Other tasks run between batches."""
 
     async def staged(self, repository: Repository) -> list[tuple[str, float]]:
         """Return the repository's staged uploads: session and time of the last change (seconds since the epoch)."""
 
     async def busy(self, upload: UploadKey) -> bool:
-        """Tell whether a request, of any process, appends to, verifies or publishes the upload now."""
+        """Return whether a request of any process is appending to, verifying or placing the upload."""
 
     async def free_bytes(self, repository: Repository) -> int | None:
-        """Return the room where this repository's bytes are, None if there is no limit."""
+        """Return the free bytes of the repository's store, or None if there is no limit."""
 
-    async def require_room(self, repository: Repository, needed_bytes: int) -> None:
-        """Raise StorageFullError unless a push of so many bytes leaves the configured free space."""
+    async def ensure_space(self, repository: Repository, needed_bytes: int) -> None:
+        """Raise StorageFullError unless a push of `needed_bytes` leaves the configured free space."""
 
     async def ready(self, repository: Repository | None = None) -> None:
-        """Raise StorageError unless it is the storage that it should be, reachable and writable.
+        """Raise StorageError unless the expected stores are reachable and writable.
 
-        With `repository`, only where that one's content is.
+        With `repository`, only the store of that repository is checked.
         """
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""

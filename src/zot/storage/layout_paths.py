@@ -1,4 +1,4 @@
-"""Where things are below a root: an OCI image layout for each repository, as zot lays it out."""
+"""The paths below a root: an OCI image layout for each repository, as zot has it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LayoutPaths:
         return f"{self.root}/{repository}"
 
     def oci_layout(self, repository: Repository) -> str:
-        """Return the file that says that a directory is an image layout."""
+        """Return the file that marks a directory as an image layout."""
         return f"{self.root}/{repository}/oci-layout"
 
     def blobs(self, repository: Repository, algorithm: str) -> str:
@@ -36,13 +36,13 @@ class LayoutPaths:
         """Return the file of that content."""
         return f"{self.root}/{repository}/blobs/{algorithm_of(digest)}/{hex_of(digest)}"
 
-    def quarantine(self, repository: Repository) -> str:
-        """Return the directory of content that was found damaged, outside of every layout."""
+    def quarantine_directory(self, repository: Repository) -> str:
+        """Return the directory of quarantined content, outside of every layout."""
         return f"{self.root}/.zot/quarantine/{repository}"
 
-    def set_aside(self, repository: Repository, digest: Digest) -> str:
-        """Return the file of damaged content."""
-        return f"{self.quarantine(repository)}/{digest.replace(':', '-')}"
+    def quarantined(self, repository: Repository, digest: Digest) -> str:
+        """Return the file of quarantined content."""
+        return f"{self.quarantine_directory(repository)}/{digest.replace(':', '-')}"
 
     def uploads(self, repository: Repository) -> str:
         """Return the directory of the repository's staged files."""
@@ -55,10 +55,10 @@ class LayoutPaths:
         return f"{self.root}/{upload.repository}/.uploads/{upload.session}"
 
     def temporary(self, repository: Repository) -> str:
-        """Return a new name for a file that gets its real one soon. Left by a crash it looks like an old upload."""
+        """Return a new name for a file that is renamed soon. After a crash it looks like an old upload."""
         return f"{self.root}/{repository}/.uploads/{uuid4()}"
 
 
 def is_session(name: str) -> bool:
-    """Tell whether a file of that name in `.uploads` can be a session's."""
+    """Return whether a file of that name in `.uploads` can belong to a session."""
     return _SESSION.fullmatch(name) is not None

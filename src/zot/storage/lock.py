@@ -1,4 +1,4 @@
-"""One server a root: a lock that its processes inherit, and the locks by which zot would be seen."""
+"""One server for each root: a lock that its processes inherit, and locks on zot's databases."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class RootInUseError(StorageError):
 
 
 class RootLock:
-    """The lock on `<root>/.zot/lock`, held until every process that has its descriptors has closed them or ended.
+    """The lock on `<root>/.zot/lock`, held until every process with its descriptors has closed them or ended.
 
-    So the children of a server that was killed keep the next one away until the last of them is gone.
+    So the children of a killed server keep the next server out until the last of them is gone.
     """
 
     def __init__(self, descriptors: list[int]) -> None:
@@ -38,16 +38,16 @@ class RootLock:
         """Inheritable; for the `pass_fds` of a child process."""
 
     def close(self) -> None:
-        """Let go of it in this process; children keep it. Twice does no harm."""
+        """Release the lock in this process; children keep it. Idempotent."""
         # Closing, not unlocking: an unlock would take the lock from the children, too.
         while self.descriptors:
             os.close(self.descriptors.pop())
 
 
 def lock_root(root: str, wait_s: float = 30.0, waiting: Callable[[str], object] = lambda _: None) -> RootLock:
-    """Lock a root, making it if it is not there; wait so long for another server to end. It blocks.
+    """Lock a root, and create it if it is missing. Blocks up to `wait_s` while another server holds it.
 
-    `waiting` is told what for, if it has to. Raises RootInUseError, naming who holds it, StorageError.
+    `waiting` is called with a sentence before the wait. Raises RootInUseError, which names the holder; StorageError.
     """
     path = Path(root, ".zot", "lock")
     with storage_errors(f"lock {root}"), ExitStack() as failing:
@@ -60,7 +60,7 @@ def lock_root(root: str, wait_s: float = 30.0, waiting: Callable[[str], object] 
             waiting(f"{root} is in use by {_holder(descriptor)}")
             if not _lock_within(descriptor, fcntl.LOCK_EX, wait_s):
                 raise RootInUseError(f"{root} is in use by {_holder(descriptor)}")
-        _sign(descriptor)
+        _write_holder(descriptor)
         remove_unfinished(Disk(), root)
         for name in _ZOT_DATABASES:
             _keep_zot_away(Path(root, name), lock, wait_s)
@@ -71,7 +71,7 @@ def lock_root(root: str, wait_s: float = 30.0, waiting: Callable[[str], object] 
 
 
 def is_locked(root: str) -> bool:
-    """Tell whether a server has a root, without touching it."""
+    """Return whether a server holds a root's lock. Changes nothing."""
     try:
         descriptor = os.open(Path(root, ".zot", "lock"), os.O_RDONLY)
     except OSError:
@@ -96,7 +96,7 @@ def _lock_within(descriptor: int, kind: int, wait_s: float) -> bool:
 
 
 def _keep_zot_away(database: Path, lock: RootLock, wait_s: float) -> None:
-    """Hold a database of zot's, if there is one, so that zot neither runs here now nor starts here later."""
+    """Lock a database of zot's, if there is one, so that zot neither runs here now nor starts here later."""
     try:
         descriptor = os.open(database, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe would hold up the start
     except FileNotFoundError:
@@ -106,12 +106,12 @@ def _keep_zot_away(database: Path, lock: RootLock, wait_s: float) -> None:
         raise RootInUseError(f"zot is running on {database.parent}: it holds {database.name}")
 
 
-def _sign(descriptor: int) -> None:
+def _write_holder(descriptor: int) -> None:
     holder = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
     os.ftruncate(descriptor, 0)
     try:
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)
-    except OSError as error:  # it is locked all the same, by a process that is not named
+    except OSError as error:  # the lock holds all the same, without the name of its process
         if error.errno not in FULL:
             raise
 

@@ -1,4 +1,4 @@
-"""The storage in memory: for tests, and for registries that live as long as a test."""
+"""The storage driver in memory: for tests, and for registries that live as long as a test."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _LOCK_WAIT_S = 2.0
 
 
 class MemoryStorage:
-    """`Storage` in this process; its laws are stated there. Nothing survives the process, so nothing is durable."""
+    """Keeps content in this process (`Storage`). Nothing is durable."""
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Start empty."""
         self._content: dict[tuple[Repository, Digest], _Stored] = {}
         self._staged: dict[UploadKey, _Staged] = {}
-        self._set_aside: set[tuple[Repository, Digest]] = set()
+        self._quarantined: set[tuple[Repository, Digest]] = set()
 
     # --- content ---
 
@@ -43,12 +43,12 @@ class MemoryStorage:
         return MemoryContent(self._stored(repository, digest).content)
 
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
-        """Return the size of content, None if it is not there."""
+        """Return the size of content in bytes, or None if it is missing."""
         stored = self._content.get((repository, digest))
         return None if stored is None else len(stored.content)
 
     async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content is the first `size` staged bytes."""
+        """Return whether content equals the first `size` staged bytes."""
         stored = self._content.get((repository, digest))
         if stored is None or len(stored.content) != size:
             return False
@@ -58,11 +58,11 @@ class MemoryStorage:
             return stored.content == staged.content[:size]
 
     async def is_whole(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content has its digest."""
+        """Return whether content has its digest."""
         stored = self._content.get((repository, digest))
         return stored is not None and digest_of(stored.content, algorithm_of(digest)) == digest
 
-    async def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
+    async def place(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
         """Make verified staged bytes content, or share the twin's."""
         if upload not in self._staged and await self.stat(upload.repository, digest) == size:
             return
@@ -78,24 +78,24 @@ class MemoryStorage:
             del self._staged[upload]
 
     async def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> None:
-        """Make the source's content the target's too."""
+        """Add the source's content to the target."""
         content = self._stored(source, digest).content
         if len(content) != size:
             raise ContentDamagedError(f"{digest} of {source} has {len(content)} bytes instead of {size}")
         self._store(target, digest, content)
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
-        """Store small content whole."""
+        """Store small content."""
         self._store(repository, digest, content)
 
-    async def set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Take damaged content out of the repository; it is not kept."""
-        self._set_aside.add((repository, digest))
+    async def quarantine(self, repository: Repository, digest: Digest) -> bool:
+        """Remove damaged content and record that; the bytes are not kept."""
+        self._quarantined.add((repository, digest))
         return self._content.pop((repository, digest), None) is not None
 
-    async def was_set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content was found damaged or missing, and taken out of the repository."""
-        return (repository, digest) in self._set_aside
+    async def is_quarantined(self, repository: Repository, digest: Digest) -> bool:
+        """Return whether content of that name was quarantined."""
+        return (repository, digest) in self._quarantined
 
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content."""
@@ -110,13 +110,13 @@ class MemoryStorage:
     # --- uploads ---
 
     async def begin(self, upload: UploadKey) -> None:
-        """Make empty staged bytes."""
+        """Create empty staged bytes."""
         self._staged.setdefault(upload, _Staged())
 
     async def append(
         self, upload: UploadKey, start: Progress, body: AsyncIterator[bytes], checkpoint: Checkpoint
     ) -> Progress:
-        """Add the body behind the first `start.offset` bytes and return how far it got."""
+        """Add the body after the first `start.offset` bytes and return the new progress."""
         staged = self._require(upload, start.offset)
         async with staged.held():
             self._require_current(upload, staged)
@@ -145,29 +145,29 @@ class MemoryStorage:
         return [(key.session, staged.changed_s) for key, staged in self._staged.items() if key.repository == repository]
 
     async def busy(self, upload: UploadKey) -> bool:
-        """Tell whether a request works on the upload now."""
+        """Return whether a request is working on the upload."""
         staged = self._staged.get(upload)
         return staged is not None and staged.lock.locked()
 
     # --- the store ---
 
     async def free_bytes(self, repository: Repository) -> int | None:
-        """Return None: there is no limit that is known here."""
+        """Return None: memory has no known limit."""
         del repository
         return None
 
-    async def require_room(self, repository: Repository, needed_bytes: int) -> None:
-        """Return: there is no limit that is known here."""
+    async def ensure_space(self, repository: Repository, needed_bytes: int) -> None:
+        """Do nothing: memory has no known limit."""
 
     async def ready(self, repository: Repository | None = None) -> None:
-        """Return: it always is."""
+        """Do nothing: memory is always ready."""
 
     async def close(self) -> None:
-        """Forget everything."""
+        """Drop all content and staged bytes."""
         self._content.clear()
         self._staged.clear()
 
-    # --- inside ---
+    # --- content and staged bytes ---
 
     def _store(self, repository: Repository, digest: Digest, content: bytes) -> None:
         self._content[repository, digest] = _Stored(content, time.time())
@@ -193,7 +193,7 @@ class MemoryContent:
     """Open content (a `Content`)."""
 
     def __init__(self, content: bytes) -> None:
-        """Hold on to the bytes, whatever is removed meanwhile."""
+        """Keep the bytes, even if the content is removed concurrently."""
         self._content = content
         self.size = len(content)
 
@@ -209,7 +209,7 @@ class MemoryContent:
         """Do nothing: the bytes are here."""
 
     def close(self) -> None:
-        """Let go of the bytes."""
+        """Release the bytes."""
         self._content = b""
 
 
@@ -221,7 +221,7 @@ class _Stored:
 
 @dataclass(slots=True, eq=False)
 class _Staged:
-    """Bytes of an upload (a `zot.storage.append.Target` while they are held)."""
+    """Bytes of an upload; an `AppendTarget` while they are locked."""
 
     content: bytearray = field(default_factory=bytearray)
     changed_s: float = field(default_factory=time.time)

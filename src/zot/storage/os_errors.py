@@ -1,4 +1,4 @@
-"""What the file system's errors mean to those who store things."""
+"""Translate errors of the file system into errors of the storage."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from zot.storage.interface import StorageError, StorageFullError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""There is no room."""
+"""The disk, or a quota on it, is full."""
 _REFUSED = {errno.EACCES, errno.EPERM}
 
 NO_LINK = frozenset({errno.EMLINK, errno.EPERM, errno.EACCES, errno.EXDEV, errno.ENOTSUP, errno.ENOSYS})
-"""Why a hard link is refused: too many links, another owner, another disk, none on this file system."""
+"""Reasons for refusing a hard link: too many links, another owner, another disk, no links on this file system."""
 
 
 @contextmanager
 def storage_errors(doing: str) -> Iterator[None]:
-    """Raise each OSError of the block as a StorageError that says what was being done, and to which path."""
+    """Raise an OSError of the block as a StorageError that names the operation and the path."""
     try:
         yield
     except OSError as error:

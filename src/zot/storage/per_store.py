@@ -1,4 +1,4 @@
-"""Several storages behind one interface: the first component of a repository's name says which."""
+"""Several storages behind one interface, chosen by the first component of a repository's name."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from zot.storage.interface import Checkpoint, Content, FoundFile, Progress, Stor
 
 
 class PerStoreStorage:
-    """`Storage` that passes each call to the repository's own; content is shared within one, copied between two.
+    """Passes each call to the storage of the repository (`Storage`).
 
-    A route is "/" and the first component of names. Names of one component, and those without a route, are in the
-    default storage. The full name is kept in each.
+    Content is shared within a storage and copied between two. A route is "/" and the first component of names. Names of
+    one component, and those without a route, are in the default storage. Each storage uses full names.
     """
 
     def __init__(self, default: Storage, routes: Mapping[str, Storage]) -> None:
-        """Serve the names below each route from its storage. Several routes may have the same one."""
+        """Use the storage of each route for the names below it. Several routes may have the same storage."""
         self._default = default
         self._routes = dict(routes)
 
     def of(self, repository: Repository) -> Storage:
-        """Return the storage that has the repository."""
+        """Return the storage of the repository."""
         return self._routes.get(route_of(repository), self._default)
 
     def same_root(self, one: Repository, other: Repository) -> bool:
-        """Tell whether the repositories can share content."""
+        """Return whether the repositories can share content."""
         return self.of(one) is self.of(other)
 
     async def open(self, repository: Repository, digest: Digest) -> Content:
@@ -35,17 +35,17 @@ class PerStoreStorage:
         return await self.of(repository).open(repository, digest)
 
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
-        """Return the size of content, None if it is not there."""
+        """Return the size of content in bytes, or None if it is missing."""
         return await self.of(repository).stat(repository, digest)
 
     async def begin(self, upload: UploadKey) -> None:
-        """Make an empty staged file."""
+        """Create an empty staged file."""
         await self.of(upload.repository).begin(upload)
 
     async def append(
         self, upload: UploadKey, start: Progress, body: AsyncIterator[bytes], checkpoint: Checkpoint
     ) -> Progress:
-        """Write the body behind the first `start.offset` bytes."""
+        """Write the body after the first `start.offset` bytes."""
         return await self.of(upload.repository).append(upload, start, body, checkpoint)
 
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
@@ -53,43 +53,43 @@ class PerStoreStorage:
         await self.of(upload.repository).verify(upload, progress, digest)
 
     async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content is the first `size` staged bytes; never if it is in another storage."""
+        """Return whether content equals the first `size` staged bytes; False if it is in another storage."""
         if not self.same_root(upload.repository, repository):
             return False
         return await self.of(repository).matches(upload, size, repository, digest)
 
-    async def publish(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
-        """Make staged bytes content; a twin in another storage is of no use."""
+    async def place(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
+        """Make staged bytes content; a twin in another storage is ignored."""
         if twin is not None and not self.same_root(upload.repository, twin):
             twin = None
-        await self.of(upload.repository).publish(upload, digest, size, twin)
+        await self.of(upload.repository).place(upload, digest, size, twin)
 
     async def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> None:
-        """Make the source's content the target's too: shared in one storage, copied to another."""
+        """Add the source's content to the target: shared in one storage, copied to another."""
         if self.same_root(source, target):
             await self.of(source).link(source, target, digest, size)
             return
         await copy_content(self.of(source), source, self.of(target), target, digest, size)
 
     async def is_whole(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content has its digest."""
+        """Return whether content has its digest."""
         return await self.of(repository).is_whole(repository, digest)
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
-        """Store small content whole."""
+        """Store small content."""
         await self.of(repository).put(repository, digest, content)
 
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content."""
         await self.of(repository).remove(repository, digest)
 
-    async def set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Take damaged content out of the repository."""
-        return await self.of(repository).set_aside(repository, digest)
+    async def quarantine(self, repository: Repository, digest: Digest) -> bool:
+        """Move damaged content out of the repository."""
+        return await self.of(repository).quarantine(repository, digest)
 
-    async def was_set_aside(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether content was taken out of the repository because it was damaged."""
-        return await self.of(repository).was_set_aside(repository, digest)
+    async def is_quarantined(self, repository: Repository, digest: Digest) -> bool:
+        """Return whether content of that name was quarantined."""
+        return await self.of(repository).is_quarantined(repository, digest)
 
     async def discard(self, upload: UploadKey) -> None:
         """Remove staged bytes."""
@@ -104,16 +104,16 @@ class PerStoreStorage:
         return await self.of(repository).staged(repository)
 
     async def busy(self, upload: UploadKey) -> bool:
-        """Tell whether a request works on the upload now."""
+        """Return whether a request is working on the upload."""
         return await self.of(upload.repository).busy(upload)
 
     async def free_bytes(self, repository: Repository) -> int | None:
-        """Return the room where this repository's bytes are."""
+        """Return the free bytes of the repository's storage."""
         return await self.of(repository).free_bytes(repository)
 
-    async def require_room(self, repository: Repository, needed_bytes: int) -> None:
-        """Raise StorageFullError unless pushes to the repository may take so many bytes."""
-        await self.of(repository).require_room(repository, needed_bytes)
+    async def ensure_space(self, repository: Repository, needed_bytes: int) -> None:
+        """Raise StorageFullError unless a push of `needed_bytes` leaves the configured free space."""
+        await self.of(repository).ensure_space(repository, needed_bytes)
 
     async def ready(self, repository: Repository | None = None) -> None:
         """Raise StorageError unless all storages, or that of the repository, are ready."""

@@ -1,4 +1,4 @@
-"""Staged files of uploads on a disk: opened under a lock, cut, appended to, hashed."""
+"""The staged files of uploads on a disk: locked, cut, appended to, hashed."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ from zot.storage.layout_paths import LayoutPaths, is_session
 from zot.storage.os_errors import storage_errors
 from zot.storage.threads import ThreadPools
 
-_ROOM_CHECK_BYTES = 64 * 1024 * 1024
+_SPACE_CHECK_BYTES = 64 * 1024 * 1024
 _SYNC_BYTES = 32 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 _STATES = 1024
 
 
 class LockedFile(NamedTuple):
-    """A staged file under its lock, and its size when it was opened. Close the file to let go of it."""
+    """A locked staged file, and its size when it was opened. Closing the file releases the lock."""
 
     file: File
     size: int
 
 
 class Uploads:
-    """Operations on staged files; each runs whole in a pool's thread. They raise OSError, too."""
+    """Blocking operations on staged files; call each in a pool's thread. They raise OSError, too."""
 
     def __init__(
-        self, disk: Disk, paths: LayoutPaths, directories: Directories, room: FreeSpace, *, durable: bool
+        self, disk: Disk, paths: LayoutPaths, directories: Directories, free_space: FreeSpace, *, durable: bool
     ) -> None:
-        """Stage in the repositories' directories below one root."""
+        """Operate on the repositories below one root."""
         self._durable = durable
         self._disk = disk
         self._paths = paths
         self._directories = directories
-        self._room = room
+        self._free_space = free_space
 
     def begin(self, upload: UploadKey) -> None:
-        """Make the staged file, unless it is there. Raises StorageFullError."""
+        """Create the staged file. Idempotent. Raises StorageFullError."""
         path = self._paths.staged(upload)
         self._directories.for_uploads(upload.repository)
-        self._room.check()
+        self._free_space.check()
         self._disk.create(path).close()
 
-    def hold(self, upload: UploadKey, offset: int) -> LockedFile:
-        """Open the staged file, which has to have `offset` bytes at least, with a lock that ends when it is closed.
+    def open_locked(self, upload: UploadKey, offset: int) -> LockedFile:
+        """Open and lock the staged file, which must have at least `offset` bytes.
 
-        Raises UploadLockedError at once if somebody else has the lock.
+        Raises UploadMissingError; UploadLockedError at once if another request holds the lock.
         """
         try:
             file = self._disk.open_to_write(self._paths.staged(upload))
@@ -74,7 +74,7 @@ class Uploads:
         return LockedFile(file, size)
 
     def _require_current(self, upload: UploadKey, file: File) -> None:
-        """Whoever had the lock before may have published the file: then it is content, and must not be touched."""
+        # The previous holder of the lock may have placed the file: then it is content and must not be changed.
         try:
             current = os.path.samestat(self._disk.status(file.path), self._disk.status_of(file))
         except FileNotFoundError:
@@ -83,48 +83,48 @@ class Uploads:
             raise UploadMissingError(f"upload {upload.session} is finished")
 
     def busy(self, upload: UploadKey) -> bool:
-        """Tell whether an open file, of any process, has the lock of the staged file."""
+        """Return whether an open file of any process holds the staged file's lock."""
         try:
-            self.hold(upload, 0).file.close()
+            self.open_locked(upload, 0).file.close()
         except UploadLockedError:
             return True
         except UploadMissingError:
             return False
         return False
 
-    def cut_held(self, held: LockedFile, length: int) -> None:
-        """Cut off what lies behind the first `length` bytes."""
+    def cut_locked(self, held: LockedFile, length: int) -> None:
+        """Cut off the bytes after the first `length`."""
         if held.size > length:
             self._disk.truncate(held.file, length)
 
     def cut(self, upload: UploadKey, length: int) -> None:
-        """Open the staged file under its lock and cut off what lies behind the first `length` bytes."""
-        held = self.hold(upload, length)
+        """Lock the staged file and cut off the bytes after the first `length`."""
+        held = self.open_locked(upload, length)
         with held.file:
-            self.cut_held(held, length)
+            self.cut_locked(held, length)
 
     def write(self, file: File, chunks: Sequence[bytes], offset: int) -> int:
-        """Write the chunks at `offset` and return where they end. Raises StorageFullError."""
+        """Write the chunks at `offset` and return the offset of their end. Raises StorageFullError."""
         end = offset + sum(map(len, chunks))
-        if offset // _ROOM_CHECK_BYTES != end // _ROOM_CHECK_BYTES:
-            self._room.check()
+        if offset // _SPACE_CHECK_BYTES != end // _SPACE_CHECK_BYTES:
+            self._free_space.check()
         self._disk.write(file, chunks, offset)
         return end
 
     def sync(self, file: File) -> None:
-        """Have the disk take the staged bytes, if they are to be durable. After an OSError the upload is dropped."""
+        """Sync the staged bytes, if the store is durable. After an OSError the upload is dropped."""
         if not self._durable:
             return
         try:
             self._disk.sync(file)
         except OSError:
-            # Bytes may be lost, and a second sync would not say so.
+            # Bytes may be lost, and a second sync would not report that.
             with suppress(OSError):
                 self._disk.unlink(file.path)
             raise
 
     def hash(self, file: File, offset: int, length: int, state: Hash) -> None:
-        """Have `state` see `length` bytes from `offset`."""
+        """Feed `length` bytes from `offset` to a hash state."""
         end = offset + length
         while offset < end:
             piece = self._disk.read(file, min(_READ_BYTES, end - offset), offset)
@@ -134,7 +134,7 @@ class Uploads:
             offset += len(piece)
 
     def rename(self, upload: UploadKey, target: str) -> None:
-        """Give the staged file its real name. Raises UploadMissingError: it was discarded meanwhile."""
+        """Give the staged file its real name. Raises UploadMissingError if it was discarded concurrently."""
         path = self._paths.staged(upload)
         try:
             self._disk.rename(path, target)
@@ -151,20 +151,20 @@ class Uploads:
         return True
 
     def discard(self, upload: UploadKey) -> None:
-        """Remove the staged file, if it is there."""
+        """Remove the staged file. Idempotent."""
         try:
             self._disk.unlink(self._paths.staged(upload))
         except (FileNotFoundError, NotADirectoryError, UploadMissingError):
             return
 
     def staged(self, repository: Repository) -> list[tuple[str, float]]:
-        """Return sessions and when their files were changed."""
+        """Return the sessions with staged files, and the times of the files' last change."""
         found = []
         try:
             with self._disk.entries(self._paths.uploads(repository)) as entries:
                 for entry in entries:
                     if is_session(entry.name) and entry.is_file(follow_symlinks=False):
-                        with suppress(FileNotFoundError):  # finished meanwhile
+                        with suppress(FileNotFoundError):  # finished concurrently
                             found.append((entry.name, entry.stat(follow_symlinks=False).st_mtime))
         except (FileNotFoundError, NotADirectoryError):
             return []
@@ -172,33 +172,33 @@ class Uploads:
 
 
 class HashStates:
-    """Live hash states of what this process appended, so that the next append goes on with them. Never saved."""
+    """Live hash states of this process's appends, for the next append to continue. Never saved."""
 
     def __init__(self) -> None:
-        """Remember none."""
+        """Start with none."""
         self._states: BoundedMap[tuple[UploadKey, Progress], Hash] = BoundedMap(_STATES)
 
     def take(self, upload: UploadKey, start: Progress) -> Hash | None:
-        """Return the state after the bytes that `start` stands for, None if it is not known.
+        """Return and forget the state after the first `start.offset` bytes, or None if it is unknown.
 
-        A state is found by the digest of those bytes: bytes that another process wrote meanwhile have another.
+        A state is found by the digest of those bytes: if another process wrote other bytes, the digest differs.
         """
         if start.offset == 0:
             return hasher(start.algorithm)
         return self._states.pop((upload, start), None) if start.prefix is not None else None
 
     def keep(self, upload: UploadKey, progress: Progress, state: Hash | None) -> None:
-        """Remember a state. The one that was not asked for the longest is forgotten for it."""
+        """Remember a state; the oldest one is dropped when there are too many."""
         if state is None or progress.offset == 0:
             return
         self._states[upload, progress] = state
 
 
 class StagedUpload:
-    """A staged file that is being appended to, under its lock (a `zot.storage.append.Target`)."""
+    """A locked staged file that is being appended to (`AppendTarget`)."""
 
     def __init__(self, uploads: Uploads, pools: ThreadPools, file: File, start: Progress, state: Hash | None) -> None:
-        """Append at `start.offset`; `state` has seen the bytes before it, if it is known."""
+        """Append at `start.offset`; `state` is the hash state after the bytes before it, if known."""
         self._uploads = uploads
         self._pools = pools
         self._file = file
@@ -210,15 +210,15 @@ class StagedUpload:
 
     @property
     def progress(self) -> Progress:
-        """How far it got, with the digest if the state is known."""
+        """The bytes that are staged, with their digest if the hash state is known."""
         prefix = finished(self.state, self._algorithm) if self.state is not None else None
         return Progress(self._offset, self._algorithm, prefix)
 
     async def write(self, chunks: Sequence[bytes]) -> None:
         """Write and hash the chunks in one job.
 
-        The disk takes the bytes while the next ones come: what is left to sync when the upload is published, and the
-        memory that waits for the disk, does not grow with the upload.
+        They are synced while the next chunks arrive, so that neither the bytes that are still to be synced when the
+        upload is placed, nor the memory that waits for the disk, grow with the upload.
         """
         with storage_errors("write staged bytes"):
             await self._pools.hash.complete(self._write, chunks)
@@ -228,23 +228,23 @@ class StagedUpload:
             self._syncing = asyncio.ensure_future(self._pools.durable.complete(self._uploads.sync, self._file))
 
     async def settle(self) -> None:
-        """Wait for the sync under way. Raises StorageError if it failed: the upload is dropped then."""
+        """Wait for the running sync. Raises StorageError if it failed; the upload is dropped then."""
         syncing, self._syncing = self._syncing, None
         if syncing is not None:
             with storage_errors("sync staged bytes"):
                 await settled(syncing)
 
     async def close(self) -> None:
-        """Let go of the file, once no thread uses it any more."""
+        """Close the file once no thread uses it."""
         try:
             if self._syncing is not None:
-                with suppress(OSError):  # an append that goes on asks by `settle`; this one failed already
+                with suppress(OSError):  # a successful append calls `settle`; this one failed already
                     await settled(self._syncing)
         finally:
             await self._pools.hash.complete(self._file.close)
 
     def _write(self, chunks: Sequence[bytes]) -> None:
-        # Offset and state move here, in the thread: whoever waits for it may be cancelled.
+        # Offset and state advance here, in the thread: the waiting task may be cancelled.
         end = self._uploads.write(self._file, chunks, self._offset)
         if self.state is not None:
             for chunk in chunks:
