@@ -10,8 +10,10 @@ from zot.accounts.statistics import StatisticsStore
 from zot.config.extensions import ScrubConfig
 from zot.config.model import Config
 from zot.foundation.threads import ThreadPool
+from zot.maintenance import change_log_trim
 from zot.maintenance import orphan_files as strays
 from zot.maintenance import unfinished_deletes as doomed
+from zot.maintenance.change_log_trim import ChangeLogTrim
 from zot.maintenance.gc import CollectedLayouts, Collector
 from zot.maintenance.job_state import JobStates
 from zot.maintenance.observer import NoObserver, Observer
@@ -52,7 +54,11 @@ def build(config: Config, parts: MaintenanceParts) -> list[Task]:
         return _scrub(config.extensions.scrub, parts)
     stores = MaintainedStores(config.storage)
     removals = UnfinishedDeletes(parts.registry)
-    tasks = [Task("UnfinishedRemovals", removals.finish, doomed.INTERVAL_S, Priority.HIGH)]
+    trim = ChangeLogTrim(parts.registry.catalog)
+    tasks = [
+        Task("UnfinishedRemovals", removals.finish, doomed.INTERVAL_S, Priority.HIGH),
+        Task("ChangeLogTrim", trim.trim, change_log_trim.INTERVAL_S, Priority.LOW),
+    ]
     collector = Collector(parts.registry, stores, parts.layouts, parts.statistics, parts.journal.clock, parts.observer)
     walk = OrphanFiles(parts.registry, stores, parts.layouts)
     for store in stores.all:

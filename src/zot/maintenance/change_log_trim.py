@@ -1,0 +1,35 @@
+"""Trimming of the catalog's change log, so that it does not grow with the age of the store."""
+
+from __future__ import annotations
+
+from zot.catalog.change_log import TrimChanges
+from zot.catalog.interface import Catalog
+from zot.maintenance.scheduler import Say
+from zot.maintenance.sweep_stats import Pauses
+
+INTERVAL_S = 3600.0
+
+# A consumer that was off for longer, or that is further behind, rebuilds what it derives: that costs it less.
+KEPT_S = 30 * 24 * 3600.0
+KEPT = 200_000
+
+# Some milliseconds of the catalog's writer.
+_LIMIT = 256
+
+
+class ChangeLogTrim:
+    """Drops the entries of the change log that no consumer is expected to read any more."""
+
+    def __init__(self, catalog: Catalog, *, kept_s: float = KEPT_S, kept: int = KEPT) -> None:
+        """Keep the newest `kept` entries, and of these what is not older than `kept_s`."""
+        self._catalog = catalog
+        self._kept_s = kept_s
+        self._kept = kept
+
+    async def trim(self, say: Say) -> Pauses:
+        """Trim in steps. The history of tags stays readable. Raises CatalogError."""
+        dropped = 0
+        while count := await self._catalog.do(TrimChanges(older_than_s=self._kept_s, keep=self._kept, limit=_LIMIT)):
+            dropped += count
+            say(f"{dropped} entries dropped")
+            yield 0
