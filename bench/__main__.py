@@ -31,6 +31,7 @@ _PROGRESS = Console(stderr=True)
 @click.command()
 @click.option("--zot-command", default=".venv/bin/zot", show_default=True, help="The program that is measured.")
 @click.option("--against", metavar="URL", help="A running registry as its peer, instead of docker-registry.")
+@click.option("--peer-command", metavar="COMMAND", help="A program with zot's command line as the peer: zot itself.")
 @click.option("--alone", is_flag=True, help="Measure without a peer.")
 @click.option("--quick", is_flag=True, help="Fewer runs, tags and bytes: to see that it works.")
 @click.option("--only", metavar="REGEX", default="", help="The measurements whose name this finds.")
@@ -46,6 +47,7 @@ _PROGRESS = Console(stderr=True)
 def main(
     zot_command: str,
     against: str | None,
+    peer_command: str | None,
     alone: bool,
     quick: bool,
     only: str,
@@ -62,7 +64,7 @@ def main(
     figures: list[Figure] = []
     failures: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as folder, _PROGRESS.status("") as status:
-        peer = None if alone else _peer(against)
+        peer = None if alone else _peer(against, peer_command)
         context = Context(Zot(zot_command), peer, Path(folder), quick, say=status.update)
         for name, measure in chosen.items():
             status.update(name)
@@ -81,9 +83,11 @@ def main(
     sys.exit(1 if failures else 0)
 
 
-def _peer(against: str | None) -> Side | None:
+def _peer(against: str | None, command: str | None) -> Side | None:
     if against:
         return Running(against)
+    if command:
+        return Zot(command, name="peer")
     if program := shutil.which("docker-registry"):
         return DockerRegistry(program)
     _PROGRESS.print("docker-registry is not installed: measuring without a peer")

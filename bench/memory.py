@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.process_tree import descendants
+
 _INTERVAL_S = 0.05
 
 
 def pss_mb(pid: int) -> float:
     """Return the proportional set size of the process and its descendants, in MB: shared pages count once."""
-    return sum(map(_pss_kib, _descendants(pid))) * 1024 / 1e6
+    return sum(map(_pss_kib, descendants(pid))) * 1024 / 1e6
 
 
 class Peak:
@@ -38,21 +40,6 @@ def watching(pid: int) -> Iterator[Peak]:
     finally:
         done.set()
         watcher.join()
-
-
-def _descendants(pid: int) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            # The name in parentheses may hold anything, so count from behind it.
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        children.setdefault(parent, []).append(int(stat.parent.name))
-    found = [pid]
-    for each in found:
-        found.extend(children.get(each, ()))
-    return found
 
 
 def _pss_kib(pid: int) -> int:

@@ -15,11 +15,10 @@ from servers.process import Process, accepts
 class Zot:
     """This registry, or another program with zot's command line and configuration."""
 
-    name = "zot"
-
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, name: str = "zot") -> None:
         """Take the command that `serve FILE` is added to."""
         self.command = shlex.split(command)
+        self.name = name
 
     def can(self, setup: Setup) -> bool:
         """Tell whether it can run like this: in every way."""

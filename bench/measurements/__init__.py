@@ -14,6 +14,7 @@ from bench.measurements import (
     manifest_get,
     manifest_latency,
     memory,
+    processor_time,
     push_row,
     tag_push,
     tls_pull,
@@ -35,5 +36,10 @@ ALL: dict[str, Measurement] = {
     "catalog": catalog.measure,
     "first-start": first_start.measure,
     "memory": memory.measure,
+    "processor-push": processor_time.measuring("Push Monolith 1MB", 192, "≤ 8"),
+    "processor-push-chunked": processor_time.measuring("Push Chunk Streamed 1MB", 192),
+    "processor-pull": processor_time.measuring("Pull 1MB", 800, "≤ 1.9"),
+    "processor-mixed": processor_time.measuring("Pull 75% and Push 25% Mixed 1MB", 400),
+    "processor-pull-large": processor_time.measuring("Pull 100MB", 32),
     "workloads": workloads.measure,
 }

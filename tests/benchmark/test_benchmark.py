@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench import images, layouts, memory, sockets
+from bench import images, layouts, memory, process_tree, sockets
 from bench.client import Client, UnexpectedAnswerError
 from bench.figures import Figure, Sample, alternate
 from bench.registries import Registry
@@ -72,6 +72,21 @@ def test_memory_counts_the_children() -> None:
         child.stdin.close()
 
 
+def test_processor_time_counts_the_children_also_those_that_ended() -> None:
+    """What a child used counts while it runs, by its name, and for its parent once the parent has waited for it."""
+    work = "import sys, time\nwhile time.process_time() < 0.2: pass\nprint('done', flush=True); sys.stdin.read()"
+    before_ms = process_tree.processor_ms(os.getpid())
+    with subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        child.stdout.readline()
+        running_ms = process_tree.processor_ms(os.getpid())
+        assert running_ms["python"] - before_ms["python"] >= 150
+        child.stdin.close()
+    ended_ms = process_tree.processor_ms(os.getpid())
+    assert ended_ms["supervisor"] + ended_ms["pytest"] >= before_ms["supervisor"] + before_ms["pytest"] + 150
+
+
 @pytest.mark.needs("docker-registry")
 def test_load_without_wrk_counts_answers_and_refuses_others(docker_registry: DockerRegistry) -> None:
     """The sockets that stand in for wrk measure what is answered with 200, and nothing else."""
@@ -103,6 +118,17 @@ def test_a_measurement_is_shown_beside_the_peers(tmp_path: Path) -> None:
     assert figure["ratios"]["docker-registry"] > 0
     assert "catalog, first 100 of 100" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
+
+
+def test_processor_time_is_shown_by_kind_of_process(tmp_path: Path) -> None:
+    """The total of a workload is shown with its rate, and what workers, writer and jobs have of it."""
+    done, document = run(tmp_path, "--only", "^processor-push$", "--alone")
+    assert done.returncode == 0, done.stderr
+    median = {each["what"]: each["ours"]["median"] for each in document["figures"]}
+    rate, total, *parts = median
+    assert (rate, total) == ("Push Monolith 1MB, rate", "Push Monolith 1MB, processor time")
+    assert {"worker", "writer", "jobs"} <= {what.rpartition(" ")[2] for what in parts}
+    assert median[total] == pytest.approx(sum(median[part] for part in parts))
 
 
 def test_what_was_not_measured_is_said_and_fails_the_run(tmp_path: Path) -> None:
