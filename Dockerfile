@@ -1,5 +1,5 @@
 # docker build -t zot .
-# Keeps the contract of zot's own image: port 5000, `serve /etc/zot/config.json`, data in /var/lib/registry.
+# A drop-in for zot's own image: port 5000, `serve /etc/zot/config.json`, data in /var/lib/registry.
 
 FROM python:3.13-slim-bookworm AS build
 RUN apt-get update \
@@ -10,7 +10,7 @@ ENV UV_PROJECT_ENVIRONMENT=/opt/zot UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_N
 WORKDIR /src
 COPY pyproject.toml uv.lock LICENSE ./
 COPY packaging/index.md packaging/
-# The dependencies are a layer of their own: they change less often than the source.
+# The dependencies are a separate layer, since they change less often than the source.
 RUN uv sync --locked --no-dev --all-extras --no-install-project
 COPY src src
 RUN uv sync --locked --no-dev --all-extras --no-editable
@@ -24,7 +24,7 @@ RUN apt-get update \
 COPY --from=build /opt/zot /opt/zot
 COPY packaging/config.json /etc/zot/config.json
 ENV PATH=/opt/zot/bin:$PATH PYTHONDONTWRITEBYTECODE=1
-# By number, so that Kubernetes can see that it is not root (runAsNonRoot).
+# By number, so that Kubernetes can check that it is not root (runAsNonRoot).
 USER 10001:10001
 EXPOSE 5000
 VOLUME /var/lib/registry

@@ -1,4 +1,4 @@
-# `make help` lists the targets. Everything made lands in .venv and .cache.
+# `make help` lists the targets. They write to .venv and .cache alone.
 
 UV_VERSION := 0.13.9
 PYTHON     ?= python3
@@ -6,8 +6,8 @@ VENV       := .venv
 BIN        := $(VENV)/bin
 PYTEST     := $(BIN)/pytest
 
-# The extras that install from wheels. ldap is compiled: `make test-deps` brings its headers and builds it,
-# and from then on it is kept.
+# The extras that install from wheels. ldap is compiled: `make test-deps` installs its headers and builds it; later
+# targets keep it.
 SYNC := $(BIN)/uv sync --quiet --locked --compile-bytecode --extra cel --extra redis --extra aws
 LDAP := $(if $(wildcard $(VENV)/lib/python*/site-packages/bonsai),--extra ldap)
 
@@ -19,7 +19,7 @@ export UV_PYTHON_DOWNLOADS := never
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-setup: $(VENV)/.synced ## Install into .venv what uv.lock says: zot, zli, zb and the tools
+setup: $(VENV)/.synced ## Install zot, zli, zb and the tools into .venv, as uv.lock says
 
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
@@ -27,7 +27,7 @@ $(BIN)/uv:
 
 $(VENV)/.synced: $(BIN)/uv pyproject.toml uv.lock
 	$(SYNC) $(LDAP)
-	# Compiled here, so that a first start takes no longer than any other.
+	# Compile here, so that the first start is as fast as any other.
 	$(BIN)/python -m compileall -q src
 	@touch $@
 
@@ -67,8 +67,8 @@ coverage: setup ## Run all tests and show which branches of the product none of 
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-torture: setup ## Kill and crash it far more often than the tests do (long)
+torture: setup ## Run the crash tests at length (hours)
 	$(PYTEST) tests/crash --torture --timeout 0 $(ARGS)
 
-clean: ## Remove .venv, .cache and what tools left behind; never data
+clean: ## Remove .venv, .cache and the caches of the tools; never data
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -1,4 +1,4 @@
-"""Certificates for tests: one authority a run, and what it issues to servers and clients."""
+"""Certificates for tests: one authority for each run, which issues to servers and clients."""
 
 import datetime as dt
 import ipaddress
@@ -28,7 +28,7 @@ class Authority:
     """A certificate authority in a folder: `ca.pem`, and NAME.pem with NAME.key for each certificate issued."""
 
     def __init__(self, folder: Path, common_name: str = "zot test authority") -> None:
-        """Make the authority's key and certificate."""
+        """Create the authority's key and certificate."""
         self.folder = folder
         self.path = folder / "ca.pem"
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -48,11 +48,11 @@ class Authority:
         uris: Sequence[str] = (),
         days: float = 1,
     ) -> tuple[Path, Path]:
-        """Issue a certificate and give the paths of it and its key, `NAME.pem` and `NAME.key`.
+        """Issue a certificate; return the paths of it and of its key, `NAME.pem` and `NAME.key`.
 
-        `subject` are its name's parts, by default the common name `name`; `hosts` are host names and
-        addresses, `emails` and `uris` further alternative names. A negative `days` makes it expired.
-        Called again with the same name it replaces the files, as a renewal does.
+        `subject` has the parts of its name, by default the common name `name`; `hosts` are host names and
+        addresses, `emails` and `uris` further alternative names. With negative `days` it is expired.
+        Another call with the same name replaces the files, as a renewal does.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _valid(_name(subject or [(NameOID.COMMON_NAME, name)]), self._name, key, days=days)
@@ -97,7 +97,7 @@ def _host(name: str) -> x509.GeneralName:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """One authority for the whole run; `server.pem` and `server.key` for 127.0.0.1, ::1 and localhost are issued."""
+    """One authority for the whole run, with `server.pem` and `server.key` for 127.0.0.1, ::1 and localhost."""
     made = Authority(tmp_path_factory.mktemp("authority"))
     made.issue("server", hosts=["127.0.0.1", "::1", "localhost"])
     return made

@@ -1,6 +1,6 @@
 """Run the command-line clients of registries (skopeo, crane, oras, regctl, helm, cosign) as their users do.
 
-Towards a registry without TLS on the loopback address crane and regctl need `--insecure` or
+For a registry without TLS on the loopback address crane and regctl need `--insecure` or
 `--host reg=ADDRESS,tls=disabled`, skopeo `--dest-tls-verify=false` or `--src-tls-verify=false`, oras and helm
 `--plain-http`, cosign `--allow-http-registry`.
 """
@@ -19,7 +19,7 @@ class Clients:
     """Runs clients that keep credentials and configuration in `folder`, not in the user's home."""
 
     def __init__(self, folder: Path, trust: Path | None = None) -> None:
-        """Use `folder` as their home; `trust` is a certificate authority that they accept."""
+        """Use `folder` as their home; they accept certificates of the authority `trust`."""
         self.folder = folder
         self.env = {
             "PATH": programs.PATH,
@@ -34,13 +34,13 @@ class Clients:
         }
 
     def run(self, program: str, *arguments: str | Path, stdin: str = "") -> str:
-        """Run a client to its end and give what it printed; AssertionError, with its complaint, if it fails."""
+        """Run a client to its end and return its output; AssertionError, with its error output, if it fails."""
         done = self._run(program, arguments, stdin)
         assert done.returncode == 0, f"{program} {' '.join(map(str, arguments))}\n{done.stderr}{done.stdout}"
         return done.stdout
 
     def refused(self, program: str, *arguments: str | Path, stdin: str = "") -> str:
-        """Run a client that must fail, and give its complaint; AssertionError if it succeeds."""
+        """Run a client that must fail, and return its error output; AssertionError if it succeeds."""
         done = self._run(program, arguments, stdin)
         assert done.returncode != 0, f"{program} {' '.join(map(str, arguments))} succeeded\n{done.stdout}"
         return done.stderr + done.stdout
@@ -61,7 +61,7 @@ class Clients:
 
 @pytest.fixture
 def clients(tmp_path: Path) -> Clients:
-    """Clients with a home of the test's own."""
+    """Clients with a temporary home."""
     home = tmp_path / "home"
     (home / ".docker").mkdir(parents=True)
     return Clients(home)

@@ -1,4 +1,4 @@
-"""What all tests share: the programs they need, the servers they talk to, the long runs."""
+"""Fixtures, markers and options of all tests."""
 
 from collections import Counter
 
@@ -18,19 +18,19 @@ pytest_plugins = [
     "servers.slapd",
 ]
 
-# How long an example takes says something about the machine, not about the code: no test depends on it.
+# The time of an example depends on the machine, not on the code: no test depends on it.
 hypothesis.settings.register_profile("zot", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("zot")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --torture, which asks crash tests for their long runs."""
+    """Add --torture, which runs the crash tests at length."""
     parser.addoption("--torture", action="store_true", help="run crash tests at the length of `make torture`")
 
 
 @pytest.fixture(scope="session")
 def torture(request: pytest.FixtureRequest) -> bool:
-    """Whether the run is `make torture`: crash tests then do hours of what they otherwise do for seconds."""
+    """Whether the run is `make torture`: crash tests then run for hours instead of seconds."""
     asked: bool = request.config.getoption("--torture")
     return asked
 
@@ -41,14 +41,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Hold `needs`: skip a test whose programs are not installed, fail it in CI."""
+    """Skip a test whose `needs` are not installed, or fail it in CI."""
     for mark in item.iter_markers("needs"):
         for program in mark.args:
             programs.require(program)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name each missing program with the number of tests that were skipped for want of it."""
+    """Print each missing program with the number of tests that were skipped without it."""
     skipped: Counter[str] = Counter()
     for report in terminalreporter.getreports("skipped"):
         reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""

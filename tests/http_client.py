@@ -1,4 +1,4 @@
-"""Ask a registry over HTTP as a test sees fit: nothing is normalised, nothing is followed, nothing is tried again."""
+"""An HTTP client for tests: it normalises no path, follows no redirect, retries nothing."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ OCTETS = {"Content-Type": "application/octet-stream"}
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back."""
+class Response:
+    """A status, headers and a body."""
 
     status: int
     headers: Message
@@ -32,12 +32,12 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body, decoded."""
+        """The body, decoded from JSON."""
         return json.loads(self.body)
 
     @property
     def error(self) -> tuple[int, str]:
-        """Status and code of a refusal; AssertionError unless it has the specification's form."""
+        """Status and code of an error; AssertionError unless the body has the specification's form."""
         (error,) = self.json["errors"]
         assert set(error) == {"code", "message", "detail"}
         assert error["detail"]["description"]
@@ -45,22 +45,22 @@ class Answer:
 
     @property
     def detail(self) -> dict[str, str]:
-        """What a refusal says about the case."""
+        """The `detail` of an error."""
         detail: dict[str, str] = self.json["errors"][0]["detail"]
         return detail
 
     def __getitem__(self, header: str) -> str | None:
-        """A header's value."""
+        """The value of a header, or None."""
         return self.headers[header]
 
 
 class Client:
-    """Asks one registry, over a connection of its own each time."""
+    """Sends requests to one registry, each over a new connection."""
 
     def __init__(
         self, host: str, tls: ssl.SSLContext | None = None, user: str = "", *, limit_s: float = LIMIT_S
     ) -> None:
-        """Take `address:port`, what it is verified by if it speaks TLS, and `name:password` of whoever asks."""
+        """Use `host` as `address:port`, with TLS if `tls` is given, and `user` as `name:password`."""
         self.host = host
         self._limit_s = limit_s
         self._tls = tls
@@ -72,47 +72,47 @@ class Client:
         target: str,
         body: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """Send a request and return the answer; a body that is no bytes is sent in chunks, as it comes."""
+    ) -> Response:
+        """Send a request and return its response; an iterable body is sent in chunks."""
         with closing(self.connection()) as connection:
             connection.connect()
-            # What is refused before all of it was sent has its answer all the same.
+            # A request that is refused before all of its body is sent still gets a response.
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, target, body, self._headers | dict(headers or {}))
             response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
+            return Response(response.status, response.headers, response.read())
 
-    def get(self, target: str, **headers: str) -> Answer:
-        """GET; underscores in names of headers are dashes."""
+    def get(self, target: str, **headers: str) -> Response:
+        """Send a GET; underscores in names of headers stand for dashes."""
         return self.ask("GET", target, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
-    def head(self, target: str, **headers: str) -> Answer:
-        """HEAD, as `get`."""
+    def head(self, target: str, **headers: str) -> Response:
+        """Send a HEAD, with headers as in `get`."""
         return self.ask("HEAD", target, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
     def connection(self) -> HTTPConnection:
-        """Make a connection, for a test that wants to hold it."""
+        """Return a connection that is not open yet, for a test that keeps it."""
         if self._tls is not None:
             return HTTPSConnection(self.host, timeout=self._limit_s, context=self._tls)
         return HTTPConnection(self.host, timeout=self._limit_s)
 
     def socket(self) -> socket.socket:
-        """Open a connection for a test that writes the bytes itself."""
+        """Return an open socket, for a test that writes the bytes itself."""
         address, _, port = self.host.rpartition(":")
         connection = socket.create_connection((address, int(port)), timeout=self._limit_s)
         return connection if self._tls is None else self._tls.wrap_socket(connection, server_hostname=address)
 
     def raw(self, sent: bytes) -> bytes:
-        """Send bytes and return all that comes back until the other side closes."""
+        """Send bytes and return all that the server sends until it closes the connection."""
         with self.socket() as connection:
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(sent)
             return read_all(connection)
 
-    # --- what tests need before they can begin ---
+    # --- steps that many tests begin with ---
 
     def begin(self, repository: str) -> str:
-        """Open an upload session and return its location."""
+        """Begin an upload session and return its location."""
         answer = self.ask("POST", f"/v2/{repository}/blobs/uploads/")
         assert answer.status == 202, answer.body
         location = answer["Location"]
@@ -127,7 +127,7 @@ class Client:
         return digest
 
     def push(self, repository: str, image: Image, *tags: str) -> str:
-        """Push an image with what it names, under tags or by digest alone, and return its digest."""
+        """Push an image with its blobs and children, under tags or by digest alone; return its digest."""
         for blob in image.blobs:
             self.push_blob(repository, blob)
         for child in image.children:
@@ -137,26 +137,26 @@ class Client:
             assert answer.status == 201, answer.body
         return image.digest
 
-    def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Answer:
-        """PUT a manifest."""
+    def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Response:
+        """Send a PUT of a manifest."""
         return self.ask("PUT", f"/v2/{repository}/manifests/{reference}", content, {"Content-Type": media_type})
 
     def tags(self, repository: str) -> list[str]:
-        """All tags of a repository."""
+        """Return all tags of a repository."""
         answer = self.get(f"/v2/{repository}/tags/list")
         assert answer.status == 200, answer.body
         tags: list[str] = answer.json["tags"]
         return tags
 
 
-def wait_for(what: Callable[[], bool]) -> None:
-    """Wait until it is so; the run's own limit ends it otherwise."""
-    while not what():
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until the condition is true, or the test's timeout ends it."""
+    while not condition():
         time.sleep(0.02)
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Read until the other side closes, orderly or not."""
+    """Return the bytes received until the server closes or resets the connection."""
     received = b""
     with suppress(ConnectionResetError):
         while piece := connection.recv(65536):
@@ -164,8 +164,8 @@ def read_all(connection: socket.socket) -> bytes:
     return received
 
 
-def parsed(received: bytes) -> Answer:
-    """Parse one answer as it came over the wire."""
+def parsed(received: bytes) -> Response:
+    """Return the response that these bytes are."""
     head, _, body = received.partition(b"\r\n\r\n")
     first, _, fields = head.partition(b"\r\n")
-    return Answer(int(first.split()[1]), message_from_bytes(fields), body)
+    return Response(int(first.split()[1]), message_from_bytes(fields), body)

@@ -1,4 +1,4 @@
-"""A real connection to a handler, with what its observers are told."""
+"""A handler behind a real connection on the loopback, with its observers."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Handler = Callable[[HttpRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back over the wire."""
+class LoopbackResponse:
+    """A status, headers and a body."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-class Exchange:
-    """Asks a handler that listens on the loopback, or on a Unix socket."""
+class LoopbackServer:
+    """Serves a handler on the loopback, or on a Unix socket, and sends requests to it."""
 
     def __init__(self, handler: Handler, observers: tuple[Observe, ...], where: str) -> None:
         self._server = ConnectionServer(handler, ConnectionLimits(), observers)
@@ -34,7 +34,7 @@ class Exchange:
         self._listener: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen."""
+        """Start to listen."""
         loop = asyncio.get_running_loop()
         if self._where.startswith("/"):
             self._listener = await loop.create_unix_server(self._server, self._where)
@@ -43,15 +43,15 @@ class Exchange:
 
     @property
     def host(self) -> tuple[str, int]:
-        """Where it listens, if not on a Unix socket."""
+        """The address and port, if it does not listen on a Unix socket."""
         assert self._listener is not None
         address: tuple[str, int] = self._listener.sockets[0].getsockname()[:2]
         return address
 
     async def ask(
         self, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> Answer:
-        """Send a request on a connection of its own and return the answer, once observers were told of it."""
+    ) -> LoopbackResponse:
+        """Send a request over a new connection; return its response after the observers have seen it."""
         if self._where.startswith("/"):
             reader, writer = await asyncio.open_unix_connection(self._where)
         else:
@@ -66,7 +66,7 @@ class Exchange:
         await writer.wait_closed()
         head, _, content = received.partition(b"\r\n\r\n")
         first, *rest = head.decode().split("\r\n")
-        return Answer(
+        return LoopbackResponse(
             int(first.split()[1]), {k.title(): v for k, _, v in (each.partition(": ") for each in rest)}, content
         )
 
@@ -78,15 +78,17 @@ class Exchange:
 
 
 @asynccontextmanager
-async def exchange(handler: Handler, *observers: Observe, where: str = "127.0.0.1") -> AsyncIterator[Exchange]:
-    """Listen, on an address or the path of a Unix socket, until the end of the `async with`."""
-    opened = Exchange(handler, observers, where)
+async def serve_handler(
+    handler: Handler, *observers: Observe, where: str = "127.0.0.1"
+) -> AsyncIterator[LoopbackServer]:
+    """Serve a handler on an address, or the path of a Unix socket, until the end of the `async with`."""
+    opened = LoopbackServer(handler, observers, where)
     await opened.start()
     yield opened
     await opened.close()
 
 
 async def ok(http: HttpRequest) -> web.StreamResponse:
-    """Answer every request with 200 and five bytes."""
+    """LoopbackResponse every request with 200 and five bytes."""
     del http
     return web.Response(text="hello")

@@ -1,7 +1,7 @@
 """Find the programs outside Python that tests talk to.
 
-`tests/programs.toml` lists them; `make test-deps` installs them. A test names what it needs with
-`@pytest.mark.needs("skopeo", "crane")`, or asks `programs.require("skopeo")` for the path.
+`tests/programs.toml` lists them; `make test-deps` installs them. A test declares the programs that it needs by
+`@pytest.mark.needs("skopeo", "crane")`, or gets a path from `programs.require("skopeo")`.
 """
 
 import functools
@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 GO_BIN = ROOT / ".cache" / "bin"
 NODE_MODULES = ROOT / ".cache" / "node" / "node_modules"
-# Debian keeps servers in /usr/sbin, which is not on everybody's PATH.
+# Debian keeps servers in /usr/sbin, which is not on the PATH of every user.
 PATH = os.pathsep.join([str(GO_BIN), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 INSTALLERS = {"apt": "apt-get", "go": "go", "npm": "npm"}
 LACKING = "not installed (make test-deps): "
@@ -25,13 +25,13 @@ LACKING = "not installed (make test-deps): "
 
 @functools.cache
 def sources() -> dict[str, tuple[str, str]]:
-    """Map each known program to what installs it (`apt`, `go` or `npm`) and from what."""
+    """Return for each known program its installer (`apt`, `go` or `npm`) and its package."""
     tables = tomllib.loads((ROOT / "tests" / "programs.toml").read_text())
     return {program: (source, package) for source in INSTALLERS for program, package in tables[source].items()}
 
 
 def find(program: str) -> Path | None:
-    """Give the path of an installed program (of a Node package, its entry file), None if it is not installed.
+    """Return the path of an installed program (of a Node package, its entry file), or None.
 
     Raises KeyError for a program that `programs.toml` does not list.
     """
@@ -44,7 +44,7 @@ def find(program: str) -> Path | None:
 
 
 def require(program: str) -> Path:
-    """Give the path of a program; without it, skip the running test.
+    """Return the path of a program, or skip the running test if it is not installed.
 
     In CI (`CI=true`) it fails the test instead, if `make test-deps` would have installed the program there.
     """
@@ -53,7 +53,7 @@ def require(program: str) -> Path:
 
 
 def require_ldap() -> None:
-    """Skip the running test, or fail it, as `require` does, where the extra `ldap` is not installed."""
+    """Skip or fail the running test, as `require` does, if the extra `ldap` is not installed."""
     if importlib.util.find_spec("bonsai") is None:
         _lacks("the extra ldap", INSTALLERS["apt"])
 

@@ -1,4 +1,4 @@
-"""zot.testing: a registry inside of somebody else's tests."""
+"""zot.testing: a registry inside a user's tests."""
 
 import ssl
 import subprocess
@@ -29,8 +29,8 @@ def test_{}(zot_registry):
 """
 
 
-def test_it_is_there_for_a_block() -> None:
-    """It answers at its address from the first line of the block on, and after the block nothing is left of it."""
+def test_it_serves_for_a_block() -> None:
+    """It serves from the first line of the block on; after the block its files and threads are gone."""
     threads = threading.active_count()
     with serve() as registry:
         client = Client(registry.host)
@@ -43,8 +43,8 @@ def test_it_is_there_for_a_block() -> None:
         client.get("/v2/")
 
 
-def test_a_directory_of_ones_own_stays(tmp_path: Path) -> None:
-    """What is pushed is there for the next registry on the directory, and as an image layout for other programs."""
+def test_a_given_directory_is_kept(tmp_path: Path) -> None:
+    """The next registry on the directory serves its content, and other programs read it as image layouts."""
     with serve(tmp_path / "content") as registry:
         Client(registry.host).push("app", PUSHED, "v1")
     assert Layout(tmp_path / "content" / "app").tags() == {"v1": PUSHED.digest}
@@ -52,15 +52,15 @@ def test_a_directory_of_ones_own_stays(tmp_path: Path) -> None:
         assert Client(registry.host).tags("app") == ["v1"]
 
 
-def test_several_stand_beside_each_other() -> None:
-    """Each has a port and content of its own."""
+def test_several_run_concurrently() -> None:
+    """Each has its own port and content."""
     with serve() as one, serve() as two:
         Client(one.host).push("app", PUSHED, "v1")
         assert Client(two.host).get("/v2/app/tags/list").status == 404
 
 
-def test_a_directory_is_one_registrys(tmp_path: Path) -> None:
-    """Two on one directory would not know of each other: the second is refused, for as long as the first is there."""
+def test_a_directory_is_used_by_one_registry(tmp_path: Path) -> None:
+    """A second registry on a directory is refused while the first one runs."""
     with serve(tmp_path / "content"), pytest.raises(StorageError, match="is in use by"), serve(tmp_path / "content"):
         pass
     with serve(tmp_path / "content"):
@@ -68,7 +68,7 @@ def test_a_directory_is_one_registrys(tmp_path: Path) -> None:
 
 
 def test_any_configuration_can_be_tested_against(tmp_path: Path, authority: Authority) -> None:
-    """Access control, certificates, and whatever else a configuration file says."""
+    """Access control, certificates and every other key of a configuration file can be given."""
     rules = {"repositories": {"**": {"anonymousPolicy": ["read"]}}}
     tls = {"cert": str(authority.folder / "server.pem"), "key": str(authority.folder / "server.key")}
     with serve(config={"http": {"accessControl": rules, "tls": tls}}) as registry:
@@ -78,14 +78,14 @@ def test_any_configuration_can_be_tested_against(tmp_path: Path, authority: Auth
 
 
 @pytest.mark.parametrize("config", [{"nonsense": 1}, {"http": {"port": "x"}}, {"storage": {"gcDelay": "soon"}}])
-def test_a_wrong_configuration_is_told(config: dict[str, object]) -> None:
-    """As the program would refuse the file."""
+def test_a_wrong_configuration_is_an_error(config: dict[str, object]) -> None:
+    """It raises the error with which the program refuses such a file."""
     with pytest.raises(ConfigurationError), serve(config=config):
         pass
 
 
-def test_an_error_in_the_block_is_the_blocks(tmp_path: Path) -> None:
-    """It comes out as it was raised, and the registry is stopped."""
+def test_an_error_in_the_block_is_raised(tmp_path: Path) -> None:
+    """An exception leaves the block unchanged, and the registry is stopped."""
     with pytest.raises(ZeroDivisionError), serve(tmp_path / "content"):
         raise ZeroDivisionError
     with serve(tmp_path / "content"):
@@ -93,12 +93,12 @@ def test_an_error_in_the_block_is_the_blocks(tmp_path: Path) -> None:
 
 
 def blocks(page: Path) -> list[str]:
-    """The Python of a page of the documentation."""
+    """Return the Python blocks of a page of the documentation."""
     return [block.partition("```")[0] for block in page.read_text().split("```python\n")[1:]]
 
 
 def test_the_fixture_works_as_documented(tmp_path: Path) -> None:
-    """A suite that names the plugin gets `zot_registry`, a registry of its own in each test."""
+    """A suite that names the plugin gets `zot_registry`, a separate registry in each test."""
     conftest, test, *_ = blocks(PAGE)
     (tmp_path / "conftest.py").write_text(conftest)
     (tmp_path / "test_push.py").write_text(test + USE.format(1) + USE.format(2))
@@ -108,7 +108,7 @@ def test_the_fixture_works_as_documented(tmp_path: Path) -> None:
 
 
 def test_the_blocks_of_the_documentation_run(tmp_path: Path) -> None:
-    """What the page shows of `serve` runs as it stands."""
+    """The examples of `serve` on the page run."""
     shown = [block for block in blocks(PAGE) if "with serve(" in block]
     assert len(shown) == 4
     for block in shown:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from loopback import exchange, ok
+from loopback import ok, serve_handler
 from zot.api.access_log import AccessLog
 from zot.api.client_address import ClientAddresses
 from zot.api.http_request import HttpRequest
@@ -45,7 +45,7 @@ async def test_a_line_has_zots_fields(writer: LineWriter, tmp_path: Path) -> Non
         http.principal = Principal("alice", "htpasswd")
         return web.Response(status=201, text="hello")
 
-    async with exchange(handler, AccessLog(writer, NOBODY).observe) as server:
+    async with serve_handler(handler, AccessLog(writer, NOBODY).observe) as server:
         await server.ask("PUT", "/v2/a/manifests/1?tag=b", {"Authorization": "Basic aHVudGVyMg==", "Accept": "*/*"})
     (line,) = lines(writer, tmp_path)
     assert list(line) == [
@@ -64,7 +64,7 @@ async def test_a_line_has_zots_fields(writer: LineWriter, tmp_path: Path) -> Non
 
 async def test_an_anonymous_line_leaves_out_the_name(writer: LineWriter, tmp_path: Path) -> None:
     """Nobody known, no username; no name given to the request, none in the line."""
-    async with exchange(ok, AccessLog(writer, NOBODY).observe) as server:
+    async with serve_handler(ok, AccessLog(writer, NOBODY).observe) as server:
         await server.ask("GET", "/v2/")
     (line,) = lines(writer, tmp_path)
     assert not {"username", "requestId"} & line.keys()
@@ -73,7 +73,7 @@ async def test_an_anonymous_line_leaves_out_the_name(writer: LineWriter, tmp_pat
 async def test_the_client_is_the_one_behind_the_proxy(writer: LineWriter, tmp_path: Path) -> None:
     """Behind a trusted proxy the line names the client."""
     trusting = ClientAddresses([ip_network("127.0.0.0/8")])
-    async with exchange(ok, AccessLog(writer, trusting).observe) as server:
+    async with serve_handler(ok, AccessLog(writer, trusting).observe) as server:
         await server.ask("GET", "/v2/", {"X-Forwarded-For": "203.0.113.9"})
     assert lines(writer, tmp_path)[0]["clientIP"] == "203.0.113.9"
 
@@ -85,7 +85,7 @@ async def test_bodies_that_are_not_sent_have_no_size(writer: LineWriter, tmp_pat
         status = 304 if http.method == "GET" else 200
         return web.Response(status=status, headers={"Content-Length": "700"} if http.method == "HEAD" else None)
 
-    async with exchange(handler, AccessLog(writer, NOBODY).observe) as server:
+    async with serve_handler(handler, AccessLog(writer, NOBODY).observe) as server:
         await server.ask("HEAD", "/v2/a/blobs/x")
         await server.ask("GET", "/v2/a/blobs/x")
     assert [line["bodySize"] for line in lines(writer, tmp_path)] == [0, 0]
@@ -97,7 +97,7 @@ async def test_probes_that_went_well_are_left_out(writer: LineWriter, tmp_path: 
     async def handler(http: HttpRequest) -> web.StreamResponse:
         return web.Response(status=500 if http.raw_path == "/readyz" else 200)
 
-    async with exchange(handler, AccessLog(writer, NOBODY).observe) as server:
+    async with serve_handler(handler, AccessLog(writer, NOBODY).observe) as server:
         for path in ("/livez", "/startupz", "/readyz"):
             await server.ask("GET", path)
     assert [line["path"] for line in lines(writer, tmp_path)] == ["/readyz"]
@@ -105,14 +105,14 @@ async def test_probes_that_went_well_are_left_out(writer: LineWriter, tmp_path: 
 
 async def test_secrets_in_the_query_are_masked(writer: LineWriter, tmp_path: Path) -> None:
     """A login's code does not get into the log, and the parameters of the registry do."""
-    async with exchange(ok, AccessLog(writer, NOBODY).observe) as server:
+    async with serve_handler(ok, AccessLog(writer, NOBODY).observe) as server:
         await server.ask("GET", "/zot/auth/callback/oidc?code=hunter2&state=hunter2&n=1")
     assert lines(writer, tmp_path)[0]["path"] == "/zot/auth/callback/oidc?code=******&state=******&n=1"
 
 
 async def test_bytes_that_are_no_text_are_shown(writer: LineWriter, tmp_path: Path) -> None:
     """A header that is not UTF-8 is shown, and a request that is none is a line like all others."""
-    async with exchange(ok, AccessLog(writer, NOBODY).observe) as server:
+    async with serve_handler(ok, AccessLog(writer, NOBODY).observe) as server:
         await server.ask("GET", "/v2/", {"X-Odd": "\udcfe"})
         await server.ask("GET", "/v2/\udcff")
     odd, none = lines(writer, tmp_path)
@@ -122,7 +122,7 @@ async def test_bytes_that_are_no_text_are_shown(writer: LineWriter, tmp_path: Pa
 
 async def test_long_requests_make_no_long_lines(writer: LineWriter, tmp_path: Path) -> None:
     """However long path and headers are, the line is cut to what a reader needs."""
-    async with exchange(ok, AccessLog(writer, NOBODY).observe) as server:
+    async with serve_handler(ok, AccessLog(writer, NOBODY).observe) as server:
         await server.ask("GET", "/" + "x" * 10_000, {"X-Long": "y" * 10_000})
     (line,) = lines(writer, tmp_path)
     assert (len(line["path"]), len(line["headers"]["X-Long"][0])) == (2048, 256)
@@ -131,7 +131,7 @@ async def test_long_requests_make_no_long_lines(writer: LineWriter, tmp_path: Pa
 async def test_people_get_a_short_line(tmp_path: Path) -> None:
     """In text form a request is its method, path, status and who asked, without the headers."""
     writer = LineWriter(tmp_path / "log", text_line)
-    async with exchange(ok, AccessLog(writer, NOBODY).observe) as server:
+    async with serve_handler(ok, AccessLog(writer, NOBODY).observe) as server:
         await server.ask("GET", "/v2/")
     writer.close()
     text = (tmp_path / "log").read_text()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from loopback import Handler, exchange
+from loopback import Handler, serve_handler
 from zot.api.audit_log import AuditLog
 from zot.api.client_address import ClientAddresses
 from zot.api.http_request import HttpRequest
@@ -48,7 +48,7 @@ async def audited(
     logs: Logs, tmp_path: Path, handler: Handler, method: str, target: str, headers: dict[str, str] | None = None
 ) -> list[dict[str, Any]]:
     """The audit lines of one request."""
-    async with exchange(handler, AuditLog(ClientAddresses()).observe) as server:
+    async with serve_handler(handler, AuditLog(ClientAddresses()).observe) as server:
         await server.ask(method, target, headers)
     assert logs.audit_writer is not None
     assert logs.audit_writer.flush()

@@ -9,7 +9,7 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from http_client import Answer, Client
+from http_client import Client, Response
 from layout.images import LAYER, image, sha256
 from zot.api import blob_stream
 from zot.api.http_request import HttpRequest
@@ -27,7 +27,7 @@ def blob(registry: Client, repo: str) -> str:
     return f"/v2/{repo}/blobs/{registry.push_blob(repo, CONTENT)}"
 
 
-def parts(answer: Answer) -> list[tuple[str, bytes]]:
+def parts(answer: Response) -> list[tuple[str, bytes]]:
     """The parts of a multipart answer: Content-Range and content, split by hand."""
     media_type = answer["Content-Type"]
     assert media_type is not None

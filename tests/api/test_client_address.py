@@ -7,7 +7,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loopback import exchange
+from loopback import serve_handler
 from zot.api.client_address import ClientAddresses, client_ip, parse_node
 from zot.api.http_request import HttpRequest, SocketAddress
 
@@ -99,7 +99,7 @@ async def seen(addresses: ClientAddresses, headers: dict[str, str], where: str =
         told.append((addresses.of(http).ip, addresses.origin(http)))
         return web.Response()
 
-    async with exchange(handler, where=where) as server:
+    async with serve_handler(handler, where=where) as server:
         await server.ask("GET", "/", headers)
     (one,) = told
     return one

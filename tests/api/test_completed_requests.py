@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from aiohttp import web
 
-from loopback import exchange, ok
+from loopback import ok, serve_handler
 from zot.api.client_address import ClientAddresses
 from zot.api.completed_requests import CompletedRequest
 from zot.api.http_request import HttpRequest
@@ -44,7 +44,7 @@ async def ask(host: tuple[str, int], *paths: str) -> None:
 async def test_they_are_told_soon_without_being_asked() -> None:
     """A single answer is told of some milliseconds later, when its connection is gone already; its client is known."""
     witness = Witness()
-    async with exchange(ok, witness.observe) as server:
+    async with serve_handler(ok, witness.observe) as server:
         await ask(server.host, "/one")
         await asyncio.wait_for(witness.told.wait(), 30)
     ((observed,),) = witness.batches
@@ -57,7 +57,7 @@ async def test_many_are_told_of_together_and_in_order() -> None:
     """No answer is left out and none is told of twice, however they are gathered."""
     witness = Witness()
     paths = [f"/{number}" for number in range(200)]
-    async with exchange(ok, witness.observe) as server:
+    async with serve_handler(ok, witness.observe) as server:
         await ask(server.host, *paths)
     assert witness.paths == paths
     assert max(len(batch) for batch in witness.batches) == 64
@@ -71,7 +71,7 @@ async def test_large_answers_are_not_held() -> None:
         del http
         return web.Response(body=bytes(600_000))
 
-    async with exchange(large, witness.observe) as server:
+    async with serve_handler(large, witness.observe) as server:
         reader, writer = await asyncio.open_connection(*server.host)
         for _ in range(4):
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -88,7 +88,7 @@ async def test_one_that_fails_is_said_and_keeps_nothing_from_the_others(caplog: 
     def broken(answered: Sequence[CompletedRequest]) -> None:
         raise ValueError(str(len(answered)))
 
-    async with exchange(ok, broken, witness.observe) as server:
+    async with serve_handler(ok, broken, witness.observe) as server:
         assert (await server.ask("GET", "/one")).status == 200
     assert witness.paths == ["/one"]
     assert "answered requests could not be taken down" in caplog.text
@@ -105,6 +105,6 @@ async def test_what_they_log_is_not_the_last_requests() -> None:
     def observe(answered: Sequence[CompletedRequest]) -> None:
         names.extend(REQUEST_ID.get() for _ in answered)
 
-    async with exchange(named, observe) as server:
+    async with serve_handler(named, observe) as server:
         await ask(server.host, *(f"/{number}" for number in range(70)))
     assert names == [""] * 70

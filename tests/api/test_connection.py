@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from http_client import Answer, Client, parsed, read_all, wait_for
+from http_client import Client, Response, parsed, read_all, wait_for
 from layout.images import sha256
 from loopback import ok
 from zot.api import body
@@ -22,14 +22,14 @@ GET = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n"
 PIECE = b"x" * 65536
 
 
-def answers(received: bytes) -> list[Answer]:
+def answers(received: bytes) -> list[Response]:
     """Split what came over one connection into its answers, by their lengths."""
     found = []
     while received:
         answer = parsed(received)
         length = int(answer["Content-Length"] or 0)
         head = received.index(b"\r\n\r\n") + 4
-        found.append(Answer(answer.status, answer.headers, received[head : head + length]))
+        found.append(Response(answer.status, answer.headers, received[head : head + length]))
         received = received[head + length :]
     return found
 
@@ -388,7 +388,7 @@ async def test_a_connection_does_not_live_for_ever(limits: ConnectionLimits, ans
     listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
     async with listener:
         reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
-        received: list[Answer] = []
+        received: list[Response] = []
         while not received or received[-1]["Connection"] is None:
             writer.write(GET + b"\r\n")
             received.append(parsed(await reader.readuntil(b"hello")))

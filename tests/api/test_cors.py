@@ -3,14 +3,14 @@
 import pytest
 from aiohttp import web
 
-from loopback import Answer, exchange
+from loopback import LoopbackResponse, serve_handler
 from zot.api.cors import Cors
 from zot.api.http_request import HttpRequest
 
 ORIGIN = "https://ui.example"
 
 
-async def asked(cors: Cors, method: str, target: str) -> Answer:
+async def asked(cors: Cors, method: str, target: str) -> LoopbackResponse:
     """The answer of a server that has no other resource."""
 
     async def handler(http: HttpRequest) -> web.StreamResponse:
@@ -20,7 +20,7 @@ async def asked(cors: Cors, method: str, target: str) -> Answer:
         cors.mark(http, response)
         return response
 
-    async with exchange(handler) as server:
+    async with serve_handler(handler) as server:
         return await server.ask(method, target, {"Origin": ORIGIN})
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from http_client import Answer, Client, parsed
+from http_client import Client, Response, parsed
 from layout.images import CONFIG, INDEX, MANIFEST, Image, image, index
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import ImportLayout
@@ -82,7 +82,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield Client(running.host)
 
 
-def link(answer: Answer) -> str | None:
+def link(answer: Response) -> str | None:
     """Where the list goes on."""
     header = answer["Link"]
     if header is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from http_client import Answer, Client, parsed, wait_for
+from http_client import Client, Response, parsed, wait_for
 from layout.images import DOCKER_MANIFEST, INDEX, MANIFEST, Image, image, index, sha256
 from zot.api.distribution import MANIFESTS_LIMIT_BYTES
 from zot.registry.large_manifests import LARGE_BYTES
@@ -344,7 +344,7 @@ def test_manifests_on_their_way_are_bounded(repo: str, tmp_path: Path) -> None:
         for each in (pushed, another):
             registry.push(repo, each, "v0")
 
-        def push(what: Image) -> Answer:
+        def push(what: Image) -> Response:
             return registry.put_manifest(repo, "v1", what.content, MANIFEST)
 
         with ExitStack() as held:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from loopback import Handler, exchange, ok
+from loopback import Handler, ok, serve_handler
 from zot.api.completed_requests import CompletedRequest
 from zot.api.http_request import HttpRequest
 from zot.api.metrics.maintenance import MaintenanceMetrics
@@ -90,7 +90,7 @@ def answering(status: int, request: Request | None) -> Handler:
 
 async def counted(metrics: Metrics, state: ServerState, handler: Handler, *requests: tuple[str, str]) -> Samples:
     """The series after some requests."""
-    async with exchange(handler, metrics.http.observe) as server:
+    async with serve_handler(handler, metrics.http.observe) as server:
         for method, target in requests:
             await server.ask(method, target)
     return samples(await metrics.text(state))
@@ -294,7 +294,7 @@ async def test_a_catalog_that_is_away_is_said(metrics: Metrics) -> None:
 async def test_the_page_is_prometheus_text(metrics: Metrics, state: ServerState) -> None:
     """GET answers in Prometheus' text format, to many at once."""
     page = MetricsPage(metrics, state)
-    async with exchange(page.get, metrics.http.observe) as server:
+    async with serve_handler(page.get, metrics.http.observe) as server:
         answers = await asyncio.gather(*(server.ask("GET", "/metrics") for _ in range(20)))
     assert {answer.status for answer in answers} == {200}
     assert answers[0].headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from http_client import OCTETS, Answer, Client
+from http_client import OCTETS, Client, Response
 from layout.images import Image, image, index, sha256
 from zot.testing import serve
 
@@ -71,7 +71,7 @@ class Registry(RuleBasedStateMachine):
         """The model's repository, which is there from now on."""
         return self.model.setdefault(repository, Repository())
 
-    def ask(self, method: str, repository: str, rest: str, body: bytes | None = None, media_type: str = "") -> Answer:
+    def ask(self, method: str, repository: str, rest: str, body: bytes | None = None, media_type: str = "") -> Response:
         """Ask the registry."""
         headers = {"Content-Type": media_type} if media_type else {}
         return self.client.ask(method, f"/v2/{self.prefix}/{repository}/{rest}", body, headers)

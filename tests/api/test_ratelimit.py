@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from loopback import Answer, exchange
+from loopback import LoopbackResponse, serve_handler
 from zot.api.client_address import ClientAddresses
 from zot.api.http_request import HttpRequest
 from zot.api.ratelimit import RateLimiter, TokenBuckets
@@ -95,7 +95,7 @@ def test_a_small_share_still_lets_something_through() -> None:
 Asked = tuple[str, str, dict[str, str]]
 
 
-async def asked(limit: RateLimiter, *requests: Asked) -> list[Answer]:
+async def asked(limit: RateLimiter, *requests: Asked) -> list[LoopbackResponse]:
     """The answers to requests (method, target, headers), one after the other."""
 
     async def handler(http: HttpRequest) -> web.StreamResponse:
@@ -106,7 +106,7 @@ async def asked(limit: RateLimiter, *requests: Asked) -> list[Answer]:
         limit.mark(http, response)
         return response
 
-    async with exchange(handler) as server:
+    async with serve_handler(handler) as server:
         return [await server.ask(*request) for request in requests]
 
 

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 from aiohttp import web
 
-from loopback import exchange
+from loopback import serve_handler
 from zot.api.client_address import ClientAddresses
 from zot.api.http_request import HttpRequest
 from zot.api.request_id import RequestIds
@@ -23,7 +23,7 @@ async def named(ids: RequestIds, headers: dict[str, str]) -> str:
         assert http.request_id == REQUEST_ID.get() == name
         return web.Response(text=name)
 
-    async with exchange(handler) as server:
+    async with serve_handler(handler) as server:
         return (await server.ask("GET", "/", headers)).body.decode()
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from http_client import OCTETS, Answer, Client, parsed, read_all, wait_for
+from http_client import OCTETS, Client, Response, parsed, read_all, wait_for
 from layout.images import index, sha256
 from zot.testing import RunningRegistry, serve
 
@@ -23,13 +23,13 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 NOWHERE = "sha256:" + "0" * 64
 
 
-def patch(client: Client, location: str, content: bytes, start: int | None = None) -> Answer:
+def patch(client: Client, location: str, content: bytes, start: int | None = None) -> Response:
     """Send a chunk; with `start` it says where it belongs."""
     place = {} if start is None else {"Content-Range": f"{start}-{start + len(content) - 1}"}
     return client.ask("PATCH", location, content, OCTETS | place)
 
 
-def finish(client: Client, location: str, digest: str = DIGEST, content: bytes = b"") -> Answer:
+def finish(client: Client, location: str, digest: str = DIGEST, content: bytes = b"") -> Response:
     """Finish an upload."""
     return client.ask("PUT", f"{location}?digest={digest}", content, OCTETS if content else {})
 

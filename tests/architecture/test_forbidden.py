@@ -1,4 +1,4 @@
-"""Calls that the product never makes, whatever a linter was told to overlook."""
+"""Calls that the product never makes, even where a linter rule is switched off."""
 
 import ast
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 MODULES = {"dill", "marshal", "pickle", "shelve"}
 CALLS = {"asyncio.to_thread", "eval", "exec", "os.popen", "os.system", "to_thread"}
-# storage/disk.py alone changes files of a store, so that what it records is all that happens (the crash tests stand on
-# that). The lock of a root is apart: it says nothing about content.
+# storage/disk.py alone changes files of a store, so that it records every change (the crash tests rely on that). The
+# lock of a root is separate: it does not concern content.
 STORE_PARTS = ("admin", "layout", "maintenance", "migration", "registry", "storage")
-# What is imported from zot is recorded beside the catalog, in no store.
+# The record of what was imported from zot is beside the catalog, in no store.
 DOORS = {"migration/import_zot_metadata.py", "storage/disk.py", "storage/lock.py"}
 FILE_CALLS = {
     "open",
@@ -23,10 +23,10 @@ FILE_CALLS = {
 
 
 def offences(source: str) -> Iterator[str]:
-    """Name each forbidden import and call of a module, with its line.
+    """Yield each forbidden import and call of a module, with its line.
 
-    Modules that read code out of data; calls that run text as code or through a shell; and the default
-    executor of an event loop, which nobody bounds: blocking work goes to a named pool.
+    Forbidden are modules that load code from data, calls that run text as code or through a shell, and the default
+    executor of an event loop, whose queue is unbounded: blocking work goes to a named pool.
     """
     for node in ast.walk(ast.parse(source)):
         match node:
@@ -91,5 +91,5 @@ def test_the_disk_module_is_the_only_door_to_the_file_system(path: Path) -> None
     ],
 )
 def test_the_check_sees_what_it_forbids(code: str) -> None:
-    """Each kind of offence is found."""
+    """Each kind of forbidden call is found."""
     assert list(offences(code)) != []

@@ -1,4 +1,4 @@
-"""Who may import what, beyond the layers that import-linter checks (pyproject.toml)."""
+"""Import rules beyond the layers that import-linter checks (pyproject.toml)."""
 
 import ast
 import sys
@@ -27,7 +27,7 @@ FENCES = {
     "sqlite3": [],
 }
 
-# The drivers of an interface, and who may import them beside their own package: those who put parts together.
+# The drivers of an interface. Beside their own package only the modules that assemble a process may import them.
 DRIVERS = {
     "zot.catalog": ["sqlite", "redis", "dynamodb", "memory"],
     "zot.storage": ["filesystem", "object_store", "memory"],
@@ -43,7 +43,7 @@ def imports() -> dict[str, list[str]]:
 
 
 def module_name(path: Path) -> str:
-    """`zot.oci.digest` for src/zot/oci/digest.py, `zot.oci` for src/zot/oci/__init__.py."""
+    """Return `zot.oci.digest` for src/zot/oci/digest.py, `zot.oci` for src/zot/oci/__init__.py."""
     parts = path.relative_to(SOURCE).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -58,7 +58,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 
 def importers(package: str) -> list[str]:
-    """The modules that import `package` or something in it."""
+    """Return the modules that import `package` or something in it."""
     return [
         module
         for module, names in imports().items()
@@ -68,7 +68,7 @@ def importers(package: str) -> list[str]:
 
 @pytest.mark.parametrize("library", FENCES)
 def test_a_library_stays_behind_its_fence(library: str) -> None:
-    """Only the modules that are there for a library import it, so that it can be replaced in one place."""
+    """Only the modules in FENCES import a library, so that it can be replaced in one place."""
     outside = [
         module for module in importers(library) if not any(fnmatch(module, allowed) for allowed in FENCES[library])
     ]
@@ -77,7 +77,7 @@ def test_a_library_stays_behind_its_fence(library: str) -> None:
 
 @pytest.mark.parametrize("package", DRIVERS)
 def test_only_the_assemblers_know_drivers(package: str) -> None:
-    """Use cases see an interface; which driver is behind it is known where the parts are put together."""
+    """Use cases know an interface; only the modules that assemble a process know its driver."""
     outside = [
         f"{module} imports {package}.{driver}"
         for driver in DRIVERS[package]
@@ -89,7 +89,7 @@ def test_only_the_assemblers_know_drivers(package: str) -> None:
 
 @pytest.mark.parametrize("client", ["zot.zb", "zot.zli"])
 def test_clients_import_values_alone(client: str) -> None:
-    """The command-line clients work against any registry: of the product they know the OCI values only."""
+    """The command-line clients work with any registry: of the product they import the OCI values only."""
     foreign = [
         f"{module} imports {name}"
         for module, names in imports().items()
@@ -101,7 +101,7 @@ def test_clients_import_values_alone(client: str) -> None:
 
 
 def test_values_do_no_io() -> None:
-    """The OCI values are pure: no file, socket, process, thread, event loop or clock."""
+    """The OCI values use no file, socket, process, thread, event loop or clock."""
     impure = {
         "aiohttp",
         "asyncio",

@@ -1,4 +1,4 @@
-"""The OCI project's own judgement."""
+"""The OCI project's conformance program."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Each piece of configuration in the documentation is one that the server reads."""
+"""The server accepts each piece of configuration in the documentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zot.config.load import load_tree
 DOCS = Path(__file__).parent.parent.parent / "docs"
 _JSON = re.compile(r"^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-# Where the keys of a piece belong that does not begin at the top.
+# The section of a piece that does not begin at the top, by its keys.
 PLACES = {
     "http": {"externalUrl", "auth", "tls", "accessControl", "trustedProxies", "limits"},
     "http.auth": {"apikey", "bearer", "htpasswd", "ldap", "mtls", "openid", "sessionDriver"},
@@ -22,11 +22,11 @@ PLACES = {
     "http.accessControl": {"immutableTags"},
 }
 OTHER_FILES = {"insecure-registries", "configs", "bindDN", "clientid"}
-"""Keys of files that are no configuration of the server."""
+"""Keys of files that are not a configuration of the server."""
 
 
 def pieces() -> list[Any]:
-    """Return all blocks of JSON below `docs`, by page and number; the reference has tests of its own."""
+    """Return all blocks of JSON below `docs`, by page and number; the reference has separate tests."""
     found = []
     for page in sorted({*DOCS.rglob("*.md")} - {*(DOCS / "reference").rglob("*.md")}):
         for number, text in enumerate(_JSON.findall(page.read_text())):
@@ -35,8 +35,8 @@ def pieces() -> list[Any]:
 
 
 @pytest.mark.parametrize("text", pieces())
-def test_a_piece_of_configuration_is_read(text: str) -> None:
-    """It is JSON, and its keys and types are the server's; files that it names need not be there."""
+def test_a_piece_of_configuration_is_accepted(text: str) -> None:
+    """It is JSON with keys and types that the server knows; files that it names need not exist."""
     tree = json.loads(text if text.lstrip().startswith("{") else f"{{{text}}}")
     if OTHER_FILES & tree.keys():
         return
@@ -49,13 +49,13 @@ def test_a_piece_of_configuration_is_read(text: str) -> None:
     try:
         load_tree(_joined(config, tree))
     except ValueError as error:
-        told = str(error)
-        assert "unknown keys" not in told
-        assert "should be" not in told
+        message = str(error)
+        assert "unknown keys" not in message
+        assert "should be" not in message
 
 
 def _joined(tree: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Return a tree with what another adds and replaces."""
+    """Return a tree with the additions and replacements of another."""
     for name, value in more.items():
         tree[name] = _joined(tree[name], value) if isinstance(value, dict) and name in tree else value
     return tree

@@ -1,4 +1,4 @@
-"""What holds for all pages: each is linked from the index, and says what is true of this project."""
+"""Rules for all pages: each is linked from the index, and agrees with this project."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_links_work_on_the_page_of_a_package_index() -> None:
 
 
 def test_the_extra_all_has_every_other() -> None:
-    """And the description says what each of them brings."""
+    """The extra `all` has every other extra, and the description has a row for each."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     assert extras.pop("all") == [f"zot-registry[{','.join(sorted(extras))}]"]
@@ -46,8 +46,8 @@ def test_the_extra_all_has_every_other() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_says_what_is_true(page: Path) -> None:
-    """Nothing is installed from an index where it is not published, and data are in one place."""
+def test_a_page_names_no_index_and_one_data_directory(page: Path) -> None:
+    """No page installs from an index where the package is not published; data are in /var/lib/registry."""
     text = page.read_text()
     assert not re.search(r"pip install [^\n]*zot-registry", text)
     assert "/var/lib/zot" not in text
@@ -62,7 +62,7 @@ def _refused(path: Path) -> bool:
 
 
 def test_examples_that_this_build_refuses_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The overview lists them, and no others, as for later builds."""
+    """The overview lists exactly these as for later builds."""
     monkeypatch.chdir(EXAMPLES)
     section = (EXAMPLES / "README.md").read_text().partition("## For later builds\n")[2]
     marked = {name for row in _ROW.findall(section) for name in re.findall(r"`([^`]+)`", row)}

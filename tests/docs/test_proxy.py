@@ -1,4 +1,4 @@
-"""The page on proxies: nginx, configured as it says, passes pushes and pulls of any size, and the client's address."""
+"""The page on proxies: nginx with its configuration passes pushes and pulls of any size, and the client's address."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = "how-to/run-behind-a-proxy.md"
 
 @pytest.mark.needs("nginx")
 def test_nginx_passes_what_clients_send(tmp_path: Path) -> None:
-    """A layer of 20 MiB goes through in both directions, nothing says http, and the log has the client's address."""
+    """A layer of 20 MiB passes in both directions, no URL is http, and the log has the client's address."""
     machine = Walkthrough(tmp_path)
     authority = Authority(tmp_path)
     certificate, key = authority.issue("registry", hosts=["localhost"])
@@ -56,8 +56,8 @@ def test_nginx_passes_what_clients_send(tmp_path: Path) -> None:
             assert client.tags("team/app") == ["1.0"]
             location = client.ask("POST", "/v2/team/app/blobs/uploads/")["Location"] or ""
             assert location.startswith(("/v2/", f"https://localhost:{front}/v2/"))
-            told = client.get("/v2/team/app/manifests/1.0", **{"X-Forwarded-For": "203.0.113.7"})
-            assert told.status == 200
+            forwarded = client.get("/v2/team/app/manifests/1.0", **{"X-Forwarded-For": "203.0.113.7"})
+            assert forwarded.status == 200
         machine.stop()
         lines = [json.loads(line) for line in (tmp_path / "zot.log").read_text().splitlines()]
         pulls = [line for line in lines if "/manifests/1.0" in str(line.get("path", ""))]

@@ -1,4 +1,4 @@
-"""What can be asked and typed stands in the reference."""
+"""Operations, routes and commands are in the reference."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def operations(kind: type[Request] = Request) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("operation", sorted(set(operations())))
-def test_every_operation_stands_in_the_reference(operation: str) -> None:
-    """Logs and metrics name operations: the page of the API says what each of them is."""
+def test_every_operation_is_in_the_reference(operation: str) -> None:
+    """Logs and metrics name operations: the page of the API describes each of them."""
     assert f"`{operation}`" in (REFERENCE / "api.md").read_text()
 
 
 @pytest.mark.parametrize("module", [apikey, explain, login, token, health])
-def test_every_other_route_stands_in_the_reference(module: ModuleType) -> None:
-    """A path that is written in the source of a handler is on the page of the API, too."""
+def test_every_other_route_is_in_the_reference(module: ModuleType) -> None:
+    """A path in the source of a handler is on the page of the API."""
     page = (REFERENCE / "api.md").read_text()
     paths = set(re.findall(r"/(?:zot/auth|v2/_zot/ext)/[a-z]+|/(?:livez|readyz|startupz)", inspect.getsource(module)))
     assert paths
@@ -43,7 +43,7 @@ def test_every_other_route_stands_in_the_reference(module: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("page", ["cli.md", "zli.md"])
-def test_the_page_of_a_command_line_is_what_its_commands_say(page: str) -> None:
-    """Every command and option is on the page, in its own words (`python scripts/cli_reference.py` writes it)."""
+def test_the_page_of_a_command_line_is_generated_from_its_help(page: str) -> None:
+    """Every command and option is on the page with its help text (`python scripts/cli_reference.py` writes it)."""
     script = runpy.run_path(str(ROOT / "scripts" / "cli_reference.py"))
     assert (REFERENCE / page).read_text() == script["pages"]()[page]

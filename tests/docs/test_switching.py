@@ -1,4 +1,4 @@
-"""What the pages on switching from zot and back promise."""
+"""The promises of the pages on switching from zot and back."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from zot.testing import serve
 
 
 def layout_tags(root: Path, repository: str) -> set[str]:
-    """Return the tags that a layout shows to any other program."""
+    """Return the tags that another program finds in a layout."""
     index = json.loads((root / repository / "index.json").read_bytes())
     return {each["annotations"]["org.opencontainers.image.ref.name"] for each in index["manifests"]}
 
 
-def test_a_directory_of_layouts_is_served_as_it_is_and_given_back_level(tmp_path: Path) -> None:
-    """What layouts hold is served without `.zot`; after a clean stop they hold what was pushed since, too."""
+def test_a_directory_of_layouts_is_served_and_left_in_sync(tmp_path: Path) -> None:
+    """Layouts are served without `.zot`; after a clean stop they also hold what was pushed since."""
     root = tmp_path / "store"
     with serve(root) as registry:
         Client(registry.host).push("team/app", image("before"), "before")
@@ -35,8 +35,8 @@ def test_a_directory_of_layouts_is_served_as_it_is_and_given_back_level(tmp_path
     assert layout_tags(root, "other") == {"before"}
 
 
-def test_what_another_program_pushed_meanwhile_is_taken_in(tmp_path: Path) -> None:
-    """Coming back to a `.zot` that stayed behind loses neither side's tags."""
+def test_pushes_of_another_program_in_between_are_imported(tmp_path: Path) -> None:
+    """A start with an older `.zot` keeps the tags of both programs."""
     root = tmp_path / "store"
     with serve(root) as registry:
         Client(registry.host).push("team/app", image("ours"), "ours")
@@ -54,7 +54,7 @@ def test_what_another_program_pushed_meanwhile_is_taken_in(tmp_path: Path) -> No
 
 
 def test_the_configuration_for_zot_has_only_keys_of_zot(tmp_path: Path) -> None:
-    """`zot config --for-zot` prints a file that has no key beyond zot's, and says what is lost."""
+    """`zot config --for-zot` prints a file without keys beyond zot's, and names what is lost."""
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"storage": {"rootDirectory": "/r", "minFreeBytes": 5}, "http": {"workers": 2}}))
     program = Path(sys.executable).with_name("zot")

@@ -1,4 +1,4 @@
-"""What the tutorial and the how-tos say is what happens: their commands are run, with their configurations."""
+"""The commands of the tutorial and the how-tos work, with the configurations of their pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HTPASSWD = f"alice:{bcrypt.hashpw(b'wonderland', bcrypt.gensalt(5)).decode()}\n"
 
 @pytest.fixture
 def upstream() -> Iterator[str]:
-    """Serve what stands for `docker.io`."""
+    """Serve a stand-in for `docker.io`."""
     with serve() as registry:
         Client(registry.host).push("library/busybox", small_image(), "latest")
         yield registry.host
@@ -38,7 +38,7 @@ def machine(tmp_path: Path) -> Iterator[Walkthrough]:
 
 
 def commands(page: str, *without: str) -> list[Block]:
-    """Return the blocks of a page, less those of the shell that have one of these words."""
+    """Return the blocks of a page, without shell blocks that contain one of these words."""
     return [
         block for block in blocks(page) if block.language != "sh" or not any(word in block.text for word in without)
     ]
@@ -68,7 +68,7 @@ def configured(machine: Walkthrough, **storage: object) -> None:
 
 @pytest.mark.needs("skopeo", "htpasswd")
 def test_the_tutorial_works(tmp_path: Path, upstream: str) -> None:
-    """From the first start to a registry that asks for a password, with Docker and with skopeo."""
+    """From the first start to a registry with a password, with Docker and with skopeo."""
     machine = Walkthrough(tmp_path, upstream)
     try:
         machine.follow(*commands("tutorial/first-image.md", "pip install"))
@@ -83,7 +83,7 @@ def test_the_tutorial_works(tmp_path: Path, upstream: str) -> None:
 
 
 def test_the_policy_of_the_readme_lets_users_push_again_and_an_admin_delete(machine: Walkthrough) -> None:
-    """Everyone pulls, a user makes and moves a tag, and `admin` alone deletes it."""
+    """Every client pulls, a user creates and moves a tag, and `admin` alone deletes it."""
     text = (ROOT / "README.md").read_text().partition("```json\n")[2].partition("```")[0]
     tree = json.loads(machine.here(text))
     del tree["http"]["tls"]
@@ -100,8 +100,8 @@ def test_the_policy_of_the_readme_lets_users_push_again_and_an_admin_delete(mach
 
 
 @pytest.mark.needs("htpasswd", "skopeo")
-def test_a_password_file_lets_its_users_in(machine: Walkthrough) -> None:
-    """The page on htpasswd: make the file, verify, serve, log in."""
+def test_users_of_a_password_file_log_in(machine: Walkthrough) -> None:
+    """The page on htpasswd: create the file, verify, serve, log in."""
     page = commands("how-to/log-in-with-htpasswd.md")
     machine.program("apt-get")
     machine.follow(*page)
@@ -110,7 +110,7 @@ def test_a_password_file_lets_its_users_in(machine: Walkthrough) -> None:
 
 @pytest.mark.needs("openssl")
 def test_certificates_of_an_own_authority_work(machine: Walkthrough) -> None:
-    """The page on certificates: make the authority and the certificate, serve, and ask by HTTPS."""
+    """The page on certificates: create the authority and the certificate, serve, and send a request by HTTPS."""
     page = blocks("how-to/get-certificates.md")
     machine.follow(*(block for block in page if block.language == "json" or block.note == "run"))
     assert machine.run(machine.here("curl -s --cacert /etc/zot/ca.crt https://localhost:5000/v2/_catalog")) == (
@@ -134,7 +134,7 @@ def test_a_backup_is_made_and_restored(machine: Walkthrough, running: bool) -> N
 
 @pytest.mark.parametrize("running", [True, False])
 def test_a_tag_is_restored(machine: Walkthrough, running: bool) -> None:
-    """The page on tags: their history, back to the image before, and as it was at a time."""
+    """The page on tags: their history, a restore of the previous image, and the tags as of a time."""
     configured(machine)
     if not running:
         machine.stop()
@@ -144,7 +144,7 @@ def test_a_tag_is_restored(machine: Walkthrough, running: bool) -> None:
 
 
 def test_retention_is_set_up(machine: Walkthrough) -> None:
-    """The page on retention: its policies are valid, and what they do is shown before they do it."""
+    """The page on retention: its policies are valid, and their effect is previewed."""
     configured(machine)
     page = commands("how-to/set-up-retention.md")
     policies = json.loads(next(block.text for block in page if block.language == "json"))["storage"]["retention"]
@@ -157,8 +157,8 @@ def test_retention_is_set_up(machine: Walkthrough) -> None:
     assert "team/app:1.1 stays" in machine.output
 
 
-def test_what_is_stored_is_verified(machine: Walkthrough) -> None:
-    """The page on scrubs: all tags are whole."""
+def test_stored_content_is_verified(machine: Walkthrough) -> None:
+    """The page on scrubs: all tags are intact."""
     configured(machine)
     machine.follow(*(block for block in commands("how-to/scrub.md") if block.language == "sh"))
     assert [line.split()[:3] for line in machine.output.splitlines()[1:]] == [
@@ -178,7 +178,7 @@ def test_a_directory_is_switched_to_and_back(machine: Walkthrough) -> None:
 
 
 def test_service_accounts_get_keys(machine: Walkthrough) -> None:
-    """The page on API keys: a machine's account, its keys, and one that is revoked."""
+    """The page on API keys: a service account, its keys, and a revoked one."""
     configured(machine)
     for block in commands("how-to/use-api-keys.md", "registry.example.org"):
         if block.language == "sh":
@@ -190,7 +190,7 @@ def test_service_accounts_get_keys(machine: Walkthrough) -> None:
     assert machine.run("zot account list config.json") == "deployer\tservice\t1 keys\tci\n"
 
 
-def test_a_registry_is_asked(machine: Walkthrough) -> None:
+def test_zli_queries_a_registry(machine: Walkthrough) -> None:
     """The page on zli: profiles, and the status of a registry."""
     configured(machine)
     for block in commands("how-to/ask-a-registry.md", "completion"):
@@ -201,7 +201,7 @@ def test_a_registry_is_asked(machine: Walkthrough) -> None:
 
 
 def test_troubleshooting_explains(machine: Walkthrough) -> None:
-    """The questions at the top of the page are answered."""
+    """The commands at the top of the page give an answer."""
     configured(machine)
     (first,) = (block for block in commands("how-to/troubleshoot.md") if block.language == "sh")
     lines = [line for line in first.text.splitlines() if line.startswith("zot ")]
@@ -209,8 +209,8 @@ def test_troubleshooting_explains(machine: Walkthrough) -> None:
     assert "deny: alice create team/app" in machine.run(f"{lines[1].partition('#')[0]} || test $? = 1")
 
 
-def test_tests_of_ones_own_run(machine: Walkthrough) -> None:
-    """The page on testing: each of its files of Python runs, those of pytest by pytest."""
+def test_the_examples_of_the_page_on_testing_run(machine: Walkthrough) -> None:
+    """Each Python file of the page runs, those of pytest by pytest."""
     for number, block in enumerate(blocks("how-to/test-against-a-registry.md")):
         if block.language != "python":
             continue

@@ -1,4 +1,4 @@
-"""Do what a page of the documentation says: its shell commands, in their order, with its configuration."""
+"""Run a page of the documentation: its shell commands, in order, with its configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^ +(?:zot|zli) [^\n]*\n)+", re.MULTILINE)
 _PATIENCE_S = 60.0
 
-# Docker without a daemon: what its commands do for a registry, by skopeo. It sends Docker's own manifest format.
+# A stand-in for Docker without a daemon: skopeo does what its commands do for a registry, in Docker's manifest format.
 _DOCKER = """#!/bin/bash -eu
 full() { case "$1" in */*) echo "$1";; *) echo "docker.io/library/$1";; esac; }
 kept() { echo "$DOCKER_IMAGES/$(full "$1" | tr '/:' '__')"; }
@@ -43,7 +43,7 @@ class Block(NamedTuple):
 
     language: str
     note: str
-    """What is behind the language: `stopped` has the server stopped before."""
+    """What follows the language: `stopped` stops the server before."""
     text: str
 
 
@@ -57,17 +57,17 @@ def blocks(page: str) -> list[Block]:
 
 
 class Walkthrough:
-    """A reader's machine: a folder for a home, one server at a time, and stand-ins for what is not here.
+    """A reader's machine: a folder as home, one server at a time, and stand-ins for missing programs.
 
-    Paths of the system are below the folder, ports are free ones, and `docker.io` is the registry `upstream`.
+    System paths are below the folder, ports are free ones, and `docker.io` is the registry `upstream`.
     """
 
     def __init__(self, folder: Path, upstream: str = "") -> None:
-        """Use a folder that is empty; without `upstream` there is no `docker.io`."""
+        """Use an empty folder; without `upstream` there is no `docker.io`."""
         self.folder = folder
         self.port = free_port()
         self.output = ""
-        """What the commands have printed so far."""
+        """The output of the commands so far."""
         self._server: subprocess.Popen[bytes] | None = None
         self._log = folder / "server.log"
         self._places = {
@@ -92,19 +92,19 @@ class Walkthrough:
         self.program("docker", _DOCKER)
 
     def program(self, name: str, script: str = "#!/bin/sh\n") -> None:
-        """Put a program in front of the machine's own; without a script it does nothing."""
+        """Replace a program of the machine by a script, which by default does nothing."""
         path = self.folder / "bin" / name
         path.write_text(script)
         path.chmod(0o755)
 
     def here(self, text: str) -> str:
-        """Return text with paths and ports of this machine."""
+        """Return the text with paths and ports of this machine."""
         for place, substitute in self._places.items():
             text = text.replace(place, substitute)
         return text
 
     def follow(self, *steps: Block) -> None:
-        """Do what the blocks say; a configuration among them becomes `config.json`."""
+        """Run the blocks; a configuration among them becomes `config.json`."""
         for step in steps:
             # A piece of a configuration begins with the name of its key.
             whole = step.language == "json" and step.text.startswith("{")
@@ -148,10 +148,10 @@ class Walkthrough:
         return done.stdout
 
     def serve(self, *arguments: str) -> None:
-        """Start the server, in place of the one that runs, and wait until it says that it serves."""
+        """Start the server, in place of the running one, and wait until it serves."""
         self.stop()
         if not arguments:
-            # As the embedded configuration, on a port that is free.
+            # The embedded configuration, on a free port.
             self._default().write_text(
                 json.dumps({"storage": {"rootDirectory": "./zot-data"}, "http": {"port": str(self.port)}})
             )
@@ -172,20 +172,20 @@ class Walkthrough:
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """Press Ctrl-C, if a server runs, and wait until it has ended."""
+        """Send Ctrl-C to the server, if one runs, and wait until it has ended."""
         server, self._server = self._server, None
         if server is not None:
             server.send_signal(signal.SIGINT)
             assert server.wait(_PATIENCE_S) == 0, self.log()
 
     def close(self) -> None:
-        """End the server, whatever it is doing."""
+        """Kill the server."""
         if self._server is not None:
             self._server.kill()
             self._server.wait()
 
     def log(self) -> str:
-        """Return what the server has printed."""
+        """Return the output of the server."""
         return self._log.read_text() if self._log.exists() else ""
 
     def _default(self) -> Path:

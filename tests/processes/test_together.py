@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from http_client import OCTETS, Answer, Client
+from http_client import OCTETS, Client, Response
 from layout.images import Layout, image, sha256
 from servers.zot import ZotServer
 
@@ -15,18 +15,18 @@ REPOSITORIES = ("together/a", "together/b")
 ROUNDS, CLIENTS = 120, 6
 
 
-def in_chunks(client: Client, repository: str, digest: str) -> Answer:
+def in_chunks(client: Client, repository: str, digest: str) -> Response:
     """Push a blob in two requests."""
     location = client.begin(repository)
     client.ask("PATCH", location, BLOBS[digest], OCTETS)
     return client.ask("PUT", f"{location}?digest={digest}")
 
 
-def one_of_them(client: Client, chance: random.Random) -> Answer:
+def one_of_them(client: Client, chance: random.Random) -> Response:
     """Do something."""
     repository, digest, each = chance.choice(REPOSITORIES), chance.choice(sorted(BLOBS)), chance.choice(IMAGES)
     base, other = f"/v2/{repository}", chance.choice(REPOSITORIES)
-    steps: list[Callable[[], Answer]] = [
+    steps: list[Callable[[], Response]] = [
         lambda: client.ask("POST", f"{base}/blobs/uploads/?digest={digest}", BLOBS[digest], OCTETS),
         lambda: in_chunks(client, repository, digest),
         lambda: client.ask("POST", f"{base}/blobs/uploads/?mount={digest}&from={other}"),
@@ -53,7 +53,7 @@ def test_whatever_happens_at_once_images_are_whole(server: ZotServer) -> None:
     """No answer is a fault, no content is another's, and what is there at the end, is there whole, on the disk too."""
     client, started = server.client, threading.Barrier(CLIENTS)
 
-    def clients(seed: int) -> list[Answer]:
+    def clients(seed: int) -> list[Response]:
         chance = random.Random(seed)
         started.wait()
         return [one_of_them(client, chance) for _ in range(ROUNDS)]

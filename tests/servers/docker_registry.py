@@ -1,4 +1,4 @@
-"""Debian's docker-registry (Docker's own registry): the peer that figures are compared with."""
+"""Debian's docker-registry (Docker's own registry): the peer of the benchmark."""
 
 import os
 from collections.abc import Iterator
@@ -39,6 +39,6 @@ class DockerRegistry(Process):
 
 @pytest.fixture(scope="session")
 def docker_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
-    """One running docker-registry for the whole run; tests use repositories of their own."""
+    """One running docker-registry for the whole run; each test uses its own repositories."""
     with DockerRegistry(tmp_path_factory.mktemp("docker-registry")) as server:
         yield server

@@ -1,4 +1,4 @@
-"""AWS in one process: moto's server, for the services that tests need."""
+"""moto's server: the AWS services that tests need, in one process."""
 
 import sys
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
 class MotoServer(Process):
-    """A moto server at `url`, with all of AWS in its memory; any credentials will do."""
+    """A moto server at `url`, which keeps its state in memory and accepts any credentials."""
 
     def __init__(self, folder: Path) -> None:
         """Describe the server; nothing starts yet."""
@@ -27,6 +27,6 @@ class MotoServer(Process):
 
 @pytest.fixture(scope="session")
 def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoServer]:
-    """One running moto for the whole run; use names of your own."""
+    """One running moto for the whole run; each test uses its own names."""
     with MotoServer(tmp_path_factory.mktemp("moto")) as server:
         yield server

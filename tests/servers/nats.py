@@ -12,7 +12,7 @@ from servers.process import Process, accepts, free_port
 class NatsServer(Process):
     """A nats-server with JetStream on a free port, with its data in `folder`.
 
-    `arguments` are its own: `["--user", "u", "--pass", "p"]`, `["--tls", ...]`.
+    `arguments` are passed to it: `["--user", "u", "--pass", "p"]`, `["--tls", ...]`.
     """
 
     def __init__(self, folder: Path, arguments: list[str] | None = None) -> None:
@@ -29,6 +29,6 @@ class NatsServer(Process):
 
 @pytest.fixture(scope="session")
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    """One running NATS server for the whole run; tests use subjects of their own."""
+    """One running NATS server for the whole run; each test uses its own subjects."""
     with NatsServer(tmp_path_factory.mktemp("nats")) as server:
         yield server

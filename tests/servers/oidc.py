@@ -21,15 +21,15 @@ ACCOUNTS: dict[str, dict[str, object]] = {
 
 
 class OidcProvider(Process):
-    """A provider at `issuer` with the client CLIENT_ID and the ACCOUNTS, all in its memory.
+    """A provider at `issuer` with the client CLIENT_ID and the ACCOUNTS, all in memory.
 
-    It asks for PKCE, signs ID tokens with RS256, and offers the scopes openid, profile, email and groups.
+    It requires PKCE, signs ID tokens with RS256, and offers the scopes openid, profile, email and groups.
     Its login takes two forms, as a browser would send them: GET the authorization URL and follow to
     `/interaction/ID`; POST `prompt=login&login=NAME&password=ANY` there; follow; POST `prompt=consent`.
     """
 
     def __init__(self, folder: Path, redirect_uris: Sequence[str]) -> None:
-        """Describe the provider; nothing starts yet. `redirect_uris` are those the client may use."""
+        """Describe the provider; nothing starts yet. The client may use `redirect_uris`."""
         self.port = free_port()
         self.issuer = f"http://127.0.0.1:{self.port}"
         settings = {
@@ -46,5 +46,5 @@ class OidcProvider(Process):
 
 @pytest.fixture(scope="session")
 def oidc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for the logs of providers; the redirect URI depends on the test, so each starts its own."""
+    """A folder for the logs of providers. The redirect URI depends on the test, so each test starts its own."""
     return tmp_path_factory.mktemp("oidc")

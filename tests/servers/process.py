@@ -1,4 +1,4 @@
-"""A server program that a test starts, stops, kills, freezes and starts again."""
+"""A server program that a test starts, stops, kills, freezes and restarts."""
 
 import os
 import shutil
@@ -18,9 +18,9 @@ ORPHANS_DIE = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else
 
 
 class Process:
-    """One server process, in a process group of its own, with its output in a file.
+    """One server process, in a separate process group, with its output in a file.
 
-    As a context manager it is started on entry and gone on exit, whatever happened between.
+    As a context manager it is started on entry and ended on exit, in whatever state the test left it.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Process:
         ready: Callable[[], bool],
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """Describe the server; nothing starts yet. `ready` is asked until it says True."""
+        """Describe the server; nothing starts yet. `start` calls `ready` until it returns True."""
         self.command = [str(word) for word in command]
         self.log = log
         self.ready = ready
@@ -39,7 +39,7 @@ class Process:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait until it is ready; RuntimeError, with the end of its output, if it does not get there."""
+        """Start it and wait until it is ready. Raises RuntimeError, with the end of its output, if it never is."""
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 ORPHANS_DIE + self.command,
@@ -57,7 +57,7 @@ class Process:
             time.sleep(0.02)
 
     def stop(self) -> int:
-        """Ask it to end (SIGTERM), wait, and give its exit code; kill it if it does not end. Twice is no error."""
+        """Send SIGTERM, wait, and return the exit code; kill it if it does not end. Idempotent."""
         if not self.process:
             return 0
         self.process.terminate()
@@ -68,21 +68,21 @@ class Process:
             raise
 
     def kill(self) -> None:
-        """End it and its children at once (SIGKILL), as a crash would. Twice is no error."""
+        """End it and its children at once (SIGKILL), as a crash would. Idempotent."""
         if self.process:
             self._signal(signal.SIGKILL)
             self.process.wait()
 
     def freeze(self) -> None:
-        """Stop its clock (SIGSTOP): connections stay open and nothing answers."""
+        """Suspend it (SIGSTOP): its connections stay open, and it answers nothing."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on after `freeze`."""
+        """Resume it after `freeze`."""
         self._signal(signal.SIGCONT)
 
     def output(self) -> str:
-        """All it has printed so far."""
+        """Return its output so far."""
         return self.log.read_text(errors="replace")
 
     def _signal(self, number: signal.Signals) -> None:
@@ -102,7 +102,7 @@ class Process:
 
 
 def free_port() -> int:
-    """Give a TCP port of the loopback address that nobody listens on right now."""
+    """Return a TCP port of the loopback address that no process listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -110,7 +110,7 @@ def free_port() -> int:
 
 
 def accepts(port: int) -> bool:
-    """Tell whether something takes connections on this port of the loopback address."""
+    """Return whether a process accepts connections on this port of the loopback address."""
     with socket.socket() as client:
         client.settimeout(1)
         return client.connect_ex(("127.0.0.1", port)) == 0

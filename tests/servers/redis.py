@@ -1,4 +1,4 @@
-"""Redis servers: the one that tests share, and those that a test configures, breaks and brings back."""
+"""Redis servers: one that tests share, and others that a test configures, breaks and restarts."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +10,11 @@ from servers.process import Process, accepts, free_port
 
 
 class RedisServer(Process):
-    """A redis-server on a free port and a Unix socket, that keeps nothing on disk.
+    """A redis-server on a free port and a Unix socket, which stores nothing on disk.
 
-    `arguments` are its own: `["--requirepass", "secret"]`, `["--cluster-enabled", "yes"]`. With `tls`
-    (a folder with `ca.pem`, `server.pem`, `server.key`, see certificates.py) the port speaks TLS alone.
-    It comes back on the same port after `stop` or `kill`, empty.
+    `arguments` are passed to it: `["--requirepass", "secret"]`, `["--cluster-enabled", "yes"]`. With `tls`
+    (a folder with `ca.pem`, `server.pem`, `server.key`, see certificates.py) the port accepts TLS alone.
+    After `stop` or `kill` it restarts empty on the same port.
     """
 
     def __init__(self, folder: Path, arguments: list[str] | None = None, *, tls: Path | None = None) -> None:
@@ -37,9 +37,9 @@ class RedisServer(Process):
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One running Redis for the whole run, without password.
+    """One running Redis for the whole run, without a password.
 
-    Tests share it: use a key prefix of your own, never FLUSHALL, and start a RedisServer yourself to stop one.
+    Tests share it: each uses its own key prefix and never FLUSHALL. A test that stops a Redis starts its own.
     """
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server

@@ -1,4 +1,4 @@
-"""An OpenLDAP server with a few people and groups."""
+"""An OpenLDAP server with a few users and groups."""
 
 import subprocess
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ BASE = "dc=example,dc=org"
 ADMIN = f"cn=admin,{BASE}"
 ADMIN_PASSWORD = "admin-secret"
 
-# memberof keeps a person's attribute memberOf at every change of a group, as Active Directory does (the entries
-# loaded here bring theirs along); anonymous reads nothing.
+# The overlay memberof updates a user's attribute memberOf at every change of a group, as Active Directory does (the
+# entries loaded here have theirs already); anonymous clients read nothing.
 CONFIG = f"""\
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
@@ -44,7 +44,7 @@ GROUPS = {"developers": ["alice", "bob"], "admins": ["alice"]}
 
 
 def entries() -> str:
-    """The directory as LDIF: PEOPLE below ou=people (bob one level deeper), GROUPS below ou=groups."""
+    """Return the directory as LDIF: PEOPLE below ou=people (bob one level deeper), GROUPS below ou=groups."""
     units = [f"dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example\n"]
     units += [
         f"dn: ou={unit},{BASE}\nobjectClass: organizationalUnit\nou: {unit.split(',')[0]}\n"
@@ -65,19 +65,19 @@ def entries() -> str:
 
 
 def person(name: str) -> str:
-    """The distinguished name of one of PEOPLE."""
+    """Return the distinguished name of one of PEOPLE."""
     return f"uid={name},{'ou=staff,' if name == 'bob' else ''}ou=people,{BASE}"
 
 
 def group(title: str) -> str:
-    """The distinguished name of one of GROUPS."""
+    """Return the distinguished name of one of GROUPS."""
     return f"cn={title},ou=groups,{BASE}"
 
 
 class Slapd(Process):
     """A slapd on two free ports (plain with StartTLS, and LDAPS), with `entries()` in it.
 
-    Its data are in `folder` and outlive `stop` and `kill`. Its certificate is the authority's `server.pem`.
+    Its data are in `folder` and survive `stop` and `kill`. Its certificate is the authority's `server.pem`.
     """
 
     def __init__(self, folder: Path, authority: Authority) -> None:
@@ -99,6 +99,6 @@ class Slapd(Process):
 
 @pytest.fixture(scope="session")
 def slapd(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Slapd]:
-    """One running slapd for the whole run; start a Slapd yourself to stop, freeze or change one."""
+    """One running slapd for the whole run. A test that stops, freezes or changes one starts its own."""
     with Slapd(tmp_path_factory.mktemp("slapd"), authority) as server:
         yield server

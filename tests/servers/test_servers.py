@@ -1,4 +1,4 @@
-"""The servers that tests talk to do what their fixtures say."""
+"""The servers that tests talk to behave as their fixtures describe."""
 
 import json
 import socket
@@ -26,15 +26,15 @@ def _redis(connection: socket.socket, *words: str) -> bytes:
 
 
 def test_redis_answers_on_its_port_and_its_socket(redis_server: RedisServer) -> None:
-    """What is written through the port is read through the Unix socket."""
+    """A key written through the port is read through the Unix socket."""
     with socket.create_connection(("127.0.0.1", redis_server.port)) as tcp, socket.socket(socket.AF_UNIX) as unix:
         unix.connect(str(redis_server.socket))
         assert _redis(tcp, "SET", "servers:test", "value") == b"+OK\r\n"
         assert _redis(unix, "GET", "servers:test") == b"$5\r\nvalue\r\n"
 
 
-def test_redis_comes_back_on_its_port_after_a_kill(tmp_path: Path) -> None:
-    """A killed server starts again at the same address."""
+def test_redis_restarts_on_its_port_after_a_kill(tmp_path: Path) -> None:
+    """A killed server restarts at the same address."""
     with RedisServer(tmp_path) as server:
         server.kill()
         server.start()
@@ -43,7 +43,7 @@ def test_redis_comes_back_on_its_port_after_a_kill(tmp_path: Path) -> None:
 
 
 def test_redis_speaks_tls(tmp_path: Path, authority: Authority) -> None:
-    """With a certificate folder the port speaks TLS, and the authority vouches for it."""
+    """With a certificate folder the port accepts TLS, with a certificate of the authority."""
     trust = ssl.create_default_context(cafile=authority.path)
     with (
         RedisServer(tmp_path, tls=authority.folder) as server,
@@ -54,7 +54,7 @@ def test_redis_speaks_tls(tmp_path: Path, authority: Authority) -> None:
 
 
 def test_nats_greets(nats_server: NatsServer) -> None:
-    """The server says INFO to a new connection, with JetStream on."""
+    """The server sends INFO to a new connection, with JetStream on."""
     with socket.create_connection(("127.0.0.1", nats_server.port)) as tcp:
         assert json.loads(tcp.recv(4000).removeprefix(b"INFO "))["jetstream"]
 
@@ -66,7 +66,7 @@ def test_docker_registry_answers(docker_registry: DockerRegistry) -> None:
 
 
 def test_clients_keep_credentials_in_their_own_home(docker_registry: DockerRegistry, clients: Clients) -> None:
-    """A login is found again below the test's folder, and another client of the same home uses it."""
+    """A login is stored below the test's folder, and another client with the same home uses it."""
     host = docker_registry.url.removeprefix("http://")
     clients.run("skopeo", "login", "--tls-verify=false", "--username", "u", "--password-stdin", host, stdin="secret")
     assert host in (clients.folder / ".docker" / "config.json").read_text()
@@ -76,7 +76,7 @@ def test_clients_keep_credentials_in_their_own_home(docker_registry: DockerRegis
 
 @pytest.mark.needs("ldapsearch")
 def test_slapd_knows_people_and_their_groups(slapd: ldap.Slapd, authority: Authority) -> None:
-    """A person binds with their password over LDAPS and finds themselves, with memberOf filled in."""
+    """A user binds with their password over LDAPS and finds their entry, with memberOf."""
     search = [str(programs.require("ldapsearch")), "-LLL", "-x", "-H", slapd.tls_url, "-D", ldap.person("alice")]
     search += ["-w", ldap.PEOPLE["alice"], "-b", ldap.BASE, "(uid=alice)", "mail", "memberOf"]
     trust = {"LDAPTLS_CACERT": str(authority.path)}
@@ -86,8 +86,8 @@ def test_slapd_knows_people_and_their_groups(slapd: ldap.Slapd, authority: Autho
 
 
 @pytest.mark.needs("ldapsearch")
-def test_slapd_shows_strangers_nothing(slapd: ldap.Slapd) -> None:
-    """Without a password nothing is found."""
+def test_slapd_shows_anonymous_clients_nothing(slapd: ldap.Slapd) -> None:
+    """A search without a password finds nothing."""
     search = [str(programs.require("ldapsearch")), "-LLL", "-x", "-H", slapd.url, "-b", ldap.BASE]
     found = subprocess.run(search, capture_output=True, text=True, check=False).stdout
     assert "dn:" not in found

@@ -1,4 +1,4 @@
-"""The server itself, as users run it: `zot serve FILE`, in several processes."""
+"""The product itself, as operators run it: `zot serve FILE`, in several processes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ ZOT = Path(sys.executable).with_name("zot")
 class ZotServer(Process):
     """`zot serve` with two workers on a free port, its data in `folder`/data.
 
-    `http` and `storage` add to its configuration, which `configure` writes anew. With `tls`, which verifies it, and
-    `server.pem` and `server.key` of `certificates` in the configuration it speaks HTTPS.
+    `http` and `storage` add to its configuration, which `configure` replaces. It serves HTTPS with `server.pem` and
+    `server.key` of `certificates` in the configuration, and `tls` to verify them.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ZotServer(Process):
         super().__init__([ZOT, "serve", *arguments, self.config], log=folder / "zot.log", ready=self._answers)
 
     def configure(self, **http: Any) -> None:
-        """Write the configuration with other keys of `http`, in one step."""
+        """Replace the configuration atomically by one with other keys of `http`."""
         self._http |= http
         tree = {
             "storage": {"rootDirectory": str(self.root), "minFreeBytes": 0, "minFreePercent": 0} | self._storage,
@@ -70,7 +70,7 @@ class ZotServer(Process):
         return self.process.pid
 
     def processes(self) -> dict[str, int]:
-        """Process ids below the supervisor, by name: `writer`, `jobs`, `worker-0`, `worker-1`."""
+        """Return the ids of the supervisor's children, by name: `writer`, `jobs`, `worker-0`, `worker-1`."""
         found = {}
         for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
             with suppress(OSError):  # it has just ended
