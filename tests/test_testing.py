@@ -1,11 +1,13 @@
 """zot.testing: a registry inside a user's tests."""
 
+import base64
 import ssl
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from certificates import Authority
@@ -59,6 +61,38 @@ def test_several_run_concurrently() -> None:
         assert Client(two.host).get("/v2/app/tags/list").status == 404
 
 
+def test_in_memory_it_writes_no_content(tmp_path: Path) -> None:
+    """It answers as one on a directory does, users and all, and leaves nothing; the next one is empty."""
+    with serve(memory=True) as registry:
+        client = Client(registry.host)
+        client.push("team/app", PUSHED, "v1")
+        assert client.get("/v2/team/app/manifests/v1").body == PUSHED.content
+        assert client.tags("team/app") == ["v1"]
+        assert client.ask("DELETE", "/v2/team/app/manifests/v1").status == 202
+        assert client.get("/v2/team/app/manifests/v1").status == 404
+        assert client.get("/readyz").status == 200
+        assert {path.name for path in registry.root.parent.iterdir()} == {"zot.log"}
+    with serve(memory=True) as registry:
+        assert Client(registry.host).get("/v2/_catalog").json == {"repositories": []}
+    with pytest.raises(ValueError, match="no root"), serve(tmp_path, memory=True):
+        pass
+
+
+def test_in_memory_the_rules_hold(tmp_path: Path) -> None:
+    """Logins, API keys and access control need no files, but the one with passwords."""
+    users = tmp_path / "htpasswd"
+    users.write_bytes(b"alice:" + bcrypt.hashpw(b"secret", bcrypt.gensalt(4)) + b"\n")
+    http = {
+        "auth": {"htpasswd": {"path": str(users)}, "apikey": True},
+        "accessControl": {"repositories": {"**": {"anonymousPolicy": ["read"], "defaultPolicy": ["read", "create"]}}},
+    }
+    alice = {"Authorization": "Basic " + base64.b64encode(b"alice:secret").decode()}
+    with serve(memory=True, config={"http": http}) as registry:
+        client = Client(registry.host)
+        assert client.ask("POST", "/v2/app/blobs/uploads/").status == 401
+        assert client.ask("POST", "/v2/app/blobs/uploads/", headers=alice).status == 202
+
+
 def test_a_directory_is_used_by_one_registry(tmp_path: Path) -> None:
     """A second registry on a directory is refused while the first one runs."""
     with serve(tmp_path / "content"), pytest.raises(StorageError, match="is in use by"), serve(tmp_path / "content"):
@@ -110,6 +144,6 @@ def test_the_fixture_works_as_documented(tmp_path: Path) -> None:
 def test_the_blocks_of_the_documentation_run(tmp_path: Path) -> None:
     """The examples of `serve` on the page run."""
     shown = [block for block in blocks(PAGE) if "with serve(" in block]
-    assert len(shown) == 4
+    assert len(shown) == 5
     for block in shown:
         exec(compile(block.replace("/tmp/images", str(tmp_path / "images")), str(PAGE), "exec"), {})

@@ -1,4 +1,4 @@
-"""A registry for other people's tests: in this process, on a free port, gone with the test.
+"""A registry for the tests of its clients: in this process, on a free port, gone with the test.
 
 As a context manager::
 
@@ -47,7 +47,7 @@ class RunningRegistry:
     host: str
     """`127.0.0.1:<port>`: what goes before the name of an image."""
     root: Path
-    """Where it keeps its content; beside it `zot.log` says what it did."""
+    """The directory of its content, which in memory is not made; beside it is its log, `zot.log`."""
     scheme: str = "http"
 
     @property
@@ -57,16 +57,22 @@ class RunningRegistry:
 
 
 @contextmanager
-def serve(root: Path | None = None, config: Mapping[str, Any] | None = None) -> Iterator[RunningRegistry]:
-    """Run a registry until the end of the block, then stop it in good order.
+def serve(
+    root: Path | None = None, config: Mapping[str, Any] | None = None, *, memory: bool = False
+) -> Iterator[RunningRegistry]:
+    """Run a registry until the end of the block, then drain and stop it.
 
-    It keeps its content in `root`, or in a temporary directory of its own. `config` is a configuration as in a file,
-    without address and port; by default everybody may do everything. Raises ConfigurationError, StorageError if
-    another registry has the directory, and what else keeps it from starting.
+    Content is kept in `root`, or in a temporary directory. With `memory` it is kept in this process instead, with the
+    catalog and the accounts: that starts in milliseconds, writes no image layouts, and runs no garbage collection.
+    `config` is a configuration as in a file, without address and port; by default any client may do anything. Raises
+    ConfigurationError, StorageError if another registry has the directory, ValueError for `memory` with a `root`, and
+    any other reason not to start.
     """
+    if memory and root is not None:
+        raise ValueError("a registry in memory has no root")
     with TemporaryDirectory(prefix="zot-") as temporary:
         directory = root or Path(temporary, "content")
-        with _in_thread(_configuration(directory, config or {}), directory) as running:
+        with _in_thread(_configuration(directory, config or {}), directory, memory=memory) as running:
             yield running
 
 
@@ -83,9 +89,9 @@ def _configuration(root: Path, config: Mapping[str, Any]) -> Config:
 
 
 @contextmanager
-def _in_thread(config: Config, root: Path) -> Iterator[RunningRegistry]:
-    # No load balancer has to be told that it ends.
-    plan = replace(make_plan(config, None, workers=0, read_only=False), unready_s=0.0)
+def _in_thread(config: Config, root: Path, *, memory: bool) -> Iterator[RunningRegistry]:
+    # No load balancer is in front, which would have to notice that the registry ends.
+    plan = replace(make_plan(config, None, workers=0, read_only=False), unready_s=0.0, memory=memory)
     with ExitStack() as held:
         plan = held.enter_context(claim_store(plan, wait_s=0.0))
         (listener,) = listen(plan.address, plan.port, 1)
@@ -115,7 +121,7 @@ class _Server(threading.Thread):
     def run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 (it is raised where somebody waits for it)
+        except BaseException as error:  # noqa: BLE001 (the thread that waits for this one raises it)
             self._error = error
         finally:
             self._settled.set()
@@ -139,7 +145,7 @@ class _Server(threading.Thread):
 
 
 def _fixture() -> Any:
-    """Return the fixture where pytest is installed: the module is of use without it, too."""
+    """Return the fixture, None where pytest is not installed: the module is useful without it."""
     try:
         import pytest  # noqa: PLC0415
     except ImportError:

@@ -185,10 +185,10 @@ class Registry(RuleBasedStateMachine):
             assert self.client.tags(f"{self.prefix}/{repository}") == sorted(model.tags)
 
 
-@pytest.fixture
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A registry of its own."""
-    with serve(tmp_path_factory.mktemp("model")) as running:
+@pytest.fixture(params=["files", "memory"])
+def client(request: pytest.FixtureRequest) -> Iterator[Client]:
+    """A new registry, with each kind of drivers."""
+    with serve(memory=request.param == "memory") as running:
         yield Client(running.host)
 
 

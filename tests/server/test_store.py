@@ -119,5 +119,5 @@ def test_a_root_that_is_another_store_is_named(tmp_path: Path) -> None:
     with claim_store(plan, notify=notices.append):
         pass
     (notice,) = notices
-    assert notice.startswith(f"{tmp_path / 'data'} is store another, where store ")
+    assert notice.startswith(f"{tmp_path / 'data'} is store another, ")
     assert notice.endswith("what needs this store is answered with 503.")
