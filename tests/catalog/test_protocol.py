@@ -43,7 +43,7 @@ def test_frames_are_cut_wherever_the_stream_is(contents: list[bytes], data: st.D
 
 
 def test_a_frame_is_bounded() -> None:
-    """Nobody makes or takes a frame beyond the limit."""
+    """No frame beyond the limit is sent or received."""
     with pytest.raises(FrameTooLargeError):
         frame(bytes(FRAME_LIMIT_BYTES + 1))
     with pytest.raises(FrameTooLargeError):

@@ -36,7 +36,7 @@ def test_a_writer_that_is_started_again_counts_on(tmp_path: Path) -> None:
 
 
 def test_without_a_writer_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
-    """A reader that comes before the first writer is told so, with nothing and with an empty file."""
+    """A reader before the first writer gets an error, without the file and with an empty one."""
     with pytest.raises(OSError):  # noqa: PT011 (any of them: the file is not there)
         ReaderRevision(tmp_path)
     (tmp_path / FILE).touch()

@@ -141,7 +141,7 @@ async def test_reads_say_that_there_is_no_catalog_yet(tmp_path: Path, socket: Pa
 
 
 async def test_reads_go_on_without_a_writer(start: Start, tmp_path: Path, socket: Path, catalog: SqliteCatalog) -> None:
-    """While the writer is away everybody reads what was acknowledged."""
+    """While the writer is away every process reads what was acknowledged."""
     writer = start()
     await catalog.do(put("image"))
     writer.send_signal(signal.SIGKILL)
@@ -243,7 +243,7 @@ async def test_only_the_owner_may_connect(tmp_path: Path, socket: Path) -> None:
     [b"\x00\x00\x00\x03abc", b"\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n", b"\x00\x00\x00\x04\x81\xa2\xff\xff"],
 )
 async def test_what_is_no_command_ends_its_connection(tmp_path: Path, socket: Path, sent: bytes) -> None:
-    """Whoever sends something else is disconnected, and nobody else is."""
+    """A client that sends something else is disconnected, and no other is."""
     async with serving(tmp_path, socket):
         client = WriterClient(socket)
         await client.do(put("image"))

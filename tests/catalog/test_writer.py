@@ -128,7 +128,7 @@ def test_a_batch_is_bounded_in_time(opened: Open) -> None:
 
 
 def test_two_writers_are_refused(opened: Open, tmp_path: Path) -> None:
-    """The second one is told that the first is there, in the same process or another."""
+    """The second one fails with an error that says so, in the same process or another."""
     writer = opened()
     with pytest.raises(CatalogUnusableError, match="in use by another writer"):
         Writer(tmp_path, "boot")

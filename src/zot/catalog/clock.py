@@ -10,10 +10,10 @@ Source = Callable[[], int]
 
 
 class Clock:
-    """Time that never stands still and never goes back, so that the tag log has one order."""
+    """Strictly increasing time, so that the change log has one order."""
 
     def __init__(self, source: Source = time.time_ns, last_ns: int = 0) -> None:
-        """Start after `last_ns`, the latest time that was given out before."""
+        """Start after `last_ns`, the latest time that was returned before a restart."""
         self._source = source
         self._last_ns = last_ns
 

@@ -8,7 +8,7 @@ the outcome then, and the same command may be given again.
     CatalogError
     ├── CatalogUnavailableError (it may pass; the outcome is unknown)
     ├── CatalogFullError (nothing was changed)
-    └── CatalogUnusableError (it cannot be opened; somebody has to act)
+    └── CatalogUnusableError (it cannot be opened; an operator has to act)
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Catalog(Protocol):
     async def repositories_with(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
         """Return repositories in which the blob is present, with names greater than `after`.
 
-        It may lag behind changes: whoever acts on it copes with the blob being gone.
+        It may lag behind changes: a caller has to expect that the blob is gone.
         """
 
     async def upload(self, session: str) -> UploadRow | None:
@@ -167,4 +167,4 @@ class Catalog(Protocol):
         """Raise CatalogUnavailableError while it cannot be read, or while nothing can be changed; CatalogError."""
 
     async def close(self) -> None:
-        """Finish what was begun and let go of everything. Afterwards nothing else may be called."""
+        """Finish what was begun and close everything. Afterwards nothing else may be called."""

@@ -1,4 +1,4 @@
-"""Changes to manifests and tags, and to the repositories that hold nothing else."""
+"""Changes to manifests and tags, and the removal of empty repositories."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class TagMove(msgspec.Struct, frozen=True):
     may_create: bool = True
     may_move: bool = True
     immutable: bool = False
-    """It may be created, but once it is there it stays at its digest."""
+    """It may be created, but not moved once it exists."""
 
     def refusal(self, before: Digest | None, after: Digest) -> Refusal | None:
-        """Tell why the tag, now at `before` (None: nowhere), may not point to `after`. It may stay where it is."""
+        """Return why the tag, now at `before` (None: nowhere), may not point to `after`. It may always stay."""
         if before is None:
             return None if self.may_create else Refusal.MAY_NOT_CREATE
         if before == after:
@@ -100,13 +100,13 @@ class PutManifest(Command[Stored | MissingBlobs | TagRefused | OverQuota], froze
 
 
 class Deleted(msgspec.Struct, frozen=True, tag=True):
-    """It is gone, durably."""
+    """It is deleted, durably."""
 
     digest: Digest | None
     """None: of an entry of `index.json` that could not be read."""
     media_type: str
     tags: tuple[Tag, ...]
-    """The tags that went with it."""
+    """The tags that were deleted with it."""
 
 
 class Absent(msgspec.Struct, frozen=True, tag=True):

@@ -13,7 +13,7 @@ from zot.oci.names import Repository
 class RepositoryQuota(msgspec.Struct, frozen=True):
     """A limit of bytes: for all repositories that match one of the globs together, without globs for one alone.
 
-    What a repository holds counts in it, also what another one of them shares with it.
+    All of a repository's bytes count, also those that it shares with another one.
     """
 
     limit_bytes: int
@@ -39,7 +39,10 @@ def matches(patterns: Sequence[str], repository: Repository) -> bool:
 def no_room(
     quotas: Sequence[RepositoryQuota], growth_bytes: int, used: Callable[[RepositoryQuota], int]
 ) -> OverQuota | None:
-    """Return the first of the quotas that would be exceeded, given what is used of each; what does not grow may."""
+    """Return the first quota that would be exceeded, None if none is. `used` returns what is used of each.
+
+    A change that adds no bytes is never refused.
+    """
     for quota in quotas if growth_bytes > 0 else ():
         held = used(quota)
         if held + growth_bytes > quota.limit_bytes:

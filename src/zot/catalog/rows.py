@@ -1,4 +1,4 @@
-"""What the catalog answers to a question."""
+"""The rows that reads of the catalog return."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ManifestRow(msgspec.Struct, frozen=True):
     media_type: str
     size: int
     stamped: bool = False
-    """A sweep found that nothing keeps it: whoever relies on it has to touch it."""
+    """A sweep found that nothing keeps it: a reader that relies on it has to touch it."""
 
 
 class ManifestDetails(msgspec.Struct, frozen=True):

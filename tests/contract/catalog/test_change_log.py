@@ -140,7 +140,7 @@ async def test_a_deleted_manifest_takes_its_tags_first(catalog: Catalog) -> None
 
 
 async def test_a_damaged_blob_is_in_the_log(catalog: Catalog) -> None:
-    """A blob that is lost is told, once; one that is deleted or collected is not."""
+    """A lost blob has one entry; one that is deleted or collected has none."""
     for name in ("damaged", "deleted"):
         await push_blob(catalog, name)
     lost = DoomBlob(

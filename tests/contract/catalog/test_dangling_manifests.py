@@ -90,7 +90,7 @@ async def test_what_is_asked_for_loses_its_stamp(catalog: Catalog) -> None:
 
 
 async def test_what_is_kept_again_loses_its_stamp(catalog: Catalog) -> None:
-    """A manifest that a tag named meanwhile is as fresh as any when that is gone."""
+    """A manifest that a tag named in between is as fresh as any once that tag is deleted."""
     await push(catalog, "image")
     await stamp(catalog)
     await push(catalog, "image", tags=(V1,))

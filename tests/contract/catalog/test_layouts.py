@@ -1,4 +1,4 @@
-"""The laws of adoption and export, held by every driver."""
+"""The laws of import and export, held by every driver."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_a_repository_is_adopted_when_all_is_taken_in(catalog: Catalog) ->
 
 
 async def test_a_new_tag_is_taken_only_if_there_is_none(catalog: Catalog) -> None:
-    """A tag that was pushed meanwhile keeps its place, and the layout's is told."""
+    """A tag that was pushed in between keeps its place, and the layout's is returned."""
     await push(catalog, "pushed", tags=(V1,))
     part = ImportLayout(
         repository=APP,
@@ -117,7 +117,7 @@ async def test_a_new_tag_is_taken_only_if_there_is_none(catalog: Catalog) -> Non
 
 
 async def test_a_moved_tag_is_taken_only_from_where_it_was(catalog: Catalog) -> None:
-    """Somebody else's move counts if the tag was not touched since it was exported."""
+    """Another program's move counts if the tag did not change here since its export."""
     await push(catalog, "old", tags=(V1, V2))
     await push(catalog, "new", tags=(V2,))
     part = ImportLayout(
@@ -152,7 +152,7 @@ async def test_what_is_there_stays(catalog: Catalog) -> None:
 
 
 async def test_a_doomed_blob_stays_doomed(catalog: Catalog) -> None:
-    """A file that is about to be unlinked is not taken in."""
+    """A file that is about to be unlinked is not imported."""
     await push_blob(catalog, "blob")
     await doom(catalog, digest("blob"))
     await catalog.do(ImportLayout(repository=APP, blobs=(LayoutBlob(digest("blob"), 4),)))

@@ -118,7 +118,7 @@ async def test_a_repeated_command_gets_its_first_answer(catalog: Catalog) -> Non
 
 
 async def test_a_repeated_push_does_not_move_the_tag_back(catalog: Catalog) -> None:
-    """Whoever repeats a push late does not undo one that came between."""
+    """A push that is repeated late does not undo one that came between."""
     first = put("first", tags=(LATEST,))
     await catalog.do(first)
     await push(catalog, "second", tags=(LATEST,))
@@ -316,7 +316,7 @@ async def test_deleting_what_is_not_there(catalog: Catalog) -> None:
 
 
 async def test_a_repeated_delete_gets_its_first_answer(catalog: Catalog) -> None:
-    """Given again, a delete tells what it did, and leaves what was pushed meanwhile."""
+    """Given again, a delete returns what it did, and leaves what was pushed in between."""
     await push(catalog, "image", tags=(V1,))
     command = delete()
     outcome = await catalog.do(command)

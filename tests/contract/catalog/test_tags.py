@@ -1,4 +1,4 @@
-"""The laws of tags and their log, held by every driver."""
+"""The laws of tags and their history, held by every driver."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_a_moved_tag_keeps_its_beginning(catalog: Catalog) -> None:
 
 
 async def test_a_tag_that_comes_again_is_new(catalog: Catalog) -> None:
-    """Deleted and pushed again, a tag begins anew."""
+    """Deleted and pushed again, a tag has a new time of creation."""
     await push(catalog, "image", tags=(V1,))
     (before,) = await catalog.tags(APP, "", 10)
     await catalog.do(delete())
@@ -88,7 +88,7 @@ async def test_an_immutable_tag_is_not_deleted(catalog: Catalog) -> None:
 
 
 async def test_a_repeated_delete_leaves_what_came_again(catalog: Catalog) -> None:
-    """The outcome is remembered, so that a tag pushed meanwhile stays."""
+    """The outcome is recorded, so that a tag pushed in between stays."""
     await push(catalog, "image", tags=(V1,))
     command = delete()
     outcome = await catalog.do(command)

@@ -293,4 +293,4 @@ class MemoryCatalog:
         """It always is."""
 
     async def close(self) -> None:
-        """Let go of nothing: there is nothing."""
+        """Do nothing: there is nothing to close."""

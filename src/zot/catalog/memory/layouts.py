@@ -1,4 +1,4 @@
-"""Commands of adoption and export, in memory."""
+"""Commands of import and export, in memory."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def intend_export(scope: MemoryScope, command: BeginExport) -> bool:
 
 
 def exported(scope: MemoryScope, command: FinishExport) -> None:
-    """Carry out Exported."""
+    """Carry out FinishExport."""
     repository = scope.repository
     if command.revision < repository.exported:
         return
     repository.exported = command.revision
     repository.export_digest, repository.export_signature = command.digest, command.signature
     repository.export_intent = None
-    # What changed meanwhile waits behind the repositories that are due already.
+    # What changed during the export waits behind the repositories that are due already.
     repository.due_ns = scope.now_ns if repository.revision > command.revision else None
 
 

@@ -60,7 +60,7 @@ def put(scope: MemoryScope, command: PutManifest) -> Stored | MissingBlobs | Tag
 
 
 def store(scope: MemoryScope, entry: LayoutManifest, by: str) -> bool:
-    """Store a manifest unless it is there; tell whether it was stored. Stamps of what it names are cleared."""
+    """Store a manifest unless it is there; tell whether it was stored. What it names loses its mark."""
     repository = scope.create()
     if entry.digest in repository.manifests:
         _mend(scope, entry.digest, entry.content)
@@ -92,7 +92,7 @@ def _mend(scope: MemoryScope, digest: Digest, content: bytes) -> None:
 
 
 def delete(scope: MemoryScope, command: RemoveManifest) -> Deleted | Absent | TagsDiffer | Referenced:
-    """Carry out DeleteManifest."""
+    """Carry out RemoveManifest."""
     repository = scope.repository
     manifest = repository.manifests.get(command.digest)
     if manifest is None:
@@ -174,7 +174,7 @@ def restore_tag(scope: MemoryScope, command: RestoreTag) -> Stored | Absent | Ta
 
 
 def _renew(scope: MemoryScope, digest: Digest) -> None:
-    """Make a manifest as new as one that is pushed now."""
+    """Date a manifest as pushed now."""
     stored = scope.repository.manifests[digest]
     entry = msgspec.structs.replace(stored.entry, pushed_ns=scope.now_ns)
     scope.repository.manifests[digest] = StoredManifest(entry, stored.by)

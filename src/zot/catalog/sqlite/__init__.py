@@ -1,1 +1,1 @@
-"""The embedded catalog: one SQLite database, read by everybody, written by one."""
+"""The embedded catalog: one SQLite database, read by every process, written by one."""

@@ -1,4 +1,4 @@
-"""The way to a writer that is a process of its own."""
+"""The client of a writer in a separate process."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class _PendingReply(NamedTuple):
 
 
 class WriterClient:
-    """Sends commands to the writer, again when it was replaced, until they are answered or their deadline is past.
+    """Sends commands to the writer, and resends them to its replacement, until answer or deadline.
 
     It connects when the first command is given. All of it belongs to one event loop.
     """
 
     def __init__(self, socket_path: Path, deadline_s: float = DEADLINE_S) -> None:
-        """Take where the writer listens, or will."""
+        """Connect to `socket_path` with the first command; the writer need not listen yet."""
         self._socket_path = socket_path
         self._deadline_s = deadline_s
         self._waiting: dict[str, _PendingReply] = {}
@@ -70,18 +70,18 @@ class WriterClient:
             self._transport.close()
 
     def connected(self, transport: asyncio.Transport) -> None:
-        """Send all that is not answered: it is not known what of it another writer had received."""
+        """Send all unanswered commands: the client cannot know which of them an earlier writer received."""
         self._transport = transport
         transport.write(b"".join(each.frame for each in self._waiting.values()))
 
     def disconnected(self) -> None:
-        """Look for the next writer, if anybody waits for it."""
+        """Connect to the next writer, if commands wait for it."""
         self._transport = None
         if self._waiting:
             self._connect()
 
     def received(self, content: bytes) -> None:
-        """Give an answer to whoever waits for it."""
+        """Hand an answer to its caller."""
         answer = read_answer(content)
         waiting = self._waiting.get(answer.id)
         if waiting is None or waiting.future.done():  # its caller has gone

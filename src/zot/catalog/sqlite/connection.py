@@ -11,11 +11,11 @@ from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavail
 WRITER_CACHE_KIB = 8 << 10
 READER_CACHE_KIB = 4 << 10
 
-# Readers only ever wait for the recovery of a database that nobody had open.
+# Readers only ever wait for the recovery of a database that no process had open.
 _READER_PATIENCE_MS = 50
-# The writer waits for readers when it starts its log anew; they read one statement at a time.
+# The writer waits for readers when it restarts its log; they read one statement at a time.
 _WRITER_PATIENCE_MS = 200
-# What the log is cut back to once it starts anew.
+# The log is truncated to this when it restarts.
 _LOG_KEPT_BYTES = 16 << 20
 
 DAMAGE = (apsw.NotADBError, apsw.CorruptError)

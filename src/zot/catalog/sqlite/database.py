@@ -56,5 +56,5 @@ class Database:
             self.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Let go of the database; a transaction is undone, the log stays as it is."""
+        """Close the database; an open transaction is rolled back, the log stays as it is."""
         self.connection.close(force=True)

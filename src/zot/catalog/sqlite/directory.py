@@ -1,4 +1,4 @@
-"""The catalog's directory: that it is fit, and that nobody else writes in it."""
+"""The catalog's directory: fit for SQLite, and locked by its one writer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def prepare(directory: Path) -> Path:
     """
     path = directory / DATABASE
     try:
-        # The entries of the directories, too: the one above it because whoever made this one may not have lived to.
+        # The entries of the directories, too: the one above it because its creator may have died before syncing.
         above = [directory.parent, *(each.parent for each in directory.parents if not each.exists())]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         refuse_network(directory, mounts())
@@ -78,10 +78,10 @@ def replace_damaged(directory: Path, made: Path) -> Path:
 
 
 def finish_replacing(directory: Path) -> None:
-    """Do what is left of a replacement that a crash broke off. Idempotent. Raises OSError."""
+    """Finish a replacement that a crash interrupted. Idempotent. Raises OSError."""
     new = directory / _NEW
     if new.exists():
-        # First: no other database shall ever find the log of the damaged one beside itself.
+        # First: no other database may ever find the log of the damaged one beside itself.
         for suffix in ("-wal", "-shm"):
             (directory / f"{DATABASE}{suffix}").unlink(missing_ok=True)
         new.rename(directory / DATABASE)

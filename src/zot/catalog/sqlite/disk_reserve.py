@@ -1,4 +1,4 @@
-"""Room that is held for what makes room: a file that is given back to the disk when it is full."""
+"""Disk space reserved for deletes: a file that is truncated when the disk is full."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ FILE = "reserve"
 
 _LARGEST_BYTES = 8 << 20
 _SHARE = 16
-# Less than this is free: a start gives the reserve back, before it needs room itself.
+# With less than this free a start releases the reserve, before it needs space itself.
 _START_BYTES = 1 << 20
 
 _logger = logging.getLogger(__name__)
 
 
 class ReservedSpace(NamedTuple):
-    """A file system's room, in bytes."""
+    """The space of a file system, in bytes."""
 
     free: int
     size: int
 
 
 def space_of(directory: Path) -> ReservedSpace:
-    """Return the room on a directory's file system. Raises OSError."""
+    """Return the space of a directory's file system. Raises OSError."""
     found = os.statvfs(directory)
     return ReservedSpace(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
 
@@ -36,20 +36,20 @@ class DiskReserve:
     """The file `reserve` in the catalog's directory: up to 8 MiB, a 16th of a smaller file system."""
 
     def __init__(self, directory: Path, space: Callable[[Path], ReservedSpace] = space_of) -> None:
-        """Hold nothing yet. `space` tells the room of a directory."""
+        """Reserve nothing yet. `space` returns the space of a directory's file system."""
         self._directory = directory
         self._path = directory / FILE
         self._space = space
         self.is_held = False
         self.was_released = self._path.exists() and not self._path.stat().st_size
-        """Whether it was given back, and is not held again: nothing may grow, or it would take this room."""
+        """Whether it was released and is not reserved again: nothing may grow, or it would take this space."""
 
     def free_bytes(self) -> int:
         """Return what is free beside it. Raises OSError."""
         return self._space(self._directory).free
 
     def hold(self) -> None:
-        """Take the room, if there is twice as much: it must not be what fills a disk. Idempotent."""
+        """Reserve the space, if there is twice as much: it must not fill a disk by itself. Idempotent."""
         try:
             space = self._space(self._directory)
             size = min(_LARGEST_BYTES, space.size // _SHARE)
@@ -67,7 +67,7 @@ class DiskReserve:
         self.was_released = False
 
     def release(self) -> bool:
-        """Give the room back to the disk; False if none was held."""
+        """Release the space; False if none was reserved."""
         self.is_held = False
         with suppress(OSError):
             if self._path.stat().st_size:
@@ -82,7 +82,7 @@ class DiskReserve:
         return False
 
     def release_at_start(self) -> None:
-        """Give the room back if a start would not find what it needs."""
+        """Release the space if a start would not find what it needs."""
         with suppress(OSError):
             if self.free_bytes() < _START_BYTES:
                 self.release()

@@ -1,4 +1,4 @@
-"""What the repositories of a quota hold together: added up once, then kept up by the one writer.
+"""What the repositories of a quota hold together: summed up once, then updated by the one writer.
 
 It costs a pass over the repositories that a pattern may match when its quota is first asked for, and after a commit
 that failed; from then on each change of bytes goes through here. So a commit costs the same however many there are.
@@ -17,7 +17,7 @@ Patterns = tuple[str, ...]
 _HELD = "SELECT name, bytes FROM repository WHERE name >= ? AND name < ?"
 # Behind every character that a name has.
 _LAST = "\x7f"
-# A configuration has fewer; after a reload the old ones are asked for no more.
+# A configuration has fewer; after a reload the old ones are not used any more.
 _KNOWN_LIMIT = 1000
 
 
@@ -44,7 +44,7 @@ class QuotaTotals:
                 self._known[patterns] += growth_bytes
 
     def forget(self) -> None:
-        """Add up anew: what was counted has not been committed."""
+        """Discard the totals: what was counted has not been committed."""
         self._known.clear()
 
 

@@ -1,7 +1,7 @@
 """The rows of a damaged table that can be read: all but those on pages that are not whole.
 
 A scan ends at the first bad page. So the table is read from both ends, and between them by seeking to keys in the
-middle, again and again.
+middle, recursively.
 """
 
 from __future__ import annotations

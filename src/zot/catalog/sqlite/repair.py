@@ -1,4 +1,4 @@
-"""Mending a damaged database while the writer answers that nothing can be changed."""
+"""The repair of a damaged database, while the writer refuses changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zot.catalog.sqlite.recovery import mend
 
 
 class Repair(Thread):
-    """A thread that looks at all of a database, and makes it again if it is not whole."""
+    """A thread that checks the whole database, and rebuilds it if it is damaged."""
 
     def __init__(self, path: Path, boot: str, lock: BinaryIO) -> None:
         """Begin at once. `lock` is the writer's: it tells whether the directory is still the same one."""

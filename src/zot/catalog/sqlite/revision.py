@@ -2,7 +2,7 @@
 
 What was read while it was the same is still so: a reader compares eight bytes where it would ask SQLite again, whose
 locks alone cost several times the read. The writer counts after a commit and before it answers, so that no reader
-takes for current what an answered command has changed.
+uses a value that an answered command has changed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class WriterRevision:
         self.count()
 
     def count(self) -> None:
-        """Say that something may have changed."""
+        """Announce that something may have changed."""
         self._number = (self._number + 1) % ((1 << 8 * _BYTES) - 1)
         self._map[:] = self._number.to_bytes(_BYTES, "little")
 
@@ -53,7 +53,7 @@ class WriterRevision:
         before.close()
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the shared memory."""
         self._map.close()
 
 
@@ -73,5 +73,5 @@ class ReaderRevision:
         return self._map[:_BYTES]
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the shared memory."""
         self._map.close()

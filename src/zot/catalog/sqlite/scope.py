@@ -1,4 +1,4 @@
-"""What a command gets to work with: its repository's rows, in the transaction of its batch, at one time."""
+"""What a command works with: its repository's rows, in the transaction of its batch, at one time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The writer as a process of its own, which the others reach by a Unix socket.
+"""The writer as a separate process, which the others reach by a Unix socket.
 
 The loop does nothing but this: it reads what the connections have sent, carries a batch out, answers, and looks again.
-A commit holds it up on purpose, since what arrives meanwhile makes up the next batch.
+A commit blocks it on purpose: what arrives during the commit makes up the next batch.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _listening(path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:
             listener.bind(str(path))
-            path.chmod(0o600)  # before it listens: nobody can have connected yet
+            path.chmod(0o600)  # before it listens: no client can have connected yet
             listener.listen(_BACKLOG)
             yield listener
         finally:
@@ -167,7 +167,7 @@ class _Dispatcher:
             self._empty.set()
 
     def call(self) -> None:
-        """See to it that work is done soon: after the other connections that are ready were read."""
+        """Schedule a batch, after the other connections that are ready were read."""
         if not self._called:
             self._called = True
             self._loop.call_soon(self._work)

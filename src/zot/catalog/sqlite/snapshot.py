@@ -19,7 +19,7 @@ _PATIENCE_MS = 10_000
 def snapshot(database: Path, target: Path) -> None:
     """Copy a database with all that is committed to a new file, without its log, and synced. It blocks.
 
-    Readers and the writer go on meanwhile. Raises CatalogError, and then there is no copy.
+    Readers and the writer continue. Raises CatalogError, and then there is no copy.
     """
     try:
         connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
@@ -36,7 +36,7 @@ def snapshot(database: Path, target: Path) -> None:
 
 
 def make_exports_due(database: Path) -> None:
-    """Have a copy that nobody has open take every layout for not written yet. Synced. Raises CatalogError."""
+    """Mark every layout as not exported, in a copy that no process has open. Synced. Raises CatalogError."""
     try:
         with closing(apsw.Connection(str(database))) as connection:
             connection.pragma("synchronous", "full")
@@ -60,7 +60,7 @@ class _ReadOnlySubmitter:
         raise CatalogError(f"a copy is not changed: {type(command).__name__}")
 
     async def close(self) -> None:
-        """Take away what readers looked at."""
+        """Remove the revision that readers watched."""
         self._revision.close()
         (self._directory / REVISION).unlink()
 

@@ -1,4 +1,4 @@
-"""The writer as a thread of the process that asks: for a server that is one process."""
+"""The writer as a thread, for a server that is one process."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _answer(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
     for future, outcome in answers:
         by_loop.setdefault(future.get_loop(), []).append((future, outcome))
     for loop, its in by_loop.items():
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop was closed: no caller waits any more
             loop.call_soon_threadsafe(_resolve, its)
 
 

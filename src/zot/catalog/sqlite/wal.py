@@ -1,7 +1,7 @@
 """The write-ahead log: how long it is, and when its pages are copied into the database (a checkpoint).
 
-Only the writer checkpoints, between batches. Copying does not hold readers up; starting the log anew waits until no
-reader needs it, which is why that is forced only when it has grown long.
+Only the writer checkpoints, between batches. Copying does not delay readers. Restarting the log waits until no
+reader needs it, so it is forced only when the log has grown long.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class WriteAheadLog:
 
     @property
     def wants_idle(self) -> bool:
-        """Tell whether a pause should be used to copy pages."""
+        """Tell whether enough pages wait to copy them in a pause."""
         return self._pages - self._copied_pages >= _IDLE_PAGES
 
     def tend(self, *, idle: bool) -> None:
@@ -51,8 +51,8 @@ class WriteAheadLog:
             return
         self._next_pages = self._pages + _STEP_PAGES
         self._copied_pages = self._pages
-        start_anew = self._pages >= _LONG_PAGES
-        mode = apsw.SQLITE_CHECKPOINT_RESTART if start_anew else apsw.SQLITE_CHECKPOINT_PASSIVE
+        restart = self._pages >= _LONG_PAGES
+        mode = apsw.SQLITE_CHECKPOINT_RESTART if restart else apsw.SQLITE_CHECKPOINT_PASSIVE
         try:
             self._connection.wal_checkpoint(mode=mode)
         except (apsw.BusyError, apsw.FullError) as error:
@@ -63,7 +63,7 @@ class WriteAheadLog:
         self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
-        if pages < self._pages:  # it was started anew
+        if pages < self._pages:  # it was restarted
             self._copied_pages = 0
             self._next_pages = _BUSY_PAGES
         self._pages = pages

@@ -17,7 +17,7 @@ SELECT EXISTS (SELECT 1 FROM carried WHERE repository = ?1 AND unread IS NOT NUL
   OR EXISTS (SELECT 1 FROM manifest WHERE repository = ?1 AND NOT whole)
 """
 _READ = "UPDATE carried SET unread = NULL WHERE repository = ?1 AND digest = ?2 AND unread IS NOT NULL"
-# Those that an index lists go with the last one that does.
+# Entries listed by an index are deleted with the last index that lists them.
 _NOT_LISTED = """
 DELETE FROM carried WHERE repository = ?1 AND line = x''
   AND digest IN (SELECT digest FROM edge WHERE manifest_id = ?2 AND child)
@@ -28,7 +28,7 @@ _NAMED = "SELECT digest, media_type FROM carried WHERE repository = ?1 AND name 
 
 
 def add(scope: RepositoryScope, entry: CarriedEntry) -> bool:
-    """Carry an entry; False: it is carried already, as it is."""
+    """Carry an entry. False: it was carried already, unchanged."""
     unread = entry.unread.name if entry.unread is not None else None
     if not scope.change(_ADD, entry.key, entry.line, entry.digest, entry.name, entry.media_type, unread):
         return False
@@ -37,7 +37,7 @@ def add(scope: RepositoryScope, entry: CarriedEntry) -> bool:
 
 
 def drop(scope: RepositoryScope, key: str) -> list[Digest]:
-    """Carry an entry no more; return the digest that it lists, if there is one."""
+    """Stop carrying an entry; return the digest that it lists, if there is one."""
     found = scope.rows("SELECT digest FROM carried WHERE repository = ?1 AND key = ?2", key)
     if found:
         scope.change("DELETE FROM carried WHERE repository = ?1 AND key = ?2", key)
@@ -46,7 +46,7 @@ def drop(scope: RepositoryScope, key: str) -> list[Digest]:
 
 
 def has_unread(scope: RepositoryScope) -> bool:
-    """Tell whether something of the repository could not be read: then nothing of it is collected."""
+    """Tell whether a part of the repository could not be read: then nothing of it is collected."""
     return bool(scope.value(UNREAD))
 
 
@@ -59,7 +59,7 @@ def read(scope: RepositoryScope, digest: Digest) -> None:
 
 
 def replaced_by_tag(scope: RepositoryScope, digest: Digest, names: tuple[str, str]) -> None:
-    """Remove the entries that a tag says now."""
+    """Remove the entries that a tag stands for now."""
     scope.change("DELETE FROM carried WHERE repository = ?1 AND digest = ?2 AND name IN (?3, ?4)", digest, *names)
 
 
@@ -75,7 +75,7 @@ def delete_of(scope: RepositoryScope, digest: Digest) -> str | None:
 
 
 def delete_listed_by(scope: RepositoryScope, manifest_id: int) -> None:
-    """Remove what only this index listed, before it goes."""
+    """Remove what only this index lists, before the index is deleted."""
     scope.change(_NOT_LISTED, manifest_id)
 
 

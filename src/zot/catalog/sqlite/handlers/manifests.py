@@ -21,9 +21,9 @@ from zot.catalog.manifest_commands import (
     TouchManifest,
 )
 from zot.catalog.quotas import OverQuota, no_room
-from zot.catalog.sqlite.handlers import carried as verbs_carried
-from zot.catalog.sqlite.handlers import change_log as verbs_change_log
-from zot.catalog.sqlite.handlers import tags as verbs_tags
+from zot.catalog.sqlite.handlers import carried as carried_handlers
+from zot.catalog.sqlite.handlers import change_log as change_log_handlers
+from zot.catalog.sqlite.handlers import tags as tag_handlers
 from zot.catalog.sqlite.scope import RepositoryScope
 from zot.oci.digest import Digest
 
@@ -37,7 +37,7 @@ _REFERENCE = """
 UPDATE blob SET referenced = 1, stamp_s = NULL
 WHERE repository = ?1 AND digest IN (SELECT value FROM json_each(?2)) AND NOT referenced
 """
-# Before the manifest ?2 of digest ?3 goes: what it names, and it itself, unless another manifest names them or is them.
+# Before the manifest ?2 of digest ?3 is deleted: what it names, and its digest, unless another manifest names or is it.
 _UNREFERENCE = """
 UPDATE blob SET referenced = 0
 WHERE repository = ?1 AND digest IN (SELECT digest FROM edge WHERE manifest_id = ?2 UNION SELECT ?3)
@@ -74,10 +74,10 @@ SELECT EXISTS (SELECT 1 FROM manifest WHERE repository = ?1)
 
 def put(scope: RepositoryScope, command: PutManifest) -> Stored | MissingBlobs | TagRefused | OverQuota:
     """Carry out PutManifest."""
-    target = verbs_tags.find(scope, command.digest)
+    target = tag_handlers.find(scope, command.digest)
     created = target is None
     refused = (
-        verbs_tags.refused(scope, command.tags, command.digest)
+        tag_handlers.refused(scope, command.tags, command.digest)
         or _too_many_repositories(scope, command)
         or _missing(scope, command)
         or (_too_many_bytes(scope, command) if created else None)
@@ -99,14 +99,14 @@ def put(scope: RepositoryScope, command: PutManifest) -> Stored | MissingBlobs |
         target = add(scope, entry, command.by)
     else:
         scope.change(_CLEAR_STAMP, command.digest)
-        if command.tags and not verbs_tags.has_tag(scope, target.manifest_id):
-            verbs_tags.renew(scope, target.manifest_id)
+        if command.tags and not tag_handlers.has_tag(scope, target.manifest_id):
+            tag_handlers.renew(scope, target.manifest_id)
         mend(scope, target.manifest_id, command.content)
-    return Stored(created, verbs_tags.move(scope, command.tags, target, command.by))
+    return Stored(created, tag_handlers.move(scope, command.tags, target, command.by))
 
 
-def add(scope: RepositoryScope, entry: LayoutManifest, by: str) -> verbs_tags.TagTarget:
-    """Store a manifest that is not there, and log it. What it names is referenced, its stamps cleared."""
+def add(scope: RepositoryScope, entry: LayoutManifest, by: str) -> tag_handlers.TagTarget:
+    """Store a manifest that is not there, and log it. What it names is referenced, and loses its mark."""
     size = len(entry.content)
     scope.change(
         _ADD,
@@ -127,47 +127,47 @@ def add(scope: RepositoryScope, entry: LayoutManifest, by: str) -> verbs_tags.Ta
         [(scope.repository, edge.digest, known, edge.media_type, edge.child) for edge in entry.edges],
     )
     scope.change(_REFERENCE, _json([entry.digest, *(edge.digest for edge in entry.edges)]))
-    verbs_carried.read(scope, entry.digest)
-    verbs_tags.settle_kept(scope, [entry.digest, *_dependent(scope, known, entry.digest)])
+    carried_handlers.read(scope, entry.digest)
+    tag_handlers.settle_kept(scope, [entry.digest, *_dependent(scope, known, entry.digest)])
     scope.manifests += 1
     scope.bytes += 0 if _is_blob(scope, entry.digest) else size
     scope.changed = True
     scope.log(ChangeKind.MANIFEST_STORED, after=entry.digest, media_type=entry.media_type)
-    return verbs_tags.TagTarget(known, entry.digest, entry.media_type)
+    return tag_handlers.TagTarget(known, entry.digest, entry.media_type)
 
 
 def mend(scope: RepositoryScope, manifest_id: int, content: bytes) -> None:
-    """Put a manifest's bytes, which were verified, in the place of what is lost or damaged."""
+    """Replace a manifest's lost or damaged bytes by these, which were verified."""
     if scope.change(_MEND, manifest_id, content):
         scope.changed = True
 
 
 def delete(scope: RepositoryScope, command: RemoveManifest) -> Deleted | Absent | TagsDiffer | Referenced:
-    """Carry out DeleteManifest."""
+    """Carry out RemoveManifest."""
     found = scope.row(
         "SELECT id, media_type, size, stamp_s FROM manifest WHERE repository = ?1 AND digest = ?2", command.digest
     )
     if found is None:
-        carried = verbs_carried.delete_of(scope, command.digest) if command.stamped_before_s is None else None
+        carried = carried_handlers.delete_of(scope, command.digest) if command.stamped_before_s is None else None
         return Absent() if carried is None else Deleted(command.digest, carried, ())
     known, media_type, size, stamp_s = found
-    tags = verbs_tags.of_manifest(scope, known)
+    tags = tag_handlers.of_manifest(scope, known)
     if command.if_tags is not None and set(command.if_tags) != set(tags):
         return TagsDiffer(tags)
     if command.stamped_before_s is not None and (
-        stamp_s is None or stamp_s > command.stamped_before_s or verbs_carried.has_unread(scope)
+        stamp_s is None or stamp_s > command.stamped_before_s or carried_handlers.has_unread(scope)
     ):
         return TagsDiffer(tags)
     if indexes := scope.rows(_INDEXES, command.digest):
         return Referenced(tuple(digest for (digest,) in indexes))
     for tag in tags:
-        verbs_tags.remove(scope, tag, command.digest, media_type)
-    verbs_carried.delete_of(scope, command.digest)
-    verbs_carried.delete_listed_by(scope, known)
+        tag_handlers.remove(scope, tag, command.digest, media_type)
+    carried_handlers.delete_of(scope, command.digest)
+    carried_handlers.delete_listed_by(scope, known)
     scope.change(_UNREFERENCE, known, command.digest)
     dependent = _dependent(scope, known, command.digest)
     scope.change("DELETE FROM manifest WHERE repository = ?1 AND id = ?2", known)
-    verbs_tags.settle_kept(scope, dependent)
+    tag_handlers.settle_kept(scope, dependent)
     scope.manifests -= 1
     scope.bytes -= 0 if _is_blob(scope, command.digest) else size
     scope.changed = True
@@ -177,7 +177,7 @@ def delete(scope: RepositoryScope, command: RemoveManifest) -> Deleted | Absent 
 
 def mend_manifest(scope: RepositoryScope, command: MendManifest) -> bool:
     """Carry out MendManifest."""
-    known = verbs_tags.find(scope, command.digest)
+    known = tag_handlers.find(scope, command.digest)
     if known is not None:
         mend(scope, known.manifest_id, command.content)
     return known is not None
@@ -186,7 +186,7 @@ def mend_manifest(scope: RepositoryScope, command: MendManifest) -> bool:
 def touch(scope: RepositoryScope, command: TouchManifest) -> bool:
     """Carry out TouchManifest."""
     scope.change(_CLEAR_STAMP, command.digest)
-    return verbs_tags.find(scope, command.digest) is not None
+    return tag_handlers.find(scope, command.digest) is not None
 
 
 def remove_repository(scope: RepositoryScope, _command: RemoveRepository) -> bool:
@@ -194,7 +194,7 @@ def remove_repository(scope: RepositoryScope, _command: RemoveRepository) -> boo
     if scope.value(_IN_USE):
         return False
     scope.change("DELETE FROM upload WHERE repository = ?1")
-    verbs_change_log.delete_history(scope)
+    change_log_handlers.delete_history(scope)
     if scope.change("DELETE FROM repository WHERE name = ?1"):
         scope.log(ChangeKind.REPOSITORY_REMOVED)
     return True

@@ -24,8 +24,6 @@ VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)
 ON CONFLICT DO UPDATE SET manifest_id = excluded.manifest_id, moved_ns = excluded.moved_ns,
   moved_by = excluded.moved_by, written = excluded.written
 """
-# Of the manifests in ?2: whether a tag, an index, a present subject or an entry with a name keeps each. What changes
-# has no stamp.
 KEPT = """
   EXISTS (SELECT 1 FROM tag WHERE manifest_id = manifest.id)
   OR EXISTS (SELECT 1 FROM edge
@@ -35,8 +33,9 @@ KEPT = """
   OR EXISTS (SELECT 1 FROM carried
     WHERE carried.repository = manifest.repository AND carried.digest = manifest.digest AND line <> x'')
 """
-"""The condition for a row of `manifest`: something of its repository keeps it from being collected."""
+"""The condition for a row of `manifest`: a tag, an index, a present subject or a named entry keeps it."""
 
+# Of the manifests in ?2. One whose state changes loses its mark.
 _KEEP = f"""
 UPDATE manifest SET kept = NOT kept, stamp_s = NULL
 WHERE repository = ?1 AND digest IN (SELECT value FROM json_each(?2)) AND kept <> ({KEPT})
@@ -117,7 +116,7 @@ def point(
 
 
 def renew(scope: RepositoryScope, manifest_id: int) -> None:
-    """Make a manifest as new as one that is pushed now: retention would remove its tag again by its old time."""
+    """Date a manifest as pushed now: by its old time retention would remove its tag again."""
     scope.change("UPDATE manifest SET pushed_ns = ?3 WHERE repository = ?1 AND id = ?2", manifest_id, scope.now_ns)
 
 
@@ -131,7 +130,7 @@ def remove(scope: RepositoryScope, tag: Tag, before: Digest, media_type: str) ->
 
 
 def settle_kept(scope: RepositoryScope, digests: Sequence[Digest]) -> None:
-    """Write down whether something keeps each of these manifests: to be called when that may have changed."""
+    """Record whether something keeps each of these manifests. Called whenever that may have changed."""
     scope.change(_KEEP, msgspec.json.encode(digests).decode())
 
 
