@@ -8,7 +8,7 @@ from zot.accounts.sessions import session
 from zot.api import access_log, client_address, ratelimit, route
 from zot.api.auth import apikey, login, token
 from zot.api.connection import ConnectionLimits
-from zot.api.distribution import MANIFESTS_LIMIT_BYTES, SMALL_MANIFESTS_LIMIT_BYTES
+from zot.api.manifests import MANIFESTS_LIMIT_BYTES, SMALL_MANIFESTS_LIMIT_BYTES
 from zot.api.metrics.state import REPOSITORIES_LIMIT
 from zot.api.protocol import BUFFERED_LIMIT_BYTES, HEAD_BYTES
 from zot.auth import credentials, fetch, password_cache, scopes, throttle, tokens

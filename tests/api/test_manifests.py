@@ -11,7 +11,7 @@ import pytest
 
 from http_client import Client, Response, parsed, wait_for
 from layout.images import DOCKER_MANIFEST, INDEX, MANIFEST, Image, image, index, sha256
-from zot.api.distribution import MANIFESTS_LIMIT_BYTES
+from zot.api.manifests import MANIFESTS_LIMIT_BYTES
 from zot.registry.large_manifests import LARGE_BYTES
 from zot.testing import serve
 

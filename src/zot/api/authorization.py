@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from zot.api.authorized_request import AuthorizedRequest
 from zot.api.errors import ErrorResponse
 from zot.api.http_request import HttpRequest
 from zot.auth.decision import NO_CONTEXT, AllowAll, Decision, Policy, RequestContext
@@ -20,6 +19,21 @@ _log = logging.getLogger("zot.api")
 
 # Decisions on who pulls what; a policy never changes its mind without conditions.
 _REMEMBERED = 4096
+
+
+AnyRequest = TypeVar("AnyRequest", bound=Request)
+AnyRequest_co = TypeVar("AnyRequest_co", bound=Request, covariant=True)
+
+
+class Call(NamedTuple, Generic[AnyRequest_co]):
+    """A request that may be handled: what was sent, what it means, who sent it, and what was decided."""
+
+    http: HttpRequest
+    request: AnyRequest_co
+    principal: Principal
+    decision: Decision
+    context: RequestContext = NO_CONTEXT
+    """How and from where the request came: for further decisions while it is handled."""
 
 
 class Authenticator(Protocol):
@@ -77,27 +91,27 @@ class NoAuthentication:
 class Authorizer:
     """Authentication, then the policy, on the parsed request."""
 
-    def __init__(self, doorkeeper: Authenticator | None = None, policy: Policy | None = None) -> None:
+    def __init__(self, authenticator: Authenticator | None = None, policy: Policy | None = None) -> None:
         """Take both; None: everybody is let in, and may do everything."""
-        self.doorkeeper = doorkeeper or NoAuthentication()
+        self.authenticator = authenticator or NoAuthentication()
         self.policy = policy or AllowAll()
         self._reading = lru_cache(maxsize=_REMEMBERED)(self._decide_on_reading)
 
-    async def admit(self, http: HttpRequest, request: Request) -> AuthorizedRequest:
-        """Return the call if it may be made. Raises Answered (401 with a challenge, 403 with the reason)."""
-        principal = await self.doorkeeper.principal(http, request)
+    async def authorize(self, http: HttpRequest, request: AnyRequest) -> Call[AnyRequest]:
+        """Return the call if it may be made. Raises ErrorResponse (401 with a challenge, 403 with the reason)."""
+        principal = await self.authenticator.principal(http, request)
         http.principal = principal
-        circumstances = self._circumstances(http) if self.policy.conditional else NO_CONTEXT
+        context = self._context(http) if self.policy.conditional else NO_CONTEXT
         if principal.lists and principal.whole is not None and isinstance(request, ListRepositories):
             principal = principal.whole
-        decision = self._decide(request, principal, circumstances)
+        decision = self._decide(request, principal, context)
         if not decision.allowed:
-            raise await self._refusal(http, request, principal, decision, circumstances)
-        return AuthorizedRequest(http, request, principal, decision, circumstances)
+            raise await self._refusal(http, request, principal, decision, context)
+        return Call(http, request, principal, decision, context)
 
-    def _decide(self, request: Request, principal: Principal, circumstances: RequestContext) -> Decision:
+    def _decide(self, request: Request, principal: Principal, context: RequestContext) -> Decision:
         if self.policy.conditional:
-            return self.policy.decide(principal, request, circumstances)
+            return self.policy.decide(principal, request, context)
         if principal.scopes is None and isinstance(request, PullManifest | PullBlob):
             return self._reading(principal.name, principal.method, principal.groups, request.repository)
         return self.policy.decide(principal, request)
@@ -109,7 +123,7 @@ class Authorizer:
     async def enter(self, http: HttpRequest, request: UseExtension, may: Callable[[Principal], bool]) -> Principal:
         """Return who uses an extension, if they may. Raises Answered, as `admit`."""
         http.request = request
-        principal = await self.doorkeeper.principal(http, request)
+        principal = await self.authenticator.principal(http, request)
         http.principal = principal
         if not may(principal):
             refused = Decision(allowed=False, reason=f"{request.name} is not for {principal.name!r}")
@@ -122,16 +136,16 @@ class Authorizer:
         request: Request,
         principal: Principal,
         decision: Decision,
-        circumstances: RequestContext = NO_CONTEXT,
+        context: RequestContext = NO_CONTEXT,
     ) -> ErrorResponse:
-        await self.doorkeeper.refused(http, principal)
+        await self.authenticator.refused(http, principal)
         # What was missing, and which rule said so, is for the operator; the client is told what a condition has to say.
         _log.info("denied: %s", decision.reason)
         whole = principal.whole
-        if whole is not None and request.rights() and self._decide(request, whole, circumstances).allowed:
+        if whole is not None and request.rights() and self._decide(request, whole, context).allowed:
             # Another token will do, and the challenge names its scope.
-            return ErrorResponse(Unauthorized(), self.doorkeeper.challenge(http, request, "insufficient_scope"))
-        headers = self.doorkeeper.challenge(http, request)
+            return ErrorResponse(Unauthorized(), self.authenticator.challenge(http, request, "insufficient_scope"))
+        headers = self.authenticator.challenge(http, request)
         if self._may_authenticate(principal) or principal.authorized_elsewhere:
             return ErrorResponse(Unauthorized(), headers)
         return ErrorResponse(
@@ -139,26 +153,26 @@ class Authorizer:
         )
 
     def _may_authenticate(self, principal: Principal) -> bool:
-        return not principal.authenticated and self.doorkeeper.can_authenticate
+        return not principal.authenticated and self.authenticator.can_authenticate
 
-    def challenged(self, call: AuthorizedRequest, error: NotGranted) -> Exception:
+    def challenged(self, call: Call[Request], error: NotGranted) -> Exception:
         """Return how a refusal in the middle of a call is answered: with a challenge if a login could change it."""
         if not self._may_authenticate(call.principal):
             return error
         if isinstance(error, TagImmutable) and not self.policy.excepts_users:
             return error
         return ErrorResponse(
-            Unauthorized(str(error), **error.detail), self.doorkeeper.challenge(call.http, call.request)
+            Unauthorized(str(error), **error.detail), self.authenticator.challenge(call.http, call.request)
         )
 
-    def unknown(self, call: AuthorizedRequest, error: ManifestUnknown | NameUnknown) -> Exception:
+    def unknown(self, call: Call[Request], error: ManifestUnknown | NameUnknown) -> Exception:
         """Return how a manifest that is not there is answered."""
         looks = isinstance(call.request, PullManifest) and call.request.head
-        if not looks or not self.doorkeeper.asks_too_late(call.http):
+        if not looks or not self.authenticator.asks_too_late(call.http):
             return error
-        return ErrorResponse(Unauthorized(), self.doorkeeper.challenge(call.http, call.request))
+        return ErrorResponse(Unauthorized(), self.authenticator.challenge(call.http, call.request))
 
-    def _circumstances(self, http: HttpRequest) -> RequestContext:
+    def _context(self, http: HttpRequest) -> RequestContext:
         """Return what conditions may look at besides the request."""
         headers = http.headers
         transport = http.transport
@@ -167,7 +181,7 @@ class Authorizer:
         return RequestContext(
             method=http.method,
             user_agent=headers.get("User-Agent", ""),
-            client_ip=self.doorkeeper.address(http),
+            client_ip=self.authenticator.address(http),
             forwarded_for=tuple(each.strip() for each in chain.split(",")) if chain else (),
             tls_version=tls.version() if tls is not None else None,
         )

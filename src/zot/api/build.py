@@ -82,7 +82,7 @@ def _guards(http: HttpConfig, parts: ApiParts) -> Middleware:
     if limits is not None and (limits.rate is not None or limits.methods):
         methods = {each.method: each.rate for each in limits.methods}
         ratelimit = RateLimiter(limits.rate, methods, parts.addresses, parts.workers)
-    cors = Cors(http.allow_origin, credentials=parts.gate.doorkeeper.has_passwords)
+    cors = Cors(http.allow_origin, credentials=parts.gate.authenticator.has_passwords)
     return Middleware(RequestIds(parts.addresses), cors, ratelimit)
 
 

@@ -1,4 +1,4 @@
-"""The distribution API: from a request's class to the use case that serves it."""
+"""The distribution API: from a request's class to the handler that serves it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 from aiohttp import web
 from multidict import CIMultiDict
 
-from zot.api import blobs, lists, manifests, uploads
-from zot.api.authorization import Authorizer
-from zot.api.authorized_request import AuthorizedRequest
-from zot.api.body import MemoryBudget, TransferLimits
+from zot.api.authorization import AnyRequest, Authorizer, Call
+from zot.api.blobs import Blobs
+from zot.api.body import TransferLimits
 from zot.api.client_address import ClientAddresses
 from zot.api.http_request import HttpRequest
+from zot.api.lists import Lists
+from zot.api.manifests import Manifests
 from zot.api.route import parse
+from zot.api.uploads import Uploads
 from zot.registry.errors import ManifestUnknown, NameUnknown, NotGranted
-from zot.registry.large_manifests import LARGE_BYTES
-from zot.registry.registry import MIB, Registry
+from zot.registry.registry import Registry
 from zot.registry.request import (
     AppendUpload,
     BeginUpload,
@@ -38,21 +39,13 @@ from zot.registry.request import (
     UploadStatus,
 )
 
-Handler = Callable[[AuthorizedRequest], Awaitable[web.StreamResponse]]
-
-
-MANIFESTS_LIMIT_BYTES = 64 * MIB
-"""Manifests on their way to one process, together; more if a single one may be larger than a quarter of it."""
-SMALL_MANIFESTS_LIMIT_BYTES = 16 * MIB
-"""Kept for manifests that are not large, so that large ones that wait for their turn refuse no other client's."""
-
 # Of a path whose parsed form is remembered: 4,096 of them have to stay small.
 _REMEMBERED_LENGTH = 400
 
 
 @lru_cache(maxsize=4096)
 def _parse_read(method: str, path: str) -> Request:
-    """Return what `parse` does of a request that reads: the same few are made again and again."""
+    """Return what `parse` returns for a request that reads: the same few are made again and again."""
     return parse(method, path, "", tags_limit=0)
 
 
@@ -62,66 +55,64 @@ class Distribution:
     def __init__(
         self,
         registry: Registry,
-        gate: Authorizer,
-        pace: TransferLimits,
+        authorizer: Authorizer,
+        limits: TransferLimits,
         addresses: ClientAddresses,
         extensions: Callable[[], list[dict[str, Any]]],
     ) -> None:
-        """Take the registry, its gate, what is expected of clients, their addresses, and what `discover` answers."""
-        self._registry = registry
-        self._gate = gate
+        """Serve one registry; `extensions` returns the list that `discover` shows."""
+        self._authorizer = authorizer
         self._tags_limit = registry.limits.tags_per_push
         self._extensions = extensions
-        self._handlers = self._table(registry, gate, pace, addresses)
+        self._handlers: dict[type[Request], Callable[[Call[Any]], Awaitable[web.StreamResponse]]] = {}
+        manifests = Manifests(registry, authorizer.policy, limits)
+        blobs = Blobs(registry, limits)
+        uploads = Uploads(registry, authorizer.policy, limits, addresses)
+        lists = Lists(registry, authorizer.policy, limits)
+        self._route(Ping, self._ping)
+        self._route(Discover, self._discover)
+        self._route(PullManifest, manifests.pull)
+        self._route(PushManifest, manifests.push)
+        self._route(DeleteManifest, manifests.delete)
+        self._route(PullBlob, blobs.pull)
+        self._route(DeleteBlob, blobs.delete)
+        self._route(BeginUpload, uploads.begin)
+        self._route(UploadStatus, uploads.status)
+        self._route(AppendUpload, uploads.append)
+        self._route(FinishUpload, uploads.finish)
+        self._route(CancelUpload, uploads.cancel)
+        self._route(ListRepositories, lists.repositories)
+        self._route(ListTags, lists.tags)
+        self._route(ListReferrers, lists.referrers)
+
+    def _route(
+        self, request: type[AnyRequest], handler: Callable[[Call[AnyRequest]], Awaitable[web.StreamResponse]]
+    ) -> None:
+        """Have requests of a class handled. The types of both belong together, which the type checker holds."""
+        self._handlers[request] = handler
 
     async def handle(self, http: HttpRequest, path: str, query: str) -> web.StreamResponse:
-        """Answer one request. Raises NoRouteError, RegistryError, Answered, and what storage and catalog raise."""
+        """Respond to one request. Raises NoRouteError, RegistryError, ErrorResponse, StorageError, CatalogError."""
         if query or len(path) > _REMEMBERED_LENGTH or http.method not in {"GET", "HEAD"}:
             request = parse(http.method, path, query, tags_limit=self._tags_limit)
         else:
             request = _parse_read(http.method, path)
         http.request = request
-        call = await self._gate.admit(http, request)
+        call = await self._authorizer.authorize(http, request)
         try:
             return await self._handlers[type(request)](call)
         except NotGranted as error:
-            raise self._gate.challenged(call, error) from error
+            raise self._authorizer.challenged(call, error) from error
         except (ManifestUnknown, NameUnknown) as error:
-            raise self._gate.unknown(call, error) from error
+            raise self._authorizer.unknown(call, error) from error
 
-    def _table(
-        self, registry: Registry, gate: Authorizer, pace: TransferLimits, addresses: ClientAddresses
-    ) -> dict[type[Request], Handler]:
-        def to(function: Callable[..., Awaitable[web.StreamResponse]], *parts: object) -> Handler:
-            return lambda call: function(*parts, call, call.request)
-
-        limit_bytes = max(MANIFESTS_LIMIT_BYTES, 4 * registry.limits.manifest_bytes)
-        room = MemoryBudget(limit_bytes, LARGE_BYTES, SMALL_MANIFESTS_LIMIT_BYTES)
-        return {
-            Ping: self._ping,
-            Discover: self._discover,
-            ListRepositories: to(lists.repositories, registry, gate.policy, pace),
-            ListTags: to(lists.tags, registry, pace),
-            ListReferrers: to(lists.referrers, registry, pace),
-            PullManifest: to(manifests.get, registry, pace),
-            PushManifest: to(manifests.put, registry, gate.policy, pace, room),
-            DeleteManifest: to(manifests.remove, registry, gate.policy),
-            PullBlob: to(blobs.get, registry, pace),
-            DeleteBlob: to(blobs.remove, registry),
-            BeginUpload: to(uploads.begin, registry, gate.policy, pace, addresses),
-            UploadStatus: to(uploads.status, registry),
-            AppendUpload: to(uploads.append, registry, pace),
-            FinishUpload: to(uploads.finish, registry, pace),
-            CancelUpload: to(uploads.cancel, registry),
-        }
-
-    async def _ping(self, call: AuthorizedRequest) -> web.Response:
+    async def _ping(self, call: Call[Ping]) -> web.Response:
         headers = CIMultiDict({"Content-Type": "application/json"})
         if not call.principal.authenticated and call.principal.whole is None:
-            # Clients ask here how to log in, even where anonymous reading is allowed.
-            headers.extend(self._gate.doorkeeper.challenge(call.http, call.request))
+            # Clients learn here how to log in, even where anonymous reading is allowed.
+            headers.extend(self._authorizer.authenticator.challenge(call.http, call.request))
         return web.Response(headers=headers)
 
-    async def _discover(self, call: AuthorizedRequest) -> web.Response:
+    async def _discover(self, call: Call[Discover]) -> web.Response:
         del call
         return web.json_response({"extensions": self._extensions()})

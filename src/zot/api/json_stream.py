@@ -17,7 +17,7 @@ from zot.api.middleware import mark
 _WHOLE_BYTES = 16 * 1024
 
 
-async def whole(
+async def send_list(
     http: HttpRequest,
     pace: TransferLimits,
     document: Mapping[str, object],

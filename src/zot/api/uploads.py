@@ -1,4 +1,4 @@
-"""/v2/{name}/blobs/uploads/ and the sessions below it."""
+"""/v2/{name}/blobs/uploads/ and the upload sessions below it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from zot.api.authorized_request import AuthorizedRequest
+from zot.api.authorization import Call
 from zot.api.body import TransferLimits, is_empty, iter_chunks
 from zot.api.client_address import ClientAddresses, network_of
 from zot.api.errors import ErrorResponse
@@ -31,99 +31,116 @@ from zot.registry.request import (
 )
 
 
-async def begin(
-    registry: Registry,
-    policy: Policy,
-    pace: TransferLimits,
-    addresses: ClientAddresses,
-    call: AuthorizedRequest,
-    request: BeginUpload,
-) -> web.Response:
-    """POST: mount a blob, take a whole one, or open a session."""
-    repository = request.repository
-    if request.mount is not None and await _mount(registry, policy, call, request, request.mount):
-        return _created(repository, request.mount)
-    if request.digest is not None:
-        await _whole(registry, pace, call, request, request.digest, _owner(call, addresses))
-        return _created(repository, request.digest)
-    session = await uploads.begin(
-        registry, repository, call.principal.name, request.algorithm, owner=_owner(call, addresses)
-    )
-    return _accepted(202, repository, session, 0)
+class Uploads:
+    """Handles the requests that push and mount blobs."""
 
+    def __init__(self, registry: Registry, policy: Policy, limits: TransferLimits, addresses: ClientAddresses) -> None:
+        """Serve one registry."""
+        self._registry = registry
+        self._policy = policy
+        self._limits = limits
+        self._addresses = addresses
 
-async def status(registry: Registry, call: AuthorizedRequest, request: UploadStatus) -> web.Response:
-    """GET: how far the session is."""
-    offset = await uploads.status(registry, request, call.principal.name)
-    return _accepted(204, request.repository, request.session, offset)
-
-
-async def append(
-    registry: Registry, pace: TransferLimits, call: AuthorizedRequest, request: AppendUpload
-) -> web.Response:
-    """PATCH: a chunk at its place (Content-Range), or the next bytes (without)."""
-    body = iter_chunks(call.http, pace)
-    async with _telling_where(registry, call, request):
-        chunk = _chunk(call.http)
-        offset = await uploads.append(
-            registry, request, call.principal.name, body, chunk, announced=call.http.content_length
+    async def begin(self, call: Call[BeginUpload]) -> web.Response:
+        """POST: mount a blob, receive a whole one, or open a session."""
+        request = call.request
+        repository, principal = request.repository, call.principal.name
+        if request.mount is not None and await self._mount(call, request.mount):
+            return _created(repository, request.mount)
+        if request.digest is not None:
+            await self._receive_whole(call, request.digest)
+            return _created(repository, request.digest)
+        session = await uploads.begin(
+            self._registry, repository, principal, request.algorithm, owner=self._counted_for(call)
         )
-    return _accepted(202, request.repository, request.session, offset)
+        return _accepted(202, repository, session, 0)
 
+    async def status(self, call: Call[UploadStatus]) -> web.Response:
+        """GET: the offset of the session."""
+        request = call.request
+        offset = await uploads.status(self._registry, request, call.principal.name)
+        return _accepted(204, request.repository, request.session, offset)
 
-async def finish(
-    registry: Registry, pace: TransferLimits, call: AuthorizedRequest, request: FinishUpload
-) -> web.Response:
-    """PUT: the last bytes, if there are any, and the digest of all."""
-    body = None if is_empty(call.http) else iter_chunks(call.http, pace)
-    async with _telling_where(registry, call, request):
-        chunk = _chunk(call.http)
-        await uploads.finish(registry, request, call.principal.name, body, chunk, announced=call.http.content_length)
-    return _created(request.repository, request.digest)
+    async def append(self, call: Call[AppendUpload]) -> web.Response:
+        """PATCH: a chunk at its place (Content-Range), or the next bytes (without)."""
+        http, request = call.http, call.request
+        body = iter_chunks(http, self._limits)
+        async with self._explaining_refusals(call):
+            offset = await uploads.append(
+                self._registry, request, call.principal.name, body, _chunk(http), announced=http.content_length
+            )
+        return _accepted(202, request.repository, request.session, offset)
 
+    async def finish(self, call: Call[FinishUpload]) -> web.Response:
+        """PUT: the last bytes, if there are any, and the digest of all."""
+        http, request = call.http, call.request
+        body = None if is_empty(http) else iter_chunks(http, self._limits)
+        async with self._explaining_refusals(call):
+            await uploads.finish(
+                self._registry, request, call.principal.name, body, _chunk(http), announced=http.content_length
+            )
+        return _created(request.repository, request.digest)
 
-async def cancel(registry: Registry, call: AuthorizedRequest, request: CancelUpload) -> web.Response:
-    """DELETE: forget the session."""
-    await uploads.cancel(registry, request, call.principal.name)
-    return web.Response(status=204)
+    async def cancel(self, call: Call[CancelUpload]) -> web.Response:
+        """DELETE: discard the session."""
+        await uploads.cancel(self._registry, call.request, call.principal.name)
+        return web.Response(status=204)
 
+    async def _mount(self, call: Call[BeginUpload], digest: Digest) -> bool:
+        """Mount a blob from a repository that the principal may read: knowing a digest is no right to its content."""
 
-def _owner(call: AuthorizedRequest, addresses: ClientAddresses) -> str:
-    """Return whose limit on open uploads counts: the user's, or of anonymous clients that of their address."""
-    principal = call.principal
-    if principal.authenticated:
-        return f"user {principal.name}"
-    return f"address {network_of(addresses.of(call.http).ip)}"
+        def readable(source: Repository) -> bool:
+            pull = PullBlob(repository=source, digest=digest)
+            return self._policy.decide(call.principal, pull, call.context).allowed
 
+        return await blobs.mount(self._registry, call.request.repository, digest, call.request.source, readable)
 
-async def _mount(
-    registry: Registry, policy: Policy, call: AuthorizedRequest, request: BeginUpload, digest: Digest
-) -> bool:
-    """Mounting needs read on the source: knowing a digest is no right to its content."""
+    async def _receive_whole(self, call: Call[BeginUpload], digest: Digest) -> None:
+        http = call.http
+        media_type = http.headers.get("Content-Type", OCTET_STREAM).partition(";")[0].strip()
+        if media_type != OCTET_STREAM:
+            raise ContentTypeUnsupported(f"a blob is sent as {OCTET_STREAM}", mediaType=media_type[:200])
+        length = http.content_length
+        if length is None:
+            if http.body_exists:
+                raise UploadInvalid("a blob in one request needs a Content-Length", digest=digest)
+            length = 0
+        await uploads.whole(
+            self._registry,
+            call.request.repository,
+            call.principal.name,
+            digest,
+            iter_chunks(http, self._limits),
+            length,
+            owner=self._counted_for(call),
+        )
 
-    def readable(source: Repository) -> bool:
-        return policy.decide(call.principal, PullBlob(repository=source, digest=digest), call.circumstances).allowed
+    def _counted_for(self, call: Call[BeginUpload]) -> str:
+        """Return whose limit on open uploads counts: the user's, or that of an anonymous client's address."""
+        principal = call.principal
+        if principal.authenticated:
+            return f"user {principal.name}"
+        return f"address {network_of(self._addresses.of(call.http).ip)}"
 
-    return await blobs.mount(registry, request.repository, digest, request.source, readable)
+    @asynccontextmanager
+    async def _explaining_refusals(self, call: Call[OfUpload]) -> AsyncIterator[None]:
+        """Add to a refused chunk where the upload is (distribution-spec, Pushing a blob in chunks).
 
-
-async def _whole(
-    registry: Registry, pace: TransferLimits, call: AuthorizedRequest, request: BeginUpload, digest: Digest, owner: str
-) -> None:
-    media_type = call.http.headers.get("Content-Type", OCTET_STREAM).partition(";")[0].strip()
-    if media_type != OCTET_STREAM:
-        raise ContentTypeUnsupported(f"a blob is sent as {OCTET_STREAM}", mediaType=media_type[:200])
-    length = call.http.content_length
-    if length is None:
-        if call.http.body_exists:
-            raise UploadInvalid("a blob in one request needs a Content-Length", digest=digest)
-        length = 0
-    body: AsyncIterator[bytes] = iter_chunks(call.http, pace)
-    await uploads.whole(registry, request.repository, call.principal.name, digest, body, length, owner=owner)
+        A request whose session a newer one took gets no response: its client has given it up.
+        """
+        request = call.request
+        try:
+            yield
+        except RangeInvalid as error:
+            offset = await uploads.status(self._registry, request, call.principal.name)
+            headers = {"Location": _location(request.repository, request.session), "Range": _range(offset)}
+            raise ErrorResponse(error, headers) from error
+        except uploads.LeaseLostError as error:
+            raise ConnectionAbortedError("a newer request has the upload") from error
 
 
 def _chunk(http: HttpRequest) -> ByteRange | None:
-    """Return the place of the body in the upload; None if it was not said."""
+    """Return the range of the upload that the body is; None without Content-Range."""
     header = http.headers.get("Content-Range")
     if header is None:
         return None
@@ -137,24 +154,9 @@ def _chunk(http: HttpRequest) -> ByteRange | None:
     return chunk
 
 
-@asynccontextmanager
-async def _telling_where(registry: Registry, call: AuthorizedRequest, request: OfUpload) -> AsyncIterator[None]:
-    """Tell with a refused chunk where to go on (distribution-spec, Pushing a blob in chunks).
-
-    A request that a newer one took the session from gets no answer: its client has given it up.
-    """
-    try:
-        yield
-    except RangeInvalid as error:
-        offset = await uploads.status(registry, request, call.principal.name)
-        raise ErrorResponse(error, {"Location": _location(request), "Range": _range(offset)}) from error
-    except uploads.LeaseLostError as error:
-        raise ConnectionAbortedError("a newer request has the upload") from error
-
-
 def _accepted(status: int, repository: Repository, session: str, offset: int) -> web.Response:
     headers = {
-        "Location": f"/v2/{repository}/blobs/uploads/{session}",
+        "Location": _location(repository, session),
         "Range": _range(offset),
         "Blob-Upload-UUID": session,
         "Docker-Upload-UUID": session,
@@ -167,10 +169,10 @@ def _created(repository: Repository, digest: Digest) -> web.Response:
     return web.Response(status=201, headers=headers)
 
 
-def _location(request: OfUpload) -> str:
-    return f"/v2/{request.repository}/blobs/uploads/{request.session}"
+def _location(repository: Repository, session: str) -> str:
+    return f"/v2/{repository}/blobs/uploads/{session}"
 
 
 def _range(offset: int) -> str:
-    # The specification has no way to say "nothing yet"; clients know 0-0 for it.
+    # The specification has no way to say "nothing yet"; clients take 0-0 for it.
     return f"0-{max(0, offset - 1)}"

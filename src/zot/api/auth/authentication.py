@@ -29,7 +29,7 @@ _DOORS = {"metrics": ResourceClass.METRICS, "page": ResourceClass.PAGE}
 
 
 class HttpAuthenticator:
-    """The doorkeeper of a registry with users."""
+    """The authenticator of a registry with users."""
 
     def __init__(self, config: HttpConfig, auth: Auth, addresses: ClientAddresses) -> None:
         """Take the section `http`, the ways in, and who knows clients' addresses."""
