@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,14 @@ def test_every_source_file_that_a_page_names_exists(page: Path) -> None:
     if page.parent.name in {"how-to", "tutorial"}:  # their files are the reader's own
         missing = [path for path in missing if "/" in path]
     assert missing == []
+
+
+def test_the_map_has_the_layers_of_the_import_rules() -> None:
+    """The list of layers in the map is that of import-linter in pyproject.toml, in its order."""
+    (contract,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [name for layer in contract["layers"] for name in re.findall(r"\w+", layer)]
+    listed = re.search(r"^- Layers, from high to low: (.+?)\. A", MAP.read_text(), re.MULTILINE | re.DOTALL)
+    assert listed is not None
+    shown = set(re.findall(r"`(\w+)`", listed[1]))
+    assert re.findall(r"`(\w+)`", listed[1]) == [name for name in layers if name in shown]
+    assert set(layers) - shown <= {"__main__", "extensions"}
