@@ -33,7 +33,7 @@ from zot.config.model import Config
 from zot.config.supported import refuse_unbuilt
 from zot.processes.listeners import listen
 from zot.processes.single import run
-from zot.server.features import BUILT
+from zot.server.extensions import BUILT
 from zot.server.plan import ServerPlan, make_plan
 from zot.server.store import claim_store
 

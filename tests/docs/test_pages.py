@@ -11,7 +11,7 @@ import pytest
 from zot.config.errors import ConfigurationError
 from zot.config.load import load
 from zot.config.supported import refuse_unbuilt
-from zot.server.features import BUILT
+from zot.server.extensions import BUILT
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"

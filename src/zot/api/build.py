@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aiohttp import web
-
-from zot.api.application import Application, Handler, Routes
+from zot.api.application import Application, Routes
 from zot.api.authorization import Authorizer
 from zot.api.body import TransferLimits
 from zot.api.client_address import ClientAddresses
@@ -16,13 +14,11 @@ from zot.api.connection import ConnectionLimits, ConnectionServer
 from zot.api.cors import Cors
 from zot.api.distribution import Distribution
 from zot.api.health import Health
-from zot.api.http_request import HttpRequest
 from zot.api.middleware import Middleware
 from zot.api.ratelimit import RateLimiter
 from zot.api.request_id import RequestIds
 from zot.config.http import HttpConfig
 from zot.registry.registry import Registry
-from zot.registry.request import UseExtension
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +29,6 @@ class ApiParts:
     health: Health
     addresses: ClientAddresses
     workers: int = 1
-    metrics: tuple[str, Handler] | None = None
-    """Path and handler of the metrics' page, if there is one."""
     routes: Routes = field(default_factory=dict)
     """By which people and machines log in, and what else there is."""
 
@@ -51,7 +45,6 @@ def build(http: HttpConfig, registry: Registry, parts: ApiParts) -> Application:
         "/livez": {"GET": health.live},
         "/startupz": {"GET": health.startup},
         "/readyz": {"GET": health.ready},
-        **_metrics(parts),
         **parts.routes,
     }
     return Application(Distribution(registry, parts.gate, pace, parts.addresses, list), _guards(http, parts), routes)
@@ -84,18 +77,6 @@ def _guards(http: HttpConfig, parts: ApiParts) -> Middleware:
         ratelimit = RateLimiter(limits.rate, methods, parts.addresses, parts.workers)
     cors = Cors(http.allow_origin, credentials=parts.gate.authenticator.has_passwords)
     return Middleware(RequestIds(parts.addresses), cors, ratelimit)
-
-
-def _metrics(parts: ApiParts) -> Routes:
-    if parts.metrics is None:
-        return {}
-    path, page = parts.metrics
-
-    async def get(request: HttpRequest) -> web.StreamResponse:
-        await parts.gate.enter(request, UseExtension(name="metrics"), parts.gate.policy.reads_metrics)
-        return await page(request)
-
-    return {path: {"GET": get}}
 
 
 def _limit(timeout_s: float) -> float | None:

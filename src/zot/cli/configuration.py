@@ -13,7 +13,7 @@ from zot.config.errors import ConfigurationError
 from zot.config.load import load, load_tree
 from zot.config.model import DEFAULT_TREE, Config
 from zot.config.supported import refuse_unbuilt
-from zot.server.features import BUILT
+from zot.server.extensions import BUILT
 
 
 def checked(file: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:

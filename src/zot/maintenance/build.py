@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from zot.accounts.statistics import StatisticsStore
-from zot.config.extensions import ScrubConfig
 from zot.config.model import Config
 from zot.foundation.threads import ThreadPool
 from zot.maintenance import change_log_trim
@@ -20,7 +19,6 @@ from zot.maintenance.observer import NoObserver, Observer
 from zot.maintenance.orphan_files import OrphanFiles
 from zot.maintenance.priority_slots import Priority
 from zot.maintenance.scheduler import Scheduler, Task
-from zot.maintenance.scrub import Scrubber
 from zot.maintenance.stores import MaintainedStores, StoreRules
 from zot.maintenance.unfinished_deletes import UnfinishedDeletes
 from zot.registry.registry import Registry
@@ -46,12 +44,12 @@ class MaintenanceParts:
 
 
 def build(config: Config, parts: MaintenanceParts) -> list[Task]:
-    """Return the tasks that the configuration asks for. A registry that is read-only is verified and no more.
+    """Return the tasks that the configuration asks for. A read-only registry has none.
 
     Again for a configuration read anew; `Scheduler.replace` takes them.
     """
     if parts.registry.read_only:
-        return _scrub(config.extensions.scrub, parts)
+        return []
     stores = MaintainedStores(config.storage)
     removals = UnfinishedDeletes(parts.registry)
     trim = ChangeLogTrim(parts.registry.catalog)
@@ -64,7 +62,6 @@ def build(config: Config, parts: MaintenanceParts) -> list[Task]:
     for store in stores.all:
         if store.collects:
             tasks += [_collection(collector, store), _walk(walk, store)]
-    tasks += _scrub(config.extensions.scrub, parts)
     return tasks
 
 
@@ -79,13 +76,6 @@ def _collection(collector: Collector, store: StoreRules) -> Task:
     return Task(
         COLLECTION, lambda say: sweep(store, say), store.interval_s, about=store.route, may_start=store.may_start
     )
-
-
-def _scrub(config: ScrubConfig | None, parts: MaintenanceParts) -> list[Task]:
-    if config is None or not config.enable:
-        return []
-    scrubber = Scrubber(parts.registry, parts.layouts, parts.hash_pool)
-    return [Task("ScrubGenerator", scrubber.run, config.interval_s, Priority.LOW)]
 
 
 def _walk(walk: OrphanFiles, store: StoreRules) -> Task:

@@ -11,7 +11,7 @@ from zot.processes.control import control_socket
 from zot.processes.drain import DrainingServer
 from zot.server.background import open_background
 from zot.server.drivers import catalog_engine
-from zot.server.http_server import CANNOT_SERVE, metrics_path, open_http_server, recorded
+from zot.server.http_server import CANNOT_SERVE, open_http_server, recorded
 from zot.server.store import open_claimed_store, open_logs
 
 # Where requests want the processor, they have it.
@@ -34,7 +34,7 @@ async def work_in_background(context: ProcessContext) -> None:
     plan, state = context.plan, context.state
     try:
         async with open_claimed_store(state.config, plan, waits=context.replaces) as store:
-            counts = recorded(plan, "jobs") if metrics_path(state.config) is not None else None
+            counts = recorded(state.config, plan, "jobs")
             work = await open_background(
                 store, counts, state, context.report, measures=True, first=not context.replaces
             )

@@ -66,6 +66,8 @@ class UseExtension(Request, frozen=True):
 
     operation = "extension"
     name: str
+    resource_class: str = "registry"
+    """How clients are authenticated there, a value of `zot.auth.credentials.ResourceClass`."""
 
 
 class ListRepositories(Request, frozen=True):

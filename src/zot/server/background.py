@@ -19,10 +19,12 @@ from zot.maintenance import build as maintenance
 from zot.maintenance.gc import CollectedLayouts
 from zot.maintenance.job_state import JobStates
 from zot.maintenance.observer import NoObserver, Observer
+from zot.maintenance.scheduler import Task
 from zot.migration.import_zot_metadata import import_zot_metadata
 from zot.server.admin import operations
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import ConfigReload
+from zot.server.extensions import EXTENSIONS
 from zot.server.running_state import RunningState, StateReport
 from zot.server.start_log import log_start
 from zot.server.store import Store
@@ -63,7 +65,8 @@ class Background:
             self._metrics = Metrics(recorded)
             store.damage.observe(recorded.count_damaged)
         parts = self._parts(store.config)
-        self._scheduler = maintenance.scheduler(store.config, parts, maintenance.build(store.config, parts))
+        self._scheduler = maintenance.scheduler(store.config, parts, _jobs(store.config, parts))
+        self._consumers = [run for each in EXTENSIONS for run in each.consumers(store.config, parts)]
         self._operations = operations(store.config, store, layouts, parts, self._scheduler)
 
     @asynccontextmanager
@@ -83,7 +86,7 @@ class Background:
         return self._operations.answer(request)
 
     def _tasks(self) -> list[Callable[[], Awaitable[None]]]:
-        tasks: list[Callable[[], Awaitable[None]]] = [self._scheduler.run, self._reload.run]
+        tasks: list[Callable[[], Awaitable[None]]] = [self._scheduler.run, self._reload.run, *self._consumers]
         if not self._store.read_only:
             tasks.append(self._layout_jobs.run)
         if self._metrics is not None:
@@ -92,7 +95,7 @@ class Background:
 
     async def _apply(self, config: Config) -> None:
         parts = self._parts(config)
-        self._scheduler.replace(maintenance.build(config, parts))
+        self._scheduler.replace(_jobs(config, parts))
         self._operations = operations(config, self._store, self._layouts, parts, self._scheduler)
 
     def _parts(self, config: Config) -> maintenance.MaintenanceParts:
@@ -105,6 +108,11 @@ class Background:
             statistics=store.statistics,
             observer=self._observer,
         )
+
+
+def _jobs(config: Config, parts: maintenance.MaintenanceParts) -> list[Task]:
+    """Return the tasks of maintenance, and those of the extensions."""
+    return [*maintenance.build(config, parts), *(task for each in EXTENSIONS for task in each.jobs(config, parts))]
 
 
 async def open_background(

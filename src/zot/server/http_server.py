@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import resource
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+
+from aiohttp import web
 
 from zot import __version__
 from zot.accounts.build import AccountStores, open_stores
@@ -14,7 +16,7 @@ from zot.accounts.sessions.interface import SessionsUnavailableError
 from zot.accounts.statistics import Statistics, StatisticsUnavailableError
 from zot.api import build as api
 from zot.api.access_log import AccessLog
-from zot.api.application import Application, Routes
+from zot.api.application import Application, Handler
 from zot.api.audit_log import AuditLog
 from zot.api.auth.build import build as build_auth_http
 from zot.api.authorization import Authorizer
@@ -22,18 +24,23 @@ from zot.api.client_address import ClientAddresses
 from zot.api.completed_requests import Observe
 from zot.api.connection import ConnectionServer
 from zot.api.health import Health
-from zot.api.metrics.metrics import Metrics, MetricsPage
+from zot.api.http_request import HttpRequest
+from zot.api.metrics.metrics import Metrics
 from zot.api.metrics.registry import Recorded
 from zot.api.metrics.state import ServerState
 from zot.api.pull_counts import PullCounts
 from zot.auth.build import PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT, Auth, AuthParts
 from zot.auth.build import build as build_auth
+from zot.auth.credentials import ResourceClass
 from zot.config.errors import ConfigurationError
 from zot.config.model import Config
+from zot.extensions.declaration import Extension, ExtensionRoute, HttpContext
 from zot.foundation.threads import ThreadPool
 from zot.migration.import_zot_metadata import accounts_awaited
+from zot.registry.request import UseExtension
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import CertificateReload, ConfigReload, certificates_of
+from zot.server.extensions import EXTENSIONS
 from zot.server.plan import ServerPlan
 from zot.server.running_state import RunningState, StateReport
 from zot.server.store import Store
@@ -66,12 +73,11 @@ class HttpServer:
         config = store.config
         self.health = Health(_usable(store), store.plan.probed, store.plan.heartbeats.unresponsive)
         self._addresses = ClientAddresses(config.http.trusted_proxies)
-        self.recorded = recorded(store.plan, f"worker-{slot}") if metrics_path(config) is not None else None
+        self.recorded = recorded(config, store.plan, f"worker-{slot}")
         if self.recorded is not None:
             store.damage.observe(self.recorded.count_damaged)
         self._metrics = self._measuring()
         self._statistics = Statistics(store.statistics)
-        self._page = MetricsPage(self._metrics, _state(store)) if self._metrics is not None else None
         self.server: ConnectionServer = api.build_server(
             config.http, self._application(config), self._observers(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         )
@@ -114,23 +120,28 @@ class HttpServer:
             await replaced.close()
 
     def _application(self, config: Config) -> Application:
-        path = metrics_path(config)
         auth = self._auth = build_auth(config, self._auth_parts())
         if auth.is_open:
             gate = Authorizer(None, auth.policy)
-            routes: Routes = {}
+            routes: dict[str, Mapping[str, Handler]] = {}
         else:
             of_auth = build_auth_http(config.http, auth, self._addresses)
-            gate, routes = of_auth.gate, of_auth.routes
+            gate, routes = of_auth.gate, dict(of_auth.routes)
+        registry = self._store.registry(config)
+        context = HttpContext(config, registry, auth.policy, _state(self._store), self._metrics)
+        for extension in EXTENSIONS:
+            for each in extension.routes(context):
+                if self._metrics is not None and each.resource_class is ResourceClass.METRICS:
+                    self._metrics.http.path = each.path
+                routes[each.path] = {**routes.get(each.path, {}), each.method: _guarded(gate, extension, each)}
         return api.build(
             config.http,
-            self._store.registry(config),
+            registry,
             api.ApiParts(
                 gate=gate,
                 health=self.health,
                 addresses=self._addresses,
                 workers=max(1, self._store.plan.workers),
-                metrics=(path, self._page.get) if path is not None and self._page is not None else None,
                 routes=routes,
             ),
         )
@@ -146,7 +157,6 @@ class HttpServer:
             return None
         return Metrics(
             self.recorded,
-            metrics_path(self._store.config) or "",
             connections=lambda: len(self.server.connections),
             lines_dropped=lambda: self._store.logs.dropped,
             settle=lambda: self.server.flush(),  # noqa: PLW0108 (the server comes later)
@@ -188,15 +198,22 @@ def _usable(store: Store) -> Callable[[], Awaitable[None]]:
     return check
 
 
-def metrics_path(config: Config) -> str | None:
-    """Return where the metrics' page is, None if there is none."""
-    metrics = config.extensions.metrics
-    return metrics.prometheus.path if metrics is not None and metrics.enable else None
-
-
-def recorded(plan: ServerPlan, process: str) -> Recorded:
-    """Return what a process counts, shared with all others of the server if there are any."""
+def recorded(config: Config, plan: ServerPlan, process: str) -> Recorded | None:
+    """Return what a process records, shared with all others of the server; None if no extension wants it recorded."""
+    if not any(each.records(config) for each in EXTENSIONS):
+        return None
     return Recorded(process, plan.state.metrics if plan.workers else None)
+
+
+def _guarded(gate: Authorizer, extension: Extension, route: ExtensionRoute) -> Handler:
+    """Return the handler of a route, called for the principals that may use it."""
+    request = UseExtension(name=extension.name, resource_class=route.resource_class)
+
+    async def handle(http: HttpRequest) -> web.StreamResponse:
+        await gate.enter(http, request, route.may)
+        return await route.handler(http)
+
+    return handle
 
 
 def _state(store: Store) -> ServerState:

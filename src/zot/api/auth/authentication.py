@@ -25,8 +25,6 @@ UI = "zot-ui"
 REALM_PATH = "/zot/auth/token"
 MANAGEMENT_PATH = "/v2/_zot/ext/mgmt"
 
-_DOORS = {"metrics": ResourceClass.METRICS, "page": ResourceClass.PAGE}
-
 
 class HttpAuthenticator:
     """The authenticator of a registry with users."""
@@ -140,7 +138,7 @@ def _resource_class(http: HttpRequest, request: Request) -> ResourceClass:
     if isinstance(request, UseExtension):
         if request.name == "mgmt" and http.raw_path == MANAGEMENT_PATH:
             return ResourceClass.MANAGEMENT
-        return _DOORS.get(request.name, ResourceClass.REGISTRY)
+        return ResourceClass(request.resource_class)
     return ResourceClass.REGISTRY
 
 

@@ -56,7 +56,7 @@ class HttpMetrics:
     def __init__(self, recorded: Recorded, path: str, repositories_limit: int = REPOSITORIES_LIMIT) -> None:
         """Take the metrics, and the path whose own requests are not counted."""
         self._recorded = recorded
-        self._path = path
+        self.path = path
         self._repositories: set[str] = set()
         self._limit = repositories_limit
         self._tallies: _Tallies = {}
@@ -65,7 +65,7 @@ class HttpMetrics:
         """Count answered requests."""
         tallies = self._tallies
         for http, response, seconds, _ in answered:
-            if http.raw_path == self._path:
+            if http.raw_path == self.path:
                 continue
             request = http.request
             key = (http.method, response.status, type(request), getattr(request, "repository", None))

@@ -1,8 +1,15 @@
-"""What of the configuration this build has: a key that asks for anything else is refused at start."""
+"""What this build has: its extensions, and the features that a configuration may ask for."""
 
 from __future__ import annotations
 
-BUILT = frozenset(
+from zot.extensions.declaration import Extension
+from zot.extensions.metrics.extension import EXTENSION as METRICS
+from zot.extensions.scrub.extension import EXTENSION as SCRUB
+
+EXTENSIONS: tuple[Extension, ...] = (METRICS, SCRUB)
+"""The one list of extensions; each declares what it adds."""
+
+_CORE = frozenset(
     {
         "storage.gc",
         "storage.maxRepos",
@@ -26,9 +33,9 @@ BUILT = frozenset(
         "http.ratelimit",
         "http.unixSocket",
         "log.audit",
-        "extensions.metrics",
-        "extensions.scrub",
         "scheduler",
     }
 )
-"""Entries of `zot.config.supported.FEATURES`."""
+
+BUILT = _CORE.union(*(each.features for each in EXTENSIONS))
+"""Entries of `zot.config.supported.FEATURES`; a key that asks for another one is refused at start."""

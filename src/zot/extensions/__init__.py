@@ -1,0 +1,1 @@
+"""Optional parts of the server, a folder each. Each declares itself (`zot.extensions.declaration`)."""

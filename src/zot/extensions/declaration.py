@@ -1,0 +1,75 @@
+"""What an extension adds to the server, declared by it in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a check of the configuration reads declarations, and needs none of these libraries
+    from zot.api.application import Handler
+    from zot.api.metrics.metrics import Metrics
+    from zot.api.metrics.state import ServerState
+    from zot.auth.credentials import ResourceClass
+    from zot.auth.decision import Policy
+    from zot.auth.principal import Principal
+    from zot.config.model import Config
+    from zot.maintenance.build import MaintenanceParts
+    from zot.maintenance.scheduler import Task
+    from zot.registry.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class HttpContext:
+    """What the handlers of an extension may use, in each process that answers requests."""
+
+    config: Config
+    registry: Registry
+    policy: Policy
+    state: ServerState
+    metrics: Metrics | None
+    """What this process records; None if no extension wants it recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionRoute:
+    """A path outside the distribution API, and which principals may use it."""
+
+    path: str
+    method: str
+    resource_class: ResourceClass
+    handler: Handler
+    may: Callable[[Principal], bool]
+    """Whether a principal may use it; others are challenged or refused before the handler is called."""
+
+
+def _none(*_: object) -> tuple[()]:
+    return ()
+
+
+def _never(_: object) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """An extension: the server learns from this what it adds, and knows no extension by name.
+
+    Its section of the configuration is a model of `zot.config.extensions`. Each function is called again with a
+    configuration that was reloaded. A declaration imports its libraries in them, so that it is read fast.
+    """
+
+    name: str
+    features: frozenset[str]
+    """The entries of `zot.config.supported.FEATURES` that it builds: their keys are refused without it."""
+    records: Callable[[Config], bool] = _never
+    """Whether the processes of the server record metrics for it."""
+    routes: Callable[[HttpContext], Sequence[ExtensionRoute]] = _none
+    jobs: Callable[[Config, MaintenanceParts], Sequence[Task]] = _none
+    """Tasks of the scheduler, in the one process that works in the background; a read-only registry has them too."""
+    consumers: Callable[[Config, MaintenanceParts], Sequence[Callable[[], Awaitable[None]]]] = _none
+    """What follows the catalog's change log (`Catalog.changes`) in that process until it is cancelled.
+
+    One that fails ends the process, which is replaced: a consumer handles its own errors. They are built once, by the
+    configuration of the start.
+    """

@@ -1,0 +1,1 @@
+"""`extensions.metrics`: the page of metrics for Prometheus."""

@@ -1,0 +1,1 @@
+"""`extensions.scrub`: verifies everything stored, again and again."""
