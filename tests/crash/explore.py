@@ -61,7 +61,7 @@ class Explorer:
                 # The same states come again and again once most were seen.
                 taken = list(islice(moment.states, 4 + 4 * share))
                 for tree, lost in taken:
-                    await self._judge(moment, tree, lost)
+                    await self._decide(moment, tree, lost)
                     if self.figures.states >= min(limit, before + share):
                         break
                 if len(taken) == 4 + 4 * share and self.figures.states > before:
@@ -70,7 +70,7 @@ class Explorer:
                     return
             moments = left
 
-    async def _judge(self, moment: Moment, tree: Tree, lost: list[str]) -> None:
+    async def _decide(self, moment: Moment, tree: Tree, lost: list[str]) -> None:
         state = fingerprint(tree)
         if (state, moment.number) in self._judged:
             return

@@ -139,9 +139,9 @@ def delete_blob(content: bytes) -> Step:
     return Step("delete blob", _gone(_blob(APP, content)), lambda store: store.delete_blob(APP, content))
 
 
-def level() -> Step:
+def sync_layouts() -> Step:
     """Adopt, merge and export: nobody is answered anything."""
-    return Step("level", {}, Store.level)
+    return Step("sync layouts", {}, Store.sync_layouts)
 
 
 def written_by_others(*listed: tuple[Image, str]) -> Step:
@@ -174,33 +174,39 @@ def sweep(*keys: Key) -> Step:
     return Step("sweep", _gone(*keys), act, each=True)
 
 
-RESTART = Step("restart", {}, Store.level)
+RESTART = Step("restart", {}, Store.sync_layouts)
 """The server is stopped in good order and started again."""
 
 _SEND, _FINISH = resumed_push()
-_TWO = [*push(FIRST, "one"), *push(SECOND, "two"), level()]
+_TWO = [*push(FIRST, "one"), *push(SECOND, "two"), sync_layouts()]
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("first start", [], push(FIRST, "one", "latest")),
     Scenario("push", _TWO, push(THIRD, "three")),
     Scenario("push in chunks", _TWO, [push_chunks(), push_blob(b"after it")]),
     Scenario("re-tag", _TWO, [put(SECOND, "one"), put(FIRST, "one", "two"), put(SECOND, "one", "new")]),
-    Scenario("index", _TWO, [put(LIST, "all"), level()]),
+    Scenario("index", _TWO, [put(LIST, "all"), sync_layouts()]),
     Scenario(
         "delete",
         [*_TWO, push_blob(LARGE)],
-        [delete_tag("one"), delete_blob(LARGE), delete_manifest(SECOND, "two"), push_blob(LARGE), level()],
+        [delete_tag("one"), delete_blob(LARGE), delete_manifest(SECOND, "two"), push_blob(LARGE), sync_layouts()],
     ),
     Scenario("mount", [*_TWO, push_blob(LARGE)], [mount(LARGE), mount(FIRST.blobs[0]), delete_blob(LARGE)]),
     Scenario("dedupe", [*_TWO, push_blob(LARGE)], [*push(FIRST, "copy", repository=OTHER), push_blob(LARGE, OTHER)]),
     Scenario(
-        "export", [*_TWO, put(FIRST, "more")], [level(), put(SECOND, "again"), level(), delete_tag("one"), level()]
+        "export",
+        [*_TWO, put(FIRST, "more")],
+        [sync_layouts(), put(SECOND, "again"), sync_layouts(), delete_tag("one"), sync_layouts()],
     ),
-    Scenario("adopt", [written_by_others((FIRST, "one"), (SECOND, "two"))], [level(), *push(THIRD, "three"), level()]),
-    Scenario("merge", [*_TWO, written_by_others((FIRST, "one"), (SECOND, "two"), (THIRD, "three"))], [level()]),
+    Scenario(
+        "adopt",
+        [written_by_others((FIRST, "one"), (SECOND, "two"))],
+        [sync_layouts(), *push(THIRD, "three"), sync_layouts()],
+    ),
+    Scenario("merge", [*_TWO, written_by_others((FIRST, "one"), (SECOND, "two"), (THIRD, "three"))], [sync_layouts()]),
     Scenario(
         "collect",
-        [*_TWO, push_blob(LARGE), delete_tag("one"), delete_manifest(SECOND, "two"), level()],
+        [*_TWO, push_blob(LARGE), delete_tag("one"), delete_manifest(SECOND, "two"), sync_layouts()],
         [
             sweep(
                 _blob(APP, LARGE),

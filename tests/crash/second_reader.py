@@ -81,7 +81,7 @@ class Holdings:
             (self.litter, "SELECT repository, digest FROM blob WHERE doom IS NOT NULL", "a removal is not finished"),
             (self.litter, "SELECT repository, digest FROM claim", "a claim is left"),
             (self.flaws, "SELECT name FROM repository WHERE NOT adopted", "a repository is not adopted"),
-            (self.flaws, "SELECT name FROM repository WHERE exported <> revision", "a layout is not level"),
+            (self.flaws, "SELECT name FROM repository WHERE exported <> revision", "a layout is not in sync"),
         ):
             found += [f"{what}: {'@'.join(row)}" for row in catalog.execute(question)]
         for repository, manifests in self._manifests.items():

@@ -88,7 +88,7 @@ class Stage:
     async def recover(self, afterwards: Step | None) -> None:
         """Start a server on what is there, let it do what it does by itself, and stop it."""
         async with self._running() as store:
-            await store.level()
+            await store.sync_layouts()
             if afterwards is not None:
                 with suppress(RegistryError):
                     await afterwards.act(store)
@@ -99,7 +99,7 @@ class Stage:
         async with self._running() as store:
             for step in steps:
                 await step.again().act(store)
-            await store.level()
+            await store.sync_layouts()
             await store.tidy()
 
     @asynccontextmanager

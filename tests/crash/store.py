@@ -17,7 +17,7 @@ from zot.catalog.sqlite.writer import Writer
 from zot.config.load import load_tree
 from zot.config.model import Config
 from zot.layout.build import build_jobs
-from zot.layout.external_edits import ForeignEdits
+from zot.layout.external_edits import ExternalEdits
 from zot.layout.filesystem import FilesystemLayouts
 from zot.layout.layouts import StoreLayouts
 from zot.layout.reconcile import Reconciler
@@ -79,8 +79,8 @@ class Store:
         root = str(self.root)
         self.storage = FilesystemStorage(root, pools, disk=disk, min_free_percent=0, min_free_bytes=room_bytes)
         files = FilesystemLayouts([root], lambda _: root, self.storage.ready, pools, disk=disk)
-        merger = Reconciler(self.catalog, self.storage, files, boot=self.boot)
-        self.layouts = StoreLayouts(self.catalog, self.storage, files, ForeignEdits(self.catalog, files, merger))
+        reconciler = Reconciler(self.catalog, self.storage, files, boot=self.boot)
+        self.layouts = StoreLayouts(self.catalog, self.storage, files, ExternalEdits(self.catalog, files, reconciler))
         self.jobs = build_jobs(self.catalog, self.storage, self.layouts, boot=self.boot)
         # Nobody else is in the middle of writing an index.json.
         self.jobs.exporter._edits._retry_s = 0
@@ -145,20 +145,20 @@ class Store:
 
     # --- what the server does by itself ---
 
-    async def level(self) -> None:
+    async def sync_layouts(self) -> None:
         """Adopt what others wrote, merge what they changed, export what is due."""
         exporter = self.jobs.exporter
-        discovery = LayoutScanner(
+        scanner = LayoutScanner(
             self.catalog,
-            self.layouts.adoption,
-            self.layouts.foreign_names,
+            self.layouts.importer,
+            self.layouts.unimported_names,
             exporter,
             self.layouts.arrivals,
             looks_per_s=1e6,
         )
-        await discovery.adopt_all()
-        await discovery.check_all()
-        assert await self.jobs.schedule.drain(DRAIN_S), "layouts are not level"
+        await scanner.import_all()
+        await scanner.check_all()
+        assert await self.jobs.schedule.drain(DRAIN_S), "layouts are not in sync"
 
     async def finish_removals(self) -> None:
         """Finish what an earlier start was removing, as the jobs do first of all."""

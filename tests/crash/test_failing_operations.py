@@ -25,12 +25,12 @@ from crash.scenarios import (
     delete_blob,
     delete_manifest,
     delete_tag,
-    level,
     mount,
     push,
     push_blob,
     push_chunks,
     put,
+    sync_layouts,
 )
 from crash.second_reader import Holdings
 from crash.stage import Stage, tree_of
@@ -41,7 +41,7 @@ from zot.registry.errors import RegistryError
 from zot.storage.interface import StorageError
 
 WAYS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EINTR": errno.EINTR}
-_BEFORE = [*push(FIRST, "one"), *push(SECOND, "two"), push_blob(LARGE), *push(THIRD)[:-1], level()]
+_BEFORE = [*push(FIRST, "one"), *push(SECOND, "two"), push_blob(LARGE), *push(THIRD)[:-1], sync_layouts()]
 USE_CASES: dict[str, Step] = {
     "push": push_blob(b"something new"),
     "push beside a twin": push_blob(LARGE, OTHER),
@@ -52,7 +52,7 @@ USE_CASES: dict[str, Step] = {
     "delete a tag": delete_tag("one"),
     "delete a manifest": delete_manifest(SECOND, "two"),
     "delete a blob": delete_blob(LARGE),
-    "export": level(),
+    "export": sync_layouts(),
 }
 
 
@@ -98,7 +98,7 @@ async def test_every_change_fails_once(name: str, way: str, stage: Stage, figure
         assert there in ((after,) if error is None else (before, after)), (nth, error)
         await step.again().act(store)
         assert await _contents(store) == after, (nth, error)
-        await store.level()
+        await store.sync_layouts()
         await store.tidy()
         await store.close()
         vfs.unregister()
@@ -120,7 +120,7 @@ async def _error_of(step: Step, store: Store) -> Exception | None:
         await step.act(store)
     except (StorageError, CatalogError, RegistryError) as error:
         return error
-    except AssertionError as error:  # a layout that is not level: nobody waits for it
+    except AssertionError as error:  # a layout that is not in sync: nobody waits for it
         return error
     return None
 

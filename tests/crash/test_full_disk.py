@@ -66,12 +66,12 @@ async def test_uploads_leave_room_for_deletes(small: Stage) -> None:
     assert len(pushed) > 2
     assert await store.storage.free_bytes(APP) or KEPT_BYTES - 2 * MIB < 0
     await store.push_manifest(APP, FIRST, "two", "three")
-    await store.level()
+    await store.sync_layouts()
     await store.delete_tag(APP, "one")
     for content in pushed:
         await store.delete_blob(APP, content)
     assert await push_until_refused(store)
-    await store.level()
+    await store.sync_layouts()
     await store.tidy()
     await store.close()
     holdings = Holdings(small.root)
@@ -83,7 +83,7 @@ async def test_no_room_at_all(small: Stage) -> None:
     store = Store(small.config, small.pools)
     for step in push(FIRST, "one"):
         await step.act(store)
-    await store.level()
+    await store.sync_layouts()
     fill(small.root / "of-somebody-else")
     for _ in range(5):
         with pytest.raises(REFUSALS):
@@ -96,7 +96,7 @@ async def test_no_room_at_all(small: Stage) -> None:
     (small.root / "of-somebody-else").unlink()
     for step in push(SECOND, "two"):
         await step.act(store)
-    await store.level()
+    await store.sync_layouts()
     await store.tidy()
     await store.close()
     holdings = Holdings(small.root)

@@ -11,7 +11,7 @@ from crash.scenarios import SCENARIOS
 from crash.stage import Stage
 from zot.catalog.rows import UploadRow
 from zot.catalog.sqlite.database import Database
-from zot.layout.files import RootFiles
+from zot.layout.index_files import IndexFiles
 from zot.oci.names import Repository
 from zot.registry import blob_commit, uploads
 from zot.registry.registry import Registry
@@ -46,7 +46,7 @@ async def test_a_sync_of_the_directory_left_out_is_found(stage: Stage, seed: int
 def write_index_in_place(patch: pytest.MonkeyPatch) -> None:
     """Write `index.json` over the old one, as zot does when it deletes."""
 
-    def place(self: RootFiles, repository: Repository) -> None:
+    def place(self: IndexFiles, repository: Repository) -> None:
         staged, index = self._staged(repository), self._index(repository)
         content = self._disk.read_file(staged, 1 << 20)
         with self._disk.create(index) as file:
@@ -56,7 +56,7 @@ def write_index_in_place(patch: pytest.MonkeyPatch) -> None:
         self._disk.sync_directory(self._paths.repository(repository))
         self._disk.unlink(staged)
 
-    patch.setattr(RootFiles, "place", place)
+    patch.setattr(IndexFiles, "place", place)
 
 
 def commit_before_content(patch: pytest.MonkeyPatch) -> None:

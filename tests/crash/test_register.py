@@ -1,4 +1,4 @@
-"""The judge of histories judges: by hand, and against all orders of small histories."""
+"""The decide of histories judges: by hand, and against all orders of small histories."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def pools() -> Iterator[ThreadPools]:
 
 @pytest.fixture
 async def make_store(tmp_path: Path, pools: ThreadPools) -> AsyncIterator[MakeStore]:
-    """Return what opens the test's store, once for each process that there shall be."""
+    """Return a function that opens the test's store, once for each process."""
     opened: list[Store] = []
 
     def make(catalog: Catalog | None = None, disk: Disk | None = None, wait_s: float = 5.0) -> Store:

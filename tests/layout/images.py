@@ -25,7 +25,7 @@ def sha256(content: bytes) -> str:
 
 @dataclass(frozen=True)
 class Image:
-    """A manifest and what it names."""
+    """A manifest and its blobs."""
 
     content: bytes
     media_type: str = MANIFEST
@@ -60,7 +60,7 @@ def image(name: str, media_type: str = MANIFEST, subject: Image | None = None) -
 
 
 def odd_images() -> dict[str, Image]:
-    """Return images as registries have taken them, that are no clean JSON or no clean OCI manifests, by a tag each."""
+    """Return images by tag that registries accept although they are not valid JSON or OCI manifests."""
     found: dict[str, Image] = {}
 
     def add(name: str, media_type: str = MANIFEST, raw: bytes = b"", **changes: Any) -> None:

@@ -18,7 +18,7 @@ from zot.catalog.manifest_commands import DeleteTag, PutManifest, RemoveManifest
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.config.storage import StorageConfig
 from zot.layout.export import Exporter
-from zot.layout.external_edits import ForeignEdits
+from zot.layout.external_edits import ExternalEdits
 from zot.layout.filesystem import FilesystemLayouts
 from zot.layout.importer import LayoutImporter
 from zot.layout.layouts import StoreLayouts
@@ -41,7 +41,7 @@ APP = parse_repository("team/app")
 
 
 async def eventually(holds: Callable[[], Awaitable[object]]) -> None:
-    """Wait until something holds that goes on in the background."""
+    """Wait for a condition that background work fulfils."""
     for _ in range(20_000):
         if await holds():
             return
@@ -65,23 +65,23 @@ class Store:
         self.catalog = catalog or MemoryCatalog()
         self.storage = FilesystemStorage(str(root), pools, min_free_percent=0, min_free_bytes=0, disk=disk)
         self.files = FilesystemLayouts([str(root)], lambda _: str(root), self.storage.ready, pools, disk=disk)
-        merger = Reconciler(self.catalog, self.storage, self.files, boot="boot")
-        edits = ForeignEdits(self.catalog, self.files, merger, retry_s=0)
+        reconciler = Reconciler(self.catalog, self.storage, self.files, boot="boot")
+        edits = ExternalEdits(self.catalog, self.files, reconciler, retry_s=0)
         self.layouts = StoreLayouts(self.catalog, self.storage, self.files, edits)
-        self.layouts.adoption = self.adoption = LayoutImporter(self.catalog, self.storage, self.files, wait_s=wait_s)
+        self.layouts.importer = self.importer = LayoutImporter(self.catalog, self.storage, self.files, wait_s=wait_s)
         self.exporter = Exporter(self.catalog, self.storage, self.files, edits, boot="boot")
         self.schedule = ExportSchedule(self.catalog, self.files, self.exporter, poll_s=0)
-        self.discovery = LayoutScanner(
+        self.scanner = LayoutScanner(
             self.catalog,
-            self.adoption,
-            self.layouts.foreign_names,
+            self.importer,
+            self.layouts.unimported_names,
             self.exporter,
             self.layouts.arrivals,
             looks_per_s=1e6,
         )
 
     async def collect(self) -> None:
-        """Let two sweeps come by that wait for nothing, as a collector does that is told to."""
+        """Run two sweeps with a delay of zero."""
         registry = Registry(catalog=self.catalog, storage=self.storage, boot="boot", layouts=self.layouts)
         stores = MaintainedStores(StorageConfig(root_directory=str(self.root)))
         layouts = CollectedLayouts(self.files.ready, self.exporter.remove)
@@ -95,12 +95,12 @@ class Store:
                 pass
 
     def layout(self, repository: Repository = APP) -> Layout:
-        """Return a repository's layout, to look at and to write to as others do."""
+        """Return a repository's layout, to read and to write as other programs do."""
         return Layout(self.root / repository)
 
     async def push(self, image: Image, *tags: str, repository: Repository = APP) -> None:
         """Store an image and its tags as the registry does, at least as far as a layout can tell."""
-        await self.adoption.ensure(repository)
+        await self.importer.ensure(repository)
         for child in image.children:
             await self.push(child, repository=repository)
         manifest = parse_manifest(image.content, image.media_type)
@@ -132,7 +132,7 @@ class Store:
         await self.catalog.do(RemoveManifest(repository=repository, digest=Digest(image.digest)))
 
     async def tags(self, repository: Repository = APP) -> dict[str, str]:
-        """Return what the catalog has for each tag."""
+        """Return the manifest of each tag in the catalog."""
         return {row.name: row.digest for row in await self.catalog.tags(repository, "", 1000)}
 
     async def is_due(self, repository: Repository = APP) -> bool:
@@ -140,5 +140,5 @@ class Store:
         return repository in await self.catalog.exports_due(1000)
 
     async def close(self) -> None:
-        """End what goes on in the background."""
+        """Cancel the background work."""
         await self.layouts.close()

@@ -38,15 +38,15 @@ async def test_layouts_of_all_roots_are_served(tmp_path: Path, pools: ThreadPool
     layouts = build(config, catalog, storage, pools, boot="boot")
     assert await layouts.names("", 10) == names
     jobs = build_jobs(catalog, storage, layouts, boot="boot")
-    await jobs.discovery.adopt_all()
+    await jobs.scanner.import_all()
     for name in names:
         assert await catalog.resolve(parse_repository(name), parse_tag("one")) is not None
     assert await jobs.drain(10)
     await layouts.close()
 
 
-async def test_the_jobs_keep_layouts_level(tmp_path: Path, pools: ThreadPools) -> None:
-    """What runs in the jobs process adopts what is there and ends when it is told to."""
+async def test_the_jobs_keep_layouts_in_sync(tmp_path: Path, pools: ThreadPools) -> None:
+    """The jobs of the jobs process import existing layouts and end when they are cancelled."""
     config = Configuration.model_validate({"rootDirectory": str(tmp_path)})
     layout = Layout(tmp_path / "app")
     layout.put(ONE)
@@ -56,11 +56,11 @@ async def test_the_jobs_keep_layouts_level(tmp_path: Path, pools: ThreadPools) -
     layouts = build(config, catalog, storage, pools, boot="boot")
     running = asyncio.create_task(build_jobs(catalog, storage, layouts, boot="boot").run())
 
-    async def adopted() -> bool:
+    async def imported() -> bool:
         row = await catalog.repository(parse_repository("app"))
         return row is not None and row.adopted
 
-    await eventually(adopted)
+    await eventually(imported)
     running.cancel()
     await asyncio.wait({running})
     await layouts.close()

@@ -1,4 +1,4 @@
-"""What another program stored and the registry cannot read, or cannot name: kept, served as it is, and never lost."""
+"""Entries of other programs that cannot be read or named: kept, served as they are, and never lost."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def names(layout: Layout) -> list[tuple[str, str | None]]:
 
 @pytest.mark.parametrize("name", odd_images())
 async def test_odd_images_are_served_as_they_are_and_kept(store: Store, other: Store, name: str) -> None:
-    """Whatever a manifest's JSON is like, its bytes are served by tag and digest, and nothing it needs is collected."""
+    """Whatever JSON a manifest has, its bytes are served by tag and digest, and nothing that it needs is collected."""
     odd = odd_images()[name]
     layout = store.layout()
     layout.put(odd, ONE)
     layout.write(odd.descriptor(name), ONE.descriptor("one"))
     before, listed = files(store), names(layout)
     for each in (store, other):
-        await each.adoption.ensure(APP)
+        await each.importer.ensure(APP)
         row = await each.catalog.resolve(APP, Tag(name))
         assert row is not None
         assert row.digest == odd.digest
@@ -90,7 +90,7 @@ async def test_odd_images_are_served_as_they_are_and_kept(store: Store, other: S
 
 
 async def test_children_of_an_index_keep_their_layers(store: Store) -> None:
-    """What a good index, or one that is no JSON, lists is read as what it is, whatever its descriptor says."""
+    """The manifests of an index are read as what they are, whatever their descriptors say."""
     odd = odd_images()
     good = index(*(odd[name] for name in ("negative", "artifact", "schema-1", "no-media-type")))
     document = json.loads(good.content)
@@ -100,7 +100,7 @@ async def test_children_of_an_index_keep_their_layers(store: Store) -> None:
     layout = store.layout()
     layout.put(listing, cut)
     layout.write(listing.descriptor("good"), cut.descriptor("cut"))
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     for child in (*listing.children, *cut.children):
         assert await store.catalog.manifest_content(APP, Digest(child.digest)) == child.content
     assert await store.catalog.unreferenced_blobs(APP, "", 10) == []
@@ -120,7 +120,7 @@ async def test_a_name_that_is_no_tag_stays(store: Store, other: Store) -> None:
     layout.write(*(each.descriptor(name) for name, each in images.items()))
     before, listed = files(store), names(layout)
     for each in (store, other):
-        await each.adoption.ensure(APP)
+        await each.importer.ensure(APP)
         assert set(await each.tags()) <= {"one"}
         await each.collect()
         await each.push(ONE, "one")
@@ -133,7 +133,7 @@ async def test_a_name_that_is_no_tag_stays(store: Store, other: Store) -> None:
 
 
 async def test_of_two_names_for_one_tag_both_stay(store: Store, other: Store) -> None:
-    """The first that stands for a tag has it, unless another is the tag itself; the others keep their names."""
+    """The first name that stands for a tag gets it, unless another name is the tag; the others keep their names."""
     layout = store.layout()
     layout.put(ONE, TWO, THREE)
     listed = [
@@ -148,7 +148,7 @@ async def test_of_two_names_for_one_tag_both_stay(store: Store, other: Store) ->
     layout.write(*listed)
     before = names(layout)
     for each in (store, other):
-        await each.adoption.ensure(APP)
+        await each.importer.ensure(APP)
         assert await each.tags() == {
             "latest": ONE.digest,
             "3.20": ONE.digest,
@@ -165,7 +165,7 @@ async def test_of_two_names_for_one_tag_both_stay(store: Store, other: Store) ->
 
 
 async def test_what_cannot_be_read_is_carried_as_it_is_written(store: Store, other: Store) -> None:
-    """Entries whose digest or manifest cannot be read keep all their fields and annotations, and all beside them."""
+    """Entries whose digest or manifest cannot be read keep all their fields and annotations, as do the others."""
     layout = store.layout()
     layout.put(ONE, TWO)
     layout.file(TWO.digest).write_bytes(b"damaged")
@@ -181,7 +181,7 @@ async def test_what_cannot_be_read_is_carried_as_it_is_written(store: Store, oth
     layout.write(ONE.descriptor("one"), *odd)
     layout.put_content(b"loose")
     for each in (store, other):
-        await each.adoption.ensure(APP)
+        await each.importer.ensure(APP)
         await each.collect()
         await each.push(image("new"), "new")
         await each.delete_tag("new")
@@ -200,7 +200,7 @@ async def test_what_cannot_be_read_is_carried_as_it_is_written(store: Store, oth
 
 
 async def test_a_manifest_that_arrives_is_picked_up(store: Store) -> None:
-    """Files that a copy brings after `index.json` are taken in, layers too; then collection goes on."""
+    """Files that a copy brings after `index.json` are imported, with their layers; then collection continues."""
     layout = store.layout()
     layout.put(ONE)
     layout.write(
@@ -211,16 +211,16 @@ async def test_a_manifest_that_arrives_is_picked_up(store: Store) -> None:
     )
     layout.put(image("damaged"))
     layout.file(image("damaged").digest).write_bytes(b"half of it")
-    await store.adoption.ensure(APP)
-    await store.discovery.check_all()
+    await store.importer.ensure(APP)
+    await store.scanner.check_all()
     assert await store.tags() == {"one": ONE.digest}
     layout.put(TWO, THREE)
-    await store.discovery.check_all()
+    await store.scanner.check_all()
     assert await store.tags() == {"one": ONE.digest, "two": TWO.digest, "3": THREE.digest}
     assert await store.catalog.unread(APP)
     layout.file(image("damaged").digest).unlink()
     layout.put(image("damaged"))
-    await store.discovery.check_all()
+    await store.scanner.check_all()
     assert (await store.tags())["damaged"] == image("damaged").digest
     assert await store.catalog.carried(APP, "", 10) == []
     assert not await store.catalog.unread(APP)
@@ -232,13 +232,13 @@ async def test_a_manifest_that_arrives_is_picked_up(store: Store) -> None:
 
 
 async def test_a_manifest_beyond_the_limit_is_kept(store: Store) -> None:
-    """One that is larger than what is read keeps its file and everything beside it, and its entry."""
+    """A manifest above the limit for reading keeps its file and its entry, and stops collection."""
     content = ONE.content[:-1] + b" " * MANIFEST_LIMIT_BYTES + b"}"
     large = Image(content, MANIFEST, ONE.blobs)
     layout = store.layout()
     layout.put(large)
     layout.write(large.descriptor("large"))
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     (entry,) = await store.catalog.carried_as(APP, Digest(large.digest))
     assert (entry.name, entry.unread) == ("large", Unread.TOO_LARGE)
     before = files(store)
@@ -254,7 +254,7 @@ async def test_a_child_that_cannot_be_read_keeps_the_repository(store: Store) ->
     layout.file(TWO.digest).unlink()
     layout.write(listing.descriptor("index"))
     layout.file(ONE.digest).write_bytes(b"damaged")
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     assert [entry.digest for entry in await store.catalog.carried(APP, "", 10)] == [ONE.digest]
     assert await store.exporter.export(APP)
     assert names(layout) == [(listing.digest, "index")]
@@ -262,7 +262,7 @@ async def test_a_child_that_cannot_be_read_keeps_the_repository(store: Store) ->
     assert not await store.catalog.unread(APP)
 
 
-async def test_a_foreign_file_adds_what_cannot_be_read(store: Store) -> None:
+async def test_an_external_file_adds_unreadable_entries(store: Store) -> None:
     """Merged, too, entries that cannot be read and names that are no tags are carried along, once."""
     await store.push(ONE, "one", "latest")
     assert await store.exporter.export(APP)
@@ -320,7 +320,7 @@ contents = st.sampled_from([ONE.content, TWO.content, THREE.content]) | st.binar
 async def test_no_entry_is_lost(
     tmp_path_factory: pytest.TempPathFactory, pools: ThreadPools, entries: list[Any], stored: list[bytes]
 ) -> None:
-    """Whatever `index.json` lists, and whatever the files hold, each entry is there after an import and an export."""
+    """After an import and an export each entry of `index.json` is there, whatever the files hold."""
     root = tmp_path_factory.mktemp("store")
     layout = Layout(root / APP)
     layout.write(*entries)
@@ -332,7 +332,7 @@ async def test_no_entry_is_lost(
     for _ in range(2):
         store = Store(root, pools)
         try:
-            await store.adoption.ensure(APP)
+            await store.importer.ensure(APP)
             await store.collect()
             await store.push(image("new"), "new")
             assert await store.exporter.export(APP)
@@ -367,7 +367,7 @@ def _is_listed(file: Path, descriptors: list[bytes]) -> bool:
 async def test_a_list_of_missing_manifests_takes_time_not_memory(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A million entries whose manifests are missing are one line in the log, and read a piece at a time."""
+    """A million entries without manifests make one line in the log, and are read piece by piece."""
     count = 5_000
     digest = "sha256:{:064x}"
     layout = store.layout()
@@ -392,13 +392,13 @@ async def test_a_list_of_missing_manifests_takes_time_not_memory(
     assert seen == count
     assert peak < 4 * 1024 * 1024
     with caplog.at_level(logging.INFO):
-        await store.adoption.adopt(APP)
+        await store.importer.import_layout(APP)
     assert len(caplog.records) == 2
     assert "5000 because its file is missing" in caplog.text
 
 
-async def test_what_no_repository_can_be_is_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """Reserved names are served where they are in nothing's way; what cannot be served is named, with the reason."""
+async def test_layouts_that_cannot_be_repositories_are_logged(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Reserved names are served where they do not collide; layouts that cannot be served are named with the reason."""
     for name in ("team/blobs", "index.json/x", "oci-layout", "cache.db", "app", "/".join(["a" * 200] * 3)):
         layout = Layout(store.root / name)
         layout.put(ONE)
@@ -414,7 +414,7 @@ async def test_what_no_repository_can_be_is_told(store: Store, caplog: pytest.Lo
     assert len(caplog.records) == 2
     hidden = parse_repository("app/blobs")
     assert await store.files.existing([parse_repository("team/blobs"), hidden]) == ["team/blobs"]
-    await store.discovery.adopt_all()
+    await store.scanner.import_all()
     assert await store.tags(parse_repository("team/blobs")) == {"one": ONE.digest}
     for name in ("team", "index.json"):
         assert await store.files.obstacle(parse_repository(name)) in {"team/blobs is a repository", None}
@@ -424,12 +424,12 @@ async def test_what_no_repository_can_be_is_told(store: Store, caplog: pytest.Lo
 
 
 async def test_processes_read_the_same_arrival_at_once(make_store: MakeStore) -> None:
-    """Requests for what has just arrived, in several processes, all find it."""
+    """Concurrent requests in several processes all find a manifest that has just arrived."""
     catalog = MemoryCatalog()
     stores = [make_store(catalog) for _ in range(2)]
     layout = stores[0].layout()
     layout.write(TWO.descriptor("two"))
-    await stores[0].adoption.ensure(APP)
+    await stores[0].importer.ensure(APP)
     (entry,) = await catalog.carried(APP, "", 10)
     layout.put(TWO)
     for store in (*stores, *stores):
@@ -438,12 +438,12 @@ async def test_processes_read_the_same_arrival_at_once(make_store: MakeStore) ->
 
 
 async def test_what_another_program_removed_is_not_put_back(store: Store) -> None:
-    """An entry that could not be read and has no file goes when it is removed from `index.json`, or its directory."""
+    """An unread entry without a file is dropped when another program removes it, or the directory."""
     layout = store.layout()
     layout.put(ONE, TWO)
     layout.file(TWO.digest).write_bytes(b"damaged")
     layout.write(ONE.descriptor("one"), THREE.descriptor("missing"), TWO.descriptor("damaged"), {"no": "descriptor"})
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     await store.push(image("new"), "new")
     assert await store.exporter.export(APP)
     document = layout.read_index()
@@ -463,7 +463,7 @@ async def test_children_that_arrive_keep_their_layers(store: Store) -> None:
     layout = store.layout()
     layout.put_content(listing.content)
     layout.write(listing.descriptor("index"))
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     layout.put(ONE)
     await store.layouts.read_children(APP)
     assert await store.catalog.manifest_content(APP, Digest(ONE.digest)) == ONE.content

@@ -1,4 +1,4 @@
-"""Export: a layout shows what the catalog has, at every moment whole."""
+"""Export: a layout shows what the catalog has, and is complete at every moment."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_the_layout_shows_tags_and_manifests(store: Store) -> None:
 
 
 async def test_an_export_that_is_not_due_writes_nothing(store: Store) -> None:
-    """A level layout is left alone."""
+    """A layout that is in sync is not written."""
     await store.push(ONE, "one")
     await store.exporter.export(APP)
     before = (store.layout().path / "index.json").stat()
@@ -77,8 +77,8 @@ async def test_files_come_before_the_index_that_lists_them(make_store: MakeStore
     assert ("sync directory", "app", "") in done[placed:]
 
 
-async def test_the_files_of_deleted_manifests_go(store: Store) -> None:
-    """A deleted manifest's file is removed after an export, so that it is not taken for somebody's addition."""
+async def test_the_files_of_deleted_manifests_are_removed(store: Store) -> None:
+    """A deleted manifest's file is removed after an export, so that it does not pass for another program's addition."""
     await store.push(ONE, "one")
     await store.push(TWO)
     await store.push(THREE, "three")
@@ -124,7 +124,7 @@ async def test_a_file_that_is_a_blob_as_well_stays(store: Store) -> None:
     assert store.layout().file(TWO.digest).is_file()
 
 
-async def test_what_others_said_of_a_descriptor_is_kept(store: Store) -> None:
+async def test_fields_of_other_programs_are_kept(store: Store) -> None:
     """Platforms, annotations and unknown fields outlive exports for as long as the tag stays where it is."""
     layout = store.layout()
     layout.put(ONE, TWO)
@@ -169,7 +169,7 @@ async def test_an_index_that_vanished_is_put_back(store: Store) -> None:
 
 
 async def test_a_broken_index_is_replaced(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """An index.json that stays unreadable is read some times more, then written again; the catalog serves meanwhile."""
+    """An index.json that stays unreadable is retried and then replaced, while the catalog serves."""
     await store.push(ONE, "one")
     await store.exporter.export(APP)
     layout = store.layout()
@@ -182,7 +182,7 @@ async def test_a_broken_index_is_replaced(store: Store, caplog: pytest.LogCaptur
     assert layout.tags() == {"one": ONE.digest}
 
 
-async def test_a_crash_before_the_export_is_recorded_is_no_foreign_edit(make_store: MakeStore) -> None:
+async def test_a_crash_before_the_export_is_recorded_is_no_external_edit(make_store: MakeStore) -> None:
     """Hazard A2: an index.json that we were about to put in place is ours, by its intent, whatever happened since."""
     catalog = ForgetfulCatalog()
     store = make_store(catalog)
@@ -203,7 +203,7 @@ async def test_a_crash_before_the_export_is_recorded_is_no_foreign_edit(make_sto
 
 
 class ForgetfulCatalog(MemoryCatalog):
-    """A catalog that loses what is not durable: that an export was done."""
+    """A catalog that loses the record of a finished export, which is not durable."""
 
     forgets = True
 
@@ -216,7 +216,7 @@ class ForgetfulCatalog(MemoryCatalog):
 
 
 async def test_a_copied_store_is_still_ours(store: Store) -> None:
-    """A file with another inode and time, but the bytes of the last export, is no foreign edit."""
+    """A file with another inode and time, but the bytes of the last export, is no external edit."""
     await store.push(ONE, "one")
     await store.exporter.export(APP)
     layout = store.layout()
@@ -232,8 +232,8 @@ async def test_a_copied_store_is_still_ours(store: Store) -> None:
     assert (row.signature or "").startswith(":".join(map(str, signature)))
 
 
-async def test_a_repository_that_is_not_adopted_is_not_exported(store: Store) -> None:
-    """Export refuses what is not known whole."""
+async def test_a_repository_that_is_not_imported_is_not_exported(store: Store) -> None:
+    """A repository is exported only after it is completely imported."""
     layout = store.layout()
     layout.write(ONE.descriptor("one"))
     await store.catalog.do(ImportLayout(repository=APP, blobs=(LayoutBlob(Digest(TWO.digest), 1),)))
@@ -243,7 +243,7 @@ async def test_a_repository_that_is_not_adopted_is_not_exported(store: Store) ->
 
 
 async def test_a_disk_that_is_not_mounted_is_not_written_to(store: Store) -> None:
-    """Hazard A5: on another root than before nothing is exported, and nothing is taken for deleted."""
+    """Hazard A5: below another root than before nothing is exported or deleted."""
     await store.push(ONE, "one")
     await store.exporter.export(APP)
     await store.push(TWO, "two")
@@ -258,7 +258,7 @@ async def test_a_disk_that_is_not_mounted_is_not_written_to(store: Store) -> Non
 
 
 async def test_an_empty_repository_is_removed_with_its_layout(store: Store) -> None:
-    """What has nothing left goes from catalog and disk; what has something stays."""
+    """An empty repository is removed from catalog and disk; one that has something stays."""
     await store.push(ONE, "one")
     await store.exporter.export(APP)
     assert not await store.exporter.remove(APP)
@@ -275,7 +275,7 @@ async def test_an_empty_repository_is_removed_with_its_layout(store: Store) -> N
 
 
 async def test_a_repository_with_unknown_files_is_not_removed(store: Store) -> None:
-    """What a crash left is found by walking repositories: one that has such a file stays until that is gone."""
+    """A repository with an orphan file stays, since the walk finds such files by their repositories."""
     await store.push(ONE, "one")
     await store.delete(ONE)
     for digest, _ in await store.catalog.blobs(APP, "", 10):
@@ -293,7 +293,7 @@ async def test_a_repository_with_unknown_files_is_not_removed(store: Store) -> N
 async def test_a_layout_that_lists_what_is_missing_is_not_removed(store: Store) -> None:
     """Its files may be on their way, or on another disk: it is no empty repository, and stays as it is."""
     store.layout().write(ONE.descriptor("one"))
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     await store.exporter.check(APP)
     assert not await store.is_due()
     assert not await store.exporter.remove(APP)
@@ -305,10 +305,10 @@ async def test_a_layout_that_lists_what_is_missing_is_not_removed(store: Store) 
 
 
 async def test_what_changes_while_it_is_exported_stays_due(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A revision is read before what it stands for: a change in between is shown later, if not now."""
+    """The revision is read before the state: a change in between is exported later, if not now."""
     await store.push(ONE, "one")
     await store.push(TWO, "two")
-    await _meanwhile(store, monkeypatch, lambda: store.delete(TWO))
+    await _concurrently(store, monkeypatch, lambda: store.delete(TWO))
     assert await store.exporter.export(APP)
     assert await store.is_due()
     assert await store.exporter.export(APP)
@@ -324,7 +324,7 @@ async def test_a_manifest_is_not_lost_between_two_passes(store: Store, monkeypat
 
     await store.push(ONE, "a")
     await store.push(TWO, "z")
-    await _meanwhile(store, monkeypatch, change)
+    await _concurrently(store, monkeypatch, change)
     assert await store.exporter.export(APP)
     layout = store.layout()
     assert {ONE.digest, TWO.digest, THREE.digest} <= {*layout.tags().values(), *layout.untagged()}
@@ -332,7 +332,7 @@ async def test_a_manifest_is_not_lost_between_two_passes(store: Store, monkeypat
     assert await store.files.signature(APP, IndexVersion.REPLACED) is None
 
 
-async def _meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch, change: Callable[[], Awaitable[None]]) -> None:
+async def _concurrently(store: Store, monkeypatch: pytest.MonkeyPatch, change: Callable[[], Awaitable[None]]) -> None:
     """Have something changed when the first manifest file of the next export is put."""
     put = store.storage.put
 
@@ -344,19 +344,19 @@ async def _meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch, change: Call
     monkeypatch.setattr(store.storage, "put", change_and_put)
 
 
-async def test_a_manifest_that_comes_back_has_its_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deleted while the index that lists it without its tag is put in place, and pushed again, it is there whole."""
+async def test_a_manifest_that_is_pushed_again_has_its_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manifest that is deleted while its index is placed, and pushed again, has its file."""
     await store.push(ONE, "moving")
     await store.exporter.export(APP)
     await store.push(TWO, "moving")
     place = store.files.place
 
-    async def meanwhile(repository: Repository) -> None:
+    async def changing(repository: Repository) -> None:
         await store.delete(ONE)
         await place(repository)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.files, "place", meanwhile)
+        patch.setattr(store.files, "place", changing)
         await store.exporter.export(APP)
     assert is_whole(store.layout())
     await store.push(ONE)
@@ -369,7 +369,7 @@ async def test_a_manifest_that_comes_back_has_its_file(store: Store, monkeypatch
 
 
 async def test_damaged_bytes_never_replace_a_right_file(store: Store) -> None:
-    """What changed in the catalog's database is mended from the file of the layout, and not written over it."""
+    """Damaged bytes in the catalog's database are restored from the layout's file, and do not overwrite it."""
     await store.push(ONE, "one")
     await store.exporter.export(APP)
     await store.catalog.do(MendManifest(repository=APP, digest=Digest(ONE.digest), content=b"x" * len(ONE.content)))

@@ -1,4 +1,4 @@
-"""What other programs write into layouts that the catalog knows: merged, never believed."""
+"""Edits of other programs in layouts that the catalog knows are merged; they do not override it."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def add(layout: Layout, image: Image, tag: str | None, document: dict[str, Any] 
 
 @pytest.fixture
 async def exported(store: Store) -> Store:
-    """A store with two tags in a level layout."""
+    """A store with two tags in an exported layout."""
     await store.push(ONE, "one")
     await store.push(TWO, "two")
     assert await store.exporter.export(APP)
     return store
 
 
-async def test_what_is_added_is_taken(exported: Store) -> None:
-    """A tag, an untagged manifest, an index with its children, and their blobs, become the repository's."""
+async def test_added_images_are_imported(exported: Store) -> None:
+    """A tag, an untagged manifest, an index with its children, and their blobs are added to the repository."""
     both = index(THREE, FOUR)
     add(exported.layout(), both, "both")
     referrer = image("referrer", subject=ONE)
@@ -58,7 +58,7 @@ async def test_what_is_added_is_taken(exported: Store) -> None:
     assert not await exported.is_due()
 
 
-async def test_layers_that_an_index_lists_are_taken(exported: Store) -> None:
+async def test_layers_that_an_index_lists_are_imported(exported: Store) -> None:
     """A build cache is an index of layers and a configuration: all of them become blobs of the repository."""
     layers = [b"one layer", b"another layer"]
     entries = [{"mediaType": LAYER, "digest": sha256(each), "size": len(each)} for each in layers]
@@ -95,7 +95,7 @@ async def test_added_bytes_are_hashed(exported: Store, tmp_path: Path, caplog: p
 
 
 async def test_a_tag_that_is_moved_is_taken(exported: Store) -> None:
-    """A tag that nobody moved here since follows the other program, and back again."""
+    """A tag that no client moved since follows the other program, repeatedly."""
     for each in (THREE, ONE):
         add(exported.layout(), each, "one")
         await exported.exporter.check(APP)
@@ -104,7 +104,7 @@ async def test_a_tag_that_is_moved_is_taken(exported: Store) -> None:
 
 
 async def test_a_tag_moved_on_both_sides_stays(exported: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """Hazard A3: what was acknowledged stays, which is said; the other program's manifest is kept without the tag."""
+    """Hazard A3: the acknowledged state stays, and is logged; the other program's manifest is kept without the tag."""
     await exported.push(THREE, "one")
     add(exported.layout(), FOUR, "one")
     with caplog.at_level(logging.WARNING):
@@ -124,7 +124,7 @@ async def test_an_addition_while_an_export_is_due_is_kept(exported: Store) -> No
     assert exported.layout().tags() == await exported.tags() == expected
 
 
-async def test_a_stale_file_takes_nothing_back(exported: Store) -> None:
+async def test_a_stale_file_reverts_nothing(exported: Store) -> None:
     """Skopeo reads index.json when it starts and writes it when it ends: what was pushed in between stays pushed."""
     document = exported.layout().read_index()
     await exported.push(THREE, "one")
@@ -156,7 +156,7 @@ async def test_what_is_no_regular_file_is_replaced(exported: Store, tmp_path: Pa
 
 
 async def test_what_is_missing_is_put_back(exported: Store) -> None:
-    """A foreign file deletes nothing."""
+    """An external file deletes nothing."""
     exported.layout().write_index({"schemaVersion": 2, "manifests": []})
     await exported.exporter.check(APP)
     assert await exported.tags() == {"one": ONE.digest, "two": TWO.digest}
@@ -164,7 +164,7 @@ async def test_what_is_missing_is_put_back(exported: Store) -> None:
     assert exported.layout().tags() == await exported.tags()
 
 
-async def test_a_deleted_manifest_does_not_come_back(exported: Store) -> None:
+async def test_a_deleted_manifest_is_not_restored(exported: Store) -> None:
     """A file made from an export that still listed it brings neither the tag nor the manifest back."""
     document = exported.layout().read_index()
     await exported.delete(TWO)
@@ -189,7 +189,7 @@ async def test_a_file_without_a_mark_repeats_no_past(exported: Store) -> None:
 
 
 async def test_a_file_written_at_the_last_moment_is_merged(exported: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an export replaced is looked at afterwards: nobody can write between looking and renaming unseen."""
+    """The replaced file is examined after an export: a write between the last look and the rename is noticed."""
     place = exported.files.place
 
     async def write_and_place(repository: Repository) -> None:
@@ -206,7 +206,7 @@ async def test_a_file_written_at_the_last_moment_is_merged(exported: Store, monk
 
 
 async def test_one_that_is_being_written_is_read_again(exported: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of a file is not merged: it is read again until it is whole."""
+    """A torn file is not merged: it is read again until it is complete."""
     layout = exported.layout()
     add(layout, FOUR, "four")
     whole = (layout.path / "index.json").read_bytes()
@@ -227,10 +227,10 @@ async def test_one_that_is_being_written_is_read_again(exported: Store, monkeypa
     assert (await exported.tags())["four"] == FOUR.digest
 
 
-async def test_who_keeps_writing_is_left_alone(
+async def test_a_program_that_keeps_writing_delays_the_export(
     exported: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An export that is overtaken again and again gives up for a while, and stays due."""
+    """An export that is overtaken repeatedly gives up for a while, and stays due."""
     signature = exported.files.signature
 
     async def always_another(
@@ -252,7 +252,7 @@ async def test_who_keeps_writing_is_left_alone(
 
 
 async def test_a_layout_that_replaces_another_is_merged(exported: Store, make_store: MakeStore) -> None:
-    """An rsync from another server of this kind adds what it has; its mark does not weaken what is here."""
+    """A copy of another server's layout is merged; its stamp does not override this server's."""
     layout = exported.layout()
     other = Store(exported.root.with_name("other"), exported.files._pools)
     await other.push(THREE, "three")
@@ -272,9 +272,9 @@ async def test_a_catalog_older_than_its_store_gives_way(exported: Store) -> None
     await exported.push(THREE, "two")
     file = await exported.files.load(APP)
     assert file is not None
-    merger = Reconciler(
+    reconciler = Reconciler(
         exported.catalog, exported.storage, exported.files, boot="boot", catalog_is_older_than_ns=restored_ns
     )
     # Nothing is known of the export that the file was made from.
-    await merger.merge(APP, file.parsed, None)
+    await reconciler.merge(APP, file.parsed, None)
     assert await exported.tags() == {"one": FOUR.digest, "two": THREE.digest}

@@ -15,10 +15,10 @@ from layout.images import Layout, image, sha256
 from layout.store import APP, Store
 from storage.failing_disk import FailingDisk, NthFails
 from zot.catalog.rows import Unread
-from zot.layout.files import RootFiles
 from zot.layout.filesystem import FilesystemLayouts
 from zot.layout.index_json import InvalidLayoutError
 from zot.layout.interface import IndexVersion
+from zot.layout.layout_directories import LayoutDirectories
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, parse_repository
 from zot.storage.disk import DiskOperation
@@ -44,7 +44,7 @@ async def names(files: FilesystemLayouts) -> set[str]:
 
 
 async def test_all_layouts_are_found_and_nothing_else(store: Store) -> None:
-    """Nested repositories are found; what is no layout, and zot's own files and directories, are passed over."""
+    """Nested repositories are found; other directories, and zot's own files and directories, are skipped."""
     found = {"app", "team/app", "team/app/nested", "a/b/c/d"}
     for name in found:
         store.layout(parse_repository(name)).write()
@@ -97,12 +97,12 @@ async def test_repositories_behind_links_to_other_disks_are_found(
     one, alias, other = map(parse_repository, ("plain/one", "alias/app", "zz/root/plain/app"))
     assert await store.files.existing([one, alias, other]) == [one]
     await store.files.ready(one)
-    with pytest.raises(StorageError, match="name of its own"):
+    with pytest.raises(StorageError, match="its own name in the store"):
         await store.files.ready(alias)
 
 
 async def test_empty_parents_go_with_a_repository(store: Store) -> None:
-    """Directories that only led to a removed repository are removed, up to the root or to what is not empty."""
+    """The empty parents of a removed repository are removed, up to the root."""
     for name in ("a/b/c", "a/b/d", "x/y"):
         Layout(store.root / name).write()
     await store.files.remove(parse_repository("a/b/c"))
@@ -126,7 +126,7 @@ async def test_a_sub_path_hides_the_directory_of_its_name(tmp_path: Path, pools:
 
 
 async def test_a_directory_that_cannot_be_read_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Layouts in a directory without permission are not served, which is said; the others are."""
+    """Layouts in a directory without permission are not served, with a log line; the others are."""
 
     def fails(operation: DiskOperation) -> int:
         return errno.EACCES if operation.path.endswith("/secret") else 0
@@ -134,12 +134,12 @@ async def test_a_directory_that_cannot_be_read_is_named(tmp_path: Path, caplog: 
     for name in ("secret/app", "app"):
         Layout(tmp_path / name).write()
     with caplog.at_level(logging.WARNING):
-        assert [name for name in RootFiles(FailingDisk(fails), str(tmp_path)).walk() if name] == ["app"]
+        assert [name for name in LayoutDirectories(FailingDisk(fails), str(tmp_path)).walk() if name] == ["app"]
     assert "secret" in caplog.text
 
 
 async def test_a_new_index_is_beside_the_old_one_until_it_is_placed(store: Store) -> None:
-    """Staging changes nothing that is read; placing replaces, and keeps what was replaced until it is forgotten."""
+    """Staging changes nothing that is read; placing keeps the replaced file until it is forgotten."""
     layout = store.layout()
     layout.write()
     old = (layout.path / "index.json").read_bytes()
@@ -189,7 +189,7 @@ async def test_what_fails_while_staging_leaves_nothing(store: Store) -> None:
 
 
 async def test_every_operation_may_fail(tmp_path: Path, pools: ThreadPools) -> None:
-    """Whichever operation of an export fails, index.json stays whole, nothing is lost, and the next try succeeds."""
+    """Whichever operation of an export fails, index.json stays complete, nothing is lost, and the retry succeeds."""
     for nth in range(1000):
         disk = NthFails(5)
         store = Store(tmp_path / str(nth), pools, disk=disk)
@@ -212,7 +212,7 @@ async def test_every_operation_may_fail(tmp_path: Path, pools: ThreadPools) -> N
 
 
 async def test_only_sound_small_files_are_content(store: Store) -> None:
-    """A file that is missing, too large, damaged or a directory is told as that; the others keep their places."""
+    """A file that is missing, too large, damaged or a directory is reported as that, in its place."""
     layout = store.layout()
     contents = [b"sound", b"damaged", b"much too large", b"missing", b"directory"]
     for content in contents[:3]:
@@ -230,22 +230,22 @@ async def test_only_sound_small_files_are_content(store: Store) -> None:
     ]
 
 
-async def test_a_layout_is_adopted_by_one_at_a_time(store: Store, pools: ThreadPools) -> None:
+async def test_a_layout_is_locked_by_one_at_a_time(store: Store, pools: ThreadPools) -> None:
     """The lock is exclusive among processes, ends with the block, and needs a directory to be one."""
     other = Store(store.root, pools)
-    async with store.files.adopting(APP) as alone, other.files.adopting(APP) as also:
+    async with store.files.lock(APP) as alone, other.files.lock(APP) as also:
         assert alone
         assert also
     store.layout().write()
-    async with store.files.adopting(APP) as alone, other.files.adopting(APP) as also:
+    async with store.files.lock(APP) as alone, other.files.lock(APP) as also:
         assert alone
         assert not also
-    async with other.files.adopting(APP) as alone:
+    async with other.files.lock(APP) as alone:
         assert alone
 
 
 async def test_removing_leaves_what_is_not_ours(store: Store) -> None:
-    """Removing a layout leaves nested repositories and foreign files; again it does no harm."""
+    """Removing a layout leaves nested repositories and other programs' files, and is idempotent."""
     layout, nested = store.layout(), store.layout(parse_repository(f"{APP}/nested"))
     layout.put(ONE)
     layout.write(ONE.descriptor("one"))

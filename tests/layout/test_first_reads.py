@@ -32,7 +32,7 @@ ONE, TWO, THREE, FOUR = image("one"), image("two"), image("three"), image("four"
 
 @pytest.fixture
 async def exported(store: Store) -> Store:
-    """A store with two tags in a level layout."""
+    """A store with two tags in an exported layout."""
     await store.push(ONE, "one")
     await store.push(TWO, "two")
     assert await store.exporter.export(APP)
@@ -100,7 +100,7 @@ async def by_delete(registry: Registry) -> None:
 async def test_the_first_request_sees_what_was_written(
     exported: Store, make_store: MakeStore, first: Callable[[Registry], Awaitable[None]]
 ) -> None:
-    """Whatever is asked first, tags that another program moved and added are there, without the background look."""
+    """Whatever the first request is, tags that another program moved and added are there, without a background scan."""
     rewrite(exported, {"one": THREE, "two": TWO, "new": image("referrer", subject=ONE)})
     _, registry = restarted(exported, make_store)
     await first(registry)
@@ -114,7 +114,7 @@ async def test_a_known_digest_waits_for_nothing(exported: Store, make_store: Mak
     assert later.layouts.comparison_due(APP)
 
 
-async def test_a_level_repository_costs_one_look(exported: Store, make_store: MakeStore) -> None:
+async def test_a_repository_in_sync_costs_one_look(exported: Store, make_store: MakeStore) -> None:
     """The first read looks at the status of one file, those after it touch no disk."""
     disk = ObservedDisk()
     _, registry = restarted(exported, make_store, disk)
@@ -135,7 +135,7 @@ async def test_a_read_only_registry_compares_nothing(exported: Store, make_store
 
 
 async def test_many_first_requests_merge_once(exported: Store, make_store: MakeStore) -> None:
-    """Requests that come together wait for one comparison."""
+    """Concurrent requests wait for one comparison."""
     rewrite(exported, {"one": THREE, "two": TWO})
     disk = ObservedDisk()
     _, registry = restarted(exported, make_store, disk)
@@ -149,7 +149,7 @@ async def test_a_request_waits_no_longer_than_it_should(exported: Store, make_st
     rewrite(exported, {"one": THREE, "two": TWO})
     later, registry = restarted(exported, make_store)
     later.layouts.first_reads = FirstReads(later.catalog, later.files, later.layouts.edits, wait_s=0.01)
-    async with exported.files.adopting(APP):
+    async with exported.files.lock(APP):
         with pytest.raises(Unavailable, match="imported"):
             await pulled(registry, "one")
         exporting = asyncio.create_task(later.exporter.check(APP))
@@ -185,7 +185,7 @@ async def test_a_disk_that_fails_is_looked_at_again(exported: Store, make_store:
     assert await pulled(registry, "one") == THREE.digest
 
 
-async def test_what_was_removed_with_its_blobs_is_gone(exported: Store, make_store: MakeStore) -> None:
+async def test_an_image_removed_with_its_blobs_is_deleted(exported: Store, make_store: MakeStore) -> None:
     """A tag that another program deleted and collected is unknown from the first request, and is not exported again."""
     rewrite(exported, {"one": ONE})
     remove_files(exported, TWO)
@@ -202,8 +202,8 @@ async def test_what_was_removed_with_its_blobs_is_gone(exported: Store, make_sto
     assert (changes[0].after, changes[0].by) == (None, ":index.json")
 
 
-async def test_a_blob_that_was_found_missing_before_is_gone_as_well(exported: Store, make_store: MakeStore) -> None:
-    """A client that asks for a blob first finds it missing: its image is not put back for that."""
+async def test_an_image_whose_blob_was_found_missing_is_deleted(exported: Store, make_store: MakeStore) -> None:
+    """A client that asks for a blob first finds it missing: its image is not restored for that."""
     rewrite(exported, {"one": ONE})
     remove_files(exported, TWO)
     later, registry = restarted(exported, make_store)
@@ -217,7 +217,7 @@ async def test_a_blob_that_was_found_missing_before_is_gone_as_well(exported: St
 
 
 async def test_what_was_removed_without_its_blobs_is_put_back(exported: Store) -> None:
-    """A tag whose blobs are all there comes back: a tool that rewrites `index.json` deletes nothing by it."""
+    """A tag with all its blobs is restored: a tool that rewrites `index.json` deletes nothing by that."""
     rewrite(exported, {"one": ONE})
     exported.layout().file(TWO.digest).unlink()
     await exported.exporter.check(APP)
@@ -227,7 +227,7 @@ async def test_what_was_removed_without_its_blobs_is_put_back(exported: Store) -
 
 
 async def test_indexes_of_what_was_removed_go_with_it(store: Store) -> None:
-    """An index goes with a child that was removed; a manifest that shares a layer with it stays."""
+    """An index is deleted with its removed child; a manifest that shares a layer with it stays."""
     both = index(ONE, TWO)
     await store.push(both, "both")
     await store.push(THREE, "three")
@@ -253,7 +253,7 @@ async def test_what_the_other_program_lists_is_never_forgotten(exported: Store) 
 
 
 async def test_a_blob_that_never_was_here_was_not_removed(exported: Store) -> None:
-    """An image that was accepted without its blobs (a sparse one) is put back like one that is whole."""
+    """An image that was accepted without its blobs (a sparse one) is restored like a complete one."""
     manifest = parse_manifest(FOUR.content, FOUR.media_type)
     await exported.catalog.do(
         PutManifest(
@@ -272,7 +272,7 @@ async def test_a_blob_that_never_was_here_was_not_removed(exported: Store) -> No
 
 
 async def test_what_the_other_program_had_not_seen_was_not_removed(exported: Store) -> None:
-    """A file made from an older export says nothing of what was pushed since, whatever its blobs are."""
+    """A file that is based on an older export deletes no image that was pushed since, whatever its blobs are."""
     document = exported.layout().read_index()
     await exported.push(THREE, "three")
     assert await exported.exporter.export(APP)
@@ -283,7 +283,7 @@ async def test_what_the_other_program_had_not_seen_was_not_removed(exported: Sto
 
 
 async def test_a_removed_directory_is_forgotten(exported: Store, make_store: MakeStore) -> None:
-    """A repository that another program removed whole has no tags any more; pushed again it has that one only."""
+    """A repository that another program removed has no tags; after a push it has only that one."""
     shutil.rmtree(exported.layout().path)
     later, registry = restarted(exported, make_store)
     with pytest.raises(NameUnknown):
@@ -318,8 +318,8 @@ async def test_an_absent_disk_is_no_removal(exported: Store, make_store: MakeSto
     assert not await later.is_due()
 
 
-async def test_what_was_forgotten_comes_back_with_its_files(exported: Store, make_store: MakeStore) -> None:
-    """A directory that was away and is back has its tags again, also if it was pushed to meanwhile."""
+async def test_deleted_images_are_restored_with_their_files(exported: Store, make_store: MakeStore) -> None:
+    """A directory that is restored has its tags again, also if it was pushed to in between."""
     path, elsewhere = exported.layout().path, exported.root.parent / "elsewhere"
     path.rename(elsewhere)
     later, registry = restarted(exported, make_store)

@@ -40,10 +40,10 @@ def write_like_zot(store: Store) -> None:
     )
 
 
-async def test_all_of_a_layout_is_taken_in(store: Store) -> None:
+async def test_all_of_a_layout_is_imported(store: Store) -> None:
     """Tags, untagged manifests, children of indexes, referrers and blobs are in the catalog afterwards."""
     write_like_zot(store)
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     assert await store.tags() == {"1.0": ONE.digest, "docker": THREE.digest, "latest": NESTED.digest}
     row = await store.catalog.repository(APP)
     assert row is not None
@@ -61,18 +61,18 @@ async def test_all_of_a_layout_is_taken_in(store: Store) -> None:
     assert manifests[Digest(ONE.digest)].pushed_ns == modified_ns
 
 
-async def test_an_adopted_layout_is_left_as_it_is(store: Store) -> None:
-    """Taking a layout in writes nothing to it: no export is due, and its own look is not taken for an edit."""
+async def test_an_import_does_not_write_to_the_layout(store: Store) -> None:
+    """After an import no export is due, and the file does not pass for an external edit."""
     write_like_zot(store)
     before = (store.layout().path / "index.json").read_bytes()
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     assert not await store.is_due()
     await store.exporter.check(APP)
     assert not await store.is_due()
     assert (store.layout().path / "index.json").read_bytes() == before
 
 
-async def test_a_push_into_a_layout_that_is_not_adopted_loses_nothing(store: Store) -> None:
+async def test_a_push_into_a_layout_that_is_not_imported_loses_nothing(store: Store) -> None:
     """Hazard A4: the export after the first push shows the pushed tag and the 500 that were there."""
     layout = store.layout()
     layout.put(ONE)
@@ -85,26 +85,26 @@ async def test_a_push_into_a_layout_that_is_not_adopted_loses_nothing(store: Sto
 async def test_it_may_be_done_again(store: Store) -> None:
     """Adopting twice changes nothing."""
     write_like_zot(store)
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     before = await store.tags()
     row = await store.catalog.repository(APP)
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     assert await store.tags() == before
     assert await store.catalog.repository(APP) == row
 
 
 async def test_many_may_do_it_at_once(make_store: MakeStore) -> None:
-    """Tasks of one process share the work, several processes wait for each other; all see the whole of it."""
+    """Tasks of one process share the import, several processes wait for each other; all see the complete repository."""
     catalog = MemoryCatalog()
     stores = [make_store(catalog) for _ in range(3)]
     write_like_zot(stores[0])
-    await asyncio.gather(*(store.adoption.ensure(APP) for store in stores for _ in range(5)))
+    await asyncio.gather(*(store.importer.ensure(APP) for store in stores for _ in range(5)))
     assert len(await stores[0].tags()) == 3
     assert len(await catalog.tag_log(APP, None, None, 100)) == 3
 
 
-async def test_what_cannot_be_read_is_carried_along_and_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """What a missing or damaged file should be is told in one line, and carried along; the rest is there."""
+async def test_unreadable_entries_are_carried_along_and_logged(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Entries with missing or damaged files are counted in one log line and carried along; the rest is imported."""
     layout = store.layout()
     nonsense = b'{"schemaVersion": 2, "mediaType": "application/json"}'
     layout.put(ONE, TWO)
@@ -118,7 +118,7 @@ async def test_what_cannot_be_read_is_carried_along_and_told(store: Store, caplo
         {**ONE.descriptor("nonsense"), "digest": sha256(nonsense)},
     )
     with caplog.at_level(logging.WARNING):
-        await store.adoption.ensure(APP)
+        await store.importer.ensure(APP)
     assert await store.tags() == {"one": ONE.digest, "nonsense": sha256(nonsense)}
     (line,) = [record.getMessage() for record in caplog.records]
     assert "3 of its manifests cannot be read" in line
@@ -128,20 +128,20 @@ async def test_what_cannot_be_read_is_carried_along_and_told(store: Store, caplo
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schemaVersion": 1, "manifests": []}', b"\xff\xfe"])
 async def test_a_broken_index_refuses_its_repository_alone(store: Store, content: bytes) -> None:
-    """A repository whose index.json is none answers 503 and says why; others serve; mended it is adopted."""
+    """A repository with an invalid index.json answers 503 with the reason, others serve; repaired, it is imported."""
     write_like_zot(store)
     other = parse_repository("team/other")
     broken = store.layout(other)
     broken.write()
     (broken.path / "index.json").write_bytes(content)
     with pytest.raises(Unavailable, match=r"index\.json"):
-        await store.adoption.ensure(other)
-    await store.discovery.adopt_all()
+        await store.importer.ensure(other)
+    await store.scanner.import_all()
     assert len(await store.tags()) == 3
     assert (broken.path / "index.json").read_bytes() == content
     broken.write(ONE.descriptor("one"))
     broken.put(ONE)
-    await store.adoption.ensure(other)
+    await store.importer.ensure(other)
     assert await store.tags(other) == {"one": ONE.digest}
 
 
@@ -152,23 +152,23 @@ async def test_the_reason_of_a_broken_index_is_logged_once(store: Store, caplog:
     for content in (b"{", b"{", b"[]", b"[]"):
         (layout.path / "index.json").write_bytes(content)
         with pytest.raises(Unavailable):
-            await store.adoption.ensure(APP)
-    assert [record.levelname for record in caplog.records if "is not adopted" in record.getMessage()] == ["ERROR"] * 2
+            await store.importer.ensure(APP)
+    assert [record.levelname for record in caplog.records if "is not imported" in record.getMessage()] == ["ERROR"] * 2
 
 
 async def test_a_request_waits_for_a_while_only(make_store: MakeStore) -> None:
-    """When adoption takes longer than a request should wait it is told to come again, and adoption goes on."""
+    """If the import takes longer than a request should wait the answer is 503, and the import continues."""
     store = make_store(wait_s=0)
     write_like_zot(store)
     with pytest.raises(Unavailable):
-        await store.adoption.ensure(APP)
-    await store.adoption.adopt(APP)
+        await store.importer.ensure(APP)
+    await store.importer.import_layout(APP)
     assert len(await store.tags()) == 3
 
 
 async def test_a_repository_that_is_nowhere_is_created(store: Store) -> None:
-    """What has no directory is adopted at once, empty, and no layout is made for it."""
-    await store.adoption.ensure(APP)
+    """A repository without a directory is imported at once, empty, and no layout is created for it."""
+    await store.importer.ensure(APP)
     row = await store.catalog.repository(APP)
     assert row is not None
     assert row.adopted
@@ -177,17 +177,17 @@ async def test_a_repository_that_is_nowhere_is_created(store: Store) -> None:
 
 
 async def test_an_unmounted_disk_is_no_empty_repository(store: Store) -> None:
-    """Hazard A5: where the root is not the store that it was, nothing is adopted."""
+    """Hazard A5: below a root that is not the expected store, nothing is imported."""
     await store.storage.ready()
     store.root.rename(store.root.with_name("elsewhere"))
     store.root.mkdir()
     with pytest.raises(StorageError):
-        await store.adoption.ensure(APP)
+        await store.importer.ensure(APP)
     assert await store.catalog.repository(APP) is None
 
 
 async def test_one_that_was_broken_off_follows_the_file(store: Store) -> None:
-    """What a broken-off adoption had taken gives way to what the file says when it is begun anew."""
+    """When an interrupted import starts again, the file overrides what was imported before."""
     write_like_zot(store)
     listed = {Digest(ONE.digest): MANIFEST}
     manifests = [
@@ -198,25 +198,25 @@ async def test_one_that_was_broken_off_follows_the_file(store: Store) -> None:
     tags = (LayoutTag(parse_tag("1.0"), Digest(ONE.digest)), LayoutTag(parse_tag("old"), Digest(ONE.digest)))
     await store.catalog.do(ImportLayout(repository=APP, manifests=tuple(manifests), tags=tags))
     store.layout().write(FOUR.descriptor("1.0"), NESTED.descriptor("latest"))
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     assert await store.tags() == {"1.0": FOUR.digest, "latest": NESTED.digest, "old": ONE.digest}
     assert await store.exporter.export(APP)
     assert store.layout().tags() == await store.tags()
 
 
 @pytest.mark.parametrize("content", [b"", b"short"])
-async def test_a_short_or_empty_file_is_not_taken_in(store: Store, content: bytes) -> None:
-    """Its size is not that of the descriptors: it is missing, told, left where it is, and counted."""
+async def test_a_short_or_empty_file_is_not_imported(store: Store, content: bytes) -> None:
+    """A file of another size than its descriptors is missing, reported, left where it is, and counted."""
     found: list[str] = []
     damage = DamageReports()
     damage.observe(found.append)
-    adoption = LayoutImporter(store.catalog, store.storage, store.files, damage)
+    importer = LayoutImporter(store.catalog, store.storage, store.files, damage)
     layout = store.layout()
     layout.put(ONE, TWO)
     layout.write(ONE.descriptor("1.0"), TWO.descriptor("2.0"))
     digest = Digest(sha256(ONE.blobs[-1]))
     layout.file(digest).write_bytes(content)
-    await adoption.ensure(APP)
+    await importer.ensure(APP)
     assert await store.tags() == {"1.0": ONE.digest, "2.0": TWO.digest}
     assert await store.catalog.blob(APP, digest) is None
     for blob in (*ONE.blobs[:-1], *TWO.blobs):
@@ -225,7 +225,7 @@ async def test_a_short_or_empty_file_is_not_taken_in(store: Store, content: byte
     assert found == ["import"]
 
 
-async def test_an_empty_file_that_no_manifest_names_is_not_taken_in(store: Store) -> None:
+async def test_an_empty_file_that_no_manifest_names_is_not_imported(store: Store) -> None:
     """Nothing has the digest of its name but nothing itself."""
     layout = store.layout()
     layout.put(ONE)
@@ -233,12 +233,12 @@ async def test_an_empty_file_that_no_manifest_names_is_not_taken_in(store: Store
     digests = [Digest(sha256(each)) for each in (b"lost", b"")]
     for digest in digests:
         layout.file(digest).write_bytes(b"")
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     assert [await store.catalog.blob(APP, each) is not None for each in digests] == [False, True]
 
 
 async def test_a_descriptor_that_is_wrong_about_a_size_loses_nothing(store: Store) -> None:
-    """The digest decides: content that has it is taken in, whatever size a manifest claims."""
+    """The digest decides: content that has it is imported, whatever size a manifest claims."""
     layout = store.layout()
     layer = b"a layer"
     digest = Digest(sha256(layer))
@@ -249,7 +249,7 @@ async def test_a_descriptor_that_is_wrong_about_a_size_loses_nothing(store: Stor
     layout.file(digest).write_bytes(layer)
     layout.file(sha256(content)).write_bytes(content)
     layout.write({**ONE.descriptor("1.0"), "digest": sha256(content), "size": len(content)})
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     blob = await store.catalog.blob(APP, digest)
     assert blob is not None
     assert blob.size == len(layer)

@@ -48,14 +48,14 @@ async def encode(head: IndexHead, entries: Iterable[IndexEntry]) -> bytes:
 
 
 async def read(content: bytes) -> tuple[IndexHead, list[IndexEntry]]:
-    """Return what is read piece by piece."""
+    """Return the entries of an index that is read piece by piece."""
     listing = await index_json.read(pieces(content))
     assert listing is not None
     return listing.head, [entry async for entry in listing.entries]
 
 
 def plain(document: object) -> object:
-    """Return the document without what makes no difference: the order of keys, empty annotations."""
+    """Return the document without insignificant differences: the order of keys, empty annotations."""
     if isinstance(document, dict):
         return {key: plain(value) for key, value in document.items() if (key, value) != ("annotations", {})}
     return [plain(each) for each in document] if isinstance(document, list) else document
@@ -67,13 +67,13 @@ def plain(document: object) -> object:
     st.dictionaries(texts, texts, max_size=2),
     jsons,
 )
-async def test_what_others_wrote_is_kept(
+async def test_fields_of_other_programs_are_kept(
     tagged: dict[str, dict[str, object]],
     untagged: list[dict[str, object]],
     annotations: dict[str, str],
     foreign: object,
 ) -> None:
-    """Decoded and encoded again an index says the same, fields that nobody knows included; twice, the same bytes."""
+    """An index that is decoded and encoded is equal, unknown fields included; encoded twice, it has the same bytes."""
     listed = [
         {**descriptor, "annotations": {**descriptor.get("annotations", {}), REF_NAME: tag}}  # type: ignore[dict-item]
         for tag, descriptor in sorted(tagged.items())
@@ -113,7 +113,7 @@ async def test_what_others_wrote_is_kept(
     ],
 )
 def test_a_ref_name_stands_for_a_tag(text: str, tag: str | None) -> None:
-    """A tag is itself; a whole image name stands for the tag in it; anything else for none."""
+    """A tag stands for itself, an image name for the tag in it, any other text for none."""
     assert parse_ref_name(text) == tag
 
 
@@ -126,7 +126,7 @@ def test_a_ref_name_stands_for_a_tag(text: str, tag: str | None) -> None:
     ],
 )
 def test_a_descriptor_without_a_digest_is_kept_as_it_is(descriptor: object) -> None:
-    """One that cannot be read does not take the others with it, and comes as it is written."""
+    """An unreadable descriptor does not affect the others, and is returned as it is written."""
     good = {"mediaType": MANIFEST, "digest": f"sha256:{0:064}", "size": 1}
     index = decode(json.dumps({"schemaVersion": 2, "manifests": [good, descriptor]}).encode())
     assert [entry.digest for entry in index.entries] == [good["digest"]]
@@ -150,7 +150,7 @@ def test_a_descriptor_without_a_digest_is_kept_as_it_is(descriptor: object) -> N
     ],
 )
 async def test_a_descriptor_with_a_digest_is_read_whatever_else_is_wrong(others: bytes) -> None:
-    """Nothing but the digest is needed to read an entry; carried along it is what was written."""
+    """Reading an entry needs only the digest; carried along, it has the bytes that were written."""
     descriptor = b'{"digest":"sha256:' + b"0" * 64 + b'", ' + others + b"}"
     (entry,) = decode(b'{"manifests":[' + descriptor + b"]}").entries
     assert entry.digest == f"sha256:{0:064}"
@@ -170,7 +170,7 @@ async def lines(*descriptors: bytes) -> AsyncIterator[IndexEntry | bytes]:
 
 @given(st.lists(jsons | descriptors, max_size=5), st.integers(1, 64))
 def test_no_descriptor_is_lost(listed: list[object], size: int) -> None:
-    """Whatever JSON the list holds, and wherever it is cut while it is read, each element comes as it is written."""
+    """Each element is returned as it is written, whatever the JSON and wherever the pieces are cut."""
     content = json.dumps({"manifests": listed, "annotations": {"a": "b"}, "x": [1]}).encode()
     reader = IndexReader()
     found = [
@@ -191,7 +191,7 @@ def test_an_empty_list_may_be_null() -> None:
 
 @given(st.binary(max_size=50) | jsons.map(lambda document: json.dumps(document).encode()))
 def test_anything_else_is_broken(content: bytes) -> None:
-    """Whatever the bytes are, they are an index or InvalidLayoutError is raised, nothing else."""
+    """Any bytes are an index, or raise InvalidLayoutError and no other exception."""
     try:
         decode(content)
     except InvalidLayoutError:

@@ -1,4 +1,4 @@
-"""All orders of pushes, deletes, foreign edits, exports and crashes, against a model."""
+"""All orders of pushes, deletes, external edits, exports and crashes, against a model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Died(BaseException):
 
 
 class Fate:
-    """Counts what a process does that outlives it; at one of these steps something happens to it."""
+    """Counts the lasting changes of a process, and interrupts it at one of them."""
 
     def __init__(self) -> None:
         """Let nothing happen."""
@@ -59,7 +59,7 @@ def _die() -> None:
 
 
 class MortalDisk(Disk):
-    """A disk that a dead process changes no more. Syncing takes no time: what dies here is the process alone."""
+    """A disk that a dead process cannot change. It does not sync, since only processes die here."""
 
     def __init__(self, fate: Fate) -> None:
         """Follow `fate`."""
@@ -94,7 +94,7 @@ class MortalCatalog(MemoryCatalog):
 
 @dataclass
 class Tag:
-    """What a tag may be at the end."""
+    """The states that a tag may have at the end."""
 
     acknowledged: str | None = None
     """The last value that was acknowledged."""
@@ -114,12 +114,12 @@ class Copy:
 
     document: dict[str, Any]
     read_at: int
-    level: bool
+    in_sync: bool
 
 
 @dataclass
 class Model:
-    """What happened."""
+    """The events of a run."""
 
     steps: int = 0
     images: int = 0
@@ -140,10 +140,10 @@ class Interleavings(RuleBasedStateMachine):
         self.copy: Copy | None = None
 
     def teardown(self) -> None:
-        """Bring everything level, and compare with the model."""
+        """Bring layout and catalog in sync, and compare them with the model."""
         try:
             self._level()
-            self._judge()
+            self._decide()
         finally:
             self.runner.close()
             self.directory.cleanup()
@@ -157,12 +157,12 @@ class Interleavings(RuleBasedStateMachine):
         return image(str(self.model.images))
 
     def _level(self) -> None:
-        async def level() -> None:
+        async def sync() -> None:
             await self.store.exporter.check(APP)
             assert await self.store.exporter.export(APP)
             assert not await self.store.is_due()
 
-        self.runner.run(level())
+        self.runner.run(sync())
 
     def _acknowledge(self, tag: str, digest: str | None) -> None:
         self.model.steps += 1
@@ -180,7 +180,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(tag=TAGS)
     def push_back(self, tag: str) -> None:
-        """Point a tag at what another one points to."""
+        """Point a tag at the manifest of another one."""
 
         async def move() -> str | None:
             tags = await self.store.tags()
@@ -197,7 +197,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(tag=TAGS)
     def delete(self, tag: str) -> None:
-        """Delete a tag that is there."""
+        """Delete an existing tag."""
 
         async def delete() -> bool:
             there = tag in await self.store.tags()
@@ -209,7 +209,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def export(self) -> None:
-        """Export what is due; everything that is listed then is there."""
+        """Export due layouts; then all listed files exist."""
         self.runner.run(self.store.exporter.export(APP))
         layout = self.store.layout()
         if (layout.path / "index.json").exists():
@@ -250,7 +250,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self.copy is not None)
     @rule(tag=TAGS, in_place=st.booleans())
     def write(self, tag: str, *, in_place: bool) -> None:
-        """Write what was read, with one tag added or moved to a new image."""
+        """Write the file that was read, with one tag added or moved to a new image."""
         assert self.copy is not None
         copy, self.copy = self.copy, None
         self._write(copy, tag, in_place=in_place)
@@ -263,7 +263,7 @@ class Interleavings(RuleBasedStateMachine):
         def write() -> None:
             layout = self.store.layout()
             if (layout.path / "index.json").exists():
-                self._write(Copy(layout.read_index(), self.model.steps, level=False), tag, in_place=in_place)
+                self._write(Copy(layout.read_index(), self.model.steps, in_sync=False), tag, in_place=in_place)
 
         self.fate.left, self.fate.then = after, write
         self.runner.run(self.store.exporter.export(APP))
@@ -281,18 +281,18 @@ class Interleavings(RuleBasedStateMachine):
             (layout.path / "index.json.new").write_text(json.dumps(document))
             (layout.path / "index.json.new").rename(layout.path / "index.json")
         known = self.model.tags[tag]
-        known.added, known.since, known.shown = added.digest, copy.read_at, copy.level
+        known.added, known.since, known.shown = added.digest, copy.read_at, copy.in_sync
 
     # --- what holds ---
 
     @invariant()
     def the_index_parses(self) -> None:
-        """`index.json` is whole at every moment."""
+        """`index.json` is complete at every moment."""
         layout = self.store.layout()
         if (layout.path / "index.json").exists():
             assert layout.read_index()["schemaVersion"] == 2
 
-    def _judge(self) -> None:
+    def _decide(self) -> None:
         tags = self.runner.run(self.store.tags())
         for name, tag in self.model.tags.items():
             found = tags.get(name)

@@ -1,4 +1,4 @@
-"""What requests see of layouts that are not adopted yet, and how they are found."""
+"""Layouts that are not imported yet, as requests see them, and how they are found."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def registry(store: Store) -> Registry:
 
 
 async def test_a_pull_works_at_once(store: Store) -> None:
-    """A tag or a listed digest is answered from index.json, byte for byte, and the repository is adopted meanwhile."""
+    """A tag or a listed digest is answered from index.json, byte for byte, while the repository is imported."""
     write(store, APP)
     for reference in (LATEST, Digest(BOTH.digest)):
         pulled = await manifests.pull(registry(store), PullManifest(APP, reference))
         assert pulled == (BOTH.digest, BOTH.media_type, BOTH.content)
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     assert await store.tags() == {"latest": BOTH.digest}
 
 
 async def test_a_child_of_an_index_is_served(store: Store) -> None:
-    """What only an index lists is known once the repository is adopted, which a pull waits for."""
+    """A manifest that only an index lists is known after the import, for which a pull waits."""
     write(store, APP)
     pulled = await manifests.pull(registry(store), PullManifest(APP, Digest(ONE.digest)))
     assert pulled.content == ONE.content
@@ -69,28 +69,28 @@ async def test_what_no_layout_has_is_unknown(store: Store, reference: Digest) ->
 
 
 async def test_damaged_content_is_not_served(store: Store) -> None:
-    """Bytes that have not the digest asked for are never an answer."""
+    """Bytes with another digest than the requested one are never served."""
     write(store, APP)
     store.layout().file(BOTH.digest).write_bytes(b"damaged")
     with pytest.raises(ManifestUnknown):
         await manifests.pull(registry(store), PullManifest(APP, LATEST))
 
 
-async def test_a_list_of_tags_adopts_first(store: Store) -> None:
+async def test_a_list_of_tags_waits_for_the_import(store: Store) -> None:
     """Tags are listed from the catalog, so all of them have to be in it."""
     write(store, APP)
     assert (await tags.page(registry(store), ListTags(APP))).rows == ["latest"]
 
 
 async def test_the_list_of_repositories_is_never_short(store: Store) -> None:
-    """Hazard C4: layouts that are not adopted are listed, in order and once, while and after they are adopted."""
+    """Hazard C4: layouts are listed in order and once, before, during and after their import."""
     expected = sorted(f"{team}/app{number}" for team in ("a", "b-c", "b") for number in range(5))
     write(store, *expected)
     await store.push(ONE, "x", repository=parse_repository("aa"))
     expected = sorted([*expected, "aa"])
     for name in [None, *expected[::3]]:
         if name is not None:
-            await store.adoption.ensure(parse_repository(name))
+            await store.importer.ensure(parse_repository(name))
         found: list[str] = []
         last: str | None = ""
         while last is not None:
@@ -101,17 +101,17 @@ async def test_the_list_of_repositories_is_never_short(store: Store) -> None:
 
 
 async def test_a_removed_repository_is_not_listed_again(store: Store) -> None:
-    """A name that was found, adopted and removed does not come back from what a process remembers."""
+    """A name that was found, imported and removed is not listed from a process's memory."""
     write(store, "team/app", "team/other")
     assert await store.layouts.names("", 10) == ["team/app", "team/other"]
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     assert await store.layouts.names("", 10) == ["team/other"]
     await store.files.remove(parse_repository("team/other"))
     assert await store.layouts.names("", 10) == []
 
 
 async def test_until_it_is_known_what_there_is_the_list_is_late(store: Store) -> None:
-    """A list that would be short is 503; looking goes on, and is begun anew if it failed."""
+    """A list that would be incomplete is 503; the scan continues, and starts again if it failed."""
     write(store, APP)
     names = UnimportedNames(store.catalog, store.files, wait_s=0)
     with pytest.raises(Unavailable):
@@ -126,17 +126,17 @@ async def test_until_it_is_known_what_there_is_the_list_is_late(store: Store) ->
     await eventually(known)
 
 
-async def test_everything_is_adopted_in_the_background(make_store: MakeStore, caplog: pytest.LogCaptureFixture) -> None:
-    """Layouts that are there, those that come later, and adoptions that were broken off end in the catalog."""
+async def test_layouts_are_imported_in_the_background(make_store: MakeStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Existing and later layouts are imported, and interrupted imports are completed."""
     store = make_store()
     write(store, "one", "team/two", "three")
     (store.layout(parse_repository("three")).path / "index.json").write_text("broken")
     await store.catalog.do(ImportLayout(repository=APP))
     with caplog.at_level(logging.INFO):
-        await store.discovery.adopt_all()
-    assert "3 of 4 layouts adopted" in caplog.text
+        await store.scanner.import_all()
+    assert "3 of 4 layouts imported" in caplog.text
     write(store, "three", "late")
-    await store.discovery.adopt_all()
+    await store.scanner.import_all()
     for name in ("one", "team/two", "three", "late"):
         assert await store.tags(parse_repository(name)) == {"latest": BOTH.digest}
     rows = [await store.catalog.repository(name) for name in await store.catalog.repositories("", 10)]
@@ -151,29 +151,29 @@ async def test_the_sweep_finds_what_was_written(store: Store) -> None:
     layout = store.layout(parse_repository("two"))
     layout.put(TWO)
     layout.write(TWO.descriptor("y"))
-    await store.discovery.check_all()
+    await store.scanner.check_all()
     assert await store.tags(parse_repository("two")) == {"x": ONE.digest, "y": TWO.digest}
 
 
-async def test_discovery_goes_on_after_a_fault(make_store: MakeStore, caplog: pytest.LogCaptureFixture) -> None:
-    """One layout that cannot be read keeps no other waiting; it is said, and tried again."""
+async def test_scanning_continues_after_an_error(make_store: MakeStore, caplog: pytest.LogCaptureFixture) -> None:
+    """A layout that cannot be read does not delay the others; it is logged, and retried."""
     failing: list[str] = []
     store = make_store(disk=FailingDisk(lambda each: errno.EIO if each.path in failing else 0))
     names = [parse_repository(name) for name in ("a", "b", "c")]
     write(store, *names)
-    await store.adoption.ensure(names[0])
+    await store.importer.ensure(names[0])
     failing += [str(store.layout(name).path / "index.json") for name in names[:2]]
-    discovery = store.discovery
-    discovery._interval_s = 0
+    scanner = store.scanner
+    scanner._interval_s = 0
 
     async def said() -> bool:
-        return "1 layouts cannot be looked at" in caplog.text and "b is not adopted" in caplog.text
+        return "1 layouts cannot be checked" in caplog.text and "b is not imported" in caplog.text
 
     async def both() -> bool:
         return bool(await store.tags(names[1]) and await store.tags(names[2]))
 
     with caplog.at_level(logging.WARNING):
-        running = asyncio.create_task(discovery.run())
+        running = asyncio.create_task(scanner.run())
         await eventually(said)
         failing.clear()
         await eventually(both)
@@ -182,12 +182,12 @@ async def test_discovery_goes_on_after_a_fault(make_store: MakeStore, caplog: py
 
 
 async def test_several_processes_see_one_store(make_store: MakeStore) -> None:
-    """A worker that looked before the jobs process adopted lists each repository once, and no more afterwards."""
+    """A worker that scanned before the import lists each repository once, and not after its removal."""
     catalog = MemoryCatalog()
     jobs, worker = make_store(catalog), make_store(catalog)
     write(jobs, "a", "b")
     assert await worker.layouts.names("", 10) == ["a", "b"]
-    await jobs.discovery.adopt_all()
+    await jobs.scanner.import_all()
     assert await worker.layouts.names("", 10) == []
     page = await repositories.page(registry(worker), ListRepositories(), lambda _: True)
     assert page.rows == ["a", "b"]

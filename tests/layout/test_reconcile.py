@@ -1,4 +1,4 @@
-"""What is made of a tag that a foreign `index.json` has elsewhere than the catalog."""
+"""The decision on a tag that an external `index.json` has at another manifest than the catalog."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from zot.catalog.change_log import TagChange
 from zot.layout.export_stamp import BY
-from zot.layout.reconcile import MergeDecision, judge
+from zot.layout.reconcile import MergeDecision, decide
 from zot.oci.digest import Digest
 from zot.oci.names import Tag
 
@@ -17,7 +17,7 @@ Move = tuple[int, Digest | None] | tuple[int, Digest | None, str]
 
 
 def history(*moves: Move) -> list[TagChange]:
-    """Return the log of a tag that moved to these digests at these times, by whom, newest first."""
+    """Return the log of a tag with these digests, times and authors, newest first."""
     changes = []
     before: Digest | None = None
     for number, (at_ns, after, *by) in enumerate(moves):
@@ -59,12 +59,12 @@ def history(*moves: Move) -> list[TagChange]:
         ([(1, A), (12, B)], NEW, 1000, 10, MergeDecision.CONFLICT),
     ],
 )
-def test_what_was_acknowledged_stays_and_what_was_added_is_taken(
+def test_acknowledged_states_stay_and_additions_are_taken(
     moves: list[Move],
     digest: Digest,
     started_ns: int | None,
     exported_ns: int,
     verdict: MergeDecision,
 ) -> None:
-    """Only a move that nobody here contradicts is taken."""
-    assert judge(digest, history(*moves), started_ns, exported_ns) is verdict
+    """Only a move that the catalog does not contradict is taken."""
+    assert decide(digest, history(*moves), started_ns, exported_ns) is verdict

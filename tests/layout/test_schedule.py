@@ -17,23 +17,23 @@ ONE, TWO = image("one"), image("two")
 
 
 async def test_what_changes_is_exported(store: Store) -> None:
-    """While it runs each change comes to the layout by itself."""
+    """While it runs, each change is exported without a call."""
 
-    async def level() -> bool:
+    async def in_sync() -> bool:
         return not await store.catalog.exports_due(10)
 
     running = asyncio.create_task(store.schedule.run())
     for number in range(2):
         for name in ("a", "b/c"):
             await store.push(image(str(number)), "x", repository=parse_repository(name))
-        await eventually(level)
+        await eventually(in_sync)
         assert store.layout(parse_repository("b/c")).tags() == {"x": image(str(number)).digest}
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_an_export_takes_a_tenth_of_the_time_at_most(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After an export that took a second, the next one of that repository waits ten; others do not."""
+    """After an export of a second, the repository's next one waits ten seconds; other repositories do not."""
     loop = asyncio.get_running_loop()
     now = 0.0
     times: list[tuple[str, float]] = []
@@ -59,7 +59,7 @@ async def test_an_export_takes_a_tenth_of_the_time_at_most(store: Store, monkeyp
 
 
 async def test_the_smallest_come_first_at_the_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the end all are brought level, the cheapest first, whatever waited for its turn."""
+    """A drain exports all due layouts, the smallest first, whatever their pauses."""
     names = [parse_repository(name) for name in ("a", "b", "c")]
     for name, tags in zip(names, (200, 2, 20), strict=True):
         await store.push(ONE, *(f"t{number}" for number in range(tags)), repository=name)
@@ -83,7 +83,7 @@ async def test_the_smallest_come_first_at_the_end(store: Store, monkeypatch: pyt
 async def test_what_cannot_be_written_is_left_for_the_next_start(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A repository that fails does not keep the others, or the end, waiting; it is counted in the log."""
+    """A repository that fails delays neither the others nor the end, and is counted in the log."""
     bad, good = parse_repository("bad"), parse_repository("good")
     for name in (bad, good):
         await store.push(ONE, "x", repository=name)
@@ -97,13 +97,13 @@ async def test_what_cannot_be_written_is_left_for_the_next_start(
     monkeypatch.setattr(store.storage, "put", fail)
     with caplog.at_level(logging.WARNING):
         assert not await store.schedule.drain(60)
-    assert "1 layouts are not level" in caplog.text
+    assert "1 layouts are not exported" in caplog.text
     assert store.layout(good).tags() == {"x": ONE.digest}
     assert await store.catalog.exports_due(10) == [bad]
 
 
 async def test_the_end_has_a_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the limit is reached what goes on is broken off: the layout stays as it was, and due."""
+    """At the limit running exports are cancelled: the layout stays as it was, and due."""
 
     async def never(*_: object) -> None:
         await asyncio.Event().wait()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.needs("skopeo")
 
 
 async def skopeo(*arguments: str) -> bytes:
-    """Run skopeo and return what it says."""
+    """Run skopeo and return its output."""
     process = await asyncio.create_subprocess_exec(
         programs.require("skopeo"),
         "--insecure-policy",
@@ -63,17 +63,17 @@ async def test_skopeo_reads_what_is_exported(store: Store) -> None:
     assert Layout(target).tags() == {"one": ONE.digest, "both": BOTH.digest}
 
 
-async def test_what_skopeo_wrote_is_adopted(store: Store, source: Layout) -> None:
+async def test_a_layout_of_skopeo_is_imported(store: Store, source: Layout) -> None:
     """A layout that skopeo made becomes a repository."""
     store.layout().path.mkdir(parents=True)
     for tag in ("one", "two"):
         await copy(f"oci:{source.path}:{tag}", f"oci:{store.layout().path}:{tag}")
-    await store.adoption.ensure(APP)
+    await store.importer.ensure(APP)
     assert await store.tags() == {"one": ONE.digest, "two": TWO.digest}
 
 
-async def test_what_skopeo_adds_and_moves_is_merged(store: Store, source: Layout) -> None:
-    """Skopeo keeps our mark; what it adds or moves is taken, beside what was pushed meanwhile."""
+async def test_edits_of_skopeo_are_merged(store: Store, source: Layout) -> None:
+    """Skopeo keeps our stamp; its additions and moves are merged with the pushes of that time."""
     await store.push(ONE, "x")
     await store.exporter.export(APP)
     mark = store.layout().read_index()["annotations"]

@@ -1,4 +1,7 @@
-"""Carried entries whose manifests can be read by now: a copy had not come so far, or a damaged file was replaced."""
+"""Import manifests whose files arrived after the import of their repository.
+
+Their entries were carried along: a program was still copying the layout, or a damaged file was replaced since.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +24,22 @@ from zot.layout.single_flight import SingleFlight
 from zot.oci.digest import Digest
 from zot.oci.media_types import may_be_manifest
 from zot.oci.names import Repository
-from zot.registry.existing_files import take_in_named
+from zot.registry.existing_files import register_named
 from zot.storage.interface import Storage
 
 _WAIT_S = 5.0
 
 _log = logging.getLogger(__name__)
 
-# Repositories of which it is remembered when their content changed last.
+# Repositories whose last change of content is remembered.
 _REMEMBERED = 10_000
 
 
 class Arrivals:
-    """Takes in what has arrived, of repositories that are adopted."""
+    """Imports manifests that arrived, of imported repositories."""
 
     def __init__(self, catalog: Catalog, storage: Storage, files: LayoutFiles, manifest_limit_bytes: int) -> None:
-        """Look at one store; read manifests of at most `manifest_limit_bytes`."""
+        """Import manifests of at most `manifest_limit_bytes`."""
         self._catalog = catalog
         self._storage = storage
         self._files = files
@@ -45,11 +48,11 @@ class Arrivals:
         self._tasks = SingleFlight[tuple[Repository, str]]("the manifest is being imported", _WAIT_S)
 
     async def look(self, repository: Repository) -> None:
-        """Try all that is unread, if files came since the last look. Raises StorageError, CatalogError."""
+        """Try to read unread entries, if files were added since the last call. Raises StorageError, CatalogError."""
         if not await self._catalog.unread(repository):
             self._looked_at.pop(repository, None)
             return
-        # Read before the files, so that one that comes meanwhile is seen by the next look.
+        # Read before the files, so that the next call notices a file that is added concurrently.
         changed = await self._files.content_changed(repository)
         if self._looked_at.get(repository) == changed:
             return
@@ -58,7 +61,7 @@ class Arrivals:
         self._looked_at[repository] = changed
 
     async def read_children(self, repository: Repository) -> None:
-        """Import manifests that an index lists and whose files have come since. Raises StorageError, CatalogError."""
+        """Import manifests that an index lists and whose files were added since. Raises StorageError, CatalogError."""
         absent = pages(lambda last: self._catalog.absent_children(repository, last, PAGE_LIMIT), lambda row: row[0], "")
         async for page in absent:
             listed = {digest: media_type for digest, media_type in page if may_be_manifest(media_type)}
@@ -68,13 +71,13 @@ class Arrivals:
     async def ensure(self, repository: Repository, entry: CarriedEntry) -> None:
         """Try to read the manifest of a carried entry, for a request.
 
-        Raises Unavailable when it takes longer than a request should wait (it goes on then), StorageError,
+        Raises Unavailable if it takes longer than a request should wait, and continues in the background; StorageError,
         CatalogError.
         """
         await self._tasks.wait((repository, entry.key), repository, lambda: self._read(repository, [entry]))
 
     async def close(self) -> None:
-        """Cancel what is under way: it begins again the next time."""
+        """Cancel the running imports: they start again with the next call."""
         await self._tasks.close()
 
     async def _read(self, repository: Repository, entries: Sequence[CarriedEntry]) -> None:
@@ -88,10 +91,10 @@ class Arrivals:
     async def _manifests(
         self, repository: Repository, listed: Mapping[Digest, str]
     ) -> AsyncIterator[LayoutManifest | CarriedEntry]:
-        """Iterate over the manifests that can be read, after their blobs were taken in, and what they list."""
+        """Iterate over readable manifests, after their blobs were registered, and over the entries that they list."""
         async for found in read_manifests(self._files, repository, listed, self._limit_bytes):
             if isinstance(found, LayoutManifest):
-                await take_in_named(self._catalog, self._storage, repository, found.edges)
+                await register_named(self._catalog, self._storage, repository, found.edges)
             if not isinstance(found, NotRead):
                 yield found
 
@@ -108,5 +111,5 @@ class Arrivals:
             _log.info("%s: manifest %s of index.json can be read now", repository, entry.digest)
             tag = parse_ref_name(entry.name) if entry.name is not None else None
             if tag is not None:
-                # A tag that was made meanwhile stays where it is, and the entry keeps its name.
+                # A tag that was created since stays where it is, and the entry keeps its name.
                 yield LayoutTag(tag, entry.digest, None, None if tag == entry.name else entry.name)

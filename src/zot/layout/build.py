@@ -1,4 +1,4 @@
-"""The layouts, from the configuration: what every process has, and what the jobs process has beside it."""
+"""Build the layouts from the configuration: the part of every process, and the jobs of the jobs process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zot.catalog.interface import Catalog
 from zot.config.storage import StorageConfig as Configuration
 from zot.config.store_table import StoreTable
 from zot.layout.export import Exporter
-from zot.layout.external_edits import ForeignEdits
+from zot.layout.external_edits import ExternalEdits
 from zot.layout.filesystem import FilesystemLayouts
 from zot.layout.layouts import StoreLayouts
 from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
@@ -41,7 +41,7 @@ def build(
     stores = StoreTable(config)
     files = FilesystemLayouts(stores.roots, stores.root_of, storage.ready, pools)
     limit_bytes = max(manifest_limit_bytes, MANIFEST_LIMIT_BYTES)
-    merger = Reconciler(
+    reconciler = Reconciler(
         catalog,
         storage,
         files,
@@ -49,26 +49,26 @@ def build(
         catalog_is_older_than_ns=catalog_is_older_than_ns,
         manifest_limit_bytes=limit_bytes,
     )
-    edits = ForeignEdits(catalog, files, merger)
+    edits = ExternalEdits(catalog, files, reconciler)
     return StoreLayouts(catalog, storage, files, edits, damage, manifest_limit_bytes=limit_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class LayoutJobs:
-    """What keeps layouts and catalog level. One runs in a store's jobs process."""
+    """The jobs that keep layouts and catalog in sync. One instance runs in a store's jobs process."""
 
     exporter: Exporter
     schedule: ExportSchedule
-    discovery: LayoutScanner
+    scanner: LayoutScanner
 
     async def run(self) -> None:
-        """Export, adopt and look for others' changes, until it is cancelled."""
+        """Export, import and look for the changes of other programs, until it is cancelled."""
         async with asyncio.TaskGroup() as jobs:
             jobs.create_task(self.schedule.run())
-            jobs.create_task(self.discovery.run())
+            jobs.create_task(self.scanner.run())
 
     async def drain(self, limit_s: float) -> bool:
-        """Bring all layouts level, once `run` has ended and nobody writes any more; False if not all were."""
+        """Export all layouts that are due, after `run` and all writers have ended; return False if some are left."""
         return await self.schedule.drain(limit_s)
 
 
@@ -78,5 +78,5 @@ def build_jobs(catalog: Catalog, storage: Storage, layouts: StoreLayouts, *, boo
     return LayoutJobs(
         exporter,
         ExportSchedule(catalog, layouts.files, exporter),
-        LayoutScanner(catalog, layouts.adoption, layouts.foreign_names, exporter, layouts.arrivals),
+        LayoutScanner(catalog, layouts.importer, layouts.unimported_names, exporter, layouts.arrivals),
     )

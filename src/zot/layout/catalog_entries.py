@@ -1,4 +1,4 @@
-"""What the catalog has of a repository, as the entries of its `index.json`."""
+"""The catalog's manifests and tags of a repository, as entries of its `index.json`."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from zot.oci.names import Repository, Tag
 _GONE_LIMIT = 16_384
 
 
-class Previous:
-    """The entries of the file that is about to be replaced, read in step with those that replace them."""
+class PreviousEntries:
+    """The entries of the file that is about to be replaced, read in step with their replacements."""
 
     def __init__(self, entries: AsyncIterator[IndexEntry], *, whole: bool) -> None:
-        """Read `entries`, which are in the order of `order`; `whole`: the files of all of them are there for sure."""
+        """Read `entries`, sorted by `order`. `whole`: the manifests of all of them are known to have files."""
         self._entries = entries
         self.whole = whole
         self._next: IndexEntry | None = None
         self._ended = False
         self.gone: list[Digest] = []
-        """What it listed where the new one lists something else, or nothing: some of it, if that is much.
+        """Manifests that it listed where the new file lists another one or none, up to a limit.
 
-        Files that are left because of that are found by the walk for files that no row knows.
+        The walk for orphan files finds the files of the others.
         """
 
     async def at(self, entry: IndexEntry) -> IndexEntry | None:
-        """Return what the file had for the entry's tag, or for its digest. Entries are asked for in order."""
+        """Return the file's entry of the same digest and tag, or None. Call it with entries in order."""
         key = order(entry)
         while (found := await self._peek()) is not None and order(found) <= key:
             self._next = None
@@ -42,7 +42,7 @@ class Previous:
         return None
 
     async def finish(self) -> None:
-        """Read the rest: none of it is listed any more."""
+        """Read the rest: the new file lists none of it."""
         while (found := await self._peek()) is not None:
             self._next = None
             self._note_gone(found)
@@ -62,14 +62,14 @@ async def catalog_entries(
     catalog: Catalog,
     repository: Repository,
     shown_ns: int,
-    previous: Previous,
+    previous: PreviousEntries,
     put: Callable[[Digest], Awaitable[None]],
 ) -> AsyncIterator[IndexEntry | bytes]:
-    """Iterate over the entries: each tag by name, then each manifest without a tag by digest, then carried lines.
+    """Iterate over the entries: tags by name, then manifests without a tag by digest, then carried lines.
 
-    They are read page by page while changes go on: every tag that is there all the time is listed once, at a
-    manifest that it had in that time. What `previous` says beside digest, type and size is kept. `put` is called with
-    each manifest whose file may not be there yet.
+    They are read page by page while the catalog changes: a tag that exists all the time is listed once, at a manifest
+    that it had in that time. Fields of `previous` other than digest, type and size are kept. `put` is called with each
+    manifest whose file may be missing.
     """
 
     async def listed(
@@ -85,13 +85,13 @@ async def catalog_entries(
 
     async for tag in paging.tags(catalog, repository):
         manifest = await catalog.resolve(repository, tag.digest)
-        if manifest is not None:  # else deleted since the page was read, its tag with it
+        if manifest is not None:  # else it was deleted with its tag since the page was read
             yield await listed(manifest, tag.name, tag.written)
     async for details in paging.manifests(catalog, repository):
         if not details.tags and not details.carried:
             yield await listed(details, None)
     await previous.finish()
-    # A manifest whose tag came or went while we read may be missing so far: once too often is better.
+    # A manifest whose tag moved during the reads may be missing so far: an entry too many is better.
     for digest in await _moved(catalog, repository, shown_ns):
         manifest = await catalog.resolve(repository, digest)
         if manifest is not None:

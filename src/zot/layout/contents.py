@@ -1,7 +1,7 @@
-"""What a layout holds, as the catalog takes it in: manifests, blobs, tags, and entries to be carried along.
+"""Read the content of a layout for its import: manifests, blobs, tags, and entries to be carried along.
 
-`index.json` is read a piece at a time and nothing of it is kept but bounded notes, so a list of a million entries
-takes time, not memory.
+`index.json` is read piece by piece and only bounded notes of it are kept, so a list of a million entries takes time,
+not memory.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from zot.layout.index_entry import IndexEntry, carried, carried_line
 from zot.layout.index_json import InvalidLayoutError, entry_of
 from zot.layout.interface import IndexScan, LayoutFiles
 from zot.layout.manifest_files import NotRead, read_manifests
-from zot.layout.reconcile import MergeDecision, judge
+from zot.layout.reconcile import MergeDecision, decide
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
 from zot.registry.damage import BAD_DIGEST, DamageReports, FoundBy, size_mismatch
 from zot.storage.interface import FoundFile, Storage
 
-# Of manifests and tags: more than the part of the import that the catalog does not have yet.
+# Manifests and tags: more than the batch of the import that the catalog does not have yet.
 _REMEMBERED = 16 * PART_ROWS
-# Of blobs that manifests name: of what is beyond, only empty files are doubted.
+# Blobs that manifests name: beyond that, only empty files are verified.
 _SIZES = 1 << 18
-_GARBLED = "its bytes are no JSON"
+_GARBLED = "its bytes are not JSON"
 _EXAMPLE_LENGTH = 200
 
 
 class ImportOptions(NamedTuple):
-    """How a layout is read."""
+    """Options of an import."""
 
     manifest_limit_bytes: int
     damage: DamageReports
     begun: bool
-    """An import that was broken off may have left something of the repository in the catalog."""
+    """An interrupted import may have left something of the repository in the catalog."""
     salvaged: bool
     """The catalog was damaged, and keeps what is left of the repository; the layout adds what is lost."""
 
@@ -55,7 +55,7 @@ class LayoutContents:
         repository: Repository,
         reading: ImportOptions,
     ) -> None:
-        """Read a repository's layout."""
+        """Read a repository's layout by these options."""
         self._catalog = catalog
         self._storage = storage
         self._files = files
@@ -71,13 +71,13 @@ class LayoutContents:
         self._reasons: Counter[str] = Counter()
         self._example = ""
         self.index: IndexScan | None = None
-        """The `index.json`, None if there is none; known once all items are read."""
+        """The `index.json`, or None if it is missing; known once all items are read."""
         self.listed = 0
-        """The descriptors in it."""
+        """The number of descriptors in it."""
 
     @property
     def refused(self) -> str:
-        """What could not be read, in words; empty if everything could."""
+        """A sentence about the manifests that could not be read; empty if all could."""
         reasons = ", ".join(f"{count} because {why}" for why, count in sorted(self._reasons.items()))
         return (
             f"{self._reasons.total()} of its manifests cannot be read ({reasons}; the first is {self._example}): "
@@ -87,10 +87,10 @@ class LayoutContents:
         )
 
     async def items(self) -> AsyncIterator[Item]:
-        """Iterate over all of it. Raises InvalidLayoutError, StorageError, CatalogError."""
+        """Iterate over all items. Raises InvalidLayoutError, StorageError, CatalogError."""
         stand_for_tags = False
         if self._salvaged:
-            # To learn which state it shows.
+            # To learn which state the file shows.
             async for _ in self._descriptors():
                 pass
         async for descriptors in self._descriptors():
@@ -125,7 +125,7 @@ class LayoutContents:
                 yield LayoutBlob(file.digest, file.size)
 
     async def _longer_names(self) -> AsyncIterator[Item]:
-        """Read the list again for names that only stand for a tag: one that is the tag comes first, wherever it is."""
+        """Read the list again for names that stand for a tag: a name that is the tag itself has priority."""
         before = self.index
         async for descriptors in self._descriptors():
             for entry in filter(None, map(entry_of, descriptors)):
@@ -133,7 +133,7 @@ class LayoutContents:
                     async for item in self._named(entry):
                         yield item
         if before is None or self.index is None or before.digest != self.index.digest:
-            raise InvalidLayoutError("index.json was written to while it was read")
+            raise InvalidLayoutError("index.json was written while it was read")
 
     async def _descriptors(self) -> AsyncIterator[list[bytes]]:
         async with self._files.scan(self._repository) as scan:
@@ -143,7 +143,7 @@ class LayoutContents:
             self.index = scan
 
     async def _read(self, entries: Sequence[IndexEntry], unread: dict[Digest, Unread]) -> AsyncIterator[Item]:
-        """Iterate over the manifests of entries and what they list; note those of entries that cannot be read."""
+        """Iterate over the manifests of entries and those that they list; add unreadable ones to `unread`."""
 
         async def is_known(digest: Digest) -> bool:
             if digest not in self._manifests:
@@ -170,7 +170,7 @@ class LayoutContents:
             yield found
 
     async def _named(self, entry: IndexEntry) -> AsyncIterator[Item]:
-        """Iterate over what an entry's name needs beside its manifest: a tag, or to be carried if it has none."""
+        """Iterate over the items of an entry's name: a tag, or a carried entry if it stands for none."""
         if entry.tag is None:
             if entry.name is not None:
                 yield carried(entry, None)
@@ -180,7 +180,7 @@ class LayoutContents:
         if there is not None and not self._begun:
             taken = there.digest, None
         if taken is None:
-            # What an import that was broken off has left there gives way to what the file says now.
+            # The file overrides a tag that an interrupted import left.
             before = there.digest if there is not None else None
             self._tags[entry.tag] = entry.digest, entry.name
             if self._salvaged and not await self._is_lost(entry.tag, entry.digest):
@@ -195,17 +195,17 @@ class LayoutContents:
         return await self._catalog.resolve(self._repository, digest) is not None
 
     async def _is_damaged(self, digest: Digest) -> bool:
-        """Tell whether it is a manifest's file whose bytes are others: served as a blob they would be wrong, too."""
+        """Return whether the file is a damaged manifest: as a blob its bytes would be wrong, too."""
         if not self._reasons[Unread.DAMAGED]:
             return False
         known = await self._catalog.carried_as(self._repository, digest)
         return Unread.DAMAGED in {self._manifests.get(digest), *(entry.unread for entry in known)}
 
     async def _is_whole(self, file: FoundFile, described: int | None) -> bool:
-        """Tell whether a content file may be served.
+        """Return whether a content file may be served.
 
-        Its bytes are read only if there is reason to doubt them: a descriptor that names it has another size, or it is
-        empty. One that is damaged stays where it is; the next push of it takes its place.
+        Its bytes are verified only if a descriptor that names it has another size, or if it is empty. A damaged file
+        stays where it is; the next push of it replaces it.
         """
         if file.size == described or (described is None and file.size > 0):
             return True
@@ -217,12 +217,12 @@ class LayoutContents:
         return False
 
     async def _is_lost(self, tag: Tag, digest: Digest) -> bool:
-        """Tell whether a damaged catalog lost a tag that the layout has, rather than deleted it since the export."""
+        """Return whether a damaged catalog lost a tag of the layout, rather than deleted it since the export."""
         if await self._catalog.resolve(self._repository, tag) is not None:
             return False
         history = await self._catalog.tag_log(self._repository, tag, None, PAGE_LIMIT)
         shown_ns = (self.index.head.shown_ns if self.index is not None else None) or 0
-        return judge(digest, history, shown_ns, shown_ns) is MergeDecision.TAKE
+        return decide(digest, history, shown_ns, shown_ns) is MergeDecision.TAKE
 
     def _note(self, why: str, example: str) -> None:
         self._example = self._example or example

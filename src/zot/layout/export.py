@@ -1,4 +1,4 @@
-"""Export: a repository's layout made to show what the catalog has."""
+"""Export: write a repository's layout so that it shows what the catalog has."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from zot.catalog.layout_commands import BeginExport, FinishExport, QueueExport
 from zot.catalog.manifest_commands import RemoveRepository
 from zot.foundation.bounded_map import BoundedMap
 from zot.layout import index_json
-from zot.layout.catalog_entries import Previous, catalog_entries
+from zot.layout.catalog_entries import PreviousEntries, catalog_entries
 from zot.layout.export_stamp import ExportStamp, last_change_ns
-from zot.layout.external_edits import ForeignEdits, SeenIndex
+from zot.layout.external_edits import ExternalEdits, SeenIndex
 from zot.layout.index_json import Index, IndexHead, IndexListing, InvalidLayoutError
-from zot.layout.interface import IndexVersion, LayoutFiles, alone
+from zot.layout.interface import IndexVersion, LayoutFiles, locked
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.registry.blob_deletion import delete_blob
@@ -29,18 +29,18 @@ from zot.storage.interface import Storage
 
 _log = logging.getLogger(__name__)
 
-# How often an export begins anew because somebody else wrote the file meanwhile; then it is left for later.
+# How often an export starts again because another program wrote the file concurrently; then it is left for later.
 _ATTEMPTS = 3
-# Manifests whose files are known to be there: a bound on memory, not on what is right.
+# Manifests that are known to have files. A limit on memory: beyond it, files are written again.
 _REMEMBERED = 16384
 
 
 class Exporter:
-    """Writes layouts, one repository at a time each. There is one exporter a store.
+    """Writes the layouts of a store; each repository has one writer at a time. There is one exporter a store.
 
-    At every moment a layout's `index.json` is whole, and all manifests and blobs that it lists are there: their files
-    are synced before it is renamed into place. A crash leaves the old one or the new one, and the export due. What
-    another program wrote meanwhile is merged, not overwritten.
+    At every moment a layout's `index.json` is complete, and all manifests and blobs that it lists have files: those are
+    synced before it is placed. A crash leaves the old file or the new one, and the export due. A file that another
+    program wrote is merged, not overwritten.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class Exporter:
         catalog: Catalog,
         storage: Storage,
         files: LayoutFiles,
-        edits: ForeignEdits,
+        edits: ExternalEdits,
         damage: DamageReports | None = None,
         *,
         boot: str,
     ) -> None:
-        """Export one store; `edits` has others' changes merged, `boot` is an id of this start of the server.
+        """Export one store. `edits` merges the changes of other programs; `damage` takes reports of damaged content.
 
-        What is damaged is reported to `damage`.
+        `boot` identifies this start of the server.
         """
         self._damage = damage or DamageReports()
         self._catalog = catalog
@@ -66,32 +66,32 @@ class Exporter:
         self._locks: WeakValueDictionary[Repository, asyncio.Lock] = WeakValueDictionary()
 
     async def export(self, repository: Repository) -> bool:
-        """Write the repository's layout if it is due; False if others kept writing it: it stays due.
+        """Write the repository's layout if it is due. Idempotent.
 
-        Changes made while it runs are in it or not; then it stays due, too. Again does no harm. Raises StorageError,
-        CatalogError; it stays due then.
+        Returns False if other programs kept writing it. Changes made during the export may be missing in it. In both
+        cases, and on an error, the export stays due. Raises StorageError, CatalogError.
         """
-        async with self._alone(repository):
+        async with self._locked(repository):
             return await self._export(repository)
 
     async def check(self, repository: Repository) -> None:
-        """Look whether another program wrote, or removed, the layout's `index.json`. Raises StorageError."""
-        async with self._alone(repository):
+        """Merge an `index.json` that another program wrote, or restore one that it removed. Raises StorageError."""
+        async with self._locked(repository):
             await self._files.ready(repository)
             await self._edits.check(repository)
 
     async def remove(self, repository: Repository) -> bool:
-        """Remove a repository that has nothing left, from the catalog and then its layout; False if it has something.
+        """Remove an empty repository from the catalog, and then its layout; return False if it is not empty.
 
-        Its layout shows before that it is empty: one that a crash leaves behind brings nothing back when it is adopted.
+        Its layout is exported as empty first: an import of a layout that a crash left behind restores nothing.
         """
-        async with self._alone(repository):
+        async with self._locked(repository):
             row = await self._catalog.repository(repository)
             if row is None or not row.adopted or await self._catalog.carried(repository, "", 1):
                 return False
             if not await self._export(repository):
                 return False
-            # Files that nobody knows are only found for as long as their repository is.
+            # Orphan files are found only while their repository exists.
             if [file async for file in self._storage.walk(repository)] or await self._storage.staged(repository):
                 return False
             if not await self._catalog.do(RemoveRepository(repository=repository, source=ChangeSource.COLLECTION)):
@@ -100,9 +100,9 @@ class Exporter:
             return True
 
     @asynccontextmanager
-    async def _alone(self, repository: Repository) -> AsyncIterator[None]:
-        """Be the only one, of all processes, that merges or exports the layout."""
-        async with self._lock(repository), alone(self._files, repository):
+    async def _locked(self, repository: Repository) -> AsyncIterator[None]:
+        """Hold the layout's lock, in this process and among processes."""
+        async with self._lock(repository), locked(self._files, repository):
             yield
 
     def _lock(self, repository: Repository) -> asyncio.Lock:
@@ -112,14 +112,14 @@ class Exporter:
         return lock
 
     async def _export(self, repository: Repository) -> bool:
-        # On a disk that is not mounted everything would be missing.
+        # On a disk that is not mounted everything seems to be missing.
         await self._files.ready(repository)
         for _ in range(_ATTEMPTS):
             seen = await self._edits.settle(repository)
             row = await self._catalog.repository(repository)
             if row is None or not row.adopted or row.revision == row.exported:
                 return True
-            with suppress(InvalidLayoutError):  # written to while it was read
+            with suppress(InvalidLayoutError):  # written concurrently
                 if await self._replace(repository, row.revision, seen):
                     return True
         await self._catalog.do(QueueExport(repository=repository))
@@ -127,53 +127,55 @@ class Exporter:
         return False
 
     async def _replace(self, repository: Repository, revision: int, seen: SeenIndex) -> bool:
-        """Write an `index.json` that shows `revision`, or later; False if the one in place was not the one `seen`.
+        """Write an `index.json` that shows at least `revision`; return False if it replaced another file than `seen`.
 
-        Raises InvalidLayoutError if it is written to meanwhile.
+        Raises InvalidLayoutError if another program writes the file concurrently.
         """
-        # What changes from here on counts as not shown.
+        # Changes from here on count as not shown.
         shown_ns = await last_change_ns(self._catalog, repository)
         put = _WrittenFile(self._catalog, self._storage, self._damage, repository)
         async with self._previous(repository, seen) as (head, previous):
             new = catalog_entries(self._catalog, repository, shown_ns, previous, put)
             staged = await self._files.stage(repository, index_json.encode(head.showing(shown_ns), new))
         if not await self._catalog.do(BeginExport(repository=repository, digest=staged.digest)):
-            return True  # removed meanwhile
+            return True  # removed concurrently
         if await self._files.signature(repository) != seen.signature:
             return False
         await self._files.place(repository)
-        # Somebody may have written it at the last moment: then it is merged from what was replaced.
-        alone = await self._files.signature(repository, IndexVersion.REPLACED) in (None, seen.signature)
-        if alone:
+        # Another program may have written it at the last moment: then the replaced file is merged.
+        replaced_seen = await self._files.signature(repository, IndexVersion.REPLACED) in (None, seen.signature)
+        if replaced_seen:
             await self._files.forget_replaced(repository)
         mark = ExportStamp(staged.signature, shown_ns, whole=True)
         await self._catalog.do(
             FinishExport(repository=repository, revision=revision, digest=staged.digest, signature=str(mark))
         )
-        if previous.whole:  # what others listed, and nobody here knows, is not ours to remove
+        if previous.whole:  # else another program listed them, and they are not ours to remove
             for digest in await self._unlisted(repository, previous.gone):
                 await self._remove_file(repository, digest)
-        return alone
+        return replaced_seen
 
     @asynccontextmanager
-    async def _previous(self, repository: Repository, seen: SeenIndex) -> AsyncIterator[tuple[IndexHead, Previous]]:
-        """Open the file that is to be replaced; one that is not there, or that nobody can read, lists nothing."""
+    async def _previous(
+        self, repository: Repository, seen: SeenIndex
+    ) -> AsyncIterator[tuple[IndexHead, PreviousEntries]]:
+        """Open the file that is to be replaced; one that is missing or unreadable lists nothing."""
         index = Index()
         async with aclosing(self._files.read(repository)) as content:
             listed = await _read(content)
             if listed is not None:
-                yield listed.head, Previous(listed.entries, whole=seen.whole)
+                yield listed.head, PreviousEntries(listed.entries, whole=seen.whole)
                 return
         with suppress(InvalidLayoutError):
             file = await self._files.load(repository)
             index = file.parsed if file else index
-        yield index.head, Previous(index_json.iterate(index.entries), whole=seen.whole)
+        yield index.head, PreviousEntries(index_json.iterate(index.entries), whole=seen.whole)
 
     async def _unlisted(self, repository: Repository, digests: Collection[Digest]) -> set[Digest]:
-        """Return those of the digests that the `index.json` in place does not list.
+        """Return the digests that the current `index.json` does not list.
 
-        One that it lists may have been deleted since it was written. It may also be pushed again before the next one
-        is, which relies on the files of what it finds listed.
+        A listed manifest may have been deleted since. Its file is kept: if it is pushed again, the next export relies
+        on the files of listed manifests.
         """
         left = set(digests)
         if left:
@@ -187,16 +189,16 @@ class Exporter:
         return set()
 
     async def _remove_file(self, repository: Repository, digest: Digest) -> None:
-        """Remove a manifest's file unless the catalog has a manifest, or a blob, of that digest."""
+        """Remove a manifest's file unless the catalog has a manifest or a blob of that digest."""
         if await self._catalog.resolve(repository, digest) is not None:
             return
-        # While it is doomed no push of a blob with these bytes can come between.
+        # While it is doomed, no push of a blob with these bytes can be placed.
         doom = DoomBlob(repository=repository, digest=digest, token=removal_token(self._boot), stray=True)
         await delete_blob(self._catalog, self._storage, doom)
 
 
 class _WrittenFile:
-    """Makes sure that manifests' files are there, durably."""
+    """Ensures durably that manifests have files."""
 
     def __init__(self, catalog: Catalog, storage: Storage, damage: DamageReports, repository: Repository) -> None:
         self._catalog = catalog
@@ -214,14 +216,14 @@ class _WrittenFile:
         )
         content = found.content
         if content is None:
-            return  # deleted meanwhile, or damaged
-        # Also if its file is there: it may be the one of an export that was killed before it was synced.
+            return  # deleted concurrently, or damaged
+        # Also if its file exists: an export may have been killed before it was synced.
         await self._storage.put(self._repository, digest, content)
         self._there[digest] = True
 
 
 async def _read(content: AsyncIterator[bytes]) -> IndexListing | None:
-    """Read it piece by piece, if that is possible."""
+    """Return the listing of an index of our own form, or None."""
     try:
         return await index_json.read(content)
     except InvalidLayoutError:

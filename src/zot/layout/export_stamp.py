@@ -1,4 +1,7 @@
-"""How a layout's `index.json` is known to be ours: what the catalog keeps as the export's `signature`."""
+"""The export stamp, by which a layout's `index.json` is recognised as our own.
+
+The catalog keeps it as the `signature` of the last export.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,17 @@ from zot.layout.interface import FileSignature
 from zot.oci.names import Repository
 
 BY = ":index.json"
-"""Who moved a tag that comes from a layout, in the tag log: no client, since a login has no colon (RFC 7617)."""
+"""The author of imported tag changes in the tag log. No client has it: a login has no colon (RFC 7617)."""
 
 
 class ExportStamp(NamedTuple):
-    """The file that an export, or an adoption, left in place."""
+    """The `index.json` that an export wrote, or that an import read."""
 
     signature: FileSignature
     shown_ns: int
-    """The time of the last tag change that the file shows for sure."""
+    """The time of the last tag change that the file is known to show."""
     whole: bool
-    """Whether the files of all manifests that it lists are there for sure."""
+    """Whether all manifests that it lists are known to have files."""
 
     def __str__(self) -> str:
         """Return the text that the catalog keeps."""
@@ -27,7 +30,7 @@ class ExportStamp(NamedTuple):
 
 
 def parse_export_stamp(text: str | None) -> ExportStamp | None:
-    """Return the mark that the catalog has kept, None if there is none."""
+    """Return the stamp of a text that the catalog kept, or None if there is none."""
     try:
         size, inode, modified_ns, shown_ns, whole = map(int, (text or "").split(":"))
     except ValueError:
@@ -36,6 +39,6 @@ def parse_export_stamp(text: str | None) -> ExportStamp | None:
 
 
 async def last_change_ns(catalog: Catalog, repository: Repository) -> int:
-    """Return the time of the repository's last tag change, 0 if there was none."""
+    """Return the time of the repository's last tag change, or 0 if there is none."""
     changes = await catalog.tag_log(repository, None, None, 1)
     return changes[0].at_ns if changes else 0

@@ -1,4 +1,4 @@
-"""What another program removed from a layout together with its blobs: forgotten here, too, instead of put back."""
+"""Delete from the catalog what another program removed from a layout together with its blobs."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ async def forget_removed(
 ) -> list[ManifestDetails]:
     """Delete manifests that are not `listed` and whose blobs were removed from the disk; return them.
 
-    Their tags go with them, and indexes that list one. A manifest whose blobs are all there stays: its layout lacks
-    nothing but its name. So does one that needs a blob which never was here, and one that was pushed later than
-    `pushed_until_ns` (None: all count): the other program had not seen it. `by` is who did it, in the tag log.
+    Their tags are deleted with them, and indexes that list one. A manifest with all its blobs stays: only its entry is
+    missing. So does one that needs a blob which never existed here, and one that was pushed later than
+    `pushed_until_ns` (None: no limit), which the other program had not seen. `by` is the author in the tag log.
     Idempotent. Raises CatalogError, StorageError.
     """
     lost: dict[Digest, ManifestDetails] = {}
@@ -67,28 +67,28 @@ async def _names(
     content = await catalog.manifest_content(repository, manifest.digest)
     try:
         found = edges(parse_manifest(content or b"", manifest.media_type))
-    except InvalidManifestError:  # deleted since, or unreadable: it needs nothing that is known
+    except InvalidManifestError:  # deleted since, or unreadable: its needs are unknown
         return [], []
     blobs = [edge.digest for edge in found if not (edge.child or edge.optional)]
     return blobs, [edge.digest for edge in found if edge.child]
 
 
 async def _is_gone(catalog: Catalog, storage: Storage, repository: Repository, blob: Digest) -> bool:
-    """Tell whether a blob was here and its file is missing; a read may have found that out before."""
+    """Return whether a blob existed and its file is missing; a read may have recorded that before."""
     if await storage.stat(repository, blob) is not None:
         return False
     return await catalog.blob(repository, blob) is not None or await storage.is_quarantined(repository, blob)
 
 
 async def _forget_blob(catalog: Catalog, storage: Storage, repository: Repository, digest: Digest, boot: str) -> None:
-    """Remove the row of a blob without a file: collection would unlink a file that comes back."""
+    """Remove the row of a blob without a file: collection would unlink a file that is restored."""
     token = removal_token(boot)
     doom = DoomBlob(repository=repository, digest=digest, token=token, damaged=True, source=ChangeSource.MERGE)
     await delete_blob(catalog, storage, doom, Disposal.NO_FILE)
 
 
 async def _delete(catalog: Catalog, repository: Repository, lost: list[ManifestDetails], by: str) -> None:
-    """Delete manifests, an index before what it lists. One that another index lists stays, without its tags."""
+    """Delete manifests, indexes first. A manifest that an index still lists only loses its tags."""
     for manifest in lost:
         for tag in manifest.tags:
             await catalog.do(

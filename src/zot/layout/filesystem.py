@@ -1,4 +1,4 @@
-"""The files of layouts on a file system (a `LayoutFiles`), below one root or several."""
+"""The driver for layouts on a file system (`LayoutFiles`), below one root or several."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from itertools import islice
 from typing import ParamSpec, TypeVar
 
 from zot.catalog.rows import Unread
-from zot.layout.files import IndexStaging, RootFiles, Scanning
+from zot.layout.index_files import IndexFiles, IndexStaging, OpenIndex
 from zot.layout.interface import ContentFile, FileSignature, IndexFile, IndexScan, IndexVersion, StagedIndex
+from zot.layout.layout_directories import LayoutDirectories
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.registry.unimported import Unserved
@@ -25,13 +26,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PIECE_BYTES = 256 * 1024
-# Directories looked at in one job: some milliseconds on a disk that is asked for the first time.
+# Directories that one job reads: some milliseconds on a cold disk.
 _WALK_BATCH = 64
 _WARNED_PATHS = 1024
 
 
 class FilesystemLayouts:
-    """`LayoutFiles` on directories; its laws are stated there. Each step runs whole in a thread of a pool."""
+    """Reads and writes layouts in directories (`LayoutFiles`). Each step runs in a thread of a pool."""
 
     def __init__(
         self,
@@ -42,23 +43,24 @@ class FilesystemLayouts:
         *,
         disk: Disk | None = None,
     ) -> None:
-        """Look for layouts below directories; `root_of` returns the one that a repository is below.
+        """Use the layouts below `roots`; `root_of` returns the root of a repository.
 
-        `ready` raises StorageError unless a repository's directory is in the store that it should be in.
+        `ready` raises StorageError unless the repository's root is the expected store.
         """
         self._disk = disk or Disk()
         self._ready = ready
         self._root_of = root_of
         self._pools = pools
-        self._files = {root: RootFiles(self._disk, root) for root in roots}
+        self._directories = {root: LayoutDirectories(self._disk, root) for root in roots}
+        self._files = {root: IndexFiles(self._disk, root) for root in self._directories}
 
     async def ready(self, repository: Repository) -> None:
-        """Raise StorageError unless the repository's root is the store that it should be, and its directory its own."""
+        """Raise StorageError unless the root is the expected store and the repository's directory is its own."""
         await self._ready(repository)
-        await self._read(f"use {repository}", self._of(repository).require_own_directory, repository)
+        await self._read(f"use {repository}", self._directories_of(repository).require_own_directory, repository)
 
     async def repositories(self) -> AsyncIterator[Repository]:
-        """Iterate over the names of all layouts, some directories in each job of the read pool."""
+        """Iterate over the names of all layouts, some directories in each job of the reading pool."""
         async for found in self._found():
             if isinstance(found, Unserved):
                 _warn_unserved(found)
@@ -66,18 +68,18 @@ class FilesystemLayouts:
                 yield found
 
     async def unserved(self) -> AsyncIterator[Unserved]:
-        """Iterate over the layouts that no repository is, because of their names or where they lie, and why."""
+        """Iterate over the layouts that cannot be repositories because of their names or places, with the reasons."""
         async for found in self._found():
             if isinstance(found, Unserved):
                 yield found
 
     async def obstacle(self, repository: Repository) -> str | None:
-        """Return what lies where a new layout of that name would have its files, None if nothing does."""
-        return await self._read(f"look at {repository}", self._of(repository).obstacle, repository)
+        """Return what occupies the path of a file of a new layout of that name, or None."""
+        return await self._read(f"look at {repository}", self._directories_of(repository).obstacle, repository)
 
     async def _found(self) -> AsyncIterator[Repository | Unserved]:
-        for root, files in self._files.items():
-            walk = files.walk()
+        for root, directories in self._directories.items():
+            walk = directories.walk()
             while batch := await self._read(f"list layouts below {root}", _next_batch, walk):
                 for found in batch:
                     if isinstance(found, Unserved) or (found is not None and self._root_of(found) == root):
@@ -86,31 +88,33 @@ class FilesystemLayouts:
                         yield Unserved(f"{root}/{found}", "a sub-path serves its name from another directory")
 
     async def is_removed(self, repository: Repository) -> bool:
-        """Tell whether the repository's directory is missing below a root that is there."""
-        return await self._read(f"look for {repository}", self._of(repository).is_removed, repository)
+        """Return whether the repository's directory is missing below an existing root."""
+        return await self._read(f"look for {repository}", self._directories_of(repository).is_removed, repository)
 
     async def existing(self, names: Sequence[Repository]) -> list[Repository]:
-        """Return those of the names that are layouts."""
+        """Return the names that are layouts."""
 
         def look() -> list[Repository]:
-            return [name for name in names if self._of(name).is_layout(name)]
+            return [name for name in names if self._directories_of(name).is_layout(name)]
 
         return await self._read("look for layouts", look)
 
     async def signature(
-        self, repository: Repository, place: IndexVersion = IndexVersion.CURRENT
+        self, repository: Repository, version: IndexVersion = IndexVersion.CURRENT
     ) -> FileSignature | None:
-        """Return the signature of an `index.json`, None if there is none."""
-        return await self._read(f"look at {repository}", self._of(repository).signature, repository, place)
+        """Return the signature of an `index.json`, or None if it is missing."""
+        return await self._read(f"look at {repository}", self._files_of(repository).signature, repository, version)
 
-    async def load(self, repository: Repository, place: IndexVersion = IndexVersion.CURRENT) -> IndexFile | None:
-        """Return an `index.json`, None if there is none."""
-        return await self._read(f"read index.json of {repository}", self._of(repository).load, repository, place)
+    async def load(self, repository: Repository, version: IndexVersion = IndexVersion.CURRENT) -> IndexFile | None:
+        """Return a parsed `index.json`, or None if it is missing."""
+        return await self._read(
+            f"read index.json of {repository}", self._files_of(repository).load, repository, version
+        )
 
     async def read(self, repository: Repository) -> AsyncGenerator[bytes, None]:
-        """Iterate over the bytes of `index.json`, in pieces."""
+        """Iterate over the bytes of `index.json` in pieces."""
         doing = f"read index.json of {repository}"
-        files = self._of(repository)
+        files = self._files_of(repository)
         with storage_errors(doing):
             file = await self._pools.read.acquire(lambda: files.open(repository), _close)
         if file is None:
@@ -126,19 +130,19 @@ class FilesystemLayouts:
     async def contents(
         self, repository: Repository, digests: Sequence[Digest], limit_bytes: int
     ) -> list[ContentFile | Unread]:
-        """Return content files of at most `limit_bytes`, or why one cannot be read."""
-        files = self._of(repository)
+        """Return content files of at most `limit_bytes`, or the reasons why they cannot be read."""
+        files = self._files_of(repository)
         return await self._read(f"read content of {repository}", files.contents, repository, digests, limit_bytes)
 
     async def content_changed(self, repository: Repository) -> tuple[int, ...]:
-        """Return a value that changes when a content file comes or goes."""
-        return await self._read(f"look at {repository}", self._of(repository).content_changed, repository)
+        """Return a value that changes when a content file is added or removed."""
+        return await self._read(f"look at {repository}", self._files_of(repository).content_changed, repository)
 
     @asynccontextmanager
     async def scan(self, repository: Repository) -> AsyncIterator[IndexScan | None]:
-        """Open `index.json` of any writer, to read it once, piece by piece."""
+        """Open an `index.json` of any writer to read it once, piece by piece."""
         doing = f"read index.json of {repository}"
-        files = self._of(repository)
+        files = self._files_of(repository)
         with storage_errors(doing):
             scanning = await self._pools.read.acquire(lambda: files.scan(repository), _close)
         if scanning is None:
@@ -150,11 +154,11 @@ class FilesystemLayouts:
             await self._pools.read.complete(scanning.close)
 
     @asynccontextmanager
-    async def adopting(self, repository: Repository) -> AsyncIterator[bool]:
-        """Be the only one that adopts, merges or exports the layout, by a lock on its directory."""
-        files = self._of(repository)
+    async def lock(self, repository: Repository) -> AsyncIterator[bool]:
+        """Lock the layout's directory; yield False if another process holds the lock."""
+        directories = self._directories_of(repository)
         with storage_errors(f"lock {repository}"):
-            locked = await self._pools.read.acquire(lambda: files.lock(repository), _close)
+            locked = await self._pools.read.acquire(lambda: directories.lock(repository), _close)
         try:
             yield locked is not False
         finally:
@@ -162,9 +166,9 @@ class FilesystemLayouts:
                 await self._pools.read.complete(locked.close)
 
     async def stage(self, repository: Repository, content: AsyncIterator[bytes]) -> StagedIndex:
-        """Write a new `index.json` beside the one in place, durably."""
+        """Write a new `index.json` beside the current one. Durable."""
         doing = f"write index.json of {repository}"
-        files, pool = self._of(repository), self._pools.durable
+        files, pool = self._files_of(repository), self._pools.durable
         with storage_errors(doing):
             staging = await pool.acquire(lambda: files.stage(repository), IndexStaging.drop)
         try:
@@ -177,18 +181,21 @@ class FilesystemLayouts:
             raise
 
     async def place(self, repository: Repository) -> None:
-        """Put what was staged in place, durably."""
-        await self._write(f"replace index.json of {repository}", self._of(repository).place, repository)
+        """Replace `index.json` by the staged file. Durable."""
+        await self._write(f"replace index.json of {repository}", self._files_of(repository).place, repository)
 
     async def forget_replaced(self, repository: Repository) -> None:
-        """Remove what was replaced, if it is there."""
-        await self._write(f"clean up {repository}", self._of(repository).forget_replaced, repository)
+        """Remove the replaced `index.json`. Durable and idempotent."""
+        await self._write(f"clean up {repository}", self._files_of(repository).forget_replaced, repository)
 
     async def remove(self, repository: Repository) -> None:
-        """Make the directory no layout any more, and remove it as far as it is empty."""
-        await self._write(f"remove the layout {repository}", self._of(repository).remove, repository)
+        """Remove the layout's own files, then the directories that are empty."""
+        await self._write(f"remove the layout {repository}", self._files_of(repository).remove, repository)
 
-    def _of(self, repository: Repository) -> RootFiles:
+    def _directories_of(self, repository: Repository) -> LayoutDirectories:
+        return self._directories[self._root_of(repository)]
+
+    def _files_of(self, repository: Repository) -> IndexFiles:
         return self._files[self._root_of(repository)]
 
     async def _read(self, doing: str, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -212,7 +219,7 @@ def _next_batch(walk: Iterator[Repository | Unserved | None]) -> list[Repository
 class _Scan:
     """An `IndexScan` in the threads of a pool."""
 
-    def __init__(self, pools: ThreadPools, scanning: Scanning, doing: str) -> None:
+    def __init__(self, pools: ThreadPools, scanning: OpenIndex, doing: str) -> None:
         self._pools = pools
         self._scanning = scanning
         self._doing = doing
@@ -230,6 +237,6 @@ class _Scan:
             return await self._pools.read.run(self._scanning.next)
 
 
-def _close(opened: File | Scanning | bool | None) -> None:
-    if isinstance(opened, File | Scanning):
+def _close(opened: File | OpenIndex | bool | None) -> None:
+    if isinstance(opened, File | OpenIndex):
         opened.close()

@@ -1,4 +1,4 @@
-"""The first read of a repository after a start: compared with what another program may have written before it."""
+"""Before the first read of a repository after a start, merge what another program wrote before the start."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import logging
 
 from zot.catalog.interface import Catalog
 from zot.foundation.bounded_map import BoundedMap
-from zot.layout.external_edits import ForeignEdits
-from zot.layout.interface import LayoutFiles, alone
+from zot.layout.external_edits import ExternalEdits
+from zot.layout.interface import LayoutFiles, locked
 from zot.layout.single_flight import SingleFlight
 from zot.oci.names import Repository
 from zot.storage.interface import StorageError
 
 _log = logging.getLogger(__name__)
 
-# Beyond it all are compared again: a bound on memory.
+# A limit on memory: beyond it, repositories are compared again.
 _REMEMBERED = 1 << 17
 
 
 class FirstReads:
     """Compares each repository's `index.json` with the recorded export, once in this process, and merges it.
 
-    A repository whose file is the recorded one costs one look at its status, and nothing from then on.
+    A repository whose file is the recorded one costs one read of its status.
     """
 
-    def __init__(self, catalog: Catalog, files: LayoutFiles, edits: ForeignEdits, *, wait_s: float = 5.0) -> None:
+    def __init__(self, catalog: Catalog, files: LayoutFiles, edits: ExternalEdits, *, wait_s: float = 5.0) -> None:
         """Let a request wait for `wait_s`."""
         self._catalog = catalog
         self._files = files
@@ -35,28 +35,28 @@ class FirstReads:
         )
 
     def is_due(self, repository: Repository) -> bool:
-        """Tell whether the repository is still to be compared. Touches no disk."""
+        """Return whether the repository was not compared yet. Does not access the disk."""
         return repository not in self._compared
 
     async def compare(self, repository: Repository) -> None:
         """Return once the catalog has what another program wrote before the start.
 
-        Raises Unavailable when that takes longer than a request should wait (it goes on meanwhile), CatalogError. While
-        the storage fails the catalog serves, and the next request compares.
+        Raises Unavailable if that takes longer than a request should wait, and continues in the background;
+        CatalogError. While the storage fails, the catalog is served as it is, and the next request compares.
         """
         await self._tasks.wait(repository, repository, lambda: self._compare(repository))
 
     async def close(self) -> None:
-        """Stop what is running."""
+        """Cancel the running comparisons."""
         await self._tasks.close()
 
     async def _compare(self, repository: Repository) -> None:
         try:
-            if not await self._edits.is_level(repository):
+            if not await self._edits.is_in_sync(repository):
                 row = await self._catalog.repository(repository)
                 if row is None or not row.adopted:
                     return  # its import reads the file
-                async with alone(self._files, repository):
+                async with locked(self._files, repository):
                     await self._edits.merge_now(repository)
         except StorageError as error:
             _log.warning("%s is served as the catalog has it: its layout cannot be read: %s", repository, error)

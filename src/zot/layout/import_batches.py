@@ -1,4 +1,4 @@
-"""What a layout holds as `ImportLayout` commands, each small enough to hold nobody up."""
+"""Batch the content of a layout into `ImportLayout` commands, each small enough not to delay other writers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zot.oci.names import Repository
 
 
 class Dropped(NamedTuple):
-    """The key of an entry that is not carried any more."""
+    """The key of an entry that is no longer carried."""
 
     key: str
 

@@ -1,4 +1,4 @@
-"""Adoption: a layout that the catalog does not know is taken in, whole, before anything else happens to it."""
+"""Import layouts that the catalog does not know, completely and before any other change to them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _log = logging.getLogger(__name__)
 # The catalog's writer is for requests first.
 _PAUSE_S = 0.005
 _POLL_S = 0.05
-_TOLD_LIMIT = 10_000
+_LOGGED_LIMIT = 10_000
 
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """One adoption under way."""
+    """A running import."""
 
     task: asyncio.Task[None]
     awaited: bool = False
@@ -39,7 +39,7 @@ class _Run:
 
 
 class LayoutImporter:
-    """Takes layouts in, each once at a time: in this process by a shared task, among processes by a lock."""
+    """Imports layouts, each once at a time: in this process by a shared task, among processes by a lock."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class LayoutImporter:
         wait_s: float = 5.0,
         manifest_limit_bytes: int = MANIFEST_LIMIT_BYTES,
     ) -> None:
-        """Let a request wait for `wait_s`; what is damaged is reported; read manifests up to `manifest_limit_bytes`."""
+        """Let a request wait for `wait_s`, report damaged content, read manifests up to `manifest_limit_bytes`."""
         self._damage = damage or DamageReports()
         self._catalog = catalog
         self._storage = storage
@@ -59,36 +59,36 @@ class LayoutImporter:
         self._wait_s = wait_s
         self._manifest_limit_bytes = manifest_limit_bytes
         self._runs: dict[Repository, _Run] = {}
-        self._told: BoundedMap[Repository, str] = BoundedMap(_TOLD_LIMIT)
+        self._logged: BoundedMap[Repository, str] = BoundedMap(_LOGGED_LIMIT)
 
     async def ensure(self, repository: Repository) -> None:
-        """Return once the repository is adopted; one that is nowhere is created, and adopted by that.
+        """Return once the repository is imported; one that does not exist is created.
 
-        Raises Unavailable when it takes longer than a request should wait (it goes on meanwhile), or if its
-        `index.json` is broken; StorageError, CatalogError.
+        Raises Unavailable if that takes longer than a request should wait, and continues in the background; also if the
+        `index.json` is invalid. Raises StorageError, CatalogError.
         """
         run = self._run(repository)
         run.awaited = True
         done, _ = await asyncio.wait({run.task}, timeout=self._wait_s)
         if not done:
-            raise Unavailable("the repository is being taken in", name=repository)
+            raise Unavailable("the repository is being imported", name=repository)
         try:
             run.task.result()
         except InvalidLayoutError as error:
             raise Unavailable(f"the repository cannot be read: {error}", 60, name=repository) from error
 
-    async def adopt(self, repository: Repository) -> None:
-        """Adopt it in the background, in short steps. Raises InvalidLayoutError, StorageError, CatalogError."""
+    async def import_layout(self, repository: Repository) -> None:
+        """Import it in the background, in short steps. Raises InvalidLayoutError, StorageError, CatalogError."""
         run = self._run(repository)
         await asyncio.wait({run.task})
         run.task.result()
 
-    def begin(self, repository: Repository) -> None:
-        """Have it adopted some time soon, if it is not."""
+    def start(self, repository: Repository) -> None:
+        """Start to import it in the background, unless it is imported. Returns at once."""
         self._run(repository)
 
     async def close(self) -> None:
-        """Break off what is under way: it begins anew the next time."""
+        """Cancel the running imports: they start again with the next call."""
         tasks = [run.task for run in self._runs.values()]
         for task in tasks:
             task.cancel()
@@ -97,7 +97,7 @@ class LayoutImporter:
     def _run(self, repository: Repository) -> _Run:
         run = self._runs.get(repository)
         if run is None:
-            run = self._runs[repository] = _Run(asyncio.create_task(self._adopt(repository)))
+            run = self._runs[repository] = _Run(asyncio.create_task(self._import(repository)))
             run.task.add_done_callback(lambda task: self._ended(repository, task))
         return run
 
@@ -106,22 +106,22 @@ class LayoutImporter:
         if task.cancelled():
             return
         error = task.exception()
-        told = self._told.pop(repository, None)
+        logged = self._logged.pop(repository, None)
         if error is None:
             return
         # Each request for the repository tries again: the log names a reason once.
-        if told != str(error):
-            _log.error("%s is not adopted: %s", repository, error)
-        self._told[repository] = str(error)
+        if logged != str(error):
+            _log.error("%s is not imported: %s", repository, error)
+        self._logged[repository] = str(error)
 
-    async def _adopt(self, repository: Repository) -> None:
+    async def _import(self, repository: Repository) -> None:
         while True:
-            async with self._files.adopting(repository) as alone:
+            async with self._files.lock(repository) as is_locked:
                 row = await self._catalog.repository(repository)
                 if row is not None and row.adopted:
                     return
-                if alone:
-                    await self._take_in(
+                if is_locked:
+                    await self._import_contents(
                         repository,
                         begun=row is not None and row.revision > 0,
                         salvaged=row is not None and row.exported > 0,
@@ -129,9 +129,9 @@ class LayoutImporter:
                     return
             await asyncio.sleep(_POLL_S)
 
-    async def _take_in(self, repository: Repository, *, begun: bool, salvaged: bool) -> None:
-        # `salvaged`: the catalog was damaged, and keeps what is left of this repository. The layout adds what is lost.
-        # A disk that is not mounted is no empty layout.
+    async def _import_contents(self, repository: Repository, *, begun: bool, salvaged: bool) -> None:
+        # `salvaged`: the catalog was damaged and keeps what is left of this repository; the layout adds what is lost.
+        # A disk that is not mounted is not an empty layout.
         await self._files.ready(repository)
         contents = LayoutContents(
             self._catalog,
@@ -146,15 +146,15 @@ class LayoutImporter:
                 await asyncio.sleep(_PAUSE_S)
         if contents.refused:
             _log.warning("%s: %s", repository, contents.refused)
-        # Nobody else writes before it is complete: up to here the log holds what the file shows, and no more.
+        # Requests write only after it is complete: up to here the tag log has exactly what the file shows.
         shown_ns = await last_change_ns(self._catalog, repository)
         row = await self._catalog.repository(repository)
         await self._catalog.do(ImportLayout(repository=repository, complete=True, source=ChangeSource.IMPORT))
         file = contents.index
         if file is None:
             return
-        _log.info("%s is adopted: %d descriptors in index.json", repository, contents.listed)
-        # The file need not be written again. But one that an earlier catalog exported has that one's time in it.
+        _log.info("%s is imported: %d descriptors in index.json", repository, contents.listed)
+        # The file need not be exported again, unless an earlier catalog exported it: then it has that one's time.
         if not begun and file.head.shown_ns is None:
             mark = ExportStamp(file.signature, shown_ns, whole=not contents.refused)
             await self._catalog.do(

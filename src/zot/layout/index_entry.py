@@ -1,4 +1,4 @@
-"""One entry of `index.json`: a descriptor, read as far as it can be, and written again with all that is in it."""
+"""One entry of `index.json`: a descriptor, parsed leniently, and written again without loss."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _NOTHING: Mapping[str, msgspec.Raw] = {}
 
 
 class IndexEntry(msgspec.Struct, frozen=True):
-    """A descriptor of an index whose digest can be read."""
+    """A descriptor of an index with a valid digest."""
 
     digest: Digest
     media_type: str
     size: int
     tag: Tag | None = None
-    """What `name` stands for, if that is a tag."""
+    """The tag that the name stands for, if there is one."""
     annotations: Mapping[str, msgspec.Raw] = _NOTHING
-    """As they are written, without the name."""
+    """The annotations but the name, as they are written."""
     others: Mapping[str, msgspec.Raw] = _NOTHING
     """Fields beyond those above, such as `platform`, as they are written."""
     name: str | None = None
     """The `ref.name` annotation, if it is not the tag itself."""
     line: bytes = b""
-    """The descriptor as it is written, if what is above does not say all of it."""
+    """The descriptor as it is written, if the fields above lose something of it."""
 
     @property
     def ref_name(self) -> str | None:
@@ -48,15 +48,15 @@ class IndexEntry(msgspec.Struct, frozen=True):
 
 
 def order(entry: IndexEntry) -> tuple[bool, str]:
-    """Return the key by which entries are sorted: tags by name, then what has none by digest."""
+    """Return the sort key of an entry: tags by name, then entries without a tag by digest."""
     return (True, entry.digest) if entry.tag is None else (False, entry.tag)
 
 
 def parse_ref_name(text: str) -> Tag | None:
-    """Return the tag that a `ref.name` stands for, None if it is none.
+    """Return the tag that a `ref.name` stands for, or None.
 
-    That is the text itself, or, as some programs write whole image names (`docker.io/library/alpine:3.20`), what
-    stands behind the last colon of a name without its digest.
+    That is the text itself. Some programs write whole image names (`docker.io/library/alpine:3.20`): then it is the
+    part after the last colon, without the digest.
     """
     name, at, digest = text.partition("@")
     if at and _digest(digest) is None:
@@ -71,7 +71,7 @@ def parse_ref_name(text: str) -> Tag | None:
 
 
 def read_entry(descriptor: bytes) -> IndexEntry | None:
-    """Return a descriptor's entry, None if it has no digest that can be read. Raises InvalidJsonError.
+    """Return a descriptor's entry, or None if it has no valid digest. Raises InvalidJsonError.
 
     Whatever else is wrong with it is kept in `line`.
     """
@@ -102,7 +102,7 @@ def read_entry(descriptor: bytes) -> IndexEntry | None:
 
 
 def encode_entry(entry: IndexEntry) -> bytes:
-    """Return the descriptor in JSON, without line breaks."""
+    """Return the entry's descriptor in JSON, without line breaks."""
     document: dict[str, object] = {
         "mediaType": entry.media_type,
         "digest": entry.digest,
@@ -118,30 +118,30 @@ def encode_entry(entry: IndexEntry) -> bytes:
 
 
 def carried(entry: IndexEntry, unread: Unread | None) -> CarriedEntry:
-    """Return an entry as it is carried along: because its manifest cannot be read, or for its name alone."""
+    """Return a carried entry, for a manifest that cannot be read or for a name that is not a tag."""
     line = entry.line or encode_entry(entry)
     media_type = entry.media_type if MEDIA_TYPE.fullmatch(entry.media_type) else ""
     return CarriedEntry(_key(line), line, entry.digest, entry.ref_name, media_type, unread)
 
 
 def carried_line(descriptor: bytes) -> CarriedEntry:
-    """Return a descriptor of which nothing can be read. Raises InvalidJsonError if it is no JSON."""
+    """Return the carried entry of a descriptor without a valid digest. Raises InvalidJsonError."""
     line = json_text.compact(descriptor)
     return CarriedEntry(_key(line), line, unread=Unread.DESCRIPTOR)
 
 
 def carried_child(digest: Digest, media_type: str, unread: Unread) -> CarriedEntry:
-    """Return a manifest that an index lists and that is there, but cannot be read."""
+    """Return the carried entry of a manifest that an index lists and that has an unreadable file."""
     return CarriedEntry(digest, b"", digest, None, media_type, unread)
 
 
 def _key(line: bytes) -> str:
-    # Another program may write the same with its fields in another order.
+    # Another program may write the same fields in another order.
     return hashlib.sha256(json.dumps(json_text.parsed(line)).encode()).hexdigest()
 
 
 def _fields(value: bytes) -> dict[str, bytes] | None:
-    """Return the members of an object, None if it is none. Of a key that is there twice the last counts."""
+    """Return the members of an object, or None if it is not an object. The last of duplicate keys counts."""
     try:
         found = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
     except (ValueError, RecursionError):

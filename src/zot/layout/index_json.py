@@ -1,8 +1,8 @@
-"""`index.json`, the list of a layout's manifests (image-spec image-layout.md): bytes to entries and back.
+"""Read and write `index.json`, the list of a layout's manifests (image-spec image-layout.md).
 
-Each tag has a descriptor with the annotation `org.opencontainers.image.ref.name`; a manifest without a tag has one
-descriptor without it; behind them stand the entries that are carried along. What other programs add to a descriptor or
-to the index is kept when it is written again.
+Each tag has a descriptor with the annotation `org.opencontainers.image.ref.name`, and a manifest without a tag has one
+without it; the carried entries follow. Fields that other programs add to a descriptor or to the index are kept when it
+is written again.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from zot.layout.index_entry import IndexEntry, encode_entry, order, read_entry
 from zot.layout.json_text import ArrayReader, InvalidJsonError, compact, members, text_of
 
 SHOWN = "dev.zotregistry.layout.shown"
-"""Annotation of an index that we wrote: the time of the last tag change that it shows, in nanoseconds.
+"""Annotation of an exported index: the time of the last tag change that it shows, in nanoseconds.
 
-Programs that add to a layout keep it, so that it tells which of our exports they started from.
+Programs that add to a layout keep it, so that it identifies the export that they started from.
 """
 
-# Our own form: a descriptor a line, so that a large index can be read a line at a time.
+# Our own form has one descriptor a line, so that a large index can be read line by line.
 _OPENING = b'"manifests":['
 _CLOSING = b"]}"
 _CHUNK_BYTES = 64 * 1024
 
 
 class InvalidLayoutError(Exception):
-    """An `index.json` cannot be read as one; the message says why."""
+    """An `index.json` cannot be parsed; the message says why."""
 
 
 class IndexHead(NamedTuple):
-    """What an index says beside its descriptors."""
+    """The fields of an index other than its descriptors."""
 
     annotations: Mapping[str, msgspec.Raw] = {}
     """As they are written."""
@@ -40,30 +40,30 @@ class IndexHead(NamedTuple):
 
     @property
     def shown_ns(self) -> int | None:
-        """The SHOWN mark, None if there is none."""
+        """The value of the SHOWN annotation, or None."""
         text = text_of(bytes(self.annotations.get(SHOWN, b""))) or ""
         return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
 
     def showing(self, shown_ns: int) -> IndexHead:
-        """Return it with another mark."""
+        """Return a copy with another SHOWN annotation."""
         return self._replace(annotations={**self.annotations, SHOWN: msgspec.Raw(b'"%d"' % shown_ns)})
 
 
 class Index(NamedTuple):
-    """An index read whole."""
+    """A parsed index."""
 
     head: IndexHead = IndexHead()
     entries: Sequence[IndexEntry] = ()
     """In the order of `order`."""
     unreadable: Sequence[bytes] = ()
-    """Descriptors that have no digest that can be read, as they are written."""
+    """Descriptors without a valid digest, as they are written."""
 
 
 class IndexReader:
-    """Reads an index of any writer, piece by piece. Its descriptors come one by one, as they are written."""
+    """Reads an index of any writer piece by piece, and yields its descriptors as they are written."""
 
     def __init__(self) -> None:
-        """Begin at the beginning."""
+        """Start before the first piece."""
         self._reader = ArrayReader("manifests")
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
@@ -74,7 +74,7 @@ class IndexReader:
             raise _broken(error) from error
 
     def finish(self) -> IndexHead:
-        """Return what it says beside them. Raises InvalidLayoutError if it is torn, or is no index."""
+        """Return the fields other than the descriptors. Raises InvalidLayoutError if it is torn or not an index."""
         try:
             self._reader.finish()
             return _head(self._reader)
@@ -83,7 +83,7 @@ class IndexReader:
 
 
 def entry_of(descriptor: bytes) -> IndexEntry | None:
-    """Return a descriptor's entry, None if it has no digest that can be read. Raises InvalidLayoutError."""
+    """Return a descriptor's entry, or None if it has no valid digest. Raises InvalidLayoutError."""
     try:
         return read_entry(descriptor)
     except InvalidJsonError as error:
@@ -91,7 +91,7 @@ def entry_of(descriptor: bytes) -> IndexEntry | None:
 
 
 def decode(content: bytes) -> Index:
-    """Return an index; raise InvalidLayoutError if the bytes are none."""
+    """Parse an index. Raises InvalidLayoutError."""
     reader = IndexReader()
     entries: list[IndexEntry] = []
     unreadable: list[bytes] = []
@@ -126,9 +126,9 @@ def _broken(error: InvalidJsonError) -> InvalidLayoutError:
 
 
 async def encode(head: IndexHead, entries: AsyncIterator[IndexEntry | bytes]) -> AsyncIterator[bytes]:
-    """Write an index, in pieces, whatever its size. The same entries in the same order give the same bytes.
+    """Encode an index of any size in pieces. Equal entries in equal order give equal bytes.
 
-    Bytes are a descriptor that is written as it is.
+    An entry of bytes is a descriptor that is written as it is.
     """
     fields = {"schemaVersion": 2, **head.others}
     if head.annotations:
@@ -147,20 +147,20 @@ async def encode(head: IndexHead, entries: AsyncIterator[IndexEntry | bytes]) ->
 
 
 class IndexListing(NamedTuple):
-    """An index that is read piece by piece."""
+    """An index that is being read line by line."""
 
     head: IndexHead
     entries: AsyncIterator[IndexEntry]
-    """In the order of `order`, then those that are carried along and whose digest can be read.
+    """In the order of `order`, then the carried ones with a valid digest.
 
-    Raises InvalidLayoutError when the index turns out to be torn.
+    Raises InvalidLayoutError if the index is torn.
     """
 
 
 async def read(content: AsyncIterator[bytes]) -> IndexListing | None:
-    """Return the listing of an index that `encode` wrote, read a line at a time; None of any other.
+    """Return the listing of an index that `encode` wrote, read line by line; None for any other index.
 
-    Raises InvalidLayoutError if its first line is none of an index.
+    Raises InvalidLayoutError if its first line does not begin an index.
     """
     lines = _lines(content)
     first = await anext(lines, b"")
@@ -183,7 +183,7 @@ async def _entries(lines: AsyncIterator[bytes]) -> AsyncIterator[IndexEntry]:
 
 
 async def iterate(entries: Iterable[IndexEntry]) -> AsyncIterator[IndexEntry]:
-    """Iterate over entries that are at hand."""
+    """Iterate over entries in memory."""
     for entry in entries:
         yield entry
 

@@ -1,8 +1,8 @@
-"""The files of a layout that are not content: which layouts there are, and the `index.json` of each.
+"""The interface of layouts: which ones there are below the roots, and the `index.json` of each.
 
-Content is the storage's. What is here has no digest for a name, is replaced as a whole, and may be written by other
-programs at any moment, in place or by renaming: a reader copes with half of a file, and whoever replaces one looks at
-what was replaced.
+Content belongs to the storage. The files here have no digest as their name, are replaced as a whole, and may be written
+by other programs at any moment, in place or by renaming: a reader copes with half of a file, and a writer that replaces
+one looks at the file that it replaced.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from zot.registry.unimported import Unserved
 _POLL_S = 0.05
 
 INDEX_LIMIT_BYTES = 256 * 1024 * 1024
-"""The largest `index.json` that is read whole: about a million tags."""
+"""The largest `index.json` that is read: about a million tags."""
 
 
 class IndexVersion(StrEnum):
-    """Which `index.json`."""
+    """The two versions of a layout's `index.json` that can be read."""
 
     CURRENT = "current"
     REPLACED = "replaced"
-    """The one that was in place before the last `place`, until `forget_replaced`."""
+    """The one before the last `place`, until `forget_replaced`."""
 
 
 class FileSignature(NamedTuple):
-    """What tells a file from another one without reading it. Renaming keeps it."""
+    """The status by which a file is recognised without reading it. Renaming keeps it."""
 
     size: int
     inode: int
@@ -42,7 +42,7 @@ class FileSignature(NamedTuple):
 
 
 class IndexFile(NamedTuple):
-    """An `index.json` read whole."""
+    """A parsed `index.json`."""
 
     parsed: Index
     digest: str
@@ -51,7 +51,7 @@ class IndexFile(NamedTuple):
 
 
 class StagedIndex(NamedTuple):
-    """A new `index.json` that is not in place yet."""
+    """A new `index.json` before it is placed."""
 
     digest: str
     """Its sha256, in hexadecimal digits."""
@@ -62,117 +62,120 @@ class IndexScan(Protocol):
     """An `index.json` that is being read."""
 
     signature: FileSignature
-    """Older than the bytes, if they change meanwhile."""
+    """Taken before the bytes are read, and so older than bytes that change concurrently."""
     head: IndexHead
     """Known once all descriptors are read."""
     digest: str
-    """The sha256 of what was read, likewise."""
+    """The sha256 of the bytes; known once all descriptors are read."""
 
     def descriptors(self) -> AsyncIterator[list[bytes]]:
-        """Iterate over the descriptors in their order, as they are written, some hundred at once.
+        """Iterate over the descriptors in their order and as they are written, in batches of some hundred.
 
-        Raises InvalidLayoutError when it turns out to be torn, or no index.
+        Raises InvalidLayoutError if the file is torn or not an index.
         """
 
 
 class ContentFile(NamedTuple):
-    """A small content file read whole; its bytes have the digest of its name."""
+    """A small content file whose bytes have the digest of its name."""
 
     content: bytes
     modified_ns: int
 
 
 class LayoutFiles(Protocol):
-    """The layouts of a store. Everything raises StorageError when the storage fails."""
+    """The layouts of a store. Every method raises StorageError when the storage fails."""
 
     async def ready(self, repository: Repository) -> None:
-        """Raise StorageError unless the repository's root is the store that it should be, and its directory its own.
+        """Raise StorageError unless the root is the expected store and the repository's directory is its own.
 
-        It is another's where a symbolic link leads to a directory that another name of the store leads to as well.
+        It is not its own where a symbolic link leads to a directory that has another name in the store.
         """
 
     def repositories(self) -> AsyncIterator[Repository]:
-        """Iterate over the names of all layouts, in no order, without holding up anything else.
+        """Iterate over the names of all layouts, in no order. Other tasks run between batches.
 
-        A directory is a layout if it has `index.json` and `oci-layout`. Directories that no repository's name leads
-        to (the `blobs` of a layout, `.uploads`, `_trivy`) are passed over; a layout among them is named in the log.
-        Symbolic links to directories are followed, but never to one that has another name here.
+        A directory is a layout if it has `index.json` and `oci-layout`. Directories whose names no repository can have
+        (the `blobs` of a layout, `.uploads`, `_trivy`) are skipped; a layout among them is named in the log. Symbolic
+        links to directories are followed, unless the directory has another name below the root.
         """
 
     async def is_removed(self, repository: Repository) -> bool:
-        """Tell whether the repository's directory is missing below a root that is there.
+        """Return whether the repository's directory is missing below an existing root.
 
         False where a symbolic link leads to it: the disk behind the link may be absent.
         """
 
     def unserved(self) -> AsyncIterator[Unserved]:
-        """Iterate over the layouts that no repository is, because of their names or where they lie, and why."""
+        """Iterate over the layouts that cannot be repositories because of their names or places, with the reasons."""
 
     async def obstacle(self, repository: Repository) -> str | None:
-        """Return what lies where a new layout of that name would have its files, None if nothing does."""
+        """Return what occupies the path of a file of a new layout of that name, or None."""
 
     async def existing(self, names: Sequence[Repository]) -> list[Repository]:
-        """Return those of the names that are layouts."""
+        """Return the names that are layouts."""
 
     async def signature(
-        self, repository: Repository, place: IndexVersion = IndexVersion.CURRENT
+        self, repository: Repository, version: IndexVersion = IndexVersion.CURRENT
     ) -> FileSignature | None:
-        """Return the signature of an `index.json`, None if there is none."""
+        """Return the signature of an `index.json`, or None if it is missing."""
 
-    async def load(self, repository: Repository, place: IndexVersion = IndexVersion.CURRENT) -> IndexFile | None:
-        """Return an `index.json`, None if there is none.
+    async def load(self, repository: Repository, version: IndexVersion = IndexVersion.CURRENT) -> IndexFile | None:
+        """Return a parsed `index.json`, or None if it is missing.
 
-        Raises InvalidLayoutError if it is none, torn, or has more than INDEX_LIMIT_BYTES.
+        Raises InvalidLayoutError if it is torn, not an index, or has more than INDEX_LIMIT_BYTES.
         """
 
     def read(self, repository: Repository) -> AsyncGenerator[bytes, None]:
-        """Iterate over the bytes of `index.json`, in pieces; over none if there is none."""
+        """Iterate over the bytes of `index.json` in pieces; over nothing if it is missing."""
 
     async def contents(
         self, repository: Repository, digests: Sequence[Digest], limit_bytes: int
     ) -> list[ContentFile | Unread]:
-        """Return content files of at most `limit_bytes`, or why one cannot be read.
+        """Return content files of at most `limit_bytes`, or the reasons why they cannot be read.
 
-        It may be fewer than were asked for, but one, so that not many large ones are held at once.
+        Returns at least one, but possibly fewer than `digests`, so that few large ones are in memory at once.
         """
 
     async def content_changed(self, repository: Repository) -> tuple[int, ...]:
-        """Return a value that changes when a content file comes or goes."""
+        """Return a value that changes when a content file is added or removed."""
 
     def scan(self, repository: Repository) -> AbstractAsyncContextManager[IndexScan | None]:
-        """Open `index.json` of any writer, to read it once, piece by piece; None if there is none.
+        """Open an `index.json` of any writer to read it once, piece by piece; None if it is missing.
 
-        Raises InvalidLayoutError if it is no regular file, or has more than INDEX_LIMIT_BYTES.
+        Raises InvalidLayoutError if it is not a regular file, or has more than INDEX_LIMIT_BYTES.
         """
 
-    def adopting(self, repository: Repository) -> AbstractAsyncContextManager[bool]:
-        """Be the only one, of all processes, that adopts, merges or exports the layout; False if another one does.
+    def lock(self, repository: Repository) -> AbstractAsyncContextManager[bool]:
+        """Lock the layout against import, merge and export by other processes; yield False if one holds the lock.
 
-        True also where there is no directory, and so nothing to adopt. It ends with the block, or with the process.
+        Yields True if there is no directory, and so nothing to import. The lock ends with the block or the process.
         """
 
     async def stage(self, repository: Repository, content: AsyncIterator[bytes]) -> StagedIndex:
-        """Write a new `index.json` beside the one in place, durably; it replaces what was staged before.
+        """Write a new `index.json` beside the current one, replacing an earlier staged one. Durable.
 
-        The directory is made, and becomes an image layout, if need be. When it raises nothing is staged.
+        The directory is created if it is missing. If it raises, nothing is staged.
         """
 
     async def place(self, repository: Repository) -> None:
-        """Put what was staged in place, durably. What it replaces can be read as REPLACED until it is forgotten."""
+        """Replace `index.json` by the staged file. Durable. The replaced file can be read as REPLACED until forgotten.
+
+        The directory becomes an image layout if it was not one.
+        """
 
     async def forget_replaced(self, repository: Repository) -> None:
-        """Remove what was replaced, if it is there."""
+        """Remove the replaced `index.json`. Durable and idempotent."""
 
     async def remove(self, repository: Repository) -> None:
-        """Make the directory no layout any more, and remove it and those above it that are empty. Idempotent."""
+        """Remove the layout's own files, then its directory and those above it that are empty. Idempotent."""
 
 
 @asynccontextmanager
-async def alone(files: LayoutFiles, repository: Repository) -> AsyncIterator[None]:
-    """Wait to be the only one, of all processes, that merges or exports the layout, and be it during the block."""
+async def locked(files: LayoutFiles, repository: Repository) -> AsyncIterator[None]:
+    """Wait for the layout's lock and hold it during the block."""
     while True:
-        async with files.adopting(repository) as is_alone:
-            if is_alone:
+        async with files.lock(repository) as is_locked:
+            if is_locked:
                 yield
                 return
         await asyncio.sleep(_POLL_S)

@@ -1,7 +1,7 @@
-"""Taking JSON apart without understanding it: values as the bytes that they were written as.
+"""Split JSON into values without parsing them, as the bytes that were written.
 
-A parser refuses a whole file for one bad byte in it. Here strings and brackets are looked for and nothing else, so
-that one entry of an `index.json` that cannot be read does not keep the others from being read.
+A parser refuses a whole file for one bad byte in it. This module looks for strings and brackets only, so that one
+unreadable entry of an `index.json` does not prevent reading the others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _VALUE_LIMIT_BYTES = 16 * 1024 * 1024
 
 
 class InvalidJsonError(ValueError):
-    """It is no JSON, or not of the form that was asked for."""
+    """The bytes are not JSON, or not of the expected form."""
 
 
 def compact(value: bytes) -> bytes:
@@ -39,9 +39,9 @@ def compact(value: bytes) -> bytes:
 
 
 def members(value: bytes) -> list[tuple[bytes, bytes]] | None:
-    """Return keys and values of an object as they are written, compact; None if it is no object.
+    """Return the keys and values of an object as they are written, compacted; None if it is not an object.
 
-    The brackets of the value match. Raises InvalidJsonError if between them is no object.
+    The brackets of the value must match. Raises InvalidJsonError if there is no object between them.
     """
     value = compact(value)
     if not value.startswith(b"{"):
@@ -51,7 +51,7 @@ def members(value: bytes) -> list[tuple[bytes, bytes]] | None:
     while value[position : position + 1] != b"}" or found:
         key = _TEXT.match(value, position)
         if key is None or value[key.end() : key.end() + 1] != b":":
-            raise InvalidJsonError("an object has no key where one should be")
+            raise InvalidJsonError("an object lacks a key")
         end = _end(value, key.end() + 1)
         if end is None:
             raise InvalidJsonError("an object ends within a value")
@@ -66,9 +66,9 @@ def members(value: bytes) -> list[tuple[bytes, bytes]] | None:
 
 
 def parsed(value: bytes) -> Any:
-    """Return what a value means, with replacement characters for bytes that are no UTF-8.
+    """Parse a value, with replacement characters for bytes that are not UTF-8.
 
-    An object is a sorted list of its members, behind a brace: so a key may be there twice, and their order makes no
+    An object becomes a sorted list of its members after a brace: so keys may be duplicate, and their order makes no
     difference. Raises InvalidJsonError.
     """
     try:
@@ -82,17 +82,17 @@ def _sorted(pairs: list[tuple[str, Any]]) -> list[Any]:
 
 
 def text_of(value: bytes) -> str | None:
-    """Return the text that a value is, None if it is none."""
+    """Return the text of a string value, or None if it is not a string."""
     try:
         found = json.loads(value.decode(errors="replace"))
     except (ValueError, RecursionError):
         return None
-    # Halves of surrogate pairs can be neither stored nor sent.
+    # Half of a surrogate pair can be neither stored nor sent.
     return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(found, str) else None
 
 
 class _At(Enum):
-    """What is expected next."""
+    """The token that is expected next."""
 
     OPENING = auto()
     KEY_OR_END = auto()
@@ -107,10 +107,10 @@ class _At(Enum):
 
 
 class ArrayReader:
-    """Reads an object one of whose members is a long list: its elements one by one, and the other members."""
+    """Reads an object with a long list as one member: yields the elements, and collects the other members."""
 
     def __init__(self, member: str) -> None:
-        """Read the elements of the list that is the member of that name."""
+        """Read the elements of the list `member`."""
         self._member = member
         self._at = _At.OPENING
         self._buffer = b""
@@ -119,7 +119,7 @@ class ArrayReader:
         self.others: dict[str, bytes] = {}
         """Values of the other members."""
         self.has_list = False
-        """Whether the list was there, if only as null."""
+        """Whether the list was present, even as null."""
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Iterate over the elements that are complete with this piece. Raises InvalidJsonError."""
@@ -128,7 +128,7 @@ class ArrayReader:
         if len(self._buffer) > _VALUE_LIMIT_BYTES + len(piece):
             raise InvalidJsonError(f"a value of more than {_VALUE_LIMIT_BYTES} bytes")
         while True:
-            # Nearly all of a long list, as fast as it can be done.
+            # The fast path, for nearly all elements of a long list.
             while self._at is _At.COMMA_OR_LIST_END and (found := _NEXT_OBJECT.match(self._buffer, self._position)):
                 if found.end() == len(self._buffer):
                     break
@@ -147,7 +147,7 @@ class ArrayReader:
             raise InvalidJsonError("its end is missing")
 
     def _step(self, first: bytes) -> bytes | None:
-        """Read what is next: an element, or something else (empty bytes); None if it is not complete yet."""
+        """Read the next token: return an element, empty bytes for any other token, None if it is incomplete."""
         if not first:
             return None
         match self._at:
@@ -179,7 +179,7 @@ class ArrayReader:
             case _At.COMMA_OR_LIST_END:
                 self._expect(first, {b",": _At.ELEMENT, b"]": _At.COMMA_OR_END})
             case _At.NOTHING:
-                raise InvalidJsonError("something stands behind its end")
+                raise InvalidJsonError("there are bytes after its end")
         return b""
 
     def _other(self, value: bytes) -> None:
@@ -188,17 +188,17 @@ class ArrayReader:
         elif value == b"null":
             self.has_list = True
         else:
-            raise InvalidJsonError(f"{self._member!r} is no list")
+            raise InvalidJsonError(f"{self._member!r} is not a list")
 
     def _expect(self, first: bytes, next_by_sign: dict[bytes, _At]) -> None:
         if first not in next_by_sign:
-            raise InvalidJsonError(f"{first!r} where {b' or '.join(next_by_sign)!r} should be")
+            raise InvalidJsonError(f"{first!r} in place of {b' or '.join(next_by_sign)!r}")
         self._at = next_by_sign[first]
         self._position += 1
 
     def _value(self, then: _At) -> bytes | None:
         end = _end(self._buffer, self._position)
-        # A number may go on in the next piece.
+        # A number may continue in the next piece.
         if end is None or end == len(self._buffer):
             return None
         value = self._buffer[self._position : end]
@@ -208,13 +208,13 @@ class ArrayReader:
     @staticmethod
     def _incomplete(first: bytes, wanted: bytes) -> None:
         if first != wanted:
-            raise InvalidJsonError(f"{first!r} where {wanted!r} should be")
+            raise InvalidJsonError(f"{first!r} in place of {wanted!r}")
 
 
 def _end(text: bytes, start: int) -> int | None:
-    """Return where the value ends that begins at `start`, None if it does not.
+    """Return the end of the value that begins at `start`, or None if it is incomplete.
 
-    Raises InvalidJsonError if none begins.
+    Raises InvalidJsonError if no value begins there.
     """
     first = text[start : start + 1]
     if first == b"{" and (found := _OBJECT.match(text, start)):
@@ -232,5 +232,5 @@ def _end(text: bytes, start: int) -> int | None:
         return None
     found = (_TEXT if first == b'"' else _SCALAR).match(text, start)
     if found is None and first not in {b"", b'"'}:
-        raise InvalidJsonError(f"{first!r} where a value should be")
+        raise InvalidJsonError(f"{first!r} in place of a value")
     return found.end() if found else None

@@ -1,4 +1,4 @@
-"""What the registry asks of layouts (`zot.registry.unimported.Layouts`), in each process that serves requests."""
+"""The layouts as the registry sees them, in each process that serves requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from zot.catalog.interface import Catalog
 from zot.catalog.rows import CarriedEntry
 from zot.layout.arrivals import Arrivals
-from zot.layout.external_edits import ForeignEdits
+from zot.layout.external_edits import ExternalEdits
 from zot.layout.first_reads import FirstReads
 from zot.layout.importer import LayoutImporter
 from zot.layout.interface import LayoutFiles
@@ -23,19 +23,19 @@ from zot.storage.interface import Storage
 
 
 class StoreLayouts:
-    """The door to repositories that the catalog does not know yet; its laws are stated in the protocol."""
+    """Repositories that the catalog does not know yet (`UnimportedRepositories`)."""
 
     def __init__(
         self,
         catalog: Catalog,
         storage: Storage,
         files: LayoutFiles,
-        edits: ForeignEdits,
+        edits: ExternalEdits,
         damage: DamageReports | None = None,
         *,
         manifest_limit_bytes: int = MANIFEST_LIMIT_BYTES,
     ) -> None:
-        """Look at one store; `edits` merges what other programs wrote, and what is damaged there is reported.
+        """Serve one store. `edits` merges what other programs wrote; `damage` takes reports of damaged content.
 
         Manifests of at most `manifest_limit_bytes` are read.
         """
@@ -46,16 +46,16 @@ class StoreLayouts:
         self.manifest_limit_bytes = manifest_limit_bytes
         self.edits = edits
         self.first_reads = FirstReads(catalog, files, edits)
-        self.adoption = LayoutImporter(catalog, storage, files, self.damage, manifest_limit_bytes=manifest_limit_bytes)
+        self.importer = LayoutImporter(catalog, storage, files, self.damage, manifest_limit_bytes=manifest_limit_bytes)
         self.arrivals = Arrivals(catalog, storage, files, manifest_limit_bytes)
-        self.foreign_names = UnimportedNames(catalog, files)
+        self.unimported_names = UnimportedNames(catalog, files)
 
-    async def ensure_adopted(self, repository: Repository) -> None:
-        """Return once all of the repository's layout is in the catalog; a repository that is nowhere is created."""
-        await self.adoption.ensure(repository)
+    async def ensure_imported(self, repository: Repository) -> None:
+        """Return once the repository's layout is imported; a repository that does not exist is created."""
+        await self.importer.ensure(repository)
 
     def comparison_due(self, repository: Repository) -> bool:
-        """Tell whether this process has still to compare a known repository with its layout. Touches no disk."""
+        """Return whether a known repository was not compared with its layout yet. Does not access the disk."""
         return self.first_reads.is_due(repository)
 
     async def compare(self, repository: Repository) -> None:
@@ -63,29 +63,29 @@ class StoreLayouts:
         await self.first_reads.compare(repository)
 
     async def exists(self, repository: Repository) -> bool:
-        """Tell whether there is a layout of that name."""
+        """Return whether there is a layout of that name."""
         return bool(await self.files.existing([repository]))
 
     async def obstacle(self, repository: Repository) -> str | None:
-        """Return what lies where a new repository of that name would have its files, None if nothing does."""
+        """Return what occupies the path of a file of a new repository of that name, or None."""
         return await self.files.obstacle(repository)
 
     def unserved(self) -> AsyncIterator[Unserved]:
-        """Iterate over the layouts that cannot be served, because of their names or where they lie."""
+        """Iterate over the layouts that cannot be served because of their names or places, with the reasons."""
         return self.files.unserved()
 
     async def read(self, repository: Repository, reference: Reference) -> tuple[Digest, str, bytes] | None:
-        """Return digest, media type and content of a manifest, and have its repository adopted meanwhile.
+        """Return digest, media type and content of a manifest, and start to import its repository.
 
-        One that `index.json` does not list (the child of an index) is known only when that is done.
+        One that `index.json` does not list (the child of an index) is known only after the import.
         """
         if not await self.exists(repository):
             return None
         manifest = await read_through(self.files, repository, reference, self.manifest_limit_bytes)
         if manifest is not None:
-            self.adoption.begin(repository)
+            self.importer.start(repository)
             return manifest.digest, manifest.media_type, manifest.content
-        await self.adoption.ensure(repository)
+        await self.importer.ensure(repository)
         row = await self._catalog.resolve(repository, reference)
         if row is None:
             return None
@@ -93,20 +93,20 @@ class StoreLayouts:
         return (row.digest, row.media_type, found.content) if found.content is not None else None
 
     async def read_carried(self, repository: Repository, entry: CarriedEntry) -> None:
-        """Import the manifest of a carried entry, if it can be read by now."""
+        """Import the manifest of a carried entry, if it is readable now."""
         await self.arrivals.ensure(repository, entry)
 
     async def read_children(self, repository: Repository) -> None:
-        """Import manifests that an index lists and whose files have come since."""
+        """Import manifests that an index lists and whose files were added since."""
         await self.arrivals.read_children(repository)
 
     async def names(self, after: str, limit: int) -> Sequence[Repository]:
-        """Return names greater than `after` of layouts that the catalog does not list yet, in byte order."""
-        return await self.foreign_names.page(after, limit)
+        """Return the names greater than `after` of layouts that the catalog does not list yet, in byte order."""
+        return await self.unimported_names.page(after, limit)
 
     async def close(self) -> None:
-        """Break off what is under way."""
+        """Cancel the running imports and comparisons."""
         await self.first_reads.close()
-        await self.foreign_names.close()
+        await self.unimported_names.close()
         await self.arrivals.close()
-        await self.adoption.close()
+        await self.importer.close()

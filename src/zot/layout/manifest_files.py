@@ -1,4 +1,4 @@
-"""Manifests as a layout holds them: files below `blobs/` that `index.json`, or an index among them, names."""
+"""Read the manifests of a layout: files below `blobs/` that `index.json` or an index names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zot.oci.lenient import LenientManifest, parse_leniently
 from zot.oci.names import Repository
 
 MANIFEST_LIMIT_BYTES = 4 * 1024 * 1024
-"""What is read at least, whatever the limit of pushes is: what was pushed once can be read again."""
+"""The least limit for reading, whatever the limit of pushes is: a manifest that was once pushed stays readable."""
 
 _BATCH = 32
 
@@ -40,11 +40,12 @@ async def read_manifests(
     limit_bytes: int,
     is_known: Callable[[Digest], Awaitable[bool]] = nothing_known,
 ) -> AsyncGenerator[LayoutManifest | CarriedEntry | NotRead, None]:
-    """Iterate over the manifests that are listed (by digest, with their media types), and what indexes among them list.
+    """Iterate over listed manifests, and over those that indexes among them list.
 
-    Bytes that have the digest of their name are a manifest, whatever they are like, up to `limit_bytes`. For a listed
-    one that cannot be read comes the reason. For one that an index lists comes an entry to be carried, if there is a
-    file; if there is none, nothing. What `is_known` is passed over, with what it lists. Raises StorageError.
+    `listed` maps digests to media types. Bytes of at most `limit_bytes` that have the digest of their name are a
+    manifest, whatever they contain. For a listed manifest that cannot be read it yields the reason; for one that an
+    index lists it yields an entry to be carried, or nothing if there is no file. A manifest that `is_known` is skipped,
+    with those that it lists. Raises StorageError.
     """
     waiting = dict(listed)
     seen = set(listed)

@@ -1,4 +1,4 @@
-"""Reading one manifest straight from a layout that is not adopted yet, so that pulls work at once after a start."""
+"""Read one manifest from a layout that is not imported yet, so that pulls work at once after a start."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from zot.registry.errors import Unavailable
 async def read_through(
     files: LayoutFiles, repository: Repository, reference: Reference, limit_bytes: int
 ) -> LayoutManifest | None:
-    """Return the manifest that `index.json` lists under a name or digest; None if it lists none, or it cannot be read.
+    """Return the manifest that `index.json` lists under a name or digest; None if it lists none or it is unreadable.
 
-    Raises Unavailable if `index.json` is broken, StorageError.
+    Raises Unavailable if `index.json` is invalid, StorageError.
     """
     try:
         entry = await _entry(files, repository, reference)
@@ -33,15 +33,15 @@ async def read_through(
 
 
 async def _entry(files: LayoutFiles, repository: Repository, reference: Reference) -> IndexEntry | None:
-    """Return the first entry of a digest or of exactly that name, or else the first whose name stands for the tag."""
+    """Return the first entry with that digest or exactly that name, else the first whose name stands for the tag."""
     asked = reference.encode()
     stands_for: IndexEntry | None = None
     async with files.scan(repository) as scan:
         if scan is None:
             return None
         async for descriptors in scan.descriptors():
-            # Nearly all of them are some other's: they need not be parsed to see that. One that is written in another
-            # way, with escapes, is found when the repository is adopted.
+            # Nearly all descriptors are of other manifests, and are skipped without parsing them. One that is written
+            # with escapes is found when the repository is imported.
             for descriptor in (each for each in descriptors if asked in each):
                 entry = entry_of(descriptor)
                 if entry is not None and reference in (entry.digest, entry.ref_name):

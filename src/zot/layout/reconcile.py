@@ -1,4 +1,4 @@
-"""What another program wrote into the `index.json` of a repository that the catalog knows: merged, never believed."""
+"""Merge an `index.json` that another program wrote into the catalog's state of the repository."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES, NotRead, read_manifests
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
-from zot.registry.existing_files import take_in_named
+from zot.registry.existing_files import register_named
 from zot.storage.interface import Storage
 
 _log = logging.getLogger(__name__)
@@ -33,29 +33,29 @@ _NAMED_TAGS = 10
 
 
 class MergeDecision(Enum):
-    """What is made of a tag that the file has elsewhere than the catalog."""
+    """The decision on a tag that the file has at another manifest than the catalog."""
 
     TAKE = auto()
-    """The other program put it there, and nobody here touched it since the file that it started from."""
+    """The other program moved it, and the catalog has not moved it since the export that the file is based on."""
     STALE = auto()
-    """It was there once: the file was made from an older state."""
+    """The catalog had it there before: the file is based on an older state."""
     CONFLICT = auto()
-    """Both moved it: what was acknowledged here stays."""
+    """Both moved it: the acknowledged state stays."""
 
 
-def judge(digest: Digest, history: Sequence[TagChange], started_ns: int | None, exported_ns: int) -> MergeDecision:
-    """Judge a tag that the file has at `digest`, by its changes in the catalog, newest first.
+def decide(digest: Digest, history: Sequence[TagChange], started_ns: int | None, exported_ns: int) -> MergeDecision:
+    """Decide on a tag that the file has at `digest`, by its changes in the catalog, newest first.
 
-    `started_ns` is the time of the last change in the export that the file was made from, None if the file does not
-    say; `exported_ns` that of the last export. A file of unknown origin may repeat any state that ever was.
+    `started_ns` is the time of the last change in the export that the file is based on, or None if the file does not
+    say; `exported_ns` is that of the last export. A file of unknown origin may repeat any earlier state.
     """
-    # What another program removed with its blobs, and was forgotten here, comes back if its files do.
+    # A tag that was deleted because another program removed its blobs is taken again if its files are restored.
     history = [change for change in history if change.by != BY or change.after is not None]
     seen_ns = exported_ns if started_ns is None else min(started_ns, exported_ns)
     unseen = [change for change in history if change.at_ns > seen_ns]
     if any(digest in (change.before, change.after) for change in (history if started_ns is None else unseen)):
         return MergeDecision.STALE
-    # What another program moved is for another program to move again.
+    # A change by another program may be changed again by another program.
     if any(change.by != BY for change in unseen):
         return MergeDecision.CONFLICT
     return MergeDecision.TAKE
@@ -63,17 +63,17 @@ def judge(digest: Digest, history: Sequence[TagChange], started_ns: int | None, 
 
 @dataclass(slots=True)
 class _Added:
-    """What a file has that the catalog lacks."""
+    """The entries of a file that the catalog lacks."""
 
     tags: list[LayoutTag] = field(default_factory=list)
     manifests: dict[Digest, str] = field(default_factory=dict)
-    """To be taken if they are not known, with their media types."""
+    """Manifests to import unless they are known, with their media types."""
     named: list[IndexEntry] = field(default_factory=list)
-    """Entries with a name that is no tag, or stands for one that is taken."""
+    """Entries with a name that is not a tag, or that stands for a tag that exists."""
 
 
 class Reconciler:
-    """Takes in what a foreign `index.json` adds. What it lacks is put back by the export that is due afterwards."""
+    """Imports what an external `index.json` adds; the export that is due afterwards restores what it lacks."""
 
     def __init__(
         self,
@@ -100,18 +100,18 @@ class Reconciler:
         self._manifest_limit_bytes = manifest_limit_bytes
 
     async def merge(self, repository: Repository, index: Index, last: ExportStamp | None) -> None:
-        """Take in what `index` adds, `last` being the last file of ours. Again does no harm.
+        """Import what `index` adds; `last` is the stamp of our last file. Idempotent.
 
-        Tags that it adds or moves are taken unless they changed here, too. A manifest that the catalog lacks is taken
-        with its blobs, if its file is there; an entry that cannot be read, or whose name is no tag, is carried along.
-        Raises StorageError, CatalogError.
+        Tags that it adds or moves are taken unless they changed in the catalog, too. A manifest that the catalog lacks
+        is imported with its blobs, if it has a file; an entry that cannot be read, or whose name is not a tag, is
+        carried along. Raises StorageError, CatalogError.
         """
         added = await self._additions(repository, index, last.shown_ns if last else 0)
         async for part in import_batches(repository, self._items(repository, index, added), ChangeSource.MERGE, BY):
             for tag in await self._catalog.do(part):
-                _log.warning("%s: tag %s of index.json is not taken: it changed meanwhile", repository, tag)
+                _log.warning("%s: tag %s of index.json is not taken: it changed concurrently", repository, tag)
         shown_ns = index.head.shown_ns
-        # A file that was made from an older export lacks what came later without anybody removing it.
+        # A file that is based on an older export lacks later manifests without having removed them.
         is_older = shown_ns is not None and last is not None and shown_ns < last.shown_ns
         await self.forget_removed(
             repository, {entry.digest for entry in index.entries}, pushed_until_ns=shown_ns if is_older else None
@@ -124,10 +124,9 @@ class Reconciler:
     async def forget_removed(
         self, repository: Repository, listed: Collection[Digest], *, pushed_until_ns: int | None = None
     ) -> None:
-        """Delete what another program removed with its blobs: neither `listed` nor whole. Idempotent.
+        """Delete manifests that are not `listed` and whose blobs another program removed. Idempotent.
 
-        What was pushed later than `pushed_until_ns` is not among it.
-        Raises StorageError, CatalogError.
+        A manifest that was pushed later than `pushed_until_ns` stays. Raises StorageError, CatalogError.
         """
         removed = await forget_removed(
             self._catalog,
@@ -141,14 +140,14 @@ class Reconciler:
         if removed:
             tags = [tag for manifest in removed for tag in manifest.tags]
             _log.warning(
-                "%s: another program removed %d manifests with their blobs: they are not put back; tags: %s",
+                "%s: another program removed %d manifests with their blobs: they are not restored; tags: %s",
                 repository,
                 len(removed),
                 ", ".join(tags[:_NAMED_TAGS]) + (", ..." if len(tags) > _NAMED_TAGS else "") or "none",
             )
 
     async def drop_removed(self, repository: Repository, index: Index) -> None:
-        """Carry entries no more that could not be read, that `index` lacks, and whose manifests have no file.
+        """Stop carrying unread entries that `index` lacks and whose manifests have no file.
 
         Raises StorageError, CatalogError.
         """
@@ -170,7 +169,7 @@ class Reconciler:
                 yield Dropped(entry.key)
 
     async def has_content(self, repository: Repository) -> bool:
-        """Tell whether a content file is there, or none is needed. Raises StorageError, CatalogError."""
+        """Return whether a content file exists, or none is needed. Raises StorageError, CatalogError."""
         async for _ in self._storage.walk(repository):
             return True
         return not await self._catalog.blobs(repository, "", 1)
@@ -179,7 +178,7 @@ class Reconciler:
         added = _Added()
         for number, entry in enumerate(index.entries):
             if number % _BREATH == 0:
-                await asyncio.sleep(0)  # reads need not wait for anything; others shall not wait for all entries
+                await asyncio.sleep(0)  # cached reads never yield, and other tasks must not wait for all entries
             if entry.tag is not None:
                 row = await self._catalog.tag(repository, entry.tag)
                 at = row.digest if row is not None else None
@@ -188,7 +187,7 @@ class Reconciler:
                 elif at == entry.digest:
                     continue
                 else:
-                    match await self._judge(repository, entry.tag, entry, index.head.shown_ns, exported_ns):
+                    match await self._decide(repository, entry.tag, entry, index.head.shown_ns, exported_ns):
                         case MergeDecision.STALE:
                             continue
                         case MergeDecision.TAKE:
@@ -206,12 +205,12 @@ class Reconciler:
             added.manifests[entry.digest] = entry.media_type
         return added
 
-    async def _judge(
+    async def _decide(
         self, repository: Repository, tag: Tag, entry: IndexEntry, started_ns: int | None, exported_ns: int
     ) -> MergeDecision:
         history = await self._catalog.tag_log(repository, tag, None, PAGE_LIMIT)
         believed = [change for change in history if change.at_ns > self._older_than_ns]
-        return judge(entry.digest, believed, started_ns, exported_ns)
+        return decide(entry.digest, believed, started_ns, exported_ns)
 
     async def _items(self, repository: Repository, index: Index, added: _Added) -> AsyncIterator[Item]:
         async def is_known(digest: Digest) -> bool:
@@ -227,7 +226,7 @@ class Reconciler:
                 unread[found.digest] = found.why
                 continue
             if isinstance(found, LayoutManifest):
-                await take_in_named(self._catalog, self._storage, repository, found.edges)
+                await register_named(self._catalog, self._storage, repository, found.edges)
             yield found
         if unread or index.unreadable:
             count = len(unread) + len(index.unreadable)

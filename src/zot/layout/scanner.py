@@ -1,4 +1,4 @@
-"""Finding what others did below the roots: layouts that came, adopted in the background, and files they wrote."""
+"""Scan the roots for the work of other programs: new layouts, which are imported, and edits, which are merged."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PROGRESS_S = 10.0
 
 
 class LayoutScanner:
-    """Looks after a store's layouts, slowly, for as long as it runs. One runs in a store's jobs process."""
+    """Scans a store's layouts again and again, slowly. One instance runs in a store's jobs process."""
 
     def __init__(
         self,
         catalog: Catalog,
-        adoption: LayoutImporter,
+        importer: LayoutImporter,
         names: UnimportedNames,
         exporter: Exporter,
         arrivals: Arrivals,
@@ -35,9 +35,9 @@ class LayoutScanner:
         interval_s: float = 60.0,
         looks_per_s: float = 200.0,
     ) -> None:
-        """Look at everything every `interval_s`, at no more than `looks_per_s` repositories a second."""
+        """Scan all repositories every `interval_s`, at no more than `looks_per_s` repositories a second."""
         self._catalog = catalog
-        self._adoption = adoption
+        self._importer = importer
         self._names = names
         self._exporter = exporter
         self._arrivals = arrivals
@@ -45,35 +45,35 @@ class LayoutScanner:
         self._pause_s = 1 / looks_per_s
 
     async def run(self) -> None:
-        """Adopt and check until it is cancelled. What fails is logged, and tried again the next time."""
-        pause_s = 0.0  # until all are known, haste is best
+        """Import and check until it is cancelled. Failures are logged and retried with the next scan."""
+        pause_s = 0.0  # the first scan makes all repositories known, and does not pause
         while True:
             try:
-                await self.adopt_all(pause_s)
+                await self.import_all(pause_s)
                 pause_s = self._pause_s
                 await self.check_all()
             except (StorageError, CatalogError) as error:
-                _log.warning("layouts cannot be looked through: %s", error)
+                _log.warning("layouts cannot be scanned: %s", error)
             await asyncio.sleep(self._interval_s)
 
-    async def adopt_all(self, pause_s: float = 0) -> None:
-        """Adopt every layout that is not, one after the other; they are looked for with pauses.
+    async def import_all(self, pause_s: float = 0) -> None:
+        """Import every layout that the catalog lacks, one after the other, scanning the directories with pauses.
 
-        One that is broken, or cannot be read, is passed over. Raises StorageError if the directories cannot be looked
-        through, CatalogError.
+        Invalid and unreadable layouts are skipped. Raises StorageError if the directories cannot be scanned,
+        CatalogError.
         """
-        names = [*await self._names.look(pause_s), *[name async for name in self._begun()]]
+        names = [*await self._names.look(pause_s), *[name async for name in self._interrupted()]]
         progress = _Progress(len(names))
         for name in names:
             try:
-                await self._adoption.adopt(name)
-            except (InvalidLayoutError, StorageError):  # said by the adoption
+                await self._importer.import_layout(name)
+            except (InvalidLayoutError, StorageError):  # logged by the importer
                 progress.failed += 1
             progress.step()
         progress.end()
 
     async def check_all(self) -> None:
-        """Look once at each adopted repository's `index.json`, and for manifests that arrived. Raises CatalogError."""
+        """Check each imported repository once for edits of `index.json` and new manifests. Raises CatalogError."""
         failed: list[StorageError] = []
         async for name in paging.repositories(self._catalog):
             row = await self._catalog.repository(name)
@@ -85,10 +85,10 @@ class LayoutScanner:
                     failed.append(error)
             await asyncio.sleep(self._pause_s)
         if failed:
-            _log.warning("%d layouts cannot be looked at; the first: %s", len(failed), failed[0])
+            _log.warning("%d layouts cannot be checked; the first: %s", len(failed), failed[0])
 
-    async def _begun(self) -> AsyncIterator[Repository]:
-        """Iterate over repositories whose adoption was broken off."""
+    async def _interrupted(self) -> AsyncIterator[Repository]:
+        """Iterate over repositories whose import was interrupted."""
         async for name in paging.repositories(self._catalog):
             row = await self._catalog.repository(name)
             if row is not None and not row.adopted:
@@ -96,7 +96,7 @@ class LayoutScanner:
 
 
 class _Progress:
-    """A line in the log now and then, if there is more to do than a moment's work."""
+    """Logs the progress of a long import every `_PROGRESS_S`."""
 
     def __init__(self, total: int) -> None:
         self.failed = 0
@@ -109,8 +109,8 @@ class _Progress:
         self._done += 1
         if self._loop.time() >= self._next_s:
             self._next_s += _PROGRESS_S
-            _log.info("adopting layouts: %d of %d", self._done, self._total)
+            _log.info("importing layouts: %d of %d", self._done, self._total)
 
     def end(self) -> None:
         if self._total:
-            _log.info("%d of %d layouts adopted", self._total - self.failed, self._total)
+            _log.info("%d of %d layouts imported", self._total - self.failed, self._total)

@@ -1,4 +1,4 @@
-"""When layouts are exported: soon after a change, each for a tenth of the time at most, and all of them at the end."""
+"""Schedule exports: soon after a change, at most a tenth of the time for each layout, all of them before the stop."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _FAILED_WAIT_S = 30.0
 
 
 class ExportSchedule:
-    """Exports what is due. One runs in a store's jobs process."""
+    """Exports the layouts that are due. One instance runs in a store's jobs process."""
 
     def __init__(self, catalog: Catalog, files: LayoutFiles, exporter: Exporter, *, poll_s: float = 0.5) -> None:
-        """Look every `poll_s` for what is due."""
+        """Look for due exports every `poll_s`."""
         self._catalog = catalog
         self._files = files
         self._exporter = exporter
@@ -32,9 +32,9 @@ class ExportSchedule:
         self._not_before: dict[Repository, float] = {}
 
     async def run(self) -> None:
-        """Export until it is cancelled. The next export of a repository waits ten times as long as its last one took.
+        """Export until it is cancelled. A repository's next export waits ten times as long as its last one took.
 
-        One that fails is logged and tried again after 30 s.
+        A failure is logged and retried after 30 s.
         """
         async with asyncio.TaskGroup() as exports:
             while True:
@@ -44,9 +44,10 @@ class ExportSchedule:
                 await asyncio.sleep(self._poll_s)
 
     async def drain(self, limit_s: float) -> bool:
-        """Export all that is due, the smallest `index.json` first, for at most `limit_s`; True if nothing is left.
+        """Export all due layouts, the smallest `index.json` first, for at most `limit_s`; True if none is left.
 
-        What is left is logged, and is due after the next start. `run` must have ended. Raises CatalogError.
+        The number of the others is logged; they are due after the next start. `run` must have ended. Raises
+        CatalogError.
         """
         failed: set[Repository] = set()
 
@@ -66,7 +67,7 @@ class ExportSchedule:
         left = await self._catalog.exports_due(PAGE_LIMIT)
         if left:
             more = " or more" if len(left) == PAGE_LIMIT else ""
-            _log.warning("%d%s layouts are not level: they are exported after the next start", len(left), more)
+            _log.warning("%d%s layouts are not exported: they are after the next start", len(left), more)
         return not left
 
     async def _due_now(self) -> list[Repository]:
@@ -75,7 +76,7 @@ class ExportSchedule:
         try:
             due = await self._catalog.exports_due(PAGE_LIMIT)
         except CatalogError as error:
-            _log.warning("it cannot be told which layouts to export: %s", error)
+            _log.warning("the catalog cannot list the layouts to export: %s", error)
             return []
         return [name for name in due if name not in self._not_before and name not in self._running]
 

@@ -1,4 +1,4 @@
-"""Work on a repository that several requests wait for, each for a bounded time."""
+"""Run work that several requests wait for once, each of them waiting a bounded time."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ K = TypeVar("K", bound=Hashable)
 
 
 class SingleFlight(Generic[K]):
-    """Runs one task a key; requests for the same key wait for the same task."""
+    """Runs one task for each key; concurrent requests for a key wait for the same task."""
 
     def __init__(self, doing: str, wait_s: float) -> None:
-        """Let a request wait for `wait_s`; `doing` says what is under way when that is too short."""
+        """Let a request wait for `wait_s`; then the error says what it is `doing`."""
         self._doing = doing
         self._wait_s = wait_s
         self._tasks: dict[K, asyncio.Task[None]] = {}
 
     async def wait(self, key: K, repository: Repository, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Wait for the key's task, started if there is none. Raises Unavailable (it goes on then), and what it raises.
+        """Wait for the key's task, starting it if there is none.
 
-        A failure that no request waits for any more is in the log.
+        Raises Unavailable after `wait_s`, while the task continues; else what the task raises. Failures are logged.
         """
         task = self._tasks.get(key)
         if task is None:
@@ -39,7 +39,7 @@ class SingleFlight(Generic[K]):
         task.result()
 
     async def close(self) -> None:
-        """Cancel what is under way: it begins again the next time."""
+        """Cancel the running tasks: they start again with the next call."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""The names of layouts that the catalog does not list yet, so that a list of repositories is never short."""
+"""The names of layouts that the catalog does not list yet, so that lists of repositories are complete."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from zot.registry.errors import Unavailable
 
 
 class UnimportedNames:
-    """What looking through the directories found, less what has come into the catalog since, or is gone."""
+    """The layouts that a scan of the directories found, without those that were imported or removed since."""
 
     def __init__(self, catalog: Catalog, files: LayoutFiles, *, wait_s: float = 5.0) -> None:
-        """Look when it is first asked, and let a request wait for that for `wait_s`."""
+        """Scan on the first request, and let requests wait `wait_s` for the scan."""
         self._catalog = catalog
         self._files = files
         self._wait_s = wait_s
@@ -24,7 +24,7 @@ class UnimportedNames:
         self._looking: asyncio.Task[list[Repository]] | None = None
 
     async def look(self, pause_s: float = 0) -> list[Repository]:
-        """Look through all directories, with a pause after each layout; return the names that the catalog lacks.
+        """Scan all directories, with a pause after each layout; return the names that the catalog lacks.
 
         Raises StorageError.
         """
@@ -38,20 +38,20 @@ class UnimportedNames:
         return self._names
 
     async def page(self, after: str, limit: int) -> Sequence[Repository]:
-        """Return names greater than `after`, in byte order.
+        """Return the names greater than `after`, in byte order.
 
-        Raises Unavailable while the first look takes longer than a request should wait, StorageError.
+        Raises Unavailable while the first scan takes longer than a request should wait, StorageError.
         """
         known = await self._known()
         names = known[bisect_right(known, after) :]
         page: list[Repository] = []
         while names and len(page) < limit:
             some, names = names[:PAGE_LIMIT], names[PAGE_LIMIT:]
-            page += await self._still_foreign(some)
+            page += await self._still_unimported(some)
         return page[:limit]
 
     async def close(self) -> None:
-        """Break off looking."""
+        """Cancel the scan."""
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait({self._looking})
@@ -64,14 +64,14 @@ class UnimportedNames:
         looking = self._looking
         done, _ = await asyncio.wait({looking}, timeout=self._wait_s)
         if not done:
-            raise Unavailable("it is not known yet which repositories there are")
+            raise Unavailable("the repositories are still being scanned")
         return looking.result()
 
-    async def _still_foreign(self, names: Sequence[Repository]) -> list[Repository]:
-        """Return those that are nowhere else, and forget the others."""
+    async def _still_unimported(self, names: Sequence[Repository]) -> list[Repository]:
+        """Return the names that are layouts and not in the catalog, and forget the others."""
         unknown = [name for name in names if await self._catalog.repository(name) is None]
-        foreign = await self._files.existing(unknown) if unknown else []
-        gone = set(names).difference(foreign)
+        unimported = await self._files.existing(unknown) if unknown else []
+        gone = set(names).difference(unimported)
         if gone:
             self._names = [name for name in self._names or () if name not in gone]
-        return foreign
+        return unimported

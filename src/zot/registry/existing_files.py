@@ -17,7 +17,7 @@ from zot.storage.interface import Storage
 _log = logging.getLogger(__name__)
 
 
-async def take_in_named(catalog: Catalog, storage: Storage, repository: Repository, edges: Iterable[Edge]) -> None:
+async def register_named(catalog: Catalog, storage: Storage, repository: Repository, edges: Iterable[Edge]) -> None:
     """Make blobs of the content files that a found manifest names, before the manifest is stored.
 
     Raises CatalogError, StorageError.

@@ -74,7 +74,7 @@ class Registry:
             return True
         if row is None and not await self.layouts.exists(repository):
             return False
-        await self.layouts.ensure_adopted(repository)
+        await self.layouts.ensure_imported(repository)
         return True
 
     async def writable(self, repository: Repository) -> None:
@@ -91,7 +91,7 @@ class Registry:
             refused = creation_refused(repository) or await self.layouts.obstacle(repository)
             if refused is not None:
                 raise NameInvalid(refused, name=repository)
-        await self.layouts.ensure_adopted(repository)
+        await self.layouts.ensure_imported(repository)
 
     async def level(self, repository: Repository) -> bool:
         """Return once the catalog has what another program wrote before the start; tell whether it was compared.

@@ -20,7 +20,7 @@ class Unserved(NamedTuple):
 class UnimportedRepositories(Protocol):
     """The door to repositories that the catalog does not know yet."""
 
-    async def ensure_adopted(self, repository: Repository) -> None:
+    async def ensure_imported(self, repository: Repository) -> None:
         """Return once all of the repository's layout is in the catalog; a repository that is nowhere is created.
 
         Whoever writes, lists or deletes in a repository calls it first. Raises Unavailable when it takes longer than
@@ -70,7 +70,7 @@ class UnimportedRepositories(Protocol):
 class NothingUnimported:
     """Nobody else writes here: storage without layouts, or an empty one."""
 
-    async def ensure_adopted(self, repository: Repository) -> None:
+    async def ensure_imported(self, repository: Repository) -> None:
         """Have nothing to do."""
 
     def comparison_due(self, repository: Repository) -> bool:  # noqa: ARG002

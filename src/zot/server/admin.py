@@ -39,7 +39,7 @@ class StoreImports:
 
     async def pending(self) -> list[Repository]:
         """Return the repositories that the catalog does not have, or not completely."""
-        pending = await self._layouts.foreign_names.look()
+        pending = await self._layouts.unimported_names.look()
         async for name in paging.repositories(self._catalog):
             row = await self._catalog.repository(name)
             if row is not None and not row.adopted:
@@ -51,7 +51,7 @@ class StoreImports:
         if self._read_only:
             return "the registry is read-only"
         try:
-            await self._layouts.adoption.adopt(repository)
+            await self._layouts.importer.import_layout(repository)
         except (InvalidLayoutError, StorageError) as error:
             return str(error)
         return ""

@@ -28,6 +28,10 @@ class LayoutPaths:
         """Return the file that marks a directory as an image layout."""
         return f"{self.root}/{repository}/oci-layout"
 
+    def index_json(self, repository: Repository) -> str:
+        """Return the file that lists the manifests of the layout."""
+        return f"{self.root}/{repository}/index.json"
+
     def blobs(self, repository: Repository, algorithm: str) -> str:
         """Return the directory of the repository's content with digests of that algorithm."""
         return f"{self.root}/{repository}/blobs/{algorithm}"
