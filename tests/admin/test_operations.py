@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from admin.harness import APP, Client, Place
-from zot.accounts import statistics, statistics_sqlite
 from zot.maintenance import scheduler
 from zot.oci.digest import digest_of, hex_of
+from zot.statistics import sqlite, statistics
 
 
 @pytest.fixture(autouse=True)
 def statistics_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have pulls and pushes written down sooner than each second."""
     monkeypatch.setattr(statistics, "FLUSH_S", 0.05)
-    monkeypatch.setattr(statistics_sqlite, "FLUSH_S", 0.05)
+    monkeypatch.setattr(sqlite, "FLUSH_S", 0.05)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maintenance.harness import APP, OTHER, Seconds, Site
-from zot.accounts.statistics import Statistic, all_of
 from zot.admin.preview import CollectionPreview, Delays, DeleteKind, preview
 from zot.catalog.manifest_commands import DeleteTag, RemoveManifest
 from zot.catalog.memory.driver import MemoryCatalog
@@ -18,6 +17,7 @@ from zot.maintenance import repository_graph, usage
 from zot.maintenance.stores import MaintainedStores
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Tag
+from zot.statistics.statistics import Statistic, all_of
 from zot.storage.memory import MemoryStorage
 
 policies = st.fixed_dictionaries(

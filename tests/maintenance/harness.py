@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from zot.accounts.statistics import MemoryStatistics
 from zot.catalog.blob_commands import ClaimBlob, PublishBlob
 from zot.catalog.edges import edges
 from zot.catalog.interface import Catalog
@@ -23,6 +22,7 @@ from zot.oci.manifest import parse_manifest
 from zot.oci.media_types import IMAGE_INDEX, IMAGE_MANIFEST, OCTET_STREAM
 from zot.oci.names import Repository, Tag
 from zot.registry.registry import Registry
+from zot.statistics.statistics import MemoryStatistics
 from zot.storage.interface import Storage
 
 APP, OTHER = Repository("team/app"), Repository("other")

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from maintenance.harness import APP, DELAY_S, OTHER, Site, drain
-from zot.accounts.statistics import Statistic
 from zot.catalog.blob_commands import ClaimBlob, DoomBlob, DoomOutcome, TouchBlob
 from zot.catalog.layout_commands import ImportLayout
 from zot.catalog.manifest_commands import DeleteTag, RemoveManifest, TouchManifest
@@ -21,6 +20,7 @@ from zot.maintenance.sweep_stats import Pauses
 from zot.maintenance.unfinished_deletes import UnfinishedDeletes
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Repository, Tag
+from zot.statistics.statistics import Statistic
 from zot.storage.interface import Progress, UploadKey
 
 HALF_S = DELAY_S / 2

@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zot.accounts.interface import ApiKey
-from zot.accounts.statistics import Statistic
 from zot.migration.boltdb import BoltReader, InvalidBoltError
 from zot.migration.protobuf import InvalidProtobufError, fields, signed
 from zot.migration.zot_metadb import UnreadableEntry, ZotUser, statistics, users
 from zot.oci.digest import Digest
+from zot.statistics.statistics import Statistic
 
 # Written by go.etcd.io/bbolt 1.3.11: alice with a star, a group and an API key, bob whose star is no name, carol, and
 # the statistics of team/app.

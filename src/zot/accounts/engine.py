@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from zot.accounts.interface import Accounts
 from zot.accounts.sessions.interface import SessionStore
-from zot.accounts.statistics import StatisticsStore
 from zot.config.secret_files import SessionKeys
+from zot.statistics.statistics import StatisticsStore
 
 if TYPE_CHECKING:
-    from zot.accounts.sqlite_file import AccountThreads
+    from zot.foundation.sqlite_file import ThreadRunner
 
 
 class AccountsEngine(Protocol):
@@ -28,16 +28,16 @@ class AccountsEngine(Protocol):
         Raises OSError if damaged statistics cannot be moved.
         """
 
-    def open_accounts(self, threads: AccountThreads, awaited: Callable[[], bool] = lambda: False) -> Accounts:
+    def open_accounts(self, threads: ThreadRunner, awaited: Callable[[], bool] = lambda: False) -> Accounts:
         """Open the accounts; while `awaited` is true, an unknown API key may still be imported.
 
         Raises AccountsUnavailableError if they are of another program, or of a newer one.
         """
 
-    def open_sessions(self, threads: AccountThreads, keys: SessionKeys | None) -> SessionStore:
+    def open_sessions(self, threads: ThreadRunner, keys: SessionKeys | None) -> SessionStore:
         """Open the login sessions of this machine, sealed with `keys`."""
 
-    def open_statistics(self, threads: AccountThreads) -> StatisticsStore:
+    def open_statistics(self, threads: ThreadRunner) -> StatisticsStore:
         """Open the statistics. Raises StatisticsUnavailableError as `open_accounts` does."""
 
     def save(self, directory: Path) -> list[str]:

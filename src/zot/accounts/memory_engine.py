@@ -10,11 +10,11 @@ from zot.accounts.interface import Accounts
 from zot.accounts.memory import MemoryAccounts
 from zot.accounts.sessions.interface import SessionStore
 from zot.accounts.sessions.memory import MemorySessions
-from zot.accounts.statistics import MemoryStatistics, StatisticsStore
 from zot.config.secret_files import SessionKeys
+from zot.statistics.statistics import MemoryStatistics, StatisticsStore
 
 if TYPE_CHECKING:
-    from zot.accounts.sqlite_file import AccountThreads
+    from zot.foundation.sqlite_file import ThreadRunner
 
 
 class MemoryAccountsEngine:
@@ -24,15 +24,15 @@ class MemoryAccountsEngine:
         """See `AccountsEngine`: memory is not damaged."""
         return []
 
-    def open_accounts(self, threads: AccountThreads, awaited: Callable[[], bool] = lambda: False) -> Accounts:  # noqa: ARG002
+    def open_accounts(self, threads: ThreadRunner, awaited: Callable[[], bool] = lambda: False) -> Accounts:  # noqa: ARG002
         """See `AccountsEngine`."""
         return MemoryAccounts()
 
-    def open_sessions(self, threads: AccountThreads, keys: SessionKeys | None) -> SessionStore:  # noqa: ARG002
+    def open_sessions(self, threads: ThreadRunner, keys: SessionKeys | None) -> SessionStore:  # noqa: ARG002
         """See `AccountsEngine`."""
         return MemorySessions()
 
-    def open_statistics(self, threads: AccountThreads) -> StatisticsStore:  # noqa: ARG002
+    def open_statistics(self, threads: ThreadRunner) -> StatisticsStore:  # noqa: ARG002
         """See `AccountsEngine`."""
         return MemoryStatistics()
 

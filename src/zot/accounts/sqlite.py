@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from zot.accounts.interface import AccountsUnavailableError, ApiKey, KeyedUser, User
-from zot.accounts.sqlite_file import AccountThreads, FileKind, SqliteFile
+from zot.foundation.sqlite_file import FileKind, SqliteFile, ThreadRunner
 from zot.oci.names import Repository
 
 _FIRST = """
@@ -58,7 +58,7 @@ _KEY = "SELECT hash, id, owner, label, scopes, created_s, expires_s, last_used_s
 class SqliteAccounts:
     """Accounts in a file; the laws are those of `Accounts`. Point reads are done on the event loop."""
 
-    def __init__(self, path: Path, threads: AccountThreads, awaited: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, path: Path, threads: ThreadRunner, awaited: Callable[[], bool] = lambda: False) -> None:
         """Open the file, making it if it is not there. Raises AccountsUnavailableError if it cannot be used.
 
         While accounts are `awaited` from another program's store, an unknown key is not known to be invalid.

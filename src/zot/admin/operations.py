@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
-from zot.accounts.statistics import StatisticsUnavailableError, all_of
 from zot.admin import requests, tag_history
 from zot.admin.backup import Told
 from zot.admin.preview import CollectionPreview, Delays, preview
@@ -30,6 +29,7 @@ from zot.maintenance.stores import MaintainedStores, StoreRules
 from zot.maintenance.sweep_stats import Pauses
 from zot.oci.globs import compile_glob
 from zot.oci.names import Repository, Tag
+from zot.statistics.statistics import StatisticsUnavailableError, all_of
 from zot.storage.interface import StorageError
 
 BackUpTo = Callable[[str], AsyncIterator[Told]]

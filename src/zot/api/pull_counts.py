@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from zot.accounts.statistics import Statistics
 from zot.api.completed_requests import CompletedRequest
 from zot.api.headers import CONTENT_DIGEST
 from zot.api.http_request import HttpRequest
 from zot.auth.principal import ANONYMOUS
 from zot.oci.digest import Digest
 from zot.registry.request import PullManifest, PushManifest
+from zot.statistics.statistics import Statistics
 
 # The names by which signatures and referrers are found where there is no referrers API: nobody pulled an image.
 _ATTACHED = re.compile(r"sha(?:256|384|512)-[0-9a-f]{64,128}(?:\.[a-z]+)?")

@@ -26,10 +26,10 @@ def _expected() -> tuple[type[Exception], ...]:
     """Return the errors that come from outside of the program: files, stores and servers it depends on."""
     from zot.accounts.interface import AccountsUnavailableError
     from zot.accounts.sessions.interface import SessionsUnavailableError
-    from zot.accounts.statistics import StatisticsUnavailableError
     from zot.admin.requests import AdminError
     from zot.catalog.interface import CatalogError
     from zot.config.errors import ConfigurationError
+    from zot.statistics.statistics import StatisticsUnavailableError
     from zot.storage.interface import StorageError
 
     return (

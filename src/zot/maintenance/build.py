@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from zot.accounts.statistics import StatisticsStore
 from zot.config.model import Config
 from zot.foundation.threads import ThreadPool
 from zot.maintenance import change_log_trim
@@ -22,6 +21,7 @@ from zot.maintenance.scheduler import Scheduler, Task
 from zot.maintenance.stores import MaintainedStores, StoreRules
 from zot.maintenance.unfinished_deletes import UnfinishedDeletes
 from zot.registry.registry import Registry
+from zot.statistics.statistics import StatisticsStore
 
 COLLECTION = "GCTaskGenerator"
 """The name of the tasks that collect garbage, one a store."""

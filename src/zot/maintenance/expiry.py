@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from zot.accounts.statistics import StatisticsStore, StatisticsUnavailableError, all_of
 from zot.catalog import paging
 from zot.catalog.command import ChangeSource
 from zot.catalog.interface import Catalog, CatalogError
@@ -19,6 +18,7 @@ from zot.maintenance.retention import RepositoryRetention, attached_to
 from zot.maintenance.stores import StoreRules
 from zot.maintenance.sweep_stats import Pauses, SweepStats, batches
 from zot.oci.names import Repository
+from zot.statistics.statistics import StatisticsStore, StatisticsUnavailableError, all_of
 
 BY = "garbage collection"
 """Who moved the tags that a policy removed, in the tag log."""

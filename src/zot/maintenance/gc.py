@@ -14,7 +14,6 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from zot.accounts.statistics import StatisticsStore
 from zot.catalog.blob_commands import DoomBlob, DoomOutcome
 from zot.catalog.command import removal_token
 from zot.catalog.interface import PAGE_LIMIT
@@ -31,6 +30,7 @@ from zot.maintenance.sweep_stats import Pauses, SweepStats, batches
 from zot.oci.names import Repository
 from zot.registry.blob_deletion import delete_blob
 from zot.registry.registry import Registry
+from zot.statistics.statistics import StatisticsStore
 from zot.storage.interface import StorageError
 
 _log = logging.getLogger("zot.gc")

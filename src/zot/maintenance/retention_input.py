@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from zot.accounts.statistics import Statistic
 from zot.catalog import paging
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.rows import DanglingManifest, ManifestDetails
@@ -12,6 +11,7 @@ from zot.foundation.paging import rows
 from zot.maintenance.retention import Candidate
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
+from zot.statistics.statistics import Statistic
 
 Known = Mapping[Digest, Statistic]
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from zot.accounts.engine import AccountsEngine
 from zot.accounts.interface import Accounts
-from zot.accounts.statistics import StatisticsStore
 from zot.config.state_directory import StateDirectory
 from zot.foundation.threads import ThreadPool
 from zot.migration.boltdb import BoltReader, InvalidBoltError
 from zot.migration.zot_metadb import UnreadableEntry, ZotStatistics, ZotUser, record_name, statistics, users
+from zot.statistics.statistics import StatisticsStore
 from zot.storage.disk import Disk
 
 _log = logging.getLogger("zot.server")

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from zot.accounts.interface import ApiKey
-from zot.accounts.statistics import Statistic
 from zot.migration.boltdb import BoltReader
 from zot.migration.protobuf import InvalidProtobufError, fields, signed
 from zot.oci.digest import parse_digest
 from zot.oci.names import Repository, parse_repository
+from zot.statistics.statistics import Statistic
 
 Part = TypeVar("Part")
 Read = TypeVar("Read")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 
-from zot.accounts.statistics import StatisticsUnavailableError
 from zot.processes.child import FatalStartError, ProcessContext
 from zot.processes.control import control_socket
 from zot.processes.drain import DrainingServer
@@ -13,6 +12,7 @@ from zot.server.background import open_background
 from zot.server.drivers import catalog_engine
 from zot.server.http_server import CANNOT_SERVE, open_http_server, recorded
 from zot.server.store import open_claimed_store, open_logs
+from zot.statistics.statistics import StatisticsUnavailableError
 
 # Where requests want the processor, they have it.
 _BACKGROUND_NICE = 10

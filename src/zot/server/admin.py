@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from zot.accounts.statistics import StatisticsUnavailableError
 from zot.admin.backup import BackupSource, Told, back_up
 from zot.admin.operations import Operations
 from zot.admin.requests import AdminError
@@ -25,6 +24,7 @@ from zot.maintenance.scheduler import Scheduler
 from zot.oci.names import Repository
 from zot.server.plan import ServerPlan
 from zot.server.store import Notify, Store, open_store
+from zot.statistics.statistics import StatisticsUnavailableError
 from zot.storage.interface import StorageError
 from zot.storage.lock import RootInUseError
 

@@ -13,7 +13,6 @@ from zot import __version__
 from zot.accounts.build import AccountStores, open_stores
 from zot.accounts.interface import AccountsUnavailableError
 from zot.accounts.sessions.interface import SessionsUnavailableError
-from zot.accounts.statistics import Statistics, StatisticsUnavailableError
 from zot.api import build as api
 from zot.api.access_log import AccessLog
 from zot.api.application import Application, Handler
@@ -45,6 +44,7 @@ from zot.server.plan import ServerPlan
 from zot.server.running_state import RunningState, StateReport
 from zot.server.store import Store
 from zot.server.tls import TlsError
+from zot.statistics.statistics import Statistics, StatisticsUnavailableError
 
 CANNOT_SERVE = (
     TlsError,

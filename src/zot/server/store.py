@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 from zot.accounts.engine import AccountsEngine
-from zot.accounts.statistics import StatisticsStore
 from zot.catalog.engine import CatalogEngine
 from zot.catalog.interface import Catalog, CatalogUnavailableError
 from zot.config.model import Config
@@ -37,6 +36,7 @@ from zot.server.store_registry import (
     require_whole_catalog,
     unusable_stores,
 )
+from zot.statistics.statistics import StatisticsStore
 from zot.storage.build import build as build_storage
 from zot.storage.interface import Storage, StorageError
 from zot.storage.lock import lock_root

@@ -10,9 +10,9 @@ import apsw
 import pytest
 
 from zot.accounts.sqlite import SqliteAccounts
-from zot.accounts.sqlite_file import set_aside_if_damaged
-from zot.accounts.statistics_sqlite import SqliteStatistics
+from zot.foundation.sqlite_file import set_aside_if_damaged
 from zot.foundation.threads import ThreadPool
+from zot.statistics.sqlite import SqliteStatistics
 
 PROCESSES = 4
 ROUNDS = 25

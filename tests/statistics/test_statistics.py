@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from zot.accounts.statistics import (
+from zot.foundation.threads import ThreadPool
+from zot.oci.digest import digest_of
+from zot.oci.names import Repository
+from zot.statistics.sqlite import SqliteStatistics
+from zot.statistics.statistics import (
     Counted,
     MemoryStatistics,
     Statistic,
@@ -16,10 +20,6 @@ from zot.accounts.statistics import (
     StatisticsUnavailableError,
     all_of,
 )
-from zot.accounts.statistics_sqlite import SqliteStatistics
-from zot.foundation.threads import ThreadPool
-from zot.oci.digest import digest_of
-from zot.oci.names import Repository
 
 APP, OTHER = Repository("team/app"), Repository("other")
 ONE, TWO = sorted([digest_of(b"1"), digest_of(b"2")])

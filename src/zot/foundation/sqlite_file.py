@@ -32,7 +32,7 @@ DAMAGE = (apsw.NotADBError, apsw.CorruptError)
 _log = logging.getLogger(__name__)
 
 
-class AccountThreads(Protocol):
+class ThreadRunner(Protocol):
     """Where what waits for the disk runs."""
 
     async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -61,7 +61,7 @@ class SqliteFile:
     each later use tries again, at most once a second.
     """
 
-    def __init__(self, path: Path, kind: FileKind, threads: AccountThreads) -> None:
+    def __init__(self, path: Path, kind: FileKind, threads: ThreadRunner) -> None:
         """Open the file, making it (mode 0600) if it is not there, and bring it to the present version.
 
         Raises the kind's error if it is a database of another program, or of a newer one.

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from zot.accounts.sqlite_file import AccountThreads, FileKind, SqliteFile
-from zot.accounts.statistics import FLUSH_S, Counted, Statistic, StatisticsUnavailableError
+from zot.foundation.sqlite_file import FileKind, SqliteFile, ThreadRunner
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
+from zot.statistics.statistics import FLUSH_S, Counted, Statistic, StatisticsUnavailableError
 
 _FIRST = """
 CREATE TABLE statistic (
@@ -40,7 +40,7 @@ _SELECT = "SELECT digest, pulls, pulled_s, pushed_s, pushed_by FROM statistic WH
 class SqliteStatistics:
     """Statistics in a file; the laws are those of `StatisticsStore`. Reads are done on the event loop."""
 
-    def __init__(self, path: Path, threads: AccountThreads) -> None:
+    def __init__(self, path: Path, threads: ThreadRunner) -> None:
         """Open the file, making it if it is not there. Raises StatisticsUnavailableError if it cannot be used."""
         self._file = SqliteFile(path, KIND, threads)
 

@@ -1,0 +1,1 @@
+"""Counts of pulls: what repositories and tags are used for."""
