@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zot.admin.backup_files import BackupDirectory, SavedRoot, saved_roots
-from zot.admin.requests import Noted, Progress
+from zot.admin.requests import Noted, OperationProgress
 from zot.catalog import paging
 from zot.catalog.interface import Catalog
 from zot.foundation.threads import ThreadPool
@@ -21,7 +21,7 @@ from zot.oci.names import Repository
 from zot.storage.interface import StorageError
 from zot.storage.os_errors import storage_errors
 
-Told = str | Progress | Noted
+Told = str | OperationProgress | Noted
 
 # What is kept of a root besides layouts, and nowhere else: keys and certificates by which images are verified.
 _KEPT = ("_cosign", "_notation")
@@ -86,7 +86,7 @@ async def _fill(
     for _ in range(_ATTEMPTS):
         staged = Path(directory.path, directory.staged)
         databases = await pool.run(source.save, staged)
-        yield Progress(f"{len(databases)} databases copied")
+        yield OperationProgress(f"{len(databases)} databases copied")
         directory.missing.clear()
         copied = source.open_saved(staged)
         try:
@@ -96,7 +96,7 @@ async def _fill(
             await copied.close()
         if not directory.missing:
             break
-        yield Progress(f"{len(directory.missing)} blobs are not in the store: the databases are copied again")
+        yield OperationProgress(f"{len(directory.missing)} blobs are not in the store: the databases are copied again")
     else:
         repository, digest = directory.missing[0]
         raise StorageError(
@@ -116,12 +116,12 @@ async def _fill(
         yield Noted(f"{repository} is not imported ({why}): its files are copied as they are")
 
 
-async def _import(imports: Imports, refused: dict[Repository, str]) -> AsyncIterator[Progress]:
+async def _import(imports: Imports, refused: dict[Repository, str]) -> AsyncIterator[OperationProgress]:
     """Import what is not imported yet, with the progress; note what cannot be, with the reason."""
     pending = await imports.pending()
     for number, repository in enumerate(pending):
         if number % _SAID_EVERY == 0:
-            yield Progress(f"importing layouts: {number} of {len(pending)}")
+            yield OperationProgress(f"importing layouts: {number} of {len(pending)}")
         why = await imports.run(repository)
         if why:
             refused[repository] = why
@@ -147,11 +147,11 @@ def _refuse_inside(directory: str, places: Sequence[str]) -> None:
 
 async def _copy_content(
     catalog: Catalog, directory: BackupDirectory, root_of: Callable[[Repository], SavedRoot], pool: ThreadPool
-) -> AsyncIterator[Progress]:
+) -> AsyncIterator[OperationProgress]:
     """Copy the blobs that a catalog has and the directory lacks; yield the progress."""
     total, count = sum([row.blobs async for row in usage.repositories(catalog, None)]), 0
     async for repository in paging.repositories(catalog):
         async for page in paging.blob_pages(catalog, repository, _TOGETHER):
             await pool.run(directory.copy_blobs, root_of(repository), repository, page)
             count += len(page)
-        yield Progress(f"{count} of {total} blobs, up to {repository}")
+        yield OperationProgress(f"{count} of {total} blobs, up to {repository}")

@@ -12,7 +12,7 @@ from typing import Any
 from zot.admin import requests, tag_history
 from zot.admin.backup import Told
 from zot.admin.preview import CollectionPreview, Delays, preview
-from zot.admin.requests import AdminError, AdminRequest, CollectResult, Noted, Progress
+from zot.admin.requests import AdminError, AdminRequest, CollectResult, Noted, OperationProgress
 from zot.catalog import paging
 from zot.catalog.interface import CatalogError
 from zot.config.model import Config
@@ -111,7 +111,7 @@ class Operations:
                 continue
             said: list[str] = []
             async for _ in self._steps(self._sweep(store, ask.delay_s, said)):
-                yield Progress(said[-1])
+                yield OperationProgress(said[-1])
             yield CollectResult(store.route, said[-1] if said else "nothing to do", failed=False)
 
     async def _sweep(self, store: StoreRules, delay_s: float | None, said: list[str]) -> Pauses:
@@ -144,7 +144,7 @@ class Operations:
                     yield row
                 found.clear()
                 if said:
-                    yield Progress(said[-1])
+                    yield OperationProgress(said[-1])
             for row in found:
                 yield row
         async for row in self._not_imported("verified"):
@@ -175,7 +175,7 @@ class Operations:
         async for repository in paging.repositories(self._catalog):
             number += 1
             if self._stores.of(repository).route in retentions:
-                yield Progress(f"{number} of {of} repositories: {repository}")
+                yield OperationProgress(f"{number} of {of} repositories: {repository}")
                 yield await self._preview(repository, retentions)
 
     def _retentions(self, ask: requests.PreviewCollection) -> dict[str, RetentionRules]:

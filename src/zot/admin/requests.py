@@ -28,7 +28,7 @@ class AdminRequest(msgspec.Struct, Generic[Row], frozen=True, kw_only=True, tag=
     """Whether it changes what exists: refused where nothing may be changed."""
 
 
-class Progress(msgspec.Struct, frozen=True):
+class OperationProgress(msgspec.Struct, frozen=True):
     """How far it is, in a few words; between rows."""
 
     text: str

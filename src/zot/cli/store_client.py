@@ -14,7 +14,7 @@ from typing import Any
 import click
 import msgspec
 
-from zot.admin.requests import AdminError, AdminRequest, Noted, Progress
+from zot.admin.requests import AdminError, AdminRequest, Noted, OperationProgress
 from zot.cli.configuration import checked
 from zot.oci.digest import InvalidDigestError
 from zot.oci.names import InvalidNameError, InvalidTagError, Repository, Tag, parse_repository, parse_tag
@@ -41,7 +41,7 @@ def ask(file: Path | None, request: AdminRequest[Any]) -> list[Any]:
         async with aclosing(_answers(file, request)) as found:
             async for row in found:
                 match row:
-                    case Progress():
+                    case OperationProgress():
                         _show(row.text)
                     case Noted():
                         notes.append(row.text)

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from zot.admin import requests
-from zot.admin.requests import AdminError, AdminRequest, Noted, Progress
+from zot.admin.requests import AdminError, AdminRequest, Noted, OperationProgress
 from zot.config.state_directory import StateDirectory, socket_address
 
 _log = logging.getLogger("zot.control")
@@ -90,7 +90,7 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
 
 def _line(row: object) -> _Line:
     match row:
-        case Progress():
+        case OperationProgress():
             return _Line(said=row.text)
         case Noted():
             return _Line(note=row.text)
@@ -131,7 +131,7 @@ async def ask_server(state: StateDirectory, ask: AdminRequest[Any]) -> AsyncGene
             if line.end:
                 return
             if line.said:
-                yield Progress(line.said)
+                yield OperationProgress(line.said)
             elif line.note:
                 yield Noted(line.note)
             else:

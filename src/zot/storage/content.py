@@ -18,7 +18,7 @@ from zot.storage.identity import make_directories
 from zot.storage.interface import ContentDamagedError, ContentMissingError, FoundFile, UploadKey, UploadMissingError
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.os_errors import NO_LINK, storage_errors
-from zot.storage.uploads import Uploads
+from zot.storage.uploads import UploadFiles
 
 _WALK_BATCH = 256
 _READ_BYTES = 1024 * 1024
@@ -34,7 +34,7 @@ class ContentFiles:
     """
 
     def __init__(
-        self, disk: Disk, paths: LayoutPaths, directories: Directories, uploads: Uploads, *, durable: bool
+        self, disk: Disk, paths: LayoutPaths, directories: Directories, uploads: UploadFiles, *, durable: bool
     ) -> None:
         """Operate on the repositories below one root."""
         self._disk = disk

@@ -32,7 +32,7 @@ from zot.storage.interface import (
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.os_errors import storage_errors
 from zot.storage.threads import ThreadPools
-from zot.storage.uploads import HashStates, LockedFile, StagedUpload, Uploads
+from zot.storage.uploads import HashStates, LockedFile, StagedUpload, UploadFiles
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,7 +76,7 @@ class FilesystemStorage:
         directories = Directories(disk, paths, self._identity, durable=durable)
         self._collected = AppendBuffers()
         self._free_space = FreeSpace(disk, self.root, Floor(min_free_percent, min_free_bytes))
-        self._uploads = Uploads(disk, paths, directories, self._free_space, durable=durable)
+        self._uploads = UploadFiles(disk, paths, directories, self._free_space, durable=durable)
         self._content = ContentFiles(disk, paths, directories, self._uploads, durable=durable)
         self._states = HashStates()
 

@@ -33,7 +33,7 @@ class LockedFile(NamedTuple):
     size: int
 
 
-class Uploads:
+class UploadFiles:
     """Blocking operations on staged files; call each in a pool's thread. They raise OSError, too."""
 
     def __init__(
@@ -197,7 +197,9 @@ class HashStates:
 class StagedUpload:
     """A locked staged file that is being appended to (`AppendTarget`)."""
 
-    def __init__(self, uploads: Uploads, pools: ThreadPools, file: File, start: Progress, state: Hash | None) -> None:
+    def __init__(
+        self, uploads: UploadFiles, pools: ThreadPools, file: File, start: Progress, state: Hash | None
+    ) -> None:
         """Append at `start.offset`; `state` is the hash state after the bytes before it, if known."""
         self._uploads = uploads
         self._pools = pools

@@ -26,7 +26,7 @@ from zot.catalog.manifest_commands import (
     TagsDiffer,
     TouchManifest,
 )
-from zot.catalog.memory.state import MemoryScope, StoredManifest, StoredRepository
+from zot.catalog.memory.state import MemoryManifest, MemoryScope, StoredRepository
 from zot.catalog.quotas import OverQuota, no_room
 from zot.oci.digest import Digest
 
@@ -65,7 +65,7 @@ def store(scope: MemoryScope, entry: LayoutManifest, by: str) -> bool:
     if entry.digest in repository.manifests:
         _mend(scope, entry.digest, entry.content)
         return False
-    repository.manifests[entry.digest] = StoredManifest(entry, by)
+    repository.manifests[entry.digest] = MemoryManifest(entry, by)
     repository.read_carried(entry.digest)
     scope.changed()
     scope.log(ChangeKind.MANIFEST_STORED, after=entry.digest, media_type=entry.media_type)
@@ -87,7 +87,7 @@ def _mend(scope: MemoryScope, digest: Digest, content: bytes) -> None:
     known = scope.repository.manifests[digest]
     if known.entry.content != content:
         mended = msgspec.structs.replace(known.entry, content=content)
-        scope.repository.manifests[digest] = StoredManifest(mended, known.by)
+        scope.repository.manifests[digest] = MemoryManifest(mended, known.by)
         scope.changed()
 
 
@@ -177,7 +177,7 @@ def _renew(scope: MemoryScope, digest: Digest) -> None:
     """Date a manifest as pushed now."""
     stored = scope.repository.manifests[digest]
     entry = msgspec.structs.replace(stored.entry, pushed_ns=scope.now_ns)
-    scope.repository.manifests[digest] = StoredManifest(entry, stored.by)
+    scope.repository.manifests[digest] = MemoryManifest(entry, stored.by)
 
 
 def remove_repository(scope: MemoryScope, _command: RemoveRepository) -> bool:

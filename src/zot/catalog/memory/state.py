@@ -39,7 +39,7 @@ class StoredBlob:
 
 
 @dataclass(slots=True, frozen=True)
-class StoredManifest:
+class MemoryManifest:
     """A manifest, and who pushed it."""
 
     entry: LayoutManifest
@@ -67,7 +67,7 @@ class StoredRepository:
     export_intent: str | None = None
     blobs: dict[Digest, StoredBlob] = field(default_factory=dict)
     claims: set[tuple[Digest, str]] = field(default_factory=set)
-    manifests: dict[Digest, StoredManifest] = field(default_factory=dict)
+    manifests: dict[Digest, MemoryManifest] = field(default_factory=dict)
     stamps: dict[Digest, float] = field(default_factory=dict)
     """Those of manifests."""
     tags: dict[Tag, TagRow] = field(default_factory=dict)
