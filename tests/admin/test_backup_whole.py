@@ -228,5 +228,5 @@ def test_a_store_that_was_replaced_is_not_backed_up(place: Place, tmp_path: Path
         identity.write_text('{"store": "another"}')
         said = place.zot("backup", str(tmp_path / "backup"), status=1)
         identity.write_text(mine)
-    assert "is store another, where store " in said
+    assert "is store another, but store " in said
     assert not (tmp_path / "backup").exists()

@@ -181,7 +181,7 @@ def test_another_store_in_its_place_is_refused(served: Path, tmp_path: Path, arg
     tree["storage"]["catalog"] = {"directory": str(catalog)}
     served.write_text(json.dumps(tree))
     said = refused(zot(names(tmp_path, arguments), served))
-    assert f"{root} is store another, where store " in said
+    assert f"{root} is store another, but store " in said
 
 
 # --- another user ---
