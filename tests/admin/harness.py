@@ -47,7 +47,7 @@ class Place:
         return self.root / ".zot" / "control"
 
     def zot(self, *arguments: str, status: int = 0) -> str:
-        """Run `zot` with arguments and the configuration file; return what it printed."""
+        """Run `zot` with arguments and the configuration file; return its output."""
         result = CliRunner().invoke(cli, [*arguments, str(self.file)])
         assert result.exit_code == status, f"{arguments}: {result.output}"
         return result.output
@@ -60,7 +60,7 @@ class Client:
         self._host = registry.host
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
-        """Give a request; return status and body."""
+        """Send a request; return status and body."""
         connection = HTTPConnection(self._host)
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
@@ -85,6 +85,6 @@ class Client:
         return digest_of(manifest)
 
     def resolve(self, reference: str) -> Digest | None:
-        """Return what a reference stands for."""
+        """Return the content of a reference."""
         status, content = self.ask("GET", f"/v2/{APP}/manifests/{reference}")
         return digest_of(content) if status == 200 else None

@@ -1,4 +1,4 @@
-"""A backup taken while others push and delete is whole: what its catalog has is there."""
+"""A backup during pushes and deletes is complete: it has all content of its catalog."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from zot.storage.threads import ThreadPools
 
 @pytest.fixture
 def pools() -> Iterator[ThreadPools]:
-    """Threads for what waits for the disk."""
+    """The thread pools of one test."""
     pools = ThreadPools()
     yield pools
     pools.close()
@@ -52,7 +52,7 @@ class NothingToImport:
         return []
 
     async def run(self, repository: Repository) -> str:
-        """Refuse: it is not asked."""
+        """Refuse: it is never called."""
         raise AssertionError(repository)
 
 
@@ -89,7 +89,7 @@ def disk(tmp_path: Path, pools: ThreadPools) -> Disk:
 
 
 async def whole(directory: Path, root: Path) -> int:
-    """Check that each blob of a copied catalog is below the root, with its bytes; return how many these are."""
+    """Check that each blob of a copied catalog is below the root with its bytes; return their number."""
     catalog, paths, count = open_snapshot(directory / DATABASE), LayoutPaths(str(root)), 0
     for repository in await catalog.repositories("", 1000):
         for digest, _ in await catalog.blobs(repository, "", 1000):
@@ -101,8 +101,8 @@ async def whole(directory: Path, root: Path) -> int:
     return count
 
 
-async def test_a_backup_under_load_is_whole(disk: Disk, tmp_path: Path) -> None:
-    """Whatever is pushed, deleted and collected meanwhile, the backup's catalog and content go together."""
+async def test_a_backup_under_load_is_complete(disk: Disk, tmp_path: Path) -> None:
+    """The backup's catalog and content match, whatever is pushed, deleted and collected concurrently."""
     disk.configure(gcDelay="0s", retention={"delay": "0s"})
     chance = random.Random(3)
     for number in range(20):
@@ -137,7 +137,7 @@ async def test_a_backup_under_load_is_whole(disk: Disk, tmp_path: Path) -> None:
 
 
 async def test_every_layout_is_due_after_a_restore(disk: Disk, tmp_path: Path) -> None:
-    """A backup has no `index.json`: that one was level when it was taken says nothing of the restored store."""
+    """A backup has no `index.json`, so a restored repository is exported again, whatever its state was."""
     await disk.image("v1", repository=APP)
     await disk.catalog.do(ImportLayout(repository=APP, complete=True))
     row = await disk.catalog.repository(APP)
@@ -161,7 +161,7 @@ async def test_every_layout_is_due_after_a_restore(disk: Disk, tmp_path: Path) -
 
 
 async def test_a_second_backup_copies_what_is_new(disk: Disk, tmp_path: Path) -> None:
-    """What the directory has is not copied again."""
+    """Content that the directory has is not copied again."""
     await disk.image("v1")
     assert (await disk.back_up(tmp_path / "backup")).endswith("2 new files shared, 1 copied")
     await disk.image("v2", name="second")

@@ -23,7 +23,7 @@ from zot.storage.disk import CHANGES, Disk, DiskOperation
 
 @pytest.fixture
 def make_place(tmp_path: Path) -> Callable[[str], Place]:
-    """Return what makes a store of the test's in a directory of its own."""
+    """Return a function that creates stores in separate directories."""
 
     def make(name: str = "store") -> Place:
         directory = tmp_path / name
@@ -44,7 +44,7 @@ def place(make_place: Callable[[str], Place]) -> Place:
 
 @pytest.fixture
 def nothing_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a server look at no layout by itself, as one that has only begun to import many."""
+    """Prevent a server's background import, as in one that has many layouts to import."""
 
     async def run(_: LayoutScanner) -> None:
         await asyncio.Event().wait()
@@ -67,7 +67,7 @@ def restored(place: Place, backup: Path) -> None:
 
 @pytest.mark.parametrize("running", [True, False])
 @pytest.mark.usefixtures("nothing_is_imported")
-def test_a_backup_holds_what_is_not_imported_yet(place: Place, tmp_path: Path, running: bool) -> None:
+def test_a_backup_holds_layouts_that_are_not_imported_yet(place: Place, tmp_path: Path, running: bool) -> None:
     """Layouts that no server has imported yet are imported first, so that the backup has them."""
     for number in range(30):
         copy_layout(place, f"more/app{number}")
@@ -89,7 +89,7 @@ def test_a_backup_holds_what_is_not_imported_yet(place: Place, tmp_path: Path, r
 
 @pytest.mark.parametrize("running", [True, False])
 def test_a_layout_that_cannot_be_read_is_in_the_backup_as_it_is(place: Place, tmp_path: Path, running: bool) -> None:
-    """Its files come back with a restore; it is named, and what can be read is backed up beside it."""
+    """Its files are restored and it is named; the readable layouts are backed up beside it."""
     broken = copy_layout(place, "broken/app")
     (broken / "index.json").write_text("{")
     with place.serve() if running else nullcontext():
@@ -105,7 +105,7 @@ def test_a_layout_that_cannot_be_read_is_in_the_backup_as_it_is(place: Place, tm
 
 
 def test_a_backup_holds_files_that_the_catalog_does_not_have(place: Place, tmp_path: Path) -> None:
-    """A manifest that cannot be read, and what it names, are files of the layout: they come back with a restore."""
+    """An unreadable manifest and its blobs are files of the layout, and are restored."""
     blobs = place.root / APP / "blobs"
     unknown = blobs / "sha256" / ("0" * 64)
     other = blobs / "blake3" / ("1" * 64)

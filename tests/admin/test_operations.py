@@ -27,14 +27,14 @@ def statistics_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_begins_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a server's first runs so late that the test is over: what goes meanwhile was asked for."""
+    """Delay a server's first runs beyond the test: all deletes are requested by the test."""
     monkeypatch.setattr(scheduler, "_spread", lambda: 1.0)
     monkeypatch.setattr(scheduler, "_SPREAD_S", 3600.0)
 
 
 @pytest.fixture
 def make_place(tmp_path: Path) -> Callable[..., Place]:
-    """Return what makes the test's store, with keys of `storage`."""
+    """Return a function that creates the test's store, with keys of `storage`."""
     return lambda **storage: Place(tmp_path, storage)
 
 
@@ -54,13 +54,13 @@ def test_a_tag_is_brought_back(make_place: Callable[..., Place], running: bool) 
         assert f"{APP}@{old}" in place.zot("tag", "asof", APP, "2100-01-01")
         assert APP not in place.zot("tag", "asof", APP, "2000-01-01")
         missing = digest_of(b"missing")
-        assert "collection has taken it" in place.zot("tag", "restore", f"{APP}:v1", "--to", missing, status=1)
+        assert "collection deleted it" in place.zot("tag", "restore", f"{APP}:v1", "--to", missing, status=1)
     with place.serve() as registry:
         assert Client(registry).resolve("v1") == old
 
 
 def test_a_restored_tag_outlives_the_next_sweep(make_place: Callable[..., Place]) -> None:
-    """A tag that retention removed counts as pushed when it is restored: the one that is the oldest now goes."""
+    """A restored tag counts as pushed at that time: then retention deletes the oldest other one."""
     keep_two = [{"patterns": [".*"], "mostRecentlyPushedCount": 2}]
     place = make_place(retention={"policies": [{"repositories": ["**"], "keepTags": keep_two}]})
     with place.serve() as registry:
@@ -79,8 +79,8 @@ def test_a_restored_tag_outlives_the_next_sweep(make_place: Callable[..., Place]
 
 
 @pytest.mark.parametrize("running", [True, False])
-def test_a_dry_run_says_what_would_go(make_place: Callable[..., Place], running: bool) -> None:
-    """`zot gc --dry-run` names what would go with its reason and bytes, `--explain` a tag's fate; neither removes."""
+def test_a_dry_run_names_what_would_be_deleted(make_place: Callable[..., Place], running: bool) -> None:
+    """`zot gc --dry-run` names deletes with reason and bytes, `--explain` those of a tag; neither deletes."""
     place = make_place(
         retention={"policies": [{"repositories": ["**"], "keepTags": [{"patterns": ["^v"]}]}]},
     )
@@ -117,7 +117,7 @@ def test_a_dry_run_says_what_would_go(make_place: Callable[..., Place], running:
 
 
 def test_without_collection_no_retention_is_shown(make_place: Callable[..., Place]) -> None:
-    """What would never be carried out is not shown as if it were."""
+    """Without collection there is no preview of deletes."""
     place = make_place(gc=False, retention={"policies": [{"repositories": ["**"], "keepTags": [{"patterns": ["v"]}]}]})
     with place.serve() as registry:
         Client(registry).push("gone", "tmp")
@@ -128,7 +128,7 @@ def test_without_collection_no_retention_is_shown(make_place: Callable[..., Plac
 
 
 def test_a_store_that_collects_not_loses_nothing(make_place: Callable[..., Place], tmp_path: Path) -> None:
-    """Beside a store that collects, what another one holds is not said to go."""
+    """A preview names no content of a store without collection."""
     policy = {"policies": [{"repositories": ["**"], "keepTags": [{"patterns": ["^v"]}]}]}
     place = make_place(retention=policy, subPaths={"/team": {"rootDirectory": str(tmp_path / "team")}})
     with place.serve() as registry:
@@ -138,7 +138,7 @@ def test_a_store_that_collects_not_loses_nothing(make_place: Callable[..., Place
 
 
 def test_a_policy_is_tried_beside_the_server(make_place: Callable[..., Place], tmp_path: Path) -> None:
-    """A dry run goes by the policies of the file that it is given, whatever those of the server are."""
+    """A dry run uses the policies of the given file, whatever those of the server are."""
     place = make_place()
     with place.serve() as registry:
         Client(registry).push("image", "tmp")
@@ -151,7 +151,7 @@ def test_a_policy_is_tried_beside_the_server(make_place: Callable[..., Place], t
 
 
 def test_garbage_is_collected_on_demand(make_place: Callable[..., Place]) -> None:
-    """`zot gc` without a server removes what nothing keeps, at once if told so; the next start serves the rest."""
+    """`zot gc` without a server deletes unreferenced content, at once on request; the next start serves the rest."""
     place = make_place()
     with place.serve() as registry:
         client = Client(registry)
@@ -172,7 +172,7 @@ def test_garbage_is_collected_on_demand(make_place: Callable[..., Place]) -> Non
 
 @pytest.mark.parametrize("running", [True, False])
 def test_damage_is_shown_in_zots_table(make_place: Callable[..., Place], running: bool) -> None:
-    """`zot scrub` names the tag and the blob, and ends with status 1; the blob is served to nobody."""
+    """`zot scrub` names the tag and the blob, and ends with status 1; the blob is no longer served."""
     place = make_place()
     layer = digest_of(b"layer of image")
     with place.serve() as registry:
@@ -190,7 +190,7 @@ def test_damage_is_shown_in_zots_table(make_place: Callable[..., Place], running
 
 
 def test_bytes_are_counted_by_repository_and_tag(make_place: Callable[..., Place]) -> None:
-    """`zot usage` shows what a repository takes, and what of a tag is shared with others."""
+    """`zot usage` shows the bytes of a repository, and the bytes that a tag shares with others."""
     place = make_place()
     with place.serve() as registry:
         client = Client(registry)
@@ -207,7 +207,7 @@ def test_bytes_are_counted_by_repository_and_tag(make_place: Callable[..., Place
 
 @pytest.mark.parametrize("running", [True, False])
 def test_a_backup_restores_the_store(make_place: Callable[..., Place], tmp_path: Path, running: bool) -> None:
-    """What `zot backup` took, `zot restore` brings to an empty place, content and tags; not where something is."""
+    """`zot restore` restores content and tags of a backup to an empty place, and refuses any other."""
     place = make_place()
     backup = str(tmp_path / "backup")
     with place.serve() as registry:
@@ -235,12 +235,12 @@ def test_a_backup_that_was_broken_off_is_none(make_place: Callable[..., Place], 
     place.zot("backup", str(tmp_path / "backup"))
     (tmp_path / "backup" / "backup.json").unlink()
     place.root.rename(tmp_path / "lost")
-    assert "is no finished backup" in place.zot("restore", str(tmp_path / "backup"), status=1)
+    assert "is not a finished backup" in place.zot("restore", str(tmp_path / "backup"), status=1)
     assert not (place.root / ".zot" / "catalog.db").exists()
 
 
 def test_the_control_socket_is_its_owners(make_place: Callable[..., Place]) -> None:
-    """Nobody else may connect; what is no request is answered with an error, and the server goes on."""
+    """Other users cannot connect; an invalid request gets an error, and the server continues."""
     place = make_place()
     with place.serve():
         path = place.control
@@ -258,7 +258,7 @@ def test_the_control_socket_is_its_owners(make_place: Callable[..., Place]) -> N
 
 
 def test_a_read_only_server_changes_nothing(make_place: Callable[..., Place]) -> None:
-    """What would change the store is refused; questions are answered."""
+    """Requests that change the store are refused; the others are answered."""
     place = make_place()
     with place.serve() as registry:
         Client(registry).push("image", "v1")
@@ -269,7 +269,7 @@ def test_a_read_only_server_changes_nothing(make_place: Callable[..., Place]) ->
         assert "v1" in place.zot("tag", "history", APP)
 
 
-def test_a_store_that_somebody_else_has_is_left_alone(make_place: Callable[..., Place]) -> None:
+def test_a_store_in_use_is_left_alone(make_place: Callable[..., Place]) -> None:
     """A server that does not answer keeps its store all the same."""
     place = make_place()
     with place.serve():

@@ -1,4 +1,4 @@
-"""A dry run names what collection then removes, no more and no less."""
+"""A dry run names exactly what collection deletes later."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def do(site: Site, step: tuple[Any, ...], known: dict[str, Digest]) -> Non
 
 
 async def ask(site: Site, config: StorageConfig) -> CollectionPreview:
-    """Return what would go."""
+    """Return the names of the previewed deletes."""
     store = MaintainedStores(config).all[0]
     found = await repository_graph.read(site.catalog, APP)
     known = await all_of(site.statistics, APP)
@@ -91,7 +91,7 @@ async def ask(site: Site, config: StorageConfig) -> CollectionPreview:
 
 
 async def held(site: Site) -> set[tuple[str, str]]:
-    """Return the tags, manifests and blobs that are there."""
+    """Return the existing tags, manifests and blobs."""
     tags = [(DeleteKind.TAG, row.name) for row in await site.catalog.tags(APP, "", 100)]
     manifests = [(DeleteKind.MANIFEST, row.digest) for row in await site.catalog.manifests(APP, "", 100)]
     blobs = [(DeleteKind.BLOB, digest) for digest, _ in await site.catalog.blobs(APP, "", 100)]
@@ -100,8 +100,8 @@ async def held(site: Site) -> set[tuple[str, str]]:
 
 @settings(max_examples=60, deadline=None)
 @given(steps, policies)
-def test_what_is_said_to_go_goes(given: list[tuple[Any, ...]], policy: dict[str, Any]) -> None:
-    """After sweeps that find nothing more, what the dry run named is gone, and the rest is there."""
+def test_previewed_deletes_are_carried_out(given: list[tuple[Any, ...]], policy: dict[str, Any]) -> None:
+    """After sweeps until nothing is left to delete, all that the dry run named is gone, and the rest is there."""
 
     async def run() -> None:
         site = new_site()
@@ -120,8 +120,8 @@ def test_what_is_said_to_go_goes(given: list[tuple[Any, ...]], policy: dict[str,
     asyncio.run(run())
 
 
-async def test_bytes_that_others_have_do_not_come_free(site: Site) -> None:
-    """What another repository has as well is counted apart; content that is manifest and blob counts once."""
+async def test_shared_bytes_are_not_freed(site: Site) -> None:
+    """Bytes that another repository shares are counted separately; content that is manifest and blob counts once."""
     await site.image("v1", repository=OTHER)
     await site.image()
     await site.blob(b"own")
@@ -133,7 +133,7 @@ async def test_bytes_that_others_have_do_not_come_free(site: Site) -> None:
     assert sizes[digest_of(b"own")] == 3
 
 
-async def test_usage_tells_the_unique_from_the_shared(site: Site) -> None:
+async def test_usage_separates_unique_from_shared_bytes(site: Site) -> None:
     """A tag alone on its image owns it; two tags of one image share it; an index needs its children."""
     first = await site.image("first", name="first")
     await site.image("second", "same", name="second")

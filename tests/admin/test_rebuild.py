@@ -33,7 +33,7 @@ def fill(client: Client) -> None:
 
 
 def everything(client: Client) -> dict[str, tuple[int, bytes]]:
-    """Return all that clients see."""
+    """Return all responses that clients see."""
     found = {path: client.ask("GET", path) for path in ("/v2/_catalog", f"/v2/{APP}/tags/list")}
     for tag in json.loads(found[f"/v2/{APP}/tags/list"][1])["tags"]:
         path = f"/v2/{APP}/manifests/{tag}"

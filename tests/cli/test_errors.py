@@ -266,7 +266,7 @@ def test_bad_values_are_wrong_usage(served: Path, arguments: tuple[str, ...], na
         (("tag", "history", "nope:x"), "there is no repository nope"),
         (("tag", "history", "nope"), "there is no repository nope"),
         (("tag", "asof", "nope", "2030-01-01"), "there is no repository nope"),
-        (("tag", "restore", "nope:x"), "nothing is known of a tag x in nope"),
+        (("tag", "restore", "nope:x"), "no change of a tag x in nope is known"),
         (("usage", "--tags", "nope"), "there is no repository nope"),
         (("gc", "--explain", "nope"), "there is no repository nope"),
         (("account", "keys", "nope"), "there is no account nope"),
@@ -298,7 +298,7 @@ def test_a_tag_that_never_was_is_an_error(served: Path) -> None:
 def test_a_restore_of_what_is_no_backup_makes_nothing(file: Path, tmp_path: Path) -> None:
     """Not even the root that it is to go to."""
     (tmp_path / "other").mkdir()
-    assert "is no finished backup" in refused(zot(("restore",), tmp_path / "other", file))
+    assert "is not a finished backup" in refused(zot(("restore",), tmp_path / "other", file))
     assert not (tmp_path / "data").exists()
     (tmp_path / "other" / "backup.json").write_text("{")
     assert "backup.json is damaged" in refused(zot(("restore",), tmp_path / "other", file))

@@ -1,4 +1,4 @@
-"""Clients that push, re-tag, delete and pull while the server is killed, and remember what they were told."""
+"""Clients that push, re-tag, delete and pull while the server is killed, and record the answers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ REPOSITORY = "kill/app"
 
 
 @dataclass
-class Told:
-    """What clients were told; times are seconds of one clock."""
+class Answered:
+    """The answers that clients got; times are seconds of one clock."""
 
     blobs: set[str] = field(default_factory=set)
     """Digests of blobs that were acknowledged and never deleted."""
     manifests: set[str] = field(default_factory=set)
     registers: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
-    """The calls on each path: of a tag, or of a blob that is deleted now and then."""
+    """The calls on each path: of a tag, or of a blob that is sometimes deleted."""
     unanswered: int = 0
 
     @property
@@ -37,7 +37,7 @@ class Told:
         return sum(map(len, self.registers.values()))
 
     def contradictions(self) -> list[str]:
-        """Return the paths for which no order explains what clients were told."""
+        """Return the paths for which no order explains the answers."""
         return [path for path, calls in self.registers.items() if not is_linearizable(calls)]
 
 
@@ -46,32 +46,32 @@ class Worker:
     """One client."""
 
     client: Client
-    told: Told
+    answered: Answered
     name: str
     tags: list[str]
     chance: random.Random
     pushed: int = 0
 
     def work(self, done: threading.Event) -> None:
-        """Do one thing after the other."""
+        """Send requests until `done` is set."""
         things = [self._push, self._push, self._delete_tag, self._pull, self._push_chunks, self._push_or_delete_blob]
         while not done.is_set():
             try:
                 self.chance.choice(things)()
-            except (OSError, HTTPException, AssertionError):  # nobody answers, or with a 5xx
-                self.told.unanswered += 1
+            except (OSError, HTTPException, AssertionError):  # no answer, or a 5xx
+                self.answered.unanswered += 1
                 done.wait(0.01)
 
     def _push(self) -> None:
         self.pushed += 1
         pushed = image(f"{self.name} {self.pushed}")
         for blob in pushed.blobs:
-            self.told.blobs.add(self.client.push_blob(REPOSITORY, blob))
+            self.answered.blobs.add(self.client.push_blob(REPOSITORY, blob))
         tag = self.chance.choice(self.tags)
         path = f"/v2/{REPOSITORY}/manifests/{tag}"
         with self._written(path, pushed.digest):
             assert self.client.put_manifest(REPOSITORY, tag, pushed.content, MANIFEST).status == 201
-        self.told.manifests.add(pushed.digest)
+        self.answered.manifests.add(pushed.digest)
 
     def _delete_tag(self) -> None:
         path = f"/v2/{REPOSITORY}/manifests/{self.chance.choice(self.tags)}"
@@ -79,7 +79,7 @@ class Worker:
             assert self.client.ask("DELETE", path).status in {202, 404}
 
     def _pull(self) -> None:
-        pull(self.client, self.told, f"/v2/{REPOSITORY}/manifests/{self.chance.choice(self.tags)}")
+        pull(self.client, self.answered, f"/v2/{REPOSITORY}/manifests/{self.chance.choice(self.tags)}")
 
     def _push_chunks(self) -> None:
         content = self.chance.randbytes(20_000)
@@ -89,7 +89,7 @@ class Worker:
             assert sent.status == 202
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         assert self.client.ask("PUT", f"{location}?digest={digest}", content[18_000:], OCTETS).status == 201
-        self.told.blobs.add(digest)
+        self.answered.blobs.add(digest)
 
     def _push_or_delete_blob(self) -> None:
         content = f"comes and goes with {self.name}".encode()
@@ -101,42 +101,42 @@ class Worker:
         else:
             with self._written(path, None):
                 assert self.client.ask("DELETE", path).status in {202, 404}
-        pull(self.client, self.told, path)
+        pull(self.client, self.answered, path)
 
     @contextmanager
     def _written(self, path: str, value: str | None) -> Iterator[None]:
-        """Note a write; one that raises has an unknown outcome."""
+        """Record a write; if it raises, its outcome is unknown."""
         start_s, end_s = time.monotonic(), inf
         try:
             yield
             end_s = time.monotonic()
         finally:
-            self.told.registers[path].append(Call(start_s, end_s, writes=True, value=value))
+            self.answered.registers[path].append(Call(start_s, end_s, writes=True, value=value))
 
 
-def pull(client: Client, told: Told, path: str) -> None:
-    """Ask what is at a path."""
+def pull(client: Client, answered: Answered, path: str) -> None:
+    """Pull a path and record the answer."""
     start_s = time.monotonic()
     answer = client.head(path)
     assert answer.status in {200, 404}
     value = answer["Docker-Content-Digest"] if answer.status == 200 else None
-    told.registers[path].append(Call(start_s, time.monotonic(), writes=False, value=value))
+    answered.registers[path].append(Call(start_s, time.monotonic(), writes=False, value=value))
 
 
 @contextmanager
-def clients(client: Client, name: str, seed: int, count: int = 4) -> Iterator[Told]:
+def clients(client: Client, name: str, seed: int, count: int = 4) -> Iterator[Answered]:
     """Have clients work while the block runs, on the same three tags."""
-    told, done = Told(), threading.Event()
+    answered, done = Answered(), threading.Event()
     tags = [f"{name}-{tag}" for tag in "abc"]
     workers = [
-        Worker(client, told, f"{name}-{number}", tags, random.Random(f"{seed} {name} {number}"))
+        Worker(client, answered, f"{name}-{number}", tags, random.Random(f"{seed} {name} {number}"))
         for number in range(count)
     ]
     threads = [threading.Thread(target=worker.work, args=(done,)) for worker in workers]
     for thread in threads:
         thread.start()
     try:
-        yield told
+        yield answered
     finally:
         done.set()
         for thread in threads:

@@ -1,4 +1,4 @@
-"""What crash tests share: a stage in memory, a seed, and the figures of the run at its end."""
+"""Fixtures of crash tests: a stage in memory, a seed, and the figures of the run at its end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give the tests of this directory more time than others, unless the command line says how much."""
+    """Give the tests of this directory a longer timeout, unless the command line sets one."""
     if config.getoption("timeout") is None:
         for item in items:
             if Path(__file__).parent in item.path.parents:
@@ -38,14 +38,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """What chance starts from, so that a run can be repeated."""
+    """The seed of random choices, so that a run can be repeated."""
     return _seed(request.config)
 
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """A directory for stores, with nothing logged meanwhile."""
-    # Nobody else finishes an upload here.
+    """A directory for stores, with logging turned off."""
+    # No other client finishes an upload here.
     monkeypatch.setattr(uploads, "_FINISHING_S", 0.0)
     with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as directory, quietly():
         stage = Stage(Path(directory))
@@ -60,7 +60,7 @@ def figure(request: pytest.FixtureRequest) -> Figure:
 
 
 class Figure:
-    """Adds to figures, which come together from all tests and all processes that ran them."""
+    """Adds to figures, which are summed over all tests and processes."""
 
     def __init__(self, test: pytest.Item) -> None:
         """Count for one test."""
@@ -72,7 +72,7 @@ class Figure:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the figures, with what is needed to repeat them."""
+    """Print the figures, and the seed that repeats them."""
     figures: Counter[str] = Counter()
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):

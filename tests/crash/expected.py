@@ -1,4 +1,4 @@
-"""What a registry has to hold after a crash, told from what its clients were answered.
+"""The content that a registry must have after a crash, derived from the answers of its clients.
 
 A deliberately small model: blobs, manifests and tags by name, no rule of the registry. Each step says what it makes of
 them; a step that was not answered is there wholly or not at all.
@@ -27,21 +27,21 @@ class Key(NamedTuple):
 
 
 Contents = Mapping[Key, str]
-"""What is there: a tag with its digest, a blob or manifest with nothing."""
+"""The content: a tag with its digest, a blob or manifest with nothing."""
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A request: what it does, and what it makes of the contents (None: gone)."""
+    """A request, with its effects on the content (None: deleted)."""
 
     name: str
     effects: Mapping[Key, str | None]
     act: Callable[[Store], Awaitable[object]]
     each: bool = False
-    """The effects are steps of their own, in no order (a collection), rather than one."""
+    """The effects are separate steps in any order, as of a collection, rather than one."""
 
     def again(self) -> Step:
-        """Return the same request, sent again by a client who got no answer: what it deletes may be gone already."""
+        """Return the same request, repeated by a client without an answer: what it deletes may be gone already."""
 
         async def act(store: Store) -> None:
             with suppress(BlobUnknown, ManifestUnknown, NameUnknown):
@@ -52,17 +52,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Expected:
-    """What may be there at a moment."""
+    """The possible contents at a moment."""
 
     steps: tuple[tuple[Step, bool], ...] = ()
     """The steps begun so far, in order, each with whether it was answered."""
 
     def began(self, step: Step) -> Expected:
-        """Return it after a step began."""
+        """Return the expectation after a step began."""
         return Expected((*self.steps, (step, False)))
 
     def acknowledged(self, step: Step) -> Expected:
-        """Return it after a step was answered."""
+        """Return the expectation after a step was answered."""
         return Expected(tuple((each, done or each is step) for each, done in self.steps))
 
     @property
@@ -71,7 +71,7 @@ class Expected:
         return [step for step, _ in takewhile(lambda each: not each[1], reversed(self.steps))][::-1]
 
     def possible(self) -> Iterator[Contents]:
-        """Iterate over what may be there."""
+        """Iterate over the possible contents."""
         yield from _possible({}, self.steps)
 
 
@@ -88,7 +88,7 @@ def _possible(contents: dict[Key, str], steps: Sequence[tuple[Step, bool]]) -> I
 
 
 def _parts(step: Step) -> Iterator[Mapping[Key, str | None]]:
-    """Iterate over what of a step may have happened, but for nothing of it."""
+    """Iterate over the possible partial effects of a step, without the empty one."""
     if not step.each:
         yield step.effects
         return

@@ -1,4 +1,4 @@
-"""Lets the power fail at every moment of a trace, and judges what the next start makes of what is left."""
+"""Let the power fail at every moment of a trace, and check the store after the next start."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from crash.stage import Stage
 from crash.trace import Acknowledged, Began, Change, Trace
 
 REPEATED_EVERY = 8
-"""After every so many-th state the requests that had no answer are sent again."""
+"""After each state of this number, the requests without an answer are sent again."""
 
 
 @dataclass
 class Figures:
-    """What was looked at, and what was lost."""
+    """The numbers of explored states, and the losses."""
 
     cuts: int = 0
     states: int = 0
     """Different contents of the disk that were started from."""
     verdicts: int = 0
-    """States together with what was answered before."""
+    """States together with the answers before them."""
     repeated: int = 0
-    """States after which the requests under way were sent again."""
+    """States after which the unanswered requests were sent again."""
     lost: list[str] = field(default_factory=list)
 
 
 class Explorer:
-    """Lets the power fail at every moment of traces, and judges what the next start makes of the disk."""
+    """Lets the power fail at every moment of traces, and checks the store after the next start."""
 
     def __init__(self, stage: Stage, seed: int, afterwards: Step | None = None) -> None:
-        """Choose by chance from `seed` what is too much to try; after each start a client does `afterwards`."""
+        """Sample with `seed` where there are too many states; after each start a client does `afterwards`."""
         self.figures = Figures()
         self._stage = stage
         self._afterwards = afterwards
@@ -45,7 +45,7 @@ class Explorer:
         self._judged: set[tuple[bytes, int]] = set()
 
     async def explore(self, trace: Trace, limit: int, *, until_lost: bool = False) -> None:
-        """Judge up to `limit` more states of the disk, spread over the moments of a trace."""
+        """Check up to `limit` more states of the disk, spread over the moments of a trace."""
         self._judged.clear()
         moments = list(_moments(trace, self._chance))
         self._chance.shuffle(moments)
@@ -61,7 +61,7 @@ class Explorer:
                 # The same states come again and again once most were seen.
                 taken = list(islice(moment.states, 4 + 4 * share))
                 for tree, lost in taken:
-                    await self._decide(moment, tree, lost)
+                    await self._check(moment, tree, lost)
                     if self.figures.states >= min(limit, before + share):
                         break
                 if len(taken) == 4 + 4 * share and self.figures.states > before:
@@ -70,7 +70,7 @@ class Explorer:
                     return
             moments = left
 
-    async def _decide(self, moment: Moment, tree: Tree, lost: list[str]) -> None:
+    async def _check(self, moment: Moment, tree: Tree, lost: list[str]) -> None:
         state = fingerprint(tree)
         if (state, moment.number) in self._judged:
             return
@@ -96,12 +96,12 @@ class Explorer:
             if self.figures.states % REPEATED_EVERY == 0 and self._afterwards is None:
                 self.figures.repeated += 1
                 flaws += await self._repeat(expected)
-        except Exception as error:  # noqa: BLE001 (whatever it is, a start that needs a hand is a loss)
+        except Exception as error:  # noqa: BLE001 (any exception: a start that needs manual recovery is a loss)
             return Outcome([*flaws, f"it does not start: {error!r}"], {})
         return Outcome(flaws + holdings.flaws + holdings.litter, holdings.contents)
 
     async def _repeat(self, expected: Expected) -> list[str]:
-        """Send the requests again that wait for an answer; what they do must be there then."""
+        """Repeat the unanswered requests; their effects must be there then."""
         waiting = expected.waiting
         await self._stage.repeat(waiting)
         holdings = Holdings(self._stage.root)
@@ -112,7 +112,7 @@ class Explorer:
 
 
 class Outcome(NamedTuple):
-    """What a start made of a state of the disk."""
+    """The result of a start on a state of the disk."""
 
     flaws: Sequence[str]
     contents: Contents
@@ -142,9 +142,9 @@ def _moments(trace: Trace, chance: random.Random) -> Iterator[Moment]:
 
 
 def _unexpected(contents: Contents, expected: Expected) -> list[str]:
-    """Say what is there and should not be, or the other way round; nothing if it is one of what may be there.
+    """Return the differences to the nearest possible content; empty if the content is possible.
 
-    The file of a deleted manifest, when a kill left it in an emptied layout, is adopted as what it looks like: garbage.
+    The file of a deleted manifest that a kill left in an emptied layout is imported as garbage.
     """
     garbage = {
         key._replace(kind="blob") for step, _ in expected.steps for key in step.effects if key.kind == "manifest"

@@ -1,4 +1,4 @@
-"""What a disk may hold after the power failed: every legal state, or a sample of them.
+"""The possible states of a disk after a power loss: all of them, or a sample.
 
 The law, as POSIX gives it and no file system is weaker (one that keeps more only makes some of the states impossible):
 
@@ -63,7 +63,7 @@ class _File:
 
 @dataclass
 class Cut:
-    """The disk at one moment: what survives for sure, and what may."""
+    """The disk at one moment: what certainly survives, and what may."""
 
     root: int
     directories: dict[int, dict[str, int]]
@@ -84,7 +84,7 @@ class Cut:
             yield self._state([each[chosen] for each, chosen in zip(variants, vector, strict=True)])
 
     def _variants(self) -> list[list[str]]:
-        """List what may have become of each pending change: first that it is there, second that it is not."""
+        """List the possible fates of each pending change: first that it is there, second that it is not."""
         variants = [["kept", "lost"] for _ in self.names]
         for file in self.files.values():
             variants += [_fates(each) for each in file.pending]
@@ -109,7 +109,7 @@ class Cut:
 
 
 def fingerprint(tree: Tree) -> bytes:
-    """Tell states apart."""
+    """Return a key that distinguishes states."""
     state = blake2b(digest_size=16)
     for path in sorted(tree):
         content = tree[path]
@@ -182,7 +182,7 @@ def _resize(content: bytearray, size: int) -> None:
 
 
 def _sampled(choices: Sequence[int], chance: random.Random) -> Iterator[Sequence[int]]:
-    """Iterate without end: first the extremes and what differs from them in one place, then by chance."""
+    """Iterate without end: first the extremes and their neighbours in one place, then random combinations."""
     kept, lost = [0] * len(choices), [1] * len(choices)
     yield kept
     yield lost
@@ -265,7 +265,7 @@ class _Replay:
         return self._last
 
     def cut(self) -> Cut:
-        """Return the present moment."""
+        """Return the current moment."""
         named = {inode for names in self._now.values() for inode in names.values()}
         named |= {inode for names in self._directories.values() for inode in names.values()}
         named |= {change.inode for change in self._names}
@@ -281,7 +281,7 @@ class _Replay:
         )
 
     def apply(self, change: Change) -> None:
-        """Go on by one operation."""
+        """Advance by one operation."""
         match change.verb:
             case "write" | "truncate" | "sync":
                 self._change_bytes(change)

@@ -1,6 +1,6 @@
-"""Twins of the two doors to the disk, the storage's and SQLite's, that write down what goes through.
+"""Recorders of the two ways to the disk, the storage's and SQLite's.
 
-Either can be told to die at an operation: that one and all after it fail without any effect, as if the process had
+Either can be set to die at an operation: that one and all after it fail without any effect, as if the process had
 been killed there. What a killed process would not have done (cleaning up) has no effect then, either.
 """
 
@@ -23,17 +23,17 @@ T = TypeVar("T")
 
 
 class Recorder:
-    """Takes down the changes to one tree."""
+    """Records the changes to one tree."""
 
     def __init__(self, trace: Trace, *, leaving_out: Collection[str] = (), die_at: int | None = None) -> None:
-        """Leave out verbs (nothing is done then, and the caller not told), and die at a change, counted from 0."""
+        """Skip operations of some verbs silently, and die at a change, counted from 0."""
         self.trace = trace
         self._leaving_out = leaving_out
         self._left = -1 if die_at is None else die_at
         self.dead = False
 
     def step(self) -> None:
-        """Count a change to come. Raises OSError once dead."""
+        """Count a change before it is made. Raises OSError once dead."""
         if not self.dead and self._left == 0:
             self.dead = True
         if self.dead:
@@ -41,11 +41,11 @@ class Recorder:
         self._left -= 1
 
     def leaves_out(self, verb: str) -> bool:
-        """Tell whether such operations are not carried out."""
+        """Return whether operations of this verb are skipped."""
         return verb in self._leaving_out
 
     def note(self, change: Change) -> None:
-        """Write down what was done."""
+        """Record an operation."""
         self.trace.add(
             change._replace(
                 path=self.trace.relative(change.path),
@@ -58,11 +58,11 @@ class RecordingDisk(Disk):
     """The disk of `zot.storage`, recorded."""
 
     def __init__(self, recorder: Recorder) -> None:
-        """Write down to `recorder`."""
+        """Record to `recorder`."""
         self._recorder = recorder
 
     def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do it, and write it down if it changed something."""
+        """Carry out the operation, and record it if it changed something."""
         if operation.verb not in CHANGES:
             return call(*args, **kwargs)
         with self._recorder.trace.lock:
@@ -103,7 +103,7 @@ class RecordingVfs(apsw.VFS):
         super().__init__(self.name, "")
 
     def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's name
-        """Open a file, and note if that makes it."""
+        """Open a file, and record if that creates it."""
         path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
         with self.recorder.trace.lock:
             made = not Path(path).exists()

@@ -1,4 +1,4 @@
-"""Linearizability of a register: whether one order explains what all clients of a tag, or of a blob, were told.
+"""Linearizability of a register: whether one order explains the answers to all clients of a tag or blob.
 
 A tag is a register: a push writes a digest, a delete writes nothing, a pull reads. Herlihy and Wing's definition: there
 is an order of the calls in which each read finds what was written last, and a call that ended before another began
@@ -30,7 +30,7 @@ class Call:
 
 
 def is_linearizable(calls: Sequence[Call], value: Value = None) -> bool:
-    """Tell whether some order explains the calls on a register that held `value` (Wing and Gong's search)."""
+    """Return whether some order explains the calls on a register that held `value` (Wing and Gong's search)."""
     calls = [call for call in calls if call.answered or call.writes]
     waiting = (1 << len(calls)) - 1
     seen = {(waiting, value)}
@@ -40,7 +40,7 @@ def is_linearizable(calls: Sequence[Call], value: Value = None) -> bool:
         left = [number for number in range(len(calls)) if waiting >> number & 1]
         if not any(calls[number].answered for number in left):
             return True
-        # Whatever began before the first of the others ended may be the next.
+        # A call that began before the first of the others ended may be the next.
         first_end_s = min(calls[number].end_s for number in left)
         for number in left:
             call = calls[number]

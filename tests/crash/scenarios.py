@@ -1,4 +1,4 @@
-"""What a server and its clients do while the power may fail."""
+"""The work of a server and its clients during which the power may fail."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Plan = Sequence[Step]
 
 @dataclass(frozen=True)
 class Scenario:
-    """Steps that are recorded, on what other steps left at rest."""
+    """Recorded steps, after steps that prepared the store."""
 
     name: str
     before: Plan
     steps: Plan
     afterwards: Step | None = None
-    """What a client tries after the next start; it may be refused."""
+    """A request after the next start, which may be refused."""
 
 
 # --- steps ---
@@ -103,7 +103,7 @@ def together(*plans: Plan) -> Step:
 
 
 def put(pushed: Image, *tags: str, repository: Repository = APP) -> Step:
-    """Push a manifest whose blobs are there."""
+    """Push a manifest whose blobs exist."""
     effects = {_manifest(repository, pushed): "", **{_tag(repository, tag): pushed.digest for tag in tags}}
     return Step(f"put {tags}", effects, lambda store: store.push_manifest(repository, pushed, *tags))
 
@@ -119,7 +119,7 @@ def push(pushed: Image, *tags: str, repository: Repository = APP) -> Plan:
 
 
 def mount(content: bytes) -> Step:
-    """Take a blob over into the other repository."""
+    """Mount a blob in the other repository."""
     return Step("mount", {_blob(OTHER, content): ""}, lambda store: store.mount(OTHER, APP, content))
 
 
@@ -140,12 +140,12 @@ def delete_blob(content: bytes) -> Step:
 
 
 def sync_layouts() -> Step:
-    """Adopt, merge and export: nobody is answered anything."""
+    """Import, merge and export, without an answer to a client."""
     return Step("sync layouts", {}, Store.sync_layouts)
 
 
 def written_by_others(*listed: tuple[Image, str]) -> Step:
-    """Write a layout as other programs do: all of it is to be taken in."""
+    """Write a layout as other programs do; all of it must be imported."""
     effects: dict[Key, str | None] = {}
     for each, tag in listed:
         effects |= {_manifest(APP, each): "", _tag(APP, tag): each.digest}

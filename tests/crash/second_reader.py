@@ -1,4 +1,4 @@
-"""A second reader of a store: what it holds, and what is wrong with it, by the standard library alone.
+"""A second reader of a store: its content and its flaws, by the standard library alone.
 
 It shares no code with the product on purpose, and believes nothing that it can compute: bytes are hashed again, and
 files listed from the disk.
@@ -36,13 +36,13 @@ _BLOBS = "SELECT repository, digest, size FROM blob WHERE doom IS NULL"
 
 
 class Holdings:
-    """What a store at rest holds.
+    """The content of a store at rest.
 
     `flaws` says what is not as it must be, whatever happened; `litter` what upkeep will clear away some time.
     """
 
     def __init__(self, root: Path) -> None:
-        """Read all of it."""
+        """Read the whole store."""
         self.contents: dict[Key, str] = {}
         self.flaws: list[str] = []
         self.litter: list[str] = []
@@ -80,7 +80,7 @@ class Holdings:
         for found, question, what in (
             (self.litter, "SELECT repository, digest FROM blob WHERE doom IS NOT NULL", "a removal is not finished"),
             (self.litter, "SELECT repository, digest FROM claim", "a claim is left"),
-            (self.flaws, "SELECT name FROM repository WHERE NOT adopted", "a repository is not adopted"),
+            (self.flaws, "SELECT name FROM repository WHERE NOT adopted", "a repository is not imported"),
             (self.flaws, "SELECT name FROM repository WHERE exported <> revision", "a layout is not in sync"),
         ):
             found += [f"{what}: {'@'.join(row)}" for row in catalog.execute(question)]
@@ -136,7 +136,7 @@ class Holdings:
 
 
 def torn_layouts(root: Path) -> Iterator[str]:
-    """Iterate over what is wrong with the layouts of a store that was not started yet.
+    """Iterate over the flaws of layouts in a store that was not started yet.
 
     At every instant each `index.json` is whole, and the manifests that it lists are there.
     """
@@ -155,7 +155,7 @@ def torn_layouts(root: Path) -> Iterator[str]:
 
 
 def read_index(layout: Path) -> list[dict[str, Any]] | str | None:
-    """Return the descriptors of a layout's `index.json`, or what is wrong with it; None if there is none."""
+    """Return the descriptors of a layout's `index.json`, or its flaw; None if it is missing."""
     try:
         document = json.loads((layout / "index.json").read_bytes())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Where scenarios are played and recorded, and where what a crash left of them is started from."""
+"""A stage on which scenarios are recorded, and on which stores start after a crash."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Stage:
         self.pools = ThreadPools()
 
     def clear(self) -> None:
-        """Begin anew with an empty root."""
+        """Start again with an empty root."""
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir()
 
     async def prepare(self, scenario: Scenario) -> None:
-        """Carry out what is at rest when the scenario begins."""
+        """Carry out the preparation of a scenario."""
         self.clear()
         store = Store(self.config, self.pools)
         for step in scenario.before:
@@ -86,7 +86,7 @@ class Stage:
                 Path(self.root, path).write_bytes(content)
 
     async def recover(self, afterwards: Step | None) -> None:
-        """Start a server on what is there, let it do what it does by itself, and stop it."""
+        """Start a server on the current state, let its background work run, and stop it."""
         async with self._running() as store:
             await store.sync_layouts()
             if afterwards is not None:
@@ -95,7 +95,7 @@ class Stage:
             await store.tidy()
 
     async def repeat(self, steps: Sequence[Step]) -> None:
-        """Send requests again that were not answered."""
+        """Repeat the unanswered requests."""
         async with self._running() as store:
             for step in steps:
                 await step.again().act(store)
@@ -125,7 +125,7 @@ class Stage:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Log nothing meanwhile: a crash gives reason to many lines."""
+    """Turn off logging: a crash causes many lines."""
     logging.disable(logging.CRITICAL)
     try:
         yield
@@ -134,5 +134,5 @@ def quietly() -> Iterator[None]:
 
 
 def tree_of(root: Path) -> Tree:
-    """Return what is in a directory, nothing being open in it."""
+    """Return the files of a directory, none of which is open."""
     return {path: file.content for path, file in begin_trace(root).base.items() if path}

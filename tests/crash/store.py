@@ -1,4 +1,4 @@
-"""A server's stores as `zot.server.store` puts them together, on a disk that a test has its hand in."""
+"""A server's stores as `zot.server.store` puts them together, on a disk that a test controls."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DAY_S = 24 * 3600
 
 
 def configuration(root: Path) -> Config:
-    """Return a configuration that keeps no room free."""
+    """Return a configuration that keeps no space free."""
     return load_tree(
         {"storage": {"rootDirectory": str(root), "minFreePercent": 0, "minFreeBytes": 0, "gcDelay": "0s"}}
     ).config
@@ -82,7 +82,7 @@ class Store:
         reconciler = Reconciler(self.catalog, self.storage, files, boot=self.boot)
         self.layouts = StoreLayouts(self.catalog, self.storage, files, ExternalEdits(self.catalog, files, reconciler))
         self.jobs = build_jobs(self.catalog, self.storage, self.layouts, boot=self.boot)
-        # Nobody else is in the middle of writing an index.json.
+        # No other program is writing an index.json.
         self.jobs.exporter._edits._retry_s = 0
         parts = build.RegistryParts(self.catalog, self.storage, self.layouts, self.boot, ContentCache())
         self.registry = build.build(config, parts)
@@ -109,7 +109,7 @@ class Store:
         await self.finish(repository, session, b"".join(chunks))
 
     async def finish(self, repository: Repository, session: str, content: bytes) -> None:
-        """Finish a session whose bytes are there already."""
+        """Finish a session that has all its bytes."""
         request = FinishUpload(repository=repository, session=session, digest=digest_of(content))
         await uploads.finish(self.registry, request, "", None, None)
 
@@ -146,7 +146,7 @@ class Store:
     # --- what the server does by itself ---
 
     async def sync_layouts(self) -> None:
-        """Adopt what others wrote, merge what they changed, export what is due."""
+        """Import new layouts, merge external edits, export due layouts."""
         exporter = self.jobs.exporter
         scanner = LayoutScanner(
             self.catalog,
@@ -161,11 +161,11 @@ class Store:
         assert await self.jobs.schedule.drain(DRAIN_S), "layouts are not in sync"
 
     async def finish_removals(self) -> None:
-        """Finish what an earlier start was removing, as the jobs do first of all."""
+        """Finish the deletes of an earlier start, as the jobs do first."""
         await _at_once(self._removals.finish(_say_nothing))
 
     async def tidy(self) -> None:
-        """Do what upkeep does in days: finish removals that broke off, remove stale uploads and files nobody knows."""
+        """Run days of maintenance: finish interrupted deletes, remove stale uploads and orphan files."""
         stores = MaintainedStores(self.config.storage)
         (rules,) = stores.all
         layouts = CollectedLayouts(self.layouts.files.ready, self.jobs.exporter.remove)
@@ -191,7 +191,7 @@ def digest_of(content: bytes) -> Digest:
 
 
 async def body(*pieces: bytes) -> AsyncIterator[bytes]:
-    """Give the pieces."""
+    """Iterate over the pieces."""
     for piece in pieces:
         yield piece
 
@@ -202,4 +202,4 @@ async def _at_once(work: Pauses) -> None:
 
 
 def _say_nothing(_: str) -> None:
-    """Nobody looks at the progress."""
+    """Ignore the progress."""

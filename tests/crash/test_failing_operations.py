@@ -68,7 +68,7 @@ class Failing(Recorder):
         self.failed = False
 
     def step(self) -> None:
-        """Count a change to come, or fail."""
+        """Count a change before it is made, or fail."""
         if self.armed:
             self._nth -= 1
             if self._nth < 0:
@@ -79,7 +79,7 @@ class Failing(Recorder):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", USE_CASES)
 async def test_every_change_fails_once(name: str, way: str, stage: Stage, figure: Figure) -> None:
-    """The client gets an error, the store is as before (or as after, if nobody can know), and the next try works."""
+    """The client gets an error, the store is as before (or as after, if that is unknown), and the retry works."""
     step = USE_CASES[name]
     dirtying = [put(FIRST, "dirty")] if name == "export" else []
     await stage.prepare(Scenario(name, [*_BEFORE, *dirtying], []))
@@ -120,7 +120,7 @@ async def _error_of(step: Step, store: Store) -> Exception | None:
         await step.act(store)
     except (StorageError, CatalogError, RegistryError) as error:
         return error
-    except AssertionError as error:  # a layout that is not in sync: nobody waits for it
+    except AssertionError as error:  # a layout that is not in sync: no client waits for it
         return error
     return None
 

@@ -1,4 +1,4 @@
-"""A file system that is really full: uploads are refused, deletes go on, and all is well once there is room again."""
+"""A file system that is really full: uploads are refused, deletes work, and the store recovers once there is space."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def small(stage: Stage) -> Iterator[Stage]:
 
 
 def fill(path: Path) -> None:
-    """Take all the room that is left, as somebody else's file does."""
+    """Fill the disk with another program's file."""
     path.write_bytes(bytes(shutil.disk_usage(path.parent).free))
 
 
@@ -58,7 +58,7 @@ async def push_until_refused(store: Store) -> list[bytes]:
 
 
 async def test_uploads_leave_room_for_deletes(small: Stage) -> None:
-    """Uploads are refused while there is room for the rest: tags move, deletes make room, and uploads go on."""
+    """Uploads are refused while other requests work: tags move, deletes free space, and uploads work again."""
     store = Store(small.config, small.pools, room_bytes=KEPT_BYTES)
     for step in push(FIRST, "one"):
         await step.act(store)
@@ -79,7 +79,7 @@ async def test_uploads_leave_room_for_deletes(small: Stage) -> None:
 
 
 async def test_no_room_at_all(small: Stage) -> None:
-    """When somebody else takes the last byte everything that needs room is refused; nothing that was there suffers."""
+    """When another program takes the last byte, writes are refused and existing content stays intact."""
     store = Store(small.config, small.pools)
     for step in push(FIRST, "one"):
         await step.act(store)
@@ -105,6 +105,6 @@ async def test_no_room_at_all(small: Stage) -> None:
 
 
 async def refused_in_the_end(store: Store) -> None:
-    """Move tags until the catalog has no room for that, either."""
+    """Move tags until the catalog is full, too."""
     for number in range(1000):
         await store.push_manifest(APP, FIRST, f"tag-{number}")

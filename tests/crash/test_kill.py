@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from crash.clients import REPOSITORY, Told, clients, pull
+from crash.clients import REPOSITORY, Answered, clients, pull
 from crash.conftest import Figure
 from crash.second_reader import Holdings
 from http_client import Client, wait_for
@@ -32,28 +32,28 @@ def server() -> Iterator[ZotServer]:
 
 @pytest.mark.parametrize("series", range(SERIES))
 def test_a_kill_loses_nothing(server: ZotServer, seed: int, series: int, torture: bool, figure: Figure) -> None:
-    """What was answered is there, each tag's history has one order, and the store is whole; nobody had to help."""
+    """Acknowledged content is there, each tag's history has one order, and the store recovers without manual help."""
     chance = random.Random(f"{seed} {series}")
-    rounds: list[Told] = []
+    rounds: list[Answered] = []
     for number in range(200 if torture else 10):
         victim = chance.choice(VICTIMS)
-        with clients(server.client, f"r{number}", seed * SERIES + series) as told:
+        with clients(server.client, f"r{number}", seed * SERIES + series) as answered:
             time.sleep(chance.uniform(0.15, 0.35))
             kill(server, victim)
             if victim != "all":
                 time.sleep(0.2)
         if victim == "all":
             server.start()
-        assert_is_there(server.client, told)
+        assert_is_there(server.client, answered)
         figure("rounds of kill -9 under load", 1)
-        figure("calls to tags in these rounds, all of them linearizable", told.calls)
-        figure("requests without an answer in these rounds", told.unanswered)
-        rounds.append(told)
+        figure("calls to tags in these rounds, all of them linearizable", answered.calls)
+        figure("requests without an answer in these rounds", answered.unanswered)
+        rounds.append(answered)
     server.stop()
     holdings = Holdings(server.root)
     assert not holdings.flaws
-    for told in rounds:
-        assert_is_held(holdings, told)
+    for answered in rounds:
+        assert_is_held(holdings, answered)
 
 
 def kill(server: ZotServer, victim: str) -> None:
@@ -66,23 +66,23 @@ def kill(server: ZotServer, victim: str) -> None:
         os.kill(server.processes()[victim], signal.SIGKILL)
 
 
-def assert_is_there(client: Client, told: Told) -> None:
+def assert_is_there(client: Client, answered: Answered) -> None:
     """Pull everything that was acknowledged, and look at each tag once more."""
-    for kind, digests in (("blobs", told.blobs), ("manifests", told.manifests)):
+    for kind, digests in (("blobs", answered.blobs), ("manifests", answered.manifests)):
         for digest in digests:
             answer = client.get(f"/v2/{REPOSITORY}/{kind}/{digest}")
             assert answer.status == 200, (kind, digest, answer.body)
             assert f"sha256:{hashlib.sha256(answer.body).hexdigest()}" == digest
-    for path in list(told.registers):
-        pull(client, told, path)
-    assert not told.contradictions()
+    for path in list(answered.registers):
+        pull(client, answered, path)
+    assert not answered.contradictions()
 
 
-def assert_is_held(holdings: Holdings, told: Told) -> None:
-    """Compare what was there at the end of a round with what the second reader finds at the end of all."""
+def assert_is_held(holdings: Holdings, answered: Answered) -> None:
+    """Compare the content at the end of a round with what the second reader finds at the end."""
     held = {(key.kind, key.name): value for key, value in holdings.contents.items()}
-    assert not {("blob", digest) for digest in told.blobs} - held.keys()
-    assert not {("manifest", digest) for digest in told.manifests} - held.keys()
-    for path, calls in told.registers.items():
+    assert not {("blob", digest) for digest in answered.blobs} - held.keys()
+    assert not {("manifest", digest) for digest in answered.manifests} - held.keys()
+    for path, calls in answered.registers.items():
         if "/manifests/" in path:
             assert held.get(("tag", path.rpartition("/")[2])) == calls[-1].value

@@ -23,7 +23,7 @@ _LIMIT = 600
 
 
 async def lost(stage: Stage, name: str, seed: int, *leaving_out: str) -> str:
-    """Explore a scenario until something is lost, and return what."""
+    """Explore a scenario until something is lost, and return the loss."""
     scenario = next(each for each in SCENARIOS if each.name == name)
     explorer = Explorer(stage, seed, scenario.afterwards)
     trace = await stage.play(scenario, leaving_out=leaving_out)
@@ -33,13 +33,13 @@ async def lost(stage: Stage, name: str, seed: int, *leaving_out: str) -> str:
 
 @pytest.mark.parametrize("scenario", ["push", "push in chunks", "export"])
 async def test_a_sync_left_out_is_found(stage: Stage, seed: int, scenario: str) -> None:
-    """Bytes that nobody synced are lost although the name is there."""
+    """Bytes that were not synced are lost although the name is there."""
     assert await lost(stage, scenario, seed, "sync")
 
 
 @pytest.mark.parametrize("scenario", ["push", "mount", "dedupe", "restart", "collect"])
 async def test_a_sync_of_the_directory_left_out_is_found(stage: Stage, seed: int, scenario: str) -> None:
-    """A file whose name nobody synced is gone."""
+    """A file whose name was not synced is gone."""
     assert await lost(stage, scenario, seed, "sync directory")
 
 
@@ -65,7 +65,7 @@ def commit_before_content(patch: pytest.MonkeyPatch) -> None:
 
     async def early(registry: Registry, intent: blob_commit.BlobCommit) -> bool:
         async def placed() -> None:
-            """It is placed below."""
+            """Do nothing: the file is placed later."""
 
         was_here = await make_present(registry, intent._replace(place=placed))
         await intent.place()
@@ -90,7 +90,7 @@ def believe_old_digests(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_before_unlink(patch: pytest.MonkeyPatch) -> None:
-    """Take a removed file for gone although no disk was told."""
+    """Count a removed file as gone although no directory was synced."""
     patch.setattr(ContentFiles, "_sync_name", lambda *_: None)
 
 
@@ -105,7 +105,7 @@ MUTANTS: dict[str, tuple[Mutate, str, str]] = {
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 async def test_a_mutant_is_found(stage: Stage, seed: int, monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
-    """Each loses something, and what is said to be lost is what it lost."""
+    """Each mutant loses something, and the reported loss is the right one."""
     mutate, scenario, what = MUTANTS[mutant]
     mutate(monkeypatch)
     assert what in await lost(stage, scenario, seed)

@@ -1,4 +1,4 @@
-"""The model of a disk that lost power, by hand: what it may hold, and what it may not."""
+"""The model of a disk that lost power, by hand: its possible and impossible states."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crash.trace import BaseFile, Change, Trace
 
 
 def states(*changes: Change) -> list[Tree]:
-    """Return what may be there after changes to an empty root with a directory `d` and a file `f` of 'old'."""
+    """Return the possible states after changes to an empty root with a directory `d` and a file `f` of 'old'."""
     base = {"": BaseFile(1, None), "d": BaseFile(2, None), "f": BaseFile(3, b"old")}
     trace = Trace(Path("/"), base, list(changes))
     *_, (_, last) = cuts(trace)
@@ -39,7 +39,7 @@ SYNC_D = Change("sync directory", "d")
 SYNC_ROOT = Change("sync directory", "")
 
 
-def test_a_file_that_nobody_synced() -> None:
+def test_a_file_that_was_not_synced() -> None:
     """It may be there with its bytes, empty, as zeros, or not at all."""
     assert files(MAKE, WRITE) == {
         one(f=b"old"),
@@ -70,7 +70,7 @@ def test_a_renaming_carries_its_file_along() -> None:
 
 
 def test_a_removal_may_be_undone() -> None:
-    """A file that was removed comes back unless its directory was synced."""
+    """A removed file is restored unless its directory was synced."""
     remove = Change("unlink", "f")
     assert files(remove) == {one(), one(f=b"old")}
     assert files(remove, SYNC_ROOT) == {one()}
@@ -95,7 +95,7 @@ def test_writes_are_lost_and_torn_each_for_itself() -> None:
 
 
 def test_a_directory_that_was_not_synced_takes_all_with_it() -> None:
-    """What is synced in a directory whose own name is not may be gone."""
+    """A synced file in a directory whose own name is not synced may be gone."""
     made = [Change("mkdir", "d/e", inode=8), Change("create", "d/e/new", inode=9)]
     synced = [Change("sync", "d/e/new", inode=9), Change("sync directory", "d/e")]
     assert files(*made, *synced) == {one(f=b"old"), one(f=b"old", d__e__new=b"")}

@@ -1,4 +1,4 @@
-"""The power fails at every moment of every scenario: what was acknowledged is there after the next start."""
+"""The power fails at every moment of every scenario: acknowledged content is there after the next start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = [scenario.name for scenario in SCENARIOS]
 async def test_nothing_acknowledged_is_lost(
     scenario: Scenario, stage: Stage, seed: int, torture: bool, figure: Figure
 ) -> None:
-    """Whatever was not synced is lost, reordered or torn: the store starts, holds what it should, and is tidy."""
+    """Changes that were not synced are lost, reordered or torn: the store starts, is complete, and is tidy."""
     explorer = Explorer(stage, seed, scenario.afterwards)
     for _ in range(6 if torture else 1):
         await explorer.explore(await stage.play(scenario), 2000 if torture else 500)
@@ -31,7 +31,7 @@ async def test_nothing_acknowledged_is_lost(
 async def test_nothing_is_lost_after_a_kill_either(
     scenario: Scenario, stage: Stage, seed: int, torture: bool, figure: Figure
 ) -> None:
-    """The server is killed and goes on with files that nobody synced; then the power fails."""
+    """The server is killed and continues with files that were not synced; then the power fails."""
     changes = [event for event in (await stage.play(scenario)).events if isinstance(event, Change)]
     explorer = Explorer(stage, seed, scenario.afterwards)
     for die_at in _deaths(changes, random.Random(f"{seed} {scenario.name}"), 48 if torture else 12):
@@ -42,7 +42,7 @@ async def test_nothing_is_lost_after_a_kill_either(
 
 
 def _deaths(changes: Sequence[Change], chance: random.Random, count: int) -> list[int]:
-    """Choose when to die: mostly before a sync, so that the next start finds what nobody synced; else anywhere."""
+    """Choose when to die: mostly before a sync, so that the next start finds unsynced files; else anywhere."""
     syncs = [
         number
         for number, change in enumerate(changes)

@@ -1,4 +1,4 @@
-"""The decide of histories judges: by hand, and against all orders of small histories."""
+"""The check of histories: by hand, and against all orders of small histories."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def read(start_s: float, end_s: float, value: str | None) -> Call:
 
 
 def test_what_was_answered_has_to_be_seen() -> None:
-    """A read after an answered write finds it, or what was written at the same time or later."""
+    """A read after an answered write finds its value, or that of a concurrent or later write."""
     assert is_linearizable([write(0, 1, "a"), read(2, 3, "a")])
     assert not is_linearizable([write(0, 1, "a"), read(2, 3, None)])
     assert not is_linearizable([write(0, 1, "a"), write(2, 3, "b"), read(4, 5, "a")])
     assert is_linearizable([write(0, 3, "a"), write(1, 3, "b"), read(4, 5, "a")])
 
 
-def test_nobody_sees_it_come_and_go() -> None:
+def test_no_client_sees_a_value_twice_with_another_between() -> None:
     """Once a value was read, no later read finds the one before."""
     assert not is_linearizable([write(0, 9, "a"), read(1, 2, "a"), read(3, 4, None)])
     assert is_linearizable([write(0, 9, "a"), read(1, 2, None), read(3, 4, "a")])
@@ -52,7 +52,7 @@ _CALLS = st.builds(
 
 
 @given(st.lists(_CALLS, max_size=5))
-def test_it_is_what_the_definition_says(calls: list[Call]) -> None:
+def test_the_search_agrees_with_the_definition(calls: list[Call]) -> None:
     """The search finds an order if and only if there is one among all."""
     assert is_linearizable(calls) == any(
         _explains([*order]) for taken in _taken(calls) for order in permutations(taken)

@@ -1,4 +1,4 @@
-"""What a scenario did to the disk, in order, and what was said to its clients meanwhile."""
+"""The operations of a scenario on the disk, in order, and the answers to its clients between them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Change(NamedTuple):
     inode: int = 0
 
     def __str__(self) -> str:
-        """What goes into a report of a lost state."""
+        """The line of a report about a lost state."""
         size = f" {len(self.data)} bytes" if self.verb == "write" else ""
         place = f" at {self.offset}" if self.verb in {"write", "truncate"} else ""
         return f"{self.verb} {self.path}{f' -> {self.target}' if self.target else ''}{size}{place}"
@@ -35,7 +35,7 @@ class Began(NamedTuple):
 
 
 class Acknowledged(NamedTuple):
-    """Its answer came: from here on it has to be there."""
+    """Its answer arrived: from here on its effect must be there."""
 
     step: Step
 
@@ -52,7 +52,7 @@ class BaseFile(NamedTuple):
 
 @dataclass
 class Trace:
-    """A tree that is wholly on the disk, and what happened then. Paths are relative to the tree's root."""
+    """A tree that is completely on the disk, and the later events. Paths are relative to the tree's root."""
 
     root: Path
     base: dict[str, BaseFile]
@@ -75,7 +75,7 @@ class Trace:
 
 
 def begin_trace(root: Path) -> Trace:
-    """Take the tree as it is, nothing being open in it. The index of SQLite's log is memory, no file."""
+    """Read the tree as it is, with no open file in it. The index of SQLite's log is memory, no file."""
     base = {"": BaseFile(root.stat().st_ino, None)}
     for directory, directories, files in os.walk(root):
         for name in sorted(directories):

@@ -143,7 +143,7 @@ class Interleavings(RuleBasedStateMachine):
         """Bring layout and catalog in sync, and compare them with the model."""
         try:
             self._level()
-            self._decide()
+            self._check()
         finally:
             self.runner.close()
             self.directory.cleanup()
@@ -292,7 +292,7 @@ class Interleavings(RuleBasedStateMachine):
         if (layout.path / "index.json").exists():
             assert layout.read_index()["schemaVersion"] == 2
 
-    def _decide(self) -> None:
+    def _check(self) -> None:
         tags = self.runner.run(self.store.tags())
         for name, tag in self.model.tags.items():
             found = tags.get(name)

@@ -1,4 +1,4 @@
-"""A registry in memory, whose time is set by hand."""
+"""A registry in memory with a clock that tests set."""
 
 from __future__ import annotations
 

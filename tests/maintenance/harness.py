@@ -1,4 +1,4 @@
-"""A registry in memory whose time is set by hand, and its collector."""
+"""A registry in memory with a clock that tests set, and its collector."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DELAY_S = 3600.0
 
 
 class Seconds:
-    """Time that passes when it is told to."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now_s = 1_000_000.0
@@ -39,12 +39,12 @@ class Seconds:
         return self.now_s
 
     def ns(self) -> int:
-        """Return it as the catalog has it."""
+        """Return the time in the catalog's unit."""
         return int(self.now_s * 10**9)
 
 
 class Site:
-    """A registry, its parts, and what is done to it."""
+    """A registry, its parts, and operations on it."""
 
     def __init__(self, catalog: Catalog, storage: Storage, monotonic: Seconds, wall: Seconds) -> None:
         self.catalog = catalog
@@ -58,7 +58,7 @@ class Site:
         self.collector = self.make_collector()
 
     def make_collector(self) -> Collector:
-        """Return a collector that remembers nothing."""
+        """Return a new collector without memory."""
         return Collector(
             self.registry,
             MaintainedStores(self.config),
@@ -78,14 +78,14 @@ class Site:
         return await self.catalog.do(RemoveRepository(repository=repository))
 
     async def sweep(self, route: str = "/") -> str:
-        """Let a sweep come by; return what it says of itself."""
+        """Run a sweep and return its last report."""
         said: list[str] = []
         store = next(each for each in MaintainedStores(self.config).all if each.route == route)
         await drain(self.collector.sweep(store, said.append))
         return said[-1] if said else ""
 
     async def sweep_until_done(self) -> None:
-        """Let sweeps come by, a delay between them, until they find nothing more."""
+        """Run sweeps, a delay apart, until they find nothing more."""
         before = None
         while before != (before := await self.everything()):
             for _ in range(2):
@@ -93,7 +93,7 @@ class Site:
                 self.monotonic.now_s += 2 * DELAY_S
 
     async def everything(self) -> list[Any]:
-        """Return what is there."""
+        """Return the present content."""
         found: list[Any] = []
         for name in await self.catalog.repositories("", 100):
             found.append(name)
@@ -152,7 +152,7 @@ class Site:
         return put.digest
 
     async def tags(self, repository: Repository = APP) -> list[str]:
-        """Return the tags that are there."""
+        """Return the existing tags."""
         return [row.name for row in await self.catalog.tags(repository, "", 1000)]
 
 
@@ -165,5 +165,5 @@ async def _ready(_: Repository) -> None:
 
 
 async def drain(steps: Pauses) -> list[float]:
-    """Make all steps at once; return the pauses that were asked for."""
+    """Make all steps at once; return the pauses that they yield."""
     return [pause_s async for pause_s in steps]

@@ -1,4 +1,4 @@
-"""All orders in which actors can take their steps, on the in-memory drivers, looked at after every step."""
+"""All orders of the steps of actors, on the in-memory drivers, with a check after every step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Gate:
         self.history: dict[str, tuple[str, ...]] = {}
 
     async def step(self, name: str) -> None:
-        """Wait for a turn, and take it down unless it has no name. What no actor does has its turn at once."""
+        """Wait for the schedule, and record the step if it has a name. Steps outside of actors do not wait."""
         actor = _ACTOR.get()
         if not actor or self.open:
             return
@@ -45,7 +45,7 @@ class Gate:
             self.note(name)
 
     def note(self, what: object) -> None:
-        """Take down what an actor did or learnt: what it does next depends on nothing else.
+        """Record what an actor did or learnt: its next steps depend on nothing else.
 
         Asking again, and being told the same, leads nowhere new.
         """
@@ -55,7 +55,7 @@ class Gate:
             self.history[actor] = (*before, str(what))
 
     async def settle(self) -> None:
-        """Return when everybody waits here, or has ended."""
+        """Return when every actor waits here or has ended."""
         for _ in range(_ROUNDS):
             await asyncio.sleep(0)
 
@@ -69,14 +69,14 @@ class SteppedCatalog(MemoryCatalog):
         self._placings: list[int] = []
 
     async def do(self, command: Command[Any]) -> Any:
-        """Carry out a change in its turn."""
+        """Carry out a change as one step."""
         await self._gate.step("")
         outcome = await super().do(command)
         self._gate.note((type(command).__name__, outcome))
         return outcome
 
     async def blob(self, repository: Repository, digest: Digest) -> Any:
-        """Read in its turn: whoever read may act on it late."""
+        """Read as one step: the reader may act on it later."""
         await self._gate.step("")
         row = await super().blob(repository, digest)
         self._gate.note(("blob", row and msgspec.structs.replace(row, placed_ns=self._number(row.placed_ns))))
@@ -89,7 +89,7 @@ class SteppedCatalog(MemoryCatalog):
         return self._placings.index(placed_ns)
 
     async def unreferenced_blobs(self, repository: Repository, after: str, limit: int) -> Any:
-        """Read in its turn."""
+        """Read as one step."""
         await self._gate.step("")
         rows = await super().unreferenced_blobs(repository, after, limit)
         self._gate.note(("loose_blobs", rows))
@@ -104,14 +104,14 @@ class SteppedStorage(MemoryStorage):
         self._gate = gate
 
     async def stat(self, *args: Any) -> int | None:
-        """Look in its turn: whoever looked may act on it late."""
+        """Look as one step: the caller may act on it later."""
         await self._gate.step("")
         size = await super().stat(*args)
         self._gate.note(("stat", size))
         return size
 
     async def open(self, *args: Any) -> Any:
-        """Open in its turn: a reader that found nothing may act on it late."""
+        """Open as one step: a reader that found nothing may act on it later."""
         await self._gate.step("")
         try:
             content = await super().open(*args)
@@ -122,35 +122,35 @@ class SteppedStorage(MemoryStorage):
         return content
 
     async def matches(self, *args: Any) -> bool:
-        """Compare in its turn."""
+        """Compare as one step."""
         await self._gate.step("")
         same = await super().matches(*args)
         self._gate.note(("matches", same))
         return same
 
     async def quarantine(self, *args: Any) -> bool:
-        """Set aside in its turn."""
+        """Quarantine as one step."""
         await self._gate.step("set aside")
         return await super().quarantine(*args)
 
     async def place(self, *args: Any) -> None:
-        """Publish in its turn."""
+        """Place as one step."""
         await self._gate.step("place")
         await super().place(*args)
 
     async def link(self, *args: Any) -> None:
-        """Link in its turn."""
+        """Link as one step."""
         await self._gate.step("link")
         await super().link(*args)
 
     async def remove(self, *args: Any) -> None:
-        """Remove in its turn."""
+        """Remove as one step."""
         await self._gate.step("remove")
         await super().remove(*args)
 
 
 def snapshot(catalog: MemoryCatalog, storage: MemoryStorage) -> str:
-    """Return all that matters of a state: not times and tokens, which are new in each run."""
+    """Return a state without times and tokens, which are new in each run."""
     found: list[object] = []
     for name, repository in sorted(catalog._state.repositories.items()):
         blobs = [(digest, each.stamp_s, each.doom is None) for digest, each in sorted(repository.blobs.items())]
@@ -161,7 +161,7 @@ def snapshot(catalog: MemoryCatalog, storage: MemoryStorage) -> str:
 
 
 class World:
-    """One run: parts, actors, and what is true of it. Scenarios derive from it."""
+    """One run: parts, actors and invariants. Scenarios derive from it."""
 
     def __init__(self) -> None:
         self.gate = Gate()
@@ -169,7 +169,7 @@ class World:
         self.storage = SteppedStorage(self.gate)
 
     async def begin(self) -> Mapping[str, Callable[[], Awaitable[object]]]:
-        """Make the state that all begin with, and return the actors by name."""
+        """Create the initial state and return the actors by name."""
         raise NotImplementedError
 
     async def check(self) -> None:
@@ -178,7 +178,7 @@ class World:
 
 
 async def explore(make: Callable[[], World], limit: int = 100_000) -> int:
-    """Check every state that some order of steps leads to; return how many these are."""
+    """Check every state that an order of steps reaches; return their number."""
     seen: set[str] = set()
     frontier: deque[tuple[int, ...]] = deque([()])
     while frontier:
@@ -193,7 +193,7 @@ async def explore(make: Callable[[], World], limit: int = 100_000) -> int:
 
 
 async def _play(world: World, schedule: tuple[int, ...], seen: set[str]) -> tuple[str, int]:
-    """Take the steps of a schedule, check the state unless it was seen; return it, and how many could be next."""
+    """Take the steps of a schedule and check a new state; return it with the number of possible next steps."""
     actors = await world.begin()
     gate = world.gate
     gate.open = False

@@ -1,4 +1,4 @@
-"""A store that another program filled, served over HTTP, and what operators are told of it."""
+"""A store that another program filled, served over HTTP, and the findings about it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _names(layout: Layout) -> set[tuple[str, str]]:
     return {(each["annotations"][REF_NAME], each["digest"]) for each in document["manifests"]}
 
 
-def test_operators_are_told_what_is_not_served_as_it_was_stored(place: Place) -> None:
+def test_findings_name_what_is_not_served_as_it_was_stored(place: Place) -> None:
     """`zot verify --store` names it with the reason, `zot usage` counts it, `zot gc` removes nothing beside it."""
     layout = fill(place)
     before = set(layout.path.rglob("sha256/*"))
@@ -77,8 +77,8 @@ def test_operators_are_told_what_is_not_served_as_it_was_stored(place: Place) ->
         Client(registry).ask("GET", "/v2/team/blobs/tags/list")
     told = place.zot("verify", "--store")
     for what in (
-        "team/blobs: 1.0+build5: the name is no tag",
-        "team/blobs: localhost:5000/alpine: the name is no tag, and no URL",
+        "team/blobs: 1.0+build5: the name is not a tag",
+        "team/blobs: localhost:5000/alpine: the name is not a tag, and no URL",
         "team/blobs: large: it is served from its file",
         "team/blobs: missing: it is not served: its file is missing; nothing of its repository is collected",
         f"team/blobs: {odd_images()['cut'].digest}: its bytes are served",
@@ -93,7 +93,7 @@ def test_operators_are_told_what_is_not_served_as_it_was_stored(place: Place) ->
 
 
 def test_a_backup_holds_what_is_carried_along(place: Place, tmp_path: Path) -> None:
-    """A restored store lists, serves and keeps what could not be read."""
+    """A restored store lists, serves and keeps unread entries."""
     layout = fill(place)
     with place.serve() as registry:
         Client(registry).ask("GET", "/v2/team/blobs/tags/list")

@@ -1,4 +1,4 @@
-"""Collection: what nothing keeps goes after a whole delay, and nothing else goes ever."""
+"""Collection deletes unreferenced content after a whole delay, and nothing else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def present(site: Site, digest: Digest, repository: Repository = APP) -> b
     return row is not None
 
 
-async def test_a_loose_blob_goes_after_the_delay(site: Site) -> None:
+async def test_an_unreferenced_blob_is_deleted_after_the_delay(site: Site) -> None:
     """A blob that no manifest names is removed, row and file, a delay after a sweep found it and not before."""
     blob = await site.blob(b"loose")
     await site.sweep()
@@ -47,7 +47,7 @@ async def test_a_loose_blob_goes_after_the_delay(site: Site) -> None:
 
 
 async def test_what_is_named_stays(site: Site) -> None:
-    """Whatever time passes, a tagged image keeps its blobs, an index its images, an image its signature."""
+    """A tagged image keeps its blobs, an index its images, and an image its signature at all times."""
     image = await site.image("v1")
     await site.image(name="signature", subject=image)
     await site.index(await site.image(name="child"), tags=("multi",))
@@ -56,7 +56,7 @@ async def test_what_is_named_stays(site: Site) -> None:
     assert await site.everything() == before
 
 
-async def test_whoever_asks_has_the_whole_delay(site: Site) -> None:
+async def test_a_client_that_reads_has_the_whole_delay(site: Site) -> None:
     """A blob that was seen between two sweeps is as fresh as one that was just pushed."""
     blob = await site.blob(b"seen")
     await site.sweep()
@@ -83,8 +83,8 @@ async def test_the_wall_clock_ages_nothing(site: Site) -> None:
     assert await site.catalog.upload("s")
 
 
-async def test_the_clock_goes_on_from_the_latest_stamp(site: Site) -> None:
-    """A collector whose record was lost measures the delay from the stamps that it finds."""
+async def test_the_clock_continues_from_the_latest_mark(site: Site) -> None:
+    """A collector that lost its record measures the delay from the marks that it finds."""
     blob = await site.blob(b"loose")
     site.monotonic.now_s += 1e6
     await site.sweep()
@@ -96,8 +96,8 @@ async def test_the_clock_goes_on_from_the_latest_stamp(site: Site) -> None:
     assert not await present(site, blob)
 
 
-async def test_an_untagged_image_goes_with_its_blobs(site: Site) -> None:
-    """A manifest that lost its tag is removed after the delay of retention, and then what only it named."""
+async def test_an_untagged_image_is_deleted_with_its_blobs(site: Site) -> None:
+    """A manifest that lost its tag is deleted after the delay of retention, and then the blobs that only it named."""
     await site.image("v1", "latest", name="old")
     await site.image("v1", "latest", name="new")
     await site.sweep_until_done()
@@ -107,7 +107,7 @@ async def test_an_untagged_image_goes_with_its_blobs(site: Site) -> None:
 
 
 async def test_an_untagged_image_can_be_brought_back_until_then(site: Site) -> None:
-    """Retention's own delay holds from the moment the tag was taken away, however old the image is."""
+    """The delay of retention begins when the tag was removed, however old the image is."""
     site.configure(gcDelay="1s", retention={"delay": "1h"})
     image = await site.image("v1")
     site.monotonic.now_s += 100 * DELAY_S
@@ -121,7 +121,7 @@ async def test_an_untagged_image_can_be_brought_back_until_then(site: Site) -> N
     assert await site.catalog.resolve(APP, image) is None
 
 
-async def test_an_image_that_was_asked_for_stays_for_the_index(site: Site) -> None:
+async def test_an_image_that_was_read_stays_for_the_index(site: Site) -> None:
     """A client that found a child there, and is about to push the index, does not lose it."""
     image = await site.image()
     await site.sweep()
@@ -133,7 +133,7 @@ async def test_an_image_that_was_asked_for_stays_for_the_index(site: Site) -> No
     assert await site.catalog.resolve(APP, image)
 
 
-async def test_an_index_goes_before_its_children(site: Site) -> None:
+async def test_an_index_is_deleted_before_its_children(site: Site) -> None:
     """Children that a deleted index listed go, too, unless another index lists them."""
     shared, alone = await site.image(name="shared"), await site.image(name="alone")
     gone = await site.index(shared, alone, tags=("gone",))
@@ -145,8 +145,8 @@ async def test_an_index_goes_before_its_children(site: Site) -> None:
 
 
 @pytest.mark.parametrize("delete", [True, False])
-async def test_referrers_go_with_their_subject_if_told(site: Site, delete: bool) -> None:
-    """`deleteReferrers` removes what refers to an image that is gone; without it they stay."""
+async def test_referrers_are_deleted_with_their_subject_if_configured(site: Site, delete: bool) -> None:
+    """`deleteReferrers` deletes the referrers of a deleted image; without it they stay."""
     site.configure(retention={"policies": [{"repositories": ["**"], "deleteReferrers": delete}]})
     image = await site.image("v1")
     signature = await site.image(name="signature", subject=image)
@@ -157,8 +157,8 @@ async def test_referrers_go_with_their_subject_if_told(site: Site, delete: bool)
         assert (await site.catalog.resolve(APP, each) is None) == delete
 
 
-async def test_cosigns_tags_go_with_their_image_if_told(site: Site) -> None:
-    """A tag `sha256-<hex>.sig` goes when the image is gone, and stays while it is there."""
+async def test_cosigns_tags_are_deleted_with_their_image_if_configured(site: Site) -> None:
+    """A tag `sha256-<hex>.sig` is deleted after its image, and stays while the image exists."""
     site.configure(retention={"policies": [{"repositories": ["**"], "deleteReferrers": True}]})
     stays, goes = await site.image("stays", name="stays"), await site.image("goes", name="goes")
     for image in (stays, goes):
@@ -172,14 +172,14 @@ async def test_cosigns_tags_go_with_their_image_if_told(site: Site) -> None:
 
 
 async def test_policies_that_do_not_match_delete_nothing(site: Site) -> None:
-    """Beside policies for others, an untagged image stays."""
+    """If all policies are for other repositories, an untagged image stays."""
     site.configure(retention={"policies": [{"repositories": ["infra/**"]}]})
     image = await site.image()
     await site.sweep_until_done()
     assert await site.catalog.resolve(APP, image)
 
 
-async def test_untagged_images_stay_if_told(site: Site) -> None:
+async def test_untagged_images_stay_if_configured(site: Site) -> None:
     """`deleteUntagged: false` keeps them."""
     site.configure(retention={"policies": [{"repositories": ["**"], "deleteUntagged": False}]})
     image = await site.image()
@@ -195,7 +195,7 @@ async def test_no_delay_means_at_once(site: Site) -> None:
     assert await site.everything() == []
 
 
-async def test_an_empty_repository_goes(site: Site) -> None:
+async def test_an_empty_repository_is_removed(site: Site) -> None:
     """A repository that has nothing left is removed; one with an open upload stays."""
     await site.catalog.do(ImportLayout(repository=APP, complete=True))
     await site.catalog.do(ImportLayout(repository=OTHER, complete=True))
@@ -204,7 +204,7 @@ async def test_an_empty_repository_goes(site: Site) -> None:
     assert await site.catalog.repositories("", 10) == [OTHER]
 
 
-async def test_what_is_not_adopted_is_left_alone(site: Site) -> None:
+async def test_a_repository_that_is_not_imported_is_left_alone(site: Site) -> None:
     """Of a layout that the catalog does not know in full nothing is known to be garbage."""
     blob = digest_of(b"blob")
     await site.catalog.do(ClaimBlob(repository=APP, digest=blob, token="t"))
@@ -213,8 +213,8 @@ async def test_what_is_not_adopted_is_left_alone(site: Site) -> None:
     assert row is not None
 
 
-async def test_a_stale_upload_goes(site: Site) -> None:
-    """A session that nobody went on with for a delay is removed with its bytes; one that moved has another delay."""
+async def test_a_stale_upload_is_removed(site: Site) -> None:
+    """A session without a change for a delay is removed with its bytes; after a change it has another delay."""
     for session in ("still", "moves"):
         await site.catalog.do(CreateUploadRow(repository=APP, session=session))
         await site.storage.begin(UploadKey(APP, session))
@@ -229,7 +229,7 @@ async def test_a_stale_upload_goes(site: Site) -> None:
     assert [session for session, _ in await site.storage.staged(APP)] == ["moves"]
 
 
-async def test_an_upload_that_bytes_come_in_for_stays(site: Site) -> None:
+async def test_an_upload_that_receives_bytes_stays(site: Site) -> None:
     """A session is not stale while a request holds it, however long and slow; after that it has a whole delay."""
     key = UploadKey(APP, "slow")
     await site.catalog.do(CreateUploadRow(repository=APP, session="slow"))
@@ -291,7 +291,7 @@ async def test_sub_paths_have_rules_of_their_own(site: Site) -> None:
 
 
 async def test_a_dry_run_changes_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    """`dryRun` says what would go, and neither removes nor stamps anything."""
+    """`dryRun` logs what would be deleted, and neither deletes nor marks anything."""
     caplog.set_level(logging.INFO)
     site.configure(
         gcDelay="0s",
@@ -315,7 +315,7 @@ async def test_a_dry_run_changes_nothing(site: Site, caplog: pytest.LogCaptureFi
 
 
 async def test_zots_words_are_in_the_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    """Tests and dashboards of others look for these lines."""
+    """Operators' tests and dashboards look for these lines."""
     caplog.set_level(logging.INFO)
     await site.blob(b"loose")
     await site.sweep()
@@ -336,8 +336,8 @@ async def test_a_broken_off_removal_of_an_earlier_start_is_finished(site: Site) 
     assert await site.blob(b"blob") == blob
 
 
-async def test_a_removal_under_way_is_left_to_whoever_is_at_it(site: Site) -> None:
-    """A late unlink takes a file that was pushed since, so nobody finishes what somebody alive has begun."""
+async def test_a_running_delete_is_left_to_its_process(site: Site) -> None:
+    """Another process does not finish the delete of a live one, whose late unlink would delete a later push."""
     blob = await site.blob(b"blob")
     await site.catalog.do(DoomBlob(repository=APP, digest=blob, token="boot-1"))
     removals = UnfinishedDeletes(site.registry, site.monotonic)
@@ -348,8 +348,8 @@ async def test_a_removal_under_way_is_left_to_whoever_is_at_it(site: Site) -> No
     assert await site.catalog.doomed(10) == []
 
 
-async def test_a_file_that_nobody_knows_goes_a_delay_later(site: Site) -> None:
-    """It is looked at twice; what is claimed, or known by then, stays."""
+async def test_an_orphan_file_is_removed_a_delay_later(site: Site) -> None:
+    """An orphan file is examined twice; it stays if it is claimed or known by then."""
     await site.image("v1")
     known = await site.everything()
     stray, claimed, late = (digest_of(content) for content in (b"stray", b"claimed", b"late"))
@@ -371,7 +371,7 @@ async def test_a_file_that_nobody_knows_goes_a_delay_later(site: Site) -> None:
     assert await site.everything() == known
 
 
-async def test_nothing_is_removed_where_somebody_copies(site: Site) -> None:
+async def test_nothing_is_removed_where_another_program_copies(site: Site) -> None:
     """While another program adds files, those that it has not listed yet are left alone."""
     await site.image("v1")
     await site.storage.put(APP, digest_of(b"first"), b"first")

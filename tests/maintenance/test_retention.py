@@ -1,4 +1,4 @@
-"""What a retention policy keeps, against an oracle that asks about one tag at a time, straight from the rules."""
+"""Retention policies against an oracle that applies the rules to one tag at a time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ tags = st.sampled_from(["v1", "v2", "latest", "a", "b", "c1", f"sha256-{'0' * 64
 
 
 def candidate(name: str, pushed_s: float | None, pulled_s: float | None) -> Candidate:
-    """Return a tag whose manifest has a digest of its own."""
+    """Return a tag with its own manifest."""
     return Candidate(digest_of(name.encode()), "manifest", Tag(name), pushed_s, pulled_s)
 
 
@@ -55,7 +55,7 @@ def policies(**policy: Any) -> RetentionRules:
 
 
 def kept_by(candidate: Candidate, group: list[Candidate], rule: KeepUntaggedConfig) -> str | None:
-    """Name the first rule that keeps the candidate, as the reference says it."""
+    """Name the first rule that keeps the candidate, by the reference."""
     pushed_s, pulled_s = candidate.pushed_s or 0, candidate.pulled_s or 0
     newer_pulled = [each for each in group if _before(each, each.pulled_s, candidate, pulled_s)]
     newer_pushed = [each for each in group if _before(each, each.pushed_s, candidate, pushed_s)]
@@ -77,7 +77,7 @@ def _before(one: Candidate, one_s: float | None, other: Candidate, other_s: floa
 
 @given(candidates, st.lists(entries, min_size=1, max_size=3))
 def test_tags_are_kept_by_the_first_entry_that_matches(given: list[Candidate], keep: list[KeepTags]) -> None:
-    """Each tag belongs to one entry, and goes only if none of its rules keeps it, or if it belongs to none."""
+    """A tag is deleted only if no rule of its entry keeps it, or if it belongs to none."""
 
     def entry(tag: Tag) -> int | None:
         for i, each in enumerate(keep):
@@ -111,7 +111,7 @@ def test_tags_are_kept_by_the_first_entry_that_matches(given: list[Candidate], k
 
 @given(candidates, st.builds(KeepUntaggedConfig, **rules))
 def test_untagged_manifests_are_kept_by_the_same_rules(given: list[Candidate], keep: KeepUntaggedConfig) -> None:
-    """An untagged manifest without statistics stays; any other goes only if no rule keeps it."""
+    """An untagged manifest without statistics stays; another one is deleted only if no rule keeps it."""
     untagged = [each._replace(tag=None) for each in given]
     known = [each for each in untagged if each.pushed_s is not None]
     expected = []

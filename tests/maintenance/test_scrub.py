@@ -1,4 +1,4 @@
-"""Verification: what is damaged is found, served to nobody, and healed where that is possible."""
+"""Scrub: damaged content is found, no longer served, and healed where possible."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from zot.storage.threads import ThreadPools
 
 @pytest.fixture
 def pools() -> Iterator[ThreadPools]:
-    """Threads for what waits for the disk."""
+    """The thread pools of one test."""
     pools = ThreadPools()
     yield pools
     pools.close()
@@ -46,7 +46,7 @@ class Disk(Site):
         self.registry.damage.observe(self.found.append)
 
     def file(self, digest: Digest, repository: Repository = APP) -> Path:
-        """Return where content is."""
+        """Return the path of content."""
         return Path(self.paths.content(repository, digest))
 
     def flip(self, digest: Digest, bit: int, repository: Repository = APP) -> None:
@@ -57,7 +57,7 @@ class Disk(Site):
         path.write_bytes(content)
 
     async def scrub(self) -> list[ScrubResult]:
-        """Verify everything; return the report."""
+        """Verify all content and return the results."""
 
         async def ready(_: Repository) -> None:
             return
@@ -77,8 +77,8 @@ def disk(tmp_path: Path, pools: ThreadPools) -> Disk:
     return Disk(tmp_path / "root", pools)
 
 
-async def test_what_is_whole_is_ok(disk: Disk) -> None:
-    """Every tag is told, and an untagged manifest by its digest."""
+async def test_intact_images_are_ok(disk: Disk) -> None:
+    """Every tag is reported, and an untagged manifest by its digest."""
     await disk.image("v1", "v2", name="a")
     untagged = await disk.image(name="b")
     assert sorted(table(await disk.scrub())) == sorted((APP, tag, "ok", "", "") for tag in ("v1", "v2", untagged))
@@ -107,7 +107,7 @@ async def test_all_of_a_hundred_bit_flips_are_found(disk: Disk) -> None:
 
 
 async def test_another_copy_heals(disk: Disk) -> None:
-    """A repository whose copy is whole, in a file of its own, gives it to the one whose copy is not."""
+    """An intact copy in a separate file heals the damaged copy of another repository."""
     await disk.image("v1")
     await disk.image("v1", repository=OTHER)
     layer = digest_of(b"layer of image")
@@ -132,8 +132,8 @@ async def test_shared_bytes_are_damaged_everywhere(disk: Disk) -> None:
     assert await disk.catalog.repositories_with(layer, "", 10) == []
 
 
-async def test_a_copy_that_comes_later_heals(disk: Disk) -> None:
-    """What was set aside is healed by the next run, once another repository has it; what never was here is not."""
+async def test_a_later_copy_heals(disk: Disk) -> None:
+    """A quarantined blob is healed once another repository has it; one that never existed here is not."""
     await disk.image("v1")
     await disk.image("v1", repository=OTHER)
     layer, config = digest_of(b"layer of image"), digest_of(b"config of image")
@@ -156,7 +156,7 @@ async def test_a_copy_that_comes_later_heals(disk: Disk) -> None:
 
 
 async def test_a_missing_file_is_healed_like_a_damaged_one(disk: Disk) -> None:
-    """A blob whose file is gone is missing in the catalog, too; pushed again it is there for every tag."""
+    """A blob without its file becomes missing in the catalog, too; pushed again it is there for every tag."""
     await disk.image("v1")
     layer = digest_of(b"layer of image")
     disk.file(layer).unlink()
@@ -193,7 +193,7 @@ async def test_what_a_pull_found_missing_is_shown_and_healed(disk: Disk) -> None
 
 @pytest.mark.parametrize("content", [None, b"", b"{}"])
 async def test_a_manifests_file_is_written_again(disk: Disk, content: bytes | None) -> None:
-    """Once the layout has shown it, a file that is missing or damaged is made from the catalog's bytes, and told."""
+    """A missing or damaged file of an exported manifest is written again from the catalog, and reported."""
     digest = await disk.image("v1")
     assert [each.healed for each in await disk.scrub()] == [False]
     assert not disk.file(digest).exists()
@@ -209,8 +209,8 @@ async def test_a_manifests_file_is_written_again(disk: Disk, content: bytes | No
     assert [each.healed for each in await disk.scrub()] == [False]
 
 
-async def test_an_index_is_as_whole_as_its_images(disk: Disk) -> None:
-    """Damage of a child's layer is told of the index's tag; a child that is elsewhere is not missed."""
+async def test_an_index_is_as_intact_as_its_images(disk: Disk) -> None:
+    """Damage of a child's layer is reported for the index's tag; a child that is elsewhere is not missed."""
     child = await disk.image(name="child")
     await disk.index(child, digest_of(b"elsewhere"), tags=("multi",))
     layer = digest_of(b"layer of child")
@@ -240,7 +240,7 @@ async def test_reading_is_paced(disk: Disk) -> None:
     assert sum(await drain(scrubber.run(lambda _: None))) == pytest.approx(2)
 
 
-async def test_a_read_only_registry_is_only_told(disk: Disk) -> None:
+async def test_a_read_only_registry_is_only_verified(disk: Disk) -> None:
     """Nothing is set aside where nothing may be changed."""
     await disk.image("v1")
     disk.flip(digest_of(b"layer of image"), 3)

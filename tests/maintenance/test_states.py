@@ -66,7 +66,7 @@ class Blob(World):
         self.acknowledged: list[str] = []
         self._damaged = start in DAMAGES
         self.explicit = "delete" in actors
-        """Whether somebody may delete the blob on purpose."""
+        """Whether a client may delete the blob."""
 
     async def begin(self) -> Mapping[str, Actor]:
         """Make the blob as the scenario wants it."""
@@ -110,7 +110,7 @@ class Blob(World):
         return {name: every[name] for name in self._names}
 
     async def check(self) -> None:
-        """Hold what is promised, now and after a crash at this moment; then the blob can be pushed."""
+        """Check the promises, now and after a crash at this moment; then the blob can be pushed."""
         await self._nothing_lost()
         for repository in self.catalog._state.repositories.values():
             repository.claims.clear()  # as the catalog does at its start
@@ -151,7 +151,7 @@ class Blob(World):
         return await self._finish("looked")
 
     async def _pull(self) -> str:
-        """Pull: what is damaged is unknown, and a client that gets it gets all of it."""
+        """Pull: damaged content is unknown, and a response has all bytes."""
         request = PullBlob(repository=APP, digest=BLOB)
         try:
             content, _ = await blobs.open_content(self.registry, request, await blobs.pull(self.registry, request))
@@ -268,7 +268,7 @@ async def _not_now(_: Repository) -> bool:
     ],
 )
 async def test_no_order_of_steps_loses_a_blob(start: str, actors: tuple[str, ...]) -> None:
-    """What was acknowledged is there, in every state and after a crash in it, and no push that looked loses."""
+    """Acknowledged content is there in every state and after a crash in it, and no push that checked loses its blob."""
     assert await explore(lambda: Blob(start, *actors)) > 10
 
 
@@ -284,7 +284,7 @@ async def test_no_order_of_steps_loses_a_blob(start: str, actors: tuple[str, ...
     ],
 )
 async def test_a_push_heals_in_any_order_of_steps(damage: str, actors: tuple[str, ...]) -> None:
-    """Once a push is acknowledged the blob is there, whole, also if a reader acts late on damage seen before."""
+    """After an acknowledged push the blob is intact, even if a reader acts late on earlier damage."""
     assert await explore(lambda: Blob(damage, *actors)) > 10
 
 
@@ -313,7 +313,7 @@ async def test_a_touch_that_clears_nothing_is_found(monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_late_unlink_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exploration sees a removal that forgets the row before the file is gone, and then takes a newer file."""
+    """The exploration finds a delete that removes the row before the file, and then deletes a newer file."""
 
     async def forget_first(
         catalog: Catalog, storage: Storage, repository: Repository, digest: Digest, token: str, *_: object

@@ -1,4 +1,4 @@
-"""The first start on a directory of zot's."""
+"""The import of zot's database on the first start on its directory."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPool]:
-    """Give threads for a database."""
+    """Threads for a database."""
     pool = ThreadPool("accounts", 1, 64)
     yield pool
     pool.close()
 
 
 def rows(database: Path, query: str) -> list[tuple[object, ...]]:
-    """Return what a query finds."""
+    """Return the rows of a query."""
     connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
     found: list[tuple[object, ...]] = connection.execute(query).fetchall()
     connection.close()
     return found
 
 
-def test_what_zot_knew_is_taken_over_once(tmp_path: Path) -> None:
-    """Users, keys, stars, statistics are there after the first start, the same after the second; zot's file stays."""
+def test_zot_metadata_is_imported_once(tmp_path: Path) -> None:
+    """Users, keys, stars and statistics are imported by the first start only; zot's file stays."""
     place = Place(tmp_path, {})
     place.root.mkdir()
     (place.root / "meta.db").write_bytes(WRITTEN)
@@ -56,11 +56,11 @@ def test_what_zot_knew_is_taken_over_once(tmp_path: Path) -> None:
     query = f"SELECT pulls, pushed_by FROM statistic WHERE digest = '{EMPTY_CONFIG}'"
     assert rows(directory / "activity.db", query) == [(3, "alice")]
     assert (place.root / "meta.db").read_bytes() == WRITTEN
-    assert "not taken over from zot: user bob: star" in (tmp_path / "zot.log").read_text()
+    assert "not imported from zot: user bob: star" in (tmp_path / "zot.log").read_text()
 
 
 def test_what_an_earlier_version_refused_is_imported(tmp_path: Path) -> None:
-    """Version 1 refused a record with one wrong part as a whole, and marked the import as done; others stay as now."""
+    """Records that version 1 refused are imported by a later version; the others stay as they are."""
     place = Place(tmp_path, {})
     place.root.mkdir()
     (place.root / "meta.db").write_bytes(WRITTEN)
@@ -76,7 +76,7 @@ def test_what_an_earlier_version_refused_is_imported(tmp_path: Path) -> None:
 
 
 async def test_an_unknown_key_is_no_wrong_one_before_the_import(tmp_path: Path, pool: ThreadPool) -> None:
-    """Until zot's users are read, or cannot be, a key that is not found is not known to be wrong."""
+    """Until zot's users are imported, or cannot be, an unknown key does not count as invalid."""
     root, directory = tmp_path / "root", tmp_path / "catalog"
     root.mkdir()
     directory.mkdir()
@@ -102,11 +102,11 @@ async def test_an_unknown_key_is_no_wrong_one_before_the_import(tmp_path: Path, 
     await accounts.close()
 
 
-def test_a_broken_database_keeps_nobody_from_serving(tmp_path: Path) -> None:
-    """What cannot be read is said, and the server starts."""
+def test_a_broken_database_does_not_prevent_a_start(tmp_path: Path) -> None:
+    """An unreadable database is logged, and the server starts."""
     place = Place(tmp_path, {})
     place.root.mkdir()
     (place.root / "meta.db").write_bytes(b"no database")
     with place.serve():
         pass
-    assert "nothing is taken over" in (tmp_path / "zot.log").read_text()
+    assert "is not imported" in (tmp_path / "zot.log").read_text()

@@ -1,4 +1,4 @@
-"""Reading what zot keeps beside its layouts: a file that bbolt wrote, and what chance makes of it."""
+"""Reading zot's database: a file that bbolt wrote, and random damage to it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def opened(content: bytes) -> BoltReader:
 
 
 def test_users_are_read() -> None:
-    """Groups, stars and keys are as zot has them; zot's scopes limit nothing; a wrong part costs that part alone."""
+    """Groups, stars and keys are imported as they are, but without limits by scopes; invalid parts are skipped."""
     alice, bob, wrong, carol = users(opened(WRITTEN))
     key = ApiKey(
         id="46a45ce7-5d92-498a-a9cb-9654b1da3da1",
@@ -66,7 +66,7 @@ def test_users_are_read() -> None:
 
 
 def test_statistics_are_read() -> None:
-    """Counts and times are as zot has them; what Go calls no time is none."""
+    """Counts and times are as zot has them; Go's zero time is None."""
     assert list(statistics(opened(WRITTEN))) == [
         (
             "team/app",
@@ -105,7 +105,7 @@ def entry(digest: bytes, pulls: int) -> bytes:
     [(entry(b"", 7), True), (entry(b"sha256:none", 7), False), (field(3, b"\xff"), False), (entry(b"\xff", 1), False)],
 )
 def test_a_bad_entry_costs_that_entry(bad: bytes, *, expected: bool) -> None:
-    """The other statistics of the repository are read; the entry without a digest, which zot makes, is no news."""
+    """The other statistics of the repository are read; the entry without a digest, which zot writes, is expected."""
     good = entry(EMPTY_CONFIG.encode(), 3)
     read, refused = statistics(Bucket({b"team/app": bad + good}))
     assert read == ("team/app", (Statistic(EMPTY_CONFIG, 3),))
@@ -114,7 +114,7 @@ def test_a_bad_entry_costs_that_entry(bad: bytes, *, expected: bool) -> None:
 
 
 def test_a_bad_part_costs_no_other_part_of_a_user() -> None:
-    """One star, bookmark, group or API key that is wrong takes away none of the others."""
+    """An invalid star, bookmark, group or API key does not affect the others."""
     record = {
         "StarredRepos": ["team/app", "No Name", 5],
         "BookmarkedRepos": [None, "team/other"],
@@ -144,7 +144,7 @@ def test_a_bucket_that_is_not_there_is_empty() -> None:
 @example([(8922, 128)], 0)  # a user that is no UTF-8
 @given(st.lists(st.tuples(st.integers(0, len(WRITTEN) - 1), st.integers(0, 255)), max_size=20), st.integers(0, 1 << 15))
 def test_a_damaged_file_is_broken_and_no_worse(changes: list[tuple[int, int]], length: int) -> None:
-    """Whatever bytes are in it, reading ends, with what is there or with an error that says so."""
+    """Reading ends whatever the bytes are, with records or with an error."""
     content = bytearray(WRITTEN)
     for position, byte in changes:
         content[position] = byte
@@ -186,6 +186,6 @@ def test_integers_have_signs() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3", bytes(8192)])
 def test_another_file_is_none(content: bytes) -> None:
-    """What bbolt did not write is refused at once."""
+    """A file that bbolt did not write is refused at once."""
     with pytest.raises(InvalidBoltError):
         opened(content)

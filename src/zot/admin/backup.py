@@ -21,9 +21,9 @@ from zot.oci.names import Repository
 from zot.storage.interface import StorageError
 from zot.storage.os_errors import storage_errors
 
-Told = str | OperationProgress | Noted
+BackupOutput = str | OperationProgress | Noted
 
-# What is kept of a root besides layouts, and nowhere else: keys and certificates by which images are verified.
+# Directories of a root beside layouts: keys and certificates by which images are verified.
 _KEPT = ("_cosign", "_notation")
 _TOGETHER = 256
 _ATTEMPTS = 3
@@ -32,29 +32,29 @@ _SAID_EVERY = 100
 
 @dataclass(frozen=True, slots=True)
 class BackupSource:
-    """What is backed up."""
+    """The store that is backed up."""
 
     roots: Sequence[str]
     root_of: Callable[[Repository], str]
     stores: dict[str, str]
-    """The identity that each root has to have."""
+    """The expected identity of each root."""
     state: str
     """The directory of the databases."""
     save: Callable[[Path], Sequence[str]]
-    """Copies the databases, each as it is at one moment, into a directory; returns the names of the copies. Blocks."""
+    """Copies a consistent snapshot of each database into a directory and returns their names. Blocks."""
     open_saved: Callable[[Path], Catalog]
-    """Opens the catalog that was copied into a directory, for reading."""
+    """Opens the copied catalog of a directory for reading."""
     imports: Imports
 
 
-async def back_up(source: BackupSource, catalog: Catalog, path: str, pool: ThreadPool) -> AsyncIterator[Told]:
-    """Back up a store into a directory, made if need be; yield the progress, notes, and at last the result.
+async def back_up(source: BackupSource, catalog: Catalog, path: str, pool: ThreadPool) -> AsyncIterator[BackupOutput]:
+    """Back up a store into a directory; yield progress, notes, and finally the result.
 
-    It is complete or it fails, and until it is complete the last good backup in the directory stays as it is. Layouts
-    that are not imported are imported first; those that cannot be are copied as they lie there. Content that the
-    running catalog names is copied first, then the databases, then what was pushed in between: what the copied catalog
-    has is there, or the copy is made again. Files of a layout that the catalog does not have are copied, too. Raises
-    StorageError, CatalogError.
+    The directory is created if it is missing. Until the backup is complete, the last good one in the directory stays as
+    it is. Layouts that are not imported are imported first; those that cannot be are copied as they are. Then it copies
+    the blobs of the running catalog, the databases, and the blobs that were pushed in between; if the copied catalog
+    has a blob that is missing, the databases are copied again. Files of a layout that the catalog does not know are
+    copied, too. Raises StorageError, CatalogError.
     """
     await pool.run(_refuse_inside, path, (*source.roots, source.state))
     roots = await pool.run(_identified, source)
@@ -72,7 +72,7 @@ async def back_up(source: BackupSource, catalog: Catalog, path: str, pool: Threa
 
 async def _fill(
     source: BackupSource, catalog: Catalog, directory: BackupDirectory, roots: Sequence[SavedRoot], pool: ThreadPool
-) -> AsyncIterator[Told]:
+) -> AsyncIterator[BackupOutput]:
     by_path = {root.path: root for root in roots}
 
     def root_of(repository: Repository) -> SavedRoot:
@@ -117,7 +117,7 @@ async def _fill(
 
 
 async def _import(imports: Imports, refused: dict[Repository, str]) -> AsyncIterator[OperationProgress]:
-    """Import what is not imported yet, with the progress; note what cannot be, with the reason."""
+    """Import the remaining layouts, with progress; add those that cannot be imported to `refused`, with the reason."""
     pending = await imports.pending()
     for number, repository in enumerate(pending):
         if number % _SAID_EVERY == 0:
@@ -128,27 +128,27 @@ async def _import(imports: Imports, refused: dict[Repository, str]) -> AsyncIter
 
 
 def _identified(source: BackupSource) -> list[SavedRoot]:
-    """Return the roots; raise StorageError if one is not the store that it has to be."""
+    """Return the roots with their identities. Raises StorageError if one is not the expected store."""
     roots = saved_roots(source.roots)
     for root in roots:
         expected = source.stores.get(root.path, root.store)
         if root.store != expected:
-            raise StorageError(f"{root.path} is store {root.store}, where store {expected} is expected")
+            raise StorageError(f"{root.path} is store {root.store}, but store {expected} is expected")
     return roots
 
 
 def _refuse_inside(directory: str, places: Sequence[str]) -> None:
-    """Raise StorageError if the directory lies in the store itself."""
+    """Raise StorageError if the directory is inside the store."""
     target = Path(directory).resolve()
     for place in places:
         if target.is_relative_to(Path(place).resolve()):
-            raise StorageError(f"{directory} is inside of {place}, which is to be backed up: name another directory")
+            raise StorageError(f"{directory} is inside {place}, which is to be backed up: name another directory")
 
 
 async def _copy_content(
     catalog: Catalog, directory: BackupDirectory, root_of: Callable[[Repository], SavedRoot], pool: ThreadPool
 ) -> AsyncIterator[OperationProgress]:
-    """Copy the blobs that a catalog has and the directory lacks; yield the progress."""
+    """Copy the blobs of a catalog that the directory lacks; yield progress."""
     total, count = sum([row.blobs async for row in usage.repositories(catalog, None)]), 0
     async for repository in paging.repositories(catalog):
         async for page in paging.blob_pages(catalog, repository, _TOGETHER):

@@ -1,10 +1,10 @@
-"""The files of a backup: how a backup directory is laid out, and how files get into it and out of it.
+"""The files of a backup directory: their layout, and copying them into it and out of it.
 
     DIR/backup.json                       the last good backup; replaced in one step when the next one is complete
     DIR/store.json                        the identity of the store that DIR is for; written first
     DIR/content/STORE/REPOSITORY/blobs/   content of each root, shared by one backup and the next
-    DIR/snapshot-ID/catalog.db ...        databases, each as it was at one moment
-    DIR/snapshot-ID/STORE/                what may change: keys and certificates, layouts that are not imported
+    DIR/snapshot-ID/catalog.db ...        consistent snapshots of the databases
+    DIR/snapshot-ID/STORE/                files that may change: keys and certificates, layouts that are not imported
 
 STORE is the identity of a root (`.zot/store.json`), so that content of two roots is never mixed.
 """
@@ -33,20 +33,20 @@ _STORE = "store.json"
 _LOCK = "lock"
 _LIMIT_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 20
-# Files of a file system, and of ours, that make a directory none the less empty.
+# Files that do not count when a directory must be empty.
 _IGNORED = frozenset({_LOCK, "lost+found"})
 
 
 class SavedRoot(msgspec.Struct, frozen=True):
-    """One root of the store that was backed up."""
+    """A root of the backed-up store."""
 
     path: str
     store: str
-    """Its identity, and the name of its directories in the backup."""
+    """The root's identity, which names its directories in the backup."""
 
 
 class BackupManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a finished backup consists of."""
+    """The manifest of a finished backup."""
 
     version: int
     created: str
@@ -67,26 +67,26 @@ class _Owner(msgspec.Struct, frozen=True):
 
 
 class BackupDirectory:
-    """A directory for backups of one store. Everything blocks, and raises OSError unless it says otherwise."""
+    """A directory for backups of one store. Every method blocks, and raises OSError unless it says otherwise."""
 
     def __init__(self, path: str) -> None:
-        """Name the directory; nothing is opened or made."""
+        """Name the directory, without opening or creating it."""
         self.path = path
         self.linked = 0
-        """New files that have their bytes in common with the store."""
+        """The number of new files that share their bytes with the store."""
         self.copied = 0
         self.missing: list[tuple[Repository, Digest]] = []
-        """Blobs that were to be copied and are not in the store, or have another size there."""
+        """Blobs that are missing from the store, or have another size there."""
         self.staged = f"{SNAPSHOT}{uuid4().hex}"
-        """The directory of the backup that is being made."""
+        """The directory of the new backup."""
         self._disk = Disk()
         self._staging: str | None = None
 
     @contextmanager
     def locked(self, main: SavedRoot) -> Iterator[None]:
-        """Prepare the directory for a backup of a store, and keep other backups out of it during the block.
+        """Prepare the directory for a backup of a store, and lock it during the block.
 
-        Raises StorageError if it is in use, has a backup of another store, or has something else.
+        Raises StorageError if it is locked, has a backup of another store, or has other files.
         """
         make_directories(self._disk, self.path)
         with self._disk.create(f"{self.path}/{_LOCK}") as lock:
@@ -102,12 +102,12 @@ class BackupDirectory:
                 self._remove_other_snapshots()
 
     def manifest(self) -> BackupManifest:
-        """Return the last good backup. Raises StorageError if there is none, or none that this version can read."""
+        """Return the last good backup. Raises StorageError if there is none that this version can read."""
         path = f"{self.path}/{MANIFEST}"
         try:
             content = self._disk.read_file(path, _LIMIT_BYTES)
         except FileNotFoundError as error:
-            raise StorageError(f"{self.path} is no finished backup: it has no {MANIFEST}") from error
+            raise StorageError(f"{self.path} is not a finished backup: it has no {MANIFEST}") from error
         try:
             version = msgspec.json.decode(content, type=_Version).version
             if version == VERSION:
@@ -117,7 +117,7 @@ class BackupDirectory:
         raise StorageError(f"{self.path} was made by another zot (version {version}; this one reads {VERSION})")
 
     def finish(self, roots: Sequence[SavedRoot], databases: Sequence[str]) -> None:
-        """Make what is staged the last good backup, in one step. Durable when it returns."""
+        """Make the staged backup the last good one, atomically. Durable."""
         manifest = BackupManifest(
             version=VERSION,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -133,11 +133,11 @@ class BackupDirectory:
         return f"{self.path}/content/{root.store}"
 
     def changing(self, root: SavedRoot, snapshot: str | None = None) -> str:
-        """Return the directory of what may change below a root, in a snapshot, None: in the one that is staged."""
+        """Return the directory of a root's changing files in a snapshot, by default the staged one."""
         return f"{self.path}/{snapshot or self.staged}/{root.store}"
 
     def copy_blobs(self, root: SavedRoot, repository: Repository, blobs: Sequence[tuple[Digest, int]]) -> None:
-        """Copy blobs, given with their sizes, that the directory lacks; what the store lacks is noted in `missing`."""
+        """Copy blobs, given with their sizes, that the directory lacks; add those that the store lacks to `missing`."""
         directories = set()
         for digest, size in blobs:
             below = f"{repository}/blobs/{algorithm_of(digest)}"
@@ -159,9 +159,9 @@ class BackupDirectory:
             self._disk.sync_directory(f"{self.content(root)}/{below}")
 
     def copy_unknown(self, root: SavedRoot, repository: Repository) -> None:
-        """Copy what lies among a repository's blobs and is not copied yet.
+        """Copy the files among a repository's blobs that are not copied yet.
 
-        The catalog does not have it: files of manifests that cannot be read, and what these name.
+        The catalog does not know them: files of manifests that cannot be read, and their blobs.
         """
         source, target = f"{root.path}/{repository}/blobs", f"{self.content(root)}/{repository}/blobs"
         for algorithm in self._names(source, directories=True):
@@ -170,12 +170,12 @@ class BackupDirectory:
                 continue
             make_directories(self._disk, f"{target}/{algorithm}")
             for name in unknown:
-                with suppress(FileNotFoundError):  # it was garbage, and is collected
+                with suppress(FileNotFoundError):  # garbage that was collected
                     self.copy(f"{source}/{algorithm}/{name}", f"{target}/{algorithm}/{name}", share=True)
             self._disk.sync_directory(f"{target}/{algorithm}")
 
     def copy_layout(self, root: SavedRoot, repository: Repository) -> None:
-        """Copy the layout of a repository as it lies there, whatever is in it."""
+        """Copy the layout of a repository as it is."""
         source = f"{root.path}/{repository}"
         with suppress(FileNotFoundError):
             self.copy_tree(f"{source}/blobs", f"{self.content(root)}/{repository}/blobs", share=True)
@@ -185,7 +185,7 @@ class BackupDirectory:
                 self.copy(f"{source}/{name}", f"{self.changing(root)}/{repository}/{name}", share=False)
 
     def copy_kept(self, root: SavedRoot, names: Sequence[str]) -> None:
-        """Copy directories and files below a root that are no layouts, if they are there."""
+        """Copy existing directories below a root that are not layouts."""
         target = self.changing(root)
         make_directories(self._disk, f"{target}/.zot")
         for name in names:
@@ -194,7 +194,7 @@ class BackupDirectory:
         self.copy(f"{root.path}/.zot/{_STORE}", f"{target}/.zot/{_STORE}", share=False)
 
     def copy_tree(self, source: str, target: str, *, share: bool) -> None:
-        """Copy a directory with all regular files that are in it."""
+        """Copy a directory with all its regular files."""
         with self._disk.entries(source) as entries:
             make_directories(self._disk, target)
             for entry in entries:
@@ -207,7 +207,8 @@ class BackupDirectory:
     def copy(self, source: str, target: str, *, share: bool) -> None:
         """Copy a file, replacing another one of that name.
 
-        With `share` it is immutable: a file of its size stays, and the bytes are shared by a hard link if they can be.
+        With `share` the file is immutable: an existing copy of its size stays, and the bytes are shared by a hard link
+        if possible.
         """
         if share:
             size = self._size(target)
@@ -223,7 +224,7 @@ class BackupDirectory:
             else:
                 self.linked += 1
                 return
-        # What is broken off lies in the staged snapshot, which the next backup removes.
+        # An interrupted copy stays in the staged snapshot, which the next backup removes.
         unfinished = f"{self._staging}/{uuid4().hex}" if self._staging else f"{target}.{uuid4().hex}"
         with self._disk.open(source) as original, self._disk.staged(unfinished) as file:
             self._copy_bytes(original, file)
@@ -232,7 +233,7 @@ class BackupDirectory:
         self.copied += 1
 
     def require_empty(self, place: str) -> None:
-        """Raise StorageError if something is in a directory that a restore would be mixed with."""
+        """Raise StorageError if a directory has files that a restore would mix with."""
         try:
             with self._disk.entries(place) as entries:
                 found = [entry.name for entry in entries if entry.name not in {".zot", *_IGNORED}]
@@ -250,7 +251,7 @@ class BackupDirectory:
             offset += len(piece)
 
     def _names(self, path: str, *, directories: bool = False) -> set[str]:
-        """Return the names of the regular files of a directory, or of its directories; none if it is not there."""
+        """Return the names of a directory's regular files, or of its directories; none if it is missing."""
         try:
             with self._disk.entries(path) as entries:
                 return {
@@ -291,7 +292,7 @@ class BackupDirectory:
             )
 
     def _remove_other_snapshots(self) -> None:
-        """Remove the snapshots that `backup.json` does not name: earlier ones, and those that were broken off."""
+        """Remove the snapshots that `backup.json` does not name: earlier and interrupted ones."""
         try:
             kept = self.manifest().snapshot
         except StorageError:
@@ -319,7 +320,7 @@ class BackupDirectory:
 
 
 def saved_roots(roots: Sequence[str]) -> list[SavedRoot]:
-    """Return roots with the identities that they have now. Raises StorageError if one is no store."""
+    """Return roots with their current identities. Raises StorageError if one is not a store."""
     disk, found = Disk(), []
     for root in roots:
         path = f"{root}/.zot/{_STORE}"

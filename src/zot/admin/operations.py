@@ -1,4 +1,4 @@
-"""Answers to what an operator asks, in the process that does the long work, or in a command while no server runs."""
+"""Carry out the requests of administration, in the jobs process, or in a command while no server runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any
 
 from zot.admin import requests, tag_history
-from zot.admin.backup import Told
+from zot.admin.backup import BackupOutput
 from zot.admin.preview import CollectionPreview, Delays, preview
 from zot.admin.requests import AdminError, AdminRequest, CollectResult, Noted, OperationProgress
 from zot.catalog import paging
@@ -32,14 +32,14 @@ from zot.oci.names import Repository, Tag
 from zot.statistics.statistics import StatisticsUnavailableError, all_of
 from zot.storage.interface import StorageError
 
-BackUpTo = Callable[[str], AsyncIterator[Told]]
-"""Copies everything into a directory, telling what it does."""
+BackUpTo = Callable[[str], AsyncIterator[BackupOutput]]
+"""Backs up the store to a directory, and reports its progress."""
 
 Answers = AsyncGenerator[Any, None]
 
 
 class Operations:
-    """Answers one request after the other; several at a time do no harm."""
+    """Answers requests, also several concurrently."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Operations:
         imports: Imports,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """With a scheduler a server runs, and its tasks do what is asked for; without one this process is alone."""
+        """With a scheduler, a server runs and its tasks do the work; without one, this process has the store alone."""
         self._stores = MaintainedStores(config.storage)
         self._parts = parts
         self._registry = parts.registry
@@ -61,25 +61,25 @@ class Operations:
         self._wall = wall
         self._scrubbing = asyncio.Lock()
 
-    async def answer(self, ask: AdminRequest[Any]) -> Answers:
-        """Yield the rows that answer, and now and then how far it is (`Said`). Raises Failed."""
-        if ask.changes and self._registry.read_only:
+    async def answer(self, request: AdminRequest[Any]) -> Answers:
+        """Yield the rows of the answer, with OperationProgress between them. Raises AdminError."""
+        if request.changes and self._registry.read_only:
             raise AdminError("the registry is read-only")
         answers: dict[type[AdminRequest[Any]], Callable[[Any], Answers]] = {
             requests.ListJobs: self._jobs,
             requests.CollectGarbage: self._collect,
-            requests.PreviewCollection: self._explain,
+            requests.PreviewCollection: self._preview_collection,
             requests.ScrubStores: self._scrub,
             requests.TagHistory: self._history,
             requests.TagsAsOf: self._as_of,
             requests.RestoreTags: self._restore,
             requests.StorageUsage: self._usage,
-            requests.TagsUsage: self._usage_of_tags,
-            requests.CreateBackup: self._backed_up,
+            requests.TagsUsage: self._tags_usage,
+            requests.CreateBackup: self._create_backup,
             requests.Findings: self._findings,
         }
         try:
-            async with aclosing(answers[type(ask)](ask)) as rows:
+            async with aclosing(answers[type(request)](request)) as rows:
                 async for row in rows:
                     yield row
         except (
@@ -95,26 +95,26 @@ class Operations:
 
     async def _jobs(self, _: requests.ListJobs) -> Answers:
         if self._scheduler is None:
-            raise AdminError("no server runs: nothing is done in the background")
+            raise AdminError("no server runs, and so no background task")
         for state in self._scheduler.states():
             yield state
 
-    async def _collect(self, ask: requests.CollectGarbage) -> Answers:
-        if ask.delay_s is not None and self._scheduler is not None:
+    async def _collect(self, request: requests.CollectGarbage) -> Answers:
+        if request.delay_s is not None and self._scheduler is not None:
             raise AdminError("the server's clients rely on the delay that it has: stop it to use another")
         for store in self._stores.all:
             if not store.collects:
                 continue
             if self._scheduler is not None:
                 run = await self._scheduler.run_now(f"{COLLECTION} {store.route}")
-                yield CollectResult(store.route, run.said, run.failed)
+                yield CollectResult(store.route, run.progress, run.failed)
                 continue
-            said: list[str] = []
-            async for _ in self._steps(self._sweep(store, ask.delay_s, said)):
-                yield OperationProgress(said[-1])
-            yield CollectResult(store.route, said[-1] if said else "nothing to do", failed=False)
+            reports: list[str] = []
+            async for _ in self._steps(self._sweep(store, request.delay_s, reports)):
+                yield OperationProgress(reports[-1])
+            yield CollectResult(store.route, reports[-1] if reports else "nothing to do", failed=False)
 
-    async def _sweep(self, store: StoreRules, delay_s: float | None, said: list[str]) -> Pauses:
+    async def _sweep(self, store: StoreRules, delay_s: float | None, reports: list[str]) -> Pauses:
         if delay_s is not None:
             store = dataclasses.replace(store, delay_s=delay_s, retention=store.retention.with_delay(delay_s))
         collector = Collector(
@@ -122,53 +122,53 @@ class Operations:
             self._stores,
             self._parts.layouts,
             self._parts.statistics,
-            self._parts.journal.clock,
+            self._parts.job_states.clock,
             self._parts.observer,
         )
-        said.append("begun")
-        async for pause_s in collector.sweep(store, said.append):
+        reports.append("begun")
+        async for pause_s in collector.sweep(store, reports.append):
             yield pause_s
-        await self._parts.journal.save()
+        await self._parts.job_states.save()
 
     async def _scrub(self, _: requests.ScrubStores) -> Answers:
         if self._scrubbing.locked():
-            raise AdminError("somebody else has it verified already")
+            raise AdminError("another scrub is running: wait until it has ended")
         async with self._scrubbing:
             alone = self._scheduler is None
             rate = {"rate_bytes_s": float("inf")} if alone else {}
             scrubber = Scrubber(self._registry, self._parts.layouts, self._parts.hash_pool, **rate)
-            said: list[str] = []
+            reports: list[str] = []
             found: list[Any] = []
-            async for _step in self._steps(scrubber.verify(said.append, found.append)):
+            async for _step in self._steps(scrubber.verify(reports.append, found.append)):
                 for row in found:
                     yield row
                 found.clear()
-                if said:
-                    yield OperationProgress(said[-1])
+                if reports:
+                    yield OperationProgress(reports[-1])
             for row in found:
                 yield row
         async for row in self._not_imported("verified"):
             yield row
 
     async def _steps(self, steps: Pauses) -> AsyncGenerator[None, None]:
-        """Make steps, with the pauses that they ask for and those that a server's clients need."""
+        """Make steps with the pauses that they demand, at least those that leave a server to its clients."""
         at_least_s = STEP_PAUSE_S if self._scheduler is not None else 0.0
         async with aclosing(steps):
             async for pause_s in steps:
                 yield
                 await asyncio.sleep(max(pause_s, at_least_s))
 
-    # --- what goes, and why ---
+    # --- preview of collection ---
 
-    async def _explain(self, ask: requests.PreviewCollection) -> Answers:
-        retentions = self._retentions(ask)
+    async def _preview_collection(self, request: requests.PreviewCollection) -> Answers:
+        retentions = self._retentions(request)
         if self._scheduler is not None and self._parts.statistics is not None:
             await self._parts.statistics.settled()
-        if ask.repository is not None:
-            await self._require(ask.repository)
-            if self._stores.of(ask.repository).route not in retentions:
-                raise AdminError(f"nothing of {ask.repository} goes: garbage collection is off in its store")
-            yield await self._preview(ask.repository, retentions, ask.of)
+        if request.repository is not None:
+            await self._require(request.repository)
+            if self._stores.of(request.repository).route not in retentions:
+                raise AdminError(f"nothing of {request.repository} is deleted: garbage collection is off in its store")
+            yield await self._preview(request.repository, retentions, request.of)
             return
         of = sum([1 async for _ in paging.repositories(self._catalog)])
         number = 0
@@ -178,13 +178,13 @@ class Operations:
                 yield OperationProgress(f"{number} of {of} repositories: {repository}")
                 yield await self._preview(repository, retentions)
 
-    def _retentions(self, ask: requests.PreviewCollection) -> dict[str, RetentionRules]:
-        """Return the retention of each store that collects. Raises Failed."""
-        if ask.retention is None:
+    def _retentions(self, request: requests.PreviewCollection) -> dict[str, RetentionRules]:
+        """Return the retention of each store that collects. Raises AdminError."""
+        if request.retention is None:
             return {store.route: store.retention for store in self._stores.all if store.collects}
         try:
             return {
-                route: RetentionRules(RetentionConfig.model_validate(each)) for route, each in ask.retention.items()
+                route: RetentionRules(RetentionConfig.model_validate(each)) for route, each in request.retention.items()
             }
         except ValueError as error:
             raise AdminError(f"retention: {error}") from error
@@ -206,25 +206,25 @@ class Operations:
 
     # --- tags ---
 
-    async def _history(self, ask: requests.TagHistory) -> Answers:
-        await self._require_logged(ask.repository, ask.tag)
+    async def _history(self, request: requests.TagHistory) -> Answers:
+        await self._require_logged(request.repository, request.tag)
         count = 0
-        async for change in paging.tag_log(self._catalog, ask.repository, ask.tag):
+        async for change in paging.tag_log(self._catalog, request.repository, request.tag):
             yield change
             count += 1
-            if count >= ask.limit:
+            if count >= request.limit:
                 return
 
-    async def _as_of(self, ask: requests.TagsAsOf) -> Answers:
-        await self._require_logged(ask.repository, ask.tag)
-        for row in await tag_history.as_of(self._catalog, ask.repository, ask.tag, ask.at_ns):
+    async def _as_of(self, request: requests.TagsAsOf) -> Answers:
+        await self._require_logged(request.repository, request.tag)
+        for row in await tag_history.as_of(self._catalog, request.repository, request.tag, request.at_ns):
             yield row
 
-    async def _restore(self, ask: requests.RestoreTags) -> Answers:
-        yield await tag_history.restore(self._catalog, ask.repository, ask.tag, ask.digest, ask.by)
+    async def _restore(self, request: requests.RestoreTags) -> Answers:
+        yield await tag_history.restore(self._catalog, request.repository, request.tag, request.digest, request.by)
 
     async def _require(self, repository: Repository) -> None:
-        """Raise Failed if there is no such repository."""
+        """Raise AdminError if there is no such repository."""
         if await self._catalog.repository(repository) is not None:
             return
         if repository in await self._imports.pending():
@@ -232,18 +232,18 @@ class Operations:
         raise AdminError(f"there is no repository {repository}")
 
     async def _require_logged(self, repository: Repository, tag: Tag | None) -> None:
-        """Raise Failed if there is no such repository, or if it never had that tag."""
+        """Raise AdminError if there is no such repository, or if it never had that tag."""
         await self._require(repository)
         if tag is None or await self._catalog.tag_log(repository, tag, None, 1):
             return
         if await self._catalog.resolve(repository, tag) is None:
             raise AdminError(f"{repository} has no tag {tag}, and never had one")
 
-    # --- bytes ---
+    # --- usage, findings, backup ---
 
-    async def _usage(self, ask: requests.StorageUsage) -> Answers:
+    async def _usage(self, request: requests.StorageUsage) -> Answers:
         try:
-            glob = compile_glob(ask.pattern)
+            glob = compile_glob(request.pattern)
         except ValueError as error:
             raise AdminError(str(error)) from error
         async for row in usage.repositories(self._catalog, glob):
@@ -252,7 +252,7 @@ class Operations:
             yield row
 
     async def _not_imported(self, done: str) -> Answers:
-        """Yield a note if there are layouts that the catalog does not have."""
+        """Yield a note if there are layouts that are not imported."""
         pending = await self._imports.pending()
         if pending:
             yield Noted(
@@ -260,15 +260,15 @@ class Operations:
                 f"{pending[0]}: a running server imports them, and its log names those that it cannot read"
             )
 
-    async def _usage_of_tags(self, ask: requests.TagsUsage) -> Answers:
-        await self._require(ask.repository)
-        for row in await usage.tags(self._catalog, ask.repository):
+    async def _tags_usage(self, request: requests.TagsUsage) -> Answers:
+        await self._require(request.repository)
+        for row in await usage.tags(self._catalog, request.repository):
             yield row
 
     async def _findings(self, _: requests.Findings) -> Answers:
         async for found in findings(self._registry):
             yield found
 
-    async def _backed_up(self, ask: requests.CreateBackup) -> Answers:
-        async for line in self._back_up(ask.directory):
+    async def _create_backup(self, request: requests.CreateBackup) -> Answers:
+        async for line in self._back_up(request.directory):
             yield line

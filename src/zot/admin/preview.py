@@ -1,7 +1,7 @@
-"""What collection would remove of a repository, and why, before it removes anything.
+"""Preview what collection would delete of a repository, with the reasons.
 
-The same rules as in a sweep, followed to their end: what is untagged by a policy goes later, what only that kept goes
-after it, and at last the blobs that nothing names any more.
+It applies the rules of a sweep to their end: tags by the policy, then manifests that become untagged, then those that
+only these kept, and finally the blobs that no manifest names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ UNREFERENCED = "no manifest names it"
 
 
 class DeleteKind(StrEnum):
-    """What goes."""
+    """The kind of content that is deleted."""
 
     TAG = "tag"
     MANIFEST = "manifest"
@@ -31,7 +31,7 @@ class DeleteKind(StrEnum):
 
 
 class PlannedDelete(msgspec.Struct, frozen=True):
-    """Something that collection removes."""
+    """A tag, manifest or blob that collection would delete."""
 
     repository: Repository
     kind: DeleteKind
@@ -41,13 +41,13 @@ class PlannedDelete(msgspec.Struct, frozen=True):
     size: int = 0
     """Bytes of a manifest or blob."""
     shared: bool = False
-    """Another repository has the same bytes: no room comes free while it does."""
+    """Whether another repository shares the bytes, so that no space is freed."""
     after_s: float = 0.0
-    """How long a sweep has to find it unkept before it goes, 0 for tags: they go at once."""
+    """Seconds for which it stays marked before it is deleted; 0 for tags, which are deleted at once."""
 
 
 class TagDecision(msgspec.Struct, frozen=True):
-    """What a policy decides about a tag."""
+    """The decision of a policy on a tag."""
 
     repository: Repository
     tag: str
@@ -60,15 +60,15 @@ class TagDecision(msgspec.Struct, frozen=True):
 
 
 class CollectionPreview(msgspec.Struct, frozen=True):
-    """What would become of a repository."""
+    """The decisions on a repository."""
 
     repository: Repository
     tags: list[TagDecision]
-    """Of every tag that a policy decides about."""
+    """The decisions on tags."""
     going: list[PlannedDelete]
 
     def of(self, tag: Tag, needed: Collection[str]) -> CollectionPreview:
-        """Return the part of it that concerns a tag, and of what the tag `needed` that which goes with it."""
+        """Return the part that concerns a tag: its decision, and the deletes among the content that it `needed`."""
         going = [
             each for each in self.going if (each.name == tag if each.kind is DeleteKind.TAG else each.name in needed)
         ]
@@ -76,17 +76,17 @@ class CollectionPreview(msgspec.Struct, frozen=True):
 
     @property
     def bytes_free(self) -> int:
-        """Bytes that come free."""
+        """Bytes that are freed."""
         return sum(each.size for each in self.going if not each.shared)
 
     @property
     def bytes_shared(self) -> int:
-        """Bytes that go here and stay elsewhere."""
+        """Bytes that are deleted here and stay in other repositories."""
         return sum(each.size for each in self.going if each.shared)
 
 
 class Delays(msgspec.Struct, frozen=True):
-    """How long what is unkept stays."""
+    """The delays of collection, in seconds."""
 
     manifests_s: float
     blobs_s: float
@@ -101,7 +101,7 @@ async def preview(
     delays: Delays,
     now_s: float,
 ) -> CollectionPreview:
-    """Return what collection would remove in the end, if nothing was pushed, pulled or asked for any more."""
+    """Return what collection would delete in the end, if no request reads or changes the repository."""
     tagged = [
         retention_input.candidate(details, tag, known.get(digest))
         for digest, details in contents.manifests.items()
@@ -117,9 +117,9 @@ async def preview(
         if not each.keep
     ]
     if contents.unread:
-        return CollectionPreview(repository, [_told(repository, each) for each in decisions], going)
+        return CollectionPreview(repository, [_tag_decision(repository, each) for each in decisions], going)
     manifests = dict(contents.manifests)
-    for kind, name, reason in _to_the_end(contents, policy, known, tags, now_s):
+    for kind, name, reason in _later_deletes(contents, policy, known, tags, now_s):
         size = 0 if kind is DeleteKind.TAG else manifests.pop(Digest(name)).size
         shared = kind is DeleteKind.MANIFEST and await _is_elsewhere(catalog, repository, Digest(name))
         after_s = delays.blobs_s if kind is DeleteKind.TAG else delays.manifests_s
@@ -127,30 +127,30 @@ async def preview(
     named = contents.blobs_of(manifests)
     for digest, size in contents.blobs.items():
         if digest not in named and digest not in manifests:
-            # The bytes of a manifest that goes were counted with it.
+            # The bytes of a deleted manifest were counted with it.
             counted = 0 if digest in contents.manifests else size
             shared = await _is_elsewhere(catalog, repository, digest)
             going.append(
                 PlannedDelete(repository, DeleteKind.BLOB, digest, UNREFERENCED, counted, shared, delays.blobs_s)
             )
-    return CollectionPreview(repository, [_told(repository, each) for each in decisions], going)
+    return CollectionPreview(repository, [_tag_decision(repository, each) for each in decisions], going)
 
 
-def _told(repository: Repository, decision: RetentionDecision) -> TagDecision:
+def _tag_decision(repository: Repository, decision: RetentionDecision) -> TagDecision:
     of = decision.candidate
     return TagDecision(
         repository, of.tag or "", of.digest, decision.keep, decision.reason, of.media_type, of.pushed_s, of.pulled_s
     )
 
 
-def _to_the_end(
+def _later_deletes(
     contents: RepositoryGraph,
     policy: RepositoryRetention,
     known: retention_input.Known,
     tags: dict[Tag, Digest],
     now_s: float,
 ) -> Iterator[tuple[DeleteKind, str, str]]:
-    """Yield what goes after the tags, in the order in which sweeps come to it, until nothing more does."""
+    """Yield the deletes after those of the policy's tags, in the order in which sweeps reach them."""
     left = dict(contents.manifests)
     more = True
     while more:
@@ -159,8 +159,8 @@ def _to_the_end(
             del tags[tag]
             more = True
             yield DeleteKind.TAG, tag, REFERRER
-        loose = _loose(contents, left, set(tags.values()))
-        for digest, reason in _not_kept(policy, loose, known, now_s):
+        dangling = _dangling(contents, left, set(tags.values()))
+        for digest, reason in _not_kept(policy, dangling, known, now_s):
             del left[digest]
             more = True
             yield DeleteKind.MANIFEST, digest, reason
@@ -171,7 +171,7 @@ def _is_left_over(tag: Tag, policy: RepositoryRetention, left: Collection[Digest
     return image is not None and image not in left
 
 
-def _loose(contents: RepositoryGraph, left: Collection[Digest], tagged: set[Digest]) -> list[DanglingManifest]:
+def _dangling(contents: RepositoryGraph, left: Collection[Digest], tagged: set[Digest]) -> list[DanglingManifest]:
     listed = {child for digest in left for child in contents.children[digest]}
     return [
         DanglingManifest(digest, each.media_type, each.size, each.subject, each.pushed_ns, None)
@@ -182,13 +182,13 @@ def _loose(contents: RepositoryGraph, left: Collection[Digest], tagged: set[Dige
 
 
 def _not_kept(
-    policy: RepositoryRetention, loose: list[DanglingManifest], known: retention_input.Known, now_s: float
+    policy: RepositoryRetention, dangling: list[DanglingManifest], known: retention_input.Known, now_s: float
 ) -> Iterator[tuple[Digest, str]]:
-    for decision in policy.untagged(retention_input.untagged(loose, known), now_s):
+    for decision in policy.untagged(retention_input.untagged(dangling, known), now_s):
         if not decision.keep:
             yield decision.candidate.digest, decision.reason
     if policy.delete_referrers:
-        yield from ((each.digest, REFERRER) for each in loose if each.subject)
+        yield from ((each.digest, REFERRER) for each in dangling if each.subject)
 
 
 async def _is_elsewhere(catalog: Catalog, repository: Repository, digest: Digest) -> bool:

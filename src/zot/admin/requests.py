@@ -1,4 +1,4 @@
-"""What an operator asks of upkeep, as values: commands give them to the running server, or answer them themselves."""
+"""The requests of administration, as values: commands send them to the running server, or carry them out themselves."""
 
 from __future__ import annotations
 
@@ -22,67 +22,67 @@ Row = TypeVar("Row")
 
 
 class AdminRequest(msgspec.Struct, Generic[Row], frozen=True, kw_only=True, tag=True):
-    """A question or an order. The type parameter is the type of the rows that answer it."""
+    """A request for rows of the type parameter."""
 
     changes: ClassVar[bool] = False
-    """Whether it changes what exists: refused where nothing may be changed."""
+    """Whether it changes the store: then a read-only registry refuses it."""
 
 
 class OperationProgress(msgspec.Struct, frozen=True):
-    """How far it is, in a few words; between rows."""
+    """The progress in a few words; sent between rows."""
 
     text: str
 
 
 class Noted(msgspec.Struct, frozen=True):
-    """What an operator has to know about the rows: that they are not all there is, for example."""
+    """A note to the operator about the rows, for example that they are incomplete."""
 
     text: str
 
 
 class AdminError(Exception):
-    """Why it cannot be done, in one sentence."""
+    """The request cannot be carried out; the message says why in one sentence."""
 
 
 class ListJobs(AdminRequest[TaskState], frozen=True, kw_only=True, tag=True):
-    """How background work stands."""
+    """List the states of background tasks."""
 
 
 class CollectResult(msgspec.Struct, frozen=True):
-    """What a sweep of a store did."""
+    """The result of a store's sweep."""
 
     store: str
-    said: str
+    summary: str
     failed: bool
 
 
 class CollectGarbage(AdminRequest[CollectResult], frozen=True, kw_only=True, tag=True):
-    """Sweep every store that collects garbage, now."""
+    """Sweep every store that collects garbage at once."""
 
     changes: ClassVar[bool] = True
     delay_s: float | None = None
-    """Instead of the configured delays. Only where no server runs: nobody may rely on the others then."""
+    """Overrides the configured delays. Only while no server runs, since its clients rely on those."""
 
 
 class PreviewCollection(AdminRequest[CollectionPreview], frozen=True, kw_only=True, tag=True):
-    """What collection would remove in the end, of one repository or of all, and why."""
+    """List what collection would delete in the end, of one repository or of all, with the reasons."""
 
     repository: Repository | None = None
     of: Tag | None = None
-    """Only what is there for this tag of the repository."""
+    """Restricts the list to the content of this tag of the repository."""
     retention: dict[str, Any] | None = None
-    """Retention by route of the store, in the words of the configuration, instead of what holds now.
+    """Overrides the retention: a `retention` section of the configuration for each route of a store.
 
-    Stores that are not named do not collect.
+    Stores without a section do not collect.
     """
 
 
 class ScrubStores(AdminRequest[ScrubResult], frozen=True, kw_only=True, tag=True):
-    """Verify everything stored, and set aside what is damaged."""
+    """Verify all content, and quarantine damaged blobs."""
 
 
 class TagHistory(AdminRequest[TagChange], frozen=True, kw_only=True, tag=True):
-    """The changes of a tag, or of a repository's, newest first."""
+    """List the changes of a tag, or of all tags of a repository, newest first."""
 
     repository: Repository
     tag: Tag | None = None
@@ -90,7 +90,7 @@ class TagHistory(AdminRequest[TagChange], frozen=True, kw_only=True, tag=True):
 
 
 class TagsAsOf(AdminRequest[TagAt], frozen=True, kw_only=True, tag=True):
-    """Where a tag, or each of a repository's, pointed at a time."""
+    """List the manifest of a tag, or of each tag of a repository, at a time."""
 
     repository: Repository
     at_ns: int
@@ -98,7 +98,7 @@ class TagsAsOf(AdminRequest[TagAt], frozen=True, kw_only=True, tag=True):
 
 
 class RestoreTags(AdminRequest[TagAt], frozen=True, kw_only=True, tag=True):
-    """Bring a tag back: to a digest, or to where it was before its last change."""
+    """Restore a tag to a digest, or to its manifest before its last change."""
 
     changes: ClassVar[bool] = True
     repository: Repository
@@ -108,28 +108,28 @@ class RestoreTags(AdminRequest[TagAt], frozen=True, kw_only=True, tag=True):
 
 
 class StorageUsage(AdminRequest[UsageRow], frozen=True, kw_only=True, tag=True):
-    """Bytes and counts of the repositories that match a glob."""
+    """List bytes and counts of the repositories that match a glob."""
 
     pattern: str = "**"
 
 
 class TagsUsage(AdminRequest[TagUsage], frozen=True, kw_only=True, tag=True):
-    """Bytes of a repository's tags."""
+    """List the bytes of a repository's tags."""
 
     repository: Repository
 
 
 class CreateBackup(AdminRequest[str], frozen=True, kw_only=True, tag=True):
-    """Copy everything that cannot be rebuilt into a directory."""
+    """Back up everything that cannot be rebuilt to a directory."""
 
     directory: str
 
 
 class Findings(AdminRequest[Finding], frozen=True, kw_only=True, tag=True):
-    """What the store holds and the registry does not serve as it was stored, and why."""
+    """List what the store holds and the registry does not serve as it was stored, with the reasons."""
 
 
-AnyAsk = (
+AnyRequest = (
     ListJobs
     | CollectGarbage
     | PreviewCollection
@@ -144,14 +144,14 @@ AnyAsk = (
 )
 
 encode = msgspec.json.Encoder().encode
-"""Return a request or a row as bytes."""
+"""Encode a request or a row."""
 
-decode = msgspec.json.Decoder(AnyAsk).decode
-"""Return the request that bytes stand for. Raises msgspec.DecodeError, msgspec.ValidationError."""
+decode = msgspec.json.Decoder(AnyRequest).decode
+"""Decode a request. Raises msgspec.DecodeError, msgspec.ValidationError."""
 
 
 def decode_row(kind: type[AdminRequest[Any]], content: bytes | msgspec.Raw) -> Any:
-    """Return the row that answers a request of this kind. Raises as `decode`."""
+    """Decode a row of the answer to a request of this kind. Raises as `decode`."""
     return _rows(kind).decode(content)
 
 

@@ -1,4 +1,4 @@
-"""Put a backup where a store is to be."""
+"""Restore a backup to empty roots."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from zot.storage.os_errors import storage_errors
 def restore(
     directory: str, roots: Sequence[str], catalog_directory: str, mark_restored: Callable[[], None]
 ) -> Iterator[str]:
-    """Put a backup into roots that are empty; yield what is done. It blocks, and needs the roots' locks.
+    """Copy a backup into empty roots and yield progress. Blocks; the caller holds the roots' locks.
 
-    `mark_restored` records that no layout is in sync with the catalog: a backup has their content, no `index.json`.
-    Raises StorageError, before anything is changed if the directories are not empty or the backup is not finished;
-    CatalogError.
+    `mark_restored` records that no layout is in sync with the catalog, since a backup has no `index.json`. Raises
+    StorageError, before any change if the directories are not empty or the backup is not finished; CatalogError.
     """
     backup = BackupDirectory(directory)
     with storage_errors(f"restore {directory}"):
@@ -30,7 +29,7 @@ def restore(
             backup.require_empty(place)
         before = 0
         for saved, root in zip(manifest.roots, roots, strict=True):
-            with suppress(FileNotFoundError):  # of a root without content
+            with suppress(FileNotFoundError):  # a root without content
                 backup.copy_tree(backup.content(saved), root, share=True)
             backup.copy_tree(backup.changing(saved, manifest.snapshot), root, share=False)
             done = backup.linked + backup.copied
@@ -45,7 +44,7 @@ def restore(
 
 
 def _check(directory: str, manifest: BackupManifest, roots: Sequence[str]) -> None:
-    """Raise StorageError if the backup is not whole, or is of another number of roots."""
+    """Raise StorageError if the backup is incomplete, or has another number of roots."""
     if len(manifest.roots) != len(roots):
         paths = ", ".join(root.path for root in manifest.roots)
         raise StorageError(

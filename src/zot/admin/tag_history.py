@@ -1,7 +1,7 @@
-"""Tags as they were: their log, how they stood at a time, and back to where they pointed.
+"""Tags of the past: their manifests at a time, and restoring a tag to an earlier manifest.
 
-A manifest that a tag left stays until collection takes it, no sooner than `retention.delay` after a sweep found it
-untagged. Until then the tag can be brought back.
+A manifest that lost its tag stays until collection deletes it, no sooner than `retention.delay` after a sweep found it
+untagged. Until then the tag can be restored.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from zot.oci.names import Repository, Tag
 
 
 class RestoreRefusedError(Exception):
-    """Why a tag is not brought back, in one sentence."""
+    """The tag is not restored; the message says why in one sentence."""
 
 
 class TagAt(msgspec.Struct, frozen=True):
-    """Where a tag pointed."""
+    """The manifest of a tag at a time."""
 
     repository: Repository
     tag: Tag
     digest: Digest
     here: bool
-    """The manifest is still here: it can be pulled by its digest, and the tag can be brought back to it."""
+    """Whether the manifest still exists, so that it can be pulled by its digest and the tag be restored to it."""
 
 
 async def as_of(catalog: Catalog, repository: Repository, tag: Tag | None, at_ns: int) -> list[TagAt]:
-    """Return where a tag, or each tag of a repository, pointed at a time, by name; those that were not are not told.
+    """Return the manifest of a tag, or of each tag of a repository, at a time, sorted by name.
 
-    Raises CatalogError.
+    Tags that did not exist then are left out. Raises CatalogError.
     """
     pointed: dict[Tag, Digest | None] = {
         row.name: row.digest async for row in paging.tags(catalog, repository) if tag in (None, row.name)
@@ -50,14 +50,14 @@ async def as_of(catalog: Catalog, repository: Repository, tag: Tag | None, at_ns
 
 
 async def restore(catalog: Catalog, repository: Repository, tag: Tag, digest: Digest | None, by: str) -> TagAt:
-    """Bring a tag back to a digest, None: to where it pointed before its last change. Durable when it returns.
+    """Restore a tag to a digest or, with None, to its manifest before its last change. Durable.
 
-    Undoing it again goes back again. Raises RestoreRefusedError, CatalogError.
+    Restored twice with None, a tag is at its first manifest again. Raises RestoreRefusedError, CatalogError.
     """
     if digest is None:
         last = next(iter(await catalog.tag_log(repository, tag, None, 1)), None)
         if last is None:
-            raise RestoreRefusedError(f"nothing is known of a tag {tag} in {repository}")
+            raise RestoreRefusedError(f"no change of a tag {tag} in {repository} is known")
         if last.before is None:
             raise RestoreRefusedError(f"{tag} was created by its last change: there is nothing to go back to")
         digest = last.before
@@ -67,6 +67,6 @@ async def restore(catalog: Catalog, repository: Repository, tag: Tag, digest: Di
         case Stored():
             return TagAt(repository, tag, digest, here=True)
         case Absent():
-            raise RestoreRefusedError(f"{digest} is not in {repository} any more: collection has taken it")
+            raise RestoreRefusedError(f"{digest} is no longer in {repository}: collection deleted it")
         case _:
             raise RestoreRefusedError(f"{tag} may not be moved: {outcome.why}")

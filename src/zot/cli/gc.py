@@ -54,7 +54,7 @@ def command(*, dry_run: bool, explain: str | None, delay: str | None, as_json: b
             show_json(rows)
         else:
             for row in rows:
-                click.echo(f"{row.store}: {row.said}")
+                click.echo(f"{row.store}: {row.summary}")
         if not rows and not as_json:
             click.echo("no store collects garbage: storage.gc is false")
         if any(row.failed for row in rows):

@@ -27,7 +27,7 @@ def command(*, as_json: bool, file: Path | None) -> None:
     rows = []
     for state in states:
         last = state.last
-        result = "" if last is None else f"failed: {last.said}" if last.failed else last.said
+        result = "" if last is None else f"failed: {last.progress}" if last.failed else last.progress
         rows.append(
             (state.task, state.priority, state.state, moment(last and last.started_s), moment(state.next_s), result)
         )

@@ -1,1 +1,1 @@
-"""The OCI image layouts below the roots, and the catalog: what others wrote is taken in, what is decided is shown."""
+"""The OCI image layouts below the roots: imported into the catalog, merged with it, and exported from it."""

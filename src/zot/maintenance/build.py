@@ -1,4 +1,4 @@
-"""The background work on a store, from the configuration."""
+"""Build the background tasks on a store from the configuration."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 
 from zot.config.model import Config
 from zot.foundation.threads import ThreadPool
-from zot.maintenance import change_log_trim
-from zot.maintenance import orphan_files as strays
-from zot.maintenance import unfinished_deletes as doomed
+from zot.maintenance import change_log_trim, orphan_files, unfinished_deletes
 from zot.maintenance.change_log_trim import ChangeLogTrim
 from zot.maintenance.gc import CollectedLayouts, Collector
 from zot.maintenance.job_state import JobStates
@@ -32,21 +30,21 @@ _WORKERS_A_CORE = 4
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceParts:
-    """What upkeep works on. It lives in the one process of a server that does the long work."""
+    """What maintenance works on, in the one process of a server that runs background tasks."""
 
     registry: Registry
     layouts: CollectedLayouts
-    journal: JobStates
-    """Loaded already."""
+    job_states: JobStates
+    """Already loaded."""
     hash_pool: ThreadPool
     statistics: StatisticsStore | None = None
     observer: Observer = field(default_factory=NoObserver)
 
 
 def build(config: Config, parts: MaintenanceParts) -> list[Task]:
-    """Return the tasks that the configuration asks for. A read-only registry has none.
+    """Return the tasks of the configuration. A read-only registry has none.
 
-    Again for a configuration read anew; `Scheduler.replace` takes them.
+    After a reload, `Scheduler.replace` takes the tasks of the new configuration.
     """
     if parts.registry.read_only:
         return []
@@ -54,10 +52,12 @@ def build(config: Config, parts: MaintenanceParts) -> list[Task]:
     removals = UnfinishedDeletes(parts.registry)
     trim = ChangeLogTrim(parts.registry.catalog)
     tasks = [
-        Task("UnfinishedRemovals", removals.finish, doomed.INTERVAL_S, Priority.HIGH),
+        Task("UnfinishedRemovals", removals.finish, unfinished_deletes.INTERVAL_S, Priority.HIGH),
         Task("ChangeLogTrim", trim.trim, change_log_trim.INTERVAL_S, Priority.LOW),
     ]
-    collector = Collector(parts.registry, stores, parts.layouts, parts.statistics, parts.journal.clock, parts.observer)
+    collector = Collector(
+        parts.registry, stores, parts.layouts, parts.statistics, parts.job_states.clock, parts.observer
+    )
     walk = OrphanFiles(parts.registry, stores, parts.layouts)
     for store in stores.all:
         if store.collects:
@@ -66,23 +66,23 @@ def build(config: Config, parts: MaintenanceParts) -> list[Task]:
 
 
 def scheduler(config: Config, parts: MaintenanceParts, tasks: Sequence[Task]) -> Scheduler:
-    """Return what runs tasks: those of upkeep, and of whoever else has any."""
+    """Return the scheduler for tasks, of maintenance and of other packages."""
     workers = config.scheduler.num_workers or _WORKERS_A_CORE * (os.cpu_count() or 1)
-    return Scheduler(tasks, parts.journal, workers=workers, observer=parts.observer)
+    return Scheduler(tasks, parts.job_states, workers=workers, observer=parts.observer)
 
 
 def _collection(collector: Collector, store: StoreRules) -> Task:
     sweep = collector.sweep if store.interval_s else collector.twice
     return Task(
-        COLLECTION, lambda say: sweep(store, say), store.interval_s, about=store.route, may_start=store.may_start
+        COLLECTION, lambda report: sweep(store, report), store.interval_s, about=store.route, may_start=store.may_start
     )
 
 
 def _walk(walk: OrphanFiles, store: StoreRules) -> Task:
     return Task(
         "StrayFilesGenerator",
-        lambda say: walk.collect(store, say),
-        strays.INTERVAL_S,
+        lambda report: walk.collect(store, report),
+        orphan_files.INTERVAL_S,
         Priority.LOW,
         about=store.route,
         may_start=store.may_start,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zot.catalog.change_log import TrimChanges
 from zot.catalog.interface import Catalog
-from zot.maintenance.scheduler import Say
+from zot.maintenance.scheduler import ReportProgress
 from zot.maintenance.sweep_stats import Pauses
 
 INTERVAL_S = 3600.0
@@ -26,10 +26,10 @@ class ChangeLogTrim:
         self._kept_s = kept_s
         self._kept = kept
 
-    async def trim(self, say: Say) -> Pauses:
+    async def trim(self, report: ReportProgress) -> Pauses:
         """Trim in steps. The history of tags stays readable. Raises CatalogError."""
         dropped = 0
         while count := await self._catalog.do(TrimChanges(older_than_s=self._kept_s, keep=self._kept, limit=_LIMIT)):
             dropped += count
-            say(f"{dropped} entries dropped")
+            report(f"{dropped} entries dropped")
             yield 0

@@ -1,4 +1,4 @@
-"""The collector's own time: seconds that the server ran, summed over its starts."""
+"""The collector's clock: the seconds that the server has run, summed over its starts."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Callable
 
 
 class CollectorClock:
-    """Time by which the age of garbage is measured. It goes on from start to start, and never by the wall clock.
+    """The time that measures the age of garbage. It continues from start to start, independent of the wall clock.
 
-    A clock that jumps ages nothing, and time in which no server ran counts for nobody: a client that saw a blob has
-    the whole delay to name it, whatever happened between.
+    A wall clock that jumps ages nothing, and time in which no server ran does not count: a client that saw a blob has
+    the whole delay to reference it.
     """
 
     def __init__(self, start_s: float = 0.0, source: Callable[[], float] = time.monotonic) -> None:
-        """Go on at `start_s`."""
+        """Continue at `start_s`."""
         self._source = source
         self._offset_s = start_s - source()
 
     def now_s(self) -> float:
-        """Return the time."""
+        """Return the time in seconds."""
         return self._source() + self._offset_s
 
     def at_least(self, seen_s: float) -> None:
-        """Go on no earlier than at a time that a stamp shows: the record of the clock was lost then."""
+        """Continue at the time of a mark at least: if that is later, the record of the clock was lost."""
         if seen_s > self.now_s():
             self._offset_s = seen_s - self._source()

@@ -1,4 +1,4 @@
-"""What retention removes of a repository: tags by its policy, then manifests that no tag, index or subject keeps."""
+"""Delete tags by the retention policy, then manifests that no tag, index or subject keeps."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from zot.oci.names import Repository
 from zot.statistics.statistics import StatisticsStore, StatisticsUnavailableError, all_of
 
 BY = "garbage collection"
-"""Who moved the tags that a policy removed, in the tag log."""
+"""The author of deletions by collection and retention, in the tag log."""
 
 
 class Expiry:
-    """Removes tags and manifests, one repository at a time. In a dry run it only tells what it would."""
+    """Deletes tags and manifests, one repository at a time. In a dry run it only logs the decisions."""
 
     def __init__(
         self,
         catalog: Catalog,
-        stamps: Marks,
+        marks: Marks,
         statistics: StatisticsStore | None,
         observer: Observer,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Without statistics, rules that ask for times keep everything."""
+        """Without statistics, rules about times keep everything."""
         self._catalog = catalog
-        self._stamps = stamps
+        self._marks = marks
         self._statistics = statistics
         self._observer = observer
         self._wall = wall
 
     async def tags(self, repository: Repository, store: StoreRules, swept: SweepStats) -> Pauses:
-        """Remove the tags that the policy does not keep, unless they moved since it was asked."""
+        """Delete the tags that the policy does not keep, unless they moved since the decision."""
         policy, dry_run = store.retention.of(repository), store.retention.dry_run
         if not policy.keep_tags:
             return
@@ -66,7 +66,7 @@ class Expiry:
             yield 0
 
     async def attached_tags(self, repository: Repository, store: StoreRules, swept: SweepStats) -> Pauses:
-        """Remove cosign's tags whose image is not here: they have no subject by which to see it."""
+        """Delete cosign's tags whose image is missing; their manifests have no subject that names it."""
         if not store.retention.of(repository).delete_referrers:
             return
         async for row in paging.tags(self._catalog, repository, after="sha256-"):
@@ -87,23 +87,23 @@ class Expiry:
         return await self._catalog.resolve(repository, image) is None
 
     async def manifests(self, repository: Repository, store: StoreRules, swept: SweepStats) -> Pauses:
-        """Remove manifests that nothing keeps. What only they kept is found by the next round."""
+        """Delete manifests that nothing keeps. The next round finds those that only they kept."""
         policy, dry_run = store.retention.of(repository), store.retention.dry_run
         removed = -1
         while removed:
-            loose = await retention_input.loose(self._catalog, repository)
-            going = await self._not_kept(repository, policy, loose, dry_run=dry_run)
+            dangling = await retention_input.dangling(self._catalog, repository)
+            going = await self._not_kept(repository, policy, dangling, dry_run=dry_run)
             if dry_run:
                 for each in going:
                     retention_log.removed_manifest(repository, each, dry_run=True)
                 return
-            if any(each.stamp_s is None for each in loose):
-                async for pause_s in self._stamps.stamp(repository):
+            if any(each.stamp_s is None for each in dangling):
+                async for pause_s in self._marks.mark(repository):
                     yield pause_s
-                loose = await retention_input.loose(self._catalog, repository)
+                dangling = await retention_input.dangling(self._catalog, repository)
             chosen = {each.digest for each in going}
-            until_s = self._stamps.until_s(store.retention.delay_s, loose)
-            waiting = [each for each in loose if each.digest in chosen]
+            until_s = self._marks.until_s(store.retention.delay_s, dangling)
+            waiting = [each for each in dangling if each.digest in chosen]
             removed = 0
             for some in batches([each for each in waiting if each.stamp_s is not None and each.stamp_s <= until_s]):
                 removed += await self._remove(repository, some, until_s)
@@ -112,16 +112,21 @@ class Expiry:
         swept.waiting += len(waiting)
 
     async def _not_kept(
-        self, repository: Repository, policy: RepositoryRetention, loose: Sequence[DanglingManifest], *, dry_run: bool
+        self,
+        repository: Repository,
+        policy: RepositoryRetention,
+        dangling: Sequence[DanglingManifest],
+        *,
+        dry_run: bool,
     ) -> list[DanglingManifest]:
-        """Return what the policy does not keep of what nothing else keeps."""
-        known = await self._known(repository) if policy.keep_untagged and loose else {}
-        decisions = policy.untagged(retention_input.untagged(loose, known), self._wall())
+        """Return the dangling manifests that the policy does not keep."""
+        known = await self._known(repository) if policy.keep_untagged and dangling else {}
+        decisions = policy.untagged(retention_input.untagged(dangling, known), self._wall())
         if policy.keep_untagged:
             for decision in decisions:
                 retention_log.decided(repository, decision, dry_run=dry_run)
         untagged = {each.candidate.digest for each in decisions if not each.keep}
-        return [each for each in loose if each.digest in untagged or (each.subject and policy.delete_referrers)]
+        return [each for each in dangling if each.digest in untagged or (each.subject and policy.delete_referrers)]
 
     async def _remove(self, repository: Repository, manifests: Sequence[DanglingManifest], until_s: float) -> int:
         commands = [

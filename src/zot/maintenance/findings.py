@@ -1,4 +1,4 @@
-"""What the store holds and the registry does not serve as it was stored, and why."""
+"""List what a store holds and the registry does not serve as it was stored, with the reasons."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _LINE_LENGTH = 200
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something that another program stored."""
+    """A manifest or directory that another program stored."""
 
     repository: str
-    """Empty for a directory that no repository is."""
+    """Empty for a directory that is not a repository."""
     what: str
     """A path, a name, a digest, or the descriptor itself."""
     why: str
     keeps_all: bool = False
-    """Nothing of the repository is collected because of it."""
+    """Whether it prevents collection in the repository."""
 
 
 async def findings(registry: Registry) -> AsyncIterator[Finding]:
-    """Iterate over all of it, in the stores of a registry. Raises CatalogError, StorageError."""
+    """Iterate over the findings in the stores of a registry. Raises CatalogError, StorageError."""
     async for found in registry.layouts.unserved():
         yield Finding("", found.path, f"it is a layout that is not served: {found.why}")
     async for repository in paging.repositories(registry.catalog):
@@ -36,7 +36,7 @@ async def findings(registry: Registry) -> AsyncIterator[Finding]:
         if await registry.catalog.unread(repository):
             async for manifest in paging.manifests(registry.catalog, repository):
                 if not manifest.whole:
-                    why = "its bytes are served, but what it needs is not known: they are no JSON that can be read"
+                    why = "its bytes are served, but what it needs is not known: they are not valid JSON"
                     yield Finding(repository, manifest.digest, why, keeps_all=True)
 
 
@@ -49,9 +49,9 @@ def _of_entry(repository: Repository, entry: CarriedEntry) -> Finding:
     elif _is(parse_tag, name):
         why = f"another manifest has this tag: it is served as {entry.digest}"
     elif _is(parse_name, name):
-        why = f"the name is no tag, so it is not listed: it is served by its name and as {entry.digest}"
+        why = f"the name is not a tag, so it is not listed: it is served by its name and as {entry.digest}"
     else:
-        why = f"the name is no tag, and no URL can have it: it is served as {entry.digest}"
+        why = f"the name is not a tag, and no URL can have it: it is served as {entry.digest}"
     return Finding(repository, name, why, keeps_all=entry.unread is not None)
 
 

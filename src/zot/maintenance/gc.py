@@ -1,9 +1,9 @@
-"""Garbage collection: what nothing keeps goes, once nobody has asked for it for a whole delay.
+"""Garbage collection: delete blobs and manifests that stayed unreferenced and unread for a whole delay.
 
-A sweep asks the catalog for what is loose; it never looks at what is not. It stamps what it finds with the collector's
-own time, and removes what carries a stamp that is old enough: whoever reads, mounts or pushes such a thing takes the
-stamp off before he is answered, so a client has the whole delay from there. Nothing is locked: each step is a command
-of the catalog that looks and decides at once.
+A sweep asks the catalog for unreferenced content and never reads the rest. It marks what it finds with the collector's
+time, and deletes what has a mark that is old enough. A request that reads, mounts or pushes marked content removes the
+mark before it is answered, so a client has the whole delay from then on. Nothing is locked: each step is a command of
+the catalog that checks and changes atomically.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zot.maintenance.clock import CollectorClock
 from zot.maintenance.expiry import Expiry
 from zot.maintenance.marks import Marks
 from zot.maintenance.observer import Observer
-from zot.maintenance.scheduler import Say
+from zot.maintenance.scheduler import ReportProgress
 from zot.maintenance.stale_uploads import StaleUploads
 from zot.maintenance.stores import MaintainedStores, StoreRules
 from zot.maintenance.sweep_stats import Pauses, SweepStats, batches
@@ -38,16 +38,16 @@ _log = logging.getLogger("zot.gc")
 
 @dataclass(frozen=True, slots=True)
 class CollectedLayouts:
-    """What a collector needs of the layouts."""
+    """The operations on layouts that a collector needs."""
 
     ready: Callable[[Repository], Awaitable[None]]
-    """Raises StorageError unless the repository's root is the store that it should be."""
+    """Raises StorageError unless the repository's root is the expected store."""
     remove: Callable[[Repository], Awaitable[bool]]
-    """Removes a repository that has nothing left, with its layout; False if it has something."""
+    """Removes an empty repository with its layout; returns False if it is not empty."""
 
 
 class Collector:
-    """Sweeps the stores of one registry. There is one a server, in the jobs process."""
+    """Sweeps the stores of one registry. There is one in each server, in the jobs process."""
 
     def __init__(
         self,
@@ -59,33 +59,33 @@ class Collector:
         observer: Observer,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Without statistics, retention rules that ask for times keep everything."""
+        """Without statistics, retention rules about times keep everything."""
         self._registry = registry
         self._catalog = registry.catalog
         self._stores = stores
         self._layouts = layouts
         self._statistics = statistics
         self._observer = observer
-        self._stamps = Marks(registry.catalog, clock)
-        self._expiry = Expiry(registry.catalog, self._stamps, statistics, observer, wall)
+        self._marks = Marks(registry.catalog, clock)
+        self._expiry = Expiry(registry.catalog, self._marks, statistics, observer, wall)
         self._uploads = StaleUploads(registry, stores, clock, observer)
 
-    async def twice(self, store: StoreRules, say: Say) -> Pauses:
-        """Sweep, and again a delay later: the first finds what is loose, the second removes what still is.
+    async def twice(self, store: StoreRules, report: ReportProgress) -> Pauses:
+        """Sweep twice, a delay apart: the first sweep marks, the second deletes what stayed marked.
 
-        For a collection that is done once: a single sweep would only ever find.
+        For a collection that runs once: a single sweep would only mark.
         """
-        async for pause_s in self.sweep(store, say):
+        async for pause_s in self.sweep(store, report):
             yield pause_s
-        # A little more, because stamps are as late as the end of the first.
+        # A second more, because marks are set up to the end of the first sweep.
         yield max(store.delay_s, store.retention.delay_s) + 1
-        async for pause_s in self.sweep(store, say):
+        async for pause_s in self.sweep(store, report):
             yield pause_s
 
-    async def sweep(self, store: StoreRules, say: Say) -> Pauses:
-        """Look at each repository of a store. Raises CatalogError, StorageError.
+    async def sweep(self, store: StoreRules, report: ReportProgress) -> Pauses:
+        """Sweep each repository of a store. Raises CatalogError, StorageError.
 
-        A repository that cannot be swept is passed over, and named in the log.
+        A repository that cannot be swept is skipped, and named in the log.
         """
         swept, begun_s, failed = SweepStats(), time.monotonic(), True
         try:
@@ -97,19 +97,19 @@ class Collector:
                         yield pause_s
                 except StorageError as error:
                     _log.error("failed to run GC for %s: %s", repository, error, extra=_about(repository))
-                say(str(swept))
+                report(str(swept))
                 yield 0
             if not store.retention.dry_run:
                 async for count in self._uploads.collect(store):
                     swept.uploads += count
                     yield 0
-            say(str(swept))
+            report(str(swept))
             failed = False
         finally:
             self._observer.collected(time.monotonic() - begun_s, failed=failed)
 
     async def repository(self, repository: Repository, store: StoreRules, swept: SweepStats) -> Pauses:
-        """Look at one repository. One whose layout is not in the catalog yet is left alone. Raises as `sweep`."""
+        """Sweep one repository, unless its layout is not imported yet. Raises as `sweep`."""
         row = await self._catalog.repository(repository)
         if row is None or not row.adopted:
             return
@@ -136,15 +136,15 @@ class Collector:
         _log.info("gc successfully completed for %s", repository, extra=_about(repository))
 
     async def _blobs(self, repository: Repository, store: StoreRules, swept: SweepStats) -> Pauses:
-        """Stamp the blobs that nothing references, and remove those stamped long enough ago."""
-        after, stamped = "", False
+        """Mark the unreferenced blobs, and delete those that were marked a delay ago."""
+        after, marked = "", False
         while page := await self._catalog.unreferenced_blobs(repository, after, PAGE_LIMIT):
-            if not stamped and any(row.stamp_s is None for row in page):
-                async for pause_s in self._stamps.stamp(repository):
+            if not marked and any(row.stamp_s is None for row in page):
+                async for pause_s in self._marks.mark(repository):
                     yield pause_s
-                stamped = True
+                marked = True
                 continue  # with the same page, for a delay of nothing
-            until_s = self._stamps.until_s(store.delay_s, page)
+            until_s = self._marks.until_s(store.delay_s, page)
             due = [row for row in page if row.stamp_s is not None and row.stamp_s <= until_s]
             swept.waiting += len(page) - len(due)
             for some in batches(due):

@@ -1,4 +1,4 @@
-"""Layouts below the roots that are not in the catalog yet, as upkeep sees them."""
+"""The import of layouts, as administration uses it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Imports(Protocol):
     """The import of layouts that other programs wrote."""
 
     async def pending(self) -> Sequence[Repository]:
-        """Return the repositories that the catalog does not have, or not completely.
+        """Return the repositories that are not completely imported, scanning all directories.
 
-        It looks through all directories. Raises StorageError, CatalogError.
+        Raises StorageError, CatalogError.
         """
 
     async def run(self, repository: Repository) -> str:
-        """Import a repository; return why it cannot be imported, empty: it is. Raises CatalogError."""
+        """Import a repository; return why it cannot be imported, or an empty text. Raises CatalogError."""

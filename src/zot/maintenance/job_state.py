@@ -1,4 +1,4 @@
-"""What has to be known of background work after a restart: when each task ran, and the collector's clock."""
+"""The state of background work that outlives a restart: the last run of each task, and the collector's clock."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class JobRun(msgspec.Struct, frozen=True):
 
     started_s: float
     ended_s: float | None = None
-    """None: it is under way, or was when the server ended."""
+    """None if it is running, or was running when the server ended."""
     failed: bool = False
-    said: str = ""
-    """How far it is, or what came of it."""
+    progress: str = ""
+    """The progress of a running task, or the result of an ended one."""
 
 
 class _Content(msgspec.Struct, frozen=True):
@@ -34,10 +34,10 @@ class _Content(msgspec.Struct, frozen=True):
 
 
 class JobStates:
-    """The file that keeps them. What is lost with it makes tasks early and collection late."""
+    """The file of job states. Without it, tasks run early and collection deletes late."""
 
     def __init__(self, path: Path, pool: ThreadPool, wall: Callable[[], float] = time.time) -> None:
-        """Keep them in a file whose directory is there."""
+        """Use a file in an existing directory."""
         self._path = str(path)
         self._pool = pool
         self._disk = Disk()
@@ -46,13 +46,13 @@ class JobStates:
         self.clock = CollectorClock()
 
     async def load(self) -> None:
-        """Go on where the last server ended. A file that cannot be read is as none. Raises StorageError."""
+        """Continue where the last server ended. A damaged file counts as missing. Raises StorageError."""
         content = await self._pool.run(self._read)
         self.runs = dict(content.tasks)
         self.clock = CollectorClock(content.clock_s)
 
     async def save(self) -> None:
-        """Write it down. Not synced: a power loss may take the last minutes. Raises StorageError."""
+        """Write the file. Not durable: a power loss may take the last minutes. Raises StorageError."""
         await self._pool.run(self._write, _Content(self.clock.now_s(), dict(self.runs)))
 
     def _read(self) -> _Content:
@@ -60,7 +60,7 @@ class JobStates:
             return msgspec.json.decode(self._disk.read_file(self._path, _LIMIT_BYTES), type=_Content)
         except FileNotFoundError:
             return _Content()
-        except (ValueError, RecursionError):  # damaged: a run too many does no harm
+        except (ValueError, RecursionError):  # damaged: an extra run is harmless
             return _Content()
         except OSError as error:
             raise StorageError(f"cannot read {self._path}: {error.strerror}") from error

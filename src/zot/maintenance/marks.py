@@ -1,4 +1,4 @@
-"""The marks that a sweep leaves on what nothing keeps, by the collector's own time."""
+"""The marks that a sweep sets on unreferenced content, with the collector's time."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _LIMIT = 256
 
 
 class Marks:
-    """Sets stamps, and tells which are old enough."""
+    """Sets marks, and knows which are old enough."""
 
     def __init__(self, catalog: Catalog, clock: CollectorClock) -> None:
-        """Stamp with the time of a clock."""
+        """Mark with the time of `clock`."""
         self._catalog = catalog
         self._clock = clock
 
-    async def stamp(self, repository: Repository) -> Pauses:
-        """Stamp what nothing keeps and has no stamp. Raises CatalogError."""
-        stamped = _LIMIT
-        while stamped == _LIMIT:
+    async def mark(self, repository: Repository) -> Pauses:
+        """Mark unreferenced content that has no mark. Raises CatalogError."""
+        marked = _LIMIT
+        while marked == _LIMIT:
             now_s = self._clock.now_s()
-            stamped = await self._catalog.do(MarkUnreferenced(repository=repository, now_s=now_s, limit=_LIMIT))
+            marked = await self._catalog.do(MarkUnreferenced(repository=repository, now_s=now_s, limit=_LIMIT))
             yield 0
 
     def until_s(self, delay_s: float, rows: Sequence[UnreferencedBlob] | Sequence[DanglingManifest]) -> float:
-        """Return the latest stamp that is `delay_s` old; the clock goes on from the latest of the rows at least."""
+        """Return the time of the latest mark that is `delay_s` old; advance the clock to the latest of the rows."""
         self._clock.at_least(max((row.stamp_s for row in rows if row.stamp_s is not None), default=0.0))
         return self._clock.now_s() - delay_s

@@ -1,4 +1,4 @@
-"""What upkeep tells whoever counts: metrics, if there are any."""
+"""The interface through which maintenance reports to metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Observer(Protocol):
-    """Takes down what background work does."""
+    """Counts the work of background tasks."""
 
     def generator_added(self) -> None:
         """Count a task that was given to the scheduler."""
@@ -16,10 +16,10 @@ class Observer(Protocol):
         """Set how many tasks there are, by priority (low, medium, high) and state (ready, waiting, done)."""
 
     def workers(self, places: int, working: int) -> None:
-        """Set how many steps may be made at once, and how many are."""
+        """Set how many steps may run at once, and how many are running."""
 
     def queued(self, tasks: Mapping[str, int]) -> None:
-        """Set how many tasks wait for their turn, by priority."""
+        """Set how many tasks wait for a slot, by priority."""
 
     def task_ran(self, name: str, seconds: float) -> None:
         """Count a run that ended."""
@@ -28,11 +28,11 @@ class Observer(Protocol):
         """Count a sweep of garbage collection."""
 
     def removed(self, kind: str, count: int = 1) -> None:
-        """Count what collection removed: `manifest`, `blob` or `upload`."""
+        """Count deletions by collection: `manifest`, `blob` or `upload`."""
 
 
 class NoObserver:
-    """An `Observer` that takes nothing down."""
+    """An `Observer` that counts nothing."""
 
     def generator_added(self) -> None:
         """Do nothing."""

@@ -1,7 +1,7 @@
-"""Files that no row of the catalog knows: what a crash left between a file and its commit, or somebody else put there.
+"""Remove orphan files: content without a row in the catalog, left by a crash or by another program.
 
-A walk of all content, slow, and seldom. What it finds is looked at again a whole delay later, and removed if it is
-still unknown and unchanged. A repository in which more came meanwhile is left alone: somebody is copying into it.
+A slow and rare walk of all content. Orphans are examined again a whole delay later, and removed if they are unchanged
+and still unknown. A repository with new orphans is skipped: another program is copying into it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zot.catalog.blob_commands import DoomBlob, DoomOutcome
 from zot.catalog.command import removal_token
 from zot.logs.fields import fields
 from zot.maintenance.gc import CollectedLayouts
-from zot.maintenance.scheduler import Say
+from zot.maintenance.scheduler import ReportProgress
 from zot.maintenance.stores import MaintainedStores, StoreRules
 from zot.maintenance.sweep_stats import Pauses
 from zot.oci.digest import Digest
@@ -30,12 +30,12 @@ INTERVAL_S = 24 * 3600.0
 # Files looked up in one step: a millisecond of reads.
 _STEP = 64
 _PAUSE_S = 0.02
-# More than these are left for the next walk: what is found is kept in memory meanwhile.
+# A limit on memory: more orphans are left for the next walk.
 _LIMIT = 10_000
 
 
 class _Orphan(NamedTuple):
-    """A file that nobody knows: content by its digest, or staged bytes by their session."""
+    """A file without a row: content by its digest, or staged bytes by their session."""
 
     digest: Digest | None
     session: str
@@ -47,28 +47,28 @@ class OrphanFiles:
     """Walks the stores of one registry."""
 
     def __init__(self, registry: Registry, stores: MaintainedStores, layouts: CollectedLayouts) -> None:
-        """Look at one registry's files."""
+        """Walk the files of one registry."""
         self._registry = registry
         self._stores = stores
         self._layouts = layouts
 
-    async def collect(self, store: StoreRules, say: Say) -> Pauses:
-        """Look at a store's files, and remove strays. Raises CatalogError, StorageError."""
+    async def collect(self, store: StoreRules, report: ReportProgress) -> Pauses:
+        """Walk a store's files and remove orphans. Raises CatalogError, StorageError."""
         found: dict[Repository, set[_Orphan]] = {}
         looked = 0
         async for repository in self._stores.repositories(self._registry.catalog, store):
-            strays: set[_Orphan] = set()
-            async for stray in self._strays(repository):
+            orphans: set[_Orphan] = set()
+            async for orphan in self._orphans(repository):
                 looked += 1
-                if stray is not None:
-                    strays.add(stray)
+                if orphan is not None:
+                    orphans.add(orphan)
                 if looked % _STEP == 0:
                     yield _PAUSE_S
-            if strays:
-                # A copy may have brought them: manifests that an index lists, and what those need.
+            if orphans:
+                # A copy may have brought them: manifests that an index lists, and their blobs.
                 await self._registry.layouts.read_children(repository)
-                found[repository] = strays
-            say(f"{looked} files, {sum(map(len, found.values()))} of them unknown to the catalog")
+                found[repository] = orphans
+            report(f"{looked} files, {sum(map(len, found.values()))} of them unknown to the catalog")
             yield 0
             if sum(map(len, found.values())) > _LIMIT:
                 break
@@ -76,21 +76,21 @@ class OrphanFiles:
             return
         yield store.delay_s
         removed = 0
-        for repository, strays in found.items():
-            now = {stray async for stray in self._strays(repository) if stray is not None}
+        for repository, orphans in found.items():
+            now = {orphan async for orphan in self._orphans(repository) if orphan is not None}
             yield 0
-            if now - strays:
-                _log.info("%s: files are being added by somebody else: it is left alone", repository)
+            if now - orphans:
+                _log.info("%s: another program is adding files: orphan files in it are left alone", repository)
                 continue
-            for stray in now & strays:
-                removed += await self._remove(repository, stray)
-                say(f"{looked} files, {removed} unknown to the catalog removed")
+            for orphan in now & orphans:
+                removed += await self._remove(repository, orphan)
+                report(f"{looked} files, {removed} unknown to the catalog removed")
                 yield 0
 
-    async def _strays(self, repository: Repository) -> AsyncIterator[_Orphan | None]:
-        """Iterate over the files of an adopted repository: what no row knows, None for each that is known.
+    async def _orphans(self, repository: Repository) -> AsyncIterator[_Orphan | None]:
+        """Iterate over the files of an imported repository: yield orphans, and None for each other file.
 
-        Over none where something is unread: it may need any of them.
+        Yields nothing for a repository with unread entries: they may need any of its files.
         """
         catalog, storage = self._registry.catalog, self._registry.storage
         row = await catalog.repository(repository)
@@ -104,19 +104,19 @@ class OrphanFiles:
             known_upload = await catalog.upload(session)
             yield None if known_upload else _Orphan(None, session, 0, modified_s)
 
-    async def _remove(self, repository: Repository, stray: _Orphan) -> bool:
+    async def _remove(self, repository: Repository, orphan: _Orphan) -> bool:
         catalog, storage = self._registry.catalog, self._registry.storage
-        if stray.digest is None:
-            if await catalog.upload(stray.session) is not None:
+        if orphan.digest is None:
+            if await catalog.upload(orphan.session) is not None:
                 return False
-            await storage.discard(UploadKey(repository, stray.session))
+            await storage.discard(UploadKey(repository, orphan.session))
         else:
             token = removal_token(self._registry.boot)
-            doom = DoomBlob(repository=repository, digest=stray.digest, token=token, stray=True)
+            doom = DoomBlob(repository=repository, digest=orphan.digest, token=token, stray=True)
             if await delete_blob(catalog, storage, doom) is not DoomOutcome.DOOMED:
                 return False
         _log.info(
-            "removed a file that nobody knew",
-            extra=fields(module="gc", repository=repository, digest=stray.digest or "", upload=stray.session),
+            "removed an orphan file",
+            extra=fields(module="gc", repository=repository, digest=orphan.digest or "", upload=orphan.session),
         )
         return True

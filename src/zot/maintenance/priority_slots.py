@@ -1,4 +1,4 @@
-"""Whose turn it is: background work in small steps, some at once, the urgent first and nobody forgotten."""
+"""Slots for steps of background tasks: some run at once, urgent tasks first, and none starves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import count
 
 
 class Priority(IntEnum):
-    """How much more often than others a task has its turn."""
+    """The relative frequency with which a task gets a slot."""
 
     LOW = 1
     MEDIUM = 10
@@ -19,29 +19,29 @@ class Priority(IntEnum):
 
 
 class PrioritySlots:
-    """Places for steps. Of those who wait, the one with the highest rank is next.
+    """A limited number of slots. The waiting step with the highest rank is next.
 
-    A rank is the priority divided by the steps that the run has made, plus one: among equals the one that had least
-    comes first, and a task of low priority has its turn, if seldom, however many urgent ones there are.
+    The rank is the priority divided by one plus the steps that the run has made: among equal priorities the run with
+    the fewest steps is next, and a task of low priority gets a slot, if rarely, beside any number of urgent ones.
     """
 
-    def __init__(self, places: int) -> None:
-        """Let so many steps be made at once."""
-        self.places = places
+    def __init__(self, slots: int) -> None:
+        """Let at most `slots` steps run at once."""
+        self.slots = slots
         self.working = 0
         self._order = count()
         self._waiting: dict[asyncio.Future[None], tuple[float, int, Priority]] = {}
 
     @property
     def waiting(self) -> dict[str, int]:
-        """How many wait, by the priority's name in lower case."""
+        """The number of waiting steps, by the priority's name in lower case."""
         counts = Counter(priority for _, _, priority in self._waiting.values())
         return {priority.name.lower(): counts[priority] for priority in Priority}
 
     @asynccontextmanager
-    async def turn(self, priority: Priority, steps: int) -> AsyncIterator[None]:
-        """Wait for a place, and have it during the block. `steps`: those that the run made so far."""
-        if self.working < self.places and not self._waiting:
+    async def slot(self, priority: Priority, steps: int) -> AsyncIterator[None]:
+        """Wait for a slot and hold it during the block; `steps` is the number that the run has made so far."""
+        if self.working < self.slots and not self._waiting:
             self.working += 1
         else:
             await self._wait(priority / (1 + steps), priority)
@@ -51,21 +51,21 @@ class PrioritySlots:
             self._leave()
 
     async def _wait(self, rank: float, priority: Priority) -> None:
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[place] = (rank, -next(self._order), priority)
+        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[slot] = (rank, -next(self._order), priority)
         try:
-            await place
+            await slot
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self._leave()  # it was given the place at the same moment
+            if slot.done() and not slot.cancelled():
+                self._leave()  # the slot was assigned at the same moment
             raise
         finally:
-            self._waiting.pop(place, None)
+            self._waiting.pop(slot, None)
 
     def _leave(self) -> None:
         self.working -= 1
         if self._waiting:
-            place = max(self._waiting, key=self._waiting.__getitem__)
-            del self._waiting[place]
+            slot = max(self._waiting, key=self._waiting.__getitem__)
+            del self._waiting[slot]
             self.working += 1
-            place.set_result(None)
+            slot.set_result(None)

@@ -1,4 +1,4 @@
-"""What a repository holds and what keeps what, read as a whole: for questions of operators, never in a sweep."""
+"""A repository's manifests, blobs and references, read completely. For requests of operators, never for a sweep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zot.oci.names import Repository, Tag
 
 @dataclass(frozen=True, slots=True)
 class RepositoryGraph:
-    """A repository at one time, as far as reading took no time."""
+    """The content of a repository; changes during the read may be missing."""
 
     manifests: dict[Digest, ManifestDetails]
     """By digest, in that order."""
@@ -25,17 +25,17 @@ class RepositoryGraph:
     names: dict[Digest, frozenset[Digest]]
     """The blobs that each manifest names."""
     children: dict[Digest, frozenset[Digest]]
-    """The manifests that each index lists, here or not."""
+    """The manifests that each index lists, present or not."""
     unread: bool = False
-    """Something could not be read: nothing but tags is collected."""
+    """Whether an entry could not be read, so that only tags are collected."""
 
     @property
     def tags(self) -> dict[Tag, Digest]:
-        """The tags, and where they point."""
+        """The tags and their manifests."""
         return {tag: digest for digest, manifest in self.manifests.items() for tag in manifest.tags}
 
     def closure(self, digests: Iterable[Digest]) -> set[Digest]:
-        """Return the manifests with all that they list, directly or not."""
+        """Return the manifests with all manifests that they list, directly or indirectly."""
         found: set[Digest] = set()
         waiting = [digest for digest in digests if digest in self.manifests]
         while waiting:
@@ -46,7 +46,7 @@ class RepositoryGraph:
         return found
 
     def needed_by(self, tag: Tag) -> set[Digest]:
-        """Return what is there for a tag: what it lists and names, and what refers to that. Raises KeyError."""
+        """Return all content that a tag needs, with its referrers and theirs. Raises KeyError."""
         found = self.closure([self.tags[tag]])
         while more := {digest for digest, each in self.manifests.items() if each.subject in found} - found:
             found |= self.closure(more)
@@ -57,7 +57,7 @@ class RepositoryGraph:
         return {blob for digest in manifests for blob in self.names[digest] if blob in self.blobs}
 
     def bytes_of(self, manifests: Collection[Digest], blobs: Collection[Digest]) -> int:
-        """Return what manifests and blobs take together; content that is both counts once."""
+        """Return the bytes of manifests and blobs together; content that is both counts once."""
         sizes = {digest: self.manifests[digest].size for digest in manifests}
         return sum((sizes | {digest: self.blobs[digest] for digest in blobs}).values())
 
@@ -69,7 +69,7 @@ async def read(catalog: Catalog, repository: Repository) -> RepositoryGraph:
     children: dict[Digest, frozenset[Digest]] = {}
     for digest, manifest in manifests.items():
         content = await catalog.manifest_content(repository, digest)
-        # One that was deleted meanwhile names nothing.
+        # A manifest that was deleted concurrently names nothing.
         parsed = parse_leniently(content or b"", manifest.media_type).manifest
         names[digest] = frozenset(Digest(each.digest) for each in (*parsed.blobs, *parsed.elsewhere))
         children[digest] = frozenset(Digest(each.digest) for each in parsed.children)

@@ -1,8 +1,8 @@
-"""Which tags and untagged manifests a policy keeps: a pure function over what is known of them.
+"""Decide which tags and untagged manifests a retention policy keeps. Pure functions.
 
-A tag belongs to the first entry of `keepTags` one of whose patterns matches it. An entry without rules keeps all its
-tags; with rules, a tag that any of them keeps. What belongs to no entry, or is kept by no rule, goes. A tag of which no
-statistics are known is kept.
+A tag belongs to the first entry of `keepTags` with a pattern that matches it. An entry without rules keeps all its
+tags; with rules, it keeps a tag that any of them keeps. A tag that belongs to no entry, or that no rule keeps, is
+deleted. A tag without statistics is kept.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ OF_ANOTHER_IMAGE = "signature or SBOM of another image"
 UNTAGGED = "deleteUntagged"
 REFERRER = "deleteReferrers"
 
-# What cosign attached to an image before there were referrers, and the tag by which the specification falls back.
+# Tags by which cosign attached signatures before referrers existed, and the specification's fallback tags.
 _ATTACHED = re.compile(r"sha256-([0-9a-f]{64})(?:\.(?:sig|sbom|att))?")
 
 
 class Candidate(NamedTuple):
-    """A tag, or an untagged manifest, with what is known of its manifest. Times are seconds since the epoch."""
+    """A tag or an untagged manifest, with its statistics. Times are seconds since the epoch."""
 
     digest: Digest
     media_type: str
     tag: Tag | None = None
     pushed_s: float | None = None
-    """None: no statistics are known of it."""
+    """None if there are no statistics."""
     pulled_s: float | None = None
-    """None: it was never pulled."""
+    """None if it was never pulled."""
 
 
 class RetentionDecision(NamedTuple):
-    """What a policy decides about a candidate, and why."""
+    """The decision of a policy on a candidate, with the reason."""
 
     candidate: Candidate
     keep: bool
@@ -55,7 +55,7 @@ class RetentionRules:
     """The retention of one store."""
 
     def __init__(self, retention: RetentionConfig) -> None:
-        """Compile the patterns, which the configuration has checked."""
+        """Compile the patterns, which the configuration has validated."""
         self.dry_run = retention.dry_run
         self.delay_s = retention.delay_s
         self._policies = [RepositoryRetention.compiled(each) for each in retention.policies]
@@ -68,13 +68,13 @@ class RetentionRules:
 
     @property
     def asks_for_times(self) -> bool:
-        """Whether a decision may depend on when something was pulled or pushed."""
+        """Whether a decision may depend on the times of pulls or pushes."""
         return any(policy.asks_for_times for policy in self._policies)
 
     def of(self, repository: Repository) -> RepositoryRetention:
         """Return the first policy that matches.
 
-        Without any policy untagged manifests go; beside policies that do not match, nothing does.
+        Without any policy, untagged manifests are deleted; if there are policies but none matches, nothing is.
         """
         if not self._policies:
             return _DEFAULT
@@ -83,7 +83,7 @@ class RetentionRules:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryRetention:
-    """One policy."""
+    """The retention policy of a repository."""
 
     matches: Callable[[str], bool]
     delete_untagged: bool
@@ -93,7 +93,7 @@ class RepositoryRetention:
 
     @property
     def asks_for_times(self) -> bool:
-        """Whether a decision may depend on when something was pulled or pushed."""
+        """Whether a decision may depend on the times of pulls or pushes."""
         return bool(self.keep_tags or self.keep_untagged)
 
     @classmethod
@@ -109,9 +109,9 @@ class RepositoryRetention:
         )
 
     def tags(self, candidates: Iterable[Candidate], now_s: float) -> list[RetentionDecision]:
-        """Decide about the tags of a repository, all of them together. Without `keepTags` there is nothing to decide.
+        """Decide on all tags of a repository together, in the order of the candidates.
 
-        The order of the answer is that of the candidates.
+        Without `keepTags` there are no decisions.
         """
         if not self.keep_tags:
             return []
@@ -136,7 +136,7 @@ class RepositoryRetention:
         return [decisions[candidate] for candidate in candidates]
 
     def untagged(self, candidates: Iterable[Candidate], now_s: float) -> list[RetentionDecision]:
-        """Decide about the untagged manifests of a repository, all of them together."""
+        """Decide on all untagged manifests of a repository together."""
         if not self.delete_untagged:
             return []
         if self.keep_untagged is None:
@@ -151,7 +151,7 @@ class RepositoryRetention:
 
 
 def attached_to(tag: Tag) -> Digest | None:
-    """Return the image that a tag of the form `sha256-<hex>[.sig|.sbom|.att]` says it belongs to."""
+    """Return the digest of the image to which a tag of the form `sha256-<hex>[.sig|.sbom|.att]` belongs."""
     found = _ATTACHED.fullmatch(tag)
     return Digest(f"sha256:{found[1]}") if found else None
 
@@ -180,7 +180,7 @@ def _by_rules(
 def _kept(
     candidates: Sequence[Candidate], rules: KeepUntaggedConfig, now_s: float
 ) -> list[tuple[str, Sequence[Candidate]]]:
-    """Return each rule's name with what it keeps."""
+    """Return each rule's name with the candidates that it keeps."""
     found: list[tuple[str, Sequence[Candidate]]] = []
     if (count := rules.most_recently_pulled_count) > 0:
         found.append(("mostRecentlyPulledCount", _newest(candidates, count, _pulled_s)))
@@ -204,7 +204,7 @@ def _pushed_s(candidate: Candidate) -> float:
 
 
 def _newest(candidates: Sequence[Candidate], count: int, at_s: Callable[[Candidate], float]) -> list[Candidate]:
-    """Return the newest; of the same age the first by name."""
+    """Return the newest candidates; among those of equal age, the first by name."""
     return sorted(candidates, key=lambda each: (-at_s(each), each.tag or each.digest))[:count]
 
 

@@ -1,4 +1,4 @@
-"""What retention decides about: a repository's tags and loose manifests, with their statistics."""
+"""Collect the input of retention: a repository's tags and dangling manifests, with their statistics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Known = Mapping[Digest, Statistic]
 
 
 async def tagged(catalog: Catalog, repository: Repository, known: Known) -> list[Candidate]:
-    """Return a repository's tags but those of manifests that could not be read whole. Raises CatalogError."""
+    """Return a repository's tags but those of manifests that could not be parsed. Raises CatalogError."""
     return [
         candidate(manifest, tag, known.get(manifest.digest))
         async for manifest in paging.manifests(catalog, repository)
@@ -27,21 +27,21 @@ async def tagged(catalog: Catalog, repository: Repository, known: Known) -> list
 
 
 def candidate(manifest: ManifestDetails, tag: Tag, statistic: Statistic | None) -> Candidate:
-    """Return a tag of a manifest with what is known of it."""
+    """Return a tag of a manifest with its statistics."""
     return Candidate(manifest.digest, manifest.media_type, tag, *_times(statistic, manifest.pushed_ns))
 
 
-def untagged(loose: Iterable[DanglingManifest], known: Known) -> list[Candidate]:
-    """Return the loose manifests that are no referrers."""
+def untagged(dangling: Iterable[DanglingManifest], known: Known) -> list[Candidate]:
+    """Return the dangling manifests that are not referrers."""
     return [
         Candidate(each.digest, each.media_type, None, *_times(known.get(each.digest), each.pushed_ns))
-        for each in loose
+        for each in dangling
         if each.subject is None
     ]
 
 
-async def loose(catalog: Catalog, repository: Repository) -> list[DanglingManifest]:
-    """Return a repository's loose manifests, in the order of digests. Raises CatalogError."""
+async def dangling(catalog: Catalog, repository: Repository) -> list[DanglingManifest]:
+    """Return a repository's dangling manifests, in the order of digests. Raises CatalogError."""
     return [
         row
         async for row in rows(
@@ -51,9 +51,9 @@ async def loose(catalog: Catalog, repository: Repository) -> list[DanglingManife
 
 
 def _times(statistic: Statistic | None, pushed_ns: int) -> tuple[float | None, float | None]:
-    """Return when it was pushed and pulled, as retention counts it.
+    """Return the times of push and pull that count for retention.
 
-    One that was deleted and pushed again is as new as its last push, which the catalog knows.
+    A manifest that was deleted and pushed again is as new as its last push, which the catalog knows.
     """
     if statistic is None or statistic.pushed_s is None:
         return None, statistic.pulled_s if statistic else None

@@ -1,4 +1,4 @@
-"""What collection and retention decide, in the log: zot's fields and words, deletions in the audit log, too."""
+"""Log the decisions of collection and retention in zot's fields and words; deletions also in the audit log."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _audit = logging.getLogger(AUDIT)
 
 
 def decided(repository: Repository, decision: RetentionDecision, *, dry_run: bool) -> None:
-    """Log what a retention policy decides about a tag or an untagged manifest.
+    """Log the decision of a retention policy on a tag or an untagged manifest.
 
-    What is kept is told in a dry run, and else only when debugging: it is the same each time.
+    A decision to keep is logged as info in a dry run, and otherwise as debug: it is the same in each sweep.
     """
     line = decision_fields(repository, decision, dry_run=dry_run)
     message = "applied policy" if decision.candidate.tag else "applied untagged policy"
@@ -29,7 +29,7 @@ def decided(repository: Repository, decision: RetentionDecision, *, dry_run: boo
 
 
 def decision_fields(repository: Repository, decision: RetentionDecision, *, dry_run: bool) -> dict[str, Any]:
-    """Return what zot's log says of a decision."""
+    """Return the fields of a decision in zot's log."""
     candidate = decision.candidate
     return {
         "module": "retention",
@@ -46,7 +46,7 @@ def decision_fields(repository: Repository, decision: RetentionDecision, *, dry_
 
 
 def removed_manifest(repository: Repository, manifest: DanglingManifest, *, dry_run: bool) -> None:
-    """Log that an untagged manifest, or a referrer without its subject, is removed."""
+    """Log the deletion of an untagged manifest, or of a referrer without its subject."""
     line = {
         "module": "gc",
         "dry-run": dry_run,
@@ -62,7 +62,7 @@ def removed_manifest(repository: Repository, manifest: DanglingManifest, *, dry_
 
 
 def removed_attached(repository: Repository, row: TagRow, *, dry_run: bool) -> None:
-    """Log that a tag of cosign's, whose image is gone, is removed."""
+    """Log the deletion of a cosign tag whose image is missing."""
     line = {
         "module": "gc",
         "dry-run": dry_run,

@@ -1,4 +1,4 @@
-"""When background work is done: tasks by interval, in small steps, no task twice at a time."""
+"""Run background tasks by interval, in small steps, each task at most once at a time."""
 
 from __future__ import annotations
 
@@ -25,84 +25,84 @@ from zot.storage.interface import StorageError
 _log = logging.getLogger("zot.scheduler")
 
 STEP_PAUSE_S = 0.005
-"""What a step leaves between it and the next at least: requests and their commits come first."""
+"""The least pause between two steps of a task: requests and their commits have priority."""
 
-# Of its own: `random.random` is everybody's state.
+# A separate generator: `random.random` has state that all modules share.
 _spread = random.Random().random  # noqa: S311 (when a task starts is no secret)
 
 _SAVE_S = 60.0
 _WINDOW_POLL_S = 10.0
 _SELDOM_S = 600.0
-# A first run comes some time after the start, so that not everything begins at once.
+# First runs are spread over some time after the start.
 _SPREAD_S = 30.0
 _SPREAD_SHARE = 0.1
 
-Say = Callable[[str], None]
-"""Tells how far a run is, in a few words; the last of them stay as what came of it."""
+ReportProgress = Callable[[str], None]
+"""Reports the progress of a run in a few words; the last report stays as the result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Something to be done again and again. One run at a time, whatever the interval."""
+    """A recurring task. One run at a time, whatever the interval."""
 
     name: str
-    """The kind of task, by which runs are counted."""
-    run: Callable[[Say], Pauses]
+    """The kind of task, by which metrics count runs."""
+    run: Callable[[ReportProgress], Pauses]
     interval_s: float
-    """From the start of one run to the start of the next; 0: once after each start of the server."""
+    """Seconds between the starts of two runs; 0 means once after each start of the server."""
     priority: Priority = Priority.MEDIUM
     about: str = ""
-    """What tells it from others of its kind: the root of a store."""
+    """Distinguishes it from others of its kind: the route of a store."""
     may_start: Callable[[], bool] = lambda: True
 
     @property
     def key(self) -> str:
-        """What it is known by."""
+        """The unique name of the task."""
         return f"{self.name} {self.about}".rstrip()
 
 
 class TaskState(msgspec.Struct, frozen=True):
-    """How a task stands. Times are seconds since the epoch."""
+    """The state of a task. Times are seconds since the epoch."""
 
     task: str
     priority: str
     interval_s: float
     state: str
-    """`running`, `waiting`, `ready` (due, but it may not start now) or `done`."""
+    """`running`, `waiting`, `ready` (due, but not allowed to start now) or `done`."""
     last: JobRun | None
     next_s: float | None
 
 
 class Scheduler:
-    """Runs tasks until it is cancelled. A run that fails is logged, and tried again at its next time."""
+    """Runs tasks until it is cancelled. A failed run is logged and retried at its next time."""
 
     def __init__(
         self,
         tasks: Sequence[Task],
-        journal: JobStates,
+        job_states: JobStates,
         *,
         workers: int,
         observer: Observer | None = None,
         spread: Callable[[], float] | None = None,
     ) -> None:
-        """Make at most `workers` steps at once. The journal is loaded already.
+        """Run at most `workers` steps at once. The job states are already loaded.
 
-        `spread` gives numbers from 0 to 1, which first runs are spread by: random ones unless it is given.
+        `spread` returns numbers from 0 to 1 by which first runs are spread; random ones by default.
         """
-        self._journal = journal
+        self._job_states = job_states
         self._observer = observer or NoObserver()
-        self._turns = PrioritySlots(workers)
+        self._slots = PrioritySlots(workers)
         self._spread = spread or _spread
-        self._keepers: dict[str, _TaskRunner] = {}
+        self._runners: dict[str, _TaskRunner] = {}
         self._group: asyncio.TaskGroup | None = None
         self.replace(tasks)
 
     async def run(self) -> None:
-        """Do what is due, until cancelled; what is under way then is broken off between two steps, or in one."""
+        """Run due tasks until it is cancelled, which interrupts running tasks between two steps or within one."""
         try:
             async with asyncio.TaskGroup() as self._group:
-                for keeper in self._keepers.values():
-                    keeper.start(self._group)
+                for runner in self._runners.values():
+                    runner.start(self._group)
                 while True:
                     await asyncio.sleep(_SAVE_S)
                     await self._save()
@@ -111,77 +111,77 @@ class Scheduler:
             await self._save()
 
     def replace(self, tasks: Sequence[Task]) -> None:
-        """Have other tasks from now on. A run under way ends as it began, unless its task is no more."""
+        """Replace the tasks. A running task finishes as it began, unless the new tasks lack it."""
         wanted = {task.key: task for task in tasks}
         assert len(wanted) == len(tasks), "two tasks have the same name"
-        for key in [key for key in self._keepers if key not in wanted]:
-            self._keepers.pop(key).stop()
+        for key in [key for key in self._runners if key not in wanted]:
+            self._runners.pop(key).stop()
         for key, task in wanted.items():
-            if key in self._keepers:
-                self._keepers[key].replace(task)
+            if key in self._runners:
+                self._runners[key].replace(task)
                 continue
             self._observer.generator_added()
-            self._keepers[key] = _TaskRunner(
-                task, self._journal, self._turns, self._observer, self._spread, self._count
+            self._runners[key] = _TaskRunner(
+                task, self._job_states, self._slots, self._observer, self._spread, self._count
             )
             if self._group is not None:
-                self._keepers[key].start(self._group)
+                self._runners[key].start(self._group)
 
     async def run_now(self, key: str) -> JobRun:
-        """Have a task run at once, or wait for the run under way; return what came of it. Raises KeyError."""
-        return await self._keepers[key].run_now()
+        """Run a task at once, after a run that is in progress, and return the run. Raises KeyError."""
+        return await self._runners[key].run_now()
 
     def states(self) -> list[TaskState]:
-        """Return how the tasks stand, by name."""
-        return [keeper.state() for _, keeper in sorted(self._keepers.items())]
+        """Return the states of the tasks, sorted by name."""
+        return [runner.state() for _, runner in sorted(self._runners.items())]
 
     def _count(self) -> None:
-        keepers = self._keepers.values()
+        runners = self._runners.values()
         shown = {"running": "ready", "ready": "ready", "waiting": "waiting", "done": "done"}
-        counts = Counter((each.task.priority.name.lower(), shown[each.word]) for each in keepers)
+        counts = Counter((each.task.priority.name.lower(), shown[each.state_name]) for each in runners)
         every = {(each.name.lower(), state): 0 for each in Priority for state in ("ready", "waiting", "done")}
         self._observer.generators(every | counts)
-        self._observer.workers(self._turns.places, self._turns.working)
-        self._observer.queued(self._turns.waiting)
+        self._observer.workers(self._slots.slots, self._slots.working)
+        self._observer.queued(self._slots.waiting)
 
     async def _save(self) -> None:
         try:
-            await self._journal.save()
+            await self._job_states.save()
         except StorageError as error:
-            _log.warning("the state of background work is not written down: %s", error)
+            _log.warning("the state of background work cannot be saved: %s", error)
 
 
 class _TaskRunner:
-    """Keeps one task going."""
+    """Runs one task again and again."""
 
     def __init__(
         self,
         task: Task,
-        journal: JobStates,
-        turns: PrioritySlots,
+        job_states: JobStates,
+        slots: PrioritySlots,
         observer: Observer,
         spread: Callable[[], float],
         changed: Callable[[], None],
     ) -> None:
         self.task = task
-        self.word = "waiting"
-        self._journal = journal
-        self._turns = turns
+        self.state_name = "waiting"
+        self._job_states = job_states
+        self._slots = slots
         self._observer = observer
         self._spread = spread
         self._changed = changed
         self._loop_task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
-        self._asked: list[asyncio.Future[JobRun]] = []
+        self._requested: list[asyncio.Future[JobRun]] = []
         self._next_s: float | None = None
 
     def start(self, group: asyncio.TaskGroup) -> None:
-        self._loop_task = group.create_task(self._keep(), name=f"task {self.task.key}")
+        self._loop_task = group.create_task(self._loop(), name=f"task {self.task.key}")
 
     def stop(self) -> None:
         if self._loop_task is not None:
             self._loop_task.cancel()
-        for each in self._asked:
+        for each in self._requested:
             each.cancel()
 
     def replace(self, task: Task) -> None:
@@ -191,73 +191,73 @@ class _TaskRunner:
         self._wake.set()
 
     async def run_now(self) -> JobRun:
-        asked: asyncio.Future[JobRun] = asyncio.get_running_loop().create_future()
-        self._asked.append(asked)
+        requested: asyncio.Future[JobRun] = asyncio.get_running_loop().create_future()
+        self._requested.append(requested)
         self._wake.set()
-        return await asked
+        return await requested
 
     def state(self) -> TaskState:
         task = self.task
-        run = self._journal.runs.get(task.key)
-        next_s = self._next_s if self.word == "waiting" else None
-        return TaskState(task.key, task.priority.name.lower(), task.interval_s, self.word, run, next_s)
+        run = self._job_states.runs.get(task.key)
+        next_s = self._next_s if self.state_name == "waiting" else None
+        return TaskState(task.key, task.priority.name.lower(), task.interval_s, self.state_name, run, next_s)
 
-    async def _keep(self) -> None:
+    async def _loop(self) -> None:
         ran = False
         while True:
-            if ran and self.task.interval_s == 0 and not self._asked:
+            if ran and self.task.interval_s == 0 and not self._requested:
                 self._show("done")
-                await self._woken(None)
+                await self._wait(None)
                 continue
-            wall_s = self._journal.wall()
+            wall_s = self._job_states.wall()
             if self._next_s is None:
                 self._next_s = wall_s + self._wait_s(wall_s)
             if self._next_s - wall_s > max(self.task.interval_s, _SPREAD_S):
                 self._next_s = None  # the wall clock was set back
                 continue
-            if not self._asked and self._next_s > wall_s:
+            if not self._requested and self._next_s > wall_s:
                 self._show("waiting")
-                await self._woken(self._next_s - wall_s)
+                await self._wait(self._next_s - wall_s)
                 continue
-            if not self._asked and not self.task.may_start():
+            if not self._requested and not self.task.may_start():
                 self._show("ready")
-                await self._woken(_WINDOW_POLL_S)
+                await self._wait(_WINDOW_POLL_S)
                 continue
             await self._run()
             ran, self._next_s = True, None
 
-    def _show(self, word: str) -> None:
-        self.word = word
+    def _show(self, name: str) -> None:
+        self.state_name = name
         self._changed()
 
-    async def _woken(self, seconds: float | None) -> None:
-        """Wait so long, or until something is asked for."""
+    async def _wait(self, seconds: float | None) -> None:
+        """Wait for `seconds`, or until a run is requested or the task is replaced."""
         self._wake.clear()
         try:
-            # Not longer than a while: the wall clock may be set meanwhile.
+            # A bounded time: the wall clock may be set during the wait.
             async with asyncio.timeout(min(seconds, _SAVE_S) if seconds is not None else None):
                 await self._wake.wait()
         except TimeoutError:
             pass
 
     def _wait_s(self, wall_s: float) -> float:
-        """Return how long to wait for the next run: an interval from the last start, none if that was broken off."""
+        """Return the seconds until the next run: an interval after the last start, none if that was interrupted."""
         interval_s = self.task.interval_s
-        last = self._journal.runs.get(self.task.key)
+        last = self._job_states.runs.get(self.task.key)
         spread_s = self._spread() * min(_SPREAD_S, interval_s * _SPREAD_SHARE)
         if interval_s == 0 or last is None or last.ended_s is None:
             return spread_s
-        # A start in the future is one of a clock that was wrong.
+        # A start in the future was recorded with a wrong clock.
         passed_s = max(0.0, wall_s - last.started_s)
         return max(interval_s - passed_s, spread_s if passed_s >= interval_s else 0.0)
 
     async def _run(self) -> None:
-        task, asked, begun_s = self.task, self._asked, time.monotonic()
-        self._asked = []
+        task, requested, begun_s = self.task, self._requested, time.monotonic()
+        self._requested = []
         self._show("running")
-        self._note(JobRun(self._journal.wall()))
+        self._record(JobRun(self._job_states.wall()))
         about = fields(module="scheduler", task=task.key, priority=task.priority.name.lower())
-        # What is done every minute is not worth lines that are read, not even at zot's default, which is debug.
+        # Frequent tasks would fill the log, even at zot's default level, which is debug.
         level = logging.INFO if task.interval_s == 0 or task.interval_s >= _SELDOM_S else TRACE
         _log.log(level, "task started", extra=about)
         failed = False
@@ -265,26 +265,30 @@ class _TaskRunner:
             await self._make_steps(task)
         except (CatalogError, StorageError) as error:
             failed = True
-            self._say(str(error))
+            self._report(str(error))
             _log.error("task failed: %s", error, extra=about)
-        except Exception as error:  # noqa: BLE001 - a fault of one task does not stop the others, and is logged
+        except Exception as error:  # noqa: BLE001 - an error of one task is logged and does not stop the others
             failed = True
-            self._say(repr(error))
+            self._report(repr(error))
             _log.exception("task failed", extra=about)
         finally:
-            run = msgspec.structs.replace(self._journal.runs[task.key], ended_s=self._journal.wall(), failed=failed)
-            for each in asked:
+            run = msgspec.structs.replace(
+                self._job_states.runs[task.key], ended_s=self._job_states.wall(), failed=failed
+            )
+            for each in requested:
                 if not each.done():
                     each.set_result(run)
-        self._note(run)
+        self._record(run)
         self._observer.task_ran(task.name, time.monotonic() - begun_s)
-        _log.log(level, "task ended", extra=fields(module="scheduler", task=task.key, failed=failed, result=run.said))
+        _log.log(
+            level, "task ended", extra=fields(module="scheduler", task=task.key, failed=failed, result=run.progress)
+        )
 
     async def _make_steps(self, task: Task) -> None:
         count = 0
-        async with aclosing(task.run(self._say)) as steps:
+        async with aclosing(task.run(self._report)) as steps:
             while True:
-                async with self._turns.turn(task.priority, count):
+                async with self._slots.slot(task.priority, count):
                     self._changed()
                     try:
                         pause_s = await anext(steps)
@@ -293,8 +297,8 @@ class _TaskRunner:
                 count += 1
                 await asyncio.sleep(max(pause_s, STEP_PAUSE_S))
 
-    def _say(self, text: str) -> None:
-        self._note(msgspec.structs.replace(self._journal.runs[self.task.key], said=text))
+    def _report(self, text: str) -> None:
+        self._record(msgspec.structs.replace(self._job_states.runs[self.task.key], progress=text))
 
-    def _note(self, run: JobRun) -> None:
-        self._journal.runs[self.task.key] = run
+    def _record(self, run: JobRun) -> None:
+        self._job_states.runs[self.task.key] = run

@@ -1,8 +1,8 @@
-"""Verification: everything stored is read again, and what has not the digest of its name is served to nobody any more.
+"""Scrub: read all content and verify its digests; stop serving damaged content, and heal it if possible.
 
-A damaged blob is set aside, so that its repository lacks it, and is healed from another repository's copy if there is
-one that is whole. A copy that shares its bytes with the damaged one is damaged, too, and goes when its turn comes. What
-cannot be healed is healed by the next push of it: clients send what a registry lacks.
+A damaged blob is quarantined, so that its repository lacks it, and healed from an intact copy of another repository. A
+copy that shares its bytes with the damaged one is damaged, too, and is quarantined when the scrub reaches it. A blob
+that cannot be healed is healed by its next push: clients send the blobs that a registry lacks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zot.foundation.threads import ThreadPool
 from zot.logs.fields import fields
 from zot.maintenance import usage
 from zot.maintenance.gc import CollectedLayouts
-from zot.maintenance.scheduler import Say
+from zot.maintenance.scheduler import ReportProgress
 from zot.maintenance.sweep_stats import Pauses
 from zot.maintenance.units import size as text_of_size
 from zot.oci.digest import Digest, algorithm_of, finished, has_digest, hasher, hex_of
@@ -38,26 +38,26 @@ from zot.storage.interface import Content, ContentMissingError, StorageError
 _log = logging.getLogger("zot.scrub")
 
 RATE_BYTES_S = 64 << 20
-"""What a running server reads at most: a disk has other things to do."""
+"""The read rate of a scrub in a running server, which leaves the disk to requests."""
 
 _PIECE_BYTES = 1 << 20
 _STEP_BYTES = 4 << 20
-# Verified files of this run whose bytes other repositories share: by inode, so that they are read once.
+# Verified files of this run, by inode, so that bytes that repositories share are read once.
 _REMEMBERED = 1_000_000
 
 
 class ScrubResult(msgspec.Struct, frozen=True):
-    """A tag, or an untagged manifest, and whether everything that it needs is whole."""
+    """A tag or an untagged manifest, and whether all content that it needs is intact."""
 
     repository: Repository
     tag: str
     """Its digest if it has no tag."""
     ok: bool
     affected: str = ""
-    """The first digest that is not, in hexadecimal digits."""
+    """The first damaged digest, in hexadecimal digits."""
     error: str = ""
     healed: bool = False
-    """Another copy took its place: now it is whole."""
+    """Whether another copy replaced it."""
 
 
 class _Damage(msgspec.Struct, frozen=True):
@@ -76,7 +76,7 @@ class Scrubber:
         *,
         rate_bytes_s: float = RATE_BYTES_S,
     ) -> None:
-        """Read at most so many bytes a second."""
+        """Read at most `rate_bytes_s` bytes a second."""
         self._registry = registry
         self._catalog = registry.catalog
         self._storage = registry.storage
@@ -85,17 +85,17 @@ class Scrubber:
         self._rate_bytes_s = rate_bytes_s
         self._shared: dict[tuple[int, int, int, int], Digest] = {}
 
-    async def run(self, say: Say) -> Pauses:
-        """Verify everything in steps, as a task. Raises CatalogError, StorageError."""
+    async def run(self, report: ReportProgress) -> Pauses:
+        """Verify all content in steps, as a task. Raises CatalogError, StorageError."""
         found: list[ScrubResult] = []
-        async for pause_s in self.verify(say, found.append):
+        async for pause_s in self.verify(report, found.append):
             yield pause_s
 
-    async def verify(self, say: Say, report: Callable[[ScrubResult], object]) -> Pauses:
+    async def verify(self, report: ReportProgress, add_result: Callable[[ScrubResult], object]) -> Pauses:
         """Verify each repository and report on its tags. Raises CatalogError, StorageError."""
         self._shared.clear()
-        read_bytes = damaged = repositories = 0
-        # What repositories share is read once, so that less may be read.
+        read_bytes = damaged = verified_repositories = 0
+        # An upper bound: bytes that repositories share are read once.
         total = text_of_size(sum([row.bytes async for row in usage.repositories(self._catalog, None)]))
         async for repository in paging.repositories(self._catalog):
             row = await self._catalog.repository(repository)
@@ -107,22 +107,22 @@ class Scrubber:
             async for size in self._verify_blobs(repository, damages):
                 read_bytes += size
                 found = damaged + len(damages)
-                say(f"{text_of_size(read_bytes)} of {total} read, {found} blobs damaged; now at {repository}")
+                report(f"{text_of_size(read_bytes)} of {total} read, {found} blobs damaged; now at {repository}")
                 yield size / self._rate_bytes_s
             damaged += len(damages)
             async for verified in self._manifests(repository, damages):
-                _tell(verified)
-                report(verified)
+                _log_result(verified)
+                add_result(verified)
             yield 0
-            repositories += 1
+            verified_repositories += 1
             _log.info("scrub successfully completed for %s", repository, extra=_about(repository))
-        say(f"{text_of_size(read_bytes)} of {repositories} repositories read, {damaged} blobs damaged")
+        report(f"{text_of_size(read_bytes)} of {verified_repositories} repositories read, {damaged} blobs damaged")
 
     # --- blobs ---
 
     async def _verify_blobs(self, repository: Repository, damages: dict[Digest, _Damage]) -> AsyncGenerator[int, None]:
-        """Verify the repository's blobs; yield how many bytes were read since the last time."""
-        unsaid = 0
+        """Verify the repository's blobs; yield the number of bytes read since the last yield."""
+        unreported = 0
         async for page in paging.blob_pages(self._catalog, repository):
             for digest, size in page:
                 row = await self._catalog.blob(repository, digest)
@@ -133,18 +133,18 @@ class Scrubber:
                     if isinstance(read, str):
                         error = read
                     else:
-                        unsaid += read
-                    if unsaid >= _STEP_BYTES:
-                        yield unsaid
-                        unsaid = 0
-                # The file of a manifest that could not be read is another program's, and stays where it is.
+                        unreported += read
+                    if unreported >= _STEP_BYTES:
+                        yield unreported
+                        unreported = 0
+                # The file of an unread manifest belongs to another program, and stays where it is.
                 if error and not await self._catalog.carried_as(repository, digest):
-                    damages[digest] = await self._set_aside(repository, digest, row, error)
-            yield unsaid
-            unsaid = 0
+                    damages[digest] = await self._quarantine(repository, digest, row, error)
+            yield unreported
+            unreported = 0
 
     async def _read(self, repository: Repository, digest: Digest, size: int) -> AsyncGenerator[int | str, None]:
-        """Read content whole; yield how many bytes each read gave, and at the end what is wrong, if something is."""
+        """Read content; yield the number of bytes of each read, and at the end a text if it is damaged."""
         try:
             content = await self._storage.open(repository, digest)
         except ContentMissingError:
@@ -175,18 +175,18 @@ class Scrubber:
         inode = _inode(content)
         return self._shared.get(inode) if inode is not None else None
 
-    async def _set_aside(self, repository: Repository, digest: Digest, row: BlobRow, error: str) -> _Damage:
-        """Have a damaged blob served to no client, and another copy in its place if there is one that is whole."""
+    async def _quarantine(self, repository: Repository, digest: Digest, row: BlobRow, error: str) -> _Damage:
+        """Quarantine a damaged blob, and replace it by an intact copy if there is one."""
         if not await quarantine_damaged(self._registry, repository, digest, row, error, FoundBy.SCRUB):
-            # Unless it is left as it is, it was removed, or pushed again, concurrently.
+            # Unless the registry is read-only, it was removed or pushed again concurrently.
             return _Damage(error, healed=not self._registry.read_only)
         return _Damage(error, await self._heal(repository, digest, row.size))
 
     async def _missing(self, repository: Repository, digest: Digest, size: int) -> _Damage:
-        """Have what was found damaged or missing earlier healed by a copy that came since.
+        """Heal a blob that was found damaged or missing earlier by a copy that was added since.
 
-        A file that an operator has put back in its place is taken. Another repository's copy is taken only for what was
-        here once: that a manifest names a digest gives no right to what another repository has.
+        A file that an operator restored in its place is used. Another repository's copy is used only for a blob that
+        existed here: a manifest that names a digest grants no right to the content of another repository.
         """
         if self._registry.read_only:
             return _Damage(NOT_FOUND, healed=False)
@@ -207,7 +207,7 @@ class Scrubber:
                 return False
             if healed:
                 about = _about(repository, digest=digest)
-                _log.info("%s is in %s again, from another copy", digest, repository, extra=about)
+                _log.info("%s of %s is healed from another copy", digest, repository, extra=about)
             return healed
         return False
 
@@ -219,7 +219,7 @@ class Scrubber:
     async def _manifests(
         self, repository: Repository, damages: dict[Digest, _Damage]
     ) -> AsyncGenerator[ScrubResult, None]:
-        """Yield what is to be said of the repository's tags, and of its manifests that have none."""
+        """Yield the results of the repository's tags, and of its untagged manifests."""
         known: dict[Digest, tuple[Digest, _Damage] | None] = {}
         async for manifest in paging.manifests(self._catalog, repository):
             affected = await self._affected(repository, manifest.digest, manifest.media_type, damages, known)
@@ -233,10 +233,10 @@ class Scrubber:
                     yield ScrubResult(repository, tag, damage.healed, hex_of(digest), damage.error, damage.healed)
 
     async def _restored(self, repository: Repository, digest: Digest) -> bool:
-        """Write a manifest's file again that is missing or damaged; True: the layout had shown it.
+        """Write a missing or damaged file of a manifest again; return whether the layout had listed it.
 
-        The catalog has its bytes, and serves them; other programs that read the layout, and a start without the
-        catalog, need the file. Before its first export there is none.
+        The catalog has the bytes and serves them; other programs that read the layout, and a start without the catalog,
+        need the file. Before the first export it does not exist.
         """
         if await self._storage.is_whole(repository, digest):
             return False
@@ -258,9 +258,9 @@ class Scrubber:
         damages: dict[Digest, _Damage],
         known: dict[Digest, tuple[Digest, _Damage] | None],
     ) -> tuple[Digest, _Damage] | None:
-        """Return the first damage to a manifest or to what it lists, None if all of it is whole."""
+        """Return the first damage to a manifest or to what it lists, or None if all of it is intact."""
         if digest not in known:
-            known[digest] = None  # whatever lists itself
+            known[digest] = None  # ends the recursion of an index that lists itself
             known[digest] = await self._first_damage(repository, digest, media_type, damages, known)
         return known[digest]
 
@@ -297,7 +297,7 @@ class Scrubber:
         if media_type in INDEXES:
             for child in parsed.children:
                 row = await self._catalog.resolve(repository, Digest(child.digest))
-                # An index may list what is elsewhere.
+                # An index may list manifests that are elsewhere.
                 if row is not None:
                     found = await self._affected(repository, row.digest, row.media_type, damages, known)
                     if found is not None:
@@ -305,7 +305,7 @@ class Scrubber:
         return None
 
 
-def _tell(verified: ScrubResult) -> None:
+def _log_result(verified: ScrubResult) -> None:
     values = {
         "component": "scrub",
         "image": verified.repository,
@@ -334,7 +334,7 @@ def table(rows: Sequence[ScrubResult]) -> list[tuple[str, ...]]:
 
 
 def _inode(content: Content) -> tuple[int, int, int, int] | None:
-    """Return what tells content's bytes from others', if it is a file."""
+    """Return the identity of a content file's bytes, or None if the content is not a file."""
     descriptor = content.fileno()
     if descriptor is None:
         return None

@@ -1,4 +1,4 @@
-"""Uploads that nobody goes on with."""
+"""Remove uploads that clients have abandoned."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ FINISHED_KEPT_S = 600.0
 
 
 class _Seen(NamedTuple):
-    """An upload as a sweep saw it, and when: if anything of it differs later, somebody was at it."""
+    """An upload as a sweep saw it: if any field differs later, a client continued it."""
 
     epoch: int
     offset: int
     updated_ns: int
     changed_s: float | None
-    """When its staged file was changed."""
+    """The time of the last change of its staged file."""
 
 
 class StaleUploads:
-    """Remembers how uploads looked, and removes those that looked the same for a whole delay of the collector's clock.
+    """Removes uploads that did not change for a whole delay of the collector's clock.
 
-    An upload that a request works on is never stale, however slowly its bytes come: the connection's limits end that.
-    After a start of the server every upload has the whole delay again, and no jump of the wall clock takes it away.
+    An upload that a request is working on is never stale, however slowly its bytes arrive: the connection's limits end
+    such requests. After a start of the server every upload has the whole delay again; the wall clock has no influence.
     """
 
     def __init__(self, registry: Registry, stores: MaintainedStores, clock: CollectorClock, observer: Observer) -> None:
-        """Remember none."""
+        """Start with no memory of uploads."""
         self._catalog = registry.catalog
         self._storage = registry.storage
         self._stores = stores
@@ -49,9 +49,9 @@ class StaleUploads:
         self._seen: dict[str, dict[str, tuple[_Seen, float]]] = {}
 
     async def collect(self, store: StoreRules) -> AsyncGenerator[int, None]:
-        """Remove a store's stale uploads in steps; yield how many each removed. Raises CatalogError, StorageError.
+        """Remove a store's stale uploads in steps; yield the number of each step. Raises CatalogError, StorageError.
 
-        Rows of finished uploads go, too, and are not counted.
+        Rows of finished uploads are removed, too, and not counted.
         """
         async for rows in self._pages(store, FINISHED_KEPT_S):
             for some in batches([row for row in rows if row.finished is not None]):
@@ -75,7 +75,7 @@ class StaleUploads:
                 elif self._clock.now_s() - at_s < store.delay_s:
                     now[row.session] = (looks, at_s)
                 elif await self._storage.busy(UploadKey(row.repository, row.session)):
-                    # Bytes that come slowly are not recorded, nor written, for a long time.
+                    # Bytes that arrive slowly are neither recorded nor written for a long time.
                     now[row.session] = (looks, self._clock.now_s())
                 else:
                     yield await self._cancel(row)
@@ -88,7 +88,7 @@ class StaleUploads:
             yield [row for row in page if self._stores.of(row.repository).route == store.route]
 
     async def _cancel(self, row: UploadRow) -> int:
-        """Remove a session, unless a request took it meanwhile, and then its bytes."""
+        """Remove a session, unless a request took its lease concurrently, and then its bytes."""
         cancel = CancelUploadRow(repository=row.repository, session=row.session, if_epoch=row.epoch)
         if not await self._catalog.do(cancel):
             return 0

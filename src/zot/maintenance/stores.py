@@ -1,4 +1,4 @@
-"""Which rules hold for a repository: those of the main store, or of the sub-path that it is below."""
+"""The maintenance rules of a repository: those of the main store, or of its sub-path."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from zot.oci.names import Repository
 
 @dataclass(frozen=True, slots=True)
 class StoreRules:
-    """How one store is looked after."""
+    """The maintenance rules of one store."""
 
     route: str
-    """`/`: the main store."""
+    """`/` for the main store."""
     root: str
     collects: bool
     delay_s: float
@@ -28,7 +28,7 @@ class StoreRules:
     retention: RetentionRules
 
     def may_start(self) -> bool:
-        """Tell whether a sweep may start at this time of day."""
+        """Return whether a sweep may start at this time of day."""
         now = datetime.now(UTC)
         return self.window is None or self.window.contains(now.hour * 60 + now.minute)
 
@@ -37,7 +37,7 @@ class MaintainedStores:
     """The rules of all stores."""
 
     def __init__(self, config: StorageConfig) -> None:
-        """Take those of a configuration."""
+        """Read the rules of a configuration."""
         self._table = StoreTable(config)
         self._rules = {each.route: _rules(each) for each in self._table}
 
@@ -47,7 +47,7 @@ class MaintainedStores:
         return list(self._rules.values())
 
     def of(self, repository: Repository) -> StoreRules:
-        """Return the rules that hold for a repository."""
+        """Return the rules of a repository's store."""
         return self._rules[self._table.of(repository).route]
 
     async def repositories(self, catalog: Catalog, store: StoreRules) -> AsyncIterator[Repository]:

@@ -1,4 +1,4 @@
-"""What the parts of a sweep share: steps with pauses between, batches, and the count of what was done."""
+"""What the parts of a sweep share: steps with pauses, batches, and statistics."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from zot.maintenance.units import size
 T = TypeVar("T")
 
 Pauses = AsyncGenerator[float, None]
-"""Work in steps: after each it yields how many seconds the next has to wait at least."""
+"""Work in steps: after each step it yields the least number of seconds to wait before the next."""
 
 _TOGETHER = 32
 
 
 @dataclass(slots=True)
 class SweepStats:
-    """What a sweep did."""
+    """The statistics of a sweep."""
 
     repositories: int = 0
     tags: int = 0
@@ -28,7 +28,7 @@ class SweepStats:
     uploads: int = 0
     removed_repositories: int = 0
     waiting: int = 0
-    """Blobs and manifests that nothing keeps and whose delay has not passed."""
+    """Unreferenced blobs and manifests whose delay has not passed."""
 
     def __str__(self) -> str:
         return (
@@ -39,5 +39,5 @@ class SweepStats:
 
 
 def batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Cut rows into batches whose commands are given at once, so that they share a commit and a sync of the disk."""
+    """Split rows into batches whose commands run concurrently, so that they share a commit and a sync of the disk."""
     return (rows[start : start + _TOGETHER] for start in range(0, len(rows), _TOGETHER))

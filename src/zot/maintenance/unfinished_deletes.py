@@ -1,4 +1,4 @@
-"""Removals that were decided and not finished: whoever was at it died. Until then nobody can push such a blob."""
+"""Finish deletes whose process died between the decision and the end. Until then such a blob cannot be pushed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from zot.catalog.command import boot_of
 from zot.catalog.rows import PendingDelete
-from zot.maintenance.scheduler import Say
+from zot.maintenance.scheduler import ReportProgress
 from zot.maintenance.sweep_stats import Pauses
 from zot.registry.blob_deletion import finish_delete
 from zot.registry.registry import Registry
@@ -17,26 +17,26 @@ _log = logging.getLogger("zot.gc")
 
 INTERVAL_S = 30.0
 
-# From the decision to the end of a removal it is some milliseconds. Whoever takes longer is taken for dead.
+# A delete takes some milliseconds from its decision to its end. After this time its process counts as dead.
 _DEAD_S = 60.0
 _LIMIT = 1000
 
 
 class UnfinishedDeletes:
-    """Finishes what was decided by an earlier start of the server, or by a process of this one that died since.
+    """Finishes deletes of earlier starts of the server, and of processes of this start that died.
 
-    A removal is finished by somebody else only when whoever decided on it cannot unlink any more: his late unlink would
-    take the file of a push that came after.
+    Another process finishes a delete only when the process that decided on it can no longer unlink: a late unlink would
+    delete the file of a later push.
     """
 
     def __init__(self, registry: Registry, source: Callable[[], float] = time.monotonic) -> None:
-        """Look at one registry's removals; `source` tells seconds that pass."""
+        """Finish the deletes of one registry; `source` is a monotonic clock in seconds."""
         self._registry = registry
         self._source = source
         self._seen: dict[PendingDelete, float] = {}
 
-    async def finish(self, say: Say) -> Pauses:
-        """Finish those that were seen long ago, or carry another start's name. Raises CatalogError, StorageError."""
+    async def finish(self, report: ReportProgress) -> Pauses:
+        """Finish deletes of other starts, and those seen for a long time. Raises CatalogError, StorageError."""
         rows = await self._registry.catalog.doomed(_LIMIT)
         now_s = self._source()
         self._seen = {row: self._seen.get(row, now_s) for row in rows}
@@ -44,6 +44,6 @@ class UnfinishedDeletes:
             if boot_of(row.token) == self._registry.boot and now_s - seen_s < _DEAD_S:
                 continue
             await finish_delete(self._registry.catalog, self._registry.storage, row.repository, row.digest, row.token)
-            say(f"finished the removal of {row.digest} from {row.repository}")
-            _log.warning("finished the removal of %s from %s, which had been broken off", row.digest, row.repository)
+            report(f"finished the interrupted delete of {row.digest} from {row.repository}")
+            _log.warning("finished the interrupted delete of %s from %s", row.digest, row.repository)
             yield 0

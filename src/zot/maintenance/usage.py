@@ -1,4 +1,4 @@
-"""How many bytes repositories and tags take, from the catalog."""
+"""The storage usage of repositories and tags, from the catalog."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from zot.oci.names import Repository
 
 
 class TagUsage(msgspec.Struct, frozen=True):
-    """What a tag takes: its manifest, and all that it lists and names."""
+    """The bytes of a tag: its manifest and all content that it needs."""
 
     repository: Repository
     tag: str
     bytes: int
     unique: int
-    """Of these, what no other tag of the repository needs: what deleting the tag can free here."""
+    """Of these, the bytes that no other tag of the repository needs, and that deleting the tag can free."""
 
 
 async def repositories(catalog: Catalog, glob: Glob | None) -> AsyncIterator[UsageRow]:
@@ -33,9 +33,9 @@ async def repositories(catalog: Catalog, glob: Glob | None) -> AsyncIterator[Usa
 
 
 async def tags(catalog: Catalog, repository: Repository) -> list[TagUsage]:
-    """Return what each tag of a repository takes, by name. Raises CatalogError."""
+    """Return the bytes of each tag of a repository, sorted by name. Raises CatalogError."""
     found = await repository_graph.read(catalog, repository)
-    # Tags of the same manifest need the same.
+    # Tags of the same manifest need the same content.
     needed = {}
     for digest in set(found.tags.values()):
         manifests = found.closure([digest])

@@ -1,7 +1,7 @@
-"""Reading BoltDB files (go.etcd.io/bbolt): what zot keeps beside its layouts. Nothing is written, nothing is trusted.
+"""Read BoltDB files (go.etcd.io/bbolt), the databases of zot. The files are neither written nor trusted.
 
-A file is pages: two alternating meta pages, of which the newer valid one holds, name the root of a tree of branch and
-leaf pages. A bucket is a key whose value names a tree of its own, or has a small one in it.
+A file consists of pages. Two alternating meta pages, of which the newer valid one counts, name the root of a tree of
+branch and leaf pages. A bucket is a key whose value names another tree, or contains a small one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _BRANCH_PAGE, _LEAF_PAGE = 0x01, 0x02
 _IS_BUCKET = 0x01
 
 Read = Callable[[int, int], bytes]
-"""Returns so many bytes from an offset, fewer only at the end."""
+"""Returns bytes of a file by offset and length; fewer than the length only at the end."""
 
 
 class InvalidBoltError(Exception):
-    """It is no BoltDB file, or a damaged one."""
+    """The file is not a BoltDB file, or is damaged."""
 
 
 class _Meta(NamedTuple):
@@ -36,10 +36,10 @@ class _Meta(NamedTuple):
 
 
 class BoltReader:
-    """An open file. Reading blocks."""
+    """Reads one file. Blocks."""
 
     def __init__(self, read: Read, size_bytes: int) -> None:
-        """Find the state that was committed last. `size_bytes` is the file's. Raises InvalidBoltError."""
+        """Find the last committed state of a file of `size_bytes`. Raises InvalidBoltError."""
         self._read = read
         self._size_bytes = size_bytes
         metas = [found for size in _PAGE_SIZES for offset in (0, size) if (found := self._meta(offset, size))]
@@ -48,9 +48,9 @@ class BoltReader:
         self._state = max(metas, key=lambda meta: meta.transaction)
 
     def bucket(self, name: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Iterate over keys and values of a bucket, in the order of keys; over none if there is no such bucket.
+        """Iterate over the keys and values of a bucket in the order of keys; over nothing if it is missing.
 
-        Buckets within it are passed over. Raises InvalidBoltError.
+        Nested buckets are skipped. Raises InvalidBoltError.
         """
         for key, value, is_bucket in self._tree(self._state.root, set()):
             if key == name and is_bucket:
@@ -61,7 +61,7 @@ class BoltReader:
             root, _ = _BUCKET.unpack_from(value)
         except struct.error as error:
             raise InvalidBoltError("a bucket without a root") from error
-        # No page of its own: the only one follows.
+        # An inline bucket: its only page follows.
         return self._tree(root, set()) if root else self._leaf(value[_BUCKET.size :])
 
     def _meta(self, offset: int, page_size: int) -> _Meta | None:
@@ -76,7 +76,7 @@ class BoltReader:
 
     def _tree(self, number: int, seen: set[int]) -> Iterator[tuple[bytes, bytes, bool]]:
         if number in seen:
-            raise InvalidBoltError("a tree leads into itself")
+            raise InvalidBoltError("a tree contains itself")
         seen.add(number)
         page = self._page(number)
         _, flags, count, _ = _PAGE.unpack_from(page)
@@ -87,34 +87,34 @@ class BoltReader:
                 _, _, child = self._element(_BRANCH, page, position)
                 yield from self._tree(child, seen)
         else:
-            raise InvalidBoltError(f"page {number} is of no tree")
+            raise InvalidBoltError(f"page {number} does not belong to a tree")
 
     def _page(self, number: int) -> bytes:
         size = self._state.page_size
         if (number + 1) * size > self._size_bytes:
-            raise InvalidBoltError(f"page {number} is behind the end")
+            raise InvalidBoltError(f"page {number} is beyond the end")
         head = self._read(number * size, _PAGE.size)
         own, _, _, overflow = _PAGE.unpack(head)
         if own != number:
-            raise InvalidBoltError(f"page {number} says that it is page {own}")
+            raise InvalidBoltError(f"page {number} has the number {own}")
         if (number + overflow + 1) * size > self._size_bytes:
-            raise InvalidBoltError(f"page {number} ends behind the end")
+            raise InvalidBoltError(f"page {number} ends beyond the end")
         return self._read(number * size, (overflow + 1) * size)
 
     def _leaf(self, page: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
         try:
             _, flags, count, _ = _PAGE.unpack_from(page)
         except struct.error as error:
-            raise InvalidBoltError("a page without a head") from error
+            raise InvalidBoltError("a page without a header") from error
         if not flags & _LEAF_PAGE:
-            raise InvalidBoltError("a bucket's page is no leaf")
+            raise InvalidBoltError("a bucket's page is not a leaf")
         for position in range(count):
             flags, start, key_size, value_size = self._element(_LEAF, page, position)
-            # Counted from the element itself.
+            # The offset counts from the element.
             begin = _PAGE.size + position * _LEAF.size + start
             middle, end = begin + key_size, begin + key_size + value_size
             if end > len(page):
-                raise InvalidBoltError("an entry ends behind its page")
+                raise InvalidBoltError("an entry ends beyond its page")
             yield page[begin:middle], page[middle:end], bool(flags & _IS_BUCKET)
 
     @staticmethod
@@ -122,11 +122,11 @@ class BoltReader:
         try:
             return kind.unpack_from(page, _PAGE.size + position * kind.size)
         except struct.error as error:
-            raise InvalidBoltError("a page has fewer entries than it says") from error
+            raise InvalidBoltError("a page has fewer entries than its header says") from error
 
 
 def _fnv1a(content: bytes) -> int:
-    """Return the 64-bit FNV-1a hash, by which meta pages are checked."""
+    """Return the 64-bit FNV-1a hash, the checksum of meta pages."""
     value = 0xCBF29CE484222325
     for byte in content:
         value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF

@@ -1,4 +1,4 @@
-"""The first start on a directory of zot's: what its database knows and layouts do not is imported, once."""
+"""Import zot's database on the first start on its directory: users, API keys, stars, statistics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zot.storage.disk import Disk
 _log = logging.getLogger("zot.server")
 
 _VERSION = 2
-"""1 refused a record as a whole if a part of it was unreadable: all statistics, since zot has such a part in each."""
+"""Version 1 refused a whole record if a part was unreadable: all statistics, since each has such a part of zot's."""
 
 
 class _Found(NamedTuple):
@@ -33,10 +33,10 @@ async def import_zot_metadata(
 ) -> None:
     """Import users with their groups, API keys, stars and bookmarks, and statistics, from zot's `meta.db`.
 
-    The users come first: requests with an API key wait for them. The file is only read, and only once: the way back
-    stays open. What is unreadable is named in the log. A start after an interrupted import imports again, and counts
-    of pulls may double. What an earlier version of this program refused is imported by the first start of a later
-    one. Raises AccountsUnavailableError, StatisticsUnavailableError.
+    Users are imported first, since requests with an API key wait for them. The file is read once and not changed, so
+    that operators can return to zot. Unreadable records are named in the log. A start after an interrupted import
+    imports again, and counts of pulls may double. Records that an earlier version of this program refused are imported
+    by the first start of a later one. Raises AccountsUnavailableError, StatisticsUnavailableError.
     """
     version = _imported_version(state.zot_imported)
     if version >= _VERSION or not state.zot_metadata.exists():
@@ -48,21 +48,21 @@ async def import_zot_metadata(
         found_statistics = await pool.run(_read, state.zot_metadata, statistics, version)
         repositories = await _import_statistics(statistics_store, found_statistics)
     except (OSError, InvalidBoltError) as error:
-        _log.error("zot's database %s cannot be read, nothing is taken over from it: %s", state.zot_metadata, error)
+        _log.error("zot's database %s cannot be read, and is not imported: %s", state.zot_metadata, error)
         _mark(state.zot_accounts_settled, boot)
         return
     _mark(state.zot_imported, json.dumps({"version": _VERSION}))
-    taken = [each for each in found_users.records if isinstance(each, ZotUser)]
+    imported = [each for each in found_users.records if isinstance(each, ZotUser)]
     _log.info(
-        "taken over from zot: %d users, %d API keys, statistics of %d repositories",
-        len(taken),
-        sum(len(user.keys) for user in taken),
+        "imported from zot: %d users, %d API keys, statistics of %d repositories",
+        len(imported),
+        sum(len(user.keys) for user in imported),
         repositories,
     )
 
 
 def accounts_awaited(state: StateDirectory, boot: str, *, read_only: bool) -> Callable[[], bool]:
-    """Return a test for whether zot's users, and with them their API keys, are still to be imported."""
+    """Return a function that tells whether zot's users and API keys are still to be imported."""
     settled = read_only or not state.zot_metadata.exists()
 
     def awaited() -> bool:
@@ -100,7 +100,7 @@ def _read_text(path: Path) -> str | None:
 def _read(
     path: Path, read: Callable[[BoltReader], Iterator[ZotUser | ZotStatistics | UnreadableEntry]], imported_version: int
 ) -> _Found:
-    """Return what is to be imported, and what is unreadable. Raises OSError, InvalidBoltError."""
+    """Return the records to import, and the unreadable ones. Raises OSError, InvalidBoltError."""
     disk = Disk()
     with disk.open(disk.real_path(str(path))) as file:
         bolt = BoltReader(lambda offset, length: disk.read(file, length, offset), disk.status_of(file).st_size)
@@ -116,7 +116,7 @@ def _read(
 def _warn(unreadable: Iterable[UnreadableEntry]) -> None:
     for each in unreadable:
         if not each.expected:
-            _log.warning("not taken over from zot: %s: %s", each.what, each.why)
+            _log.warning("not imported from zot: %s: %s", each.what, each.why)
 
 
 async def _import_users(engine: AccountsEngine, found: _Found, pool: ThreadPool) -> None:
@@ -144,7 +144,7 @@ async def _add(accounts: Accounts, user: ZotUser) -> None:
 
 
 async def _import_statistics(store: StatisticsStore, found: _Found) -> int:
-    """Add the statistics and return of how many repositories there were some."""
+    """Add the statistics and return the number of repositories that have some."""
     _warn(found.unreadable)
     repositories = 0
     for each in found.records:

@@ -1,4 +1,4 @@
-"""Reading Protocol Buffers (protobuf.dev, Encoding) as far as zot's records need it."""
+"""Read Protocol Buffers (protobuf.dev, Encoding), as far as zot's records need it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 
 class InvalidProtobufError(ValueError):
-    """The bytes are no message."""
+    """The bytes are not a message."""
 
 
 def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Iterate over the fields of a message: number, and an integer or bytes. Raises InvalidProtobufError.
 
-    Integers are as on the wire: `signed` gives what an int64 means. Fields of fixed width come as bytes.
+    Integers are unsigned as on the wire; `signed` converts an int64. Fields of fixed width are bytes.
     """
     position = 0
     while position < len(message):
@@ -29,13 +29,13 @@ def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
         else:
             raise InvalidProtobufError(f"a field of wire type {kind}")
         if position + length > len(message):
-            raise InvalidProtobufError("a field ends behind its message")
+            raise InvalidProtobufError("a field ends beyond its message")
         yield number, message[position : position + length]
         position += length
 
 
 def signed(value: int) -> int:
-    """Return what an int64 on the wire means."""
+    """Return the signed value of an int64 on the wire."""
     return value - (1 << 64) if value >> 63 else value
 
 

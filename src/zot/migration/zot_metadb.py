@@ -1,6 +1,6 @@
-"""What zot knows and layouts do not (`meta.db`): users, API keys, stars; what was pulled and pushed, when, by whom.
+"""Read zot's `meta.db`: users, API keys, stars, and the statistics of pulls and pushes.
 
-A part of a record that is unreadable costs that part alone.
+An unreadable part of a record does not affect the other parts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _KEY, _VALUE = 1, 2
 
 
 class ZotUser(NamedTuple):
-    """A user of zot's, with all of theirs that can be read."""
+    """A user of zot's, with the readable parts of the record."""
 
     name: str
     groups: tuple[str, ...]
@@ -40,21 +40,21 @@ class ZotUser(NamedTuple):
 
 
 class ZotStatistics(NamedTuple):
-    """The statistics of a repository's manifests that can be read."""
+    """The readable statistics of a repository's manifests."""
 
     repository: Repository
     statistics: tuple[Statistic, ...]
 
 
 class UnreadableEntry(NamedTuple):
-    """A record, or a part of one, that is not imported, and why."""
+    """A record, or a part of one, that is not imported, with the reason."""
 
     record: str
-    """The user or the repository's statistics, as `record_name` has it: what it is part of."""
+    """The `record_name` of the record."""
     what: str
     why: str
     expected: bool = False
-    """zot writes such a part itself, and it means nothing."""
+    """Whether zot writes such a part itself, without a meaning."""
 
 
 class _Key(msgspec.Struct, rename="camel"):
@@ -75,12 +75,12 @@ class _User(msgspec.Struct):
 
 
 def record_name(record: ZotUser | ZotStatistics) -> str:
-    """Return the name by which a record is known in the log and in `Unreadable`."""
+    """Return the name of a record in the log and in `UnreadableEntry`."""
     return f"user {record.name}" if isinstance(record, ZotUser) else f"statistics of {record.repository}"
 
 
 def users(bolt: BoltReader) -> Iterator[ZotUser | UnreadableEntry]:
-    """Iterate over the users; parts of theirs that are unreadable come after each. Raises InvalidBoltError."""
+    """Iterate over the users, each followed by its unreadable parts. Raises InvalidBoltError."""
     for key, value in bolt.bucket(b"UserData"):
         name = key.decode(errors="replace")
         parts = _Parts(f"user {name}")
@@ -100,7 +100,7 @@ def users(bolt: BoltReader) -> Iterator[ZotUser | UnreadableEntry]:
 
 
 def statistics(bolt: BoltReader) -> Iterator[ZotStatistics | UnreadableEntry]:
-    """Iterate over the repositories' statistics; entries that are unreadable come after each.
+    """Iterate over the repositories' statistics, each followed by its unreadable entries.
 
     Raises InvalidBoltError.
     """
@@ -149,7 +149,7 @@ def _statistic(message: bytes) -> Statistic:
     found: dict[int, Any] = dict(fields(_bytes(entry.get(_VALUE, b""))))
     pulls = found.get(_DOWNLOADS, 0)
     if not isinstance(pulls, int):
-        raise InvalidProtobufError("a count that is no integer")
+        raise InvalidProtobufError("a count that is not an integer")
     return Statistic(
         parse_digest(_bytes(entry.get(_KEY, b"")).decode()),
         max(0, signed(pulls)),
@@ -160,23 +160,23 @@ def _statistic(message: bytes) -> Statistic:
 
 
 def _time(message: int | bytes) -> float | None:
-    """Return seconds since the epoch, None for what Go calls no time: the year 1."""
+    """Return seconds since the epoch, or None for Go's zero time, the year 1."""
     found = dict(fields(_bytes(message)))
     seconds, nanos = found.get(_SECONDS, 0), found.get(_NANOS, 0)
     if not isinstance(seconds, int) or not isinstance(nanos, int):
-        raise InvalidProtobufError("a time that is no integer")
+        raise InvalidProtobufError("a time that is not an integer")
     return signed(seconds) + nanos / 10**9 if signed(seconds) > 0 else None
 
 
 def _bytes(value: int | bytes) -> bytes:
     if isinstance(value, int):
-        raise InvalidProtobufError("an integer where bytes should be")
+        raise InvalidProtobufError("an integer in place of bytes")
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")  # noqa: TRY004 - it is the record that is wrong
+        raise ValueError(f"{value!r} is not a text")  # noqa: TRY004 - the record is invalid, not the program
     return value
 
 
@@ -192,7 +192,7 @@ def _api_key(owner: str, entry: tuple[str, msgspec.Raw]) -> ApiKey:
         owner=owner,
         hash=hashed,
         label=key.label,
-        # zot keeps scopes and enforces none: as limits they would lock out whoever has such a key.
+        # zot keeps scopes without enforcing them: as limits they would lock out the owners of such keys.
         scopes=(),
         created_s=_seconds(key.created_at) or 0.0,
         expires_s=_seconds(key.expiration_date),

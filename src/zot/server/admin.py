@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from zot.admin.backup import BackupSource, Told, back_up
+from zot.admin.backup import BackupOutput, BackupSource, back_up
 from zot.admin.operations import Operations
 from zot.admin.requests import AdminError
 from zot.catalog import paging
@@ -66,7 +66,7 @@ def operations(
     def save(directory: Path) -> list[str]:
         return [*store.catalog_engine.save(directory), *store.accounts_engine.save(directory)]
 
-    def back_up_to(target: str) -> AsyncIterator[Told]:
+    def back_up_to(target: str) -> AsyncIterator[BackupOutput]:
         source = BackupSource(
             roots=store.plan.roots,
             root_of=StoreTable(config.storage).root_of,
@@ -99,7 +99,7 @@ async def open_operations(config: Config, plan: ServerPlan, notify: Notify) -> A
             parts = MaintenanceParts(
                 registry=store.registry(config),
                 layouts=CollectedLayouts(ready=layouts.files.ready, remove=layout_jobs.exporter.remove),
-                journal=job_states,
+                job_states=job_states,
                 hash_pool=store.pools.hash,
                 statistics=store.statistics,
             )

@@ -103,7 +103,7 @@ class Background:
         return maintenance.MaintenanceParts(
             registry=store.registry(config),
             layouts=CollectedLayouts(ready=self._layouts.files.ready, remove=self._layout_jobs.exporter.remove),
-            journal=self._job_states,
+            job_states=self._job_states,
             hash_pool=store.pools.hash,
             statistics=store.statistics,
             observer=self._observer,
