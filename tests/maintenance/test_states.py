@@ -296,7 +296,7 @@ async def test_a_late_observation_that_counts_is_found(monkeypatch: pytest.Monke
             msgspec.structs.force_setattr(self, "placed_ns", None)
 
     monkeypatch.setattr(blob_deletion, "DoomBlob", Unconditional)
-    monkeypatch.setattr(driver, "_VERBS", dict(driver._VERBS) | {Unconditional: driver._VERBS[DoomBlob]})
+    monkeypatch.setattr(driver, "_HANDLERS", dict(driver._HANDLERS) | {Unconditional: driver._HANDLERS[DoomBlob]})
     with pytest.raises(AssertionError, match=r"lost its blob|just seen or pushed"):
         await explore(lambda: Blob("missing", "push", "pull"))
 

@@ -45,7 +45,7 @@ def publish(scope: MemoryScope, command: PublishBlob) -> PublishOutcome | OverQu
     if blob is None:
         if not claimed:
             return PublishOutcome.CLAIM_LOST
-        if refused := check_room(scope, command):
+        if refused := _over_quota(scope, command):
             return refused
         repository.blobs[command.digest] = StoredBlob(command.size, scope.now_ns)
     else:
@@ -55,8 +55,12 @@ def publish(scope: MemoryScope, command: PublishBlob) -> PublishOutcome | OverQu
     return PublishOutcome.PRESENT
 
 
-def check_room(scope: MemoryScope, command: CheckQuota | PublishBlob) -> OverQuota | None:
+def check_room(scope: MemoryScope, command: CheckQuota) -> OverQuota | None:
     """Carry out CheckQuota."""
+    return _over_quota(scope, command)
+
+
+def _over_quota(scope: MemoryScope, command: CheckQuota | PublishBlob) -> OverQuota | None:
     repository = scope.repository
     is_here = command.digest in repository.manifests or repository.present(command.digest)
     return no_room(command.quotas, 0 if is_here else command.size, scope.used)

@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from zot.catalog.blob_commands import (
-    CheckQuota,
-    ClaimBlob,
-    DoomBlob,
-    DropClaim,
-    ForgetBlob,
-    MarkUnreferenced,
-    PublishBlob,
-    TouchBlob,
-)
-from zot.catalog.change_log import ChangeCursor, ChangePage, TagChange, TrimChanges, change_page
+from zot.catalog.change_log import ChangeCursor, ChangePage, TagChange, change_page
 from zot.catalog.clock import Clock, Source
 from zot.catalog.command import REMEMBERED_S, Command
+from zot.catalog.commands import handlers_in
 from zot.catalog.interface import PAGE_LIMIT, Outcome
-from zot.catalog.layout_commands import BeginExport, FinishExport, ImportLayout, QueueExport
-from zot.catalog.manifest_commands import (
-    DeleteTag,
-    MendManifest,
-    PutManifest,
-    RemoveManifest,
-    RemoveRepository,
-    RestoreTag,
-    TouchManifest,
-)
 from zot.catalog.memory import blobs, layouts, manifests, uploads
 from zot.catalog.memory.state import MemoryScope, State, StoredRepository
 from zot.catalog.rows import (
@@ -47,36 +28,10 @@ from zot.catalog.rows import (
     UploadRow,
     UsageRow,
 )
-from zot.catalog.upload_commands import AdvanceUpload, CancelUploadRow, CreateUploadRow, LeaseUpload
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag, as_digest
 
-_VERBS: Mapping[type[Command[Any]], Callable[[MemoryScope, Any], Any]] = {
-    CheckQuota: blobs.check_room,
-    ClaimBlob: blobs.claim,
-    PublishBlob: blobs.publish,
-    DropClaim: blobs.drop_claim,
-    TouchBlob: blobs.touch,
-    DoomBlob: blobs.doom,
-    ForgetBlob: blobs.forget,
-    MarkUnreferenced: blobs.stamp,
-    PutManifest: manifests.put,
-    RemoveManifest: manifests.delete,
-    TouchManifest: manifests.touch,
-    MendManifest: manifests.mend,
-    DeleteTag: manifests.delete_tag,
-    RestoreTag: manifests.restore_tag,
-    RemoveRepository: manifests.remove_repository,
-    CreateUploadRow: uploads.begin,
-    LeaseUpload: uploads.lease,
-    AdvanceUpload: uploads.advance,
-    CancelUploadRow: uploads.cancel,
-    ImportLayout: layouts.adopt,
-    BeginExport: layouts.intend_export,
-    FinishExport: layouts.exported,
-    QueueExport: layouts.mark_dirty,
-    TrimChanges: MemoryScope.trim,
-}
+_HANDLERS = handlers_in(blobs, manifests, uploads, layouts, MemoryScope)
 
 Item = TypeVar("Item")
 
@@ -109,7 +64,7 @@ class MemoryCatalog:
         return outcome
 
     def _carry_out(self, scope: MemoryScope, command: Command[Outcome]) -> Outcome:
-        outcome: Outcome = _VERBS[type(command)](scope, command)
+        outcome: Outcome = _HANDLERS[type(command)](scope, command)
         return outcome
 
     def _repository(self, name: Repository) -> StoredRepository:

@@ -8,36 +8,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from zot.catalog.blob_commands import (
-    CheckQuota,
-    ClaimBlob,
-    DoomBlob,
-    DropClaim,
-    ForgetBlob,
-    MarkUnreferenced,
-    PublishBlob,
-    TouchBlob,
-)
-from zot.catalog.change_log import TrimChanges
 from zot.catalog.clock import Clock, Source
 from zot.catalog.command import REMEMBERED_S, Command
+from zot.catalog.commands import handlers_in
 from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavailableError, CatalogUnusableError
-from zot.catalog.layout_commands import BeginExport, FinishExport, ImportLayout, QueueExport
+from zot.catalog.layout_commands import ImportLayout
 from zot.catalog.manifest_commands import (
-    DeleteTag,
-    MendManifest,
     PutManifest,
-    RemoveManifest,
-    RemoveRepository,
-    RestoreTag,
-    TouchManifest,
 )
 from zot.catalog.sqlite import directory as place
 from zot.catalog.sqlite.codec import decode_outcome, encode
@@ -51,37 +35,12 @@ from zot.catalog.sqlite.recovery import SUSPECT, held_boot, last_ns, open_at_sta
 from zot.catalog.sqlite.repair import Repair
 from zot.catalog.sqlite.revision import WriterRevision
 from zot.catalog.sqlite.scope import RepositoryScope
-from zot.catalog.upload_commands import AdvanceUpload, CancelUploadRow, CreateUploadRow, LeaseUpload
+from zot.catalog.upload_commands import CreateUploadRow, LeaseUpload
 
 BATCH_LIMIT = 256
 BATCH_S = 0.002
 
-_VERBS: Mapping[type[Command[Any]], Callable[[RepositoryScope, Any], Any]] = {
-    CheckQuota: blobs.check_room,
-    ClaimBlob: blobs.claim,
-    PublishBlob: blobs.publish,
-    DropClaim: blobs.drop_claim,
-    TouchBlob: blobs.touch,
-    DoomBlob: blobs.doom,
-    ForgetBlob: blobs.forget,
-    MarkUnreferenced: blobs.stamp,
-    PutManifest: verbs_manifests.put,
-    RemoveManifest: verbs_manifests.delete,
-    TouchManifest: verbs_manifests.touch,
-    MendManifest: verbs_manifests.mend_manifest,
-    DeleteTag: tags.delete,
-    RestoreTag: tags.restore,
-    RemoveRepository: verbs_manifests.remove_repository,
-    CreateUploadRow: uploads.begin,
-    LeaseUpload: uploads.lease,
-    AdvanceUpload: uploads.advance,
-    CancelUploadRow: uploads.cancel,
-    ImportLayout: layouts.adopt,
-    BeginExport: layouts.intend_export,
-    FinishExport: layouts.exported,
-    QueueExport: layouts.mark_dirty,
-    TrimChanges: change_log.trim,
-}
+_HANDLERS = handlers_in(blobs, verbs_manifests, tags, uploads, layouts, change_log)
 
 # Faults of the command itself; any other error of SQLite concerns the whole batch.
 _OF_COMMAND = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError)
@@ -328,7 +287,7 @@ class Writer:
             for (known,) in database.execute("SELECT outcome FROM remembered WHERE command = ?", command.id):
                 return decode_outcome(type(command), known)
         scope = RepositoryScope(database.cursor, command, now_ns, self._totals)
-        outcome = _VERBS[type(command)](scope, command)
+        outcome = _HANDLERS[type(command)](scope, command)
         scope.settle()
         if command.remembered:
             database.execute("INSERT INTO remembered VALUES (?, ?, ?)", command.id, wall_ns, encode(outcome))
