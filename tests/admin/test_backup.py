@@ -78,8 +78,8 @@ class Disk(Site):
             open_saved=self.engine.open_saved,
             imports=NothingToImport(),
         )
-        told = [each async for each in back_up(source, self.catalog, str(target), self.pools.durable)]
-        return str(told[-1])
+        lines = [each async for each in back_up(source, self.catalog, str(target), self.pools.durable)]
+        return str(lines[-1])
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ def test_a_directory_of_something_else_is_refused(place: Place, tmp_path: Path) 
 
 
 def test_one_backup_at_a_time_goes_to_a_directory(place: Place, tmp_path: Path) -> None:
-    """The second is told to wait."""
+    """The second backup is refused."""
     directory = BackupDirectory(str(tmp_path / "backup"))
     store = json.loads((place.root / ".zot" / "store.json").read_text())["store"]
     with directory.locked(SavedRoot(str(place.root), store)):

@@ -232,7 +232,7 @@ def _walk(
 
 
 class _Replay:
-    """Follows a trace. Inodes are numbered anew, because the system uses a number again once its file is gone."""
+    """Follows a trace. Inodes get new numbers, because the system reuses the number of a removed file."""
 
     def __init__(self, trace: Trace) -> None:
         self._directories: dict[int, dict[str, int]] = {}

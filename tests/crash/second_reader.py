@@ -132,7 +132,7 @@ class Holdings:
             if blobs and not {Key("blob", repository, digest), Key("manifest", repository, digest)} & set(
                 self.contents
             ):
-                self.litter.append(f"a file that nobody knows is left: {path}")
+                self.litter.append(f"an orphan file is left: {path}")
 
 
 def torn_layouts(root: Path) -> Iterator[str]:

@@ -84,7 +84,7 @@ async def test_no_room_at_all(small: Stage) -> None:
     for step in push(FIRST, "one"):
         await step.act(store)
     await store.sync_layouts()
-    fill(small.root / "of-somebody-else")
+    fill(small.root / "other-program")
     for _ in range(5):
         with pytest.raises(REFUSALS):
             await store.push_blob(APP, os.urandom(MIB))
@@ -93,7 +93,7 @@ async def test_no_room_at_all(small: Stage) -> None:
     content = await store.storage.open(APP, digest_of(FIRST.blobs[0]))
     assert await content.read(0, content.size) == FIRST.blobs[0]
     content.close()
-    (small.root / "of-somebody-else").unlink()
+    (small.root / "other-program").unlink()
     for step in push(SECOND, "two"):
         await step.act(store)
     await store.sync_layouts()

@@ -1,4 +1,4 @@
-"""SQLite files of several processes: whoever comes first makes them, the others wait."""
+"""SQLite files of several processes: the first one creates them, the others wait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROUNDS = 25
 
 
 def open_together(folder: Path, together: Barrier, kind: type[SqliteAccounts | SqliteStatistics]) -> None:
-    """Open a new file a round, at the same moment as the others."""
+    """Open a new file in each round, at the same moment as the other processes."""
     pool = ThreadPool("files", 1, 8)
     for number in range(ROUNDS):
         together.wait(60)
@@ -32,7 +32,7 @@ def open_together(folder: Path, together: Barrier, kind: type[SqliteAccounts | S
 def test_processes_may_make_a_file_at_the_same_moment(
     tmp_path: Path, kind: type[SqliteAccounts | SqliteStatistics]
 ) -> None:
-    """The first start of a server with several workers is such a moment: none of them fails."""
+    """Workers of a server that create a file at the same moment all succeed."""
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(PROCESSES)
     processes = [
@@ -47,7 +47,7 @@ def test_processes_may_make_a_file_at_the_same_moment(
 
 @pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
 def test_a_damaged_file_is_set_aside(tmp_path: Path, content: bytes) -> None:
-    """It is kept under another name, with its log, and only then: what is fit, new or not there stays."""
+    """A damaged file is kept under another name, with its log; intact, new and missing files are not renamed."""
     path = tmp_path / "some.db"
     assert set_aside_if_damaged(path) is None
     path.touch()

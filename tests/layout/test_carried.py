@@ -409,8 +409,8 @@ async def test_layouts_that_cannot_be_repositories_are_logged(store: Store, capl
     with caplog.at_level(logging.WARNING):
         assert {name async for name in store.files.repositories()} == served
         assert {name async for name in store.files.repositories()} == served
-    told = {each.path: each.why async for each in store.files.unserved()}
-    assert told.keys() == {str(store.root / "app/blobs"), str(store.root / "Upper")}
+    unserved = {each.path: each.why async for each in store.files.unserved()}
+    assert unserved.keys() == {str(store.root / "app/blobs"), str(store.root / "Upper")}
     assert len(caplog.records) == 2
     hidden = parse_repository("app/blobs")
     assert await store.files.existing([parse_repository("team/blobs"), hidden]) == ["team/blobs"]

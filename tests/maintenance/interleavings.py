@@ -17,7 +17,7 @@ from zot.oci.names import Repository
 from zot.storage.interface import ContentMissingError
 from zot.storage.memory import MemoryStorage
 
-# Rounds of the event loop after which everybody who can go on has come to the next step.
+# Rounds of the event loop after which every actor that can continue has reached its next step.
 _ROUNDS = 10
 
 _ACTOR: ContextVar[str] = ContextVar("actor", default="")
@@ -47,7 +47,7 @@ class Gate:
     def note(self, what: object) -> None:
         """Record what an actor did or learnt: its next steps depend on nothing else.
 
-        Asking again, and being told the same, leads nowhere new.
+        A repeated request with the same answer leads to no new state.
         """
         actor = _ACTOR.get()
         before = self.history.get(actor, ())
@@ -205,7 +205,7 @@ async def _play(world: World, schedule: tuple[int, ...], seen: set[str]) -> tupl
             await gate.settle()
         choices = len(gate.waiting)
         ended = all(task.done() for task in tasks)
-        assert choices or ended, f"nobody can go on: {gate.history}"
+        assert choices or ended, f"no actor can continue: {gate.history}"
         key = f"{snapshot(world.catalog, world.storage)} {sorted(gate.history.items())} {sorted(gate.waiting)}"
         if key not in seen:
             for task in tasks:

@@ -1,4 +1,4 @@
-"""The change log is trimmed in small steps, by count and by age, and whoever tails it learns of it."""
+"""The change log is trimmed in small steps, by count and by age, and consumers notice it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def oldest(catalog: MemoryCatalog) -> int:
 
 
 async def test_the_newest_entries_stay(catalog: MemoryCatalog) -> None:
-    """What is beyond the count goes, in several steps; the history of the tag is whole."""
+    """Entries beyond the count are deleted in several steps; the history of the tag stays complete."""
     said: list[str] = []
     steps = [pause_s async for pause_s in ChangeLogTrim(catalog, kept=100).trim(said.append)]
     newest = (await catalog.changes(None, 1)).cursor.sequence
@@ -52,7 +52,7 @@ async def test_the_newest_entries_stay(catalog: MemoryCatalog) -> None:
 
 
 async def test_young_entries_stay(catalog: MemoryCatalog) -> None:
-    """Without reason there is no step, and all stays; what is too old goes, but for the newest."""
+    """Nothing is deleted within the limits; entries that are too old are deleted, but for the newest."""
     assert [pause_s async for pause_s in ChangeLogTrim(catalog).trim(print)] == []
     assert await oldest(catalog) == 1
     assert KEPT > 2 * PUSHES

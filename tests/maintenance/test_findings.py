@@ -75,7 +75,7 @@ def test_findings_name_what_is_not_served_as_it_was_stored(place: Place) -> None
     before = set(layout.path.rglob("sha256/*"))
     with place.serve() as registry:
         Client(registry).ask("GET", "/v2/team/blobs/tags/list")
-    told = place.zot("verify", "--store")
+    output = place.zot("verify", "--store")
     for what in (
         "team/blobs: 1.0+build5: the name is not a tag",
         "team/blobs: localhost:5000/alpine: the name is not a tag, and no URL",
@@ -84,7 +84,7 @@ def test_findings_name_what_is_not_served_as_it_was_stored(place: Place) -> None
         f"team/blobs: {odd_images()['cut'].digest}: its bytes are served",
         f"{place.root}/Upper: it is a layout that is not served",
     ):
-        assert f"Warning: {what}" in told
+        assert f"Warning: {what}" in output
     (line,) = [line for line in place.zot("usage").splitlines() if line.startswith("team/blobs")]
     assert line.split()[-1] == "3"
     for _ in range(2):

@@ -178,7 +178,7 @@ class Blob(World):
             await self._push_manifest(tag)
         except ManifestBlobUnknown:
             assert self.explicit, "a blob that was just seen or pushed was collected"
-            return "deleted meanwhile"
+            return "deleted concurrently"
         return "pushed"
 
     async def _delete(self) -> str:

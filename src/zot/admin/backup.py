@@ -67,7 +67,7 @@ async def back_up(source: BackupSource, catalog: Catalog, path: str, pool: Threa
                 yield line
         finally:
             await pool.run(locked.__exit__, None, None, None)
-    yield f"backed up to {path}: {directory.linked} new files shared, {directory.copied} copied"
+    yield f"backed up to {path}: {directory.files.linked} new files shared, {directory.files.copied} copied"
 
 
 async def _fill(

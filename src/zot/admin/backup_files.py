@@ -18,12 +18,13 @@ from uuid import uuid4
 
 import msgspec
 
+from zot.admin.file_copier import FileCopier
 from zot.oci.digest import Digest, algorithm_of, hex_of
 from zot.oci.names import Repository
-from zot.storage.disk import Disk, File
+from zot.storage.disk import Disk
 from zot.storage.identity import make_directories
 from zot.storage.interface import StorageError
-from zot.storage.os_errors import NO_LINK, storage_errors
+from zot.storage.os_errors import storage_errors
 
 VERSION = 2
 MANIFEST = "backup.json"
@@ -72,15 +73,12 @@ class BackupDirectory:
     def __init__(self, path: str) -> None:
         """Name the directory, without opening or creating it."""
         self.path = path
-        self.linked = 0
-        """The number of new files that share their bytes with the store."""
-        self.copied = 0
+        self.files = FileCopier()
         self.missing: list[tuple[Repository, Digest]] = []
         """Blobs that are missing from the store, or have another size there."""
         self.staged = f"{SNAPSHOT}{uuid4().hex}"
         """The directory of the new backup."""
         self._disk = Disk()
-        self._staging: str | None = None
 
     @contextmanager
     def locked(self, main: SavedRoot) -> Iterator[None]:
@@ -93,12 +91,12 @@ class BackupDirectory:
             if not self._disk.lock(lock):
                 raise StorageError(f"another backup to {self.path} is running: wait until it has ended")
             self._require_owner(main)
-            self._staging = f"{self.path}/{self.staged}"
-            make_directories(self._disk, self._staging)
+            self.files.staging = f"{self.path}/{self.staged}"
+            make_directories(self._disk, self.files.staging)
             try:
                 yield
             finally:
-                self._staging = None
+                self.files.staging = None
                 self._remove_other_snapshots()
 
     def manifest(self) -> BackupManifest:
@@ -147,10 +145,10 @@ class BackupDirectory:
                 directories.add(below)
             source = f"{root.path}/{below}/{hex_of(digest)}"
             try:
-                if self._size(f"{target}/{hex_of(digest)}") == size:
+                if self.files.size(f"{target}/{hex_of(digest)}") == size:
                     continue
-                if self._size(source) == size:
-                    self.copy(source, f"{target}/{hex_of(digest)}", share=True)
+                if self.files.size(source) == size:
+                    self.files.copy(source, f"{target}/{hex_of(digest)}", share=True)
                     continue
             except FileNotFoundError:
                 pass
@@ -164,25 +162,25 @@ class BackupDirectory:
         The catalog does not know them: files of manifests that cannot be read, and their blobs.
         """
         source, target = f"{root.path}/{repository}/blobs", f"{self.content(root)}/{repository}/blobs"
-        for algorithm in self._names(source, directories=True):
-            unknown = self._names(f"{source}/{algorithm}") - self._names(f"{target}/{algorithm}")
+        for algorithm in self.files.names(source, directories=True):
+            unknown = self.files.names(f"{source}/{algorithm}") - self.files.names(f"{target}/{algorithm}")
             if not unknown:
                 continue
             make_directories(self._disk, f"{target}/{algorithm}")
             for name in unknown:
                 with suppress(FileNotFoundError):  # garbage that was collected
-                    self.copy(f"{source}/{algorithm}/{name}", f"{target}/{algorithm}/{name}", share=True)
+                    self.files.copy(f"{source}/{algorithm}/{name}", f"{target}/{algorithm}/{name}", share=True)
             self._disk.sync_directory(f"{target}/{algorithm}")
 
     def copy_layout(self, root: SavedRoot, repository: Repository) -> None:
         """Copy the layout of a repository as it is."""
         source = f"{root.path}/{repository}"
         with suppress(FileNotFoundError):
-            self.copy_tree(f"{source}/blobs", f"{self.content(root)}/{repository}/blobs", share=True)
+            self.files.copy_tree(f"{source}/blobs", f"{self.content(root)}/{repository}/blobs", share=True)
         for name in ("oci-layout", "index.json"):
             with suppress(FileNotFoundError):
                 make_directories(self._disk, f"{self.changing(root)}/{repository}")
-                self.copy(f"{source}/{name}", f"{self.changing(root)}/{repository}/{name}", share=False)
+                self.files.copy(f"{source}/{name}", f"{self.changing(root)}/{repository}/{name}", share=False)
 
     def copy_kept(self, root: SavedRoot, names: Sequence[str]) -> None:
         """Copy existing directories below a root that are not layouts."""
@@ -190,47 +188,8 @@ class BackupDirectory:
         make_directories(self._disk, f"{target}/.zot")
         for name in names:
             with suppress(FileNotFoundError):
-                self.copy_tree(f"{root.path}/{name}", f"{target}/{name}", share=False)
-        self.copy(f"{root.path}/.zot/{_STORE}", f"{target}/.zot/{_STORE}", share=False)
-
-    def copy_tree(self, source: str, target: str, *, share: bool) -> None:
-        """Copy a directory with all its regular files."""
-        with self._disk.entries(source) as entries:
-            make_directories(self._disk, target)
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    self.copy_tree(entry.path, f"{target}/{entry.name}", share=share)
-                elif entry.is_file(follow_symlinks=False):
-                    self.copy(entry.path, f"{target}/{entry.name}", share=share)
-        self._disk.sync_directory(target)
-
-    def copy(self, source: str, target: str, *, share: bool) -> None:
-        """Copy a file, replacing another one of that name.
-
-        With `share` the file is immutable: an existing copy of its size stays, and the bytes are shared by a hard link
-        if possible.
-        """
-        if share:
-            size = self._size(target)
-            if size is not None and size == self._size(source):
-                return
-            try:
-                if size is not None:
-                    self._disk.unlink(target)
-                self._disk.link(source, target)
-            except OSError as error:
-                if error.errno not in NO_LINK:
-                    raise
-            else:
-                self.linked += 1
-                return
-        # An interrupted copy stays in the staged snapshot, which the next backup removes.
-        unfinished = f"{self._staging}/{uuid4().hex}" if self._staging else f"{target}.{uuid4().hex}"
-        with self._disk.open(source) as original, self._disk.staged(unfinished) as file:
-            self._copy_bytes(original, file)
-            self._disk.sync(file)
-            self._disk.rename(file.path, target)
-        self.copied += 1
+                self.files.copy_tree(f"{root.path}/{name}", f"{target}/{name}", share=False)
+        self.files.copy(f"{root.path}/.zot/{_STORE}", f"{target}/.zot/{_STORE}", share=False)
 
     def require_empty(self, place: str) -> None:
         """Raise StorageError if a directory has files that a restore would mix with."""
@@ -243,30 +202,6 @@ class BackupDirectory:
             return
         if found:
             raise StorageError(f"{place} is not empty, it has {', '.join(sorted(found)[:5])}: move that away first")
-
-    def _copy_bytes(self, source: File, target: File) -> None:
-        offset = 0
-        while piece := self._disk.read(source, _PIECE_BYTES, offset):
-            self._disk.write(target, [piece], offset)
-            offset += len(piece)
-
-    def _names(self, path: str, *, directories: bool = False) -> set[str]:
-        """Return the names of a directory's regular files, or of its directories; none if it is missing."""
-        try:
-            with self._disk.entries(path) as entries:
-                return {
-                    each.name
-                    for each in entries
-                    if (each.is_dir if directories else each.is_file)(follow_symlinks=False)
-                }
-        except FileNotFoundError:
-            return set()
-
-    def _size(self, path: str) -> int | None:
-        try:
-            return self._disk.status(path).st_size
-        except FileNotFoundError:
-            return None
 
     def _require_owner(self, main: SavedRoot) -> None:
         try:

@@ -30,14 +30,14 @@ def restore(
         before = 0
         for saved, root in zip(manifest.roots, roots, strict=True):
             with suppress(FileNotFoundError):  # a root without content
-                backup.copy_tree(backup.content(saved), root, share=True)
-            backup.copy_tree(backup.changing(saved, manifest.snapshot), root, share=False)
-            done = backup.linked + backup.copied
+                backup.files.copy_tree(backup.content(saved), root, share=True)
+            backup.files.copy_tree(backup.changing(saved, manifest.snapshot), root, share=False)
+            done = backup.files.linked + backup.files.copied
             yield f"{root}: {done - before} files"
             before = done
         make_directories(Disk(), catalog_directory)
         for name in manifest.databases:
-            backup.copy(f"{directory}/{manifest.snapshot}/{name}", f"{catalog_directory}/{name}", share=False)
+            backup.files.copy(f"{directory}/{manifest.snapshot}/{name}", f"{catalog_directory}/{name}", share=False)
         mark_restored()
         Disk().sync_directory(catalog_directory)
     yield f"{len(manifest.databases)} databases restored to {catalog_directory}"

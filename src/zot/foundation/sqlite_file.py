@@ -1,7 +1,6 @@
 """SQLite files that every process of a server reads and writes directly.
 
-Their changes are rare, or small: writers of several processes wait for each other, without a writer process between
-them.
+For rare or small changes: writers of several processes wait for each other, without a writer process.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Statement = tuple[str, tuple[Any, ...]]
-"""SQL, and the values for it."""
+"""SQL and its values."""
 
 _WRITE_PATIENCE_MS = 5000
 _READ_PATIENCE_MS = 50
@@ -27,42 +26,42 @@ _RETRY_S = 0.01
 _REOPEN_S = 1.0
 
 DAMAGE = (apsw.NotADBError, apsw.CorruptError)
-"""The file is not a database, or not a whole one."""
+"""Errors of a file that is not a database, or a damaged one."""
 
 _log = logging.getLogger(__name__)
 
 
 class ThreadRunner(Protocol):
-    """Where what waits for the disk runs."""
+    """Runs jobs that block on the disk."""
 
     async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the job in a thread."""
 
 
 class FileKind(NamedTuple):
-    """What is in a file, how much a power loss may take of it, and what it means that it cannot be used."""
+    """The schema of a file, its durability, and the error of a file that cannot be used."""
 
     name: str
     application_id: int
-    """What tells it from anybody's."""
+    """Distinguishes it from databases of other programs."""
     migrations: tuple[str, ...]
-    """Scripts that lead from each version to the next; what was released is never edited."""
+    """Scripts from each version to the next. A released script is never edited."""
     synchronous: Literal["full", "normal"]
-    """`full`: a change that was made is on the disk; `normal`: a power loss may take the last ones."""
+    """`full`: changes are durable; `normal`: a power loss may take the last ones."""
     unavailable: type[Exception]
     remedy: str = ""
-    """What an operator can do about a damaged one."""
+    """What an operator can do about a damaged file."""
 
 
 class SqliteFile:
-    """An open file, with a connection to read by and another to write by. All of it raises the kind's error.
+    """An open file with one connection for reads and one for writes. Every method raises the kind's error.
 
-    One that cannot be opened (it is damaged, its disk is full or away) keeps no process from what does not need it:
-    each later use tries again, at most once a second.
+    A file that cannot be opened (it is damaged, its disk is full or missing) is opened again by later calls, at most
+    once a second, so that the process can do everything that does not need it.
     """
 
     def __init__(self, path: Path, kind: FileKind, threads: ThreadRunner) -> None:
-        """Open the file, making it (mode 0600) if it is not there, and bring it to the present version.
+        """Open the file, create it (mode 0600) if it is missing, and migrate it to the current version.
 
         Raises the kind's error if it is a database of another program, or of a newer one.
         """
@@ -72,7 +71,7 @@ class SqliteFile:
         self._connections: tuple[apsw.Connection, apsw.Connection] | None = None
         self._reason = ""
         self._not_before_s = 0.0
-        with suppress(apsw.Error):  # logged; it may pass
+        with suppress(apsw.Error):  # logged, and retried by later calls
             self._open()
 
     def read(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
@@ -82,7 +81,7 @@ class SqliteFile:
             return reading.execute(statement, values).fetchall()
 
     async def change(self, statements: Sequence[Statement]) -> bool:
-        """Run statements with their values in one transaction; tell whether the last one changed anything."""
+        """Run statements with their values in one transaction; return whether the last one changed anything."""
         return await self._threads.run(self._transact, statements)
 
     async def close(self) -> None:
@@ -93,7 +92,7 @@ class SqliteFile:
         """Open both connections. Raises apsw.Error."""
         if time.monotonic() < self._not_before_s:
             raise apsw.CantOpenError(self._reason)
-        # Before SQLite makes it: its log takes the mode of the database.
+        # Before SQLite creates it, since SQLite gives its log the mode of the database.
         with suppress(OSError):
             self._path.touch(mode=0o600)
         try:
@@ -101,13 +100,13 @@ class SqliteFile:
             _migrate(writing, self._path, self._kind)
             reading = _connect(self._path, _READ_PATIENCE_MS, self._kind)
         except apsw.Error as error:
-            self._say(error)
+            self._log_reason(error)
             self._not_before_s = time.monotonic() + _REOPEN_S
             raise
         self._connections = writing, reading
         return self._connections
 
-    def _say(self, error: apsw.Error) -> None:
+    def _log_reason(self, error: apsw.Error) -> None:
         """Log why the file cannot be used, once for each reason."""
         remedy = f": {self._kind.remedy}" if isinstance(error, DAMAGE) and self._kind.remedy else ""
         reason = f"{self._path} cannot be used: {error}{remedy}"
@@ -123,7 +122,7 @@ class SqliteFile:
     def _transact(self, statements: Sequence[Statement]) -> bool:
         with self._translated():
             writing, _ = self._connections or self._open()
-            # Immediate: two that begin by reading would not be able to wait for each other.
+            # Immediate: two transactions that begin with a read cannot wait for each other.
             writing.execute("BEGIN IMMEDIATE")
             try:
                 for statement, values in statements:
@@ -142,12 +141,12 @@ class SqliteFile:
             yield
         except apsw.Error as error:
             if isinstance(error, DAMAGE):
-                self._say(error)
+                self._log_reason(error)
             raise self._kind.unavailable(f"the database of {self._kind.name} cannot be used: {error}") from error
 
 
 def is_damaged(path: Path) -> bool:
-    """Tell whether a file is there that is not a whole SQLite database, as far as its first pages tell."""
+    """Return whether a file exists and its first pages are not those of an SQLite database."""
     if not path.exists():
         return False
     try:
@@ -155,20 +154,20 @@ def is_damaged(path: Path) -> bool:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
     except DAMAGE:
         return True
-    except apsw.Error:  # it is in use, or the disk is full
+    except apsw.Error:  # in use, or the disk is full
         return False
     return False
 
 
 def set_aside_if_damaged(path: Path) -> Path | None:
-    """Rename a file that is no database, or a damaged one, and return where it is; None: it is fit, or not there.
+    """Rename a damaged file and return its new path; return None if it is intact or missing.
 
-    One that was set aside before makes room. For a time at which nobody has it open. Raises OSError.
+    A file that was set aside before is replaced. Call it while no process has the file open. Raises OSError.
     """
     if not is_damaged(path):
         return None
     kept = path.with_name(f"{path.name}.damaged")
-    # Its log goes first: no other database shall ever find it beside itself.
+    # The log is renamed first, so that no other database finds it beside itself.
     for suffix in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):
             path.with_name(f"{path.name}{suffix}").rename(f"{kept}{suffix}")
@@ -186,9 +185,9 @@ def _connect(path: Path, patience_ms: int, kind: FileKind) -> apsw.Connection:
 
 
 def _begin_log(connection: apsw.Connection) -> None:
-    """Have the file written through a log. Of several processes that make it at once SQLite lets all but one fail.
+    """Switch the file to a write-ahead log, and retry while other processes do the same.
 
-    It does so without waiting, as none of them could go on while all wait for each other.
+    SQLite fails all but one of them at once, since none could continue while all wait for each other.
     """
     deadline_s = time.monotonic() + _WRITE_PATIENCE_MS / 1000
     while True:

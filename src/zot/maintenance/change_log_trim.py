@@ -1,4 +1,4 @@
-"""Trimming of the catalog's change log, so that it does not grow with the age of the store."""
+"""Trim the catalog's change log, so that it does not grow with the age of the store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zot.maintenance.sweep_stats import Pauses
 
 INTERVAL_S = 3600.0
 
-# A consumer that was off for longer, or that is further behind, rebuilds what it derives: that costs it less.
+# A consumer that was stopped for longer, or is further behind, rebuilds its state, which is cheaper.
 KEPT_S = 30 * 24 * 3600.0
 KEPT = 200_000
 
@@ -18,10 +18,10 @@ _LIMIT = 256
 
 
 class ChangeLogTrim:
-    """Drops the entries of the change log that no consumer is expected to read any more."""
+    """Deletes the oldest entries of the change log, which no consumer is expected to read."""
 
     def __init__(self, catalog: Catalog, *, kept_s: float = KEPT_S, kept: int = KEPT) -> None:
-        """Keep the newest `kept` entries, and of these what is not older than `kept_s`."""
+        """Keep the newest `kept` entries, without those older than `kept_s`."""
         self._catalog = catalog
         self._kept_s = kept_s
         self._kept = kept

@@ -8,7 +8,6 @@ that cannot be healed is healed by its next push: clients send the blobs that a 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 import msgspec
@@ -18,32 +17,29 @@ from zot.catalog.rows import BlobRow
 from zot.foundation.threads import ThreadPool
 from zot.logs.fields import fields
 from zot.maintenance import usage
+from zot.maintenance.content_verifier import ContentVerifier
 from zot.maintenance.gc import CollectedLayouts
 from zot.maintenance.scheduler import ReportProgress
 from zot.maintenance.sweep_stats import Pauses
 from zot.maintenance.units import size as text_of_size
-from zot.oci.digest import Digest, algorithm_of, finished, has_digest, hasher, hex_of
+from zot.oci.digest import Digest, has_digest, hex_of
 from zot.oci.lenient import parse_leniently
 from zot.oci.media_types import INDEXES
 from zot.oci.names import Repository
 from zot.registry import blobs
 from zot.registry.blob_deletion import quarantine_damaged
-from zot.registry.damage import BAD_DIGEST, NOT_FOUND, FoundBy, size_mismatch
+from zot.registry.damage import BAD_DIGEST, NOT_FOUND, FoundBy
 from zot.registry.errors import RegistryError
 from zot.registry.existing_files import register_existing
 from zot.registry.manifest_bytes import read_manifest
 from zot.registry.registry import Registry
-from zot.storage.interface import Content, ContentMissingError, StorageError
 
 _log = logging.getLogger("zot.scrub")
 
 RATE_BYTES_S = 64 << 20
 """The read rate of a scrub in a running server, which leaves the disk to requests."""
 
-_PIECE_BYTES = 1 << 20
 _STEP_BYTES = 4 << 20
-# Verified files of this run, by inode, so that bytes that repositories share are read once.
-_REMEMBERED = 1_000_000
 
 
 class ScrubResult(msgspec.Struct, frozen=True):
@@ -81,9 +77,8 @@ class Scrubber:
         self._catalog = registry.catalog
         self._storage = registry.storage
         self._layouts = layouts
-        self._pool = hash_pool
         self._rate_bytes_s = rate_bytes_s
-        self._shared: dict[tuple[int, int, int, int], Digest] = {}
+        self._verifier = ContentVerifier(registry.storage, hash_pool)
 
     async def run(self, report: ReportProgress) -> Pauses:
         """Verify all content in steps, as a task. Raises CatalogError, StorageError."""
@@ -93,7 +88,7 @@ class Scrubber:
 
     async def verify(self, report: ReportProgress, add_result: Callable[[ScrubResult], object]) -> Pauses:
         """Verify each repository and report on its tags. Raises CatalogError, StorageError."""
-        self._shared.clear()
+        self._verifier.forget()
         read_bytes = damaged = verified_repositories = 0
         # An upper bound: bytes that repositories share are read once.
         total = text_of_size(sum([row.bytes async for row in usage.repositories(self._catalog, None)]))
@@ -129,7 +124,7 @@ class Scrubber:
                 if row is None:  # removed concurrently
                     continue
                 error = ""
-                async for read in self._read(repository, digest, size):
+                async for read in self._verifier.read(repository, digest, size):
                     if isinstance(read, str):
                         error = read
                     else:
@@ -142,38 +137,6 @@ class Scrubber:
                     damages[digest] = await self._quarantine(repository, digest, row, error)
             yield unreported
             unreported = 0
-
-    async def _read(self, repository: Repository, digest: Digest, size: int) -> AsyncGenerator[int | str, None]:
-        """Read content; yield the number of bytes of each read, and at the end a text if it is damaged."""
-        try:
-            content = await self._storage.open(repository, digest)
-        except ContentMissingError:
-            yield NOT_FOUND
-            return
-        try:
-            if content.size != size:
-                yield size_mismatch(content.size, size)
-                return
-            if self._shared_with(content) == digest:
-                return
-            state, offset = hasher(algorithm_of(digest)), 0
-            while piece := await content.read(offset, _PIECE_BYTES):
-                await self._pool.run(state.update, piece)
-                offset += len(piece)
-                yield len(piece)
-            actual = finished(state, algorithm_of(digest))
-            if actual != digest:
-                yield f"{BAD_DIGEST}: the content has {actual}"
-            elif len(self._shared) < _REMEMBERED and (inode := _inode(content)) is not None:
-                self._shared[inode] = digest
-        except StorageError as error:  # a sector that cannot be read
-            yield str(error)
-        finally:
-            content.close()
-
-    def _shared_with(self, content: Content) -> Digest | None:
-        inode = _inode(content)
-        return self._shared.get(inode) if inode is not None else None
 
     async def _quarantine(self, repository: Repository, digest: Digest, row: BlobRow, error: str) -> _Damage:
         """Quarantine a damaged blob, and replace it by an intact copy if there is one."""
@@ -190,7 +153,7 @@ class Scrubber:
         """
         if self._registry.read_only:
             return _Damage(NOT_FOUND, healed=False)
-        if await self._is_whole(repository, digest, size):
+        if await self._verifier.is_intact(repository, digest, size):
             return _Damage(NOT_FOUND, await register_existing(self._catalog, self._storage, repository, digest))
         if not await self._storage.is_quarantined(repository, digest):
             return _Damage(NOT_FOUND, healed=False)
@@ -198,7 +161,7 @@ class Scrubber:
 
     async def _heal(self, repository: Repository, digest: Digest, size: int) -> bool:
         async for holder in paging.repositories_with(self._catalog, digest):
-            if holder == repository or not await self._is_whole(holder, digest, size):
+            if holder == repository or not await self._verifier.is_intact(holder, digest, size):
                 continue
             try:
                 healed = await blobs.mount(self._registry, repository, digest, holder, lambda _: True)
@@ -210,9 +173,6 @@ class Scrubber:
                 _log.info("%s of %s is healed from another copy", digest, repository, extra=about)
             return healed
         return False
-
-    async def _is_whole(self, repository: Repository, digest: Digest, size: int) -> bool:
-        return not [read async for read in self._read(repository, digest, size) if isinstance(read, str)]
 
     # --- manifests ---
 
@@ -331,15 +291,6 @@ def table(rows: Sequence[ScrubResult]) -> list[tuple[str, ...]]:
         )
         for each in rows
     ]
-
-
-def _inode(content: Content) -> tuple[int, int, int, int] | None:
-    """Return the identity of a content file's bytes, or None if the content is not a file."""
-    descriptor = content.fileno()
-    if descriptor is None:
-        return None
-    status = os.fstat(descriptor)
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _about(repository: Repository, **more: object) -> dict[str, object]:
