@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import apsw
 import pytest
 
+from foundation.opening import open_together
 from zot.accounts.sqlite import SqliteAccounts
 from zot.foundation.sqlite_file import set_aside_if_damaged
-from zot.foundation.threads import ThreadPool
 from zot.statistics.sqlite import SqliteStatistics
 
 PROCESSES = 4
-ROUNDS = 25
-
-
-def open_together(folder: Path, together: Barrier, kind: type[SqliteAccounts | SqliteStatistics]) -> None:
-    """Open a new file in each round, at the same moment as the other processes."""
-    pool = ThreadPool("files", 1, 8)
-    for number in range(ROUNDS):
-        together.wait(60)
-        opened = kind(folder / f"{number}.db", pool)
-        assert opened._file.read("SELECT 1", ()) == [(1,)]
-    pool.close()
 
 
 @pytest.mark.parametrize("kind", [SqliteAccounts, SqliteStatistics])
