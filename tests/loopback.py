@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -11,9 +11,7 @@ from aiohttp import web
 
 from zot.api.completed_requests import Observe
 from zot.api.connection import ConnectionLimits, ConnectionServer
-from zot.api.http_request import HttpRequest
-
-Handler = Callable[[HttpRequest], Awaitable[web.StreamResponse]]
+from zot.api.http_request import CompleteResponse, Handler, HttpRequest
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,10 @@ class LoopbackResponse:
 class LoopbackServer:
     """Serves a handler on the loopback, or on a Unix socket, and sends requests to it."""
 
-    def __init__(self, handler: Handler, observers: tuple[Observe, ...], where: str) -> None:
-        self._server = ConnectionServer(handler, ConnectionLimits(), observers)
+    def __init__(
+        self, handler: Handler, observers: tuple[Observe, ...], where: str, add_headers: CompleteResponse
+    ) -> None:
+        self._server = ConnectionServer(handler, ConnectionLimits(), observers, add_headers)
         self._where = where
         self._listener: asyncio.Server | None = None
 
@@ -79,16 +79,19 @@ class LoopbackServer:
 
 @asynccontextmanager
 async def serve_handler(
-    handler: Handler, *observers: Observe, where: str = "127.0.0.1"
+    handler: Handler,
+    *observers: Observe,
+    where: str = "127.0.0.1",
+    add_headers: CompleteResponse = lambda _http, _response: None,
 ) -> AsyncIterator[LoopbackServer]:
     """Serve a handler on an address, or the path of a Unix socket, until the end of the `async with`."""
-    opened = LoopbackServer(handler, observers, where)
+    opened = LoopbackServer(handler, observers, where, add_headers)
     await opened.start()
     yield opened
     await opened.close()
 
 
 async def ok(http: HttpRequest) -> web.StreamResponse:
-    """LoopbackResponse every request with 200 and five bytes."""
+    """Answer every request with 200 and five bytes."""
     del http
     return web.Response(text="hello")

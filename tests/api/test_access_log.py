@@ -13,7 +13,7 @@ from loopback import ok, serve_handler
 from zot.api.access_log import AccessLog
 from zot.api.client_address import ClientAddresses
 from zot.api.http_request import HttpRequest
-from zot.api.request_id import RequestIds
+from zot.api.middleware import RequestIds
 from zot.auth.principal import Principal
 from zot.config.durations import parse_ns
 from zot.logs.formatters import json_line, text_line

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from loopback import Handler, serve_handler
+from loopback import serve_handler
 from zot.api.audit_log import AuditLog
 from zot.api.client_address import ClientAddresses
-from zot.api.http_request import HttpRequest
+from zot.api.http_request import Handler, HttpRequest
 from zot.auth.principal import Principal
 from zot.logs.setup import Logs
 from zot.oci.names import parse_reference, parse_repository, parse_tag

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from loopback import Handler, ok, serve_handler
+from loopback import ok, serve_handler
 from zot.api.completed_requests import CompletedRequest
-from zot.api.http_request import HttpRequest
+from zot.api.http_request import Handler, HttpRequest
 from zot.api.metrics.maintenance import MaintenanceMetrics
 from zot.api.metrics.metrics import HttpMetrics, Metrics, MetricsPage
 from zot.api.metrics.registry import LATENCY_BUCKETS_S, Recorded, empty

@@ -4,10 +4,12 @@ pyproject.toml has an upper bound for both libraries. Raise it once these tests 
 """
 
 import ast
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 from prometheus_client import CollectorRegistry, Histogram, Summary, values
@@ -82,6 +84,12 @@ async def test_aiohttp_protocol_has_the_names_of_protocol_py() -> None:
 def test_aiohttp_protocol_has_the_methods_that_are_overridden(method: str) -> None:
     """A method that aiohttp no longer calls would be dead code in protocol.py or connection.py."""
     assert callable(getattr(RequestHandler, method))
+
+
+def test_aiohttp_requests_have_the_hook_of_http_request_py() -> None:
+    """aiohttp calls `_prepare_hook` before it sends headers; without it no response has the common ones."""
+    assert inspect.iscoroutinefunction(web.BaseRequest._prepare_hook)
+    assert "_prepare_hook" in inspect.getsource(web.StreamResponse._start)
 
 
 @pytest.mark.parametrize("kind", [Histogram, Summary])

@@ -99,14 +99,9 @@ async def asked(limit: RateLimiter, *requests: Asked) -> list[LoopbackResponse]:
     """The answers to requests (method, target, headers), one after the other."""
 
     async def handler(http: HttpRequest) -> web.StreamResponse:
-        refusal = limit.refusal(http)
-        if refusal is not None:
-            return refusal
-        response = web.Response()
-        limit.mark(http, response)
-        return response
+        return limit.refusal(http) or web.Response()
 
-    async with serve_handler(handler) as server:
+    async with serve_handler(handler, add_headers=limit.add_headers) as server:
         return [await server.ask(*request) for request in requests]
 
 

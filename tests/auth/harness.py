@@ -19,8 +19,7 @@ from zot.api.client_address import ClientAddresses
 from zot.api.connection import ConnectionLimits, ConnectionServer
 from zot.api.cors import Cors
 from zot.api.distribution import Distribution
-from zot.api.middleware import Middleware
-from zot.api.request_id import RequestIds
+from zot.api.middleware import Middleware, RequestIds
 from zot.auth import build as auth_of
 from zot.auth import cel
 from zot.auth.credentials import Login
@@ -94,10 +93,11 @@ async def serving(
     )
     outside = auth_build.build(config.http, auth, addresses)
     distribution = Distribution(registry, outside.gate, TransferLimits(), addresses, list)
-    guards = Middleware(RequestIds(addresses), Cors(config.http.allow_origin, credentials=outside.door.has_passwords))
-    runner = web.ServerRunner(
-        ConnectionServer(Application(distribution, guards, outside.routes).handle, ConnectionLimits(), ())
+    middleware = Middleware(
+        RequestIds(addresses), Cors(config.http.allow_origin, credentials=outside.door.has_passwords)
     )
+    application = Application(distribution, middleware, outside.routes)
+    runner = web.ServerRunner(ConnectionServer(application.handle, ConnectionLimits(), (), application.add_headers))
     await runner.setup()
     listener = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
     await listener.start()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from aiohttp import web
 
 from zot.api.distribution import Distribution
 from zot.api.errors import ErrorResponse, error_response, method_not_allowed, to_registry_error
-from zot.api.http_request import HttpRequest
+from zot.api.http_request import Handler, HttpRequest
 from zot.api.middleware import Middleware
 from zot.api.route import PREFIX, NoRouteError, without_empty_segments
-
-Handler = Callable[[HttpRequest], Awaitable[web.StreamResponse]]
 
 Routes = Mapping[str, Mapping[str, Handler]]
 """Exact path -> method -> handler: what is not the distribution API."""
@@ -27,28 +25,27 @@ class Application:
     """Answers every request, one way or another."""
 
     def __init__(
-        self, distribution: Distribution, guards: Middleware, routes: Routes, fallback: Handler | None = None
+        self, distribution: Distribution, middleware: Middleware, routes: Routes, fallback: Handler | None = None
     ) -> None:
         """Take the distribution API, what guards all, the other routes, and who answers a GET of any other path."""
         self._distribution = distribution
-        self._guards = guards
+        self._middleware = middleware
+        self.add_headers = middleware.add_headers
         self._routes = routes
         self._fallback = fallback
 
     async def handle(self, http: HttpRequest) -> web.StreamResponse:
         """Answer a request. Raises ConnectionError alone: when the client is gone, or too slow."""
         try:
-            response = self._guards.refusal(http) or await self._answer(http)
+            return self._middleware.refusal(http) or await self._answer(http)
         except NoRouteError:
-            response = web.Response(status=404)
+            return web.Response(status=404)
         except ErrorResponse as answered:
-            response = _refused(http, error_response(answered.error, answered.headers))
+            return _refused(http, error_response(answered.error, answered.headers))
         except ConnectionError:
             raise
         except Exception as error:  # noqa: BLE001 (the one place that turns anything into an answer)
-            response = _refused(http, error_response(to_registry_error(error)))
-        self._guards.mark(http, response)
-        return response
+            return _refused(http, error_response(to_registry_error(error)))
 
     async def _answer(self, http: HttpRequest) -> web.StreamResponse:
         path, _, query = http.raw_path.partition("?")

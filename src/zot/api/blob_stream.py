@@ -12,7 +12,6 @@ from aiohttp import web
 from zot.api.body import SlowClientError, ThroughputFloor, TransferLimits
 from zot.api.connection import Connection
 from zot.api.http_request import HttpRequest
-from zot.api.middleware import mark
 from zot.oci.ranges import ByteRange
 from zot.storage.interface import Content
 
@@ -59,7 +58,6 @@ async def _send_one(
 ) -> web.StreamResponse:
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = part.length
-    mark(http, response)
     await response.prepare(http)
     await _transfer(http, response, content, part, pace)
     await response.write_eof()
@@ -85,7 +83,6 @@ async def _send_parts(
     headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
     response = web.StreamResponse(status=206, headers=headers)
     response.content_length = sum(map(len, openings)) + sum(part.length for part in ranges) + len(closing)
-    mark(http, response)
     await response.prepare(http)
     for opening, part in zip(openings, ranges, strict=True):
         await response.write(opening)

@@ -14,9 +14,8 @@ from zot.api.connection import ConnectionLimits, ConnectionServer
 from zot.api.cors import Cors
 from zot.api.distribution import Distribution
 from zot.api.health import Health
-from zot.api.middleware import Middleware
+from zot.api.middleware import Middleware, RequestIds
 from zot.api.ratelimit import RateLimiter
-from zot.api.request_id import RequestIds
 from zot.config.http import HttpConfig
 from zot.registry.registry import Registry
 
@@ -47,7 +46,8 @@ def build(http: HttpConfig, registry: Registry, parts: ApiParts) -> Application:
         "/readyz": {"GET": health.ready},
         **parts.routes,
     }
-    return Application(Distribution(registry, parts.gate, pace, parts.addresses, list), _guards(http, parts), routes)
+    distribution = Distribution(registry, parts.gate, pace, parts.addresses, list)
+    return Application(distribution, _middleware(http, parts), routes)
 
 
 def build_server(
@@ -66,10 +66,10 @@ def build_server(
         connections=connections,
         stalled_s=_limit(http.write_timeout_s) or 0.0,
     )
-    return ConnectionServer(application.handle, limits, observers)
+    return ConnectionServer(application.handle, limits, observers, application.add_headers)
 
 
-def _guards(http: HttpConfig, parts: ApiParts) -> Middleware:
+def _middleware(http: HttpConfig, parts: ApiParts) -> Middleware:
     limits = http.ratelimit
     ratelimit = None
     if limits is not None and (limits.rate is not None or limits.methods):

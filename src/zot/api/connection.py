@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +19,19 @@ from aiohttp.web_server import Server
 from zot.api.completed_requests import Observe, Observers
 from zot.api.errors import error_response
 from zot.api.framing import bad_request, framing_fault
-from zot.api.headers import TRANSFER_ENCODING
-from zot.api.http_request import HttpRequest
+from zot.api.headers import CONNECTION, SERVER, TRANSFER_ENCODING
+from zot.api.http_request import CompleteResponse, Handler, HttpRequest
 from zot.api.protocol import ReadBuffers, RegistryProtocol
 from zot.registry.errors import Unavailable
 
 CLIENT_CLOSED_REQUEST = 499
 """Status in logs and metrics of a request whose client was gone before it was answered."""
+
+PRODUCT = "zot"
+"""The header Server, in place of the library's own, which shows its version and Python's."""
+
+DRAINED_BYTES = 64 << 10
+"""Bodies up to this size are read to their end although the request is refused."""
 
 # At the limit connections are closed that were idle for a second: all that never sent a request, else an eighth of the
 # limit. Where none is idle, a sixteenth more is accepted to be refused.
@@ -162,13 +168,15 @@ class ConnectionServer(Server):
 
     def __init__(
         self,
-        handler: Callable[[HttpRequest], Any],
+        handler: Handler,
         limits: ConnectionLimits,
         observers: Sequence[Observe],
+        add_headers: CompleteResponse = lambda _http, _response: None,
     ) -> None:
-        """Take the handler of requests, the limits, and those who are told of each answer."""
+        """Serve requests by `handler`; observers see each response, to which `add_headers` adds common headers."""
         super().__init__(self._unless_full, request_factory=self._request)
         self._handle = handler
+        self._add_headers = add_headers
         self._limits = limits
         self._observers = Observers(observers)
         self._buffers = ReadBuffers()
@@ -194,9 +202,10 @@ class ConnectionServer(Server):
             auto_decompress=False,
         )
 
-    def replace(self, handler: Callable[[HttpRequest], Any]) -> None:
-        """Have requests to come answered by another handler; those under way stay with theirs."""
+    def replace(self, handler: Handler, add_headers: CompleteResponse) -> None:
+        """Serve requests to come by another handler; those under way stay with theirs."""
         self._handle = handler
+        self._add_headers = add_headers
 
     def flush(self) -> None:
         """Have the observers told of every answer that was sent."""
@@ -267,6 +276,7 @@ class ConnectionServer(Server):
             # A proxy of that version may see another end of the body (RFC 9112, 6.1).
             message = message._replace(should_close=True)
         http = HttpRequest(message, payload, connection, writer, task, self._loop)
+        http.complete = self._complete
         http.fault = fault
         http.started_s = self._loop.time()
         if isinstance(connection, Connection):
@@ -279,17 +289,38 @@ class ConnectionServer(Server):
         if fault is None and len(self._connections) > self._limits.connections:
             fault = Unavailable("too many connections", retry_after_s=1)
         if fault is not None:
-            response: web.StreamResponse = error_response(fault)
+            response = error_response(fault)
             response.force_close()
             return response
-        response = await self._handle(http)
-        if not response.prepared and (self.draining or _is_last(http.protocol)):
+        return await self._handle(http)
+
+    def _complete(self, http: HttpRequest, response: web.StreamResponse) -> None:
+        """Add the headers that every response has; end the connection with the response if it should."""
+        response.headers[SERVER] = PRODUCT
+        if self.draining or _is_last(http.protocol) or _leaves_body(http):
             response.force_close()
-        return response
+            if http.version >= HttpVersion11:
+                response.headers[CONNECTION] = "close"
+            else:
+                response.headers.popall(CONNECTION, None)
+        self._add_headers(http, response)
 
 
 def _is_last(connection: RequestHandler) -> bool:
     return isinstance(connection, Connection) and (connection.ends or connection.worn_out())
+
+
+def _leaves_body(http: HttpRequest) -> bool:
+    """Tell whether the client sends a body that is not wanted and too long to be read to its end and dropped.
+
+    A small one is read, which costs less than another connection. And containerd, whose manifest is refused for want
+    of a token, waits indefinitely if the connection closes before it has sent all of it.
+    """
+    if not http.body_exists or http.content.is_eof():
+        return False
+    length = http.content_length
+    waits = http.headers.get("Expect", "").lower() == "100-continue"
+    return length is None or length > DRAINED_BYTES or waits
 
 
 def _in_origin_form(message: RawRequestMessage) -> RawRequestMessage:

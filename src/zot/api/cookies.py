@@ -60,12 +60,10 @@ def set_later(http: HttpRequest, header: str) -> None:
     http.cookies_to_set += (header,)
 
 
-def mark(http: HttpRequest, response: web.StreamResponse) -> None:
-    """Add to an answer that was not begun yet what `set_later` collected."""
-    if http.cookies_to_set and not response.prepared:
-        for header in http.cookies_to_set:
-            response.headers.add("Set-Cookie", header)
-        http.cookies_to_set = ()
+def add_headers(http: HttpRequest, response: web.StreamResponse) -> None:
+    """Add to a response what `set_later` collected."""
+    for header in http.cookies_to_set:
+        response.headers.add("Set-Cookie", header)
 
 
 def same_origin(http: HttpRequest, own: Collection[str]) -> bool:

@@ -46,16 +46,16 @@ class Cors:
         }
 
     def preflight(self, http: HttpRequest) -> web.Response | None:
-        """Answer an OPTIONS request, without asking who sends it; None: the path is not for other origins."""
-        path = http.raw_path.partition("?")[0]
-        methods = _methods(path)
-        if methods is None:
-            return None
-        return web.Response(status=200 if path == _LOGOUT else 204, headers=self._headers[methods])
+        """Return the response to an OPTIONS request of any client; None: the path is not for other origins.
 
-    def mark(self, http: HttpRequest, response: web.StreamResponse) -> None:
-        """Add the headers to an answer that was not begun yet, if the path is for other origins."""
-        methods = None if response.prepared else _methods(http.raw_path.partition("?")[0])
+        Its headers are those of `add_headers`.
+        """
+        path = http.raw_path.partition("?")[0]
+        return None if _methods(path) is None else web.Response(status=200 if path == _LOGOUT else 204)
+
+    def add_headers(self, http: HttpRequest, response: web.StreamResponse) -> None:
+        """Add the headers to a response if the path is for other origins."""
+        methods = _methods(http.raw_path.partition("?")[0])
         if methods is not None:
             response.headers.update(self._headers[methods])
 

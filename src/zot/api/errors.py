@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import web
 
-from zot.api.headers import SERVER
 from zot.catalog.interface import CatalogFullError, CatalogUnavailableError
 from zot.foundation.bounded_map import BoundedMap
 from zot.registry.errors import (
@@ -27,10 +26,6 @@ from zot.storage.interface import (
     StorageUnavailableError,
     UploadLockedError,
 )
-
-PRODUCT = "zot"
-"""What the header Server says."""
-"""In place of the library's own header, which tells its version and Python's."""
 
 _log = logging.getLogger("zot.api")
 
@@ -72,7 +67,6 @@ def error_response(error: RegistryError, headers: Mapping[str, str] | None = Non
     response = web.Response(
         status=error.status, body=msgspec.json.encode(body), headers={"Content-Type": "application/json"}
     )
-    response.headers.setdefault(SERVER, PRODUCT)
     response.headers.extend(headers or {})
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(error.allowed)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from aiohttp import web
 
 from zot.auth.principal import Principal
 from zot.registry.errors import RegistryError
 from zot.registry.request import Request
-
-if TYPE_CHECKING:
-    from zot.api.middleware import Middleware
 
 
 class SocketAddress(NamedTuple):
@@ -39,17 +37,29 @@ class HttpRequest(web.BaseRequest):
     """Who makes it, once that is known."""
     client: SocketAddress | None = None
     """Where it comes from, once that was worked out of the headers of proxies."""
-    guards: Middleware | None = None
-    """Who adds to an answer what belongs to every answer."""
+    complete: CompleteResponse | None = None
+    """Adds the headers that every response has. Set by the server that received the request."""
     fault: RegistryError | None = None
     """Why the message is not understood, though its end is known."""
     started_s: float = 0.0
     """When it was taken up, by the event loop's clock."""
     response: web.StreamResponse | None = None
-    """The response, once it is about to be streamed."""
+    """The response, once its headers are about to be sent."""
     aborted: bool = False
     """Whether the connection ended before the response did."""
     sent_bytes: int = 0
     """How much of the body of a streamed response was sent."""
     cookies_to_set: tuple[str, ...] = ()
     """Set-Cookie headers for the answer, whatever the answer will be."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        """Add the common headers: aiohttp calls this for each response, once all other headers are set."""
+        self.response = response
+        if self.complete is not None:
+            self.complete(self, response)
+
+
+Handler = Callable[[HttpRequest], Awaitable[web.StreamResponse]]
+
+CompleteResponse = Callable[[HttpRequest, web.StreamResponse], None]
+"""Adds headers to a response that is about to be sent."""

@@ -11,7 +11,6 @@ from aiohttp import HttpVersion11, web
 
 from zot.api.body import SlowClientError, ThroughputFloor, TransferLimits
 from zot.api.http_request import HttpRequest
-from zot.api.middleware import mark
 
 # A list that fits is sent whole, with its length.
 _WHOLE_BYTES = 16 * 1024
@@ -46,7 +45,6 @@ async def _streamed(
     if http.version < HttpVersion11:
         # Without chunks the end of the connection is the end of the body.
         response.force_close()
-    mark(http, response)
     await response.prepare(http)
     if http.method == "HEAD":
         await response.write_eof()

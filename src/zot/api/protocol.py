@@ -29,7 +29,9 @@ HEADERS_BYTES_IF_FULL = 16 * 1024
 
 _PIECE_BYTES = 256 * 1024
 _SMALL_PIECE_BYTES = 16 * 1024
-_HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_HEADERS_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nServer: zot\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 
 class ReadBuffers:

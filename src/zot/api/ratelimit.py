@@ -76,17 +76,13 @@ class RateLimiter:
         for method in ("", http.method):
             buckets = self._buckets.get(method)
             if buckets is not None and not buckets.take(key):
-                response = web.Response(
-                    status=429, text=HTTPStatus.TOO_MANY_REQUESTS.phrase, headers={"Retry-After": "1"}
-                )
-                self.mark(http, response)
-                return response
+                return web.Response(status=429, text=HTTPStatus.TOO_MANY_REQUESTS.phrase, headers={"Retry-After": "1"})
         return None
 
-    def mark(self, http: HttpRequest, response: web.StreamResponse) -> None:
-        """Add zot's headers to an answer that was not begun yet; the limit is the method's, if it has one."""
+    def add_headers(self, http: HttpRequest, response: web.StreamResponse) -> None:
+        """Add zot's headers to a response; the limit is the method's, if it has one."""
         rate = self._rates.get(http.method, self._rates.get(""))
-        if response.prepared or rate is None:
+        if rate is None:
             return
         headers = response.headers
         headers["X-Rate-Limit-Limit"] = f"{rate:.2f}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # a check of the configuration reads declarations, and needs none of these libraries
-    from zot.api.application import Handler
+    from zot.api.http_request import Handler
     from zot.api.metrics.metrics import Metrics
     from zot.api.metrics.state import ServerState
     from zot.auth.credentials import ResourceClass

@@ -15,7 +15,7 @@ from zot.accounts.interface import AccountsUnavailableError
 from zot.accounts.sessions.interface import SessionsUnavailableError
 from zot.api import build as api
 from zot.api.access_log import AccessLog
-from zot.api.application import Application, Handler
+from zot.api.application import Application
 from zot.api.audit_log import AuditLog
 from zot.api.auth.build import build as build_auth_http
 from zot.api.authorization import Authorizer
@@ -23,7 +23,7 @@ from zot.api.client_address import ClientAddresses
 from zot.api.completed_requests import Observe
 from zot.api.connection import ConnectionServer
 from zot.api.health import Health
-from zot.api.http_request import HttpRequest
+from zot.api.http_request import Handler, HttpRequest
 from zot.api.metrics.metrics import Metrics
 from zot.api.metrics.registry import Recorded
 from zot.api.metrics.state import ServerState
@@ -115,7 +115,8 @@ class HttpServer:
 
     async def _apply(self, config: Config) -> None:
         replaced = self._auth
-        self.server.replace(self._application(config).handle)
+        application = self._application(config)
+        self.server.replace(application.handle, application.add_headers)
         if replaced is not None:
             await replaced.close()
 

@@ -11,10 +11,10 @@ from aiohttp import web
 from zot.accounts.sessions.interface import SessionsUnavailableError
 from zot.accounts.sessions.session import Sessions
 from zot.api import cookies
-from zot.api.application import Handler, Routes
+from zot.api.application import Routes
 from zot.api.auth.authentication import HttpAuthenticator
 from zot.api.cookies import cookie, set_later
-from zot.api.http_request import HttpRequest
+from zot.api.http_request import Handler, HttpRequest
 from zot.api.ratelimit import TokenBuckets
 from zot.auth.build import Auth
 from zot.auth.credentials import CrossOrigin

@@ -8,7 +8,7 @@ from aiohttp import web
 from loopback import serve_handler
 from zot.api.client_address import ClientAddresses
 from zot.api.http_request import HttpRequest
-from zot.api.request_id import RequestIds
+from zot.api.middleware import RequestIds
 from zot.logs.fields import REQUEST_ID
 
 NOBODY = ClientAddresses()
