@@ -11,8 +11,8 @@ from zot.auth.policy import AccessPolicy
 from zot.auth.principal import ANONYMOUS, Principal
 from zot.auth.scopes import ApiKeyScope, InvalidScopeError, meaning, parse_scope
 from zot.config.access_control import AccessControlConfig
+from zot.config.globs import compile_glob
 from zot.oci.digest import digest_of
-from zot.oci.globs import compile_glob
 from zot.oci.names import parse_repository, parse_tag
 from zot.registry.request import (
     Action,

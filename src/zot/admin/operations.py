@@ -15,6 +15,7 @@ from zot.admin.preview import CollectionPreview, Delays, preview
 from zot.admin.requests import AdminError, AdminRequest, CollectResult, Noted, OperationProgress
 from zot.catalog import paging
 from zot.catalog.interface import CatalogError
+from zot.config.globs import compile_glob
 from zot.config.model import Config
 from zot.config.storage import RetentionConfig
 from zot.maintenance import repository_graph, usage
@@ -27,7 +28,6 @@ from zot.maintenance.scheduler import STEP_PAUSE_S, Scheduler
 from zot.maintenance.scrub import Scrubber
 from zot.maintenance.stores import MaintainedStores, StoreRules
 from zot.maintenance.sweep_stats import Pauses
-from zot.oci.globs import compile_glob
 from zot.oci.names import Repository, Tag
 from zot.statistics.statistics import StatisticsUnavailableError, all_of
 from zot.storage.interface import StorageError

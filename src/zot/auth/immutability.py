@@ -5,9 +5,9 @@ from __future__ import annotations
 from zot.auth.principal import Principal
 from zot.auth.subjects import Subjects
 from zot.config.access_control import AccessControlConfig
-from zot.oci.globs import compile_glob
+from zot.config.globs import compile_glob
+from zot.config.regexes import compile_regex
 from zot.oci.names import Repository, Tag
-from zot.oci.regexes import compile_regex
 
 ROOT = "http.accessControl.immutableTags"
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import re2
 
-from zot.oci.globs import compile_glob, translate
+from zot.config.globs import compile_glob, translate
 from zot.oci.names import Repository
 
 _META = frozenset("*?[]{}\\")

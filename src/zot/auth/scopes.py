@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from zot.oci.globs import Glob, compile_glob
+from zot.config.globs import Glob, compile_glob
 from zot.oci.names import Repository, parse_repository
 from zot.registry.request import Action
 

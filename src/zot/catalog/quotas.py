@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from zot.oci.globs import compile_glob
+from zot.config.globs import compile_glob
 from zot.oci.names import Repository
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from zot.cli.store_client import FILE, JSON, ask, repository_and_tag, show_json, table
+from zot.config.globs import compile_glob
 from zot.maintenance.units import size
-from zot.oci.globs import compile_glob
 from zot.oci.names import Repository
 
 

@@ -13,11 +13,11 @@ from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from zot.config.globs import compile_glob
+from zot.config.regexes import compile_regex
 from zot.config.storage import KeepTags, KeepUntaggedConfig, RetentionConfig, RetentionPolicyConfig
 from zot.oci.digest import Digest
-from zot.oci.globs import compile_glob
 from zot.oci.names import Repository, Tag
-from zot.oci.regexes import compile_regex
 
 NO_PATTERN = "didn't meet any tag 'patterns' rules"
 NO_TAG_RULE = "didn't meet any tag retention rule"

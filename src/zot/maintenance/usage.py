@@ -9,9 +9,9 @@ import msgspec
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.rows import UsageRow
+from zot.config.globs import Glob
 from zot.foundation.paging import rows
 from zot.maintenance import repository_graph
-from zot.oci.globs import Glob
 from zot.oci.names import Repository
 
 

@@ -1,1 +1,1 @@
-"""Pure values of the OCI specifications, no I/O: text is parsed once, at the border, into these types."""
+"""Values of the OCI specifications, without I/O: parsed once from what clients send, then trusted."""

@@ -11,8 +11,8 @@ from cryptography.x509.oid import NameOID
 
 from zot.auth.principal import Principal
 from zot.config.auth import MtlsConfig
+from zot.config.regexes import compile_regex
 from zot.config.rules.auth import IDENTITY_ATTRIBUTES
-from zot.oci.regexes import compile_regex
 
 _log = logging.getLogger("zot.auth")
 

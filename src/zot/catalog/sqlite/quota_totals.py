@@ -9,7 +9,7 @@ from __future__ import annotations
 import apsw
 
 from zot.catalog.quotas import matches
-from zot.oci.globs import literal_prefix
+from zot.config.globs import literal_prefix
 from zot.oci.names import Repository
 
 Patterns = tuple[str, ...]

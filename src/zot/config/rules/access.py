@@ -6,8 +6,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from zot.config.errors import ConfigProblem, ConfigWarning, Finding
+from zot.config.globs import compile_glob
 from zot.config.rules import patterns as pattern_rules
-from zot.oci.globs import compile_glob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

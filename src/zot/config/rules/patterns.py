@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zot.config.errors import ConfigProblem
-from zot.oci.globs import compile_glob
-from zot.oci.regexes import compile_regex
+from zot.config.globs import compile_glob
+from zot.config.regexes import compile_regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Regular expressions that users write: RE2 syntax, matched in time linear in the text, as in Go programs."""
+"""Regular expressions of the configuration, in RE2 syntax as in Go: matching takes time linear in the text."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import re2
 
 
 class Regex(Protocol):
-    """A compiled expression; a result is true if it matched."""
+    """A compiled expression. Both methods return a true value if the text matches."""
 
     def search(self, text: str) -> object:
-        """Look for a match anywhere in `text`."""
+        """Find a match anywhere in `text`."""
 
     def fullmatch(self, text: str) -> object:
         """Match the whole of `text`."""
 
 
 def compile_regex(pattern: str) -> Regex:
-    """Return the compiled expression; raise ValueError, which says what is wrong, if it is not RE2 syntax."""
+    """Compile an RE2 expression; raise ValueError with the reason if its syntax is invalid."""
     options = re2.Options()
     options.log_errors = False
     try:

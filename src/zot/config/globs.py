@@ -1,13 +1,13 @@
-"""Globs over repository names, as zot reads them (bmatcuk/doublestar).
+"""Globs over repository names, in the syntax of zot (bmatcuk/doublestar).
 
     *        any characters but `/`
-    **       as a whole component: any number of components; at the end with its `/`, so `a/**` matches `a` too
+    **       as a whole component: any number of components; a last `/**` includes its slash, so `a/**` matches `a`
     ?        one character but `/`
     [a-z]    one of these characters; `[^a-z]` or `[!a-z]` one that is not
-    {a,b}    either pattern
+    {a,b}    one of these patterns
     \\c       the character c itself
 
-A glob becomes an RE2 expression, so matching takes time linear in the name whatever the pattern.
+Each glob is translated into an RE2 expression, so that matching takes time linear in the name for every pattern.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import re2
 
-from zot.oci.regexes import Regex, compile_regex
+from zot.config.regexes import Regex, compile_regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ _COMPONENTS = "(?:[^/]*/)*"
 
 
 class Glob:
-    """A compiled glob."""
+    """A compiled glob, made by `compile_glob`."""
 
     __slots__ = ("_regex", "pattern")
 
@@ -48,26 +48,33 @@ class Glob:
 
 @lru_cache(maxsize=4096)
 def compile_glob(pattern: str) -> Glob:
-    """Return the compiled glob; raise ValueError if the pattern is malformed or has too many alternatives."""
+    """Compile a glob.
+
+    Raises ValueError if the pattern is malformed, has more than LENGTH_LIMIT characters, or stands for more than
+    ALTERNATIVES_LIMIT patterns without braces.
+    """
     return Glob(pattern, compile_regex(translate(pattern)))
 
 
 def literal_prefix(pattern: str) -> str:
-    """Return what every name begins with that the glob matches."""
+    """Return the prefix that all names matched by the glob share."""
     special = next((i for i, character in enumerate(pattern) if character in "*?[{\\"), None)
     # `a/**` matches `a`.
     return pattern if special is None else pattern[:special].rstrip("/")
 
 
 def translate(pattern: str) -> str:
-    """Return the RE2 expression that matches, as a whole, what the glob matches; raise ValueError as `compile_glob`."""
+    """Translate a glob into an RE2 expression for a full match.
+
+    Raises ValueError as `compile_glob` does.
+    """
     if len(pattern) > LENGTH_LIMIT:
         raise ValueError(f"a pattern has at most {LENGTH_LIMIT} characters")
     return "(?s)(?:" + "|".join(_translate(alternative) for alternative in _alternatives(pattern)) + ")"
 
 
 def _alternatives(pattern: str) -> list[str]:
-    """Return the patterns without braces that the pattern stands for."""
+    """Expand the braces of a pattern."""
     open_patterns, done = [pattern], []
     while open_patterns:
         current = open_patterns.pop()
@@ -83,7 +90,7 @@ def _alternatives(pattern: str) -> list[str]:
 
 
 def _first_braces(pattern: str) -> list[int] | None:
-    """Return where the first braces open, have their commas, and close; None if there are none."""
+    """Return the positions of the first pair of braces and of its commas, in order; None without braces."""
     cuts: list[int] = []
     depth = 0
     for position, term in _terms(pattern):
@@ -105,7 +112,7 @@ def _first_braces(pattern: str) -> list[int] | None:
 
 
 def _terms(pattern: str) -> Iterator[tuple[int, str]]:
-    """Yield each character, escaped character and class with its position."""
+    """Iterate over the position and text of each character, escaped character and character class."""
     position = 0
     while position < len(pattern):
         end = position + 1
@@ -135,7 +142,7 @@ def _translate(pattern: str) -> str:
     expression = ""
     position = 0
     while position < len(terms):
-        rest = terms[position : position + 5]  # enough to see what `**` needs, and whether the pattern ends there
+        rest = terms[position : position + 5]  # enough to recognize `/**/` and whether the pattern ends there
         starts_component = position == 0 or terms[position - 1] == "/"
         if rest in (["/", "*", "*"], ["/", "*", "*", "/"]):
             return expression + ("(?:/.*)?" if len(rest) == 3 else f"(?:/{_COMPONENTS})?")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zot.oci.globs import ALTERNATIVES_LIMIT, LENGTH_LIMIT, compile_glob, literal_prefix
-from zot.oci.regexes import compile_regex
+from zot.config.globs import ALTERNATIVES_LIMIT, LENGTH_LIMIT, compile_glob, literal_prefix
+from zot.config.regexes import compile_regex
 
 MATCHING = [
     ("", ""),
