@@ -13,7 +13,7 @@ from layout.images import MANIFEST, image
 
 @dataclass
 class Pushed:
-    """What the clients were told."""
+    """What the clients received."""
 
     digests: dict[str, str] = field(default_factory=dict)
     """`repository:tag` -> the digest that was acknowledged last."""

@@ -66,7 +66,7 @@ async def test_a_failed_accept_is_not_repeated_at_once(
 async def test_clients_are_accepted_once_there_are_descriptors(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Clients that waited are served; the operator was told once, however often it was tried."""
+    """Clients that waited are served; the operator was warned once, however often it was tried."""
     monkeypatch.setattr(acceptor, "_RETRY_S", 0.01)
     with exhausted() as listener:
         listener.failures = 5

@@ -81,7 +81,7 @@ def test_the_writer_dies(server: ZotServer) -> None:
 
 
 def test_the_jobs_die(server: ZotServer) -> None:
-    """Nobody who pushes notices, and its successor brings the layouts level."""
+    """No client that pushes notices, and its successor exports the layouts."""
     with pushing(server.client, "jobs/busy") as pushed:
         wait_for(lambda: len(pushed.digests) >= 3)
         kill(server, "jobs")

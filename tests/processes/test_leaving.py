@@ -40,7 +40,7 @@ def server(
 
 
 def refuses(server: ZotServer) -> bool:
-    """Whether nobody accepts connections any more."""
+    """Whether no process accepts connections any more."""
     try:
         server.client.get("/livez")
     except OSError:
@@ -59,7 +59,7 @@ def begin(server: ZotServer, head: str) -> socket.socket:
 
 @pytest.mark.needs("skopeo")
 def test_requests_under_way_are_finished(server: ZotServer, clients: Clients) -> None:
-    """After SIGTERM an upload goes on to its end, idle connections are closed, nobody new is let in; it ends with 0."""
+    """After SIGTERM an upload goes on to its end, idle connections are closed, new ones refused; it ends with 0."""
     server.start()
     client = server.client
     client.push("team/app", PUSHED, "v1")
@@ -142,7 +142,7 @@ def test_told_twice_it_ends_at_once(server: ZotServer) -> None:
 
 
 def test_who_is_asked_whether_it_is_ready_says_no_first(server: ZotServer) -> None:
-    """Where a load balancer asks /readyz, new connections are taken for some seconds more, and told 503 by it."""
+    """Where a load balancer asks /readyz, new connections are accepted for some seconds more, while it answers 503."""
     server.start()
     assert server.client.get("/readyz").status == 200
     assert server.process is not None

@@ -24,7 +24,7 @@ def test_sockets_of_all_workers_share_one_port(port: int | None) -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_port_is_one_servers(count: int) -> None:
-    """A port that somebody has is refused with its name, even by somebody who would share it."""
+    """A port in use is refused by name, even if its owner would share it."""
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(("127.0.0.1", 0))

@@ -169,7 +169,7 @@ def test_systemd_is_told(tmp_path: Path, workers: str) -> None:
 
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_damaged_statistics_keep_nobody_from_serving(tmp_path: Path, workers: str) -> None:
-    """They are set aside, which is said, and pulls are counted anew."""
+    """They are set aside, which is reported, and counts of pulls start from zero."""
     damaged = tmp_path / "data" / ".zot" / "activity.db"
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"no database" * 1000)
@@ -227,7 +227,7 @@ def test_file_descriptors_do_not_run_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_unix_socket_is_served(tmp_path: Path, workers: str) -> None:
-    """With `http.unixSocket` clients come by its path, to whichever process takes them, and to no port."""
+    """With `http.unixSocket` clients connect to its path, to any of the processes, and to no port."""
     path = tmp_path / "zot.sock"
     server = ZotServer(tmp_path, http={"unixSocket": str(path)}, arguments=("--workers", workers))
     server.ready = path.is_socket
@@ -293,7 +293,7 @@ def test_the_catalog_is_as_durable_as_its_most_durable_store(of_sub_path: dict[s
 def test_what_a_server_keeps_is_its_own(server: ZotServer) -> None:
     """Names of repositories are in the catalog, in logs and in the values of metrics: others on the machine see none.
 
-    The directory of the catalog may be one that everybody may enter; what is made in it is private by itself.
+    The directory of the catalog may be open to all users; what is made in it is private by itself.
     """
     made = [path for path in (server.root / ".zot").iterdir() if path.name not in {"control", "writer.sock"}]
     assert {"catalog.db", "metrics"} <= {path.name for path in made}

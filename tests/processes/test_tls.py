@@ -86,7 +86,7 @@ def test_old_and_weak_ones_are_not(server: ZotServer, authority: Authority) -> N
 
 @pytest.mark.parametrize("target", ["GET /v2/ HTTP/1.1", "POST /v2/app/blobs/uploads/ HTTP/1.0", "OPTIONS * HTTP/1.1"])
 def test_plain_http_is_answered_in_plain_http(server: ZotServer, target: str) -> None:
-    """A client that forgot the `s` is told so, and the connection is closed; nothing is served."""
+    """A client that forgot the `s` gets an error that says so, and the connection is closed; nothing is served."""
     answer = parsed(Client(server.host).raw(f"{target}\r\nHost: x\r\nX-Long: {'x' * 9000}\r\n\r\n".encode()))
     assert answer.status == 400
     assert answer["Connection"] == "close"
@@ -100,10 +100,10 @@ def test_other_bytes_get_no_answer_of_http(server: ZotServer) -> None:
 
 
 def test_certificates_of_clients_are_verified(server: ZotServer, authority: Authority, tmp_path: Path) -> None:
-    """One of the authority lets in, none does not; one of somebody else, or expired, ends the connection."""
+    """One of the authority is admitted, none is not; one of another authority, or expired, ends the connection."""
     assert server.client.get("/v2/").status == 200
     assert Client(server.host, trusting(authority)).get("/v2/").error == (401, "UNAUTHORIZED")
-    bad = [Authority(tmp_path, "somebody else").issue("mallory"), authority.issue("expired", days=-1)]
+    bad = [Authority(tmp_path, "another authority").issue("mallory"), authority.issue("expired", days=-1)]
     for certificate in bad:
         with pytest.raises((ssl.SSLError, OSError)):
             Client(server.host, trusting(authority, certificate)).get("/v2/")
@@ -118,7 +118,7 @@ def test_a_renewed_certificate_is_served(server: ZotServer, authority: Authority
         renewed = authority.issue("renewed", hosts=["127.0.0.1"])
         for path, name in zip(renewed, ("server.pem", "server.key"), strict=True):
             shutil.copy(path, server.folder / name)
-        # A pair that is half renewed does no harm; of eight connections some are to either process.
+        # A pair that is half renewed is not used; of eight connections some are to either process.
         wait_for(lambda: before not in {serial(server, authority) for _ in range(8)})
         assert connection.sock is not None
         connection.request("GET", "/v2/")

@@ -55,7 +55,7 @@ def asking(server: ZotServer) -> Iterator[list[object]]:
 
 @pytest.fixture(autouse=True)
 def _one_image(server: ZotServer) -> None:
-    """Have something to pull, and a policy that lets everybody write."""
+    """Have something to pull, and a policy that lets every client write."""
     server.configure(accessControl=WRITE)
     wait_for(lambda: statuses(server) == {202})
     server.client.push("app", image("a"), "v1")

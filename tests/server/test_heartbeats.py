@@ -56,7 +56,7 @@ def test_a_short_stop_has_time_for_exports(total_s: float) -> None:
 
 
 def test_the_deadlines_count_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that is told later has less time left, and none after the deadline."""
+    """A process that is stopped later has less time left, and none after the deadline."""
     schedule = StopSchedule(25.0)
     schedule.begin()
     now_s = time.monotonic()

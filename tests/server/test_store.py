@@ -62,7 +62,7 @@ def test_damaged_statistics_heal_in_a_test(tmp_path: Path) -> None:
 
 
 async def test_a_store_is_held_for_the_block(tmp_path: Path) -> None:
-    """No other process may open it meanwhile; afterwards one may."""
+    """No other process may open it during the block; afterwards one may."""
     config, plan = configured(tmp_path / "data")
     async with open_store(config, plan) as store:
         await store.storage.ready()

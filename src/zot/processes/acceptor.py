@@ -1,4 +1,4 @@
-"""Accepting connections: no more than the process can hold, and none while it has no descriptor for them."""
+"""Accepts connections: as many as the process can hold, and none while it has no descriptor for them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _WARNED_EVERY_S = 60.0
 
 
 class Acceptor:
-    """Makes connections of one listening socket's queue.
+    """Accepts the connections of one listening socket.
 
-    Clients beyond the limit wait in the queue until a connection is closed. The event loop's own way to accept would
-    try again a thousand times a second, and log each, when descriptors run out.
+    Clients beyond the limit wait in the socket's queue until a connection is closed. When descriptors run out, the
+    event loop's own accept would retry a thousand times a second, and log each failure.
     """
 
     def __init__(
         self, server: ConnectionServer, listener: socket.socket, tls: ssl.SSLContext | None, handshake_s: float
     ) -> None:
-        """Take what answers, the socket (not closed here), and the time for a handshake of TLS, if it is spoken."""
+        """`listener` stays open here; `handshake_s` limits a TLS handshake, if there is TLS."""
         self._server = server
         self._listener = listener
         self._tls = tls
@@ -39,12 +39,12 @@ class Acceptor:
         self._accepting = False
 
     def start(self) -> None:
-        """Accept."""
+        """Start accepting."""
         self._accepting = True
         self._loop.add_reader(self._listener, self._accept)
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Stop accepting."""
         self._accepting = False
         self._resume_later(None)
         self._loop.remove_reader(self._listener)
@@ -85,7 +85,7 @@ class Acceptor:
             _log.debug("connection not established: %s", error)
 
     def _pause(self, reason: str) -> None:
-        """Let the queue wait for a moment; the operator is told now and then."""
+        """Leave clients in the queue for a moment; warn the operator at most once a minute."""
         self._loop.remove_reader(self._listener)
         self._resume_later(self._loop.call_later(_RETRY_S, self._resume))
         if self._loop.time() - self._warned_s > _WARNED_EVERY_S:

@@ -11,7 +11,7 @@ _HEAD = struct.Struct(">cI")
 _READ_BYTES = 1 << 16
 
 READY = b"R"
-"""The process does its work. No content."""
+"""Kind of the frame that a process sends once it does its work; it has no content."""
 
 
 class ChannelSender:
@@ -23,7 +23,7 @@ class ChannelSender:
         self._sending = threading.Lock()
 
     def send(self, kind: bytes, content: bytes = b"") -> None:
-        """Send a frame. It blocks while the pipe is full; without a supervisor it does nothing."""
+        """Send a frame; without a supervisor do nothing. It blocks while the pipe is full."""
         frame = memoryview(_HEAD.pack(kind, len(content)) + content)
         with self._sending:
             try:
@@ -43,7 +43,7 @@ class ChannelReceiver:
         self.ended = False
 
     def receive(self) -> Iterator[tuple[bytes, bytes]]:
-        """Read what is there, which may block if nothing is, and yield the frames that are complete."""
+        """Read once from the pipe and yield the complete frames. It blocks if the pipe is empty."""
         read = os.read(self.descriptor, _READ_BYTES)
         self.ended = not read
         self._received += read

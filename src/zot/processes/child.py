@@ -1,4 +1,4 @@
-"""What runs in a process that the supervisor forked: one role, until told to stop or left alone."""
+"""A process that the supervisor forked: it runs one role until the supervisor stops it, or is gone."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ FATAL_STATUS = 78
 
 
 class FatalStartError(Exception):
-    """The process cannot do its work, for this reason: a server that starts ends, one that runs tries again."""
+    """Why a process cannot do its work: a server that starts ends, one that runs starts the process again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessContext:
-    """What a role is given."""
+    """What a role works with."""
 
     plan: ServerPlan
     slot: int
     listener: socket.socket | None
     stop: asyncio.Event
-    """Set when it is time to leave in good order."""
+    """Set when the role has to finish its work and return."""
     ready: Callable[[], None]
-    """To be called once the role does its work."""
+    """The role calls it once it does its work."""
     state: RunningState
-    """What the other processes run by."""
+    """The configuration and certificates that the other processes run by."""
     report: StateReport
-    """To be called when the role runs by something else than `state`."""
+    """The role calls it when it runs by another state than `state`."""
     replaces: bool
-    """Whether the server was ready before: what is down now is waited for, as the other processes do."""
+    """Whether the server was ready before: then the role waits for a dependency that is down."""
 
 
 Role = Callable[[ProcessContext], Awaitable[None]]
@@ -49,7 +49,7 @@ Role = Callable[[ProcessContext], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """What the supervisor wants to have running."""
+    """A process that the supervisor keeps running."""
 
     name: str
     role: Role
@@ -59,30 +59,30 @@ class ProcessSpec:
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What a process is given by its supervisor."""
+    """What the supervisor hands to a process."""
 
     lifeline: int
-    """A pipe, whose end tells the process to leave: the supervisor says so, or is gone."""
+    """A pipe. Its end tells the process to leave: the supervisor closed it, or is gone."""
     channel: ChannelSender
     """To the supervisor."""
     state: RunningState
     """What the server started with."""
     reports: Mapping[bytes, bytes]
-    """What its processes reported since, by kind."""
+    """The last report of each kind by its processes since."""
     replaces: bool
 
 
-def run(plan: ServerPlan, place: ProcessSpec, handed: Handed) -> int:
-    """Run a place's role in this process and return the exit status."""
-    _show_name(place.name)
+def run(plan: ServerPlan, spec: ProcessSpec, handed: Handed) -> int:
+    """Run a role in this process and return the exit status."""
+    _show_name(spec.name)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # A terminal, or an init system, may signal all processes at once: only the supervisor knows the order to go in.
+    # A terminal or an init system may signal all processes at once, but only the supervisor knows the order to stop in.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory(plan, place)) as runner:
-            runner.run(_run(plan, place, handed))
+        with asyncio.Runner(loop_factory=_loop_factory(plan, spec)) as runner:
+            runner.run(_run(plan, spec, handed))
     except FatalStartError as error:
         sys.stderr.write(f"Error: {error}\n")
         return 1 if handed.replaces else FATAL_STATUS
@@ -90,21 +90,21 @@ def run(plan: ServerPlan, place: ProcessSpec, handed: Handed) -> int:
 
 
 def _show_name(name: str) -> None:
-    """Have `ps` and `top` show which of the server's processes this is, where the kernel has a place for it."""
+    """Show in `ps` and `top` which of the server's processes this is, where the kernel can."""
     with suppress(OSError):
         Path("/proc/self/comm").write_text(f"zot {name}", encoding="ascii")
 
 
-def _loop_factory(plan: ServerPlan, place: ProcessSpec) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """TLS is written by uvloop several times as fast; plain HTTP needs sendfile, which only the standard loop has."""
-    if place.listener is None or not plan.tls:
+def _loop_factory(plan: ServerPlan, spec: ProcessSpec) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop for TLS, which it writes several times faster; plain HTTP needs the standard loop's sendfile."""
+    if spec.listener is None or not plan.tls:
         return None
     import uvloop  # noqa: PLC0415 (only where it is used)
 
     return uvloop.new_event_loop
 
 
-async def _run(plan: ServerPlan, place: ProcessSpec, handed: Handed) -> None:
+async def _run(plan: ServerPlan, spec: ProcessSpec, handed: Handed) -> None:
     loop = asyncio.get_running_loop()
     stop, began = asyncio.Event(), False
 
@@ -116,21 +116,21 @@ async def _run(plan: ServerPlan, place: ProcessSpec, handed: Handed) -> None:
     def leave() -> None:
         loop.remove_reader(handed.lifeline)
         stop.set()
-        if not began:  # it may wait for what will never come, and has nothing to leave in good order
+        if not began:  # it may wait for something that never comes, and has nothing to finish
             role.cancel()
 
     context = ProcessContext(
         plan=plan,
-        slot=place.slot,
-        listener=place.listener,
+        slot=spec.slot,
+        listener=spec.listener,
         stop=stop,
         ready=begin,
         state=handed.state.updated(plan, handed.reports),
         report=handed.channel.send,
         replaces=handed.replaces,
     )
-    role = asyncio.ensure_future(place.role(context))
-    beats = asyncio.ensure_future(_beat(plan, place.name))
+    role = asyncio.ensure_future(spec.role(context))
+    beats = asyncio.ensure_future(_beat(plan, spec.name))
     loop.add_reader(handed.lifeline, leave)
     try:
         await role
@@ -149,7 +149,7 @@ async def _beat(plan: ServerPlan, name: str) -> None:
 
 
 def _say_ready(channel: ChannelSender) -> None:
-    # What was built to serve stays: the collector need not look at it again and again.
+    # The collector need not look again at objects that live as long as the process.
     gc.collect()
     gc.freeze()
     channel.send(READY)

@@ -1,8 +1,8 @@
-"""The control socket: commands of `zot` ask the server that runs on a store.
+"""The control socket, by which commands of `zot` ask the server that runs on a store.
 
-`<catalog's directory>/control`, for its owner alone; whoever connects has to be the same user, or root. A request is
-one line of JSON, and so is each thing that answers it: `{"row": ...}`, `{"said": ...}`, `{"note": ...}`, at last
-`{"end": true}` or `{"error": ...}`.
+Only its owner can open it, and a peer has to be the same user, or root. A request is one line of JSON, and so is each
+part of the response: `{"row": ...}`, `{"said": ...}`, `{"note": ...}`, and at the end `{"end": true}` or
+`{"error": ...}`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ async def control_socket(state: StateDirectory, answer: Answer) -> AsyncIterator
     finally:
         os.umask(mask)
     listener.listen()
-    made.replace(path)  # whoever finds it can connect
+    made.replace(path)  # a client that finds it can connect
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -99,7 +99,7 @@ def _line(row: object) -> _Line:
 
 
 def _is_allowed(peer: socket.socket) -> bool:
-    """Tell whether the peer is our user, or root; where the system does not say, the file's mode has to do."""
+    """Tell whether the peer is our user, or root; where the system does not tell, the file's mode protects."""
     if not hasattr(socket, "SO_PEERCRED"):
         return True
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
@@ -113,9 +113,9 @@ async def _send(writer: asyncio.StreamWriter, line: _Line) -> None:
 
 
 async def ask_server(state: StateDirectory, ask: AdminRequest[Any]) -> AsyncGenerator[Any, None]:
-    """Ask the server that runs on a catalog's directory; yield the rows, `Said`, and `Noted`.
+    """Ask the server that runs on a catalog's directory; yield rows, `Progress` and `Noted`.
 
-    Raises ConnectionError if there is none, Failed.
+    Raises ConnectionError if no server runs, AdminError.
     """
     try:
         address = str(socket_address(state.control_socket))

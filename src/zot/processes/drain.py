@@ -1,4 +1,4 @@
-"""Serving HTTP on a socket, and leaving without cutting anybody off."""
+"""Serves HTTP on a socket, and drains it without cutting requests off."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zot.server.plan import ServerPlan
 
 _log = logging.getLogger("zot.serving")
 
-_PROBED_LATELY_S = 60.0
+_PROBED_RECENTLY_S = 60.0
 _TICK_S = 0.05
 
 
@@ -23,7 +23,7 @@ class DrainingServer:
     """An HTTP server on one listening socket."""
 
     def __init__(self, server: ConnectionServer, health: Health, plan: ServerPlan) -> None:
-        """Take what answers, its health, and how long to take for leaving."""
+        """`plan` has the limits of a drain."""
         self._server = server
         self._health = health
         self._plan = plan
@@ -31,16 +31,16 @@ class DrainingServer:
         self._listener: socket.socket | None = None
 
     async def start(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
-        """Accept connections. The listening socket stays its owner's, until `drain`."""
+        """Accept connections. The caller owns the listening socket, which `drain` shuts down."""
         self._listener = listener
         self._acceptor = Acceptor(self._server, listener, context, self._server.header_s)
         self._acceptor.start()
 
     async def drain(self, at_once: asyncio.Event) -> None:
-        """Stop accepting, and return when no request is under way, the time is up, or `at_once` is set."""
+        """Stop accepting; return when no request is under way, the time is up, or `at_once` is set."""
         self._server.draining = self._health.draining = True
         self._plan.stop.begin()
-        if self._health.probed.ago_s < _PROBED_LATELY_S:
+        if self._health.probed.ago_s < _PROBED_RECENTLY_S:
             await _within(min(self._plan.unready_s, self._plan.stop.requests_s), at_once)
         await self._stop_accepting()
         stop = self._plan.stop
@@ -56,10 +56,10 @@ class DrainingServer:
         await self._server.shutdown(timeout=0.1)
 
     async def _stop_accepting(self) -> None:
-        """Have nobody wait in a queue that is not served any more."""
+        """Close the queue, so that no client waits in one that is not served."""
         if self._acceptor is not None:
             self._acceptor.stop()
-            # What was accepted last is made a connection in the next turn.
+            # The last accepted sockets become connections in the next turn of the loop.
             await asyncio.sleep(0)
         if self._listener is not None:
             # Other processes have the socket, too: this ends it for all of them.

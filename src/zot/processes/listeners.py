@@ -22,12 +22,12 @@ from zot.storage.lock import is_locked
 
 BACKLOG = 1024
 
-# What a machine without IPv6 says.
+# The errors of a machine without IPv6.
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 
 
 class ListenError(Exception):
-    """The address is in use, not ours, or not to be had."""
+    """The address is in use, does not belong to this machine, or is not permitted."""
 
 
 def listen(address: str, port: int, count: int) -> list[socket.socket]:

@@ -1,4 +1,4 @@
-"""A client that speaks plain HTTP to a port of TLS is told so, as Go does, instead of being cut off."""
+"""Answers a client that speaks plain HTTP to a TLS port, as Go does, instead of cutting it off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting a server: what it needs is had or refused here, before any process of it runs."""
+"""Starts a server: what it needs is acquired here, or the start refused, before any of its processes runs."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _supervise(
 
 
 def raise_descriptor_limit() -> None:
-    """Take as many file descriptors as this process may have."""
+    """Raise the limit of open files to what this process may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with suppress(ValueError, OSError):  # macOS refuses what it says is its limit
@@ -139,25 +139,27 @@ def _show(notice: str) -> None:
 
 
 def _show_ready(plan: ServerPlan, where: object) -> None:
-    """Tell the init system that requests are answered, and people where, and how to push a first image."""
+    """Notify the init system that requests are answered; show people where, and how to push a first image."""
     notify("READY=1")
     scheme = "https" if plan.tls else "http"
     if isinstance(where, tuple):
         host = f"[{where[0]}]" if ":" in where[0] else where[0]
-        place = f"{'localhost' if is_wildcard(where[0]) or where[0] in {'127.0.0.1', '::1'} else host}:{where[1]}"
-        shown = f"{scheme}://{place}, on all addresses," if is_wildcard(where[0]) else f"{scheme}://{host}:{where[1]}"
+        host_port = f"{'localhost' if is_wildcard(where[0]) or where[0] in {'127.0.0.1', '::1'} else host}:{where[1]}"
+        shown = (
+            f"{scheme}://{host_port}, on all addresses," if is_wildcard(where[0]) else f"{scheme}://{host}:{where[1]}"
+        )
     else:
-        place, shown = "localhost", f"unix:{plan.unix_socket}"
+        host_port, shown = "localhost", f"unix:{plan.unix_socket}"
     lines = [f"zot serves {shown} from {plan.roots[0]}"]
     if plan.config is None:
-        lines += first_push(place)
+        lines += first_push(host_port)
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()
 
 
-def first_push(place: str) -> list[str]:
-    """Return lines that tell how to push a first image, by the first client that is installed."""
-    image = f"{place}/busybox"
+def first_push(host_port: str) -> list[str]:
+    """Return the lines that push a first image with the first client that is installed."""
+    image = f"{host_port}/busybox"
     by_client = {
         "docker": ["docker pull busybox", f"docker tag busybox {image}", f"docker push {image}"],
         "podman": [
@@ -166,7 +168,7 @@ def first_push(place: str) -> list[str]:
         ],
         "skopeo": [f"skopeo copy --dest-tls-verify=false docker://docker.io/library/busybox docker://{image}"],
         "crane": [f"crane copy busybox {image}"],
-        "regctl": [f"regctl registry set --tls disabled {place}", f"regctl image copy busybox {image}"],
+        "regctl": [f"regctl registry set --tls disabled {host_port}", f"regctl image copy busybox {image}"],
         "oras": [f"oras copy --to-plain-http docker.io/library/busybox:latest {image}:latest"],
     }
     for client, lines in by_client.items():
@@ -174,12 +176,12 @@ def first_push(place: str) -> list[str]:
             return ["Push a first image:", *(f"  {line}" for line in lines)]
     return [
         "Push a first image with docker, podman, skopeo, crane, regctl or oras, none of which is installed here. Try:",
-        f"  curl http://{place}/v2/_catalog",
+        f"  curl http://{host_port}/v2/_catalog",
     ]
 
 
 def _empty_metrics(plan: ServerPlan) -> None:
-    """Forget what the processes of the last start counted, before any of this one counts."""
+    """Remove the metrics of the last start, before a process of this one records any."""
     from zot.api.metrics.registry import empty  # noqa: PLC0415 (brings the metrics library)
 
     empty(plan.state.metrics)

@@ -1,8 +1,8 @@
 """The supervisor: starts the other processes, replaces those that die, and stops all in order.
 
 It has imported what the others need and has one thread, so that a child is a fork: it starts in milliseconds, and the
-code is in memory once. The supervisor itself does nothing but wait, so that it does not die. If it does, by kill -9,
-the others see the end of a pipe that it holds, and leave in the same order as else.
+code is in memory once. The supervisor itself only waits, so that it has no reason to die. If it is killed (kill -9),
+the others see the end of a pipe that it holds, and leave in the same order as otherwise.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _CLOSED = -1
 
 @dataclass
 class _Child:
-    """A place, and the process that has it now."""
+    """A process that has to run, and its state."""
 
-    place: ProcessSpec
+    spec: ProcessSpec
     group: int
     pid: int | None = None
     channel: ChannelReceiver | None = None
@@ -53,23 +53,23 @@ class _Child:
 
 
 class Supervisor:
-    """Runs the places of a plan until it is told to stop."""
+    """Keeps the processes of a server running until a signal stops it."""
 
     def __init__(
-        self, plan: ServerPlan, state: RunningState, places: Sequence[Sequence[ProcessSpec]], ready: Callable[[], None]
+        self, plan: ServerPlan, state: RunningState, groups: Sequence[Sequence[ProcessSpec]], ready: Callable[[], None]
     ) -> None:
-        """Take the places in groups: they start together, and stop a group after the other, the last one first.
+        """Groups of processes start together, and stop one group after the other, the last one first.
 
-        `ready` is called once, when all of them do their work.
+        `ready` is called once, when all processes do their work.
         """
         self._plan = plan
         self._state = state
         self._reports: dict[bytes, bytes] = {}
         self._ready = ready
-        self._groups = [[_Child(place, number) for place in group] for number, group in enumerate(places)]
+        self._groups = [[_Child(spec, number) for spec in group] for number, group in enumerate(groups)]
         # A pipe a group, whose end tells its processes to leave. The other end is held by the supervisor and all later
         # groups, so that also without a supervisor each group goes when those that need it are gone.
-        self._lifelines = [os.pipe() for _ in places]
+        self._lifelines = [os.pipe() for _ in groups]
         self._children = [child for group in self._groups for child in group]
         self._selector = selectors.DefaultSelector()
         self._wakeup, self._wakeup_held = os.pipe()
@@ -87,7 +87,7 @@ class Supervisor:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(self._wakeup, selectors.EVENT_READ, None)
-        # What is here now is shared by all children for as long as nobody counts references to it.
+        # All children share the memory of these objects for as long as no reference count in it changes.
         gc.collect()
         gc.freeze()
         for child in self._children:
@@ -107,7 +107,7 @@ class Supervisor:
     def _start(self, child: _Child) -> None:
         receiving, sending = os.pipe()
         child.started_s, child.ready = time.monotonic(), False
-        child.silence = Silence(self._plan.heartbeats, child.place.name)
+        child.silence = Silence(self._plan.heartbeats, child.spec.name)
         child.pid = os.fork()
         if child.pid == 0:
             os.close(receiving)
@@ -130,8 +130,8 @@ class Supervisor:
             handed = Handed(
                 self._lifelines[child.group][0], ChannelSender(sending), self._state, self._reports, self._announced
             )
-            status = run(self._plan, child.place, handed)
-        except BaseException:  # noqa: BLE001 (the last place where it can be said)
+            status = run(self._plan, child.spec, handed)
+        except BaseException:  # noqa: BLE001 (nothing above reports it)
             traceback.print_exc()
         finally:
             sys.stderr.flush()
@@ -176,7 +176,7 @@ class Supervisor:
         child.failures = 0 if now_s - child.started_s > _STABLE_S else child.failures + 1
         child.restart_s = now_s + _RESTART_DELAYS_S[min(child.failures, len(_RESTART_DELAYS_S) - 1)]
         how = f"died of signal {-status}" if status < 0 else f"ended with status {status}"
-        _say(f"process {child.place.name} {how}; it is replaced", pid)
+        _log(f"process {child.spec.name} {how}; it is replaced", pid)
 
     def _next_restart_s(self) -> float:
         now_s = time.monotonic()
@@ -190,7 +190,7 @@ class Supervisor:
                 self._start(child)
 
     def _end_hung(self) -> None:
-        """Kill what has not responded for too long; it is replaced as if it had died."""
+        """Kill processes that have not responded for too long; they are replaced as if they had died."""
         now_s = time.monotonic()
         elapsed_s = now_s - self._ticked_s
         if elapsed_s < PERIOD_S / 2:
@@ -201,7 +201,7 @@ class Supervisor:
                 continue
             limit_s = HUNG_S if child.ready else HUNG_STARTING_S
             if child.silence.after(elapsed_s) > limit_s:
-                _say(f"process {child.place.name} has not responded for {limit_s:.0f} s; it is killed", child.pid)
+                _log(f"process {child.spec.name} has not responded for {limit_s:.0f} s; it is killed", child.pid)
                 os.kill(child.pid, signal.SIGKILL)
                 child.silence = None  # once is enough
 
@@ -211,7 +211,7 @@ class Supervisor:
         self._stop_signals += 1
 
     def _stop_all(self) -> None:
-        """Stop in the order in which they need each other: no process asks the writer when it goes."""
+        """Stop in the order of need: when the writer stops, no process needs it any more."""
         stop = self._plan.stop
         stop.begin()
         if self._announced and not self._failed:
@@ -234,7 +234,7 @@ class Supervisor:
         os.close(held)
 
     def _wait_until_ready(self, limit_s: float) -> None:
-        """Replace what died and is still needed for the last export, for `limit_s` at most."""
+        """Replace processes that died and are needed for the last export, for up to `limit_s`."""
         needed = [child for child in self._children if not child.stopping]
         signals, deadline_s = self._stop_signals, time.monotonic() + min(limit_s, _REPLACED_WITHIN_S)
         while not self._failed and signals == self._stop_signals and time.monotonic() < deadline_s:
@@ -248,7 +248,7 @@ class Supervisor:
         """Wait until processes have ended, and kill them at the deadline, or when another signal says to stop."""
         signals = self._stop_signals
         while any(child.pid is not None for child in children):
-            # Told to stop once more, it stops at once.
+            # Another signal stops it at once.
             if time.monotonic() >= deadline_s or self._stop_signals > signals:
                 for child in children:
                     if child.pid is not None:
@@ -259,7 +259,7 @@ class Supervisor:
             self._reap()
 
 
-def _say(message: str, pid: int) -> None:
+def _log(message: str, pid: int) -> None:
     line = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "level": "error",

@@ -1,4 +1,4 @@
-"""Tasks beside what a process is there for."""
+"""Runs tasks concurrently with a block."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 @asynccontextmanager
 async def background_tasks(tasks: Iterable[Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
-    """Run tasks for as long as the block runs. One that fails ends the block, and so the process: it is replaced."""
+    """Run tasks during the block, and cancel them at its end. A task that fails ends the block, and so the process."""
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(_awaited(task)) for task in tasks]
         try:

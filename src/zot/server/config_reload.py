@@ -1,4 +1,4 @@
-"""Following the files that a server was configured by."""
+"""Follows the files that configure a server, and applies their changes."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Apply = Callable[[Config], Awaitable[None]]
 class ConfigReload:
     """Follows the configuration and the secret files that it names.
 
-    Each process of a server follows them by itself. One of them, with `says`, logs what it finds.
+    Each process of a server does so by itself. One of them, with `says`, logs what it finds.
     """
 
     def __init__(
         self, plan: ServerPlan, state: RunningState, apply: Apply, report: StateReport, pool: ThreadPool, *, says: bool
     ) -> None:
-        """Take the configuration to begin with, and the pool in which files are read.
+        """`state` has the current configuration; files are read in `pool`.
 
-        `apply` is given a configuration whose reloadable keys are those of the file.
+        `apply` is called with a configuration whose reloadable keys are those of the file.
         """
         self._file = Path(plan.config) if plan.config is not None else None
         self._overrides = plan.overrides
@@ -46,7 +46,7 @@ class ConfigReload:
         self._watch = Watch(config_files(self._file, state.config), state.config_seen)
 
     async def run(self) -> None:
-        """Apply changes as they come, until cancelled. What cannot be used is logged, and the old one stays."""
+        """Apply changes until cancelled. A configuration that is not valid is logged, and the old one stays."""
         if self._file is None:
             return
         async for _ in self._watch.changes():
@@ -59,7 +59,7 @@ class ConfigReload:
                 if self._says:
                     _log.error("configuration not reloaded, the old one stays: %s", error)
                 continue
-            except Exception:  # noqa: BLE001 (what was good before goes on)
+            except Exception:  # noqa: BLE001 (the old configuration goes on)
                 _log.exception("configuration not reloaded, the old one stays")
                 continue
             self._config = found.config
@@ -85,12 +85,12 @@ class ConfigReload:
 
 
 class CertificateReload:
-    """Follows the certificate and its key. Each worker follows them by itself; one, with `says`, logs what it finds."""
+    """Follows the certificate and its key. Each worker does so by itself; one, with `says`, logs what it finds."""
 
     def __init__(
         self, certificates: Certificates, state: RunningState, report: StateReport, pool: ThreadPool, *, says: bool
     ) -> None:
-        """Take the certificates to replace, what they are to begin with, and the pool in which files are read."""
+        """`state` has the current certificates; files are read in `pool`."""
         self._certificates = certificates
         self._report = report
         self._pool = pool
@@ -120,6 +120,6 @@ class CertificateReload:
 
 
 def certificates_of(state: RunningState) -> Certificates | None:
-    """Return what connections are encrypted by, None without HTTPS. Raises TlsError."""
+    """Return the certificates of connections, None without HTTPS. Raises TlsError."""
     files = TlsFiles.of(state.config.http)
     return None if files is None or state.pem is None else Certificates(files, state.pem)

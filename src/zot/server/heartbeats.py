@@ -25,7 +25,7 @@ class Heartbeats:
     """
 
     def __init__(self, names: Iterable[str] = (), background: Iterable[str] = ()) -> None:
-        """Take the processes' names; requests are answered without those in `background`."""
+        """Requests need the processes in `names`, and not those in `background`."""
         self._needed = tuple(names)
         self._slots = {name: number * _TIME.size for number, name in enumerate((*self._needed, *background))}
         self._memory = mmap(-1, max(1, len(self._slots)) * _TIME.size)

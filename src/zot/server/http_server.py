@@ -1,4 +1,4 @@
-"""What a process that answers requests has: the HTTP server, who is let in, logs and metrics of what it does."""
+"""The HTTP server of a process: authentication, routes, access log, metrics, and reload of its configuration."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ CANNOT_SERVE = (
     SessionsUnavailableError,
     StatisticsUnavailableError,
 )
-"""Why a process that answers requests does not start."""
+"""Why a process that answers requests cannot start."""
 
 
 class HttpServer:
-    """What a process that answers requests has."""
+    """The HTTP server of a process, on an open store."""
 
     def __init__(
         self, store: Store, slot: int, accounts: AccountStores | None, state: RunningState, report: StateReport
     ) -> None:
-        """Build it, in the running event loop, on the stores of accounts if there are users. Raises TlsError."""
+        """Build it in the running event loop; `accounts` is None if there are no users. Raises TlsError."""
         self._store = store
         self._slot = slot
         self._state = state
@@ -85,13 +85,13 @@ class HttpServer:
 
     @property
     def tls(self) -> ssl.SSLContext | None:
-        """What connections are encrypted by."""
+        """The TLS context of connections, None for plain HTTP."""
         return self._certificates.context if self._certificates is not None else None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Meanwhile record metrics, and follow the files that this was made from."""
-        # The process that does the long work follows the file, too, and logs what it finds.
+        """Record metrics and follow configuration files during the block; close everything at its end."""
+        # The background process follows the file too, and logs what it finds.
         store, state = self._store, self._state
         config = ConfigReload(store.plan, state, self._apply, self._report, store.pools.read, says=False)
         tasks: list[Callable[[], Awaitable[None]]] = [config.run]
@@ -160,7 +160,7 @@ class HttpServer:
             self.recorded,
             connections=lambda: len(self.server.connections),
             lines_dropped=lambda: self._store.logs.dropped,
-            settle=lambda: self.server.flush(),  # noqa: PLW0108 (the server comes later)
+            settle=lambda: self.server.flush(),  # noqa: PLW0108 (the server is made later)
         )
 
     def _observers(self) -> list[Observe]:
@@ -179,7 +179,7 @@ async def open_http_server(
 ) -> HttpServer:
     """Open the stores of accounts and build what answers requests, by the configuration of the store.
 
-    With `waits_for_dependencies` a server that cannot be reached is asked when a request needs it, and not before.
+    With `waits_for_dependencies` a session server that cannot be reached is only an error for requests that need it.
     Raises TlsError, ConfigurationError, AccountsUnavailableError and SessionsUnavailableError.
     """
     awaited = accounts_awaited(store.plan.state, store.plan.boot, read_only=store.read_only)

@@ -1,6 +1,6 @@
-"""What a start opens, tried before it: the one check of `zot serve` and `zot verify`.
+"""Checks what a start opens, before it does: for `zot serve` and `zot verify`.
 
-Nothing is made or changed, so that it may run beside a server, and as another user.
+Nothing is made or changed, so that it may run while a server does, and as another user.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def preflight(config: Config, plan: ServerPlan) -> Iterator[Finding]:
 
 
 def reachable_servers(config: Config) -> Iterator[Finding]:
-    """Yield what a start would find of the servers that it needs. It waits for them, for some seconds at most."""
+    """Yield problems with the servers that a start needs. It waits for them, up to some seconds."""
     auth = config.http.auth
     if not auth.has_basic or auth.session_driver_name != "redis":
         return
@@ -107,7 +107,7 @@ def _authentication(config: Config) -> Iterator[Finding]:
 
 
 def _directory(path: Path, own: Path) -> Iterator[Finding]:
-    """Check that a directory can be had, and what is directly in `own`, which is the server's alone."""
+    """Check that a directory can be made or used, and what is directly in `own`, which is the server's alone."""
     there = next(each for each in (path, *path.parents) if os.path.exists(each))  # noqa: PTH110 - not: cannot be seen
     if not there.is_dir():
         yield ConfigProblem(f"{path}: {there} is not a directory", prefix="")
@@ -125,7 +125,7 @@ def _foreign_files(path: Path, own: Path) -> Iterator[Finding]:
 
 
 def _within(directory: Path) -> Iterator[Path]:
-    """Yield a directory, if it is there, and then what is directly in it."""
+    """Yield a directory, if it exists, and its entries."""
     if directory.is_dir():
         yield directory
         yield from directory.iterdir()
@@ -151,7 +151,7 @@ def _own_files(plan: ServerPlan) -> Iterator[Finding]:
 
 
 def problems(findings: Iterable[Finding]) -> list[ConfigProblem]:
-    """Return what of the findings would end a start."""
+    """Return the findings that end a start."""
     return [each for each in findings if isinstance(each, ConfigProblem)]
 
 

@@ -1,4 +1,4 @@
-"""What the processes of a server run by: the configuration and certificates that were last found good.
+"""The configuration and certificates that the processes of a server run by: the last valid ones.
 
 The files they come from may be half-written, or gone, when a process is replaced. So the supervisor keeps what the
 other processes run by, as they report it, and hands it to each process that it starts.
@@ -26,11 +26,11 @@ CONFIG, CERTIFICATE = b"C", b"P"
 """Kinds of reports."""
 
 StateReport = Callable[[bytes, bytes], None]
-"""Gives the supervisor what a process runs by from now on: a kind, and a `Snapshot` as bytes. It blocks."""
+"""Reports to the supervisor what a process runs by from now on: a kind, and a `StateSnapshot` as bytes. It blocks."""
 
 
 class StateSnapshot(msgspec.Struct, frozen=True):
-    """Files as they were when they were found good."""
+    """Files as they were when they were found valid."""
 
     content: dict[str, bytes]
     seen: dict[str, Signature]
@@ -43,7 +43,7 @@ class StateSnapshot(msgspec.Struct, frozen=True):
             raise FileNotFoundError(f"{path} was not read") from None
 
     def signatures(self) -> dict[Path, Signature]:
-        """Return what the files looked like, for a watch that begins with them."""
+        """Return the signatures of the files, for a watch that starts from them."""
         return {Path(path): signature for path, signature in self.seen.items()}
 
 
@@ -59,13 +59,13 @@ class StateReader:
         return content
 
     def report(self, seen: Mapping[Path, Signature]) -> bytes:
-        """Return the snapshot of what was read, as bytes for a report; secrets are in it."""
+        """Return a snapshot of the files read, as bytes for a report; it contains secrets."""
         return msgspec.msgpack.encode(StateSnapshot(self._content, {str(path): each for path, each in seen.items()}))
 
 
 @dataclass(frozen=True, slots=True)
 class RunningState:
-    """The configuration, and the certificate if there is HTTPS, with what their files looked like."""
+    """The configuration, the certificate if there is HTTPS, and the signatures of their files."""
 
     config: Config
     config_seen: Mapping[Path, Signature]
@@ -73,7 +73,7 @@ class RunningState:
     pem_seen: Mapping[Path, Signature]
 
     def updated(self, plan: ServerPlan, reports: Mapping[bytes, bytes]) -> RunningState:
-        """Return the state after what the processes of a server have reported, by kind, since it started with this."""
+        """Return this state with what the processes of the server have reported since, by kind."""
         config, config_seen, pem, pem_seen = self.config, self.config_seen, self.pem, self.pem_seen
         if CONFIG in reports and plan.config is not None:
             snapshot = msgspec.msgpack.decode(reports[CONFIG], type=StateSnapshot)
@@ -87,7 +87,7 @@ class RunningState:
 
 
 def unreported(_kind: bytes, _content: bytes) -> None:
-    """Report to no supervisor: a single process is not replaced."""
+    """Report nothing: a single process has no supervisor."""
 
 
 def config_files(file: Path | None, config: Config) -> list[Path]:
@@ -96,7 +96,7 @@ def config_files(file: Path | None, config: Config) -> list[Path]:
 
 
 def first_state(config: Config, plan: ServerPlan, seen: Mapping[Path, Signature] | None = None) -> RunningState:
-    """Return the state that a server starts with; `seen`: what files looked like earlier. Raises TlsError."""
+    """Return the state that a server starts with; `seen` has earlier signatures of files. Raises TlsError."""
     files = TlsFiles.of(config.http)
     watched: Iterable[Path] = () if files is None else files.watched
     pem_seen = signatures(watched)

@@ -1,4 +1,4 @@
-"""What a start tells its log, in zot's words: by which configuration the server runs, within which bounds, where."""
+"""The lines that begin a server's log, in zot's words: its configuration, limits and address."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zot.server.plan import ServerPlan
 
 _log = logging.getLogger("zot.server")
 
-# What the kernel allows beside the server's own limits, by zot's names.
+# Limits of the kernel, by zot's names.
 _OF_KERNEL = {
     "listen backlog": Path("/proc/sys/net/core/somaxconn"),
     "max. inotify watches": Path("/proc/sys/fs/inotify/max_user_watches"),
@@ -24,7 +24,7 @@ _OF_KERNEL = {
 
 
 def log_start(config: Config, plan: ServerPlan) -> None:
-    """Write the lines that a server begins with: once a server, whatever it consists of. Secrets are masked."""
+    """Log the configuration, with secrets masked, and the limits: once a server, whatever its processes."""
     _log.info("zot %s starts", __version__)
     _log.debug("configuration settings", extra=fields(params=masked(config)))
     _log.info("runtime params", extra=fields(**_runtime()))

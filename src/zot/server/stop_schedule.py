@@ -1,4 +1,4 @@
-"""How long each part of a stop may take: all of it together ends within `http.drainTimeout`."""
+"""Deadlines of a stop: all of it together ends within `http.drainTimeout`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TIME = struct.Struct("d")
 _AFTER_REQUESTS_S = 8.0
 _EXPORTS_S = 4.0
 GRACE_S = 2.0
-"""A process that has not ended so long after its time is killed."""
+"""A process that has not ended this long after its deadline is killed."""
 
 
 class StopSchedule:
@@ -22,7 +22,7 @@ class StopSchedule:
     """
 
     def __init__(self, total_s: float) -> None:
-        """Take `http.drainTimeout`."""
+        """`total_s` is `http.drainTimeout`."""
         self.requests_s = max(total_s - _AFTER_REQUESTS_S, total_s / 2)
         self.exports_s = max(total_s - _EXPORTS_S, self.requests_s + _EXPORTS_S)
         self._began_s = mmap(-1, _TIME.size)
@@ -33,7 +33,7 @@ class StopSchedule:
             _TIME.pack_into(self._began_s, 0, time.monotonic())
 
     def announcement(self) -> str:
-        """Return what an operator should know when the stop begins."""
+        """Return the sentence that the operator sees when the stop begins."""
         return (
             f"zot stops: requests under way have up to {self.requests_s:.0f} s, then layouts are written; "
             "a second signal ends it at once"

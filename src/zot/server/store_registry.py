@@ -1,4 +1,4 @@
-"""Which stores a server had when it last started: a disk that is not mounted is not taken for an empty store."""
+"""Knows the stores of earlier starts, so that a disk that is not mounted is not taken for an empty store."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _EPOCH = "epoch"
 
 
 def known_stores(state: StateDirectory, roots: Sequence[str]) -> dict[str, str]:
-    """Return the identity of each root, as kept beside the catalog; roots that are new to it are added.
+    """Return the identity of each root, as recorded beside the catalog; new roots are added.
 
-    A root whose identity is known is not looked at here: its storage compares, and serves nothing until it is the one
-    expected. Raises StorageError, OSError.
+    A root whose identity is known is not read here: its storage compares, and serves nothing until it is the expected
+    one. Raises StorageError, OSError.
     """
     known = _read(state.stores)
     added = {root: StoreIdentity(Disk(), root, None).establish() for root in roots if root not in known}
@@ -66,9 +66,9 @@ def require_store(state: StateDirectory, catalog: CatalogEngine, roots: Sequence
 
 
 def require_whole_catalog(catalog: CatalogEngine) -> None:
-    """Raise StorageError if the catalog is damaged: a start makes it again, and a command does not go on without it.
+    """Raise StorageError if the catalog is damaged: a start rebuilds it, a command does not.
 
-    The caller has the locks of the roots.
+    The caller holds the locks of the roots.
     """
     try:
         damage = catalog.damage()
@@ -80,7 +80,7 @@ def require_whole_catalog(catalog: CatalogEngine) -> None:
 
 
 def _why_no_store(root: str) -> str:
-    """Return why a root is no store, in one sentence. Raises OSError."""
+    """Return in one sentence why a root is no store. Raises OSError."""
     ask = "is its disk mounted, and is FILE the right configuration? Only `zot serve` and `zot restore` make a store"
     try:
         with os.scandir(root) as entries:
@@ -94,9 +94,9 @@ def _why_no_store(root: str) -> str:
 
 
 def catalog_is_older(state: StateDirectory, roots: Sequence[str]) -> bool:
-    """Tell whether a root has seen a later start than the catalog has: then the catalog is one of earlier times.
+    """Tell whether a root had a later start than the catalog: then the catalog was restored from an earlier time.
 
-    From then on both have seen this one. Raises OSError.
+    Both record this start. Raises OSError.
     """
     now = time.time_ns()
     paths = [Path(root, ".zot", _EPOCH) for root in roots]
@@ -152,7 +152,7 @@ def _write(staged: Path, content: str) -> None:
 
 
 def refuse_root(roots: Sequence[str]) -> None:
-    """Raise StorageError, with the line to type, if root would make files in the store of another user."""
+    """Raise StorageError, with the command to run, if root would make files in the store of another user."""
     for root in roots:
         user = other_user(root)
         if user:

@@ -113,7 +113,7 @@ class Certificates:
     """A server's certificate and key, and the authorities of its clients' certificates."""
 
     def __init__(self, files: TlsFiles, pem: Pem) -> None:
-        """Take the files and the content to begin with. Clients' certificates are verified by the authorities.
+        """`pem` is the content of `files`. Clients' certificates are verified by its authorities.
 
         Raises TlsError.
         """
@@ -121,14 +121,14 @@ class Certificates:
         self.context = files.check(pem)
 
     def replace(self, pem: Pem) -> None:
-        """Use another certificate for connections to come. Raises TlsError, and the old one stays."""
+        """Use another certificate for new connections. Raises TlsError, and the old one stays."""
         self.files.check(pem)  # on a context of its own first: half a pair would break the one in use
         self.files.load(self.context, pem)
 
 
 def certificate_times(pem: Pem) -> tuple[datetime, datetime] | None:
-    """Return from when until when the server's own certificate is valid; None if that cannot be read."""
-    # Imported here: it takes longer than all else of a start, and is of use to HTTPS alone.
+    """Return the first and the last moment at which the server's certificate is valid; None if it cannot be read."""
+    # Imported here: it takes longer than the rest of a start, and only HTTPS needs it.
     from cryptography import x509  # noqa: PLC0415
 
     try:
@@ -139,7 +139,7 @@ def certificate_times(pem: Pem) -> tuple[datetime, datetime] | None:
 
 
 def validity_warning(pem: Pem) -> str:
-    """Return what clients will say of the certificate's time of validity; empty: nothing."""
+    """Return why clients will refuse the certificate because of its dates, empty if they will not."""
     times, now = certificate_times(pem), datetime.now(UTC)
     if times is None:
         return ""
@@ -163,7 +163,7 @@ def _reason(error: ssl.SSLError) -> str:
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """Give content a path, since OpenSSL reads files alone; where the kernel can, it is in no file system."""
+    """Give content a path, since OpenSSL only reads files; where the kernel can, in memory."""
     if hasattr(os, "memfd_create") and _DESCRIPTORS.is_dir():
         with os.fdopen(os.memfd_create("pem"), "wb") as file:
             file.write(content)
