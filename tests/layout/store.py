@@ -70,7 +70,7 @@ class Store:
         self.layouts = StoreLayouts(self.catalog, self.storage, self.files, edits)
         self.layouts.importer = self.importer = LayoutImporter(self.catalog, self.storage, self.files, wait_s=wait_s)
         self.exporter = Exporter(self.catalog, self.storage, self.files, edits, boot="boot")
-        self.schedule = ExportSchedule(self.catalog, self.files, self.exporter, poll_s=0)
+        self.schedule = ExportSchedule(self.catalog, self.files, self.exporter, poll_s=0, quiet_s=0)
         self.scanner = LayoutScanner(
             self.catalog,
             self.importer,

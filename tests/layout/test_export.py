@@ -20,7 +20,7 @@ from zot.catalog.interface import Outcome
 from zot.catalog.layout_commands import BeginExport, FinishExport, ImportLayout, LayoutBlob
 from zot.catalog.manifest_commands import MendManifest
 from zot.catalog.memory.driver import MemoryCatalog
-from zot.layout.interface import IndexVersion
+from zot.layout.interface import FileSignature, IndexVersion, Placement
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.storage.interface import StorageError, UploadKey
@@ -351,9 +351,9 @@ async def test_a_manifest_that_is_pushed_again_has_its_file(store: Store, monkey
     await store.push(TWO, "moving")
     place = store.files.place
 
-    async def changing(repository: Repository) -> None:
+    async def changing(repository: Repository, seen: FileSignature | None) -> Placement:
         await store.delete(ONE)
-        await place(repository)
+        return await place(repository, seen)
 
     with monkeypatch.context() as patch:
         patch.setattr(store.files, "place", changing)

@@ -14,7 +14,7 @@ import pytest
 from layout.conftest import MakeStore
 from layout.images import INDEX, LAYER, REF_NAME, Image, Layout, image, index, sha256
 from layout.store import APP, Store
-from zot.layout.interface import FileSignature, IndexVersion
+from zot.layout.interface import FileSignature, IndexVersion, Placement
 from zot.layout.reconcile import Reconciler
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
@@ -192,10 +192,19 @@ async def test_a_file_written_at_the_last_moment_is_merged(exported: Store, monk
     """The replaced file is examined after an export: a write between the last look and the rename is noticed."""
     place = exported.files.place
 
-    async def write_and_place(repository: Repository) -> None:
+    forget = exported.files._files_of(APP).forget_replaced
+
+    def write(repository: Repository) -> None:
         monkeypatch.undo()
+        forget(repository)
         add(exported.layout(), FOUR, "four")
-        await place(repository)
+
+    async def write_and_place(repository: Repository, seen: FileSignature | None) -> Placement:
+        # After the last look at the file that is to be replaced.
+        monkeypatch.setattr(exported.files._files_of(APP), "forget_replaced", write)
+        placement = await place(repository, seen)
+        assert placement is Placement.PLACED_OVER_ANOTHER
+        return placement
 
     monkeypatch.setattr(exported.files, "place", write_and_place)
     await exported.push(THREE, "three")
@@ -231,17 +240,13 @@ async def test_a_program_that_keeps_writing_delays_the_export(
     exported: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An export that is overtaken repeatedly gives up for a while, and stays due."""
-    signature = exported.files.signature
+    place = exported.files.place
 
-    async def always_another(
-        repository: Repository, place: IndexVersion = IndexVersion.CURRENT
-    ) -> FileSignature | None:
-        found = await signature(repository, place)
-        if place is IndexVersion.CURRENT and found is not None:
-            add(exported.layout(), FOUR, "four")
-        return found
+    async def write_and_place(repository: Repository, seen: FileSignature | None) -> Placement:
+        add(exported.layout(), FOUR, "four")
+        return await place(repository, seen)
 
-    monkeypatch.setattr(exported.files, "signature", always_another)
+    monkeypatch.setattr(exported.files, "place", write_and_place)
     await exported.push(THREE, "three")
     with caplog.at_level(logging.WARNING):
         assert not await exported.exporter.export(APP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -13,11 +14,11 @@ import pytest
 
 from layout.images import Layout, image, sha256
 from layout.store import APP, Store
-from storage.failing_disk import FailingDisk, NthFails
+from storage.failing_disk import FailingDisk, NthFails, ObservedDisk
 from zot.catalog.rows import Unread
 from zot.layout.filesystem import FilesystemLayouts
 from zot.layout.index_json import InvalidLayoutError
-from zot.layout.interface import IndexVersion
+from zot.layout.interface import IndexVersion, Placement
 from zot.layout.layout_directories import LayoutDirectories
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, parse_repository
@@ -138,8 +139,10 @@ async def test_a_directory_that_cannot_be_read_is_named(tmp_path: Path, caplog: 
     assert "secret" in caplog.text
 
 
-async def test_a_new_index_is_beside_the_old_one_until_it_is_placed(store: Store) -> None:
-    """Staging changes nothing that is read; placing keeps the replaced file until it is forgotten."""
+async def test_a_new_index_is_beside_the_old_one_until_it_is_placed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Staging changes nothing that is read; placing keeps a replaced file that was not seen until it is forgotten."""
     layout = store.layout()
     layout.write()
     old = (layout.path / "index.json").read_bytes()
@@ -147,16 +150,44 @@ async def test_a_new_index_is_beside_the_old_one_until_it_is_placed(store: Store
     assert (layout.path / "index.json").read_bytes() == old
     assert f"sha256:{staged.digest}" == sha256(b"new content")
     before = await store.files.signature(APP)
-    await store.files.place(APP)
+    assert await store.files.place(APP, None) is Placement.REFUSED
+    assert (layout.path / "index.json").read_bytes() == old
+    files = store.files._files_of(APP)
+    forget = files.forget_replaced
+
+    def write(repository: Repository) -> None:
+        monkeypatch.undo()
+        forget(repository)
+        nonlocal old
+        old += b" "
+        (layout.path / "index.json").write_bytes(old)
+
+    monkeypatch.setattr(files, "forget_replaced", write)  # after the last look at what is replaced
+    assert await store.files.place(APP, before) is Placement.PLACED_OVER_ANOTHER
     assert (layout.path / "index.json").read_bytes() == b"new content"
     assert await store.files.signature(APP) == staged.signature
-    assert await store.files.signature(APP, IndexVersion.REPLACED) == before
+    assert (await store.files.signatures(APP)).current == staged.signature
     file = await store.files.load(APP, IndexVersion.REPLACED)
     assert file is not None
     assert f"sha256:{file.digest}" == sha256(old)
     await store.files.forget_replaced(APP)
     await store.files.forget_replaced(APP)
     assert await store.files.signature(APP, IndexVersion.REPLACED) is None
+
+
+async def test_placing_makes_a_directory_a_layout(tmp_path: Path, pools: ThreadPools) -> None:
+    """The first index comes with `oci-layout`: its bytes are synced before its name, its name before it is told."""
+    disk = ObservedDisk()
+    store = Store(tmp_path, pools, disk=disk)
+    await store.push(ONE, "one")
+    disk.operations.clear()
+    await store.exporter.export(APP)
+    path = store.layout().path
+    assert json.loads((path / "oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}
+    done = [(each.verb, each.target or each.path) for each in disk.operations]
+    renamed = done.index(("rename", f"{path}/oci-layout"))
+    assert done[renamed - 1] == ("sync", disk.operations[renamed].path)
+    assert ("sync directory", str(path)) in done[renamed:]
 
 
 async def test_a_file_system_without_links_only_lacks_what_was_replaced(
@@ -170,7 +201,7 @@ async def test_a_file_system_without_links_only_lacks_what_was_replaced(
     monkeypatch.setattr(os, "link", refuse)
     store.layout().write()
     await store.files.stage(APP, pieces(b"new"))
-    await store.files.place(APP)
+    await store.files.place(APP, await store.files.signature(APP))
     assert (store.layout().path / "index.json").read_bytes() == b"new"
     assert await store.files.signature(APP, IndexVersion.REPLACED) is None
 
@@ -185,7 +216,7 @@ async def test_what_fails_while_staging_leaves_nothing(store: Store) -> None:
     store.layout().write()
     with pytest.raises(InvalidLayoutError):
         await store.files.stage(APP, broken())
-    assert list((store.layout().path / ".uploads").iterdir()) == []
+    assert list(store.layout().path.glob(".uploads/*")) == []
 
 
 async def test_every_operation_may_fail(tmp_path: Path, pools: ThreadPools) -> None:

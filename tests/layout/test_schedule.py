@@ -58,6 +58,23 @@ async def test_an_export_takes_a_tenth_of_the_time_at_most(store: Store, monkeyp
     assert [time for name, time in times if name == "a"] == [0, 11]
 
 
+async def test_a_repository_is_exported_once_it_is_quiet(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that keeps changing waits until it did not change for a while, but no longer than the limit."""
+    now = 0.0
+    schedule = ExportSchedule(store.catalog, store.files, store.exporter, quiet_s=2, latest_s=6)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+    quiet, busy = parse_repository("quiet"), parse_repository("busy")
+    await store.push(ONE, "x", repository=quiet)
+    due: dict[float, list[Repository]] = {}
+    for second in range(8):
+        now = second
+        await store.push(image(str(second)), "x", repository=busy)
+        due[now] = await schedule._due_now()
+        if quiet in due[now]:
+            await store.exporter.export(quiet)
+    assert {second: names for second, names in due.items() if names} == {2: [quiet], 6: [busy]}
+
+
 async def test_the_smallest_come_first_at_the_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A drain exports all due layouts, the smallest first, whatever their pauses."""
     names = [parse_repository(name) for name in ("a", "b", "c")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import os
 import stat
 import tracemalloc
@@ -92,13 +91,12 @@ async def test_content_is_missing_again_after_a_pipe_was_quarantined(tmp_path: P
     assert await storage.is_whole(APP, digest)
 
 
-async def test_each_repository_is_an_image_layout(tmp_path: Path, pools: ThreadPools) -> None:
-    """A repository that was pushed to has zot's files and no others; the export writes index.json later."""
+async def test_each_repository_has_its_content_as_an_image_layout(tmp_path: Path, pools: ThreadPools) -> None:
+    """A repository that was pushed to has content and no other files; the export writes what makes it a layout."""
     storage = on(tmp_path, pools)
     digest = await push(storage, APP, CONTENT)
     layout = tmp_path / "team" / "app"
-    assert sorted(entry.name for entry in layout.iterdir()) == [".uploads", "blobs", "oci-layout"]
-    assert json.loads((layout / "oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}
+    assert sorted(entry.name for entry in layout.iterdir()) == [".uploads", "blobs"]
     assert file_of(tmp_path, APP, digest).read_bytes() == CONTENT
 
 
@@ -147,11 +145,10 @@ async def test_a_removed_repository_is_made_again(tmp_path: Path, pools: ThreadP
     digest = await push(storage, APP, CONTENT)
     await storage.remove(APP, digest)
     layout = tmp_path / APP
-    (layout / "oci-layout").unlink()
     for directory in ("blobs/sha256", "blobs", ".uploads", "."):
         (layout / directory).rmdir()
     await push(storage, APP, CONTENT)
-    assert (layout / "oci-layout").is_file()
+    assert file_of(tmp_path, APP, digest).read_bytes() == CONTENT
 
 
 async def test_a_lock_on_placed_bytes_is_not_taken_for_one_on_an_upload(tmp_path: Path, pools: ThreadPools) -> None:
@@ -226,10 +223,8 @@ async def test_every_new_name_is_synced(tmp_path: Path, pools: ThreadPools) -> N
         ("mkdir team/app", "team"),
         ("mkdir team/app/blobs", "team/app"),
         ("mkdir team/app/blobs/sha256", "team/app/blobs"),
-        ("rename team/app/oci-layout", "team/app"),
     ]:
         assert f"sync directory {holder}" in done[done.index(made) :]
-    assert any(each.startswith("sync team/app/.uploads/") for each in done[: done.index("rename team/app/oci-layout")])
 
 
 async def test_linked_content_is_synced(tmp_path: Path, pools: ThreadPools) -> None:

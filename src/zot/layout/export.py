@@ -19,7 +19,7 @@ from zot.layout.catalog_entries import PreviousEntries, catalog_entries
 from zot.layout.export_stamp import ExportStamp, last_change_ns
 from zot.layout.external_edits import ExternalEdits, SeenIndex
 from zot.layout.index_json import Index, IndexHead, IndexListing, InvalidLayoutError
-from zot.layout.interface import IndexVersion, LayoutFiles, locked
+from zot.layout.interface import LayoutFiles, Placement, locked
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.registry.blob_deletion import delete_blob
@@ -139,13 +139,9 @@ class Exporter:
             staged = await self._files.stage(repository, index_json.encode(head.showing(shown_ns), new))
         if not await self._catalog.do(BeginExport(repository=repository, digest=staged.digest)):
             return True  # removed concurrently
-        if await self._files.signature(repository) != seen.signature:
+        placement = await self._files.place(repository, seen.signature)
+        if placement is Placement.REFUSED:
             return False
-        await self._files.place(repository)
-        # Another program may have written it at the last moment: then the replaced file is merged.
-        replaced_seen = await self._files.signature(repository, IndexVersion.REPLACED) in (None, seen.signature)
-        if replaced_seen:
-            await self._files.forget_replaced(repository)
         mark = ExportStamp(staged.signature, shown_ns, whole=True)
         await self._catalog.do(
             FinishExport(repository=repository, revision=revision, digest=staged.digest, signature=str(mark))
@@ -153,7 +149,8 @@ class Exporter:
         if previous.whole:  # else another program listed them, and they are not ours to remove
             for digest in await self._unlisted(repository, previous.gone):
                 await self._remove_file(repository, digest)
-        return replaced_seen
+        # A file that another program wrote at the last moment is merged, and shown by the next export.
+        return placement is Placement.PLACED
 
     @asynccontextmanager
     async def _previous(
@@ -161,6 +158,9 @@ class Exporter:
     ) -> AsyncIterator[tuple[IndexHead, PreviousEntries]]:
         """Open the file that is to be replaced; one that is missing or unreadable lists nothing."""
         index = Index()
+        if seen.signature is None:  # one that appears now is not the one that is replaced
+            yield index.head, PreviousEntries(index_json.iterate(index.entries), whole=seen.whole)
+            return
         async with aclosing(self._files.read(repository)) as content:
             listed = await _read(content)
             if listed is not None:

@@ -51,8 +51,11 @@ class ExternalEdits:
         That includes a file that an export replaced and did not examine because the server died. A file that stays
         unreadable is given up: the next export replaces it. Raises StorageError, CatalogError.
         """
-        await self._settle_replaced(repository)
-        return await self._settle(repository, IndexVersion.CURRENT)
+        signatures = await self._files.signatures(repository)
+        if signatures.replaced is not None:
+            await self._settle_replaced(repository)
+            return await self._settle(repository, IndexVersion.CURRENT)
+        return await self._settle_seen(repository, IndexVersion.CURRENT, signatures.current, _TRIES)
 
     async def check(self, repository: Repository) -> None:
         """Merge an `index.json` that another program wrote; have an export restore one that is missing.
@@ -109,7 +112,11 @@ class ExternalEdits:
         await self._catalog.do(QueueExport(repository=repository))
 
     async def _settle(self, repository: Repository, version: IndexVersion, *, tries: int = _TRIES) -> SeenIndex:
-        signature = await self._files.signature(repository, version)
+        return await self._settle_seen(repository, version, await self._files.signature(repository, version), tries)
+
+    async def _settle_seen(
+        self, repository: Repository, version: IndexVersion, signature: FileSignature | None, tries: int
+    ) -> SeenIndex:
         row = await self._catalog.export(repository)
         if row is None or signature is None:
             return SeenIndex(signature)

@@ -7,11 +7,20 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from itertools import islice
-from typing import ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from zot.catalog.rows import Unread
 from zot.layout.index_files import IndexFiles, IndexStaging, OpenIndex
-from zot.layout.interface import ContentFile, FileSignature, IndexFile, IndexScan, IndexVersion, StagedIndex
+from zot.layout.interface import (
+    ContentFile,
+    FileSignature,
+    IndexFile,
+    IndexScan,
+    IndexSignatures,
+    IndexVersion,
+    Placement,
+    StagedIndex,
+)
 from zot.layout.layout_directories import LayoutDirectories
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
@@ -105,6 +114,10 @@ class FilesystemLayouts:
         """Return the signature of an `index.json`, or None if it is missing."""
         return await self._read(f"look at {repository}", self._files_of(repository).signature, repository, version)
 
+    async def signatures(self, repository: Repository) -> IndexSignatures:
+        """Return the signatures of the current and of the replaced `index.json`."""
+        return await self._read(f"look at {repository}", self._files_of(repository).signatures, repository)
+
     async def load(self, repository: Repository, version: IndexVersion = IndexVersion.CURRENT) -> IndexFile | None:
         """Return a parsed `index.json`, or None if it is missing."""
         return await self._read(
@@ -115,17 +128,36 @@ class FilesystemLayouts:
         """Iterate over the bytes of `index.json` in pieces."""
         doing = f"read index.json of {repository}"
         files = self._files_of(repository)
+
+        def begin() -> _Begun:
+            """Open it and read the first piece, in one job; a small file is closed again."""
+            file = files.open(repository)
+            if file is None:
+                return _Begun(None, b"")
+            try:
+                piece = self._disk.read(file, _PIECE_BYTES, 0)
+            except BaseException:
+                file.close()
+                raise
+            if len(piece) == _PIECE_BYTES:
+                return _Begun(file, piece)
+            file.close()
+            return _Begun(None, piece)
+
         with storage_errors(doing):
-            file = await self._pools.read.acquire(lambda: files.open(repository), _close)
-        if file is None:
-            return
+            file, piece = await self._pools.read.acquire(begin, lambda begun: _close(begun[0]))
         try:
-            offset = 0
+            if piece:
+                yield piece
+            if file is None:
+                return
+            offset = len(piece)
             while piece := await self._read(doing, self._disk.read, file, _PIECE_BYTES, offset):
                 yield piece
                 offset += len(piece)
         finally:
-            await self._pools.read.complete(file.close)
+            if file is not None:
+                await self._pools.read.complete(file.close)
 
     async def contents(
         self, repository: Repository, digests: Sequence[Digest], limit_bytes: int
@@ -169,10 +201,15 @@ class FilesystemLayouts:
         """Write a new `index.json` beside the current one. Durable."""
         doing = f"write index.json of {repository}"
         files, pool = self._files_of(repository), self._pools.durable
+        first, second = await anext(content, b""), await anext(content, None)
+        if second is None:
+            return await self._write(doing, files.stage_whole, repository, first)
         with storage_errors(doing):
             staging = await pool.acquire(lambda: files.stage(repository), IndexStaging.drop)
         try:
             with storage_errors(doing):
+                for piece in (first, second):
+                    await pool.complete(staging.write, piece)
                 async for piece in content:
                     await pool.complete(staging.write, piece)
                 return await pool.complete(staging.finish)
@@ -180,9 +217,11 @@ class FilesystemLayouts:
             await pool.complete(staging.drop)
             raise
 
-    async def place(self, repository: Repository) -> None:
-        """Replace `index.json` by the staged file. Durable."""
-        await self._write(f"replace index.json of {repository}", self._files_of(repository).place, repository)
+    async def place(self, repository: Repository, seen: FileSignature | None) -> Placement:
+        """Replace the `index.json` that was `seen` by the staged file. Durable."""
+        return await self._write(
+            f"replace index.json of {repository}", self._files_of(repository).place, repository, seen
+        )
 
     async def forget_replaced(self, repository: Repository) -> None:
         """Remove the replaced `index.json`. Durable and idempotent."""
@@ -214,6 +253,13 @@ def _warn_unserved(found: Unserved) -> None:
 
 def _next_batch(walk: Iterator[Repository | Unserved | None]) -> list[Repository | Unserved | None]:
     return list(islice(walk, _WALK_BATCH))
+
+
+class _Begun(NamedTuple):
+    """An `index.json` whose first piece is read; without a file that was all of it."""
+
+    file: File | None
+    piece: bytes
 
 
 class _Scan:

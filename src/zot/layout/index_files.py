@@ -9,7 +9,16 @@ from contextlib import suppress
 from zot.catalog.rows import Unread
 from zot.layout import index_json
 from zot.layout.index_json import IndexHead, IndexReader, InvalidLayoutError
-from zot.layout.interface import INDEX_LIMIT_BYTES, ContentFile, FileSignature, IndexFile, IndexVersion, StagedIndex
+from zot.layout.interface import (
+    INDEX_LIMIT_BYTES,
+    ContentFile,
+    FileSignature,
+    IndexFile,
+    IndexSignatures,
+    IndexVersion,
+    Placement,
+    StagedIndex,
+)
 from zot.oci.digest import HEX_LENGTHS, Digest, digest_of, has_digest, hasher, hex_of
 from zot.oci.names import Repository
 from zot.storage.disk import Disk, File, NotRegularFileError
@@ -41,6 +50,12 @@ class IndexFiles:
             return _signature(self._disk.link_status(self._index(repository, version)))
         except _GONE:
             return None
+
+    def signatures(self, repository: Repository) -> IndexSignatures:
+        """Return the signatures of both versions."""
+        return IndexSignatures(
+            self.signature(repository, IndexVersion.CURRENT), self.signature(repository, IndexVersion.REPLACED)
+        )
 
     def load(self, repository: Repository, version: IndexVersion) -> IndexFile | None:
         """Parse an `index.json`. The signature is older than bytes that change concurrently."""
@@ -135,8 +150,23 @@ class IndexFiles:
             raise
         return staging
 
-    def place(self, repository: Repository) -> None:
-        """Rename the staged file to `index.json`; keep the replaced file under another name."""
+    def stage_whole(self, repository: Repository, content: bytes) -> StagedIndex:
+        """Write and sync a new file beside `index.json`. If it raises, nothing is staged."""
+        staging = self.stage(repository)
+        try:
+            staging.write(content)
+            return staging.finish()
+        except BaseException:
+            staging.drop()
+            raise
+
+    def place(self, repository: Repository, seen: FileSignature | None) -> Placement:
+        """Rename the staged file to `index.json`, if the current one is the one `seen`.
+
+        Another program may still write it at the last moment: so it keeps another name until it has been looked at.
+        """
+        if self.signature(repository, IndexVersion.CURRENT) != seen:
+            return Placement.REFUSED
         self._make_layout(repository)
         self.forget_replaced(repository)
         index = self._index(repository)
@@ -148,7 +178,14 @@ class IndexFiles:
             if error.errno not in NO_LINK:
                 raise
         self._disk.rename(self._staged(repository), index)
+        replaced = self.signature(repository, IndexVersion.REPLACED)
+        if replaced == seen is not None:
+            self._disk.unlink(self._index(repository, IndexVersion.REPLACED))
+        # Both changes are made before the syncs, so that one commit of a journal has them.
         self._disk.sync_directory(self._paths.repository(repository))
+        if replaced == seen is not None:
+            self._disk.sync_directory(self._paths.uploads(repository))
+        return Placement.PLACED if replaced in (None, seen) else Placement.PLACED_OVER_ANOTHER
 
     def forget_replaced(self, repository: Repository) -> None:
         """Remove the replaced file durably: restored later it would pass for the work of another program."""

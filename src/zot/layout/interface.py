@@ -41,6 +41,24 @@ class FileSignature(NamedTuple):
     modified_ns: int
 
 
+class IndexSignatures(NamedTuple):
+    """The signatures of both versions of an `index.json`, None for one that is missing."""
+
+    current: FileSignature | None
+    replaced: FileSignature | None
+
+
+class Placement(StrEnum):
+    """What became of a staged `index.json`."""
+
+    REFUSED = "refused"
+    """It was not placed: the current one is not the one that was seen."""
+    PLACED = "placed"
+    """It replaced the one that was seen, which is forgotten."""
+    PLACED_OVER_ANOTHER = "placed over another"
+    """Another program wrote the replaced one at the last moment: it can be read as REPLACED."""
+
+
 class IndexFile(NamedTuple):
     """A parsed `index.json`."""
 
@@ -119,6 +137,9 @@ class LayoutFiles(Protocol):
     ) -> FileSignature | None:
         """Return the signature of an `index.json`, or None if it is missing."""
 
+    async def signatures(self, repository: Repository) -> IndexSignatures:
+        """Return the signatures of the current and of the replaced `index.json`."""
+
     async def load(self, repository: Repository, version: IndexVersion = IndexVersion.CURRENT) -> IndexFile | None:
         """Return a parsed `index.json`, or None if it is missing.
 
@@ -157,10 +178,11 @@ class LayoutFiles(Protocol):
         The directory is created if it is missing. If it raises, nothing is staged.
         """
 
-    async def place(self, repository: Repository) -> None:
-        """Replace `index.json` by the staged file. Durable. The replaced file can be read as REPLACED until forgotten.
+    async def place(self, repository: Repository, seen: FileSignature | None) -> Placement:
+        """Replace the `index.json` that was `seen`, None for none, by the staged file. Durable.
 
-        The directory becomes an image layout if it was not one.
+        The directory becomes an image layout if it was not one. A replaced file that was not seen is kept as REPLACED
+        until it is forgotten, where the file system has hard links.
         """
 
     async def forget_replaced(self, repository: Repository) -> None:

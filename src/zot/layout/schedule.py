@@ -1,9 +1,10 @@
-"""Schedule exports: soon after a change, at most a tenth of the time for each layout, all of them before the stop."""
+"""Schedule exports: when a layout has been quiet, at most a tenth of the time for each, all before the stop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog, CatalogError
 from zot.layout.export import Exporter
@@ -13,26 +14,55 @@ from zot.storage.interface import StorageError
 
 _log = logging.getLogger(__name__)
 
+# Exports that run side by side share the commits of the catalog and the journal of the file system.
 _AT_ONCE = 4
 _PACE = 10
+_QUIET_S = 1.0
+_LATEST_S = 10.0
 _FAILED_WAIT_S = 30.0
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A layout that is due and has not been quiet yet. Times are those of the loop."""
+
+    since: float
+    looked: float
+    revision: int
 
 
 class ExportSchedule:
     """Exports the layouts that are due. One instance runs in a store's jobs process."""
 
-    def __init__(self, catalog: Catalog, files: LayoutFiles, exporter: Exporter, *, poll_s: float = 0.5) -> None:
-        """Look for due exports every `poll_s`."""
+    def __init__(
+        self,
+        catalog: Catalog,
+        files: LayoutFiles,
+        exporter: Exporter,
+        *,
+        poll_s: float = 0.5,
+        quiet_s: float = _QUIET_S,
+        latest_s: float = _LATEST_S,
+    ) -> None:
+        """Look for due exports every `poll_s`; wait until a repository did not change for `quiet_s`.
+
+        One that keeps changing is exported after `latest_s`.
+        """
         self._catalog = catalog
         self._files = files
         self._exporter = exporter
         self._poll_s = poll_s
+        self._quiet_s = quiet_s
+        self._latest_s = latest_s
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._running: set[Repository] = set()
+        self._pending: dict[Repository, _Pending] = {}
         self._not_before: dict[Repository, float] = {}
 
     async def run(self) -> None:
-        """Export until it is cancelled. A repository's next export waits ten times as long as its last one took.
+        """Export until it is cancelled: each repository once it is quiet, so that a push of many tags is one export.
+
+        A repository's next export waits ten times as long as its last one took, even if it is quiet.
 
         A failure is logged and retried after 30 s.
         """
@@ -75,10 +105,36 @@ class ExportSchedule:
         self._not_before = {name: time for name, time in self._not_before.items() if time > now}
         try:
             due = await self._catalog.exports_due(PAGE_LIMIT)
+            self._pending = {name: self._pending[name] for name in due if name in self._pending}
+            # All are looked at: a repository may become quiet while it waits for its turn.
+            quiet = [name for name in due if name not in self._running and await self._is_quiet(name, now)]
         except CatalogError as error:
             _log.warning("the catalog cannot list the layouts to export: %s", error)
             return []
-        return [name for name in due if name not in self._not_before and name not in self._running]
+        ready = [name for name in quiet if name not in self._not_before]
+        for name in ready:
+            del self._pending[name]
+        return ready
+
+    async def _is_quiet(self, repository: Repository, now: float) -> bool:
+        """Return whether the repository did not change for a while, or changes for too long already to wait."""
+        pending = self._pending.get(repository)
+        if pending is None:
+            pending = _Pending(now, now, await self._revision(repository))
+            self._pending[repository] = pending
+        if now >= pending.since + self._latest_s:
+            return True
+        if now < pending.looked + self._quiet_s:
+            return False
+        revision = await self._revision(repository)
+        if revision == pending.revision:
+            return True
+        pending.looked, pending.revision = now, revision
+        return False
+
+    async def _revision(self, repository: Repository) -> int:
+        row = await self._catalog.repository(repository)
+        return row.revision if row is not None else 0
 
     async def _export_in_turn(self, repository: Repository) -> None:
         loop = asyncio.get_running_loop()

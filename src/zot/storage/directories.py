@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock
@@ -13,7 +12,6 @@ from zot.storage.disk import Disk
 from zot.storage.identity import StoreIdentity
 from zot.storage.layout_paths import LayoutPaths
 
-_OCI_LAYOUT = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
 _REMEMBERED = 10_000
 _ATTEMPTS = 10
 
@@ -44,13 +42,12 @@ class Directories:
         self._remember(uploads)
 
     def for_content(self, repository: Repository, algorithm: str) -> None:
-        """Create the directories of content and the file `oci-layout`. Durable."""
+        """Create the directories of content. Durable. What makes them a layout is written by the export."""
         blobs = self._paths.blobs(repository, algorithm)
         if self._is_ready(blobs):
             return
         self.for_uploads(repository)
         made = self._make(blobs)
-        self._make_layout(repository)
         # Also of those that existed: another process may have created them a moment ago.
         for path in made:
             self.sync(path.rpartition("/")[0])
@@ -105,17 +102,6 @@ class Directories:
             else:
                 break
         return paths
-
-    def _make_layout(self, repository: Repository) -> None:
-        path = self._paths.oci_layout(repository)
-        with suppress(FileNotFoundError):
-            self._disk.status(path)
-            return
-        with self._disk.staged(self._paths.temporary(repository)) as file:
-            self._disk.write(file, [_OCI_LAYOUT], 0)
-            if self._durable:
-                self._disk.sync(file)
-            self._disk.rename(file.path, path)
 
 
 class _Syncs:

@@ -249,8 +249,12 @@ class FilesystemStorage:
         """Raise StorageError unless the root is the expected store and writable."""
         del repository
         doing = f"use the store {self.root}"
-        await _run(self._pools.durable, doing, self._identity.reread)
-        if not await _run(self._pools.read, doing, self._disk.writable, self.root):
+
+        def look() -> bool:
+            self._identity.reread()
+            return self._disk.writable(self.root)
+
+        if not await _run(self._pools.durable, doing, look):
             raise StorageError(f"cannot write to {self.root}: it is read-only, or belongs to another user")
 
     async def close(self) -> None:
