@@ -27,7 +27,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from zot.auth.cel import condition
+from zot.auth.cel import compile_condition
 from zot.config.load import load_tree
 from zot.config.model import Config
 from zot.config.supported import refuse_unbuilt
@@ -83,7 +83,7 @@ def _configuration(root: Path, config: Mapping[str, Any]) -> Config:
     )
     tree["http"] = {"address": "127.0.0.1", "port": "0", "workers": 0} | dict(config.get("http", {}))
     tree["log"] = {"level": "info", "output": str(root.parent / "zot.log")} | dict(config.get("log", {}))
-    loaded = load_tree(tree, condition).config
+    loaded = load_tree(tree, compile_condition).config
     refuse_unbuilt(loaded, BUILT)
     return loaded
 

@@ -86,7 +86,7 @@ MANIFESTS_ON_THEIR_WAY = (
             "Time of a login by LDAP; logins waiting for one",
             f"{LdapAuthenticator.login_limit_s:.0f} s, {LdapAuthenticator.waiting_limit}",
         ),
-        ("Answer of an issuer or provider", f"{size(fetch.ANSWER_LIMIT_BYTES)}, {fetch.TIMEOUT_S:.0f} s"),
+        ("Answer of an issuer or provider", f"{size(fetch.RESPONSE_LIMIT_BYTES)}, {fetch.TIMEOUT_S:.0f} s"),
         ("Changes waiting for the catalog's writer", f"{WAITING_LIMIT:,}"),
         ("Clients and paths counted by a rate limit", f"{ratelimit.BUCKETS_LIMIT:,}"),
         (

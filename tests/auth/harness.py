@@ -79,7 +79,7 @@ async def serving(
 ) -> AsyncIterator[Site]:
     """Serve the section `http` of a configuration, with `root` for what is kept of users."""
     tree = {"storage": {"rootDirectory": str(root)}, "http": dict(http)}
-    config = load_tree(tree, cel.condition).config
+    config = load_tree(tree, cel.compile_condition).config
     pool = ThreadPool("passwords", 2, 64)
     stores = await accounts_build.open_stores(
         config, SqliteAccountsEngine(StateDirectory.of(config.storage), snapshot), pool
@@ -92,9 +92,9 @@ async def serving(
         config, registry_of.RegistryParts(catalog, storage, NothingUnimported(), "boot", ContentCache())
     )
     outside = auth_build.build(config.http, auth, addresses)
-    distribution = Distribution(registry, outside.gate, TransferLimits(), addresses, list)
+    distribution = Distribution(registry, outside.authorizer, TransferLimits(), addresses, list)
     middleware = Middleware(
-        RequestIds(addresses), Cors(config.http.allow_origin, credentials=outside.door.has_passwords)
+        RequestIds(addresses), Cors(config.http.allow_origin, credentials=outside.authenticator.has_passwords)
     )
     application = Application(distribution, middleware, outside.routes)
     runner = web.ServerRunner(ConnectionServer(application.handle, ConnectionLimits(), (), application.add_headers))

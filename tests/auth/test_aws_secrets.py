@@ -40,7 +40,7 @@ async def secret(
     """Give what writes the secret called like the test."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(aws_secrets, "_RETRIED_EVERY_S", 0.0)
+    monkeypatch.setattr(aws_secrets, "_RETRY_INTERVAL_S", 0.0)
     name = request.node.name
     async with get_session().create_client(
         "secretsmanager", region_name="eu-west-1", endpoint_url=moto_server.url

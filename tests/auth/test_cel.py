@@ -63,13 +63,13 @@ NEVER_HOLD = [
 @pytest.mark.parametrize("text", HOLD)
 def test_a_true_condition_holds(text: str) -> None:
     """What is true holds, with all names and functions that zot's rules use."""
-    assert cel.condition(text).holds(REQUEST)
+    assert cel.compile_condition(text).is_true(REQUEST)
 
 
 @pytest.mark.parametrize("text", NEVER_HOLD)
 def test_what_is_not_true_never_holds(text: str) -> None:
     """An error, a text, a number or nothing at all does not grant."""
-    assert not cel.condition(text).holds(REQUEST)
+    assert not cel.compile_condition(text).is_true(REQUEST)
 
 
 def test_the_test_finds_a_condition_that_takes_any_value(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +78,8 @@ def test_the_test_finds_a_condition_that_takes_any_value(monkeypatch: pytest.Mon
     def truthy(self: cel.Expression, data: dict[str, Any]) -> bool:
         return bool(self._program.eval(data=data).plain_value())
 
-    monkeypatch.setattr(cel.Expression, "holds", truthy)
-    caught = [text for text in NEVER_HOLD if cel.condition(text).holds(REQUEST)]
+    monkeypatch.setattr(cel.Expression, "is_true", truthy)
+    caught = [text for text in NEVER_HOLD if cel.compile_condition(text).is_true(REQUEST)]
     assert "req.claims.text" in caught
     assert "req.claims.absent" in caught
 
@@ -88,19 +88,19 @@ def test_the_test_finds_a_condition_that_takes_any_value(monkeypatch: pytest.Mon
 def test_what_can_not_be_a_condition_is_an_error_at_load(text: str) -> None:
     """Broken syntax, unknown names, and values that are never true or false are refused before they decide."""
     with pytest.raises(cel.ExpressionError):
-        cel.condition(text)
+        cel.compile_condition(text)
 
 
 @pytest.mark.parametrize(("name", "value"), [("req.userAgent", "\ud800"), ("req.claims", {"huge": 2**70})])
 def test_a_value_the_library_can_not_take_does_not_hold(name: str, value: object) -> None:
     """Text that is no Unicode and numbers beyond 64 bits are errors of the evaluation, not of the server."""
-    assert not cel.condition(f"{name} == {name}").holds({**REQUEST, name: value})
+    assert not cel.compile_condition(f"{name} == {name}").is_true({**REQUEST, name: value})
 
 
 def test_claims_are_mapped_by_expressions() -> None:
     """An expression over claims and variables has a plain value, or says why not."""
     data = {"claims": {"iss": "https://ci", "sub": "job", "groups": ["a", "b"]}, "vars": {"project": "x"}}
-    assert cel.of_claims("claims.iss + '/' + claims.sub").evaluate(data) == "https://ci/job"
-    assert cel.of_claims("claims.groups.map(g, vars.project + '-' + g)").evaluate(data) == ["x-a", "x-b"]
+    assert cel.compile_claim("claims.iss + '/' + claims.sub").evaluate(data) == "https://ci/job"
+    assert cel.compile_claim("claims.groups.map(g, vars.project + '-' + g)").evaluate(data) == ["x-a", "x-b"]
     with pytest.raises(cel.ExpressionError, match="absent"):
-        cel.of_claims("claims.absent").evaluate(data)
+        cel.compile_claim("claims.absent").evaluate(data)

@@ -7,7 +7,7 @@ import pytest
 
 from zot.auth import cel
 from zot.auth.cel import CelData, Expression
-from zot.auth.cel_context import FACTS, OF_ACTION, OF_RIGHT, CelContext
+from zot.auth.cel_context import ACTION_VARIABLES, RIGHT_VARIABLES, VALUES, CelContext
 from zot.auth.decision import RequestContext
 from zot.auth.policy import AccessPolicy
 from zot.auth.principal import Principal
@@ -37,20 +37,20 @@ def policy(*conditions: str) -> AccessPolicy:
 def evaluated(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count how often each expression is evaluated."""
     counted: Counter[str] = Counter()
-    holds = Expression.holds
+    holds = Expression.is_true
 
     def counting(self: Expression, data: CelData) -> bool:
         counted[self.text] += 1
         return holds(self, data)
 
-    monkeypatch.setattr(Expression, "holds", counting)
+    monkeypatch.setattr(Expression, "is_true", counting)
     return counted
 
 
 def test_every_name_of_a_condition_has_a_fact() -> None:
     """What may be named when rules are loaded is known when they are asked."""
-    assert set(FACTS) == set(cel.REQUEST)
-    assert set(FACTS) > OF_ACTION | OF_RIGHT
+    assert set(VALUES) == set(cel.REQUEST_VARIABLES)
+    assert set(VALUES) > ACTION_VARIABLES | RIGHT_VARIABLES
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def _granted(actions: frozenset[Action], tag: Tag) -> set[Tag]:
 def test_time_stands_still_during_a_decision(monkeypatch: pytest.MonkeyPatch) -> None:
     """All conditions of a decision see the same moment."""
     seen: list[object] = []
-    now = FACTS["req.time"]
+    now = VALUES["req.time"]
 
     def noted(of: CelContext) -> object:
         seen.append(now(of))
         return seen[-1]
 
-    monkeypatch.setitem(FACTS, "req.time", noted)
+    monkeypatch.setitem(VALUES, "req.time", noted)
     conditions = ("req.time.getFullYear() > 2000", "req.tag == req.tag && req.time > timestamp(0)")
     assert policy(*conditions).decide(ALICE, PushManifest(APP, DIGEST, (V1, V2))).allowed
     assert len(seen) == 6

@@ -33,7 +33,7 @@ CREDENTIALS = st.builds(
     from_ui=st.booleans(),
     same_origin=st.booleans(),
     method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]),
-    door=st.sampled_from(ResourceClass),
+    resource=st.sampled_from(ResourceClass),
     user_agent=st.text(max_size=20),
     address=st.sampled_from(["", "10.0.0.1"]),
 )

@@ -77,7 +77,7 @@ async def test_what_the_pages_show_is_a_configuration(page: str, block: str, tmp
     tree.setdefault("storage", {"rootDirectory": str(tmp_path)})
     if page in {"access-control", "log-in-with-client-certificates"}:
         tree["http"].setdefault("auth", {})["htpasswd"] = {"path": str(tmp_path / "htpasswd")}
-    config = load_tree(tree, cel.condition).config
+    config = load_tree(tree, cel.compile_condition).config
     await _build(config)
 
 
@@ -104,5 +104,5 @@ def test_the_explanation_is_what_explain_says() -> None:
 async def test_examples_can_be_built(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An example for each way in, as it is."""
     monkeypatch.chdir(EXAMPLES)
-    config = load_tree(json.loads((EXAMPLES / f"config-{name}.json").read_text()), cel.condition).config
+    config = load_tree(json.loads((EXAMPLES / f"config-{name}.json").read_text()), cel.compile_condition).config
     await _build(config)

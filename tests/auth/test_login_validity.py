@@ -1,4 +1,4 @@
-"""What outlives a login, and ends with it."""
+"""Sessions, tokens and API keys end with the login that they come from."""
 
 import pytest
 
@@ -10,13 +10,13 @@ class Method:
     """An authentication method with a table of users."""
 
     def __init__(self, method: str, users: dict[str, str], *, revocable: bool = True) -> None:
-        """Take what logins stand on, by name."""
+        """Keep the fingerprints by name."""
         self.method = method
         self.users = users
         self.revocable = revocable
 
-    async def standing(self, name: str) -> str | None:
-        """See `KnowsUsers`."""
+    async def fingerprint(self, name: str) -> str | None:
+        """See `UserSource`."""
         return self.users.get(name) if self.revocable else ""
 
 
@@ -24,7 +24,7 @@ HTPASSWD, LDAP = Method("htpasswd", {"alice": "1"}), Method("ldap", {}, revocabl
 
 
 @pytest.mark.parametrize(
-    ("method", "name", "standing", "holds"),
+    ("method", "name", "fingerprint", "valid"),
     [
         ("htpasswd", "alice", "1", True),
         ("htpasswd", "alice", "", True),
@@ -36,15 +36,15 @@ HTPASSWD, LDAP = Method("htpasswd", {"alice": "1"}), Method("ldap", {}, revocabl
         ("", "bob", "", False),
     ],
 )
-async def test_a_login_stands_on_its_method_its_user_and_its_password(
-    method: str, name: str, standing: str, holds: bool
+async def test_a_login_ends_with_its_method_its_user_and_its_password(
+    method: str, name: str, fingerprint: str, valid: bool
 ) -> None:
-    """A method that is not configured any more is none."""
-    assert await LoginValidity([HTPASSWD, LDAP], ["openid"]).holds(method, name, standing) is holds
+    """A login is valid while its method is configured, the user exists, and the password is the same."""
+    assert await LoginValidity([HTPASSWD, LDAP], ["openid"]).is_valid(method, name, fingerprint) is valid
 
 
 @pytest.mark.parametrize(
-    ("methods", "others", "user", "owns"),
+    ("methods", "others", "user", "valid"),
     [
         ([HTPASSWD], [], User("alice", origin="htpasswd"), True),
         ([HTPASSWD], [], User("bob", origin="htpasswd"), False),
@@ -62,7 +62,7 @@ async def test_a_login_stands_on_its_method_its_user_and_its_password(
     ],
 )
 async def test_a_user_has_api_keys_as_long_as_a_method_knows_them(
-    methods: list[Method], others: list[str], user: User, owns: bool
+    methods: list[Method], others: list[str], user: User, valid: bool
 ) -> None:
-    """The method of their last login, or any that might have been it."""
-    assert await LoginValidity(methods, others).owns(user) is owns
+    """The method of the user's last login must know the user, or any method that may have been it."""
+    assert await LoginValidity(methods, others).may_use_keys(user) is valid

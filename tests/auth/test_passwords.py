@@ -115,12 +115,12 @@ async def test_a_changed_file_ends_what_is_remembered(
     path: Path, pool: ThreadPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old password is refused from the next look at the file on, and the new one taken."""
-    monkeypatch.setattr(cached_file, "CHECKED_EVERY_S", 0.0)
+    monkeypatch.setattr(cached_file, "CHECK_INTERVAL_S", 0.0)
     htpasswd = HtpasswdAuthenticator(path, pool, pool)
     assert await htpasswd.verify(ALICE)
-    assert await htpasswd.known(ALICE.sent)
+    assert await htpasswd.cached(ALICE.encoded)
     write(path, f"alice:{bcrypted('new')}\n")
-    assert await htpasswd.known(ALICE.sent) is None
+    assert await htpasswd.cached(ALICE.encoded) is None
     assert await htpasswd.verify(ALICE) is None
     assert await htpasswd.verify(entered("alice", "new"))
     write(path, "")
@@ -131,7 +131,7 @@ async def test_a_swapped_link_is_a_changed_file(
     tmp_path: Path, pool: ThreadPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Kubernetes changes a secret by pointing a link at another directory."""
-    monkeypatch.setattr(cached_file, "CHECKED_EVERY_S", 0.0)
+    monkeypatch.setattr(cached_file, "CHECK_INTERVAL_S", 0.0)
     for version, password in (("1", "one"), ("2", "two")):
         (tmp_path / version).mkdir()
         (tmp_path / version / "htpasswd").write_text(f"alice:{bcrypted(password)}\n")
@@ -149,12 +149,12 @@ async def test_a_file_that_is_not_there_is_no_wrong_password(
     path: Path, tmp_path: Path, pool: ThreadPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody is let in meanwhile, nobody is told that their password is wrong, and it heals."""
-    monkeypatch.setattr(cached_file, "CHECKED_EVERY_S", 0.0)
+    monkeypatch.setattr(cached_file, "CHECK_INTERVAL_S", 0.0)
     htpasswd = HtpasswdAuthenticator(path, pool, pool)
     assert await htpasswd.verify(ALICE)
     away = tmp_path / "away"
     move(path, away)
-    assert await htpasswd.known(ALICE.sent) is None
+    assert await htpasswd.cached(ALICE.encoded) is None
     with pytest.raises(Unavailable):
         await htpasswd.verify(ALICE)
     move(away, path)
@@ -199,12 +199,12 @@ def test_what_is_remembered_is_bounded_in_time_and_holds_no_password() -> None:
     """After its time a login is verified anew, and the memory holds hashes alone."""
     now = 0.0
     remembered = PasswordCache(lambda: now)
-    remembered.remember(ALICE.sent, Principal("alice", "htpasswd"))
-    assert remembered.find(ALICE.sent)
-    assert remembered.find(f"{ALICE.sent}2") is None
-    assert ALICE.password.encode() not in b"".join(remembered._known)
+    remembered.add(ALICE.encoded, Principal("alice", "htpasswd"))
+    assert remembered.find(ALICE.encoded)
+    assert remembered.find(f"{ALICE.encoded}2") is None
+    assert ALICE.password.encode() not in b"".join(remembered._verified)
     now = LIFETIME_S
-    assert remembered.find(ALICE.sent) is None
+    assert remembered.find(ALICE.encoded) is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from zot.auth.decision import AllowAll, RequestContext
 from zot.auth.patterns import Patterns
 from zot.auth.policy import AccessPolicy
 from zot.auth.principal import ANONYMOUS, Principal
-from zot.auth.scopes import ApiKeyScope, InvalidScopeError, meaning, parse_scope
+from zot.auth.scopes import ApiKeyScope, InvalidScopeError, actions_of, parse_scope
 from zot.config.access_control import AccessControlConfig
 from zot.config.globs import compile_glob
 from zot.oci.digest import digest_of
@@ -238,12 +238,12 @@ def test_scopes_narrow_what_their_owner_may() -> None:
 def test_the_scopes_of_a_token_server_stand_in_place_of_access_control() -> None:
     """A bearer token's access entries grant by themselves, until they expire, and nothing beyond them."""
     name = compile_glob("team/app")
-    token = Principal("root", "bearer", scopes=(ApiKeyScope(name, meaning(["pull"])),))
+    token = Principal("root", "bearer", scopes=(ApiKeyScope(name, actions_of(["pull"])),))
     assert policy().decide(token, PullManifest(APP, V1)).allowed
     assert not TEAM.decide(token, PushManifest(APP, V1, (V1,))).allowed
     assert not TEAM.decide(token, PullManifest(OTHER, V1)).allowed
     assert not TEAM.is_admin(token)
-    expired = Principal("root", "bearer", scopes=(ApiKeyScope(name, meaning(["pull"]), time.time() - 1),))
+    expired = Principal("root", "bearer", scopes=(ApiKeyScope(name, actions_of(["pull"]), time.time() - 1),))
     assert not TEAM.decide(expired, PullManifest(APP, V1)).allowed
     assert not TEAM.decide(Principal("root", "bearer", scopes=()), PullManifest(APP, V1)).allowed
     assert not AllowAll().decide(Principal("root", "bearer", scopes=()), PullManifest(APP, V1)).allowed
@@ -277,7 +277,7 @@ def test_immutable_tags_hold_for_everybody_but_the_groups_excepted() -> None:
         groups={"release": {"users": ["carol"]}},
         adminPolicy={"users": ["root"], "actions": ["update"]},
     )
-    scopes = (ApiKeyScope(compile_glob("team/app"), meaning(["push"])),)
+    scopes = (ApiKeyScope(compile_glob("team/app"), actions_of(["push"])),)
     tokens = [Principal(name, "bearer", scopes=scopes) for name in ("root", "carol")]
     for principal in (ALICE, ROOT, *tokens, ANONYMOUS):
         assert rules.immutable(principal, APP, V1)

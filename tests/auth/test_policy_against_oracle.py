@@ -80,12 +80,12 @@ def _compare(rng: random.Random, config: dict[str, Any], policy: AccessPolicy) -
             DeleteManifest(repository, reference),
         ]
     )
-    circumstances = RequestContext(method=rng.choice(["GET", "PUT"]), client_ip=rng.choice(["10.0.0.1", "10.0.0.9"]))
-    decision = policy.decide(principal, request, circumstances)
+    context = RequestContext(method=rng.choice(["GET", "PUT"]), client_ip=rng.choice(["10.0.0.1", "10.0.0.9"]))
+    decision = policy.decide(principal, request, context)
 
     def expected(action: str, asked_reference: str) -> bool:
         asked = policy_oracle.Asked(
-            user, groups, action, repository, asked_reference, circumstances.method, circumstances.client_ip, claims
+            user, groups, action, repository, asked_reference, context.method, context.client_ip, claims
         )
         return policy_oracle.allows(config, asked)
 
@@ -93,4 +93,4 @@ def _compare(rng: random.Random, config: dict[str, Any], policy: AccessPolicy) -
         wanted = {action for action in grant.right.actions if expected(action, str(grant.right.reference))}
         assert grant.actions == wanted, (config, principal, request, decision)
     assert decision.allowed == all(grant.actions for grant in decision.grants)
-    assert policy.readable(principal, repository, circumstances) == expected("read", "")
+    assert policy.readable(principal, repository, context) == expected("read", "")

@@ -37,7 +37,7 @@ def hashed(password: str) -> str:
 @pytest.fixture
 def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Write a file with all PEOPLE; changes of it count at once."""
-    monkeypatch.setattr(cached_file, "CHECKED_EVERY_S", 0.0)
+    monkeypatch.setattr(cached_file, "CHECK_INTERVAL_S", 0.0)
     path = tmp_path / "htpasswd"
     path.write_text("".join(f"{name}:{hashed(password)}\n" for name, password in PEOPLE.items()))
     return path
@@ -459,7 +459,7 @@ async def test_replicas_with_sessions_in_redis_share_the_key(
     tmp_path: Path, http: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token of one counts at the other, also while Redis is away, and after Redis lost the key."""
-    for name in ("_KEY_READ_EVERY_S", "_KEY_REREAD_EVERY_S"):
+    for name in ("_KEY_REFRESH_INTERVAL_S", "_KEY_RETRY_INTERVAL_S"):
         monkeypatch.setattr(registry_tokens, name, 0.0)
     (tmp_path / "redis").mkdir()
     scope, path = "repository:team/app:pull", "/v2/team/app/tags/list"

@@ -68,7 +68,7 @@ async def running(platform: Platform) -> AsyncIterator[None]:
 @pytest.fixture
 async def platform(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Platform]:
     """Give an issuer that may be asked as often as a test likes."""
-    monkeypatch.setattr(issuer_module, "RETRIED_EVERY_S", 0.0)
+    monkeypatch.setattr(issuer_module, "RETRY_INTERVAL_S", 0.0)
     platform = Platform()
     async with running(platform):
         yield platform
@@ -172,7 +172,7 @@ async def test_an_issuer_that_is_asked_too_often_is_spared(
     tmp_path: Path, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Forged tokens do not make requests to it, but one in a while."""
-    monkeypatch.setattr(issuer_module, "RETRIED_EVERY_S", 3600.0)
+    monkeypatch.setattr(issuer_module, "RETRY_INTERVAL_S", 3600.0)
     forger = RSAKey.generate_key(2048, {"kid": "9"})
     async with serving(tmp_path, configuration(platform)) as site:
         assert await status(site, platform.token()) == 200
@@ -190,7 +190,7 @@ async def test_a_hanging_issuer_delays_no_token_of_a_known_key(
         assert await status(site, platform.token()) == 200
         monkeypatch.setattr(issuer_module, "FRESH_S", -1.0)
         platform.hangs = asyncio.Event()
-        async with asyncio.timeout(issuer_module.LONGEST_FETCH_S / 2):
+        async with asyncio.timeout(issuer_module.FETCH_TIMEOUT_S / 2):
             for _ in range(3):
                 assert await status(site, platform.token()) == 200
             assert platform.asked > 2
@@ -198,7 +198,7 @@ async def test_a_hanging_issuer_delays_no_token_of_a_known_key(
             assert await status(site, platform.token(RSAKey.generate_key(2048, {"kid": "1"}))) == 401
         stranger = asyncio.create_task(status(site, platform.token(RSAKey.generate_key(2048, {"kid": "9"}))))
         asked = platform.asked
-        async with asyncio.timeout(issuer_module.LONGEST_FETCH_S / 2):
+        async with asyncio.timeout(issuer_module.FETCH_TIMEOUT_S / 2):
             for _ in range(3):
                 assert await status(site, platform.token()) == 200
         assert platform.asked == asked
@@ -210,7 +210,7 @@ async def test_a_hanging_issuer_of_which_nothing_is_known_is_503(
     tmp_path: Path, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a bounded time, for all who wait together, and it heals."""
-    monkeypatch.setattr(issuer_module, "LONGEST_FETCH_S", 0.2)
+    monkeypatch.setattr(issuer_module, "FETCH_TIMEOUT_S", 0.2)
     platform.hangs = asyncio.Event()
     async with serving(tmp_path, configuration(platform)) as site:
         statuses = await asyncio.gather(*(status(site, platform.token()) for _ in range(5)))
@@ -240,13 +240,13 @@ async def test_a_wrong_audience_is_said_so(tmp_path: Path, platform: Platform, a
     """The token of a CI system that is meant for another service is not called one of an unknown issuer."""
     async with serving(tmp_path, configuration(platform)) as site, site.client() as client:
         token = platform.token(aud=aud)
-        expected = f"the token is for the audience {aud!r}, and this registry takes 'other' or 'zot'"
+        expected = f"the token is for the audience {aud!r}, this registry accepts 'other' or 'zot'"
         async with client.get("/v2/", headers={"Authorization": f"Bearer {token}"}) as response:
             assert (response.status, await description(response)) == (401, expected)
         async with client.post("/zot/auth/token", data={"password": token}) as response:
             assert (response.status, await description(response)) == (401, expected)
         async with client.get("/v2/", headers={"Authorization": f"Bearer {platform.token(iss='x')}"}) as response:
-            assert await description(response) == "the token is of no issuer that is known"
+            assert await description(response) == "the token is not of a known issuer"
 
 
 async def description(response: aiohttp.ClientResponse) -> str:

@@ -55,7 +55,7 @@ class Authenticator(Protocol):
     def address(self, http: HttpRequest) -> str:
         """Return the client's address, behind trusted proxies too; empty if it is not known."""
 
-    def asks_too_late(self, http: HttpRequest) -> bool:
+    def must_challenge_early(self, http: HttpRequest) -> bool:
         """Whether a client that looks for a manifest that is not there should get a token before it pushes one."""
 
     async def refused(self, http: HttpRequest, principal: Principal) -> None:
@@ -76,7 +76,7 @@ class NoAuthentication:
         """There is no way to say it."""
         return {}
 
-    def asks_too_late(self, http: HttpRequest) -> bool:  # noqa: ARG002
+    def must_challenge_early(self, http: HttpRequest) -> bool:  # noqa: ARG002
         """There are no tokens."""
         return False
 
@@ -102,8 +102,8 @@ class Authorizer:
         principal = await self.authenticator.principal(http, request)
         http.principal = principal
         context = self._context(http) if self.policy.conditional else NO_CONTEXT
-        if principal.lists and principal.whole is not None and isinstance(request, ListRepositories):
-            principal = principal.whole
+        if principal.lists_catalog and principal.token_owner is not None and isinstance(request, ListRepositories):
+            principal = principal.token_owner
         decision = self._decide(request, principal, context)
         if not decision.allowed:
             raise await self._refusal(http, request, principal, decision, context)
@@ -141,8 +141,8 @@ class Authorizer:
         await self.authenticator.refused(http, principal)
         # What was missing, and which rule said so, is for the operator; the client is told what a condition has to say.
         _log.info("denied: %s", decision.reason)
-        whole = principal.whole
-        if whole is not None and request.rights() and self._decide(request, whole, context).allowed:
+        token_owner = principal.token_owner
+        if token_owner is not None and request.rights() and self._decide(request, token_owner, context).allowed:
             # Another token will do, and the challenge names its scope.
             return ErrorResponse(Unauthorized(), self.authenticator.challenge(http, request, "insufficient_scope"))
         headers = self.authenticator.challenge(http, request)
@@ -159,7 +159,7 @@ class Authorizer:
         """Return how a refusal in the middle of a call is answered: with a challenge if a login could change it."""
         if not self._may_authenticate(call.principal):
             return error
-        if isinstance(error, TagImmutable) and not self.policy.excepts_users:
+        if isinstance(error, TagImmutable) and not self.policy.exempts_users:
             return error
         return ErrorResponse(
             Unauthorized(str(error), **error.detail), self.authenticator.challenge(call.http, call.request)
@@ -168,7 +168,7 @@ class Authorizer:
     def unknown(self, call: Call[Request], error: ManifestUnknown | NameUnknown) -> Exception:
         """Return how a manifest that is not there is answered."""
         looks = isinstance(call.request, PullManifest) and call.request.head
-        if not looks or not self.authenticator.asks_too_late(call.http):
+        if not looks or not self.authenticator.must_challenge_early(call.http):
             return error
         return ErrorResponse(Unauthorized(), self.authenticator.challenge(call.http, call.request))
 

@@ -108,7 +108,7 @@ class Distribution:
 
     async def _ping(self, call: Call[Ping]) -> web.Response:
         headers = CIMultiDict({"Content-Type": "application/json"})
-        if not call.principal.authenticated and call.principal.whole is None:
+        if not call.principal.authenticated and call.principal.token_owner is None:
             # Clients learn here how to log in, even where anonymous reading is allowed.
             headers.extend(self._authorizer.authenticator.challenge(call.http, call.request))
         return web.Response(headers=headers)

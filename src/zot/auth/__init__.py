@@ -1,1 +1,1 @@
-"""Who is asking, and may they: no HTTP server and no storage of its own."""
+"""Authentication and authorization, without an HTTP server and without storage of its own."""

@@ -1,4 +1,4 @@
-"""The ways in and the policy that a configuration asks for."""
+"""Builds the authentication methods and the policy of a configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zot.accounts.interface import Accounts
 from zot.accounts.sessions.interface import SessionStore
 from zot.accounts.sessions.session import Sessions
 from zot.auth.authenticators.apikey import ApiKeyAuthenticator
-from zot.auth.authenticators.bearer import BearerAuthenticator, VerificationKeys
+from zot.auth.authenticators.bearer import BearerAuthenticator, KeyFile, VerificationKeys
 from zot.auth.authenticators.htpasswd import HtpasswdAuthenticator
 from zot.auth.authenticators.ldap import LdapAuthenticator
 from zot.auth.authenticators.mtls import MtlsAuthenticator
@@ -19,7 +19,6 @@ from zot.auth.aws_secrets import AwsSecretKeys
 from zot.auth.chain import AuthChain, AuthMethods, PasswordAuthenticator
 from zot.auth.decision import AllowAll, Policy
 from zot.auth.fetch import Fetcher
-from zot.auth.key_files import KeyFile
 from zot.auth.login_validity import LoginValidity
 from zot.auth.oauth.browser import BrowserLogins
 from zot.auth.policy import AccessPolicy
@@ -29,22 +28,25 @@ from zot.config.model import Config
 from zot.foundation.threads import ThreadPool
 
 PASSWORD_THREADS = 4
-PASSWORDS_WAITING_LIMIT = 256
+PASSWORD_QUEUE_LIMIT = 256
 
 
 class AuthParts(msgspec.Struct, frozen=True):
-    """What the ways in stand on. Each is closed by whoever made it."""
+    """What authentication methods use: opened and closed by the caller."""
 
     passwords: ThreadPool
-    """Where passwords are hashed."""
+    """Threads that hash passwords."""
     files: ThreadPool
-    """Where small files are read: apart, so that a flood of logins does not hold up those that were verified."""
+    """Threads that read small files: separate, so that a flood of logins does not delay requests already verified."""
     accounts: Accounts | None = None
     session_store: SessionStore | None = None
 
 
 class Auth:
-    """Who is asking, and may they. Another configuration is another Auth over the same parts."""
+    """Authentication and authorization by one configuration.
+
+    Another configuration is another `Auth` over the same parts.
+    """
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class Auth:
         fetcher: Fetcher | None = None,
         ldap: LdapAuthenticator | None = None,
     ) -> None:
-        """Take what `build` has made."""
+        """Keep what `build` made."""
         self.chain = chain
         self.policy = policy
         self.sessions = sessions
@@ -72,20 +74,21 @@ class Auth:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is no way to say who one is: everybody is anonymous."""
+        """Whether no authentication method is configured: every client is anonymous."""
         return self.chain.is_open
 
     async def close(self) -> None:
-        """Close what it has opened by itself: connections to issuers and directories."""
+        """Close the connections to issuers and directories. Idempotent."""
         await self.fetcher.close()
         if self._ldap is not None:
             await self._ldap.close()
 
 
 def build(config: Config, parts: AuthParts) -> Auth:
-    """Return the ways in and the policy. Raises ConfigurationError, or ValueError if a pattern is wrong.
+    """Return the authentication methods and the policy of the configuration.
 
-    No server is asked yet, and no file read: what is down at the start may be up when somebody logs in.
+    No server is connected and no user file is read yet: what is down at the start may be up at the first login.
+    Raises ConfigurationError, or ValueError if a pattern or a condition is invalid.
     """
     auth, rules = config.http.auth, config.http.access_control
     policy: Policy = AllowAll() if rules is None else AccessPolicy(rules)
@@ -107,11 +110,11 @@ def build(config: Config, parts: AuthParts) -> Auth:
     workloads = WorkloadAuthenticator(bearer, fetcher) if bearer is not None and bearer.oidc else None
     verifies_clients = config.http.verifies_clients
     others = {"openid": logins is not None, "mtls": verifies_clients, "oidc": workloads is not None}
-    standings = LoginValidity(passwords, [method for method, is_there in others.items() if is_there])
-    api_keys = ApiKeyAuthenticator(accounts, standings) if auth.apikey and accounts is not None else None
+    validity = LoginValidity(passwords, [method for method, configured in others.items() if configured])
+    api_keys = ApiKeyAuthenticator(accounts, validity) if auth.apikey and accounts is not None else None
     forwards = bearer is not None and bearer.upstream_token_endpoint is not None
-    tokens = RegistryTokens(sessions, standings, api_keys) if sessions is not None and not forwards else None
-    ways = AuthMethods(
+    tokens = RegistryTokens(sessions, validity, api_keys) if sessions is not None and not forwards else None
+    methods = AuthMethods(
         passwords=passwords,
         api_keys=api_keys,
         logins=logins is not None,
@@ -120,9 +123,9 @@ def build(config: Config, parts: AuthParts) -> Auth:
         workloads=workloads,
     )
     chain = AuthChain(
-        ways,
+        methods,
         policy,
-        standings=standings,
+        validity=validity,
         tokens=tokens,
         sessions=sessions,
         accounts=accounts,

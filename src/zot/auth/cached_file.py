@@ -1,4 +1,4 @@
-"""A file whose content decides who is let in: never older than a moment."""
+"""A parsed file whose cached content is at most `CHECK_INTERVAL_S` old."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from zot.registry.errors import Unavailable
 
 T = TypeVar("T")
 
-CHECKED_EVERY_S = 0.1
+CHECK_INTERVAL_S = 0.1
 
 FILE_LIMIT_BYTES = 16 << 20
 
-# A file changed so lately may be changed again within the same tick of the file system's clock.
+# A file that changed more recently may change again within the same tick of the file system's clock.
 _SETTLED_AFTER_NS = 1_000_000_000
 
 
 class CachedFile(Generic[T]):
-    """A parsed file. Whoever asks for its content gets what was there at most `CHECKED_EVERY_S` ago.
+    """A parsed file that is read again after it has changed.
 
-    The path is looked at when somebody asks, through symbolic links, so that neither a swap of a link's target (as
-    Kubernetes does with secrets) nor a file system without notifications escapes it.
+    A caller gets the content of at most `CHECK_INTERVAL_S` ago. The path is examined on use, through symbolic links:
+    this notices a swapped link target (as with Kubernetes secrets), and works without file system notifications.
     """
 
     def __init__(self, path: Path, parse: Callable[[bytes], T], pool: ThreadPool) -> None:
-        """Describe the file; nothing is read yet. `parse` runs in the pool, and may raise ValueError."""
+        """Keep the path; nothing is read yet. `parse` runs in the pool and may raise ValueError."""
         self._path = path
         self._parse = parse
         self._pool = pool
@@ -41,13 +41,13 @@ class CachedFile(Generic[T]):
         self._reading = asyncio.Lock()
 
     def fresh(self) -> T | None:
-        """Return the content if it was looked at a moment ago, else None."""
-        return self._content if time.monotonic() - self._checked_s < CHECKED_EVERY_S else None
+        """Return the content if the file was checked within `CHECK_INTERVAL_S`, else None."""
+        return self._content if time.monotonic() - self._checked_s < CHECK_INTERVAL_S else None
 
     async def content(self) -> T:
-        """Return the content as parsed; the same object until the file changes.
+        """Return the parsed content: the same object until the file changes.
 
-        Raises Unavailable if the file cannot be read or understood: it may be there again in a moment.
+        Raises Unavailable if the file cannot be read or parsed, as while it is being replaced.
         """
         fresh = self.fresh()
         if fresh is not None:
@@ -70,7 +70,7 @@ class CachedFile(Generic[T]):
         return self._content
 
     def _refresh(self) -> None:
-        status = os.stat(self._path)  # noqa: PTH116 - as quick as it gets
+        status = os.stat(self._path)  # noqa: PTH116 - the fastest way
         signature = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         if signature == self._signature:
             return
@@ -82,9 +82,10 @@ class CachedFile(Generic[T]):
 
 
 def read_regular_file(path: Path) -> bytes:
-    """Return the content of a file, through links. Raises OSError; ValueError if it is no regular file, or too large.
+    """Return the content of a regular file, through symbolic links.
 
-    It never waits: opening a named pipe would, for a writer that may not come.
+    Never blocks, as opening a named pipe without a writer would. Raises OSError, or ValueError if the file is not
+    regular or larger than `FILE_LIMIT_BYTES`.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

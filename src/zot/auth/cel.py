@@ -1,8 +1,8 @@
-"""CEL (Common Expression Language, cel-spec), and the only place that knows which library evaluates it.
+"""Compiles and evaluates CEL (Common Expression Language, cel-spec); the only module that imports its library.
 
-Two sets of names: `req.*` for conditions of access control, `claims` and `vars` for the claims of a token. Strings,
-sets, encoders and optionals are there besides the standard functions. A name that is not declared is an error when
-the configuration is loaded. Needs the extra `cel`.
+Conditions of access control use the variables `req.*`, mappings of a token's claims use `claims` and `vars`. The
+extensions strings, sets, encoders and optionals are available besides the standard functions. An undeclared variable
+is an error when the configuration is loaded. Needs the extra `cel`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _AROUND_DOTS = re.compile(r"\s*\.\s*")
 _EXTENSIONS = "extensions: [{name: strings}, {name: sets}, {name: encoders}, {name: optional}]"
 
 _TEXT = "string"
-REQUEST = {
+REQUEST_VARIABLES = {
     "req.time": "timestamp",
     "req.method": _TEXT,
     "req.userAgent": _TEXT,
@@ -39,56 +39,56 @@ REQUEST = {
     "req.tls.version": _TEXT,
     "req.claims": "map",
 }
-"""What conditions may name, by kind."""
-_CLAIMS = {"claims": "map", "vars": "map"}
+"""The variables of conditions, with their types."""
+_CLAIM_VARIABLES = {"claims": "map", "vars": "map"}
 
 
-# The library raises for values that have no counterpart on the other side, whatever its binding layer happens to use.
+# What the library's binding layer raises for values that it cannot convert.
 _FAILURES = (RuntimeError, TypeError, ValueError)
 
 
 class CelData(Protocol):
-    """Values by name; only those are asked for that an expression names."""
+    """Values of variables; an expression gets only those that it names."""
 
     def __getitem__(self, name: str, /) -> object:
-        """Return the value of the name."""
+        """Return the value of the variable."""
 
 
 class ExpressionError(ValueError):
-    """The text is no expression, or it has no value for these data."""
+    """The text is not a valid expression, or it has no value for these data."""
 
 
 class Expression:
-    """A compiled expression. Safe to share between threads; evaluating it has no side effect."""
+    """A compiled expression, safe to share between threads. Evaluation has no side effect."""
 
-    def __init__(self, text: str, names: Mapping[str, str]) -> None:
-        """Compile; raise ExpressionError with the place and the reason otherwise."""
+    def __init__(self, text: str, variables: Mapping[str, str]) -> None:
+        """Compile the text. Raises ExpressionError with position and reason."""
         self.text = text
         try:
-            self._program = _environment(tuple(names.items())).compile(text)
+            self._program = _environment(tuple(variables.items())).compile(text)
         except RuntimeError as error:
             raise ExpressionError(str(error)) from error
         self.type_name: str = self._program.return_type().name()
-        # Handing over a value costs more than looking at it, so only those are that the text names.
+        # Converting a value costs more than evaluating it, so only variables that the text names are passed.
         compact = _AROUND_DOTS.sub(".", text)
-        self.names = tuple(name for name in names if name in compact)
+        self.names = tuple(name for name in variables if name in compact)
 
     def evaluate(self, data: CelData) -> Any:
-        """Return the value as a plain Python value; raise ExpressionError if there is none."""
+        """Return the value as a plain Python value. Raises ExpressionError if there is none."""
         try:
             value = self._value(data)
             kind, plain = value.type().name(), value.plain_value()
         except _FAILURES as error:
             raise ExpressionError(f"{self.text}: {error}") from error
-        # The library answers a failed evaluation with its text, as a value of type ERROR.
+        # The library returns a failed evaluation as a value of type ERROR, with the message as its text.
         if kind in {"ERROR", "UNKNOWN"}:
             raise ExpressionError(f"{self.text}: {plain}")
         return plain
 
-    def holds(self, data: CelData) -> bool:
-        """Tell whether the value is true: no error, no text, no number ever is."""
+    def is_true(self, data: CelData) -> bool:
+        """Tell whether the value is the boolean true; an error, a text or a number is not."""
         try:
-            # Of all values, those of the types ERROR and UNKNOWN included, only `true` comes as True.
+            # Of all values, including those of the types ERROR and UNKNOWN, only `true` is converted to True.
             return self._value(data).plain_value() is True
         except _FAILURES:
             return False
@@ -97,19 +97,19 @@ class Expression:
         return self._program.eval(data={name: data[name] for name in self.names})
 
 
-def condition(text: str) -> Expression:
-    """Compile a condition over `req.*`; raise ExpressionError if it cannot be true or false."""
-    return _boolean(Expression(text, REQUEST))
+def compile_condition(text: str) -> Expression:
+    """Compile a condition over `req.*`. Raises ExpressionError if it cannot be true or false."""
+    return _boolean(Expression(text, REQUEST_VARIABLES))
 
 
-def of_claims(text: str) -> Expression:
-    """Compile an expression over `claims` and `vars`."""
-    return Expression(text, _CLAIMS)
+def compile_claim(text: str) -> Expression:
+    """Compile an expression over `claims` and `vars`. Raises ExpressionError."""
+    return Expression(text, _CLAIM_VARIABLES)
 
 
-def validation(text: str) -> Expression:
-    """Compile a condition over `claims` and `vars`; raise ExpressionError if it cannot be true or false."""
-    return _boolean(Expression(text, _CLAIMS))
+def compile_validation(text: str) -> Expression:
+    """Compile a condition over `claims` and `vars`. Raises ExpressionError if it cannot be true or false."""
+    return _boolean(Expression(text, _CLAIM_VARIABLES))
 
 
 def _boolean(expression: Expression) -> Expression:
@@ -119,7 +119,7 @@ def _boolean(expression: Expression) -> Expression:
 
 
 @cache
-def _environment(names: tuple[tuple[str, str], ...]) -> Any:
+def _environment(variables: tuple[tuple[str, str], ...]) -> Any:
     try:
         from cel_expr_python import cel  # noqa: PLC0415 - an extra
     except ImportError as error:
@@ -134,8 +134,8 @@ def _environment(names: tuple[tuple[str, str], ...]) -> Any:
         "list": cel.Type.List(text),
         "map": cel.Type.Map(text, anything),
     }
-    # Dotted names, not one map `req`: the library has no timestamps inside of maps, and a misspelt name is an error
+    # Dotted names instead of one map `req`: the library has no timestamps inside maps, and a misspelt name is an error
     # at load.
     return cel.NewEnv(
-        config=cel.NewEnvConfigFromYaml(_EXTENSIONS), variables={name: types[kind] for name, kind in names}
+        config=cel.NewEnvConfigFromYaml(_EXTENSIONS), variables={name: types[kind] for name, kind in variables}
     )

@@ -1,6 +1,6 @@
-"""What conditions of access control see of a request, by their names in CEL.
+"""The CEL variables `req.*` of access control conditions.
 
-A condition looks at two or three of them, so each is found out when it is looked at.
+A condition reads two or three of them, so each value is computed when it is read.
 """
 
 from __future__ import annotations
@@ -15,46 +15,45 @@ from zot.registry.request import Action, Right
 
 
 class CelSubject(Protocol):
-    """Who asks, when and from where: the same for all rights of one request."""
+    """A principal and the context of its request: the same for all rights of the request."""
 
     principal: Principal
-    circumstances: RequestContext
+    context: RequestContext
 
     @property
     def groups(self) -> Sequence[str]:
-        """Return all groups that count."""
+        """Return all groups: those of the principal, and those of the configuration."""
 
     @property
     def is_admin(self) -> bool:
-        """Tell whether the admin policy names them."""
+        """Tell whether the admin policy names the principal."""
 
     @property
     def time(self) -> dt.datetime:
-        """Return when the decision began."""
+        """Return the time of the decision: the same for all its conditions."""
 
 
 class CelContext:
-    """The facts about one action of one right."""
+    """Values of the variables, for one action of one right."""
 
-    __slots__ = ("action", "asker", "reference", "right")
+    __slots__ = ("action", "reference", "right", "subject")
 
-    def __init__(self, asker: CelSubject, right: Right, action: Action) -> None:
-        """Take what they are about."""
-        self.asker = asker
+    def __init__(self, subject: CelSubject, right: Right, action: Action) -> None:
+        self.subject = subject
         self.right = right
         self.action = action
         self.reference = right.reference or ""
 
     def __getitem__(self, name: str) -> object:
-        """Return the fact of that name; KeyError if there is none."""
-        return FACTS[name](self)
+        """Return the value of the variable. Raises KeyError if it is not declared."""
+        return VALUES[name](self)
 
 
-OF_ACTION = frozenset({"req.action"})
-"""The names of facts that differ between the actions of one right."""
+ACTION_VARIABLES = frozenset({"req.action"})
+"""Variables that differ between the actions of one right."""
 
-OF_RIGHT = frozenset({"req.repository", "req.reference", "req.referenceType", "req.tag", "req.digest"})
-"""The names of facts that differ between the rights of one request."""
+RIGHT_VARIABLES = frozenset({"req.repository", "req.reference", "req.referenceType", "req.tag", "req.digest"})
+"""Variables that differ between the rights of one request."""
 
 
 def _tag(of: CelContext) -> str:
@@ -65,23 +64,23 @@ def _digest(of: CelContext) -> str:
     return of.reference if ":" in of.reference else ""
 
 
-FACTS: dict[str, Callable[[CelContext], object]] = {
-    "req.time": lambda of: of.asker.time,
-    "req.method": lambda of: of.asker.circumstances.method,
-    "req.userAgent": lambda of: of.asker.circumstances.user_agent,
+VALUES: dict[str, Callable[[CelContext], object]] = {
+    "req.time": lambda of: of.subject.time,
+    "req.method": lambda of: of.subject.context.method,
+    "req.userAgent": lambda of: of.subject.context.user_agent,
     "req.action": lambda of: of.action.value,
     "req.repository": lambda of: of.right.repository,
     "req.reference": lambda of: of.reference,
     "req.referenceType": lambda of: "digest" if _digest(of) else "tag" if of.reference else "",
     "req.tag": _tag,
     "req.digest": _digest,
-    "req.user.username": lambda of: of.asker.principal.name,
-    "req.user.groups": lambda of: of.asker.groups,
-    "req.auth.anonymous": lambda of: not of.asker.principal.authenticated,
-    "req.auth.admin": lambda of: of.asker.is_admin,
-    "req.client.ip": lambda of: of.asker.circumstances.client_ip,
-    "req.client.forwardedFor": lambda of: list(of.asker.circumstances.forwarded_for),
-    "req.tls.enabled": lambda of: of.asker.circumstances.tls_version is not None,
-    "req.tls.version": lambda of: of.asker.circumstances.tls_version or "",
-    "req.claims": lambda of: dict(of.asker.principal.claims),
+    "req.user.username": lambda of: of.subject.principal.name,
+    "req.user.groups": lambda of: of.subject.groups,
+    "req.auth.anonymous": lambda of: not of.subject.principal.authenticated,
+    "req.auth.admin": lambda of: of.subject.is_admin,
+    "req.client.ip": lambda of: of.subject.context.client_ip,
+    "req.client.forwardedFor": lambda of: list(of.subject.context.forwarded_for),
+    "req.tls.enabled": lambda of: of.subject.context.tls_version is not None,
+    "req.tls.version": lambda of: of.subject.context.tls_version or "",
+    "req.claims": lambda of: dict(of.subject.principal.claims),
 }

@@ -1,4 +1,4 @@
-"""What the ways in of a configuration come to, before a server starts with it."""
+"""Checks the authentication of a configuration before a server starts with it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from zot.auth.authenticators import htpasswd_file
 from zot.auth.build import AuthParts, build
 from zot.auth.cached_file import read_regular_file
 from zot.auth.password_hashes import usable
-from zot.auth.tokens import keys_of_file
+from zot.auth.tokens import parse_keys
 from zot.config.auth import AuthConfig
 from zot.config.errors import ConfigProblem, ConfigurationError, ConfigWarning
 from zot.config.model import Config
 
 
 def check(config: Config, parts: AuthParts) -> list[ConfigWarning]:
-    """Point out what lets no client in. No server is asked, and nothing is kept in the parts.
+    """Return warnings about authentication that accepts no client.
 
-    Raises what `build` and `check_files` do: ConfigurationError, or ValueError.
+    Connects to no server and changes nothing in the parts. Raises what `build` and `check_files` raise:
+    ConfigurationError, or ValueError.
     """
     build(config, parts)
     return check_files(config.http.auth)
 
 
 def check_files(auth: AuthConfig) -> list[ConfigWarning]:
-    """Point out what in the files of users and keys lets no client in.
+    """Return warnings about the files of users and keys.
 
-    Raises ConfigurationError if one of the files that logins depend on cannot be read: the server would answer 503.
+    Raises ConfigurationError if a file that logins depend on cannot be read: the server would answer 503.
     """
     found = _check_htpasswd(auth) if auth.has_htpasswd else []
     if auth.bearer is not None and auth.has_token_bearer and auth.bearer.cert:
@@ -38,7 +39,7 @@ def check_files(auth: AuthConfig) -> list[ConfigWarning]:
 
 def _check_htpasswd(auth: AuthConfig) -> list[ConfigWarning]:
     key, path = "http.auth.htpasswd.path", auth.htpasswd.path
-    with _refusing(path, key, "a file of name:hash lines"):
+    with _reported_as_problem(path, key, "a file of name:hash lines"):
         file = htpasswd_file.read(Path(path))
     found = [ConfigWarning(fault, key) for fault in file.faults]
     if not any(map(usable, file.users.values())):
@@ -47,12 +48,12 @@ def _check_htpasswd(auth: AuthConfig) -> list[ConfigWarning]:
 
 
 def _check_keys(path: str) -> None:
-    with _refusing(path, "http.auth.bearer.cert", "certificates, public keys or a JWK set"):
-        keys_of_file(read_regular_file(Path(path)))
+    with _reported_as_problem(path, "http.auth.bearer.cert", "certificates, public keys or a JWK set"):
+        parse_keys(read_regular_file(Path(path)))
 
 
 @contextmanager
-def _refusing(path: str, key: str, expected: str) -> Iterator[None]:
+def _reported_as_problem(path: str, key: str, expected: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a request brings to say who is asking, apart from HTTP."""
+"""The credentials of a request, independent of HTTP."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from zot.registry.errors import RegistryError, Unauthorized
 # Longer than any password; a token with many groups still fits.
 AUTHORIZATION_LENGTH_LIMIT = 16 << 10
 
-# What Docker clients send for "no user, no password": the colon alone.
+# Docker clients send the encoded colon for "no user, no password".
 _EMPTY_BASIC = "Og=="
 
-# What HTTP takes for white space (RFC 9110, 5.6.3), which is less than Unicode does.
+# White space of HTTP (RFC 9110, 5.6.3), which is less than that of Unicode.
 _BLANKS = " \t"
 
 
 class ResourceClass(StrEnum):
-    """What kind of resource is asked for, as far as it matters to who is let in."""
+    """Kinds of resources that authentication treats differently."""
 
     PING = "ping"
-    """`/v2/`, by which clients find out whether they have to log in."""
+    """`/v2/`, where clients learn whether they have to log in."""
     REGISTRY = "registry"
     MANAGEMENT = "management"
-    """`/v2/_zot/ext/mgmt`, exactly: what a login page shows."""
+    """`/v2/_zot/ext/mgmt`, exactly: the data of a login page."""
     METRICS = "metrics"
     PAGE = "page"
-    """HTML, where a browser sends a cookie and no headers of ours."""
+    """HTML, for which a browser sends its cookie but not the UI's header."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """All of it. Nothing here is believed yet but the client certificate, which TLS verified."""
+    """Everything in a request that authentication looks at; only the certificate is verified yet, by TLS."""
 
     authorization: tuple[str, ...] = ()
     """The values of all Authorization headers."""
@@ -43,57 +43,57 @@ class Credentials(msgspec.Struct, frozen=True):
     certificate: bytes | None = None
     """The client's certificate in DER, its chain verified."""
     from_ui: bool = False
-    """Whether the client says that it is zot's UI: it then wants cookies, and no browser dialogs."""
+    """Whether the client says that it is zot's UI, which uses session cookies and no browser dialogs."""
     same_origin: bool = True
-    """Whether no browser says that another site made the request."""
+    """False if the browser says that another site made the request."""
     method: str = "GET"
-    door: ResourceClass = ResourceClass.REGISTRY
+    resource: ResourceClass = ResourceClass.REGISTRY
     user_agent: str = ""
     address: str = ""
 
     @property
-    def changes(self) -> bool:
-        """Whether the request is meant to change something."""
+    def is_unsafe(self) -> bool:
+        """Whether the method is unsafe (RFC 9110, 9.2.1): the request may change something."""
         return self.method not in {"GET", "HEAD", "OPTIONS"}
 
 
 class Authorization(msgspec.Struct, frozen=True):
-    """An Authorization header: its scheme in lower case, and the rest."""
+    """An Authorization header: its scheme in lower case, and its value."""
 
     scheme: str
     value: str
 
 
 class Login(msgspec.Struct, frozen=True):
-    """A user name with a password. Its text is the name alone."""
+    """A user name with a password. `repr` shows the name alone."""
 
     name: str
     password: str
-    sent: str
-    """Both as they were sent, encoded: what a login is known again by without decoding it."""
+    encoded: str
+    """Both in base64, as sent: the key by which caches know the login."""
 
     def __repr__(self) -> str:
         return f"Login({self.name!r})"
 
 
 class RepeatedAuthorization(Unauthorized):
-    """Two headers: which of them would be believed is not ours to guess."""
+    """The request has several Authorization headers; the registry does not choose between them."""
 
 
 class InvalidBearer(Unauthorized):
-    """A bearer token that does not count, or not any more: another one may be had (RFC 6750, section 3.1)."""
+    """The bearer token is invalid or has expired: the client may get another (RFC 6750, 3.1)."""
 
 
 class CrossOrigin(RegistryError):
-    """Another site made a logged-in browser ask for a change."""
+    """Another site made a logged-in browser send an unsafe request."""
 
     code, status, message = "DENIED", 403, "requested access to the resource is denied"
 
 
 def authorization(credentials: Credentials) -> Authorization | None:
-    """Return the one Authorization header, None if there is none or it says nothing.
+    """Return the Authorization header, None if there is none or it is empty.
 
-    Raises Unauthorized if there are several, or if it is longer than any that could be right or has other characters.
+    Raises Unauthorized if there are several, or if the header is too long or not ASCII.
     """
     if len(credentials.authorization) > 1:
         raise RepeatedAuthorization("more than one Authorization header")
@@ -101,7 +101,7 @@ def authorization(credentials: Credentials) -> Authorization | None:
     if len(header) > AUTHORIZATION_LENGTH_LIMIT:
         raise Unauthorized(f"the Authorization header has more than {AUTHORIZATION_LENGTH_LIMIT} characters")
     if not header.isascii():
-        raise Unauthorized("the Authorization header has characters that no credentials have")
+        raise Unauthorized("the Authorization header is not ASCII")
     scheme, _, value = header.partition(" ")
     value = value.strip(_BLANKS)
     if not scheme or (scheme.lower() == "basic" and value == _EMPTY_BASIC):
@@ -110,19 +110,22 @@ def authorization(credentials: Credentials) -> Authorization | None:
 
 
 def login(header: Authorization) -> Login:
-    """Return the user name and password of a Basic header (RFC 7617); raise Unauthorized if it is malformed."""
+    """Return the user name and password of a Basic header (RFC 7617).
+
+    Raises Unauthorized if the header is of another scheme or malformed.
+    """
     if header.scheme != "basic":
-        raise Unauthorized("this registry takes Basic credentials")
+        raise Unauthorized("this registry accepts Basic credentials")
     try:
         text = base64.b64decode(header.value, validate=True).decode()
     except (binascii.Error, ValueError):
         raise Unauthorized("malformed Basic credentials") from None
     name, colon, password = text.partition(":")
-    if not colon or not names_user(name):
+    if not colon or not is_user_name(name):
         raise Unauthorized("malformed Basic credentials")
     return Login(name, password, header.value)
 
 
-def names_user(text: str) -> bool:
-    """Tell whether somebody who is called so can log in with a password."""
+def is_user_name(text: str) -> bool:
+    """Tell whether a client can log in with a password under this name."""
     return bool(text) and text.isprintable() and ":" not in text

@@ -1,4 +1,4 @@
-"""What a policy says to a request, and why."""
+"""Authorization: the interface of policies, and their decisions with the reasons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zot.registry.request import Action, Request, Right
 
 
 class RequestContext(msgspec.Struct, frozen=True):
-    """What conditions may look at besides the request: how and from where it came."""
+    """The HTTP side of a request, for conditions: method, agent, address, TLS."""
 
     method: str = ""
     user_agent: str = ""
@@ -26,23 +26,26 @@ NO_CONTEXT = RequestContext()
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """What of one right was granted: some of its actions, or none."""
+    """The actions of one right that were granted: some of them, or none."""
 
     right: Right
     actions: frozenset[Action]
     rule: str
-    """The place in the configuration that decided, such as `accessControl.repositories["**"].policies[0]`."""
+    """The configuration key that decided, such as `accessControl.repositories["**"].policies[0]`."""
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Allowed if every right has a granted action. `grants` has one entry a right, in the order of the rights."""
+    """The decision on a request, which is allowed if every right has a granted action.
+
+    `grants` has one entry for each right, in the order of the rights.
+    """
 
     allowed: bool
     grants: tuple[Grant, ...] = ()
     reason: str = ""
-    """For a refusal: what would be missing, and which rule said so. For logs and `explain`: it names rules."""
+    """For a denial: the missing action and the rule. It names rules, so it is for logs and `explain` only."""
     message: str = ""
-    """For a refusal: what the condition that failed says to the client."""
+    """For a denial: the message of the failed condition, for the client."""
 
     def granted(self, tag: Tag) -> frozenset[Action]:
         """Return the actions granted on a tag of the request."""
@@ -50,53 +53,51 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Policy(Protocol):
-    """Decides on the parsed request, and on nothing else. Compiled once, safe to share, never blocks."""
+    """Decides on parsed requests. Compiled once, safe to share between threads, never blocks."""
 
-    lets_anonymous_in: bool
-    """Whether somebody who does not say who they are may do anything at all."""
-    excepts_users: bool
-    """Whether a tag that is immutable for some callers may not be for others."""
+    allows_anonymous: bool
+    """Whether an anonymous client may do anything at all."""
+    exempts_users: bool
+    """Whether a tag that is immutable for some principals may be mutable for others."""
     names_users: bool
-    """Whether logging in may give more than staying anonymous."""
+    """Whether a user who logs in may get more rights than an anonymous client."""
     conditional: bool
-    """Whether a decision may depend on the circumstances; if not, they need not be found out."""
+    """Whether a decision may depend on the context; if not, callers need not collect it."""
 
-    def decide(self, principal: Principal, request: Request, circumstances: RequestContext = NO_CONTEXT) -> Decision:
-        """Decide whether the principal may do all that the request does."""
+    def decide(self, principal: Principal, request: Request, context: RequestContext = NO_CONTEXT) -> Decision:
+        """Decide whether the principal may do everything that the request does."""
 
-    def readable(
-        self, principal: Principal, repository: Repository, circumstances: RequestContext = NO_CONTEXT
-    ) -> bool:
-        """Tell whether lists show the repository to the principal."""
+    def readable(self, principal: Principal, repository: Repository, context: RequestContext = NO_CONTEXT) -> bool:
+        """Tell whether listings show the repository to the principal."""
 
     def detects_collisions(
-        self, principal: Principal, repository: Repository, circumstances: RequestContext = NO_CONTEXT
+        self, principal: Principal, repository: Repository, context: RequestContext = NO_CONTEXT
     ) -> bool:
         """Tell whether deleting a digest with several tags is a conflict for this principal."""
 
     def immutable(self, principal: Principal, repository: Repository, tag: Tag) -> bool:
-        """Tell whether the tag, once it is there, may neither be moved nor deleted by the principal."""
+        """Tell whether the principal may neither move nor delete an existing tag."""
 
     def is_admin(self, principal: Principal) -> bool:
-        """Tell whether the principal may use what is for administrators alone."""
+        """Tell whether the principal is an administrator."""
 
     def reads_metrics(self, principal: Principal) -> bool:
         """Tell whether the principal may read the metrics."""
 
 
 class AllowAll:
-    """The policy of a registry without access control: whoever was let in may do everything.
+    """The policy of a registry without access control: an authenticated client may do everything.
 
-    A token server's tokens and scoped API keys are still held to their scopes.
+    Tokens of a token server and scoped API keys are still limited to their scopes.
     """
 
-    lets_anonymous_in = False
-    excepts_users = False
+    allows_anonymous = False
+    exempts_users = False
     names_users = True
     conditional = False
 
-    def decide(self, principal: Principal, request: Request, circumstances: RequestContext = NO_CONTEXT) -> Decision:  # noqa: ARG002
-        """Grant every right that the scopes of the credentials do not leave out."""
+    def decide(self, principal: Principal, request: Request, context: RequestContext = NO_CONTEXT) -> Decision:  # noqa: ARG002
+        """Grant every right within the scopes of the credentials."""
         grants = tuple(_within_scopes(principal, right) for right in request.rights())
         missing = next((grant for grant in grants if not grant.actions), None)
         if missing is None:
@@ -112,30 +113,30 @@ class AllowAll:
         self,
         principal: Principal,
         repository: Repository,
-        circumstances: RequestContext = NO_CONTEXT,  # noqa: ARG002
+        context: RequestContext = NO_CONTEXT,  # noqa: ARG002
     ) -> bool:
-        """Show every repository that the scopes of the credentials do not leave out."""
+        """Show every repository within the scopes of the credentials."""
         return bool(_within_scopes(principal, Right((Action.READ,), repository)).actions)
 
     def detects_collisions(
         self,
         principal: Principal,  # noqa: ARG002
         repository: Repository,  # noqa: ARG002
-        circumstances: RequestContext = NO_CONTEXT,  # noqa: ARG002
+        context: RequestContext = NO_CONTEXT,  # noqa: ARG002
     ) -> bool:
-        """Never: it is asked for by an action that nobody was given."""
+        """Return False: only an action of access control asks for it."""
         return False
 
     def immutable(self, principal: Principal, repository: Repository, tag: Tag) -> bool:  # noqa: ARG002
-        """Nothing is."""
+        """Return False: no tag is immutable."""
         return False
 
     def is_admin(self, principal: Principal) -> bool:
-        """Everybody is, but with credentials that are limited."""
+        """Return True unless the credentials are limited."""
         return not principal.limited
 
     def reads_metrics(self, principal: Principal) -> bool:
-        """Everybody does, but with credentials that are limited."""
+        """Return True unless the credentials are limited."""
         return not principal.limited
 
 

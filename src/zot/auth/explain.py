@@ -1,4 +1,4 @@
-"""Why somebody may or may not do something: for `zot explain`, and for administrators over HTTP."""
+"""Explains decisions of access control: for `zot explain`, and for administrators over HTTP."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ import msgspec
 from zot.auth.decision import NO_CONTEXT, RequestContext
 from zot.auth.policy import AccessPolicy
 from zot.auth.principal import ANONYMOUS, Principal
-from zot.config.access_control import AccessControlConfig
+from zot.config.access_control import AccessControlConfig, PolicyConfig
 from zot.oci.names import Reference, Repository, as_tag
 from zot.registry.request import Action, OfRepository, Right
 
 
 class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A decision in words. `rule` is a place in the configuration."""
+    """A decision with its reasons, as `zot explain` and the API show it."""
 
     allowed: bool
     user: str
     groups: tuple[str, ...]
-    """All groups that count: those asked about, and those of the configuration."""
+    """All groups of the user: those of the question, and those of the configuration."""
     repository: str
     action: str
     rule: str
-    """What granted it, or what was looked at in vain."""
+    """The configuration key that granted the action, or the one that does not grant it."""
     reference: str = ""
     pattern: str = ""
-    """The repository pattern that holds: the longest that matches."""
+    """The repository pattern that applies: the longest that matches."""
     reason: str = ""
-    """For a refusal: what is missing."""
+    """For a denial: what is missing."""
     message: str = ""
-    """For a refusal: what the condition that failed says."""
+    """For a denial: the message of the failed condition."""
     would_allow: tuple[str, ...] = ()
-    """For a refusal: who could be given what, in the rules as they are."""
+    """For a denial: the rules that grant the action to others, and where one could be added."""
 
 
 class _ExplainedRequest(OfRepository, frozen=True):
-    """A request for one action alone."""
+    """A request for a single action."""
 
     operation = "explain"
-    action_asked: Action
+    asked_action: Action
     reference: Reference | None = None
 
     def rights(self) -> tuple[Right, ...]:
-        return (Right((self.action_asked,), self.repository, self.reference),)
+        return (Right((self.asked_action,), self.repository, self.reference),)
 
 
 def explain(
@@ -54,56 +54,62 @@ def explain(
     repository: Repository,
     action: Action,
     reference: Reference | None = None,
-    circumstances: RequestContext = NO_CONTEXT,
+    context: RequestContext = NO_CONTEXT,
 ) -> Explanation:
-    """Explain what the rules say; an empty user is anonymous. Raises ValueError if a pattern or condition is wrong."""
+    """Explain whether the rules allow the action to the user; an empty user is anonymous.
+
+    Raises ValueError if a pattern or a condition of the rules is invalid.
+    """
     principal = Principal(user, "explained", frozenset(groups)) if user else ANONYMOUS
     if rules is None:
         return Explanation(True, user, tuple(sorted(groups)), repository, action, "no accessControl")
     policy = AccessPolicy(rules)
-    decision = policy.decide(principal, _ExplainedRequest(repository, action, reference), circumstances)
+    decision = policy.decide(principal, _ExplainedRequest(repository, action, reference), context)
     tag = as_tag(reference) if reference is not None else None
-    kept = None
+    immutable_by = None
     if tag is not None and action in {Action.UPDATE, Action.DELETE}:
-        kept = policy.immutable_by(principal, repository, tag)
+        immutable_by = policy.immutable_by(principal, repository, tag)
     pattern = policy.pattern_of(repository)
-    explained = Explanation(
-        allowed=decision.allowed and kept is None,
+    explanation = Explanation(
+        allowed=decision.allowed and immutable_by is None,
         user=user,
         groups=tuple(sorted(principal.groups | policy.configured_groups(principal))),
         repository=repository,
         action=action,
-        rule=kept or decision.grants[0].rule,
+        rule=immutable_by or decision.grants[0].rule,
         reference=reference or "",
         pattern=pattern or "",
-        reason=f"the tag {tag} is immutable" if kept else decision.reason,
+        reason=f"the tag {tag} is immutable" if immutable_by else decision.reason,
         message=decision.message,
     )
-    if explained.allowed or kept is not None:
-        return explained
-    return msgspec.structs.replace(explained, would_allow=_would_allow(rules, pattern, action, anonymous=not user))
+    if explanation.allowed or immutable_by is not None:
+        return explanation
+    return msgspec.structs.replace(explanation, would_allow=_would_allow(rules, pattern, action, anonymous=not user))
 
 
 def _would_allow(
     rules: AccessControlConfig, pattern: str | None, action: Action, *, anonymous: bool
 ) -> tuple[str, ...]:
-    """Return the entries that grant the action to somebody else, and what could be added to."""
+    """Return the entries that grant the action to others, and where it could be added."""
     hints = []
-    place = f'http.accessControl.repositories["{pattern}"]'
-    held = rules.repositories[pattern] if pattern is not None else None
-    for number, entry in enumerate(held.policies if held is not None else ()):
+    key = f'http.accessControl.repositories["{pattern}"]'
+    repository_rules = rules.repositories[pattern] if pattern is not None else None
+    for number, entry in enumerate(repository_rules.policies if repository_rules is not None else ()):
         if action in entry.actions:
-            whom = [*(f"user {name}" for name in entry.users), *(f"group {name}" for name in entry.groups)]
             only = " under its conditions" if entry.conditions else ""
-            hints.append(f"{place}.policies[{number}] grants it to {', '.join(whom) or 'nobody'}{only}")
+            hints.append(f"{key}.policies[{number}] grants it to {_named(entry)}{only}")
     admins = rules.admin_policy
     if action in admins.actions:
-        whom = [*(f"user {name}" for name in admins.users), *(f"group {name}" for name in admins.groups)]
-        hints.append(f"http.accessControl.adminPolicy grants it to {', '.join(whom) or 'nobody'}")
-    if held is None:
+        hints.append(f"http.accessControl.adminPolicy grants it to {_named(admins)}")
+    if repository_rules is None:
         hints.append("a pattern in http.accessControl.repositories that matches the repository")
     elif anonymous:
-        hints.append(f"{action} in {place}.anonymousPolicy")
+        hints.append(f"{action} in {key}.anonymousPolicy")
     else:
-        hints.append(f"an entry with {action} in {place}.policies, or {action} in its defaultPolicy")
+        hints.append(f"an entry with {action} in {key}.policies, or {action} in its defaultPolicy")
     return tuple(hints)
+
+
+def _named(entry: PolicyConfig) -> str:
+    named = [*(f"user {name}" for name in entry.users), *(f"group {name}" for name in entry.groups)]
+    return ", ".join(named) or "no user and no group"

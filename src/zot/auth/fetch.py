@@ -1,4 +1,4 @@
-"""Requests to the issuers and providers that the configuration names: bounded in time and size, never redirected."""
+"""HTTP client for the issuers and providers of the configuration: bounded in time and size, without redirects."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ import aiohttp
 import msgspec
 
 TIMEOUT_S = 10.0
-ANSWER_LIMIT_BYTES = 1 << 20
+RESPONSE_LIMIT_BYTES = 1 << 20
 
 
 class FetchError(Exception):
-    """There was no answer, or none that could be used."""
+    """There was no response, or it is not usable. `status` is 0 without a response."""
 
     def __init__(self, message: str, status: int = 0) -> None:
-        """Take the reason, and the HTTP status if there was one."""
         super().__init__(message)
         self.status = status
 
 
 class FetchedResponse(msgspec.Struct, frozen=True):
-    """An answer as it came."""
+    """A response, unchanged."""
 
     status: int
     headers: Mapping[str, str]
@@ -32,10 +31,9 @@ class FetchedResponse(msgspec.Struct, frozen=True):
 
 
 class Fetcher:
-    """A client for JSON over HTTP. Its connections are made in the running event loop, when they are needed."""
+    """Client for JSON over HTTP, which connects on first use in the running event loop."""
 
     def __init__(self) -> None:
-        """Start with no connection."""
         self._client: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -46,16 +44,20 @@ class Fetcher:
         return _document(url, await self._request("GET", url, {"Accept": "application/json", **(headers or {})}, tls))
 
     async def post(self, url: str, form: Mapping[str, str], *, headers: Mapping[str, str] | None = None) -> Any:
-        """Send a form and return the JSON answer. Raises FetchError."""
-        sent = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
-        return _document(url, await self._request("POST", url, sent, body=urlencode(form).encode()))
+        """Send a form and return the JSON document of the response. Raises FetchError."""
+        all_headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/x-www-form-urlencoded",
+            **(headers or {}),
+        }
+        return _document(url, await self._request("POST", url, all_headers, body=urlencode(form).encode()))
 
     async def forward(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> FetchedResponse:
-        """Send a request as it is and return the answer as it came, whatever its status. Raises FetchError."""
+        """Send a request and return the response unchanged, of any status. Raises FetchError."""
         return await self._request(method, url, headers, body=body)
 
     async def close(self) -> None:
-        """Close the connections; whoever asks afterwards gets a FetchError."""
+        """Close the connections; later requests raise FetchError. Idempotent."""
         self._closed = True
         if self._client is not None:
             await self._client.close()
@@ -74,27 +76,27 @@ class Fetcher:
             # Proxies come from the environment, as in zot.
             self._client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S), trust_env=True)
         try:
-            # A redirect would carry secrets to a place that nobody configured.
+            # A redirect would carry secrets to a server that is not configured.
             async with self._client.request(
                 method, url, headers=headers, data=body, allow_redirects=False, ssl=tls if tls is not None else True
             ) as response:
                 content = bytearray()
                 async for piece in response.content.iter_any():
                     content += piece
-                    if len(content) > ANSWER_LIMIT_BYTES:
-                        raise FetchError(f"{_host(url)}: the answer is too long")
+                    if len(content) > RESPONSE_LIMIT_BYTES:
+                        raise FetchError(f"{_host(url)}: the response has more than {RESPONSE_LIMIT_BYTES} bytes")
                 return FetchedResponse(response.status, dict(response.headers), bytes(content))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise FetchError(f"{_host(url)}: {str(error) or type(error).__name__}") from error
 
 
-def _document(url: str, answer: FetchedResponse) -> Any:
-    if answer.status != 200:
-        raise FetchError(f"{_host(url)}: answered {answer.status}", answer.status)
+def _document(url: str, response: FetchedResponse) -> Any:
+    if response.status != 200:
+        raise FetchError(f"{_host(url)}: status {response.status}", response.status)
     try:
-        return msgspec.json.decode(answer.body)
+        return msgspec.json.decode(response.body)
     except (ValueError, RecursionError) as error:
-        raise FetchError(f"{_host(url)}: the answer is no JSON") from error
+        raise FetchError(f"{_host(url)}: the response is not JSON") from error
 
 
 def _host(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Tags that stay as they were pushed (`http.accessControl.immutableTags`)."""
+"""Immutable tags (`http.accessControl.immutableTags`)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ROOT = "http.accessControl.immutableTags"
 
 
 class TagImmutability:
-    """The compiled entries."""
+    """The compiled entries of `immutableTags`."""
 
     def __init__(self, rules: AccessControlConfig) -> None:
-        """Compile; raise ValueError if a pattern is wrong."""
+        """Compile the entries. Raises ValueError if a pattern is invalid."""
         self._entries = [
             (
                 [compile_glob(pattern) for pattern in entry.repositories],
@@ -27,7 +27,10 @@ class TagImmutability:
         ]
 
     def rule(self, principal: Principal, configured: frozenset[str], repository: Repository, tag: Tag) -> str | None:
-        """Return the place of the first entry that keeps the tag from this principal, None if none does."""
+        """Return the key of the first entry that makes the tag immutable for the principal, or None.
+
+        `configured` are the groups that the configuration puts the principal in.
+        """
         for number, (repositories, tags, exempt) in enumerate(self._entries):
             if (
                 any(glob.matches(repository) for glob in repositories)

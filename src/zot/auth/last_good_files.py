@@ -1,4 +1,4 @@
-"""Small files that are read when logins are built: once they were good, they may be gone for a while."""
+"""Reads small files of the configuration, with their last valid content as a fallback."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_good: dict[Path, bytes] = {}
-"""Content that was good. A process that replaces another inherits it: the start has read all files before."""
+_last_good: dict[Path, bytes] = {}
+"""The last valid content of each file. A replacement process inherits it: the start has read all files before."""
 
 
 def read_last_good(path: Path, parse: Callable[[bytes], T]) -> T:
-    """Return what `parse` makes of a file, or of its last good content if the file cannot be used now.
+    """Return the parsed file, or its parsed last valid content if it cannot be used now.
 
-    `parse` raises ValueError. Raises OSError or ValueError if the file was not good before.
+    `parse` raises ValueError for invalid content. Raises OSError or ValueError if the file was never valid.
     """
     try:
         content = path.read_bytes()
         value = parse(content)
     except (OSError, ValueError):
-        if path not in _good:
+        if path not in _last_good:
             raise
-        return parse(_good[path])
-    _good[path] = content
+        return parse(_last_good[path])
+    _last_good[path] = content
     return value

@@ -1,8 +1,8 @@
-"""What a login stands on, and whether it still does: sessions, tokens and API keys end with it.
+"""Tells whether an earlier login is still valid: sessions, tokens and API keys end with it.
 
-A session, a token and an API key outlive the login by which a client got them. A user who is taken out of the htpasswd
-file shall keep none of them, and a changed password ends sessions and tokens. A directory (LDAP) tells nothing about a
-user without the password; what stands on it lasts until it expires.
+A session, a token and an API key outlive the login by which a client got them. A user who is removed from the
+htpasswd file loses all of them, and a changed password ends sessions and tokens. A directory (LDAP) tells nothing about
+a user without the password: sessions and tokens of its users last until they expire.
 """
 
 from __future__ import annotations
@@ -13,56 +13,59 @@ from typing import Protocol
 from zot.accounts.interface import User
 
 
-class KnowsUsers(Protocol):
-    """An authentication method by which users log in with a name."""
+class UserSource(Protocol):
+    """An authentication method whose users log in with a name and a password."""
 
     method: str
     revocable: bool
-    """Whether `standing` notices that a user is gone, or has another password."""
+    """Whether `fingerprint` changes when a user is removed or gets another password."""
 
-    async def standing(self, name: str) -> str | None:
-        """Return what logins by this name stand on now; None if there is no such user.
+    async def fingerprint(self, name: str) -> str | None:
+        """Return a text that changes with the user's password; None if there is no such user.
 
-        It is another text once the password is another; empty if only a password would tell. Raises Unavailable.
+        Empty if the method cannot tell without the password. Raises Unavailable.
         """
 
 
 class LoginValidity:
-    """The methods that a configuration has."""
+    """Looks up earlier logins in the methods that are configured."""
 
-    def __init__(self, passwords: Sequence[KnowsUsers], others: Sequence[str]) -> None:
-        """Take the methods with passwords, and those which give users without one (openid, mtls, oidc)."""
-        self._passwords: Mapping[str, KnowsUsers] = {each.method: each for each in passwords}
+    def __init__(self, passwords: Sequence[UserSource], others: Sequence[str]) -> None:
+        """Keep the methods with passwords, and the names of those without (openid, mtls, oidc)."""
+        self._passwords: Mapping[str, UserSource] = {each.method: each for each in passwords}
         self._others = frozenset(others)
 
     def revocable(self, method: str) -> bool:
-        """Tell whether a login by this method ends as soon as the user is gone."""
-        known = self._passwords.get(method)
-        return known is not None and known.revocable
+        """Tell whether a login by this method ends as soon as the user is removed."""
+        source = self._passwords.get(method)
+        return source is not None and source.revocable
 
-    async def of(self, method: str, name: str) -> str | None:
-        """Return what a login by the method stands on now; None: on nothing any more. Raises Unavailable."""
-        known = self._passwords.get(method)
-        if known is not None:
-            return await known.standing(name)
+    async def fingerprint(self, method: str, name: str) -> str | None:
+        """Return the present fingerprint of the user (see `UserSource`).
+
+        None if there is no such user, or if the method is not configured any more. Raises Unavailable.
+        """
+        source = self._passwords.get(method)
+        if source is not None:
+            return await source.fingerprint(name)
         return "" if method in self._others else None
 
-    async def holds(self, method: str, name: str, standing: str) -> bool:
-        """Tell whether a login that stood on `standing` still does. Raises Unavailable."""
-        now = await self.of(method, name)
-        return now is not None and (not standing or now == standing)
+    async def is_valid(self, method: str, name: str, fingerprint: str) -> bool:
+        """Tell whether a login with this fingerprint is still valid. Raises Unavailable."""
+        present = await self.fingerprint(method, name)
+        return present is not None and (not fingerprint or present == fingerprint)
 
-    async def owns(self, user: User) -> bool:
-        """Tell whether a user may have API keys: one that the method of their last login still knows.
+    async def may_use_keys(self, user: User) -> bool:
+        """Tell whether the API keys of a user are valid: the method of the last login still knows the user.
 
-        A service account has no login. Of a user whose last login is not known, or was by a method that is not
-        configured any more, each method that is configured may be the one. Raises Unavailable.
+        A service account needs no login. If the last login is unknown, or its method is not configured any more, it
+        is enough that any configured method may know the user. Raises Unavailable.
         """
         if user.service:
             return True
-        known = self._passwords.get(user.origin)
-        if known is not None:
-            return await known.standing(user.name) is not None
+        source = self._passwords.get(user.origin)
+        if source is not None:
+            return await source.fingerprint(user.name) is not None
         if self._others or not self._passwords:
             return True
-        return any([await each.standing(user.name) is not None for each in self._passwords.values()])
+        return any([await each.fingerprint(user.name) is not None for each in self._passwords.values()])

@@ -1,4 +1,4 @@
-"""Passwords that were right a moment ago, so that a pull of thirty blobs costs one bcrypt and not thirty."""
+"""A cache of verified passwords, so that a pull of thirty blobs costs one bcrypt and not thirty."""
 
 from __future__ import annotations
 
@@ -17,28 +17,26 @@ COUNT_LIMIT = 10_000
 class PasswordCache:
     """Verified logins of one process, bounded in number and time.
 
-    What is kept is a hash under a key of this process: whoever reads its memory afterwards finds nothing to guess
-    passwords with.
+    It stores keyed hashes of the logins, so that a dump of the cache alone does not help to guess passwords.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        """Start with nothing, and a key of its own."""
         self._now = now
         self._key = secrets.token_bytes(32)
-        self._known: BoundedMap[bytes, tuple[float, Principal]] = BoundedMap(COUNT_LIMIT)
+        self._verified: BoundedMap[bytes, tuple[float, Principal]] = BoundedMap(COUNT_LIMIT)
 
-    def find(self, sent: str) -> Principal | None:
-        """Return who that is, None if what was sent was not verified lately."""
-        known = self._known.get(self._hash(sent))
-        return known[1] if known is not None and self._now() < known[0] else None
+    def find(self, encoded: str) -> Principal | None:
+        """Return the principal of recently verified credentials (`Login.encoded`), or None."""
+        entry = self._verified.get(self._hash(encoded))
+        return entry[1] if entry is not None and self._now() < entry[0] else None
 
-    def remember(self, sent: str, principal: Principal) -> None:
-        """Keep a verified login for `LIFETIME_S`."""
-        self._known[self._hash(sent)] = (self._now() + LIFETIME_S, principal)
+    def add(self, encoded: str, principal: Principal) -> None:
+        """Store verified credentials for `LIFETIME_S`."""
+        self._verified[self._hash(encoded)] = (self._now() + LIFETIME_S, principal)
 
-    def forget(self) -> None:
-        """Forget everything at once: what the logins were verified against has changed."""
-        self._known.clear()
+    def clear(self) -> None:
+        """Remove all entries: the file that they were verified against has changed."""
+        self._verified.clear()
 
-    def _hash(self, sent: str) -> bytes:
-        return hashlib.blake2b(sent.encode(), key=self._key, digest_size=32).digest()
+    def _hash(self, encoded: str) -> bytes:
+        return hashlib.blake2b(encoded.encode(), key=self._key, digest_size=32).digest()

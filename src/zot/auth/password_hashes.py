@@ -1,4 +1,4 @@
-"""The password hashes of htpasswd files: bcrypt, sha256-crypt and sha512-crypt."""
+"""Verifies the password hashes of htpasswd files: bcrypt, sha256-crypt and sha512-crypt."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import re
 import bcrypt
 from passlib.hash import sha256_crypt, sha512_crypt
 
-# bcrypt looks at so many bytes, and the library refuses more; zot's and Apache's ignore them.
+# bcrypt uses 72 bytes of a password. The library refuses longer ones; those of zot and Apache ignore the rest.
 _BCRYPT_LENGTH = 72
 
-# A cost of 2^16 is 4 s of one processor; a hash beyond it would hold a thread for longer than a client waits.
+# A cost of 2^16 takes 4 s of one processor; with more, a thread would work for longer than a client waits.
 _BCRYPT_COST_LIMIT = 16
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 
-# The library runs the rounds in Python, at about a microsecond each.
+# The library computes the rounds in Python, at about a microsecond each.
 _SHA_CRYPT_ROUNDS_LIMIT = 1_000_000
 
 
 def usable(hashed: str) -> bool:
-    """Tell whether `verify` may ever say True: the kind is known, it is well-formed, and it is affordable."""
-    found = _BCRYPT.fullmatch(hashed)
-    if found:
-        return 4 <= int(found[1]) <= _BCRYPT_COST_LIMIT
+    """Tell whether `verify` can succeed: the hash is supported, well-formed, and not too expensive."""
+    match = _BCRYPT.fullmatch(hashed)
+    if match:
+        return 4 <= int(match[1]) <= _BCRYPT_COST_LIMIT
     for kind in (sha256_crypt, sha512_crypt):
         if kind.identify(hashed):
             try:
@@ -34,7 +34,10 @@ def usable(hashed: str) -> bool:
 
 
 def verify(password: str, hashed: str) -> bool:
-    """Tell whether the password is the hashed one; never for a hash that is not usable. Takes long: not on the loop."""
+    """Tell whether the password has this hash; False if the hash is not usable.
+
+    Takes up to seconds: do not call it on the event loop.
+    """
     if not usable(hashed):
         return False
     if hashed.startswith("$2"):

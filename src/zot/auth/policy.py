@@ -1,9 +1,9 @@
-"""Access control as the configuration has it (`http.accessControl`), compiled once.
+"""Access control by the rules of the configuration (`http.accessControl`), compiled once.
 
-For a repository the longest matching pattern holds alone. Its entries grant actions to users and groups; then its
-`defaultPolicy` grants to everybody who is logged in, or its `anonymousPolicy` to everybody who is not; at last the
-`adminPolicy` grants everywhere. Nothing denies: what nobody grants is denied. An entry with conditions grants only
-where all of them are true.
+Only the longest matching pattern applies to a repository. Its entries grant actions to users and groups; its
+`defaultPolicy` grants to every authenticated client, its `anonymousPolicy` to anonymous ones; the `adminPolicy` grants
+in every repository. There are no rules that deny: an action without a grant is denied. An entry with conditions grants
+only where all of them are true.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
-from zot.auth.cel import Expression, condition
-from zot.auth.cel_context import OF_ACTION, OF_RIGHT, CelContext
+from zot.auth.cel import Expression, compile_condition
+from zot.auth.cel_context import ACTION_VARIABLES, RIGHT_VARIABLES, CelContext
 from zot.auth.decision import NO_CONTEXT, Decision, Grant, RequestContext
 from zot.auth.immutability import TagImmutability
 from zot.auth.patterns import Patterns
@@ -28,64 +28,67 @@ ROOT = "http.accessControl"
 
 
 class AccessPolicy:
-    """The policy of a registry with access control. Immutable: another configuration is another policy."""
+    """The policy of a registry with access control. Immutable: a changed configuration is a new policy."""
 
     def __init__(self, rules: AccessControlConfig) -> None:
-        """Compile; raise ValueError if a pattern or a condition is wrong."""
+        """Compile the rules. Raises ValueError if a pattern or a condition is invalid."""
         self._memberships = GroupMemberships(rules.groups)
         self._patterns = Patterns(list(rules.repositories))
-        self._repositories = [_Repository(pattern, held, rules) for pattern, held in rules.repositories.items()]
+        self._repositories = [_RepositoryRules(pattern, each, rules) for pattern, each in rules.repositories.items()]
         self._admin = _PolicyEntry(f"{ROOT}.adminPolicy", rules.admin_policy, rules)
         self._immutable = TagImmutability(rules)
-        self.excepts_users = any(entry.except_groups for entry in rules.immutable_tags)
+        self.exempts_users = any(entry.except_groups for entry in rules.immutable_tags)
         self._metrics = rules.metrics
-        self.lets_anonymous_in = any(held.anonymous_policy for held in rules.repositories.values())
+        self.allows_anonymous = any(each.anonymous_policy for each in rules.repositories.values())
         self.names_users = bool(rules.admin_policy.actions) or any(
-            held.default_policy or held.policies for held in rules.repositories.values()
+            each.default_policy or each.policies for each in rules.repositories.values()
         )
-        entries = [entry for held in rules.repositories.values() for entry in held.policies]
+        entries = [entry for each in rules.repositories.values() for entry in each.policies]
         self.conditional = any(entry.conditions for entry in [rules.admin_policy, *entries])
 
-    def decide(self, principal: Principal, request: Request, circumstances: RequestContext = NO_CONTEXT) -> Decision:
-        """Decide whether the principal may do all that the request does."""
-        asker = self._asker(principal, circumstances)
-        grants = tuple([self._grant(asker, right) for right in request.rights()])
+    def decide(self, principal: Principal, request: Request, context: RequestContext = NO_CONTEXT) -> Decision:
+        """Decide whether the principal may do everything that the request does."""
+        subject = self._subject(principal, context)
+        grants = tuple([self._grant(subject, right) for right in request.rights()])
         for missing in grants:
             if not missing.actions:
                 break
         else:
             return Decision(allowed=True, grants=grants)
-        return Decision(allowed=False, grants=grants, reason=_missing(principal, missing), message=asker.failed_message)
+        return Decision(
+            allowed=False, grants=grants, reason=_missing(principal, missing), message=subject.failed_message
+        )
 
-    def readable(
-        self, principal: Principal, repository: Repository, circumstances: RequestContext = NO_CONTEXT
-    ) -> bool:
-        """Tell whether lists show the repository: whether reading is granted whatever the reference."""
+    def readable(self, principal: Principal, repository: Repository, context: RequestContext = NO_CONTEXT) -> bool:
+        """Tell whether listings show the repository: reading is granted for any reference."""
         right = Right((Action.READ,), repository)
-        return bool(self._grant(self._asker(principal, circumstances), right).actions)
+        return bool(self._grant(self._subject(principal, context), right).actions)
 
     def detects_collisions(
-        self, principal: Principal, repository: Repository, circumstances: RequestContext = NO_CONTEXT
+        self, principal: Principal, repository: Repository, context: RequestContext = NO_CONTEXT
     ) -> bool:
-        """Tell whether deleting a digest with several tags is a conflict: for who has that action, but no admin."""
-        asker = self._asker(principal, circumstances)
+        """Tell whether deleting a digest with several tags is a conflict.
+
+        It is for principals with the action `detectManifestCollision` who are not administrators.
+        """
+        subject = self._subject(principal, context)
         right = Right((Action.DETECT_MANIFEST_COLLISION,), repository)
-        return not asker.is_admin and bool(self._grant(asker, right).actions)
+        return not subject.is_admin and bool(self._grant(subject, right).actions)
 
     def immutable(self, principal: Principal, repository: Repository, tag: Tag) -> bool:
-        """Tell whether the tag may neither be moved nor deleted; whatever a token's scopes say."""
+        """Tell whether the principal may neither move nor delete the tag, regardless of token scopes."""
         return self.immutable_by(principal, repository, tag) is not None
 
     def immutable_by(self, principal: Principal, repository: Repository, tag: Tag) -> str | None:
-        """Return the place of the rule that keeps the tag as it is, None if none does."""
+        """Return the key of the rule that makes the tag immutable for the principal, or None."""
         return self._immutable.rule(principal, self.configured_groups(principal), repository, tag)
 
     def is_admin(self, principal: Principal) -> bool:
         """Tell whether the admin policy names the principal or one of their groups."""
-        return self._asker(principal, NO_CONTEXT).is_admin
+        return self._subject(principal, NO_CONTEXT).is_admin
 
     def reads_metrics(self, principal: Principal) -> bool:
-        """Tell whether the principal may read the metrics: users by name, everybody else together."""
+        """Tell whether the principal may read the metrics: users by name, or all anonymous clients."""
         if principal.authenticated:
             return principal.name in self._metrics.users and not principal.limited
         return Action.READ in self._metrics.anonymous_policy
@@ -95,85 +98,87 @@ class AccessPolicy:
         return self._memberships.of(principal)
 
     def pattern_of(self, repository: Repository) -> str | None:
-        """Return the pattern that holds for the repository, None if none matches."""
-        place = self._patterns.longest(repository)
-        return None if place is None else self._repositories[place].pattern
+        """Return the pattern that applies to the repository, None if none matches."""
+        index = self._patterns.longest(repository)
+        return None if index is None else self._repositories[index].pattern
 
-    def _asker(self, principal: Principal, circumstances: RequestContext) -> _Subject:
-        return _Subject(principal, self._memberships.of(principal), circumstances, self._admin)
+    def _subject(self, principal: Principal, context: RequestContext) -> _Subject:
+        return _Subject(principal, self._memberships.of(principal), context, self._admin)
 
-    def _grant(self, asker: _Subject, right: Right) -> Grant:
-        scopes = asker.principal.scopes
-        if asker.principal.authorized_elsewhere:
+    def _grant(self, subject: _Subject, right: Right) -> Grant:
+        scopes = subject.principal.scopes
+        if subject.principal.authorized_elsewhere:
             actions = frozenset(action for action in right.actions if allowed(scopes or (), action, right.repository))
             return Grant(right, actions, "the access entries of the token")
-        place = self._patterns.longest(right.repository)
-        held = None if place is None else self._repositories[place]
+        index = self._patterns.longest(right.repository)
+        rules = None if index is None else self._repositories[index]
         granted: set[Action] = set()
-        rule = f"{ROOT}.repositories: no pattern matches" if held is None else f"{held.place}: no rule grants it"
+        rule = f"{ROOT}.repositories: no pattern matches" if rules is None else f"{rules.key}: no rule grants it"
         for action in right.actions:
             if scopes is not None and not allowed(scopes, action, right.repository):
-                rule = rule if granted else "the scopes of the API key leave it out"
+                rule = rule if granted else "the scopes of the API key do not include it"
                 continue
-            granting = (held and held.granting(asker, right, action)) or self._granting_admin(asker, right, action)
+            granting = (rules and rules.granting(subject, right, action)) or self._granting_admin(
+                subject, right, action
+            )
             if granting:
                 granted.add(action)
                 rule = granting
         return Grant(right, frozenset(granted), rule)
 
-    def _granting_admin(self, asker: _Subject, right: Right, action: Action) -> str | None:
-        # Within the scopes of an API key, which were looked at before, an administrator's grants hold as well.
+    def _granting_admin(self, subject: _Subject, right: Right, action: Action) -> str | None:
+        # The caller has checked the scopes of an API key; within them an administrator's grants apply as well.
         admin = self._admin
-        grants = action in admin.actions and admin.members.include(asker.principal, asker.configured)
-        return admin.place if grants and asker.meets(admin, right, action) else None
+        grants = action in admin.actions and admin.members.include(subject.principal, subject.configured)
+        return admin.key if grants and subject.meets(admin, right, action) else None
 
 
 class _PolicyEntry:
-    """One entry of policies: whom it names, what it grants, and under which conditions."""
+    """One entry of policies: its users and groups, the actions it grants, its conditions."""
 
-    def __init__(self, place: str, entry: EntryConfig, rules: AccessControlConfig) -> None:
-        self.place = place
+    def __init__(self, key: str, entry: EntryConfig, rules: AccessControlConfig) -> None:
+        self.key = key
         self.members = Subjects(entry.users, entry.groups, rules.groups)
         self.actions = frozenset(entry.actions)
         self.conditions: tuple[tuple[Expression, str], ...] = tuple(
-            (condition(item.expression), item.message) for item in entry.conditions
+            (compile_condition(item.expression), item.message) for item in entry.conditions
         )
         named = frozenset(name for expression, _ in self.conditions for name in expression.names)
-        self.by_right = not OF_RIGHT.isdisjoint(named)
-        self.by_action = not OF_ACTION.isdisjoint(named)
+        self.by_right = not RIGHT_VARIABLES.isdisjoint(named)
+        self.by_action = not ACTION_VARIABLES.isdisjoint(named)
 
 
-class _Repository:
-    """The rules of one pattern, by whom and what they name: as quick with a thousand entries as with one."""
+class _RepositoryRules:
+    """The rules of one pattern, indexed by name and action: lookups take constant time in the entries."""
 
-    def __init__(self, pattern: str, held: RepositoryPolicyConfig, rules: AccessControlConfig) -> None:
+    def __init__(self, pattern: str, config: RepositoryPolicyConfig, rules: AccessControlConfig) -> None:
         self.pattern = pattern
-        self.place = f'{ROOT}.repositories["{pattern}"]'
-        self._default = frozenset(held.default_policy)
-        self._anonymous = frozenset(held.anonymous_policy)
+        self.key = f'{ROOT}.repositories["{pattern}"]'
+        self._default = frozenset(config.default_policy)
+        self._anonymous = frozenset(config.anonymous_policy)
         self._users: dict[tuple[str, str], list[_PolicyEntry]] = {}
         self._groups: dict[tuple[str, str], list[_PolicyEntry]] = {}
         self._configured: dict[tuple[str, str], list[_PolicyEntry]] = {}
-        for number, config in enumerate(held.policies):
-            entry = _PolicyEntry(f"{self.place}.policies[{number}]", config, rules)
+        for number, entry_config in enumerate(config.policies):
+            entry = _PolicyEntry(f"{self.key}.policies[{number}]", entry_config, rules)
             _index(self._users, entry.members.users, entry)
             _index(self._groups, entry.members.groups, entry)
             _index(self._configured, entry.members.configured, entry)
 
-    def granting(self, asker: _Subject, right: Right, action: Action) -> str | None:
-        """Return the place of the rule that grants the action, None if none does."""
-        if not asker.principal.authenticated:
-            return f"{self.place}.anonymousPolicy" if action in self._anonymous else None
-        for entry in self._naming(asker, action):
-            if asker.meets(entry, right, action):
-                return entry.place
-        return f"{self.place}.defaultPolicy" if action in self._default else None
+    def granting(self, subject: _Subject, right: Right, action: Action) -> str | None:
+        """Return the key of the rule that grants the action, None if none does."""
+        if not subject.principal.authenticated:
+            return f"{self.key}.anonymousPolicy" if action in self._anonymous else None
+        for entry in self._candidates(subject, action):
+            if subject.meets(entry, right, action):
+                return entry.key
+        return f"{self.key}.defaultPolicy" if action in self._default else None
 
-    def _naming(self, asker: _Subject, action: Action) -> Iterable[_PolicyEntry]:
-        yield from self._users.get((asker.principal.name, action), ())
-        for group in asker.principal.groups:
+    def _candidates(self, subject: _Subject, action: Action) -> Iterable[_PolicyEntry]:
+        yield from self._users.get((subject.principal.name, action), ())
+        for group in subject.principal.groups:
             yield from self._groups.get((group, action), ())
-        for group in asker.configured:
+        for group in subject.configured:
             yield from self._configured.get((group, action), ())
 
 
@@ -184,16 +189,16 @@ def _index(index: dict[tuple[str, str], list[_PolicyEntry]], names: Iterable[str
 
 
 class _Subject:
-    """A principal in their circumstances, with what is found out about them once a decision and only if needed."""
+    """A principal and its request context during one decision; derived values are computed lazily and once."""
 
-    __slots__ = ("_admin", "_groups", "_met", "_time", "circumstances", "configured", "failed_message", "principal")
+    __slots__ = ("_admin", "_groups", "_met", "_time", "configured", "context", "failed_message", "principal")
 
     def __init__(
-        self, principal: Principal, configured: frozenset[str], circumstances: RequestContext, admin: _PolicyEntry
+        self, principal: Principal, configured: frozenset[str], context: RequestContext, admin: _PolicyEntry
     ) -> None:
         self.principal = principal
         self.configured = configured
-        self.circumstances = circumstances
+        self.context = context
         self.failed_message = ""
         self._admin = admin
         self._groups: Sequence[str] | None = None
@@ -217,19 +222,19 @@ class _Subject:
         return self._time
 
     def meets(self, entry: _PolicyEntry, right: Right, action: Action) -> bool:
-        """Tell whether all conditions of the entry are true; remember what the first that fails has to say."""
+        """Tell whether all conditions of the entry are true; keep the message of the first that fails."""
         if not entry.conditions:
             return True
-        # What looks neither at the action nor at the tag has one value for creating it, moving it, and the next one.
+        # Conditions that read neither action nor reference have one value for all rights of a request.
         key = (entry, right if entry.by_right else None, action if entry.by_action else None)
         met = self._met.get(key)
         if met is None:
             met = self._met[key] = self._evaluate(entry, CelContext(self, right, action))
         return met
 
-    def _evaluate(self, entry: _PolicyEntry, facts: CelContext) -> bool:
+    def _evaluate(self, entry: _PolicyEntry, values: CelContext) -> bool:
         for expression, message in entry.conditions:
-            if not expression.holds(facts):
+            if not expression.is_true(values):
                 self.failed_message = self.failed_message or message
                 return False
         return True

@@ -1,4 +1,4 @@
-"""Who is asking."""
+"""The authenticated client of a request."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from zot.auth.scopes import ApiKeyScope
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Somebody as an authenticator established them; `ANONYMOUS` is whoever did not say."""
+    """A user or workload that an authenticator has verified; `ANONYMOUS` is a client without credentials."""
 
     name: str
     method: str
-    """How it was established: htpasswd, ldap, apikey, openid, session, mtls, bearer, oidc (a workload), none."""
+    """The authentication method: htpasswd, ldap, apikey, openid, session, mtls, bearer, oidc (a workload), none."""
     groups: frozenset[str] = frozenset()
-    """The groups that came with the proof of identity; those of the configuration are the policy's to add."""
+    """The groups from the authentication method; the policy adds those of the configuration."""
     claims: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """The verified claims of a token, for conditions."""
     scopes: tuple[ApiKeyScope, ...] | None = None
-    """What the credentials are limited to; None: nothing is left out."""
+    """The scopes that limit the credentials; None: no limit."""
 
-    whole: Principal | None = None
-    """With a token of this registry: who got it, with all that they may do without the token's limits."""
-    lists: bool = False
-    """Whether such a token is good for the catalog: the list shows what `whole` may read."""
+    token_owner: Principal | None = None
+    """With a token of this registry: the client that got it, without the token's limits."""
+    lists_catalog: bool = False
+    """Whether such a token allows listing repositories: the list shows what `token_owner` may read."""
 
     @property
     def authenticated(self) -> bool:
-        """Whether it is known who they are."""
+        """Whether the client is not anonymous."""
         return self.method != "none"
 
     @property
     def authorized_elsewhere(self) -> bool:
-        """Whether a token server decided what they may do: their scopes then stand in place of access control."""
+        """Whether a token server has authorized the client: its scopes replace access control."""
         return self.method == "bearer"
 
     @property
     def limited(self) -> bool:
-        """Whether the credentials stand for less than whoever they belong to: never for an administrator."""
+        """Whether the credentials give fewer rights than their owner has; they never make an administrator."""
         return self.scopes is not None or self.authorized_elsewhere
 
 

@@ -1,8 +1,8 @@
-"""The registry's own bearer tokens: for Docker's token flow, where anonymous reading and logins meet.
+"""Bearer tokens that the registry issues, for Docker's token flow with both anonymous clients and users.
 
-A token says who got it, by which login, and for what; it is signed (HMAC-SHA256) with a key that all processes and
-replicas share, and kept nowhere. It grants nothing by itself: on each request the login has to stand still, and access
-control decides as for that user, within the scopes of the token.
+A token names its owner, the login and the scopes. It is signed (HMAC-SHA256) with a key that all processes and replicas
+share, and not stored. It grants nothing by itself: on each request the login must still be valid, and access control
+decides as for its owner, within the scopes of the token.
 """
 
 from __future__ import annotations
@@ -23,106 +23,108 @@ from zot.auth.authenticators.apikey import ApiKeyAuthenticator
 from zot.auth.credentials import InvalidBearer
 from zot.auth.login_validity import LoginValidity
 from zot.auth.principal import ANONYMOUS, Principal
-from zot.auth.scopes import ApiKeyScope, allowed, meaning
+from zot.auth.scopes import ApiKeyScope, actions_of, allowed
 from zot.oci.names import InvalidNameError, Repository, parse_repository
 from zot.registry.errors import Denied, Unavailable
 from zot.registry.request import Action
 
 PREFIX = "zrt_"
 LENGTH_LIMIT = 8 << 10
-"""Characters of a token: a request's headers have to fit through proxies."""
+"""The most characters of a token: proxies limit request headers."""
 SCOPES_LIMIT = 64
 LIFETIME_S = 300
-"""How long a token counts whose login is looked at on each request."""
+"""The lifetime of a token whose login is checked on each request."""
 SHORT_LIFETIME_S = 60
-"""How long one counts whose login cannot be: the shortest time that Docker's clients take."""
+"""The lifetime of a token whose login cannot be checked: the shortest that Docker's clients accept."""
 
-_CONTEXT = b"zot registry token 1\0"
-_KEY_READ_EVERY_S = 60.0
-_KEY_REREAD_EVERY_S = 1.0
-_EVERYTHING = "*"
+_SIGNATURE_CONTEXT = b"zot registry token 1\0"
+_KEY_REFRESH_INTERVAL_S = 60.0
+_KEY_RETRY_INTERVAL_S = 1.0
+_ALL_ACTIONS = "*"
 
 
 class RequestedToken(msgspec.Struct, frozen=True):
-    """What a client asks a token for."""
+    """The scopes that a client requests a token for."""
 
     access: Sequence[tuple[str, tuple[str, ...]]] = ()
     """Repositories, each with Docker's actions on it."""
     catalog: bool = False
 
 
-class _Content(msgspec.Struct, frozen=True, array_like=True):
+class _Payload(msgspec.Struct, frozen=True, array_like=True):
     expires_s: int
     method: str
     name: str
-    standing: str
-    """What the login stood on; for an API key, the key's hash."""
+    fingerprint: str
+    """The fingerprint of the login; for an API key, the key's hash."""
     groups: tuple[str, ...]
     access: tuple[tuple[str, tuple[str, ...]], ...]
     catalog: bool
 
 
 class RegistryTokens:
-    """Issues tokens and verifies them."""
+    """Issues and verifies the registry's tokens."""
 
-    def __init__(self, sessions: Sessions, standings: LoginValidity, api_keys: ApiKeyAuthenticator | None) -> None:
-        """Take where the key is, and by whom logins are looked at again."""
+    def __init__(self, sessions: Sessions, validity: LoginValidity, api_keys: ApiKeyAuthenticator | None) -> None:
+        """Keep the store of the signing key, and what tells whether logins and API keys are valid."""
         self._sessions = sessions
-        self._standings = standings
+        self._validity = validity
         self._api_keys = api_keys
-        self._decoder = msgspec.msgpack.Decoder(_Content)
+        self._decoder = msgspec.msgpack.Decoder(_Payload)
         self._key = b""
         self._key_read_s = float("-inf")
 
-    async def issue(self, principal: Principal, wanted: RequestedToken, key_hash: str = "") -> tuple[str, int]:
-        """Return a token for a principal that was just authenticated, and for how many seconds it counts.
+    async def issue(self, principal: Principal, requested: RequestedToken, key_hash: str = "") -> tuple[str, int]:
+        """Return a token for an authenticated principal, and its lifetime in seconds.
 
-        `key_hash` is that of the API key by which it was. Raises Denied if the groups of the login do not fit into a
-        token; Unavailable.
+        `key_hash` is the hash of the API key, if the principal used one. Raises Unavailable, and Denied if scopes and
+        groups do not fit into a token.
         """
-        revocable = not principal.authenticated or bool(key_hash) or self._standings.revocable(principal.method)
+        revocable = not principal.authenticated or bool(key_hash) or self._validity.revocable(principal.method)
         lifetime_s = LIFETIME_S if revocable else SHORT_LIFETIME_S
-        standing = key_hash
+        fingerprint = key_hash
         if principal.authenticated and not key_hash:
-            standing = await self._standings.of(principal.method, principal.name) or ""
+            fingerprint = await self._validity.fingerprint(principal.method, principal.name) or ""
         groups = () if key_hash else tuple(sorted(principal.groups))
-        content = _Content(
+        payload = _Payload(
             int(time.time()) + lifetime_s,
             principal.method,
             principal.name,
-            standing,
+            fingerprint,
             groups,
-            tuple(wanted.access),
-            wanted.catalog,
+            tuple(requested.access),
+            requested.catalog,
         )
-        body = zlib.compress(msgspec.msgpack.encode(content))
+        body = zlib.compress(msgspec.msgpack.encode(payload))
         token = f"{PREFIX}{_text(body)}.{_text(_mac(await self._signing_key(), body))}"
         if len(token) > LENGTH_LIMIT:
-            raise Denied("the scopes and the groups of this login do not fit into a token; Basic credentials are taken")
+            raise Denied("the scopes and groups of this login do not fit into a token; use Basic credentials")
         return token, lifetime_s
 
     async def verify(self, token: str) -> Principal:
-        """Return who bears the token, limited to its scopes. Raises InvalidBearer, Unavailable."""
-        content = await self._opened(token)
-        if time.time() >= content.expires_s:
+        """Return the owner of the token, limited to its scopes. Raises InvalidBearer, Unavailable."""
+        payload = await self._open(token)
+        if time.time() >= payload.expires_s:
             raise InvalidBearer("the token has expired")
-        whole = await self._whole(content)
-        if whole is None:
-            raise InvalidBearer("what the token stands for is not valid any more")
-        return msgspec.structs.replace(whole, scopes=_scopes(content, whole), whole=whole, lists=content.catalog)
+        owner = await self._owner(payload)
+        if owner is None:
+            raise InvalidBearer("the login or API key of the token is not valid any more")
+        return msgspec.structs.replace(
+            owner, scopes=_scopes(payload, owner), token_owner=owner, lists_catalog=payload.catalog
+        )
 
-    async def _whole(self, content: _Content) -> Principal | None:
-        """Return who got the token, with all that they may do; None if the login does not stand any more."""
-        if content.method == ANONYMOUS.method:
+    async def _owner(self, payload: _Payload) -> Principal | None:
+        """Return the owner of the token with all rights; None if the login is not valid any more."""
+        if payload.method == ANONYMOUS.method:
             return ANONYMOUS
-        if content.method == ApiKeyAuthenticator.method:
-            found = await self._api_keys.by_hash(content.standing) if self._api_keys is not None else None
-            return found if found is not None and found.name == content.name else None
-        if not await self._standings.holds(content.method, content.name, content.standing):
+        if payload.method == ApiKeyAuthenticator.method:
+            owner = await self._api_keys.by_hash(payload.fingerprint) if self._api_keys is not None else None
+            return owner if owner is not None and owner.name == payload.name else None
+        if not await self._validity.is_valid(payload.method, payload.name, payload.fingerprint):
             return None
-        return Principal(content.name, content.method, frozenset(content.groups))
+        return Principal(payload.name, payload.method, frozenset(payload.groups))
 
-    async def _opened(self, token: str) -> _Content:
+    async def _open(self, token: str) -> _Payload:
         body_text, _, mac_text = token.removeprefix(PREFIX).partition(".")
         if len(token) > LENGTH_LIMIT or not token.startswith(PREFIX):
             raise InvalidBearer("the token is malformed")
@@ -130,40 +132,40 @@ class RegistryTokens:
             body, mac = _bytes(body_text), _bytes(mac_text)
         except (binascii.Error, ValueError):
             raise InvalidBearer("the token is malformed") from None
-        # Another replica may have made another key, if the store lost the one that is known here.
+        # Another replica may have made another key, if the store lost the one that is cached here.
         for is_last in (False, True):
             if is_last:
-                await self._read_key(_KEY_REREAD_EVERY_S)
+                await self._read_key(_KEY_RETRY_INTERVAL_S)
             elif not self._key:
                 await self._read_key(0.0)
             if hmac.compare_digest(mac, _mac(self._key, body)):
-                # Signed here, so neither its size nor its form can be anybody's trap.
+                # The registry has signed it, so it is safe to decompress and decode.
                 return self._decoder.decode(zlib.decompress(body))
         raise InvalidBearer("the token is not signed by this registry")
 
     async def _signing_key(self) -> bytes:
-        """Return the key to sign with: the present one, or the last that was read if the store cannot be reached."""
+        """Return the key to sign with: the cached one if the store cannot be reached. Raises Unavailable."""
         try:
-            await self._read_key(_KEY_READ_EVERY_S)
+            await self._read_key(_KEY_REFRESH_INTERVAL_S)
         except Unavailable:
             if not self._key:
                 raise
         return self._key
 
-    async def _read_key(self, read_every_s: float) -> None:
+    async def _read_key(self, max_age_s: float) -> None:
         now_s = time.monotonic()
-        if now_s - self._key_read_s > read_every_s:
+        if now_s - self._key_read_s > max_age_s:
             try:
                 self._key = await self._sessions.secret()
             except SessionsUnavailableError as error:
-                raise Unavailable("the key of tokens cannot be read at the moment") from error
+                raise Unavailable("the key that signs tokens cannot be read at the moment") from error
             self._key_read_s = now_s
 
 
-def wanted_of(scopes: Iterable[str]) -> RequestedToken:
-    """Return what the scopes of a request for a token ask for (distribution, Token Scope Documentation).
+def parse_token_scopes(scopes: Iterable[str]) -> RequestedToken:
+    """Parse the scopes of a token request (distribution, Token Scope Documentation).
 
-    What is not understood asks for nothing, as in Docker's own token server. Raises ValueError if there are too many.
+    Unknown scopes and actions are ignored, as by Docker's own token server. Raises ValueError if there are too many.
     """
     access: dict[str, dict[str, None]] = {}
     catalog = False
@@ -180,24 +182,27 @@ def wanted_of(scopes: Iterable[str]) -> RequestedToken:
             access.setdefault(repository, {}).update(dict.fromkeys(actions.split(",")))
             if len(access) > SCOPES_LIMIT:
                 raise ValueError(f"a token is for at most {SCOPES_LIMIT} repositories")
-    known = {name: tuple(a for a in actions if a == _EVERYTHING or meaning([a])) for name, actions in access.items()}
+    known = {
+        name: tuple(action for action in actions if action == _ALL_ACTIONS or actions_of([action]))
+        for name, actions in access.items()
+    }
     return RequestedToken(tuple(known.items()), catalog)
 
 
-def _scopes(content: _Content, whole: Principal) -> tuple[ApiKeyScope, ...]:
-    """Return the scopes of a token, within those that its bearer's API key has."""
+def _scopes(payload: _Payload, owner: Principal) -> tuple[ApiKeyScope, ...]:
+    """Return the scopes of a token, within those of its owner's API key."""
     scopes = []
-    for name, names in content.access:
+    for name, docker_actions in payload.access:
         repository = Repository(name)
-        actions = frozenset(Action) if _EVERYTHING in names else meaning(names)
-        if whole.scopes is not None:
-            actions = frozenset(action for action in actions if allowed(whole.scopes, action, repository))
+        actions = frozenset(Action) if _ALL_ACTIONS in docker_actions else actions_of(docker_actions)
+        if owner.scopes is not None:
+            actions = frozenset(action for action in actions if allowed(owner.scopes, action, repository))
         scopes.append(ApiKeyScope(repository, actions))
     return tuple(scopes)
 
 
 def _mac(key: bytes, body: bytes) -> bytes:
-    return hmac.digest(key, _CONTEXT + body, hashlib.sha256)
+    return hmac.digest(key, _SIGNATURE_CONTEXT + body, hashlib.sha256)
 
 
 def _text(content: bytes) -> str:

@@ -1,8 +1,8 @@
-"""What credentials are limited to: the scopes of API keys, and the access entries of a token server's tokens.
+"""Scopes that limit credentials: those of API keys, and the access entries of a token server's tokens.
 
 Both are written like Docker's token scopes (distribution, Token Scope Documentation):
 `repository:NAME:ACTION[,ACTION...]`, with the actions `pull`, `push` and `delete`; an API key's NAME may be a glob.
-A NAME alone, the form of zot's documentation, limits an API key to these repositories and leaves it every action there.
+A NAME alone, the form of zot's documentation, limits an API key to these repositories and allows every action there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCOPE_LENGTH_LIMIT = 512
 
 _WILDCARDS = "*?[{"
 
-_MEANING = {
+_DOCKER_ACTIONS = {
     "pull": frozenset({Action.READ}),
     "push": frozenset({Action.CREATE, Action.UPDATE}),
     "delete": frozenset({Action.DELETE}),
@@ -28,7 +28,7 @@ _MEANING = {
 
 
 class InvalidScopeError(ValueError):
-    """The text is no scope; the message says what would be."""
+    """The text is not a valid scope; the message says what is expected."""
 
 
 class ApiKeyScope(msgspec.Struct, frozen=True):
@@ -37,10 +37,10 @@ class ApiKeyScope(msgspec.Struct, frozen=True):
     repositories: Glob | Repository
     actions: frozenset[Action]
     expires_s: float | None = None
-    """Seconds since the epoch after which it allows nothing; None: as long as the credentials."""
+    """Expiry in seconds since the epoch; None: that of the credentials."""
 
     def allows(self, action: Action, repository: Repository) -> bool:
-        """Tell whether it allows the action on the repository now."""
+        """Tell whether the scope allows the action on the repository now."""
         if self.expires_s is not None and time.time() >= self.expires_s:
             return False
         return action in self.actions and (
@@ -51,39 +51,38 @@ class ApiKeyScope(msgspec.Struct, frozen=True):
 
 
 def parse_scope(text: str) -> ApiKeyScope:
-    """Return the scope that an API key is created with; raise InvalidScopeError otherwise."""
+    """Return the parsed scope of an API key. Raises InvalidScopeError."""
     expected = "repository:NAME:ACTION[,ACTION...], with the actions pull, push and delete, or NAME alone"
     if len(text) > SCOPE_LENGTH_LIMIT:
         raise InvalidScopeError(f"a scope has at most {SCOPE_LENGTH_LIMIT} characters")
     if ":" not in text:
-        return ApiKeyScope(_named(text, expected), frozenset(Action))
+        return ApiKeyScope(_repositories(text, expected), frozenset(Action))
     kind, _, rest = text.partition(":")
     pattern, _, actions = rest.rpartition(":")
     names = actions.split(",")
-    if kind != "repository" or not pattern or not _MEANING.keys() >= set(names):
+    if kind != "repository" or not pattern or not _DOCKER_ACTIONS.keys() >= set(names):
         raise InvalidScopeError(f"{text!r} is not a scope: {expected}")
     try:
-        return ApiKeyScope(compile_glob(pattern), meaning(names))
+        return ApiKeyScope(compile_glob(pattern), actions_of(names))
     except ValueError as error:
         raise InvalidScopeError(f"{text!r} is not a scope: {error}") from error
 
 
-def _named(text: str, expected: str) -> Glob | Repository:
-    """Return the repositories of a scope that is a name alone."""
+def _repositories(text: str, expected: str) -> Glob | Repository:
     try:
         return compile_glob(text) if any(each in text for each in _WILDCARDS) else parse_repository(text)
     except ValueError as error:
         raise InvalidScopeError(f"{text!r} is not a scope: {expected}") from error
 
 
-def meaning(names: Iterable[str]) -> frozenset[Action]:
-    """Return the actions that `pull`, `push` and `delete` stand for; other names stand for nothing."""
-    return frozenset(action for name in names for action in _MEANING.get(name, ()))
+def actions_of(docker_actions: Iterable[str]) -> frozenset[Action]:
+    """Return the actions of `pull`, `push` and `delete`; other names are ignored."""
+    return frozenset(action for name in docker_actions for action in _DOCKER_ACTIONS.get(name, ()))
 
 
 def docker_action(action: Action) -> str:
-    """Return how a challenge asks for the action: `pull`, `push` or `delete`."""
-    return next((name for name, actions in _MEANING.items() if action in actions), "pull")
+    """Return the action as a token scope names it: `pull`, `push` or `delete`."""
+    return next((name for name, actions in _DOCKER_ACTIONS.items() if action in actions), "pull")
 
 
 def allowed(scopes: Iterable[ApiKeyScope], action: Action, repository: Repository) -> bool:

@@ -1,4 +1,4 @@
-"""Whom a rule names."""
+"""The users and groups of a rule."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from zot.config.access_control import GroupConfig
 
 
 class Subjects:
-    """Users and groups named by a rule.
+    """The users and groups that a rule names.
 
-    A group may come from the configuration or with the principal. The names of configured groups are read in lower
-    case, as all keys are, so those match without regard to case; the others exactly.
+    A group may come from the configuration or from the authentication method. Configuration keys are read in lower
+    case, so configured groups match without regard to case; the others match exactly.
     """
 
     def __init__(self, users: Iterable[str], groups: Iterable[str], configured: Mapping[str, GroupConfig]) -> None:
-        """Take the names as written, and the groups of the configuration."""
+        """Keep the names as written; `configured` are the groups of the configuration."""
         self.users = frozenset(users)
         self.groups = frozenset(groups)
         self.configured = frozenset(name.lower() for name in self.groups) & configured.keys()
 
     def include(self, principal: Principal, configured: frozenset[str]) -> bool:
-        """Tell whether the rule names the principal, whom the configuration puts in the groups `configured`."""
+        """Tell whether the rule names the principal; `configured` are its groups in the configuration."""
         return principal.authenticated and (
             principal.name in self.users
             or not self.groups.isdisjoint(principal.groups)
@@ -31,10 +31,9 @@ class Subjects:
 
 
 class GroupMemberships:
-    """Which groups of the configuration a principal is in."""
+    """The groups of the configuration, by user."""
 
     def __init__(self, configured: Mapping[str, GroupConfig]) -> None:
-        """Turn groups of users into groups by user."""
         by_user: dict[str, set[str]] = {}
         for name, group in configured.items():
             for user in group.users:
@@ -42,7 +41,7 @@ class GroupMemberships:
         self._by_user = {user: frozenset(names) for user, names in by_user.items()}
 
     def of(self, principal: Principal) -> frozenset[str]:
-        """Return the groups; anonymous is in none, and neither is whom a token server calls by a user's name."""
+        """Return the groups of the principal; none for anonymous clients and for tokens of a token server."""
         if not principal.authenticated or principal.authorized_elsewhere:
             return frozenset()
         return self._by_user.get(principal.name, frozenset())

@@ -1,12 +1,12 @@
-"""Failed logins are slowed down: each attempt waits for its turn, the longer the more failed before it.
+"""Throttles logins: each attempt waits for its turn, and longer after more failures.
 
-What is bounded is the rate, so that attempts in parallel gain nothing: an attempt takes the next turn of the name it
-tries, from the address it comes from, and over all addresses. A turn that is too far away is refused at once.
+It bounds the rate, so that concurrent attempts gain nothing: an attempt takes the next turn of its user name at its
+address, of the name over all addresses, and of the address. A turn that is too far away is refused at once.
 
-It is a delay, and no lock. A client at an address from which the name has logged in before waits for no client at
-another address, and one client that guesses holds up no other name at its address: only an address from which many
-different names fail is slowed down, a little, for names that have not logged in from there. The counts are those of
-one process.
+It delays and never locks an account. A client at an address from which the name has logged in before does not wait for
+clients at other addresses, and a client that guesses delays no other name at its address: only an address from which
+many different names fail is slowed down, a little, for names that have not logged in from there. Each process counts
+for itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COUNT_LIMIT = 10_000
 LONGEST_DELAY_S = 8.0
 FORGOTTEN_AFTER_S = 900.0
 
-# People mistype. Many of them may share an address.
+# Users mistype, and many of them may share an address.
 _FREE_BY_NAME = 3
 _FREE_NAMES_BY_ADDRESS = 50
 _FIRST_DELAY_S = 0.25
@@ -36,20 +36,19 @@ _KEY_LENGTH = 256
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """An attempt's turn."""
+    """The turn of a login attempt."""
 
     wait_s: float
-    """How long it has to wait before it is looked at."""
+    """How long the attempt must wait before its password is verified."""
     pair: str
     counted: list[tuple[_Turns, str]]
-    """Where it is counted as a failure."""
+    """The counts that include it as a failure."""
 
 
 class Throttle:
-    """Failures by name and address, by name, and by address."""
+    """Counts failed logins by name and address, by name, and by address."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        """Start with none."""
         self._now = now
         self._pairs = _Turns(_FREE_BY_NAME, LONGEST_DELAY_S, now)
         self._names = _Turns(_FREE_BY_NAME, LONGEST_DELAY_S, now)
@@ -57,40 +56,41 @@ class Throttle:
         self._known: BoundedMap[str, float] = BoundedMap(COUNT_LIMIT)
 
     def begin(self, name: str, address: str) -> Turn:
-        """Count an attempt, as failed until it has succeeded, and return its turn. An empty address is not known.
+        """Count an attempt as failed until it succeeds, and return its turn.
 
-        Raises TooManyRequests, and counts nothing, if it would have to wait for longer than `LONGEST_DELAY_S`.
+        The address is empty if it is unknown. Raises TooManyRequests, without counting, if the attempt would have to
+        wait for longer than `LONGEST_DELAY_S`.
         """
-        alike = _alike(name)
-        pair = f"{address[:_KEY_LENGTH]} {alike}"
-        concerned = [(self._pairs, pair)]
+        normalized = _normalized(name)
+        pair = f"{address[:_KEY_LENGTH]} {normalized}"
+        limits = [(self._pairs, pair)]
         if self._now() - self._known.get(pair, float("-inf")) > _KNOWN_FOR_S:
-            concerned.append((self._names, alike))
+            limits.append((self._names, normalized))
             if address:
-                concerned.append((self._addresses, address[:_KEY_LENGTH]))
-        wait_s = max(turns.wait_s(key) for turns, key in concerned)
+                limits.append((self._addresses, address[:_KEY_LENGTH]))
+        wait_s = max(turns.wait_s(key) for turns, key in limits)
         if wait_s > LONGEST_DELAY_S:
             raise TooManyRequests("too many failed logins", retry_after_s=math.ceil(wait_s))
-        # Of an address different names are counted: that one of them is tried again and again is that name's matter.
-        counted = [each for each in concerned if each[0] is not self._addresses or not self._pairs.has_failed(pair)]
-        for each in concerned:
+        # An address counts the different names that fail there: repeated failures of one name are limited by name.
+        counted = [each for each in limits if each[0] is not self._addresses or not self._pairs.has_failed(pair)]
+        for each in limits:
             each[0].take(each[1], counts=each in counted)
         return Turn(wait_s, pair, counted)
 
     def succeeded(self, turn: Turn) -> None:
-        """Forget the failures of the name at the address, from which it is known to log in from now on."""
+        """Reset the failures of the name at the address, and remember the address as known for the name."""
         self.undecided(turn)
-        self._pairs.forget(turn.pair)
+        self._pairs.reset(turn.pair)
         self._known[turn.pair] = self._now()
 
     def undecided(self, turn: Turn) -> None:
-        """Take the attempt out of the count: it came to no answer."""
+        """Do not count the attempt: it has neither failed nor succeeded."""
         for turns, key in turn.counted:
-            turns.take_back(key)
+            turns.uncount(key)
 
 
-def _alike(name: str) -> str:
-    """Return what all spellings have in common that a directory takes for one name (RFC 4518, caseIgnoreMatch)."""
+def _normalized(name: str) -> str:
+    """Return the name as a directory compares it, for all its spellings (RFC 4518, caseIgnoreMatch)."""
     return " ".join(unicodedata.normalize("NFKC", name[:_KEY_LENGTH]).casefold().split())
 
 
@@ -99,11 +99,11 @@ class _State(msgspec.Struct):
     last_s: float = 0.0
     """When the last attempt took its turn."""
     turn_s: float = 0.0
-    """When that turn is, or was."""
+    """The time of that turn, which may be in the future."""
 
 
 class _Turns:
-    """Turns by key, one after the other."""
+    """A sequence of turns for each key, with the delay after failures."""
 
     def __init__(self, free: int, longest_s: float, now: Callable[[], float]) -> None:
         self._free = free
@@ -112,17 +112,17 @@ class _Turns:
         self._states: BoundedMap[str, _State] = BoundedMap(COUNT_LIMIT)
 
     def wait_s(self, key: str) -> float:
-        """Return how far the next turn is away."""
+        """Return the time until the next turn, in seconds."""
         state = self._state(key)
         return 0.0 if state is None else max(0.0, state.turn_s + self._delay_s(state) - self._now())
 
     def has_failed(self, key: str) -> bool:
-        """Tell whether failures of the key are counted."""
+        """Tell whether the key has counted failures."""
         state = self._state(key)
         return state is not None and state.failures > 0
 
     def take(self, key: str, *, counts: bool) -> None:
-        """Take the next turn."""
+        """Take the next turn; with `counts` as a failure."""
         now_s = self._now()
         turn_s = now_s + self.wait_s(key)
         state = self._state(key) or _State()
@@ -130,14 +130,14 @@ class _Turns:
         state.last_s, state.turn_s = now_s, turn_s
         self._states[key] = state
 
-    def take_back(self, key: str) -> None:
-        """Count one failure less."""
+    def uncount(self, key: str) -> None:
+        """Decrease the count of failures by one."""
         state = self._state(key)
         if state is not None:
             state.failures = max(0, state.failures - 1)
 
-    def forget(self, key: str) -> None:
-        """Forget what was counted."""
+    def reset(self, key: str) -> None:
+        """Remove the key's failures and turns."""
         self._states.pop(key, None)
 
     def _state(self, key: str) -> _State | None:

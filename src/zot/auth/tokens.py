@@ -1,7 +1,7 @@
-"""Signed tokens (JWS and JWT: RFC 7515, 7519; best practices: RFC 8725).
+"""Verifies signed tokens (JWS and JWT: RFC 7515, 7519; best practices: RFC 8725).
 
-Keys come from the configuration, never from the token; each key verifies the algorithms of its own type and no other,
-so that neither `none` nor a public key taken for a shared secret passes.
+Keys come from the configuration, never from the token. Each key verifies only algorithms of its own type, so that
+neither `none` nor a public key used as a shared secret is accepted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from joserfc.jws import extract_compact
 
 TOKEN_LENGTH_LIMIT = 16 << 10
 LEEWAY_S = 5
-"""How much the clocks of issuer and registry may differ."""
+"""The difference allowed between the clocks of issuer and registry."""
 
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _EC = {"P-256": frozenset({"ES256"}), "P-384": frozenset({"ES384"}), "P-521": frozenset({"ES512"})}
@@ -34,11 +34,11 @@ PublicKey = RSAKey | ECKey | OKPKey
 
 
 class InvalidTokenError(ValueError):
-    """The token is malformed, not signed by a key that is known, or not valid now. The message may be answered."""
+    """The token is malformed, not signed by a known key, or not valid now. The message is safe for clients."""
 
 
 class VerificationKey(msgspec.Struct, frozen=True):
-    """A public key, with the id by which tokens name it, if it has one, and the algorithms that it verifies."""
+    """A public key with its id (if any) and the algorithms that it verifies."""
 
     id: str | None
     key: PublicKey
@@ -46,15 +46,16 @@ class VerificationKey(msgspec.Struct, frozen=True):
 
 
 def verify(token: str, keys: Sequence[VerificationKey], *, needs_key_id: bool = False) -> dict[str, Any]:
-    """Return the claims of a token signed by one of the keys, and valid now by its own `exp`, `nbf` and `iat`.
+    """Return the claims of a token that one of the keys signed and that is valid now (`exp`, `nbf`, `iat`).
 
-    A token that names a key is verified by keys of that name, or by those without any. Raises InvalidTokenError.
+    A token with a key id is verified by keys with that id and keys without an id; with `needs_key_id`, only by the
+    former. Raises InvalidTokenError.
     """
     if len(token) > TOKEN_LENGTH_LIMIT:
         raise InvalidTokenError(f"the token has more than {TOKEN_LENGTH_LIMIT} characters")
     algorithm, key_id = _header(token)
     if needs_key_id and not key_id:
-        raise InvalidTokenError("the token names no key")
+        raise InvalidTokenError("the token has no key id (kid)")
     candidates = [
         key
         for key in keys
@@ -68,18 +69,18 @@ def verify(token: str, keys: Sequence[VerificationKey], *, needs_key_id: bool = 
             continue
         _check_times(claims)
         return claims
-    raise InvalidTokenError("the token is not signed by a key that is known")
+    raise InvalidTokenError("the token is not signed by a known key")
 
 
 def key_id_of(token: str) -> str | None:
-    """Return the id by which the token names its key, None if it names none; raise InvalidTokenError if it is none."""
+    """Return the key id in the token's header, None if it has none. Raises InvalidTokenError."""
     return _header(token)[1]
 
 
 def _header(token: str) -> tuple[str, str | None]:
     """Return algorithm and key id.
 
-    Raises InvalidTokenError for other types, and for extensions that have to be known.
+    Raises InvalidTokenError if the header is malformed or has critical extensions.
     """
     try:
         header = extract_compact(token.encode()).headers()
@@ -87,14 +88,14 @@ def _header(token: str) -> tuple[str, str | None]:
         raise InvalidTokenError("the token is malformed") from error
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or not (key_id is None or isinstance(key_id, str)):
-        raise InvalidTokenError("alg and kid of a token are texts")
+        raise InvalidTokenError("alg and kid of a token must be texts")
     if "crit" in header:
-        raise InvalidTokenError("the token has critical extensions, and none is supported")
+        raise InvalidTokenError("the token has critical extensions (crit), which are not supported")
     return algorithm, key_id
 
 
 def unverified_claims(token: str) -> dict[str, Any] | None:
-    """Return what the token says, None if it is none. Nothing of it may be believed."""
+    """Return the claims without verifying the token; None if it is malformed. Do not trust them."""
     if len(token) > TOKEN_LENGTH_LIMIT:
         return None
     try:
@@ -105,45 +106,45 @@ def unverified_claims(token: str) -> dict[str, Any] | None:
 
 
 def audiences(claims: Mapping[str, Any]) -> frozenset[str]:
-    """Return whom the token is meant for; none if it does not say. Raises InvalidTokenError for what are no texts."""
+    """Return the audiences of the token (`aud`); empty without the claim. Raises InvalidTokenError."""
     if "aud" not in claims:
         return frozenset()
     value = claims["aud"]
     values = value if isinstance(value, list) else [value]
     if not values or not all(isinstance(each, str) for each in values):
-        raise InvalidTokenError("aud is neither a text nor a list of texts")
+        raise InvalidTokenError("aud must be a text or a list of texts")
     return frozenset(values)
 
 
 def subject(claims: Mapping[str, Any]) -> str:
-    """Return whom the token is about, empty if it does not say. Raises InvalidTokenError for what is no text."""
+    """Return the subject of the token (`sub`), empty without the claim. Raises InvalidTokenError."""
     value = claims.get("sub", "")
     if not isinstance(value, str):
-        raise InvalidTokenError("sub is no text")
+        raise InvalidTokenError("sub must be a text")
     return value
 
 
-def keys_of_file(content: bytes) -> tuple[VerificationKey, ...]:
-    """Return the keys of PEM certificates, PEM public keys, or a JWK set; raise ValueError if there are none."""
+def parse_keys(content: bytes) -> tuple[VerificationKey, ...]:
+    """Return the keys of PEM certificates, PEM public keys, or a JWK set. Raises ValueError if there are none."""
     text = content.strip()
-    return keys_of_jwks(text) if text.startswith(b"{") else _keys_of_pem(text)
+    return parse_jwks(text) if text.startswith(b"{") else _parse_pem(text)
 
 
-def keys_of_jwks(content: bytes) -> tuple[VerificationKey, ...]:
-    """Return the public signing keys of a JWK set, or of a single JWK; raise ValueError if there are none."""
+def parse_jwks(content: bytes) -> tuple[VerificationKey, ...]:
+    """Return the public signing keys of a JWK set or a single JWK. Raises ValueError if there are none."""
     try:
         document = msgspec.json.decode(content, type=dict[str, Any])
     except RecursionError as error:
         raise ValueError("the JSON is nested too deeply") from error
     members = msgspec.convert(document.get("keys", [document]), list[dict[str, Any]])
-    # Keys for encryption, shared secrets and kinds that are not known are for others.
-    keys = [key for member in members if (key := _key_of_jwk(member)) is not None]
+    # A set may also have keys for encryption, shared secrets and unknown types: those are skipped.
+    keys = [key for member in members if (key := _parse_jwk(member)) is not None]
     if not keys:
         raise ValueError("the JWK set has no RSA, EC or Ed25519 key for signatures")
     return tuple(keys)
 
 
-def _key_of_jwk(member: dict[str, Any]) -> VerificationKey | None:
+def _parse_jwk(member: dict[str, Any]) -> VerificationKey | None:
     if member.get("use", "sig") != "sig":
         return None
     public = {name: value for name, value in member.items() if name in {"kty", "crv", "n", "e", "x", "y"}}
@@ -152,7 +153,7 @@ def _key_of_jwk(member: dict[str, Any]) -> VerificationKey | None:
     if kind is None:
         return None
     try:
-        with _unwarned():
+        with _no_security_warnings():
             key = kind.import_key(public)
     except (JoseError, ValueError, KeyError):
         return None
@@ -163,7 +164,7 @@ def _key_of_jwk(member: dict[str, Any]) -> VerificationKey | None:
     return VerificationKey(key_id if isinstance(key_id, str) else None, key, algorithms) if algorithms else None
 
 
-def _keys_of_pem(content: bytes) -> tuple[VerificationKey, ...]:
+def _parse_pem(content: bytes) -> tuple[VerificationKey, ...]:
     if b"-----BEGIN CERTIFICATE-----" in content:
         public_keys: list[Any] = [certificate.public_key() for certificate in x509.load_pem_x509_certificates(content)]
     else:
@@ -175,7 +176,7 @@ def _keys_of_pem(content: bytes) -> tuple[VerificationKey, ...]:
         key = _import_pem(pem)
         algorithms = _algorithms(key)
         if not algorithms:
-            raise ValueError("a key is of a kind or size that does not verify tokens")
+            raise ValueError("a key has a type or size that is not supported for tokens")
         keys.append(VerificationKey(None, key, algorithms))
     return tuple(keys)
 
@@ -183,11 +184,11 @@ def _keys_of_pem(content: bytes) -> tuple[VerificationKey, ...]:
 def _import_pem(pem: bytes) -> PublicKey:
     for kind in (RSAKey, ECKey, OKPKey):
         try:
-            with _unwarned():
+            with _no_security_warnings():
                 return kind.import_key(pem)
         except (JoseError, ValueError, TypeError):
             continue
-    raise ValueError("a key is of a kind that does not verify tokens")
+    raise ValueError("a key has a type that is not supported for tokens")
 
 
 def _algorithms(key: PublicKey) -> frozenset[str]:
@@ -198,13 +199,13 @@ def _algorithms(key: PublicKey) -> frozenset[str]:
 
 
 def _decode(token: str, key: PublicKey, algorithm: str) -> dict[str, Any]:
-    with _unwarned():
+    with _no_security_warnings():
         return jwt.decode(token, key, algorithms=[algorithm]).claims
 
 
 @contextmanager
-def _unwarned() -> Iterator[None]:
-    """Leave out the library's warnings: of EdDSA, as RFC 9864 calls Ed25519 now, and of keys that are refused here."""
+def _no_security_warnings() -> Iterator[None]:
+    """Suppress warnings of the library: about EdDSA (Ed25519 since RFC 9864), and about keys that are refused here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SecurityWarning)
         yield
@@ -212,22 +213,19 @@ def _unwarned() -> Iterator[None]:
 
 def _check_times(claims: Mapping[str, Any]) -> None:
     now_s = time.time()
-    expires_s, begins_s, issued_s = (seconds(claims, name) for name in ("exp", "nbf", "iat"))
+    expires_s, not_before_s, issued_s = (time_claim(claims, name) for name in ("exp", "nbf", "iat"))
     if expires_s is not None and expires_s + LEEWAY_S <= now_s:
         raise InvalidTokenError("the token has expired")
-    if max(begins_s or 0.0, issued_s or 0.0) - LEEWAY_S > now_s:
+    if max(not_before_s or 0.0, issued_s or 0.0) - LEEWAY_S > now_s:
         raise InvalidTokenError("the token is not valid yet")
 
 
-def seconds(claims: Mapping[str, Any], name: str) -> float | None:
-    """Return a time of the claims in seconds since the epoch, None if it is not there.
-
-    Raises InvalidTokenError if it is none.
-    """
+def time_claim(claims: Mapping[str, Any], name: str) -> float | None:
+    """Return a time claim in seconds since the epoch, None without the claim. Raises InvalidTokenError."""
     value = claims.get(name)
     if value is None:
         return None
-    # The library's parser also takes NaN, which is before no time, and Infinity.
+    # The library's JSON parser also accepts NaN, with which every comparison is false, and Infinity.
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidTokenError(f"{name} is no time")
+        raise InvalidTokenError(f"{name} must be a time in seconds")
     return float(value)

@@ -13,7 +13,7 @@ import click
 
 from zot.accounts.interface import ApiKey
 from zot.auth.authenticators.apikey import new_key
-from zot.auth.credentials import names_user
+from zot.auth.credentials import is_user_name
 from zot.auth.scopes import InvalidScopeError
 from zot.cli.command_group import CommandGroup
 from zot.cli.store_client import JSON, show_json
@@ -42,7 +42,7 @@ def command() -> None:
 @FILE
 def create(name: str, groups: tuple[str, ...], file: Path) -> None:
     """Create the service account NAME, or give the one there is other groups."""
-    if not names_user(name):
+    if not is_user_name(name):
         raise click.ClickException(f"{name!r}: a name has no colon, no control characters, and is not empty")
 
     async def run() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from zot.auth.cel import condition
+from zot.auth.cel import compile_condition
 from zot.config.errors import ConfigurationError
 from zot.config.load import load, load_tree
 from zot.config.model import DEFAULT_TREE, Config
@@ -27,9 +27,9 @@ def checked(file: Path | None, overrides: Mapping[str, Any] | None = None) -> Co
         return Config.default()
     try:
         if file is None:
-            loaded = load_tree(DEFAULT_TREE, condition, overrides=overrides)
+            loaded = load_tree(DEFAULT_TREE, compile_condition, overrides=overrides)
         else:
-            loaded = load(file, condition, overrides=overrides)
+            loaded = load(file, compile_condition, overrides=overrides)
         refuse_unbuilt(loaded.config, BUILT)
     except ConfigurationError as error:
         raise click.ClickException(refusal(error, file)) from error

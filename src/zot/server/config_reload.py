@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from zot.auth.cel import condition
+from zot.auth.cel import compile_condition
 from zot.auth.check import check_files
 from zot.config.errors import ConfigurationError
 from zot.config.load import load
@@ -68,7 +68,7 @@ class ConfigReload:
             await self._pool.run(self._report, CONFIG, reader.report(self._watch.seen))
 
     def _read(self, file: Path, reader: StateReader) -> tuple[Changes, tuple[str, ...]]:
-        loaded = load(file, condition, overrides=self._overrides, read=reader.read)
+        loaded = load(file, compile_condition, overrides=self._overrides, read=reader.read)
         if loaded.config.http.auth != self._config.http.auth:
             check_files(loaded.config.http.auth)
         return changes(self._config, loaded.config), loaded.warnings

@@ -28,7 +28,7 @@ from zot.api.metrics.metrics import Metrics
 from zot.api.metrics.registry import Recorded
 from zot.api.metrics.state import ServerState
 from zot.api.pull_counts import PullCounts
-from zot.auth.build import PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT, Auth, AuthParts
+from zot.auth.build import PASSWORD_QUEUE_LIMIT, PASSWORD_THREADS, Auth, AuthParts
 from zot.auth.build import build as build_auth
 from zot.auth.credentials import ResourceClass
 from zot.config.errors import ConfigurationError
@@ -68,7 +68,7 @@ class HttpServer:
         self._state = state
         self._report = report
         self._accounts = accounts
-        self._passwords = ThreadPool("passwords", PASSWORD_THREADS, PASSWORDS_WAITING_LIMIT)
+        self._passwords = ThreadPool("passwords", PASSWORD_THREADS, PASSWORD_QUEUE_LIMIT)
         self._auth: Auth | None = None
         config = store.config
         self.health = Health(_usable(store), store.plan.probed, store.plan.heartbeats.unresponsive)
@@ -127,7 +127,7 @@ class HttpServer:
             routes: dict[str, Mapping[str, Handler]] = {}
         else:
             of_auth = build_auth_http(config.http, auth, self._addresses)
-            gate, routes = of_auth.gate, dict(of_auth.routes)
+            gate, routes = of_auth.authorizer, dict(of_auth.routes)
         registry = self._store.registry(config)
         context = HttpContext(config, registry, auth.policy, _state(self._store), self._metrics)
         for extension in EXTENSIONS:

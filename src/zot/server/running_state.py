@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from zot.auth.cel import condition
+from zot.auth.cel import compile_condition
 from zot.config.load import load
 from zot.config.model import Config
 from zot.config.parse import read_content
@@ -77,7 +77,7 @@ class RunningState:
         config, config_seen, pem, pem_seen = self.config, self.config_seen, self.pem, self.pem_seen
         if CONFIG in reports and plan.config is not None:
             snapshot = msgspec.msgpack.decode(reports[CONFIG], type=StateSnapshot)
-            loaded = load(Path(plan.config), condition, overrides=plan.overrides, read=snapshot.read).config
+            loaded = load(Path(plan.config), compile_condition, overrides=plan.overrides, read=snapshot.read).config
             config, config_seen = changes(config, loaded).config, snapshot.signatures()
         files = TlsFiles.of(config.http)
         if CERTIFICATE in reports and files is not None:

@@ -26,8 +26,8 @@ class Session(msgspec.Struct, frozen=True, tag="session", omit_defaults=True):
     groups: tuple[str, ...] = ()
     provider: str = ""
     """The OpenID provider to log out from, too."""
-    standing: str = ""
-    """What the login stands on, see `zot.auth.login_validity`; empty: on the user's being there alone."""
+    login_fingerprint: str = msgspec.field(default="", name="standing")
+    """Changes with the password (see `zot.auth.login_validity`); empty: the method cannot tell."""
 
 
 class PendingLogin(msgspec.Struct, frozen=True, tag="login", omit_defaults=True):

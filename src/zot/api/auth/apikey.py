@@ -1,4 +1,4 @@
-"""`/zot/auth/apikey`: whoever is logged in makes, lists and revokes their API keys."""
+"""`/zot/auth/apikey`: users create, list and revoke their API keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from zot.registry.request import UseExtension
 PATH = "/zot/auth/apikey"
 BODY_LIMIT_BYTES = 8 << 10
 KEYS_LIMIT = 200
-"""How many keys one user may have."""
+"""The most keys that a user may have."""
 
 _NEVER = "0001-01-01T00:00:00Z"
 _LABEL_LIMIT = 256
@@ -33,7 +33,7 @@ _AGENT_LIMIT = 256
 
 
 class ApiKeyInvalid(RegistryError):
-    """The request for a key makes no sense."""
+    """The request for a key is invalid."""
 
     code, status, message = "UNSUPPORTED", 400, "bad request"
 
@@ -44,21 +44,21 @@ class _ApiKeyRequest(msgspec.Struct, frozen=True):
     expirationDate: str | None = None  # noqa: N815 - zot's spelling
 
 
-def routes(gate: Authorizer, accounts: Accounts) -> Routes:
-    """Return the routes."""
+def routes(authorizer: Authorizer, accounts: Accounts) -> Routes:
+    """Return the routes of API keys."""
 
     async def create(http: HttpRequest) -> web.StreamResponse:
-        owner = await _owner(http, gate)
-        wanted = _parse(await read_limited(http, TransferLimits(), BODY_LIMIT_BYTES))
-        secret, key = _make(owner.name, wanted, http.headers.get("User-Agent", ""))
+        owner = await _owner(http, authorizer)
+        requested = _parse(await read_limited(http, TransferLimits(), BODY_LIMIT_BYTES))
+        secret, key = _new_key(owner.name, requested, http.headers.get("User-Agent", ""))
         try:
             if len(await accounts.keys(owner.name)) >= KEYS_LIMIT:
                 raise TooManyRequests(f"a user has at most {KEYS_LIMIT} API keys")
             if owner.method != ApiKeyAuthenticator.method:
-                known = await accounts.user(owner.name)
-                if known is not None and known.service:
+                user = await accounts.user(owner.name)
+                if user is not None and user.service:
                     raise Denied(f"{owner.name} is a service account")
-                # The key has the groups of this login.
+                # API keys have the groups of the last login.
                 await accounts.record_login(owner.name, sorted(owner.groups))
             await accounts.add_key(key)
         except AccountsUnavailableError as error:
@@ -66,7 +66,7 @@ def routes(gate: Authorizer, accounts: Accounts) -> Routes:
         return _json({"apiKey": secret, **_details(key)}, status=201)
 
     async def list_keys(http: HttpRequest) -> web.StreamResponse:
-        owner = await _owner(http, gate)
+        owner = await _owner(http, authorizer)
         try:
             keys = await accounts.keys(owner.name)
         except AccountsUnavailableError as error:
@@ -74,10 +74,10 @@ def routes(gate: Authorizer, accounts: Accounts) -> Routes:
         return _json({"apiKeys": [_details(key) for key in keys]})
 
     async def revoke(http: HttpRequest) -> web.StreamResponse:
-        owner = await _owner(http, gate)
+        owner = await _owner(http, authorizer)
         ids = parse_qs(http.raw_path.partition("?")[2]).get("id", [])
         if len(ids) != 1:
-            raise ApiKeyInvalid("one id says which key to revoke")
+            raise ApiKeyInvalid("exactly one id is required")
         try:
             await accounts.delete_key(owner.name, ids[0])
         except AccountsUnavailableError as error:
@@ -87,24 +87,27 @@ def routes(gate: Authorizer, accounts: Accounts) -> Routes:
     return {PATH: {"GET": list_keys, "POST": create, "DELETE": revoke}}
 
 
-async def _owner(http: HttpRequest, gate: Authorizer) -> Principal:
-    # A limited key must not make one that is not; a token's name is not that of a user.
-    return await gate.enter(http, UseExtension(name="apikey"), lambda who: who.authenticated and not who.limited)
+async def _owner(http: HttpRequest, authorizer: Authorizer) -> Principal:
+    # A limited key must not create an unlimited one, and the subject of a token server's token is not a user.
+    request = UseExtension(name="apikey")
+    return await authorizer.enter(http, request, lambda principal: principal.authenticated and not principal.limited)
 
 
 def _parse(body: bytes) -> _ApiKeyRequest:
     try:
         return msgspec.json.decode(body, type=_ApiKeyRequest) if body.strip() else _ApiKeyRequest()
     except (ValueError, RecursionError) as error:
-        raise ApiKeyInvalid(f"the body is no request for an API key: {error}") from None
+        raise ApiKeyInvalid(f"the body is not a request for an API key: {error}") from None
 
 
-def _make(owner: str, wanted: _ApiKeyRequest, agent: str) -> tuple[str, ApiKey]:
-    expires_s = _time(wanted.expirationDate) if wanted.expirationDate not in (None, "", _NEVER) else None
+def _new_key(owner: str, requested: _ApiKeyRequest, agent: str) -> tuple[str, ApiKey]:
+    expiry = requested.expirationDate
+    expires_s = _time(expiry) if expiry not in (None, "", _NEVER) else None
     if expires_s is not None and expires_s <= time.time():
         raise ApiKeyInvalid("the expiration date is in the past")
+    label = (requested.label or "")[:_LABEL_LIMIT]
     try:
-        return new_key(owner, (wanted.label or "")[:_LABEL_LIMIT], wanted.scopes or (), expires_s, agent[:_AGENT_LIMIT])
+        return new_key(owner, label, requested.scopes or (), expires_s, agent[:_AGENT_LIMIT])
     except InvalidScopeError as error:
         raise ApiKeyInvalid(str(error)) from None
 
@@ -114,10 +117,10 @@ def _time(text: str) -> float:
         parsed = dt.datetime.fromisoformat(text)
         if parsed.tzinfo is None:
             raise ApiKeyInvalid("expirationDate has no time zone")
-        # In UTC its year may be one that no date has.
+        # The conversion to UTC may leave the years that datetime has.
         return parsed.astimezone(dt.UTC).timestamp()
     except (ValueError, OverflowError):
-        raise ApiKeyInvalid("expirationDate is no RFC 3339 date") from None
+        raise ApiKeyInvalid("expirationDate is not an RFC 3339 date") from None
 
 
 def _details(key: ApiKey) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Who is asking: from an HTTP request to credentials, and from what they are worth back to headers."""
+"""HTTP authentication: from requests to credentials, and from results to cookies and challenges."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class HttpAuthenticator:
     """The authenticator of a registry with users."""
 
     def __init__(self, config: HttpConfig, auth: Auth, addresses: ClientAddresses) -> None:
-        """Take the section `http`, the ways in, and who knows clients' addresses."""
+        """Keep the section `http`, the authentication methods, and the source of client addresses."""
         settings = config.auth
         self.has_passwords = settings.has_basic
-        # Behind a proxy that ends TLS only the configuration knows.
+        # Behind a proxy that terminates TLS, only the configuration can tell that clients use HTTPS.
         self.cookies = Cookies(secure=config.tls is not None or bool(settings.secure_session))
         self._auth = auth
         self._addresses = addresses
@@ -41,52 +41,52 @@ class HttpAuthenticator:
         self._external_origin = origin_of(config.external_url)
 
     async def principal(self, http: HttpRequest, request: Request) -> Principal:
-        """Return who asks, ANONYMOUS if that is enough here.
+        """Return the principal; ANONYMOUS if the request has no credentials and needs none.
 
-        Raises Answered with a challenge otherwise, CrossOrigin, and Unavailable.
+        Raises ErrorResponse with a challenge otherwise, CrossOrigin, and Unavailable.
         """
         credentials = self.credentials(http, request)
         try:
-            admission = await self._auth.chain.authenticate(credentials)
+            result = await self._auth.chain.authenticate(credentials)
         except Unauthorized as error:
             if credentials.session and not credentials.authorization:
                 set_later(http, self.cookies.without_session())
-            wrong = "invalid_token" if isinstance(error, InvalidBearer) else ""
-            raise ErrorResponse(error, self.challenge(http, request, wrong)) from error
-        principal = admission.principal
-        if admission.session is not None:
-            for header in self.cookies.of_session(admission.session, principal.name):
+            code = "invalid_token" if isinstance(error, InvalidBearer) else ""
+            raise ErrorResponse(error, self.challenge(http, request, code)) from error
+        principal = result.principal
+        if result.session is not None:
+            for header in self.cookies.of_session(result.session, principal.name):
                 set_later(http, header)
-        elif admission.forget_session:
+        elif result.forget_session:
             set_later(http, self.cookies.without_session())
         return principal
 
     @property
     def can_authenticate(self) -> bool:
-        """Whether any client can."""
+        """Whether any authentication method is configured."""
         return not self._auth.is_open
 
     def challenge(self, http: HttpRequest, request: Request, error: str = "") -> Mapping[str, str]:
-        """Return the headers that tell a client how to authenticate; `error` is what is wrong with its token."""
+        """Return the WWW-Authenticate headers of a refusal; `error` is an error code of RFC 6750."""
         credentials = Credentials(from_ui=http.headers.get(UI_HEADER) == UI)
         challenges = self._auth.chain.challenges(credentials, request, self._realm(http), error)
         return CIMultiDict(("WWW-Authenticate", each) for each in challenges)
 
-    def asks_too_late(self, http: HttpRequest) -> bool:
-        """Tell whether the client would ask for a token only once a manifest is refused, and then hang.
+    def must_challenge_early(self, http: HttpRequest) -> bool:
+        """Tell whether the client must be challenged before it pushes a manifest, or it would hang.
 
-        containerd sends no token before a 401, and up to version 1.6 cannot send a manifest a second time. So its look
-        for the tag that it pushes is where it has to be asked, as at registries that let no client read without one.
+        containerd sends no token before a 401, and up to version 1.6 it cannot send a manifest a second time. So it is
+        challenged when it checks the tag that it will push, as by registries without anonymous access.
         """
         agent = http.headers.get(USER_AGENT, "")
         is_containerd = "containerd" in agent or agent.startswith("buildkit/")
         return is_containerd and self._auth.chain.offers_tokens and AUTHORIZATION not in http.headers
 
     def _realm(self, http: HttpRequest) -> str:
-        """Return the URL of the token endpoint as the client reaches it; empty if it did not say by which host.
+        """Return the URL of the token endpoint as the client reaches it; empty if the request has no host.
 
-        Credentials are sent there. So a header that says that the client speaks HTTPS counts from any sender: a proxy
-        that is not configured as trusted shall not have passwords sent without encryption.
+        Clients send credentials there. So `X-Forwarded-Proto: https` is honored from any sender: behind a proxy that is
+        not configured as trusted, passwords are not sent without encryption either.
         """
         origin = self.origin(http)
         scheme, _, host = origin.partition("://")
@@ -95,40 +95,40 @@ class HttpAuthenticator:
         return f"{origin}{REALM_PATH}" if host else ""
 
     async def refused(self, http: HttpRequest, principal: Principal) -> None:
-        """Hold the refusal back for `failDelay`, if credentials were presented."""
+        """Wait for `failDelay` before the refusal of a request with credentials."""
         if principal.authenticated or "Authorization" in http.headers:
             await self._auth.chain.delay()
 
     def credentials(self, http: HttpRequest, request: Request) -> Credentials:
-        """Return what the request brings to say who is asking."""
+        """Return the credentials of the request, not verified yet."""
         headers = http.headers
         from_ui = headers.get(UI_HEADER) == UI
-        door = _resource_class(http, request)
+        resource = _resource_class(http, request)
         return Credentials(
             authorization=tuple(headers.getall(AUTHORIZATION, ())),
-            session=cookie(http, cookies.SESSION) if from_ui or door is ResourceClass.PAGE else "",
+            session=cookie(http, cookies.SESSION) if from_ui or resource is ResourceClass.PAGE else "",
             certificate=_certificate(http),
             from_ui=from_ui,
             same_origin=self.same_origin(http),
             method=http.method,
-            door=door,
+            resource=resource,
             user_agent=headers.get(USER_AGENT, ""),
             address=self.address(http),
         )
 
     def address(self, http: HttpRequest) -> str:
-        """Return the client's address; empty if it is not known."""
+        """Return the client's address; empty if it is unknown."""
         return self._addresses.of(http).ip
 
     def same_origin(self, http: HttpRequest) -> bool:
-        """Tell whether no page of another origin made the request."""
+        """Tell whether the request is not from a page of another origin."""
         if ORIGIN not in http.headers and SEC_FETCH_SITE not in http.headers:
             return True
         urls = [*self._configured, self._addresses.origin(http)]
         return cookies.same_origin(http, {origin for url in urls if (origin := origin_of(url)) is not None})
 
     def origin(self, http: HttpRequest) -> str:
-        """Return the registry's own origin, as browsers see it."""
+        """Return the registry's origin as browsers see it."""
         return self._external_origin or self._addresses.origin(http)
 
 

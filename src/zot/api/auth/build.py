@@ -1,4 +1,4 @@
-"""The HTTP side of authentication and access control, from the configuration."""
+"""Builds the HTTP side of authentication and access control from the configuration."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from zot.config.http import HttpConfig
 
 @dataclass(frozen=True, slots=True)
 class AuthHttp:
-    """Who guards the API, and the routes by which people and machines come and go."""
+    """Authenticator and authorizer of the API, and the routes of logins, tokens and API keys."""
 
-    gate: Authorizer
-    door: HttpAuthenticator
+    authorizer: Authorizer
+    authenticator: HttpAuthenticator
     routes: Routes
 
 
 def build(config: HttpConfig, auth: Auth, addresses: ClientAddresses) -> AuthHttp:
-    """Return both."""
-    door = HttpAuthenticator(config, auth, addresses)
-    gate = Authorizer(door, auth.policy)
-    routes = {**login.routes(auth, door), **explain.routes(gate, config.access_control)}
+    """Return the HTTP side of `auth`."""
+    authenticator = HttpAuthenticator(config, auth, addresses)
+    authorizer = Authorizer(authenticator, auth.policy)
+    routes = {**login.routes(auth, authenticator), **explain.routes(authorizer, config.access_control)}
     if auth.accounts is not None and config.auth.apikey:
-        routes |= auth_apikey.routes(gate, auth.accounts)
+        routes |= auth_apikey.routes(authorizer, auth.accounts)
     exchange = None
     if auth.workloads is not None:
         providers = config.auth.openid.providers.values() if config.auth.openid is not None else ()
         exchange = TokenExchange(auth.workloads, [provider.issuer for provider in providers if provider.issuer])
     if exchange is not None or auth.tokens is not None:
-        routes |= token.routes(auth, door, config.auth.bearer, exchange)
-    return AuthHttp(gate, door, routes)
+        routes |= token.routes(auth, authenticator, config.auth.bearer, exchange)
+    return AuthHttp(authorizer, authenticator, routes)

@@ -1,4 +1,4 @@
-"""`/v2/_zot/ext/explain`: administrators ask why somebody may or may not do something."""
+"""`/v2/_zot/ext/explain`: explains a decision of access control to administrators."""
 
 from __future__ import annotations
 
@@ -21,37 +21,39 @@ FIELDS_LIMIT = 100
 
 
 class ExplainQueryInvalid(RegistryError):
-    """The question cannot be answered."""
+    """The query is invalid."""
 
     code, status, message = "UNSUPPORTED", 400, "bad request"
 
 
-def routes(gate: Authorizer, rules: AccessControlConfig | None) -> Routes:
-    """Return the route: `?user=U&group=G&repo=R&action=A[&reference=T]`, `group` as often as needed."""
+def routes(authorizer: Authorizer, rules: AccessControlConfig | None) -> Routes:
+    """Return the route `?user=U&group=G&repo=R&action=A[&reference=T]`, with any number of groups."""
 
-    async def answer(http: HttpRequest) -> web.StreamResponse:
-        await gate.enter(
-            http, UseExtension(name="explain"), lambda who: who.authenticated and gate.policy.is_admin(who)
+    async def respond(http: HttpRequest) -> web.StreamResponse:
+        await authorizer.enter(
+            http,
+            UseExtension(name="explain"),
+            lambda principal: principal.authenticated and authorizer.policy.is_admin(principal),
         )
         try:
             query = parse_qs(http.raw_path.partition("?")[2], keep_blank_values=True, max_num_fields=FIELDS_LIMIT)
         except ValueError:
             raise ExplainQueryInvalid(f"the query has more than {FIELDS_LIMIT} fields") from None
 
-        def one(name: str) -> str:
+        def single(name: str) -> str:
             values = query.get(name, [""])
             if len(values) != 1:
                 raise ExplainQueryInvalid(f"{name} is given more than once")
             return values[0]
 
         try:
-            action = Action(one("action") or "read")
-            repository = parse_repository(one("repo"))
-            reference = parse_reference(one("reference")) if one("reference") else None
+            action = Action(single("action") or "read")
+            repository = parse_repository(single("repo"))
+            reference = parse_reference(single("reference")) if single("reference") else None
         except ValueError as error:
             raise ExplainQueryInvalid(str(error)) from None
-        explained = explain(rules, one("user"), query.get("group", []), repository, action, reference)
+        explanation = explain(rules, single("user"), query.get("group", []), repository, action, reference)
         headers = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
-        return web.Response(body=msgspec.json.encode(explained), headers=headers)
+        return web.Response(body=msgspec.json.encode(explanation), headers=headers)
 
-    return {PATH: {"GET": answer}}
+    return {PATH: {"GET": respond}}

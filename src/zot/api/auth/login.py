@@ -1,4 +1,4 @@
-"""`/zot/auth/login`, `/zot/auth/callback/PROVIDER` and `/zot/auth/logout`: a browser comes and goes."""
+"""`/zot/auth/login`, `/zot/auth/callback/PROVIDER` and `/zot/auth/logout`: browser logins and logouts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from zot.registry.request import UseExtension
 QUERY_FIELDS_LIMIT = 50
 
 LOGINS_PER_S = 20.0
-"""Logins that one address may begin at providers: each is kept until it ends or expires, and nobody has to be known."""
+"""Logins at providers that one address may begin: they need no credentials, and are stored until they expire."""
 
 
 class LoginQueryInvalid(RegistryError):
@@ -36,82 +36,84 @@ class LoginQueryInvalid(RegistryError):
     code, status, message = "UNSUPPORTED", 400, "bad request"
 
 
-def routes(auth: Auth, door: HttpAuthenticator) -> Routes:
-    """Return the routes there are by the configuration."""
+def routes(auth: Auth, authenticator: HttpAuthenticator) -> Routes:
+    """Return the routes that the configuration enables."""
     if auth.sessions is None:
         return {}
     sessions, logins = auth.sessions, auth.logins
 
     async def log_out(http: HttpRequest) -> web.StreamResponse:
-        return await _log_out(http, door, sessions, logins)
+        return await _log_out(http, authenticator, sessions, logins)
 
-    known: dict[str, Mapping[str, Handler]] = {"/zot/auth/logout": {"POST": log_out}}
+    result: dict[str, Mapping[str, Handler]] = {"/zot/auth/logout": {"POST": log_out}}
     if logins is not None:
-        offering, begun = logins, TokenBuckets(LOGINS_PER_S)
+        browser_logins, begun = logins, TokenBuckets(LOGINS_PER_S)
 
         async def log_in(http: HttpRequest) -> web.StreamResponse:
-            if not begun.take(door.address(http)):
+            if not begun.take(authenticator.address(http)):
                 raise TooManyRequests("too many logins are begun from this address")
-            return await _log_in(http, door, offering)
+            return await _log_in(http, authenticator, browser_logins)
 
-        async def come_back(http: HttpRequest) -> web.StreamResponse:
-            return await _come_back(http, door, auth, offering)
+        async def callback(http: HttpRequest) -> web.StreamResponse:
+            return await _callback(http, authenticator, auth, browser_logins)
 
-        known["/zot/auth/login"] = {"GET": log_in}
-        known |= {f"{CALLBACK_PATH}/{name}": {"GET": come_back} for name in logins.names}
-    return known
+        result["/zot/auth/login"] = {"GET": log_in}
+        result |= {f"{CALLBACK_PATH}/{name}": {"GET": callback} for name in logins.names}
+    return result
 
 
-async def _log_in(http: HttpRequest, door: HttpAuthenticator, logins: BrowserLogins) -> web.StreamResponse:
-    """Send the browser to a provider."""
+async def _log_in(http: HttpRequest, authenticator: HttpAuthenticator, logins: BrowserLogins) -> web.StreamResponse:
+    """Redirect the browser to a provider."""
     http.request = UseExtension(name="login")
     query = _query(http)
     try:
-        sent = await logins.begin(query.get("provider", ""), query.get("callback_ui", ""), door.origin(http))
+        redirect = await logins.begin(
+            query.get("provider", ""), query.get("callback_ui", ""), authenticator.origin(http)
+        )
     except SessionsUnavailableError as error:
-        raise Unavailable("sessions cannot be kept at the moment") from error
-    set_later(http, door.cookies.of_login(sent.login_id))
-    return web.Response(status=302, headers={"Location": sent.url, "Cache-Control": "no-store"})
+        raise Unavailable("sessions cannot be stored at the moment") from error
+    set_later(http, authenticator.cookies.of_login(redirect.login_id))
+    return web.Response(status=302, headers={"Location": redirect.url, "Cache-Control": "no-store"})
 
 
-async def _come_back(
-    http: HttpRequest, door: HttpAuthenticator, auth: Auth, logins: BrowserLogins
+async def _callback(
+    http: HttpRequest, authenticator: HttpAuthenticator, auth: Auth, logins: BrowserLogins
 ) -> web.StreamResponse:
-    """Take the browser back from a provider: begin a session, and send it on."""
+    """Finish a login with the provider's redirect: begin a session, and redirect the browser to the UI."""
     http.request = UseExtension(name="login")
     provider = http.raw_path.partition("?")[0].rpartition("/")[2]
-    set_later(http, door.cookies.without_login())
+    set_later(http, authenticator.cookies.without_login())
     try:
-        back = await logins.finish(provider, cookie(http, cookies.STATE), _query(http))
+        login = await logins.finish(provider, cookie(http, cookies.STATE), _query(http))
     except SessionsUnavailableError as error:
         raise Unavailable("sessions cannot be looked up at the moment") from error
-    http.principal = back.principal
-    session = await auth.chain.begin_session(back.principal, cookie(http, cookies.SESSION), provider)
-    assert session is not None  # there are no logins without sessions
-    for header in door.cookies.of_session(session, back.principal.name):
+    http.principal = login.principal
+    session = await auth.chain.begin_session(login.principal, cookie(http, cookies.SESSION), provider)
+    assert session is not None  # browser logins are configured with sessions only
+    for header in authenticator.cookies.of_session(session, login.principal.name):
         set_later(http, header)
-    if not back.callback_ui:
+    if not login.callback_ui:
         return web.Response(status=201, headers={"Cache-Control": "no-store"})
-    return web.Response(status=302, headers={"Location": back.callback_ui, "Cache-Control": "no-store"})
+    return web.Response(status=302, headers={"Location": login.callback_ui, "Cache-Control": "no-store"})
 
 
 async def _log_out(
-    http: HttpRequest, door: HttpAuthenticator, sessions: Sessions, logins: BrowserLogins | None
+    http: HttpRequest, authenticator: HttpAuthenticator, sessions: Sessions, logins: BrowserLogins | None
 ) -> web.StreamResponse:
-    """End the session of the cookie, if there is one, and say where the provider's ends."""
+    """End the session of the cookie, if there is one, and return the URL that ends it at the provider."""
     http.request = UseExtension(name="logout")
-    if not door.same_origin(http):
-        raise CrossOrigin("a logout has to come from the registry's own pages")
+    if not authenticator.same_origin(http):
+        raise CrossOrigin("logouts are accepted from the registry's own pages only")
     try:
         session = await sessions.end(cookie(http, cookies.SESSION))
     except SessionsUnavailableError as error:
         raise Unavailable("sessions cannot be ended at the moment") from error
-    set_later(http, door.cookies.without_session())
+    set_later(http, authenticator.cookies.without_session())
     if session is not None:
         http.principal = Principal(session.user, "session", frozenset(session.groups))
     url = None
     if session is not None and session.provider and logins is not None:
-        url = await logins.end_session_url(session.provider, door.origin(http))
+        url = await logins.end_session_url(session.provider, authenticator.origin(http))
     body = msgspec.json.encode({"endSessionUrl": url} if url else {})
     return web.Response(body=body, headers={"Content-Type": "application/json", "Cache-Control": "no-store"})
 

@@ -1,4 +1,4 @@
-"""`/zot/auth/token`: bearer tokens for logins and for anonymous clients, as Docker's clients ask for them."""
+"""`/zot/auth/token`: bearer tokens for users, workloads and anonymous clients (distribution, Token Authentication)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zot.api.http_request import HttpRequest
 from zot.auth.build import Auth
 from zot.auth.credentials import AUTHORIZATION_LENGTH_LIMIT, Authorization, authorization, login
 from zot.auth.fetch import FetchError
-from zot.auth.registry_tokens import wanted_of
+from zot.auth.registry_tokens import parse_token_scopes
 from zot.auth.token_exchange import IssuedToken, TokenExchange, issued_now
 from zot.config.auth import BearerConfig, UpstreamTokenEndpointConfig
 from zot.registry.errors import RegistryError, Unauthorized
@@ -28,7 +28,7 @@ FORM_LIMIT_BYTES = 64 << 10
 
 _FORM_FIELDS = ("password", "id_token", "access_token", "refresh_token", "token")
 _FIELDS_LIMIT = 100
-_FORWARDED = frozenset({"accept", "authorization", "content-type", "user-agent"})
+_FORWARDED_HEADERS = frozenset({"accept", "authorization", "content-type", "user-agent"})
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
@@ -39,13 +39,15 @@ class FormInvalid(RegistryError):
 
 
 class UpstreamFailed(RegistryError):
-    """The token endpoint upstream gave no answer."""
+    """The upstream token endpoint did not respond."""
 
-    code, status, message = "UNAVAILABLE", 502, "the token endpoint upstream cannot be reached"
+    code, status, message = "UNAVAILABLE", 502, "the upstream token endpoint cannot be reached"
 
 
-def routes(auth: Auth, door: HttpAuthenticator, config: BearerConfig | None, exchange: TokenExchange | None) -> Routes:
-    """Return the route: it exchanges tokens of workloads, if there are any, and issues tokens of this registry."""
+def routes(
+    auth: Auth, authenticator: HttpAuthenticator, config: BearerConfig | None, exchange: TokenExchange | None
+) -> Routes:
+    """Return the route, which verifies tokens of workloads and issues tokens of this registry."""
     realm = (config.realm if config is not None else "") or "zot"
     challenge = {"WWW-Authenticate": f'Basic realm="{realm}"', **_NO_STORE}
     upstream = config.upstream_token_endpoint if config is not None else None
@@ -60,10 +62,10 @@ def routes(auth: Auth, door: HttpAuthenticator, config: BearerConfig | None, exc
         try:
             issued = await _exchanged(exchange, _candidates(headers, form), forwards=upstream is not None)
             if issued is not None:
-                return _issued(issued)
+                return _token_response(issued)
             if upstream is not None:
                 return await _forward(http, auth, upstream, form)
-            return _issued(await _own(http, auth, door, form))
+            return _token_response(await _issue(http, auth, authenticator, form))
         except Unauthorized as error:
             raise ErrorResponse(error, challenge) from error
 
@@ -82,19 +84,21 @@ async def _exchanged(
     return issued
 
 
-async def _own(http: HttpRequest, auth: Auth, door: HttpAuthenticator, form: Sequence[tuple[str, str]]) -> IssuedToken:
-    """Issue a token for the login of a request, or for an anonymous client (distribution, Token Authentication)."""
+async def _issue(
+    http: HttpRequest, auth: Auth, authenticator: HttpAuthenticator, form: Sequence[tuple[str, str]]
+) -> IssuedToken:
+    """Issue a token for the user who logs in with the request, or for an anonymous client."""
     if auth.tokens is None:
-        raise Unauthorized("no token of a workload that is known")
-    asked = form if http.method == "POST" else _fields(http.raw_path.partition("?")[2])
-    header = authorization(door.credentials(http, UseExtension(name="token"))) or _login_of(form)
-    principal, key_hash = await auth.chain.log_in(header, door.address(http))
+        raise Unauthorized("the request has no token of a known workload issuer")
+    fields = form if http.method == "POST" else _fields(http.raw_path.partition("?")[2])
+    header = authorization(authenticator.credentials(http, UseExtension(name="token"))) or _login_of(form)
+    principal, key_hash = await auth.chain.log_in(header, authenticator.address(http))
     http.principal = principal
     try:
-        wanted = wanted_of(value for name, value in asked if name == "scope")
+        requested = parse_token_scopes(value for name, value in fields if name == "scope")
     except ValueError as error:
         raise FormInvalid(str(error)) from None
-    return issued_now(*await auth.tokens.issue(principal, wanted, key_hash))
+    return issued_now(*await auth.tokens.issue(principal, requested, key_hash))
 
 
 def _login_of(form: Sequence[tuple[str, str]]) -> Authorization | None:
@@ -102,17 +106,17 @@ def _login_of(form: Sequence[tuple[str, str]]) -> Authorization | None:
     fields = dict(form)
     kind = fields.get("grant_type", "password")
     if kind != "password":
-        raise Unauthorized(f"grant_type {kind[:64]!r} is not supported: it is password")
+        raise Unauthorized(f"grant_type {kind[:64]!r} is not supported, expected password")
     pair = (fields.get("username", ""), fields.get("password", ""))
     return Authorization("basic", base64.b64encode(":".join(pair).encode()).decode()) if any(pair) else None
 
 
-def _issued(issued: IssuedToken) -> web.Response:
+def _token_response(issued: IssuedToken) -> web.Response:
     return web.Response(body=msgspec.json.encode(issued), headers={"Content-Type": "application/json", **_NO_STORE})
 
 
 def _candidates(headers: Sequence[str], form: Sequence[tuple[str, str]]) -> list[str]:
-    """Return what may be a token: the password, then fields of the form."""
+    """Return the values that may be a token: the password, then fields of the form."""
     candidates = []
     if headers and len(headers[0]) <= AUTHORIZATION_LENGTH_LIMIT:
         scheme, _, value = headers[0].strip(" \t").partition(" ")
@@ -136,20 +140,20 @@ def _fields(text: str) -> list[tuple[str, str]]:
 async def _forward(
     http: HttpRequest, auth: Auth, upstream: UpstreamTokenEndpointConfig, form: Sequence[tuple[str, str]]
 ) -> web.Response:
-    """Ask the endpoint upstream in the client's place, for its own service, and pass on what it says."""
-    query = _fields(http.raw_path.partition("?")[2])
+    """Forward the request to the upstream endpoint, for the upstream's service, and return its response."""
+    fields = _fields(http.raw_path.partition("?")[2])
     parts = urlsplit(upstream.realm)
-    asked = urlencode([*parse_qsl(parts.query), *_for_service(query, upstream.service)])
-    headers = {name: value for name, value in http.headers.items() if name.lower() in _FORWARDED}
+    query = urlencode([*parse_qsl(parts.query), *_for_service(fields, upstream.service)])
+    headers = {name: value for name, value in http.headers.items() if name.lower() in _FORWARDED_HEADERS}
     body = urlencode(_for_service(form, upstream.service)).encode() if http.method == "POST" else None
     try:
-        answer = await auth.fetcher.forward(http.method, urlunsplit(parts._replace(query=asked)), headers, body)
+        response = await auth.fetcher.forward(http.method, urlunsplit(parts._replace(query=query)), headers, body)
     except FetchError as error:
         raise UpstreamFailed(str(error)) from error
-    passed: Mapping[str, str] = {
-        name: value for name, value in answer.headers.items() if name.lower() in {"content-type", "www-authenticate"}
+    returned: Mapping[str, str] = {
+        name: value for name, value in response.headers.items() if name.lower() in {"content-type", "www-authenticate"}
     }
-    return web.Response(status=answer.status, body=answer.body, headers={**passed, **_NO_STORE})
+    return web.Response(status=response.status, body=response.body, headers={**returned, **_NO_STORE})
 
 
 def _for_service(fields: Sequence[tuple[str, str]], service: str) -> list[tuple[str, str]]:

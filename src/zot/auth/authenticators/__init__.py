@@ -1,1 +1,1 @@
-"""The ways in, one a file. Each says who somebody is, None if it cannot tell, or raises Unavailable."""
+"""The authentication methods, one a module."""

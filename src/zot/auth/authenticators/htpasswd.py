@@ -1,4 +1,4 @@
-"""Users in a file of `name:hash` lines."""
+"""Authenticates users of an htpasswd file."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ _FAULTS_SHOWN = 20
 
 
 class HtpasswdAuthenticator:
-    """The users of an htpasswd file; a change of the file ends what is remembered of it."""
+    """Authenticates users of an htpasswd file; a changed file is read again and clears the cache."""
 
     method = "htpasswd"
     revocable = True
 
     def __init__(self, path: Path, pool: ThreadPool, files: ThreadPool, *, hides_names: bool = True) -> None:
-        """Take the file, the pool in which passwords are hashed, and that in which files are read; none is yet.
+        """Keep the path; nothing is read yet. Passwords are hashed in `pool`, files are read in `files`.
 
-        With `hides_names` a name that is not in the file takes as long to refuse as one that is.
+        With `hides_names`, an unknown name takes as long to refuse as a known one.
         """
         self._path = path
         self._file = CachedFile(path, parse, files)
         self._pool = pool
         self._hides_names = hides_names
-        self._remembered = PasswordCache()
-        self._known = HtpasswdFile({}, ())
-        self._under_way: dict[tuple[Login, str], asyncio.Task[bool]] = {}
+        self._cache = PasswordCache()
+        self._current = HtpasswdFile({}, ())
+        self._checks: dict[tuple[Login, str], asyncio.Task[bool]] = {}
 
-    async def known(self, sent: str) -> Principal | None:
-        """Return who sent this if it was verified lately and the file has not changed since."""
-        if self._file.fresh() is not self._known:
+    async def cached(self, encoded: str) -> Principal | None:
+        """See `PasswordAuthenticator`: None once the file has changed."""
+        if self._file.fresh() is not self._current:
             try:
                 await self._refresh()
             except Unavailable:
                 return None
-        return self._remembered.find(sent)
+        return self._cache.find(encoded)
 
     async def verify(self, login: Login) -> Principal | None:
-        """Return who that is, None if the name is not in the file or the password is wrong.
+        """Return the principal, None if the name is not in the file or the password is wrong.
 
         Raises Unavailable if the file cannot be read, or if too many logins are waiting.
         """
         file = await self._refresh()
         users = file.users
-        known = self._remembered.find(login.sent)
-        if known is not None:
-            return known
+        cached = self._cache.find(login.encoded)
+        if cached is not None:
+            return cached
         hashed = users.get(login.name)
         if hashed is None:
             any_hash = next(filter(usable, users.values()), None) if self._hides_names else None
@@ -68,12 +68,12 @@ class HtpasswdAuthenticator:
         if not await self._check(login, hashed):
             return None
         principal = Principal(login.name, self.method)
-        if file is self._known:
-            self._remembered.remember(login.sent, principal)
+        if file is self._current:
+            self._cache.add(login.encoded, principal)
         return principal
 
-    async def standing(self, name: str) -> str | None:
-        """See `KnowsUsers`: a digest of the user's hash."""
+    async def fingerprint(self, name: str) -> str | None:
+        """See `UserSource`: a digest of the user's hash."""
         hashed = (await self._refresh()).users.get(name)
         if hashed is None or not usable(hashed):
             return None
@@ -81,22 +81,22 @@ class HtpasswdAuthenticator:
 
     async def _refresh(self) -> HtpasswdFile:
         file = await self._file.content()
-        if file is not self._known:
-            self._known = file
-            self._remembered.forget()
+        if file is not self._current:
+            self._current = file
+            self._cache.clear()
             for fault in file.faults[:_FAULTS_SHOWN]:
                 _log.warning("htpasswd: %s: %s", self._path, fault)
             if len(file.faults) > _FAULTS_SHOWN:
-                _log.warning("htpasswd: %s: %d more lines are wrong", self._path, len(file.faults) - _FAULTS_SHOWN)
+                _log.warning("htpasswd: %s: %d more lines are invalid", self._path, len(file.faults) - _FAULTS_SHOWN)
         return file
 
     async def _check(self, login: Login, hashed: str) -> bool:
-        # A client opens several connections at once: they wait for one hash together.
+        # A client opens several connections at once: they share one computation of the hash.
         key = (login, hashed)
-        task = self._under_way.get(key)
+        task = self._checks.get(key)
         if task is None:
             task = asyncio.create_task(self._pool.run(verify, login.password, hashed))
-            self._under_way[key] = task
+            self._checks[key] = task
             task.add_done_callback(lambda done: self._finished(key, done))
         try:
             return await asyncio.shield(task)
@@ -104,6 +104,6 @@ class HtpasswdAuthenticator:
             raise Unavailable("too many logins are waiting", retry_after_s=1) from error
 
     def _finished(self, key: tuple[Login, str], task: asyncio.Task[bool]) -> None:
-        del self._under_way[key]
+        del self._checks[key]
         if not task.cancelled():
-            task.exception()  # whoever waited may be gone
+            task.exception()  # retrieved here: every client that waited may have disconnected

@@ -1,4 +1,4 @@
-"""The format of htpasswd files: a user and a password hash a line."""
+"""Parses htpasswd files: lines of user name and password hash."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from zot.auth.cached_file import read_regular_file
-from zot.auth.credentials import names_user
+from zot.auth.credentials import is_user_name
 from zot.auth.password_hashes import usable
 
-# Spaces around a line or a hash. Nothing else is taken off: other programs take it for a part of the name.
+# White space that is stripped around a line or a hash. Other programs treat any other as part of the name.
 _BLANKS = b" \t\r"
 
 
@@ -20,21 +20,21 @@ class HtpasswdFile(msgspec.Struct, frozen=True):
     """The content of an htpasswd file."""
 
     users: Mapping[str, str]
-    """The hashes by user name, unusable ones too: such a user is refused, as by a wrong password."""
+    """Hashes by user name. With an unusable hash every password of the user is wrong."""
     faults: Sequence[str]
-    """What is wrong with which line, one sentence each; such a line concerns nothing but itself."""
+    """Invalid lines, one sentence each; the other lines are valid all the same."""
 
 
 def parse(content: bytes) -> HtpasswdFile:
-    """Return the users of an htpasswd file, and the faults of its lines.
+    """Return the users of an htpasswd file, and its invalid lines.
 
-    A line is `name:hash`; what follows another colon is ignored, as by Apache and zot. Only a line feed ends a line,
-    as for zot: of all that Unicode calls a line break, nothing begins a user in the middle of a comment. Empty lines
-    and lines that begin with `#` are comments. Of lines with the same name the last holds. A byte order mark is
-    skipped. Raises ValueError for a file in UTF-16, of which nothing could be read.
+    A line is `name:hash`; further fields after another colon are ignored, as by Apache and zot. Only a line feed ends a
+    line, as for zot: no other line break of Unicode can start a user inside a comment. Empty lines and lines that begin
+    with `#` are comments. Of lines with the same name the last applies. A byte order mark is skipped. Raises ValueError
+    for a file in UTF-16.
     """
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ValueError("the file is UTF-16 and should be UTF-8")
+        raise ValueError("the file is UTF-16, expected UTF-8")
     users: dict[str, str] = {}
     faults = []
     for number, line in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
@@ -54,7 +54,7 @@ def parse(content: bytes) -> HtpasswdFile:
 
 
 def read(path: Path) -> HtpasswdFile:
-    """Read an htpasswd file. Raises OSError if it cannot be read, ValueError if it is no text file."""
+    """Read an htpasswd file. Raises OSError if it cannot be read, ValueError if it is not a text file."""
     return parse(read_regular_file(path))
 
 
@@ -66,6 +66,6 @@ def _user(line: bytes) -> tuple[str, str]:
         decoded = name.decode(), rest.partition(b":")[0].strip(_BLANKS).decode()
     except UnicodeDecodeError:
         raise ValueError("not UTF-8") from None
-    if not names_user(decoded[0]):
+    if not is_user_name(decoded[0]):
         raise ValueError("the name has characters that cannot be sent in a login")
     return decoded

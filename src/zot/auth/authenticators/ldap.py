@@ -1,4 +1,4 @@
-"""Users in an LDAP directory: found by a search, verified by a bind. Needs the extra `ldap`."""
+"""Authenticates users of an LDAP directory, by a search and a bind. Needs the extra `ldap`."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _PORT, _TLS_PORT = 389, 636
 
 
 class LdapAuthenticator:
-    """A directory, asked by a few processes, each one login at a time."""
+    """Authenticates by an LDAP directory, in a few processes with one login at a time each."""
 
     method = "ldap"
     revocable = False
     processes_limit = 4
     waiting_limit = 256
     login_limit_s = 10.0
-    """How long a login may take, waiting included; a process that takes longer is killed."""
+    """How long a login may take, including the wait for a process; a slower process is killed."""
     step_limit_s = 5.0
 
     def __init__(self, config: LdapConfig, credentials: LdapCredentials | None) -> None:
-        """Take the section, and who asks the directory (None: anonymous); nothing is started yet.
+        """Keep the settings; nothing is started yet. Without credentials the search is anonymous.
 
         Raises ConfigurationError if the library is not installed.
         """
@@ -46,18 +46,18 @@ class LdapAuthenticator:
         self._settings = msgspec.json.encode(_settings(config, credentials, self.step_limit_s))
         self._decoder = msgspec.json.Decoder(LdapResult)
         self._idle: list[asyncio.subprocess.Process] = []
-        self._turn = asyncio.Semaphore(self.processes_limit)
+        self._slots = asyncio.Semaphore(self.processes_limit)
         self._waiting = 0
         self._closed = False
 
-    async def known(self, sent: str) -> Principal | None:  # noqa: ARG002 - as the protocol has it
-        """Nothing is remembered: the directory would not tell if somebody was taken out of it."""
+    async def cached(self, encoded: str) -> Principal | None:  # noqa: ARG002 - as the protocol has it
+        """Return None: nothing is cached, since the directory does not report that a user was removed."""
         return None
 
     async def verify(self, login: Login) -> Principal | None:
-        """Return who that is with their groups, None if the directory does not know them by this password.
+        """Return the principal with its groups, None if the user is unknown or the password is wrong.
 
-        Raises Unavailable if the directory is down, slow, or refuses to be asked.
+        Raises Unavailable if the directory is down, slow, or refuses the search.
         """
         if not login.password:
             return None
@@ -65,59 +65,59 @@ class LdapAuthenticator:
             raise Unavailable("too many logins are waiting for the directory", retry_after_s=1)
         self._waiting += 1
         try:
-            async with asyncio.timeout(self.login_limit_s), self._turn:
-                answer = await self._ask(LdapLogin(login.name, login.password))
+            async with asyncio.timeout(self.login_limit_s), self._slots:
+                result = await self._request(LdapLogin(login.name, login.password))
         except TimeoutError as error:
             raise Unavailable("the directory does not answer") from error
         finally:
             self._waiting -= 1
-        if answer.error:
-            _log.error("the LDAP server cannot be asked: %s", answer.error)
-            raise Unavailable("the directory cannot be asked")
-        if answer.hint:
-            _log.warning("LDAP: %s", answer.hint)
-        return Principal(login.name, self.method, frozenset(answer.groups)) if answer.known else None
+        if result.error:
+            _log.error("the LDAP server cannot be reached: %s", result.error)
+            raise Unavailable("the directory cannot be reached")
+        if result.hint:
+            _log.warning("LDAP: %s", result.hint)
+        return Principal(login.name, self.method, frozenset(result.groups)) if result.known else None
 
-    async def standing(self, name: str) -> str | None:  # noqa: ARG002 - as the protocol has it
-        """See `KnowsUsers`: the directory is asked with a password alone."""
+    async def fingerprint(self, name: str) -> str | None:  # noqa: ARG002 - as the protocol has it
+        """See `UserSource`: empty, since the directory tells nothing without the password."""
         return ""
 
     async def close(self) -> None:
-        """End the processes; those that are busy end with their login."""
+        """End the idle processes; busy ones end after their login. Idempotent."""
         self._closed = True
         while self._idle:
             await _end(self._idle.pop())
 
-    async def _ask(self, attempt: LdapLogin) -> LdapResult:
+    async def _request(self, attempt: LdapLogin) -> LdapResult:
         process = self._idle.pop() if self._idle else await self._start()
         try:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write(msgspec.json.encode(attempt) + b"\n")
             await process.stdin.drain()
-            answer = self._decoder.decode(await process.stdout.readline())
+            result = self._decoder.decode(await process.stdout.readline())
         except (OSError, ValueError) as error:
             await _end(process)
-            raise Unavailable("the directory cannot be asked") from error
+            raise Unavailable("the directory cannot be reached") from error
         except BaseException:
-            # Its answer would be taken for that to the next login.
+            # The process would write its result later, and the next login would read it.
             await asyncio.shield(_end(process))
             raise
         if self._closed:
             await _end(process)
         else:
             self._idle.append(process)
-        return answer
+        return result
 
     async def _start(self) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-P",  # modules come from the installation, whatever the working directory holds
+            "-P",  # modules come from the installation, never from the working directory
             "-m",
             "zot.auth.authenticators.ldap_process",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,  # a terminal's interrupt is for the server, which ends it
+            start_new_session=True,  # a terminal's interrupt reaches only the server, which ends this process
         )
         assert process.stdin is not None
         process.stdin.write(self._settings + b"\n")
@@ -147,7 +147,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     await process.wait()
-    # The pipes are closed by the event loop's next steps; without them they would be closed by the collector.
+    # The event loop closes the pipes in its next steps; without waiting, the garbage collector would, with a warning.
     if process.stdin is not None:
         process.stdin.close()
         with contextlib.suppress(OSError):

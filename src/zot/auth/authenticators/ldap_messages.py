@@ -1,4 +1,4 @@
-"""What the server and its LDAP processes say to each other, a line of JSON each."""
+"""The messages between the server and its LDAP processes, each a line of JSON."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import msgspec
 
 
 class LdapSettings(msgspec.Struct, frozen=True):
-    """How to reach the directory and whom to find in it."""
+    """How to connect to the directory and how to search it."""
 
     url: str
     start_tls: bool
     verify: bool
     ca_cert: str
     bind_dn: str
-    """Who asks the directory; empty: nobody in particular."""
+    """The entry that the search binds as; empty: anonymous."""
     bind_password: str
     base_dn: str
     user_attribute: str
@@ -21,22 +21,22 @@ class LdapSettings(msgspec.Struct, frozen=True):
     group_attribute: str
     subtree: bool
     step_limit_s: float
-    """How long a connection, a search or a bind may take, as far as the library heeds it."""
+    """The timeout of a connection, a search or a bind, as far as the library respects it."""
 
 
 class LdapLogin(msgspec.Struct, frozen=True):
-    """A login to be verified. The password is not empty: a bind without one always succeeds (RFC 4513, 5.1.2)."""
+    """A login to verify. Its password is not empty: a bind without one always succeeds (RFC 4513, 5.1.2)."""
 
     name: str
     password: str
 
 
 class LdapResult(msgspec.Struct, frozen=True):
-    """What the directory says to it."""
+    """The result of a login."""
 
     known: bool = False
     groups: tuple[str, ...] = ()
     error: str = ""
-    """Why the directory could not be asked; then nothing is known."""
+    """Why the directory could not be used; then it is not known whether the password is right."""
     hint: str = ""
-    """What its operator should know about the login."""
+    """A warning for the operator."""

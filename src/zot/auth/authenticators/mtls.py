@@ -1,4 +1,4 @@
-"""Users by their TLS client certificates, whose chain TLS has verified."""
+"""Authenticates users by TLS client certificates, whose chain TLS has verified."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ DEFAULT_ATTRIBUTES = ("CommonName",)
 
 
 class MtlsAuthenticator:
-    """What of a certificate names the user: the first of the configured attributes that it has."""
+    """Takes the user name from the first configured attribute that a certificate has."""
 
     method = "mtls"
 
     def __init__(self, config: MtlsConfig | None) -> None:
-        """Take the section; None: the common name. Raises ValueError if the pattern is no expression."""
+        """Keep the settings; None: the common name. Raises ValueError if the URI pattern is invalid."""
         config = config or MtlsConfig()
         names = config.identity_attributes or DEFAULT_ATTRIBUTES
         self._attributes = [IDENTITY_ATTRIBUTES[name.strip().lower()] for name in names]
         self._config = config
         self._pattern = compile_regex(config.uri_san_pattern) if config.uri_san_pattern else None
-        # Parsing costs 100 µs, and a connection brings the same certificate with each of its requests.
+        # Parsing takes 100 µs, and all requests of a connection have the same certificate.
         self.verify = lru_cache(maxsize=1024)(self._verify)
 
     def _verify(self, certificate: bytes) -> Principal | None:
-        """Return who presented the certificate (DER), None if nothing in it names somebody."""
+        """Return the principal of the certificate (DER), None if no attribute names a user."""
         try:
             parsed = x509.load_der_x509_certificate(certificate)
             for attribute in self._attributes:
@@ -63,8 +63,8 @@ class MtlsAuthenticator:
                 return self._part(uri) if uri is not None and self._pattern is not None else uri
 
     def _part(self, uri: str) -> str | None:
-        found: Any = self._pattern.search(uri) if self._pattern is not None else None
-        return str(found.group(1) or "") if found is not None else None
+        match: Any = self._pattern.search(uri) if self._pattern is not None else None
+        return str(match.group(1) or "") if match is not None else None
 
 
 def _alternatives(

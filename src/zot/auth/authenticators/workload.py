@@ -1,6 +1,6 @@
-"""Workloads by the ID tokens of their platform: CI systems, Kubernetes (OpenID Connect Core, section 2).
+"""Authenticates workloads (CI jobs, Kubernetes pods) by the ID tokens of their platform (OpenID Connect Core, 2).
 
-No secret is shared with them: the registry knows the issuer, and what a token has to say to be taken.
+There is no shared secret: the registry trusts the issuer, and requires an audience and claims of each token.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zot.auth.authenticators.bearer import challenge, scope_of
-from zot.auth.cel import Expression, ExpressionError, of_claims, validation
+from zot.auth.cel import Expression, ExpressionError, compile_claim, compile_validation
 from zot.auth.fetch import Fetcher
 from zot.auth.issuer import Issuer
 from zot.auth.last_good_files import read_last_good
@@ -22,79 +22,88 @@ from zot.config.errors import ConfigProblem, ConfigurationError
 from zot.registry.errors import Unavailable
 from zot.registry.request import Request
 
-PLACE = "http.auth.bearer.oidc"
+CONFIG_KEY = "http.auth.bearer.oidc"
 _SHOWN_LENGTH = 200
 
 DEFAULT_USERNAME = "claims.iss + '/' + claims.sub"
 
 
 class WorkloadAuthenticator:
-    """The issuers of `http.auth.bearer.oidc`."""
+    """Verifies tokens of the issuers in `http.auth.bearer.oidc`."""
 
     method = "oidc"
 
     def __init__(self, config: BearerConfig, fetcher: Fetcher) -> None:
-        """Compile; raise ConfigurationError if an expression or a certificate is wrong. No issuer is asked yet."""
+        """Compile the expressions; no issuer is contacted yet.
+
+        Raises ConfigurationError if an expression or a certificate is invalid.
+        """
         self._realm = config.realm
         self._service = config.service
-        self._issuers = [_Issuer(entry, f"{PLACE}[{number}]", fetcher) for number, entry in enumerate(config.oidc)]
+        self._issuers = [
+            _TrustedIssuer(entry, f"{CONFIG_KEY}[{number}]", fetcher) for number, entry in enumerate(config.oidc)
+        ]
 
-    def concern(self, token: str) -> bool:
-        """Tell whether the token says that it is of one of the issuers; nothing else of it is believed yet."""
+    def accepts(self, token: str) -> bool:
+        """Tell whether the token names a configured issuer and audience; it is not verified yet."""
         claims = unverified_claims(token)
-        return claims is not None and any(issuer.concerns(claims) for issuer in self._issuers)
+        return claims is not None and any(issuer.accepts(claims) for issuer in self._issuers)
 
     async def verify(self, token: str) -> Principal:
-        """Return who the token is about; raise InvalidTokenError, or Unavailable if its issuer cannot be asked."""
+        """Return the principal of the token.
+
+        Raises InvalidTokenError, or Unavailable if the issuer cannot be reached.
+        """
         claims = unverified_claims(token)
         if claims is None:
             raise InvalidTokenError("the token is malformed")
-        issuers = [issuer for issuer in self._issuers if issuer.concerns(claims)]
+        issuers = [issuer for issuer in self._issuers if issuer.accepts(claims)]
         if not issuers:
-            raise InvalidTokenError(self.mismatch(token) or "the token is of no issuer that is known")
+            raise InvalidTokenError(self.mismatch(token) or "the token is not of a known issuer")
         failure: InvalidTokenError | Unavailable | None = None
         for issuer in issuers:
             try:
                 return await issuer.verify(token)
             except (InvalidTokenError, Unavailable) as error:
                 failure = error
-        assert failure is not None  # each of them refused
+        assert failure is not None  # no issuer returned a principal
         raise failure
 
     def mismatch(self, token: str) -> str | None:
-        """Return why a token of a known issuer is not for this registry: its audience; None for any other token."""
+        """Return why a token of a configured issuer is not for this registry (its audience); None for other tokens."""
         claims = unverified_claims(token)
         if claims is None:
             return None
-        expected = sorted({name for issuer in self._issuers if issuer.issued(claims) for name in issuer.audiences})
-        if not expected or any(issuer.concerns(claims) for issuer in self._issuers):
+        expected = sorted({name for issuer in self._issuers if issuer.is_named(claims) for name in issuer.audiences})
+        if not expected or any(issuer.accepts(claims) for issuer in self._issuers):
             return None
-        meant_for = repr(claims["aud"])[:_SHOWN_LENGTH] if "aud" in claims else "none"
-        return f"the token is for the audience {meant_for}, and this registry takes {' or '.join(map(repr, expected))}"
+        audience = repr(claims["aud"])[:_SHOWN_LENGTH] if "aud" in claims else "none"
+        return f"the token is for the audience {audience}, this registry accepts {' or '.join(map(repr, expected))}"
 
     def challenge(self, request: Request | None, own_realm: str, error: str = "") -> str:
-        """Return the WWW-Authenticate header; `own_realm`, this registry's endpoint, counts if none is configured."""
+        """Return the WWW-Authenticate header, with this registry's endpoint `own_realm` if no realm is configured."""
         return challenge(self._realm or own_realm, self._service or "zot", scope_of(request), error)
 
 
-class _Issuer:
-    """One issuer with what its tokens have to say."""
+class _TrustedIssuer:
+    """A configured issuer, with the audiences it is accepted for and the mapping of its claims."""
 
-    def __init__(self, config: BearerOidcConfig, place: str, fetcher: Fetcher) -> None:
+    def __init__(self, config: BearerOidcConfig, config_key: str, fetcher: Fetcher) -> None:
         self._any_issuer = config.skip_issuer_verification
         self.audiences = frozenset(audience.strip() for audience in config.audiences)
-        self._issuer = Issuer(config.issuer, fetcher, tls=_tls(config, place), any_issuer=self._any_issuer)
-        self._mapping = CompiledClaimMapping(config.claim_mapping or CelClaimMappingConfig(), f"{place}.claimMapping")
+        self._issuer = Issuer(config.issuer, fetcher, tls=_tls(config, config_key), any_issuer=self._any_issuer)
+        mapping = config.claim_mapping or CelClaimMappingConfig()
+        self._mapping = CompiledClaimMapping(mapping, f"{config_key}.claimMapping")
 
-    def concerns(self, claims: Mapping[str, Any]) -> bool:
-        """Tell whether a token that says so would be verified here."""
+    def accepts(self, claims: Mapping[str, Any]) -> bool:
+        """Tell whether unverified claims name this issuer and one of its audiences."""
         try:
-            return self.issued(claims) and not self.audiences.isdisjoint(audiences(claims))
+            return self.is_named(claims) and not self.audiences.isdisjoint(audiences(claims))
         except InvalidTokenError:
             return False
 
-    def issued(self, claims: Mapping[str, Any]) -> bool:
-        """Tell whether a token says that it is of this issuer."""
+    def is_named(self, claims: Mapping[str, Any]) -> bool:
+        """Tell whether unverified claims name this issuer."""
         return self._any_issuer or claims.get("iss") == self._issuer.url
 
     async def verify(self, token: str) -> Principal:
@@ -104,29 +113,29 @@ class _Issuer:
 
 
 class CompiledClaimMapping:
-    """From claims to an identity, in CEL: variables, then validations, then name and groups."""
+    """Maps claims to a user name and groups, in CEL: variables, then validations, then name and groups."""
 
-    def __init__(self, config: CelClaimMappingConfig, place: str) -> None:
-        """Compile; raise ConfigurationError, which names the expression."""
+    def __init__(self, config: CelClaimMappingConfig, config_key: str) -> None:
+        """Compile the expressions. Raises ConfigurationError, which names the invalid one."""
         self._variables = [
-            (variable.name, _compiled(of_claims, variable.expression, f"{place}.variables[{number}]"))
+            (variable.name, _compiled(compile_claim, variable.expression, f"{config_key}.variables[{number}]"))
             for number, variable in enumerate(config.variables)
         ]
         self._validations = [
-            (_compiled(validation, each.expression, f"{place}.validations[{number}]"), each.message)
+            (_compiled(compile_validation, each.expression, f"{config_key}.validations[{number}]"), each.message)
             for number, each in enumerate(config.validations)
         ]
-        self._username = _compiled(of_claims, config.username or DEFAULT_USERNAME, f"{place}.username")
-        self._groups = _compiled(of_claims, config.groups, f"{place}.groups") if config.groups else None
+        self._username = _compiled(compile_claim, config.username or DEFAULT_USERNAME, f"{config_key}.username")
+        self._groups = _compiled(compile_claim, config.groups, f"{config_key}.groups") if config.groups else None
 
     def identity(self, claims: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
-        """Return the user name and the groups; raise InvalidTokenError if the claims are not what they have to be."""
+        """Return the user name and the groups. Raises InvalidTokenError if a validation or the mapping fails."""
         data: dict[str, Any] = {"claims": dict(claims), "vars": {}}
         try:
             for name, expression in self._variables:
                 data["vars"] = {**data["vars"], name: expression.evaluate(data)}
             for expression, message in self._validations:
-                if not expression.holds(data):
+                if not expression.is_true(data):
                     raise InvalidTokenError(message or "the token's claims are not accepted")
             name = self._username.evaluate(data)
             groups = self._groups.evaluate(data) if self._groups is not None else []
@@ -139,23 +148,24 @@ class CompiledClaimMapping:
         return name, groups
 
 
-def _compiled(compile_expression: Any, text: str, place: str) -> Expression:
+def _compiled(compile_expression: Any, text: str, config_key: str) -> Expression:
     try:
         expression: Expression = compile_expression(text)
     except ExpressionError as error:
-        raise ConfigurationError(ConfigProblem(f"invalid CEL expression: {error}", place)) from None
+        raise ConfigurationError(ConfigProblem(f"invalid CEL expression: {error}", config_key)) from None
     return expression
 
 
-def _tls(config: BearerOidcConfig, place: str) -> ssl.SSLContext | None:
+def _tls(config: BearerOidcConfig, config_key: str) -> ssl.SSLContext | None:
     try:
         if config.certificate_authority_file:
-            return read_last_good(Path(config.certificate_authority_file), _trusting)
+            return read_last_good(Path(config.certificate_authority_file), _tls_context)
         return ssl.create_default_context(cadata=config.certificate_authority) if config.certificate_authority else None
     except (OSError, ValueError) as error:
-        raise ConfigurationError(ConfigProblem(f"the certificate authority cannot be read: {error}", place)) from None
+        problem = ConfigProblem(f"the certificate authority cannot be read: {error}", config_key)
+        raise ConfigurationError(problem) from None
 
 
-def _trusting(content: bytes) -> ssl.SSLContext:
-    # Comments between the certificates may be in any encoding.
+def _tls_context(content: bytes) -> ssl.SSLContext:
+    # Comments between the certificates may have any encoding.
     return ssl.create_default_context(cadata=content.decode("ascii", "ignore"))

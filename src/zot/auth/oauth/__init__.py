@@ -1,1 +1,1 @@
-"""Logins in the browser, at a provider that people already use (OpenID Connect, OAuth 2)."""
+"""Browser logins at an external provider (OpenID Connect, OAuth 2)."""

@@ -1,4 +1,4 @@
-"""The two halves of a login in the browser: off to the provider, and back."""
+"""Logs in users in the browser: the redirect to the provider, and its callback."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zot.registry.errors import RegistryError, Unauthorized
 
 _log = logging.getLogger("zot.auth")
 
-PLACE = "http.auth.openid.providers"
+CONFIG_KEY = "http.auth.openid.providers"
 METHOD = "openid"
 
 
@@ -32,32 +32,35 @@ class UnknownProvider(RegistryError):
 
 
 class LoginRedirect(msgspec.Struct, frozen=True):
-    """A login that begins."""
+    """The redirect to the provider."""
 
     login_id: str
-    """What the state cookie holds."""
+    """The value of the state cookie."""
     url: str
-    """Where the browser goes."""
+    """The authorization URL of the provider."""
 
 
 class LoginCallback(msgspec.Struct, frozen=True):
-    """A login that succeeded."""
+    """A finished login."""
 
     principal: Principal
     provider: str
     callback_ui: str
-    """Where the browser goes; empty: nowhere."""
+    """The URL to redirect the browser to; empty: no redirect."""
 
 
 class BrowserLogins:
     """The providers of `http.auth.openid`."""
 
     def __init__(self, config: OpenIdConfig, sessions: Sessions, fetcher: Fetcher, external_url: str = "") -> None:
-        """Take the section, and where logins under way are kept. Raises ConfigurationError."""
+        """Set up the providers, without contacting them; `sessions` stores pending logins.
+
+        Raises ConfigurationError.
+        """
         self._sessions = sessions
         self._origins: Sequence[str] = [*config.callback_allow_origins, *([external_url] if external_url else [])]
         self._providers: dict[str, LoginProvider] = {
-            name: (GithubLogin if name in OAUTH2_PROVIDERS else OpenIdLogin)(provider, fetcher, f"{PLACE}.{name}")
+            name: (GithubLogin if name in OAUTH2_PROVIDERS else OpenIdLogin)(provider, fetcher, f"{CONFIG_KEY}.{name}")
             for name, provider in config.providers.items()
         }
 
@@ -67,7 +70,7 @@ class BrowserLogins:
         return tuple(self._providers)
 
     async def begin(self, provider: str, callback_ui: str, origin: str) -> LoginRedirect:
-        """Begin a login; `origin` is that of this registry as the browser sees it.
+        """Begin a login; `origin` is the registry's origin as the browser sees it.
 
         Raises UnknownProvider, Unavailable, SessionsUnavailableError.
         """
@@ -83,32 +86,32 @@ class BrowserLogins:
         return LoginRedirect(await self._sessions.begin_login(login), url)
 
     async def finish(self, provider: str, login_id: str, query: Mapping[str, str]) -> LoginCallback:
-        """Finish a login by what the browser brought back: the state cookie and the query. It works once.
+        """Finish a login by the state cookie and the query of the callback. A login can be finished once.
 
-        Raises Unauthorized if that is not what it was sent off with, or if the provider does not say who it was;
-        UnknownProvider, Unavailable, SessionsUnavailableError.
+        Raises Unauthorized if they do not match a pending login or the provider names no user; UnknownProvider,
+        Unavailable, SessionsUnavailableError.
         """
-        known = self._provider(provider)
+        login_provider = self._provider(provider)
         login = await self._sessions.finish_login(login_id) if login_id else None
         if login is None or login.provider != provider:
-            raise Unauthorized("no login at this provider is under way in this browser")
+            raise Unauthorized("this browser has no pending login at this provider")
         if not hmac.compare_digest(query.get("state", "").encode(), login.state.encode()):
-            raise Unauthorized("the answer is to another login")
+            raise Unauthorized("the callback belongs to another login")
         code = query.get("code")
         if not code:
-            raise Unauthorized("the provider did not log anybody in")
+            raise Unauthorized("the provider refused the login")
         try:
-            identity = await known.identity(code, login)
+            identity = await login_provider.identity(code, login)
         except LoginError as error:
             _log.warning("login at %s failed: %s", provider, error)
-            raise Unauthorized("the provider did not say who that is") from error
+            raise Unauthorized("the provider did not identify the user") from error
         _log.info("login at %s: %s, groups %s", provider, identity.name, ", ".join(sorted(identity.groups)) or "none")
         return LoginCallback(Principal(identity.name, METHOD, identity.groups), provider, login.callback_ui)
 
     async def end_session_url(self, provider: str, origin: str) -> str | None:
-        """Return where the browser ends the login at the provider, too; None if that is not to be had."""
-        known = self._providers.get(provider)
-        return await known.end_session_url(origin) if known is not None else None
+        """Return the URL that ends the session at the provider, too; None if there is none."""
+        login_provider = self._providers.get(provider)
+        return await login_provider.end_session_url(origin) if login_provider is not None else None
 
     def _provider(self, name: str) -> LoginProvider:
         if name not in self._providers:

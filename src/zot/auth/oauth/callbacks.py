@@ -1,4 +1,4 @@
-"""Where a browser may be sent after a login: nowhere that an attacker chose."""
+"""Checks the URLs that a browser is redirected to after a login, against open redirects."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 CALLBACK_PATH = "/zot/auth/callback"
-"""Below it, one path a provider: where providers send browsers back to."""
+"""The prefix of the redirect URIs, followed by the provider's name."""
 
 DEFAULT = "/"
 
 
 def origin_of(url: str) -> str | None:
-    """Return scheme, host and port of an absolute http or https URL, None if it is none."""
+    """Return the origin of an absolute http or https URL, None for anything else."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -26,9 +26,9 @@ def origin_of(url: str) -> str | None:
 
 
 def safe_callback(callback: str, origins: Iterable[str]) -> str:
-    """Return the callback if it stays here or at one of the origins, `/` if not; empty stays empty.
+    """Return the callback if it is a path or of one of the origins, `/` otherwise; empty stays empty.
 
-    A path starts with one slash: two, or a backslash, which browsers take for a slash, name another host.
+    A path starts with one slash: two name another host, and browsers read a backslash as a slash.
     """
     if not callback:
         return ""

@@ -1,4 +1,4 @@
-"""What OpenID Connect and plain OAuth 2 have in common: the authorization request and the exchange of its code."""
+"""The OAuth 2 client that all providers share: the authorization request and the exchange of its code."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _ASSERTION_LIFETIME_S = 60
 
 
 class OAuthClient:
-    """This registry, as a client of the provider."""
+    """This registry as a client of a provider (RFC 6749), with PKCE (RFC 7636)."""
 
-    def __init__(self, config: ProviderConfig, scopes: Sequence[str], fetcher: Fetcher, place: str) -> None:
-        """Take what the provider knows us by. Raises ConfigurationError if the private key cannot be used."""
+    def __init__(self, config: ProviderConfig, scopes: Sequence[str], fetcher: Fetcher, config_key: str) -> None:
+        """Read the client's credentials. Raises ConfigurationError if the private key cannot be used."""
         self.id = config.client_id
         self.fetcher = fetcher
         self._secret = config.client_secret.get_secret_value() if config.client_secret else ""
         self._scopes = scopes
-        self._signer = _Signer(config.key_path, place) if config.key_path else None
+        self._signer = _Signer(config.key_path, config_key) if config.key_path else None
 
     def authorization_url(self, endpoint: str, login: PendingLogin) -> str:
         """Return the URL of the authorization request."""
@@ -57,7 +57,7 @@ class OAuthClient:
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
 
     async def exchange(self, endpoint: str, code: str, login: PendingLogin) -> Mapping[str, Any]:
-        """Return what the token endpoint gives for the code. Raises LoginError, or Unavailable."""
+        """Return the token endpoint's response to the code. Raises LoginError, or Unavailable."""
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -74,24 +74,28 @@ class OAuthClient:
         else:
             form["client_id"] = self.id
         try:
-            answer = await self.fetcher.post(endpoint, form, headers=headers)
+            response = await self.fetcher.post(endpoint, form, headers=headers)
         except FetchError as error:
             if 400 <= error.status < 500:
-                raise LoginError(f"the provider does not take the code: {error}") from error
+                raise LoginError(f"the provider refused the code: {error}") from error
             raise Unavailable("the login provider cannot be reached") from error
-        if not isinstance(answer, dict) or not isinstance(answer.get("access_token"), str):
-            raise LoginError("the provider gave no token")
-        return answer
+        if not isinstance(response, dict) or not isinstance(response.get("access_token"), str):
+            raise LoginError("the provider returned no access token")
+        return response
 
 
 class _Signer:
-    """The private key that stands for the client's secret (RFC 7523). A PEM file, or JSON with `key` and `keyId`."""
+    """Signs client assertions with a private key, in place of a client secret (RFC 7523).
 
-    def __init__(self, path: str, place: str) -> None:
+    The key file is PEM, or JSON with `key` and `keyId`.
+    """
+
+    def __init__(self, path: str, config_key: str) -> None:
         try:
-            self._key, self._algorithm, self._header = read_last_good(Path(path), _key_file)
+            self._key, self._algorithm, self._header = read_last_good(Path(path), _parse_key_file)
         except (OSError, ValueError) as error:
-            raise ConfigurationError(ConfigProblem("the private key cannot be read", f"{place}.keypath")) from error
+            problem = ConfigProblem("the private key cannot be read", f"{config_key}.keypath")
+            raise ConfigurationError(problem) from error
 
     def assertion(self, client_id: str, audience: str) -> str:
         now_s = int(time.time())
@@ -106,7 +110,7 @@ class _Signer:
         return jwt.encode(dict(self._header), claims, self._key, algorithms=[self._algorithm])
 
 
-def _key_file(content: bytes) -> tuple[RSAKey | ECKey | OKPKey, str, dict[str, str]]:
+def _parse_key_file(content: bytes) -> tuple[RSAKey | ECKey | OKPKey, str, dict[str, str]]:
     text = content.decode()
     try:
         document = json.loads(text) if text.lstrip().startswith("{") else {"key": text}

@@ -1,4 +1,4 @@
-"""What a provider of logins does."""
+"""The interface of login providers."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from zot.accounts.sessions.session import PendingLogin
 
 
 class LoginError(Exception):
-    """The provider did not say who that is, or what it said cannot be believed."""
+    """The provider did not identify the user, or its response is not valid."""
 
 
 class LoginIdentity(msgspec.Struct, frozen=True):
-    """Whom the provider says it was."""
+    """The user that the provider has identified."""
 
     name: str
     groups: frozenset[str] = frozenset()
 
 
 class LoginProvider(Protocol):
-    """One provider, for the authorization code flow with PKCE (RFC 6749, 7636)."""
+    """A provider with the authorization code flow and PKCE (RFC 6749, 7636)."""
 
     async def authorization_url(self, login: PendingLogin) -> str:
-        """Return where to send the browser. Raises Unavailable."""
+        """Return the URL of the provider's login page. Raises Unavailable."""
 
     async def identity(self, code: str, login: PendingLogin) -> LoginIdentity:
-        """Exchange the code that the browser brought back. Raises LoginError, or Unavailable."""
+        """Exchange the code of the callback for the user's identity. Raises LoginError, or Unavailable."""
 
     async def end_session_url(self, origin: str) -> str | None:
-        """Return where the browser ends the login at the provider too; None if that is not to be had."""
+        """Return the URL that ends the session at the provider, too; None if there is none."""

@@ -1,4 +1,4 @@
-"""Logins by OpenID Connect: google, gitlab, or any other provider (OpenID Connect Core, RP-Initiated Logout)."""
+"""Logins at providers with OpenID Connect, such as google and gitlab (OpenID Connect Core, RP-Initiated Logout)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ DEFAULT_GROUPS_CLAIM = "groups"
 
 
 class OpenIdLogin:
-    """One provider that is an issuer of ID tokens."""
+    """A provider that issues ID tokens."""
 
-    def __init__(self, config: ProviderConfig, fetcher: Fetcher, place: str) -> None:
-        """Take its section. Raises ConfigurationError; the provider is not asked yet."""
+    def __init__(self, config: ProviderConfig, fetcher: Fetcher, config_key: str) -> None:
+        """Set up the client, without contacting the provider. Raises ConfigurationError."""
         scopes = config.scopes if "openid" in config.scopes else ("openid", *config.scopes)
-        self._client = OAuthClient(config, scopes, fetcher, place)
+        self._client = OAuthClient(config, scopes, fetcher, config_key)
         self._issuer = Issuer(config.issuer, fetcher)
         mapping = config.claim_mapping
         self._name_claim = (mapping.username if mapping else "") or DEFAULT_NAME_CLAIM
@@ -39,10 +39,10 @@ class OpenIdLogin:
     async def identity(self, code: str, login: PendingLogin) -> LoginIdentity:
         """See `LoginProvider`."""
         metadata = await self._issuer.metadata()
-        answer = await self._client.exchange(metadata.token_endpoint, code, login)
-        id_token = answer.get("id_token")
+        tokens = await self._client.exchange(metadata.token_endpoint, code, login)
+        id_token = tokens.get("id_token")
         if not isinstance(id_token, str):
-            raise LoginError("the provider gave no ID token")
+            raise LoginError("the provider returned no ID token")
         try:
             claims = await self._issuer.verify(id_token, (self._client.id,))
         except InvalidTokenError as error:
@@ -50,20 +50,20 @@ class OpenIdLogin:
         nonce = claims.get("nonce")
         if not isinstance(nonce, str) or not hmac.compare_digest(nonce.encode(), login.nonce.encode()):
             raise LoginError("the ID token is of another login")
-        userinfo = await self._userinfo(metadata.userinfo_endpoint, str(answer["access_token"]), claims)
+        userinfo = await self._userinfo(metadata.userinfo_endpoint, str(tokens["access_token"]), claims)
         groups = self._groups(claims) | self._groups(userinfo)
         for claim in (self._name_claim, DEFAULT_NAME_CLAIM):
             name = userinfo.get(claim) or claims.get(claim)
             if isinstance(name, str) and name.isprintable():
                 return LoginIdentity(name, groups)
-        raise LoginError(f"the provider does not say {self._name_claim} or {DEFAULT_NAME_CLAIM}")
+        raise LoginError(f"the provider returned neither {self._name_claim} nor {DEFAULT_NAME_CLAIM}")
 
     async def end_session_url(self, origin: str) -> str | None:
         """See `LoginProvider`."""
         try:
             endpoint = (await self._issuer.metadata()).end_session_endpoint
         except Unavailable:
-            # The login here is ended whether the provider can be reached or not.
+            # The registry's session ends even if the provider cannot be reached.
             return None
         if not endpoint:
             return None
@@ -74,13 +74,13 @@ class OpenIdLogin:
         if not endpoint:
             return {}
         try:
-            answer = await self._client.fetcher.get(endpoint, headers={"Authorization": f"Bearer {access_token}"})
+            userinfo = await self._client.fetcher.get(endpoint, headers={"Authorization": f"Bearer {access_token}"})
         except FetchError as error:
             raise Unavailable("the login provider cannot be reached") from error
-        # An answer about somebody else may be the provider's mistake, or a token that was put in place of ours.
-        if not isinstance(answer, dict) or answer.get("sub") != claims.get("sub"):
-            raise LoginError("the provider's user info is about somebody else")
-        return answer
+        # Another subject is a mistake of the provider, or an access token that an attacker substituted.
+        if not isinstance(userinfo, dict) or userinfo.get("sub") != claims.get("sub"):
+            raise LoginError("the provider's user info is about another user")
+        return userinfo
 
     def _groups(self, claims: Mapping[str, Any]) -> frozenset[str]:
         value = claims.get(self._groups_claim)
