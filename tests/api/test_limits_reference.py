@@ -7,6 +7,7 @@ import pytest
 from zot.accounts.sessions import session
 from zot.api import access_log, client_address, ratelimit, route
 from zot.api.auth import apikey, login, token
+from zot.api.body import TransferLimits
 from zot.api.connection import ConnectionLimits
 from zot.api.manifests import MANIFESTS_LIMIT_BYTES, SMALL_MANIFESTS_LIMIT_BYTES
 from zot.api.metrics.state import REPOSITORIES_LIMIT
@@ -18,6 +19,7 @@ from zot.config.http import HttpConfig
 from zot.config.own_keys import KEYS, BeyondZot
 from zot.config.parse import DEPTH_LIMIT, FILE_LIMIT_BYTES
 from zot.layout.interface import INDEX_LIMIT_BYTES
+from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
 from zot.logs.writer import KEPT_LIMIT_BYTES, QUEUE_LIMIT_BYTES
 from zot.oci.manifest import CONTAINERS_LIMIT
 from zot.oci.names import REPOSITORY_LENGTH_LIMIT
@@ -113,3 +115,17 @@ def test_keys_are_as_documented(entry: BeyondZot) -> None:
     assert set(others) <= {limit}
     default = entry.default_text.replace("2m0s", "2 min").replace("5s", "5 s")
     assert limit == default or (isinstance(entry.default, int | float) and f"{entry.default:,g}" in limit)
+
+
+def test_what_is_built_without_a_configuration_has_the_same_limits() -> None:
+    """Each limit has one default, whatever builds the registry and its connections."""
+    keys = HttpConfig()
+    limits, registry, connection = keys.limits, RegistryLimits(), ConnectionLimits()
+    assert registry.manifest_bytes == MANIFEST_LIMIT_BYTES == limits.max_manifest_bytes
+    assert registry.page == limits.max_page_size
+    assert registry.uploads_per_repository == limits.max_uploads_per_repository
+    assert connection.header_bytes == limits.max_header_bytes
+    assert (connection.header_s, connection.keep_alive_s) == (limits.header_timeout_s, limits.idle_timeout_s)
+    transfer = TransferLimits()
+    assert transfer.floor_bytes_per_s == limits.min_bytes_per_second
+    assert (transfer.sending_idle_s, transfer.taking_idle_s) == (keys.read_timeout_s, keys.write_timeout_s)

@@ -11,6 +11,7 @@ from aiohttp import HttpVersion11, web
 
 from zot.api.http_request import HttpRequest
 from zot.api.protocol import RegistryProtocol
+from zot.config import default_limits
 from zot.registry.errors import BodyTooLarge, RegistryError, SizeInvalid, Unavailable, UploadInvalid
 
 Take = Callable[[int], None]
@@ -30,7 +31,7 @@ class TransferLimits:
     """Longest time without a byte from a client that sends; None: no limit."""
     taking_idle_s: float | None = 60.0
     """Longest time in which a client may take nothing of its answer; None: no limit."""
-    floor_bytes_per_s: int = 1024
+    floor_bytes_per_s: int = default_limits.BYTES_PER_S
     """Lowest average over a minute."""
 
 

@@ -22,6 +22,7 @@ from zot.api.framing import bad_request, framing_fault
 from zot.api.headers import CONNECTION, SERVER, TRANSFER_ENCODING
 from zot.api.http_request import CompleteResponse, Handler, HttpRequest
 from zot.api.protocol import ReadBuffers, RegistryProtocol
+from zot.config import default_limits
 from zot.registry.errors import Unavailable
 
 CLIENT_CLOSED_REQUEST = 499
@@ -46,12 +47,12 @@ _ORIGIN = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 class ConnectionLimits:
     """What one connection may hold, and all together."""
 
-    header_bytes: int = 32 * 1024
+    header_bytes: int = default_limits.HEADER_BYTES
     """Of the request line, and of each header."""
     headers: int = 128
-    header_s: float = 5.0
+    header_s: float = default_limits.HEADER_TIMEOUT_S
     """For the headers of a request: from the start of the connection, or from the first byte of a later request."""
-    keep_alive_s: float = 120.0
+    keep_alive_s: float = default_limits.IDLE_TIMEOUT_S
     requests: int = 10_000
     """After which it is closed, so that the load of several processes evens out."""
     age_s: float = 300.0

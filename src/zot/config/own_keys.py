@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from zot.config import default_limits
+
 KIB, MIB = 1 << 10, 1 << 20
 
 
@@ -96,20 +98,22 @@ KEYS = (
         "http.limits", None, "object", "Bounds on what a client may ask for.", "zot's fixed bounds hold.", "none",
     ),
     BeyondZot(
-        "http.limits.maxManifestBytes", 4 * MIB, "bytes", "Size of the largest manifest accepted.",
+        "http.limits.maxManifestBytes", default_limits.MANIFEST_BYTES, "bytes",
+        "Size of the largest manifest accepted.",
         "zot accepts 4 MiB.", "4 MiB",
     ),
     BeyondZot(
-        "http.limits.maxHeaderBytes", 32 * KIB, "bytes", "Length of the request line, and of each header field.",
+        "http.limits.maxHeaderBytes", default_limits.HEADER_BYTES, "bytes",
+        "Length of the request line, and of each header field.",
         "zot accepts 1 MiB of headers.", "32 KiB",
     ),
     BeyondZot(
-        "http.limits.maxPageSize", 1000, "entries",
+        "http.limits.maxPageSize", default_limits.PAGE_ENTRIES, "entries",
         "Most entries of a page of tags, repositories or referrers (`?n=`); the rest follows by Link.",
         "zot gives as many as `n` says.",
     ),
     BeyondZot(
-        "http.limits.maxUploadsPerRepository", 1000, "sessions",
+        "http.limits.maxUploadsPerRepository", default_limits.UPLOADS_PER_REPOSITORY, "sessions",
         "Upload sessions that a user, or an address without login, has open at once in one repository.",
         "Sessions are not limited.",
     ),
@@ -119,16 +123,18 @@ KEYS = (
         "Connections are not limited.", "what the limit of file descriptors allows",
     ),
     BeyondZot(
-        "http.limits.minBytesPerSecond", 1024, "bytes/s",
+        "http.limits.minBytesPerSecond", default_limits.BYTES_PER_S, "bytes/s",
         "A client that sends or takes a body slower than this, on the average of a minute, is dropped.",
         "zot limits the total duration by readTimeout and writeTimeout.", "1 KiB/s",
     ),
     BeyondZot(
-        "http.limits.headerTimeout", 5.0, "duration", "How long a client may take to send the headers of a request.",
+        "http.limits.headerTimeout", default_limits.HEADER_TIMEOUT_S, "duration",
+        "How long a client may take to send the headers of a request.",
         "zot waits 5 s.", "5s",
     ),
     BeyondZot(
-        "http.limits.idleTimeout", 120.0, "duration", "How long a connection may stay open between two requests.",
+        "http.limits.idleTimeout", default_limits.IDLE_TIMEOUT_S, "duration",
+        "How long a connection may stay open between two requests.",
         "zot waits 120 s.", "2m0s",
     ),
     BeyondZot(

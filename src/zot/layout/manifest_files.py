@@ -8,6 +8,7 @@ from typing import NamedTuple
 from zot.catalog.edges import edges
 from zot.catalog.layout_commands import LayoutManifest
 from zot.catalog.rows import CarriedEntry, Unread
+from zot.config import default_limits
 from zot.layout.index_entry import carried_child
 from zot.layout.interface import ContentFile, LayoutFiles
 from zot.oci import media_types
@@ -15,7 +16,7 @@ from zot.oci.digest import Digest
 from zot.oci.lenient import LenientManifest, parse_leniently
 from zot.oci.names import Repository
 
-MANIFEST_LIMIT_BYTES = 4 * 1024 * 1024
+MANIFEST_LIMIT_BYTES = default_limits.MANIFEST_BYTES
 """The least limit for reading, whatever the limit of pushes is: a manifest that was once pushed stays readable."""
 
 _BATCH = 32

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from zot.catalog.blob_commands import TouchBlob
 from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import TouchManifest
+from zot.config import default_limits
 from zot.oci.names import Repository, creation_refused
 from zot.registry.content_cache import ContentCache
 from zot.registry.damage import DamageReports
@@ -25,11 +26,11 @@ MIB = 1024 * 1024
 class RegistryLimits:
     """Bounds on what one client can ask for; nothing larger is ever held."""
 
-    manifest_bytes: int = 4 * MIB
-    page: int = 10_000
+    manifest_bytes: int = default_limits.MANIFEST_BYTES
+    page: int = default_limits.PAGE_ENTRIES
     """Entries of one answer to a list."""
     tags_per_push: int = 46
-    uploads_per_repository: int = 1000
+    uploads_per_repository: int = default_limits.UPLOADS_PER_REPOSITORY
 
 
 @dataclass(frozen=True, slots=True)
