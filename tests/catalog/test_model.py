@@ -168,7 +168,7 @@ MANIFESTS = [
 ]
 UPLOADS = [
     commands(CreateUploadRow, session=st.sampled_from(SESSIONS), principal=names, limit=st.integers(0, 2)),
-    commands(LeaseUpload, session=st.sampled_from(SESSIONS)),
+    commands(LeaseUpload, session=st.sampled_from(SESSIONS), principal=names),
     commands(
         AdvanceUpload,
         session=st.sampled_from(SESSIONS),

@@ -70,9 +70,9 @@ def test_commands_come_out_as_they_went_in(command: Command[Any]) -> None:
         (PUT, TagRefused(V1, Refusal.IMMUTABLE)),
         (PUT, OverQuota(3, 2, of_repositories=True)),
         (PUT, OverQuota(3, 2, of_repositories=False, patterns=("a/**",))),
-        (LeaseUpload(repository=APP, session="s"), None),
+        (LeaseUpload(repository=APP, session="s", principal="alice"), None),
         (
-            LeaseUpload(repository=APP, session="s"),
+            LeaseUpload(repository=APP, session="s", principal="alice"),
             UploadRow("s", APP, "alice", 1, 2, "sha256", None, "boot", 3, digest("x")),
         ),
     ],

@@ -220,7 +220,7 @@ async def test_a_stale_upload_is_removed(site: Site) -> None:
         await site.storage.begin(UploadKey(APP, session))
     site.wall.now_s += DELAY_S
     await site.sweep()
-    await site.catalog.do(LeaseUpload(repository=APP, session="moves"))
+    await site.catalog.do(LeaseUpload(repository=APP, session="moves", principal=""))
     site.wall.now_s += DELAY_S
     site.monotonic.now_s += DELAY_S
     assert "1 uploads" in await site.sweep()

@@ -33,13 +33,15 @@ class CreateUploadRow(Command[BeginOutcome], frozen=True, kw_only=True, tag=True
 
 
 class LeaseUpload(Command[UploadRow | None], frozen=True, kw_only=True, tag=True):
-    """Take the session for one request: fences whoever has it, by a new epoch. None: no such session here.
+    """Take a principal's session for one request: a new epoch fences the request that has it.
 
-    A finished session is answered as it is, its epoch unchanged.
+    None: the repository has no such session, or it is another principal's: its id alone is no authority. A finished
+    session is returned as it is, its epoch unchanged.
     """
 
     durable: ClassVar[bool] = False
     session: str
+    principal: str
 
 
 class AdvanceUpload(Command[bool], frozen=True, kw_only=True, tag=True):

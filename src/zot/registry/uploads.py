@@ -192,10 +192,8 @@ async def _discard(registry: Registry, repository: Repository, session: str, if_
 
 async def _lease(registry: Registry, request: OfUpload, principal: str) -> UploadRow:
     registry.refuse_if_read_only()
-    row = await registry.catalog.upload(request.session)
-    if row is None or not _belongs(row, request, principal):
-        raise UploadUnknown(session_id=request.session)
-    leased = await registry.catalog.do(LeaseUpload(repository=request.repository, session=request.session))
+    lease = LeaseUpload(repository=request.repository, session=request.session, principal=principal)
+    leased = await registry.catalog.do(lease)
     if leased is None:
         raise UploadUnknown(session_id=request.session)
     return leased

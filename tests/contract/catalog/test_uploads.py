@@ -6,13 +6,14 @@ import msgspec
 
 from contract.catalog.examples import APP, OTHER, digest, doom
 from zot.catalog.blob_commands import ClaimBlob, ClaimOutcome, ForgetBlob, PublishBlob
+from zot.catalog.command import new_id
 from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import RemoveRepository
 from zot.catalog.rows import UploadRow
 from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploadRow, CreateUploadRow, LeaseUpload
 
 BEGIN = CreateUploadRow(repository=APP, session="s", principal="alice", algorithm="sha512")
-LEASE = LeaseUpload(repository=APP, session="s")
+LEASE = LeaseUpload(repository=APP, session="s", principal="alice")
 ADVANCE = AdvanceUpload(
     repository=APP, session="s", epoch=1, offset=10, algorithm="sha256", prefix=digest("prefix"), boot="b"
 )
@@ -84,7 +85,7 @@ async def test_a_lease_fences_the_one_before(catalog: Catalog) -> None:
     """The newer request's epoch is greater; the older one can record nothing any more."""
     await catalog.do(BEGIN)
     first = await catalog.do(LEASE)
-    second = await catalog.do(LeaseUpload(repository=APP, session="s"))
+    second = await catalog.do(LeaseUpload(repository=APP, session="s", principal="alice"))
     assert first is not None
     assert second is not None
     assert second.epoch > first.epoch
@@ -98,8 +99,19 @@ async def test_only_a_session_of_the_repository_is_leased(catalog: Catalog) -> N
     """A session is its repository's: its id alone opens nothing."""
     assert await catalog.do(LEASE) is None
     await catalog.do(BEGIN)
-    assert await catalog.do(LeaseUpload(repository=OTHER, session="s")) is None
+    assert await catalog.do(LeaseUpload(repository=OTHER, session="s", principal="alice")) is None
     assert (await row(catalog)).epoch == 0
+
+
+async def test_only_its_principal_leases_a_session(catalog: Catalog) -> None:
+    """Another principal who learned the id gets no lease, fences no request, and learns nothing of a finished one."""
+    await catalog.do(BEGIN)
+    assert await catalog.do(msgspec.structs.replace(LEASE, id=new_id(), principal="bob")) is None
+    assert (await row(catalog)).epoch == 0
+    assert await catalog.do(LEASE) is not None
+    await finish(catalog)
+    assert await catalog.do(msgspec.structs.replace(LEASE, id=new_id(), principal="bob")) is None
+    assert await catalog.do(msgspec.structs.replace(LEASE, id=new_id())) == await row(catalog)
 
 
 async def test_progress_is_recorded(catalog: Catalog) -> None:
@@ -126,7 +138,7 @@ async def test_a_finished_session_stays_as_it_is(catalog: Catalog) -> None:
     await catalog.do(BEGIN)
     await catalog.do(LEASE)
     await finish(catalog)
-    leased = await catalog.do(LeaseUpload(repository=APP, session="s"))
+    leased = await catalog.do(LeaseUpload(repository=APP, session="s", principal="alice"))
     assert leased is not None
     assert (leased.finished, leased.epoch) == (digest("s"), 1)
     assert await catalog.do(ADVANCE) is False

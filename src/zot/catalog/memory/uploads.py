@@ -37,7 +37,9 @@ def begin(scope: MemoryScope, command: CreateUploadRow) -> BeginOutcome:
 def lease(scope: MemoryScope, command: LeaseUpload) -> UploadRow | None:
     """Carry out LeaseUpload."""
     row = scope.upload(command.session)
-    if row is None or row.finished is not None:
+    if row is None or row.principal != command.principal:
+        return None
+    if row.finished is not None:
         return row
     row = msgspec.structs.replace(row, epoch=row.epoch + 1, updated_ns=scope.now_ns)
     scope.record(row)

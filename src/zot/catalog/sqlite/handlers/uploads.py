@@ -43,11 +43,13 @@ def lease(scope: RepositoryScope, command: LeaseUpload) -> UploadRow | None:
     """Carry out LeaseUpload."""
     scope.change(
         "UPDATE upload SET epoch = epoch + 1, updated_ns = ?3"
-        " WHERE repository = ?1 AND session = ?2 AND finished IS NULL",
+        " WHERE repository = ?1 AND session = ?2 AND principal = ?4 AND finished IS NULL",
         command.session,
         scope.now_ns,
+        command.principal,
     )
-    row = scope.row(f"{SELECT} WHERE repository = ?1 AND session = ?2", command.session)
+    found = f"{SELECT} WHERE repository = ?1 AND session = ?2 AND principal = ?3"
+    row = scope.row(found, command.session, command.principal)
     return UploadRow(*row) if row else None
 
 
