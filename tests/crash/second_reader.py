@@ -21,7 +21,7 @@ from crash.expected import Key
 REF_NAME = "org.opencontainers.image.ref.name"
 
 _KNOWN_FILES = re.compile(
-    r"""\.zot/(store\.json|lock|catalog\.(lock|revision)|catalog\.db(-wal|-shm)?|writer\.sock|metrics/.+|identity\.db.*|.+\.db.*)
+    r"""\.zot/(store\.json|lock|reserve|catalog\.(lock|revision)|catalog\.db(-wal|-shm)?|writer\.sock|metrics/.+|identity\.db.*|.+\.db.*)
     | .+/(oci-layout|index\.json)
     | .+/blobs/(sha256/[0-9a-f]{64}|sha512/[0-9a-f]{128})""",
     re.VERBOSE,
