@@ -25,7 +25,7 @@ def concrete(request: type[Request]) -> list[type[Request]]:
 @pytest.fixture(scope="module")
 def distribution() -> Distribution:
     """The distribution API on nothing much."""
-    registry = Registry(catalog=MemoryCatalog(), storage=MemoryStorage(), boot="boot")
+    registry = Registry(catalog=MemoryCatalog(), storage=MemoryStorage())
     return Distribution(registry, Authorizer(), TransferLimits(), ClientAddresses(), list)
 
 

@@ -89,7 +89,7 @@ async def serving(
     addresses = ClientAddresses(config.http.trusted_proxies)
     catalog, storage = MemoryCatalog(), MemoryStorage()
     registry = registry_of.build(
-        config, registry_of.RegistryParts(catalog, storage, NothingUnimported(), "boot", ContentCache())
+        config, registry_of.RegistryParts(catalog, storage, NothingUnimported(), ContentCache())
     )
     outside = auth_build.build(config.http, auth, addresses)
     distribution = Distribution(registry, outside.authorizer, TransferLimits(), addresses, list)

@@ -26,7 +26,7 @@ from zot.catalog.blob_commands import (
 )
 from zot.catalog.change_log import ChangeCursor, ChangePage, TrimChanges
 from zot.catalog.command import ChangeSource, Command
-from zot.catalog.interface import Catalog, Outcome
+from zot.catalog.interface import Catalog, CatalogError, Outcome
 from zot.catalog.layout_commands import (
     BeginExport,
     FinishExport,
@@ -47,6 +47,15 @@ from zot.catalog.manifest_commands import (
     TouchManifest,
 )
 from zot.catalog.memory.driver import MemoryCatalog
+from zot.catalog.owner_commands import (
+    AcquireLease,
+    EndExpiredOwners,
+    EndOwner,
+    NamedLease,
+    ReleaseLease,
+    RenewOwner,
+    TakePendingDelete,
+)
 from zot.catalog.quotas import RepositoryQuota
 from zot.catalog.sqlite.directory import DATABASE
 from zot.catalog.sqlite.driver import SqliteCatalog
@@ -76,6 +85,11 @@ patterns = st.sampled_from([(), ("app/**",), ("app", "other"), ("**/nested",)])
 quotas = st.lists(st.builds(RepositoryQuota, st.integers(0, 12), patterns), max_size=2).map(tuple)
 stamps = st.sampled_from([1.0, 1.5, 2.0])
 names = st.sampled_from(["", "alice"])
+# Ended owners never come back, so that this start's owner is only ended by the next start.
+THIS = "this"
+PEERS = ["peer", "other peer"]
+peers = st.sampled_from(PEERS)
+owners = st.sampled_from([THIS] * 4) | peers
 sources = st.sampled_from([ChangeSource.CLIENT, ChangeSource.IMPORT])
 moves = st.builds(TagMove, tags, st.booleans(), st.booleans(), st.booleans())
 easy_moves = st.builds(TagMove, tags)
@@ -92,6 +106,13 @@ any_edges = edges(st.builds(Edge, digests, st.sampled_from(["a", "b"]), sizes, s
 def commands(kind: Callable[..., Command[Any]], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Command[Any]]:
     """Give commands of a kind; their ids come later, so that they are the same when an example is tried again."""
     return st.builds(kind, repository=repositories, id=st.just(""), source=sources, **fields)
+
+
+def whole_catalog(
+    kind: Callable[..., Command[Any]], **fields: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Command[Any]]:
+    """Give commands of a kind that concern no single repository."""
+    return st.builds(kind, id=st.just(""), **fields)
 
 
 def of_digest(kind: type[Any], digest: Digest, **fields: Any) -> Any:
@@ -117,7 +138,7 @@ layout_manifests = st.builds(
     pushed_ns=st.integers(1, 3),
 )
 BLOBS = [
-    commands(ClaimBlob, digest=digests, token=tokens),
+    commands(ClaimBlob, digest=digests, token=tokens, owner=owners),
     commands(
         partial(of_digest, PublishBlob),
         digest=digests,
@@ -133,6 +154,7 @@ BLOBS = [
         digest=digests,
         token=tokens,
         stamped_before_s=st.none() | stamps,
+        owner=owners,
         stray=seldom,
         damaged=seldom,
         placed_ns=st.none() | st.integers(0, 3),
@@ -175,7 +197,7 @@ UPLOADS = [
         epoch=st.integers(0, 2),
         offset=sizes,
         prefix=st.none() | digests,
-        boot=names,
+        owner=owners,
     ),
     commands(
         CancelUploadRow,
@@ -193,12 +215,22 @@ LAYOUTS = [
         complete=st.booleans(),
         by=names,
     ),
-    commands(BeginExport, digest=names),
+    commands(BeginExport, digest=names, owner=owners),
     commands(FinishExport, revision=st.integers(0, 6), digest=names, signature=names),
     commands(QueueExport),
 ]
-LOG = [commands(TrimChanges, older_than_s=st.sampled_from([0.0, 1.0, 61.0]), keep=sizes, limit=sizes)]
-one_command = st.one_of(*BLOBS, *BLOBS, *MANIFESTS, *MANIFESTS, *UPLOADS, *LAYOUTS, *LOG).map(lambda command: [command])
+OWNERS = [
+    commands(TakePendingDelete, digest=digests, token=tokens, new_token=st.just("taken"), owner=owners),
+    whole_catalog(RenewOwner, owner=owners, lease_s=st.sampled_from([1.0, 61.0])),
+    whole_catalog(EndOwner, owner=peers),
+    whole_catalog(EndExpiredOwners, owner=st.just(THIS)),
+    whole_catalog(AcquireLease, name=st.just("jobs"), owner=owners),
+    whole_catalog(ReleaseLease, lease=st.builds(NamedLease, st.just("jobs"), owners, st.integers(1, 2))),
+]
+LOG = [whole_catalog(TrimChanges, older_than_s=st.sampled_from([0.0, 1.0, 61.0]), keep=sizes, limit=sizes)]
+one_command = st.one_of(*BLOBS, *BLOBS, *MANIFESTS, *MANIFESTS, *UPLOADS, *LAYOUTS, *OWNERS, *LOG).map(
+    lambda command: [command]
+)
 
 
 @st.composite
@@ -213,12 +245,15 @@ def stories(draw: st.DrawFn) -> list[Command[Any]]:
     edge = Edge(blob, "a", 0, draw(seldom))
     puts = [of_digest(PutManifest, image, media_type="manifest", edges=(edge,), **of) for image in images]
     return [
-        ClaimBlob(digest=blob, token="push", **of),
+        ClaimBlob(digest=blob, token="push", owner=THIS, **of),
         of_digest(PublishBlob, blob, token="push", **of),
         *puts[: draw(st.integers(0, 2))],
         draw(
             st.sampled_from(
-                [DoomBlob(digest=blob, token="one", **of), *(RemoveManifest(digest=image, **of) for image in DIGESTS)]
+                [
+                    DoomBlob(digest=blob, token="one", owner=THIS, **of),
+                    *(RemoveManifest(digest=image, **of) for image in DIGESTS),
+                ]
             )
         ),
     ]
@@ -240,6 +275,8 @@ class Direct:
     async def do(self, command: Command[Outcome]) -> Outcome:
         """Carry out one command."""
         (outcome,) = self.writer.run([command])
+        if isinstance(outcome, CatalogError):
+            raise outcome
         found: Outcome = outcome
         return found
 
@@ -315,9 +352,14 @@ class Comparison(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.directory = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         self.boot = self.ids = 0
-        self.model = MemoryCatalog(self.time_ns)
+        self.model = MemoryCatalog(self.time_ns, owner=self.owner)
         self.open()
         self.given: list[Command[Any]] = []
+
+    @property
+    def owner(self) -> str:
+        """The owner of this start."""
+        return f"start {self.boot}"
 
     def new_id(self) -> str:
         """Return an id that no command had."""
@@ -331,8 +373,8 @@ class Comparison(RuleBasedStateMachine):
     def open(self) -> None:
         """Open the embedded catalog."""
         path = Path(self.directory.name)
-        self.writer = Writer(path, str(self.boot), self.time_ns)
-        self.catalog = SqliteCatalog(path / DATABASE, Direct(self.writer), self.time_ns)
+        self.writer = Writer(path, self.owner, self.time_ns)
+        self.catalog = SqliteCatalog(path / DATABASE, Direct(self.writer), self.owner, self.time_ns)
 
     def teardown(self) -> None:
         """Close all of it."""
@@ -343,13 +385,13 @@ class Comparison(RuleBasedStateMachine):
     @rule(batch=batches())
     def give(self, batch: list[Command[Any]]) -> None:
         """Give several commands, which the embedded catalog takes in as few commits as it likes."""
-        batch = [msgspec.structs.replace(command, id=self.new_id()) for command in batch]
+        batch = [self._with_owner(msgspec.structs.replace(command, id=self.new_id())) for command in batch]
         self.given = [*self.given, *batch][-50:]
-        expected = [self.loop.run_until_complete(self.model.do(command)) for command in batch]
+        expected = [self._outcome(self.model, command) for command in batch]
         outcomes: list[Any] = []
         while len(outcomes) < len(batch):
             outcomes += self.writer.run(batch[len(outcomes) :])
-        assert outcomes == expected
+        assert [type(each) if isinstance(each, CatalogError) else each for each in outcomes] == expected
 
     @precondition(lambda self: self.given)
     @rule(data=st.data())
@@ -358,8 +400,7 @@ class Comparison(RuleBasedStateMachine):
         command = data.draw(st.sampled_from(self.given))
         if data.draw(st.booleans()):
             command = msgspec.structs.replace(command, id=self.new_id())
-        expected = self.loop.run_until_complete(self.model.do(command))
-        assert self.loop.run_until_complete(self.catalog.do(command)) == expected
+        assert self._outcome(self.catalog, command) == self._outcome(self.model, command)
 
     @rule(seconds=st.sampled_from([1, 61]))
     def wait(self, seconds: int) -> None:
@@ -370,12 +411,30 @@ class Comparison(RuleBasedStateMachine):
     def start_again(self, new_boot: bool) -> None:
         """Start the writer again, or the whole server, at which claims are dropped."""
         self.loop.run_until_complete(self.catalog.close())
-        self.now_ns += SECOND_NS
         if new_boot:
+            before = self.owner
             self.boot += 1
-            for repository in self.model._state.repositories.values():
-                repository.claims.clear()
+            for owner in (before, *PEERS):
+                if self.model._state.is_alive(owner):
+                    self._outcome(self.model, EndOwner(owner=owner))
+            self._outcome(self.model, RenewOwner(owner=self.owner))
+        self.now_ns += SECOND_NS
         self.open()
+
+    def _with_owner(self, command: Command[Any]) -> Command[Any]:
+        """Return a command for the owner of this start, if it is for THIS."""
+        if getattr(command, "owner", None) == THIS:
+            return msgspec.structs.replace(command, owner=self.owner)
+        if isinstance(command, ReleaseLease) and command.lease.owner == THIS:
+            return msgspec.structs.replace(command, lease=msgspec.structs.replace(command.lease, owner=self.owner))
+        return command
+
+    def _outcome(self, catalog: Catalog, command: Command[Any]) -> Any:
+        """Return what comes of a command: of a refused one, the kind of the error."""
+        try:
+            return self.loop.run_until_complete(catalog.do(command))
+        except CatalogError as error:
+            return type(error)
 
     @invariant()
     def both_answer_the_same(self) -> None:

@@ -62,7 +62,7 @@ def test_commands_come_out_as_they_went_in(command: Command[Any]) -> None:
 @pytest.mark.parametrize(
     ("command", "outcome"),
     [
-        (ClaimBlob(repository=APP, digest=digest("x"), token="t"), ClaimOutcome.DOOMED),
+        (ClaimBlob(repository=APP, digest=digest("x"), token="t", owner="boot"), ClaimOutcome.DOOMED),
         (DropClaim(repository=APP, digest=digest("x"), token="t"), None),
         (MarkUnreferenced(repository=APP, now_s=1), 7),
         (PUT, Stored(created=True, changes=((V1, None),))),

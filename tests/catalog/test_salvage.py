@@ -54,7 +54,7 @@ def push(number: int, repository: Repository = APP) -> list[Command[Any]]:
     commands: list[Command[Any]] = []
     for edge in found:
         commands += [
-            ClaimBlob(repository=repository, digest=edge.digest, token="t"),
+            ClaimBlob(repository=repository, digest=edge.digest, token="t", owner="boot"),
             PublishBlob(repository=repository, digest=edge.digest, token="t", size=edge.size),
         ]
     tags = (TagMove(parse_tag(f"v{number}")),)

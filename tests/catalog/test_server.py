@@ -41,7 +41,7 @@ def socket() -> Iterator[Path]:
 @pytest.fixture
 async def catalog(tmp_path: Path, socket: Path) -> AsyncIterator[SqliteCatalog]:
     """A catalog whose writer is not started."""
-    opened = connect(tmp_path, socket)
+    opened = connect(tmp_path, socket, "boot")
     yield opened
     await opened.close()
 
@@ -147,7 +147,7 @@ async def test_reads_go_on_without_a_writer(start: Start, tmp_path: Path, socket
     writer.send_signal(signal.SIGKILL)
     writer.wait()
     assert await catalog.manifest_content(APP, digest("image")) == b"image"
-    later = connect(tmp_path, socket)
+    later = connect(tmp_path, socket, "boot")
     assert await later.manifest_content(APP, digest("image")) == b"image"
     await later.close()
 
@@ -159,7 +159,9 @@ async def test_a_busy_client_does_not_starve_another(tmp_path: Path, socket: Pat
         await busy.do(put("first"))
         await other.do(put("second"))
         many = [
-            asyncio.create_task(busy.do(ClaimBlob(repository=APP, digest=digest("blob"), token=str(number))))
+            asyncio.create_task(
+                busy.do(ClaimBlob(repository=APP, digest=digest("blob"), token=str(number), owner="boot"))
+            )
             for number in range(3000)
         ]
         await asyncio.sleep(0)
@@ -222,7 +224,9 @@ async def test_an_error_of_the_writer_reaches_its_caller(tmp_path: Path, socket:
     """A command at fault raises there, and the connection goes on."""
     async with serving(tmp_path, socket):
         client = WriterClient(socket)
-        too_large = AdvanceUpload(repository=APP, session="s", epoch=1, offset=1 << 63)  # for a column of SQLite
+        too_large = AdvanceUpload(
+            repository=APP, session="s", epoch=1, offset=1 << 63, owner="boot"
+        )  # for a column of SQLite
         with pytest.raises(CatalogError, match="AdvanceUpload failed"):
             await client.do(too_large)
         assert await client.do(put("image")) == Stored(created=True, changes=())

@@ -31,7 +31,7 @@ from zot.catalog.sqlite.writer import BATCH_LIMIT, Writer
 
 Open = Callable[..., Writer]
 
-CLAIM = ClaimBlob(repository=APP, digest=digest("blob"), token="t")
+CLAIM = ClaimBlob(repository=APP, digest=digest("blob"), token="t", owner="boot")
 CHECK = CheckQuota(repository=APP, digest=digest("blob"), size=1, quotas=(RepositoryQuota(0, ("**",)),))
 
 
@@ -151,7 +151,7 @@ def test_claims_go_with_the_server(opened: Open) -> None:
     publish = PublishBlob(repository=APP, digest=CLAIM.digest, token=CLAIM.token, size=4)
     run(opened("one"), CLAIM)
     assert run(opened("one"), publish) == [PublishOutcome.PRESENT]
-    run(opened("one"), ClaimBlob(repository=APP, digest=digest("other"), token="t"))
+    run(opened("one"), ClaimBlob(repository=APP, digest=digest("other"), token="t", owner="boot"))
     late = PublishBlob(repository=APP, digest=digest("other"), token="t", size=4)
     assert run(opened("two"), late) == [PublishOutcome.CLAIM_LOST]
 
@@ -280,7 +280,7 @@ def test_what_was_acknowledged_survives_a_failed_sync(opened: Open, vfs: Failing
     writer = opened(vfs=vfs.name)
     run(writer, put("image", tags=(V1,)))
     vfs.syncs_fail = True
-    run(writer, DoomBlob(repository=APP, digest=digest("blob"), token="t"))
+    run(writer, DoomBlob(repository=APP, digest=digest("blob"), token="t", owner="boot"))
     vfs.syncs_fail = False
     assert run(writer, put("image", tags=(V1,))) == [Stored(created=False, changes=())]
 

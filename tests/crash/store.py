@@ -75,16 +75,16 @@ class Store:
         except BaseException:
             self._root_lock.close()
             raise
-        self.catalog = SqliteCatalog(self.root / CATALOG / DATABASE, writer, self._now_ns)
+        self.catalog = SqliteCatalog(self.root / CATALOG / DATABASE, writer, self.boot, self._now_ns)
         root = str(self.root)
         self.storage = FilesystemStorage(root, pools, disk=disk, min_free_percent=0, min_free_bytes=room_bytes)
         files = FilesystemLayouts([root], lambda _: root, self.storage.ready, pools, disk=disk)
-        reconciler = Reconciler(self.catalog, self.storage, files, boot=self.boot)
+        reconciler = Reconciler(self.catalog, self.storage, files)
         self.layouts = StoreLayouts(self.catalog, self.storage, files, ExternalEdits(self.catalog, files, reconciler))
-        self.jobs = build_jobs(self.catalog, self.storage, self.layouts, boot=self.boot)
+        self.jobs = build_jobs(self.catalog, self.storage, self.layouts)
         # No other program is writing an index.json.
         self.jobs.exporter._edits._retry_s = 0
-        parts = build.RegistryParts(self.catalog, self.storage, self.layouts, self.boot, ContentCache())
+        parts = build.RegistryParts(self.catalog, self.storage, self.layouts, ContentCache())
         self.registry = build.build(config, parts)
         self._removals = UnfinishedDeletes(self.registry, self._now_s)
 

@@ -65,11 +65,11 @@ class Store:
         self.catalog = catalog or MemoryCatalog()
         self.storage = FilesystemStorage(str(root), pools, min_free_percent=0, min_free_bytes=0, disk=disk)
         self.files = FilesystemLayouts([str(root)], lambda _: str(root), self.storage.ready, pools, disk=disk)
-        reconciler = Reconciler(self.catalog, self.storage, self.files, boot="boot")
+        reconciler = Reconciler(self.catalog, self.storage, self.files)
         edits = ExternalEdits(self.catalog, self.files, reconciler, retry_s=0)
         self.layouts = StoreLayouts(self.catalog, self.storage, self.files, edits)
         self.layouts.importer = self.importer = LayoutImporter(self.catalog, self.storage, self.files, wait_s=wait_s)
-        self.exporter = Exporter(self.catalog, self.storage, self.files, edits, boot="boot")
+        self.exporter = Exporter(self.catalog, self.storage, self.files, edits)
         self.schedule = ExportSchedule(self.catalog, self.files, self.exporter, poll_s=0, quiet_s=0)
         self.scanner = LayoutScanner(
             self.catalog,
@@ -82,7 +82,7 @@ class Store:
 
     async def collect(self) -> None:
         """Run two sweeps with a delay of zero."""
-        registry = Registry(catalog=self.catalog, storage=self.storage, boot="boot", layouts=self.layouts)
+        registry = Registry(catalog=self.catalog, storage=self.storage, layouts=self.layouts)
         stores = MaintainedStores(StorageConfig(root_directory=str(self.root)))
         layouts = CollectedLayouts(self.files.ready, self.exporter.remove)
         seconds = itertools.count()

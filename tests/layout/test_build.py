@@ -35,9 +35,9 @@ async def test_layouts_of_all_roots_are_served(tmp_path: Path, pools: ThreadPool
         layout.write(ONE.descriptor("one"))
     catalog = MemoryCatalog()
     storage = build_storage(config, pools)
-    layouts = build(config, catalog, storage, pools, boot="boot")
+    layouts = build(config, catalog, storage, pools)
     assert await layouts.names("", 10) == names
-    jobs = build_jobs(catalog, storage, layouts, boot="boot")
+    jobs = build_jobs(catalog, storage, layouts)
     await jobs.scanner.import_all()
     for name in names:
         assert await catalog.resolve(parse_repository(name), parse_tag("one")) is not None
@@ -53,8 +53,8 @@ async def test_the_jobs_keep_layouts_in_sync(tmp_path: Path, pools: ThreadPools)
     layout.write(ONE.descriptor("one"))
     catalog = MemoryCatalog()
     storage = build_storage(config, pools)
-    layouts = build(config, catalog, storage, pools, boot="boot")
-    running = asyncio.create_task(build_jobs(catalog, storage, layouts, boot="boot").run())
+    layouts = build(config, catalog, storage, pools)
+    running = asyncio.create_task(build_jobs(catalog, storage, layouts).run())
 
     async def imported() -> bool:
         row = await catalog.repository(parse_repository("app"))

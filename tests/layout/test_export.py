@@ -113,7 +113,7 @@ async def test_a_file_that_is_a_blob_as_well_stays(store: Store) -> None:
     for each, token in ((ONE, "published"), (TWO, "claimed")):
         await store.push(each, token)
         digest = Digest(each.digest)
-        await store.catalog.do(ClaimBlob(repository=APP, digest=digest, token=token))
+        await store.catalog.do(ClaimBlob(repository=APP, digest=digest, token=token, owner=store.catalog.owner))
     size = len(ONE.content)
     await store.catalog.do(PublishBlob(repository=APP, digest=Digest(ONE.digest), token="published", size=size))
     await store.exporter.export(APP)
@@ -239,7 +239,7 @@ async def test_a_repository_that_is_not_imported_is_not_exported(store: Store) -
     await store.catalog.do(ImportLayout(repository=APP, blobs=(LayoutBlob(Digest(TWO.digest), 1),)))
     await store.exporter.export(APP)
     assert layout.tags() == {"one": ONE.digest}
-    assert not await store.catalog.do(BeginExport(repository=APP, digest="0" * 64))
+    assert not await store.catalog.do(BeginExport(repository=APP, digest="0" * 64, owner=store.catalog.owner))
 
 
 async def test_a_disk_that_is_not_mounted_is_not_written_to(store: Store) -> None:
@@ -265,7 +265,7 @@ async def test_an_empty_repository_is_removed_with_its_layout(store: Store) -> N
     await store.delete(ONE)
     assert not await store.exporter.remove(APP)  # its blobs are still there
     for digest, _ in await store.catalog.blobs(APP, "", 10):
-        await store.catalog.do(DoomBlob(repository=APP, digest=digest, token="t"))
+        await store.catalog.do(DoomBlob(repository=APP, digest=digest, token="t", owner=store.catalog.owner))
         await store.storage.remove(APP, digest)
         await store.catalog.do(ForgetBlob(repository=APP, digest=digest, token="t"))
     assert await store.exporter.remove(APP)
@@ -279,7 +279,7 @@ async def test_a_repository_with_unknown_files_is_not_removed(store: Store) -> N
     await store.push(ONE, "one")
     await store.delete(ONE)
     for digest, _ in await store.catalog.blobs(APP, "", 10):
-        await store.catalog.do(DoomBlob(repository=APP, digest=digest, token="t"))
+        await store.catalog.do(DoomBlob(repository=APP, digest=digest, token="t", owner=store.catalog.owner))
         await store.catalog.do(ForgetBlob(repository=APP, digest=digest, token="t"))
     assert not await store.exporter.remove(APP)
     async for file in store.storage.walk(APP):

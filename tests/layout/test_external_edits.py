@@ -277,9 +277,7 @@ async def test_a_catalog_older_than_its_store_gives_way(exported: Store) -> None
     await exported.push(THREE, "two")
     file = await exported.files.load(APP)
     assert file is not None
-    reconciler = Reconciler(
-        exported.catalog, exported.storage, exported.files, boot="boot", catalog_is_older_than_ns=restored_ns
-    )
+    reconciler = Reconciler(exported.catalog, exported.storage, exported.files, catalog_is_older_than_ns=restored_ns)
     # Nothing is known of the export that the file was made from.
     await reconciler.merge(APP, file.parsed, None)
     assert await exported.tags() == {"one": FOUR.digest, "two": THREE.digest}

@@ -42,7 +42,7 @@ async def exported(store: Store) -> Store:
 def restarted(exported: Store, make_store: MakeStore, disk: Disk | None = None) -> tuple[Store, Registry]:
     """Return another process on the store, and its registry."""
     later = make_store(exported.catalog, disk)
-    return later, Registry(later.catalog, later.storage, "boot", later.layouts)
+    return later, Registry(later.catalog, later.storage, later.layouts)
 
 
 def rewrite(store: Store, tags: dict[str, Image]) -> None:
@@ -130,7 +130,7 @@ async def test_a_read_only_registry_compares_nothing(exported: Store, make_store
     """It changes nothing, its catalog included."""
     rewrite(exported, {"one": THREE})
     later = make_store(exported.catalog)
-    registry = Registry(later.catalog, later.storage, "boot", later.layouts, read_only=True)
+    registry = Registry(later.catalog, later.storage, later.layouts, read_only=True)
     assert await pulled(registry, "one") == ONE.digest
 
 

@@ -37,7 +37,7 @@ def write(store: Store, *names: str) -> None:
 
 def registry(store: Store) -> Registry:
     """Return the registry that asks."""
-    return Registry(store.catalog, store.storage, "boot", store.layouts)
+    return Registry(store.catalog, store.storage, store.layouts)
 
 
 async def test_a_pull_works_at_once(store: Store) -> None:

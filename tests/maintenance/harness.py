@@ -52,7 +52,7 @@ class Site:
         self.monotonic = monotonic
         self.wall = wall
         self.statistics = MemoryStatistics()
-        self.registry = Registry(catalog=catalog, storage=storage, boot="boot")
+        self.registry = Registry(catalog=catalog, storage=storage)
         self.clock = CollectorClock(0.0, monotonic)
         self.config = StorageConfig(root_directory="/nowhere")
         self.collector = self.make_collector()
@@ -106,7 +106,7 @@ class Site:
         """Push a blob."""
         digest = digest_of(content)
         await self.catalog.do(ImportLayout(repository=repository, complete=True))
-        await self.catalog.do(ClaimBlob(repository=repository, digest=digest, token="t"))
+        await self.catalog.do(ClaimBlob(repository=repository, digest=digest, token="t", owner=self.catalog.owner))
         await self.storage.put(repository, digest, content)
         await self.catalog.do(PublishBlob(repository=repository, digest=digest, token="t", size=len(content)))
         return digest

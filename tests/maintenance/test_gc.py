@@ -12,6 +12,7 @@ from maintenance.harness import APP, DELAY_S, OTHER, Site, drain
 from zot.catalog.blob_commands import ClaimBlob, DoomBlob, DoomOutcome, TouchBlob
 from zot.catalog.layout_commands import ImportLayout
 from zot.catalog.manifest_commands import DeleteTag, RemoveManifest, TouchManifest
+from zot.catalog.owner_commands import EndOwner, RenewOwner
 from zot.catalog.upload_commands import CreateUploadRow, LeaseUpload
 from zot.maintenance.gc import CollectedLayouts
 from zot.maintenance.orphan_files import OrphanFiles
@@ -207,7 +208,7 @@ async def test_an_empty_repository_is_removed(site: Site) -> None:
 async def test_a_repository_that_is_not_imported_is_left_alone(site: Site) -> None:
     """Of a layout that the catalog does not know in full nothing is known to be garbage."""
     blob = digest_of(b"blob")
-    await site.catalog.do(ClaimBlob(repository=APP, digest=blob, token="t"))
+    await site.catalog.do(ClaimBlob(repository=APP, digest=blob, token="t", owner=site.catalog.owner))
     await site.sweep_until_done()
     row = await site.catalog.repository(APP)
     assert row is not None
@@ -330,7 +331,9 @@ async def test_zots_words_are_in_the_log(site: Site, caplog: pytest.LogCaptureFi
 async def test_a_broken_off_removal_of_an_earlier_start_is_finished(site: Site) -> None:
     """After a crash between the decision and its end, the blob can be pushed again."""
     blob = await site.blob(b"blob")
-    assert await site.catalog.do(DoomBlob(repository=APP, digest=blob, token="before-1")) is DoomOutcome.DOOMED
+    await site.catalog.do(RenewOwner(owner="before"))
+    assert await site.catalog.do(DoomBlob(repository=APP, digest=blob, token="t", owner="before")) is DoomOutcome.DOOMED
+    await site.catalog.do(EndOwner(owner="before"))
     await drain(UnfinishedDeletes(site.registry, site.monotonic).finish(print))
     assert not await present(site, blob)
     assert await site.blob(b"blob") == blob
@@ -339,7 +342,7 @@ async def test_a_broken_off_removal_of_an_earlier_start_is_finished(site: Site) 
 async def test_a_running_delete_is_left_to_its_process(site: Site) -> None:
     """Another process does not finish the delete of a live one, whose late unlink would delete a later push."""
     blob = await site.blob(b"blob")
-    await site.catalog.do(DoomBlob(repository=APP, digest=blob, token="boot-1"))
+    await site.catalog.do(DoomBlob(repository=APP, digest=blob, token="t", owner=site.catalog.owner))
     removals = UnfinishedDeletes(site.registry, site.monotonic)
     await drain(removals.finish(print))
     assert await site.storage.stat(APP, blob) is not None
@@ -356,7 +359,7 @@ async def test_an_orphan_file_is_removed_a_delay_later(site: Site) -> None:
     for content in (b"stray", b"claimed", b"late"):
         await site.storage.put(APP, digest_of(content), content)
     await site.storage.begin(UploadKey(APP, "left"))
-    await site.catalog.do(ClaimBlob(repository=APP, digest=claimed, token="t"))
+    await site.catalog.do(ClaimBlob(repository=APP, digest=claimed, token="t", owner=site.catalog.owner))
     steps = _walk(site)
     while await anext(steps) != DELAY_S:
         pass

@@ -148,7 +148,7 @@ async def test_a_later_copy_heals(disk: Disk) -> None:
     assert disk.file(layer).read_bytes() == b"layer of image"
     assert all(each.ok and not each.healed for each in await disk.scrub())
     token = "t"
-    await disk.catalog.do(DoomBlob(repository=APP, digest=config, token=token, damaged=True))
+    await disk.catalog.do(DoomBlob(repository=APP, digest=config, token=token, damaged=True, owner=disk.catalog.owner))
     await disk.storage.remove(APP, config)
     await disk.catalog.do(ForgetBlob(repository=APP, digest=config, token=token))
     assert [(each.repository, each.ok) for each in await disk.scrub()] == [(OTHER, True), (APP, False)]

@@ -13,10 +13,12 @@ import pytest
 from maintenance.harness import APP, DELAY_S, OTHER, Seconds
 from maintenance.interleavings import World, explore
 from zot.catalog.blob_commands import ClaimBlob, DoomBlob, ForgetBlob, MarkUnreferenced, PublishBlob
+from zot.catalog.command import new_id
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import ImportLayout
 from zot.catalog.manifest_commands import TagMove
 from zot.catalog.memory import driver
+from zot.catalog.owner_commands import EndOwner, RenewOwner
 from zot.config.storage import StorageConfig
 from zot.maintenance.clock import CollectorClock
 from zot.maintenance.gc import CollectedLayouts, Collector
@@ -62,7 +64,7 @@ class Blob(World):
         super().__init__()
         self._start = start
         self._names = actors
-        self.registry = Registry(catalog=self.catalog, storage=self.storage, boot="boot")
+        self.registry = Registry(catalog=self.catalog, storage=self.storage)
         self.acknowledged: list[str] = []
         self._damaged = start in DAMAGES
         self.explicit = "delete" in actors
@@ -112,10 +114,12 @@ class Blob(World):
     async def check(self) -> None:
         """Check the promises, now and after a crash at this moment; then the blob can be pushed."""
         await self._nothing_lost()
-        for repository in self.catalog._state.repositories.values():
-            repository.claims.clear()  # as the catalog does at its start
         self.gate.open = True
-        after = Registry(catalog=self.catalog, storage=self.storage, boot="after")
+        # As a start does that holds the locks of the roots.
+        await self.catalog.do(EndOwner(owner=self.catalog.owner))
+        self.catalog.owner = new_id()
+        await self.catalog.do(RenewOwner(owner=self.catalog.owner))
+        after = Registry(catalog=self.catalog, storage=self.storage)
         async for _ in UnfinishedDeletes(after).finish(lambda _: None):
             pass
         await self._nothing_lost()
@@ -211,7 +215,7 @@ class Blob(World):
     # --- what they do ---
 
     async def _put(self, repository: Repository) -> None:
-        await self.catalog.do(ClaimBlob(repository=repository, digest=BLOB, token="t"))
+        await self.catalog.do(ClaimBlob(repository=repository, digest=BLOB, token="t", owner=self.catalog.owner))
         await self.storage.put(repository, BLOB, CONTENT)
         await self.catalog.do(PublishBlob(repository=repository, digest=BLOB, token="t", size=len(CONTENT)))
 

@@ -16,4 +16,4 @@ def storage() -> MemoryStorage:
 @pytest.fixture
 def registry(storage: MemoryStorage) -> Registry:
     """A registry."""
-    return Registry(catalog=MemoryCatalog(), storage=storage, boot="boot")
+    return Registry(catalog=MemoryCatalog(), storage=storage)

@@ -25,7 +25,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "zot"
 async def present(registry: Registry) -> None:
     """Have the blob there."""
     await registry.storage.put(APP, DIGEST, CONTENT)
-    await registry.catalog.do(ClaimBlob(repository=APP, digest=DIGEST, token="push"))
+    await registry.catalog.do(ClaimBlob(repository=APP, digest=DIGEST, token="push", owner=registry.catalog.owner))
     await registry.catalog.do(PublishBlob(repository=APP, digest=DIGEST, token="push", size=len(CONTENT)))
 
 
@@ -33,7 +33,7 @@ async def present(registry: Registry) -> None:
 async def test_a_deleted_blob_is_absent_and_can_be_pushed(registry: Registry, disposal: Disposal) -> None:
     """Its row is gone, and its file is unlinked, in quarantine, or left to the program that it belongs to."""
     await present(registry)
-    doom = DoomBlob(repository=APP, digest=DIGEST, token="delete")
+    doom = DoomBlob(repository=APP, digest=DIGEST, token="delete", owner=registry.catalog.owner)
     assert await delete_blob(registry.catalog, registry.storage, doom, disposal) is DoomOutcome.DOOMED
     assert await registry.catalog.blob(APP, DIGEST) is None
     is_left = disposal is Disposal.NO_FILE
@@ -48,7 +48,7 @@ async def test_a_manifest_of_the_same_bytes_keeps_its_file(
 ) -> None:
     """A manifest pushed while the blob is being deleted has its file afterwards; finishing is idempotent."""
     await present(registry)
-    doom = DoomBlob(repository=APP, digest=DIGEST, token="delete")
+    doom = DoomBlob(repository=APP, digest=DIGEST, token="delete", owner=registry.catalog.owner)
     assert await registry.catalog.do(doom) is DoomOutcome.DOOMED
     await registry.catalog.do(
         PutManifest(repository=APP, digest=DIGEST, content=CONTENT, media_type=IMAGE_INDEX, edges=())
@@ -62,7 +62,7 @@ async def test_a_manifest_of_the_same_bytes_keeps_its_file(
 async def test_a_refused_deletion_touches_nothing(registry: Registry) -> None:
     """A blob that the conditions do not hold for keeps its file and its row."""
     await present(registry)
-    doom = DoomBlob(repository=APP, digest=DIGEST, token="delete", stamped_before_s=1.0)
+    doom = DoomBlob(repository=APP, digest=DIGEST, token="delete", stamped_before_s=1.0, owner=registry.catalog.owner)
     assert await delete_blob(registry.catalog, registry.storage, doom) is DoomOutcome.CLAIMED
     assert await registry.storage.stat(APP, DIGEST) == len(CONTENT)
     assert await registry.catalog.blob(APP, DIGEST) is not None

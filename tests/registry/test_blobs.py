@@ -87,7 +87,10 @@ async def test_of_two_that_do_not_fit_together_one_is_refused(registry: Registry
 async def test_a_push_waits_for_a_removal(registry: Registry) -> None:
     """A blob that is being removed comes back after it is gone, never under the hands of who unlinks it."""
     await push(registry)
-    assert await registry.catalog.do(DoomBlob(repository=APP, digest=DIGEST, token="t")) is DoomOutcome.DOOMED
+    assert (
+        await registry.catalog.do(DoomBlob(repository=APP, digest=DIGEST, token="t", owner=registry.catalog.owner))
+        is DoomOutcome.DOOMED
+    )
     pushing = asyncio.create_task(push(registry))
     await asyncio.sleep(0.05)
     assert not pushing.done()
@@ -101,7 +104,7 @@ async def test_it_does_not_wait_for_ever(registry: Registry, monkeypatch: pytest
     """A removal that nobody finishes is told as something that passes."""
     monkeypatch.setattr(blob_commit, "_DOOMED_WAIT_S", 0.02)
     await push(registry)
-    await registry.catalog.do(DoomBlob(repository=APP, digest=DIGEST, token="t"))
+    await registry.catalog.do(DoomBlob(repository=APP, digest=DIGEST, token="t", owner=registry.catalog.owner))
     with pytest.raises(Unavailable, match="is being removed"):
         await push(registry)
 
@@ -111,13 +114,19 @@ async def test_what_is_being_pushed_is_not_removed(registry: Registry, storage: 
     outcomes = []
 
     async def meanwhile() -> None:
-        outcomes.append(await registry.catalog.do(DoomBlob(repository=APP, digest=DIGEST, token="t", stray=True)))
+        outcomes.append(
+            await registry.catalog.do(
+                DoomBlob(repository=APP, digest=DIGEST, token="t", stray=True, owner=registry.catalog.owner)
+            )
+        )
 
     storage.before = meanwhile
     await push(registry)
     assert outcomes == [DoomOutcome.CLAIMED]
     assert await is_there(registry)
-    await registry.catalog.do(ClaimBlob(repository=APP, digest=DIGEST, token="another push"))
+    await registry.catalog.do(
+        ClaimBlob(repository=APP, digest=DIGEST, token="another push", owner=registry.catalog.owner)
+    )
     await blobs.delete(registry, APP, DIGEST)
     assert not await is_there(registry)
 
@@ -132,7 +141,7 @@ async def test_a_push_that_fails_claims_nothing(registry: Registry, storage: Pau
     with pytest.raises(StorageError):
         await push(registry)
     await registry.storage.put(APP, DIGEST, CONTENT)
-    doom = DoomBlob(repository=APP, digest=DIGEST, token="t", stray=True)
+    doom = DoomBlob(repository=APP, digest=DIGEST, token="t", stray=True, owner=registry.catalog.owner)
     assert await registry.catalog.do(doom) is DoomOutcome.DOOMED
 
 
@@ -164,7 +173,7 @@ class Busy(MemoryCatalog):
 async def test_a_blob_that_goes_meanwhile_is_not_mounted_from_itself(storage: Pausing) -> None:
     """Deleted between looking and claiming, it is gone: no row without bytes comes of mounting it where it was."""
     catalog = Busy()
-    registry = Registry(catalog=catalog, storage=storage, boot="boot")
+    registry = Registry(catalog=catalog, storage=storage)
     for source in (APP, None):
         await push(registry)
         catalog.after = lambda: blobs.delete(registry, APP, DIGEST)
@@ -175,7 +184,7 @@ async def test_a_blob_that_goes_meanwhile_is_not_mounted_from_itself(storage: Pa
 async def test_a_blob_that_goes_meanwhile_is_unknown(storage: Pausing) -> None:
     """Deleted between looking and opening, it is as if it had been deleted before."""
     catalog = Busy()
-    registry = Registry(catalog=catalog, storage=storage, boot="boot")
+    registry = Registry(catalog=catalog, storage=storage)
     await push(registry)
     request = PullBlob(repository=APP, digest=DIGEST)
     catalog.after = lambda: blobs.delete(registry, APP, DIGEST)

@@ -151,7 +151,7 @@ async def test_a_damaged_blob_is_not_mounted(registry: Registry, content: bytes 
     for repository in (APP, OTHER):
         assert await registry.catalog.blob(repository, DIGEST) is None
         assert await registry.storage.stat(repository, DIGEST) is None
-    assert registry.catalog._state.repositories[APP].claims == set()  # type: ignore[attr-defined]
+    assert registry.catalog._state.repositories[APP].claims == {}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("content", [MISSING, SHORT])
@@ -183,7 +183,7 @@ async def test_a_late_observation_does_not_take_what_was_healed(registry: Regist
 
 async def test_a_push_that_is_under_way_is_not_disturbed(registry: Registry) -> None:
     """While another claim stands the row stays: the push that has it is about to put the bytes there."""
-    await registry.catalog.do(ClaimBlob(repository=APP, digest=DIGEST, token="another"))
+    await registry.catalog.do(ClaimBlob(repository=APP, digest=DIGEST, token="another", owner=registry.catalog.owner))
     await push(registry)
     seen = await registry.catalog.blob(APP, DIGEST)
     assert seen is not None
@@ -215,7 +215,7 @@ class AwayStorage(MemoryStorage):
 
 async def test_what_is_missing_on_a_disk_that_is_away_is_not_made_absent() -> None:
     """Everything is missing there: it is a fault of the storage, and passes."""
-    registry = Registry(catalog=MemoryCatalog(), storage=AwayStorage(), boot="boot")
+    registry = Registry(catalog=MemoryCatalog(), storage=AwayStorage())
     await push(registry)
     await damage(registry, MISSING)
     for ask in (get, head):

@@ -22,7 +22,7 @@ EMPTY = {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
 
 def registry() -> Registry:
     """An empty registry."""
-    return Registry(catalog=MemoryCatalog(), storage=MemoryStorage(), boot="boot")
+    return Registry(catalog=MemoryCatalog(), storage=MemoryStorage())
 
 
 def index_of(size: int) -> bytes:

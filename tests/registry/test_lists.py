@@ -35,7 +35,7 @@ class Foreign(NothingUnimported):
 
 async def filled(known: set[Repository], foreign: set[Repository]) -> Registry:
     """A registry with these repositories."""
-    registry = Registry(catalog=MemoryCatalog(), storage=MemoryStorage(), boot="boot", layouts=Foreign(foreign))
+    registry = Registry(catalog=MemoryCatalog(), storage=MemoryStorage(), layouts=Foreign(foreign))
     for name in known:
         begin = CreateUploadRow(repository=name, session=new_id(), principal="", algorithm="sha256", limit=10)
         await registry.catalog.do(begin)

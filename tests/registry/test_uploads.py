@@ -11,6 +11,7 @@ from storage.pushing import body
 from zot.catalog.blob_commands import CheckQuota
 from zot.catalog.command import Command
 from zot.catalog.memory.driver import MemoryCatalog
+from zot.catalog.owner_commands import RenewOwner
 from zot.oci.digest import digest_of
 from zot.oci.names import parse_repository
 from zot.oci.ranges import ByteRange
@@ -124,9 +125,10 @@ async def test_a_digest_of_the_last_start_does_not_count(registry: Registry, ses
     await uploads.append(registry, chunk(session), ALICE, body(CONTENT), None)
     (staged,) = registry.storage._staged.values()  # type: ignore[attr-defined]
     staged.content[:] = bytes(len(CONTENT))
-    restarted = replace(registry, boot="the next")
+    registry.catalog.owner = "the next"
+    await registry.catalog.do(RenewOwner(owner=registry.catalog.owner))
     with pytest.raises(DigestInvalid):
-        await uploads.finish(restarted, finish(session), ALICE, None, None)
+        await uploads.finish(registry, finish(session), ALICE, None, None)
     assert await registry.catalog.blob(APP, DIGEST) is None
 
 
@@ -193,7 +195,7 @@ async def test_a_push_asks_for_its_quota_once(announced: int) -> None:
     """The quota is asked for before the body, if its length is known; the commit decides and asks nothing more."""
     catalog = Counting()
     quotas = Quotas([ByteQuota(("**",), 15)])
-    registry = Registry(catalog=catalog, storage=MemoryStorage(), boot="boot", quotas=quotas)
+    registry = Registry(catalog=catalog, storage=MemoryStorage(), quotas=quotas)
     session = await uploads.begin(registry, APP, ALICE)
     if announced:
         await uploads.finish(registry, finish(session), ALICE, body(CONTENT), None, announced=announced)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import web
 
-from zot.catalog.interface import CatalogFullError, CatalogUnavailableError
+from zot.catalog.interface import CatalogFullError, CatalogUnavailableError, LeaseEndedError
 from zot.foundation.bounded_map import BoundedMap
 from zot.registry.errors import (
     InsufficientStorage,
@@ -93,6 +93,9 @@ def to_registry_error(error: Exception) -> RegistryError:
         case CatalogUnavailableError():
             _log.error("catalog unavailable: %s", error)
             return Unavailable("the catalog cannot be reached")
+        case LeaseEndedError():
+            _log.error("the catalog refuses this server: %s", error)
+            return Unavailable("another server has taken over the work of this one")
         case StorageUnavailableError():
             _log.error("storage unavailable: %s", error)
             return Unavailable("the storage cannot be used")

@@ -51,7 +51,7 @@ class Uploads:
             await self._receive_whole(call, request.digest)
             return _created(repository, request.digest)
         session = await uploads.begin(
-            self._registry, repository, principal, request.algorithm, owner=self._counted_for(call)
+            self._registry, repository, principal, request.algorithm, client=self._counted_for(call)
         )
         return _accepted(202, repository, session, 0)
 
@@ -112,7 +112,7 @@ class Uploads:
             digest,
             iter_chunks(http, self._limits),
             length,
-            owner=self._counted_for(call),
+            client=self._counted_for(call),
         )
 
     def _counted_for(self, call: Call[BeginUpload]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
-from zot.catalog.command import Command
+from zot.catalog.command import OwnedCommand, RepositoryCommand
 from zot.catalog.quotas import OverQuota, RepositoryQuota
 from zot.oci.digest import Digest
 
@@ -20,7 +20,7 @@ class ClaimOutcome(StrEnum):
     """It is being removed: try again in some milliseconds."""
 
 
-class ClaimBlob(Command[ClaimOutcome], frozen=True, kw_only=True, tag=True):
+class ClaimBlob(OwnedCommand[ClaimOutcome], frozen=True, kw_only=True, tag=True):
     """Announce that a file of this digest is about to be published under `token`. CLAIMED creates the repository.
 
     Again with the same token: the same claim. Several claims of one digest stand beside each other, each with its own
@@ -40,7 +40,7 @@ class PublishOutcome(StrEnum):
     """The claim does not stand any more (the server was restarted between): claim and publish again."""
 
 
-class PublishBlob(Command[PublishOutcome | OverQuota], frozen=True, kw_only=True, tag=True):
+class PublishBlob(RepositoryCommand[PublishOutcome | OverQuota], frozen=True, kw_only=True, tag=True):
     """Make a claimed blob present: its file is in place and synced. Durable; then 201 may be answered.
 
     With `session`, that upload of the repository is finished in the same commit, and keeps its row for a repeated
@@ -56,7 +56,7 @@ class PublishBlob(Command[PublishOutcome | OverQuota], frozen=True, kw_only=True
     quotas: tuple[RepositoryQuota, ...] = ()
 
 
-class CheckQuota(Command[OverQuota | None], frozen=True, kw_only=True, tag=True):
+class CheckQuota(RepositoryCommand[OverQuota | None], frozen=True, kw_only=True, tag=True):
     """Tell whether `quotas` have room for a blob of that size now, and change nothing. None: they have.
 
     What is here already needs none. It is asked of the writer, who alone knows what many repositories hold together.
@@ -68,7 +68,7 @@ class CheckQuota(Command[OverQuota | None], frozen=True, kw_only=True, tag=True)
     quotas: tuple[RepositoryQuota, ...]
 
 
-class DropClaim(Command[None], frozen=True, kw_only=True, tag=True):
+class DropClaim(RepositoryCommand[None], frozen=True, kw_only=True, tag=True):
     """Take a claim back: the file was not published."""
 
     durable: ClassVar[bool] = False
@@ -76,7 +76,7 @@ class DropClaim(Command[None], frozen=True, kw_only=True, tag=True):
     token: str
 
 
-class TouchBlob(Command[bool], frozen=True, kw_only=True, tag=True):
+class TouchBlob(RepositoryCommand[bool], frozen=True, kw_only=True, tag=True):
     """Clear the stamp of a present blob, so that a whole delay passes before it is collected. False: not present.
 
     Durable only as far as the stamp: losing it together with the machine loses the process that promised, too.
@@ -97,7 +97,7 @@ class DoomOutcome(StrEnum):
     """A push is about to publish it, or it was touched since it was stamped."""
 
 
-class DoomBlob(Command[DoomOutcome], frozen=True, kw_only=True, tag=True):
+class DoomBlob(OwnedCommand[DoomOutcome], frozen=True, kw_only=True, tag=True):
     """Decide that a present, unreferenced, unclaimed blob goes; it is invisible from then on. Unlink, then forget.
 
     With `stamped_before_s` only if it carries a stamp of the collector's clock not later than that (else CLAIMED).
@@ -117,14 +117,14 @@ class DoomBlob(Command[DoomOutcome], frozen=True, kw_only=True, tag=True):
     placed_ns: int | None = None
 
 
-class ForgetBlob(Command[None], frozen=True, kw_only=True, tag=True):
+class ForgetBlob(RepositoryCommand[None], frozen=True, kw_only=True, tag=True):
     """Remove the row of a blob doomed under `token`: its file is unlinked. It may be claimed again from then on."""
 
     digest: Digest
     token: str
 
 
-class MarkUnreferenced(Command[int], frozen=True, kw_only=True, tag=True):
+class MarkUnreferenced(RepositoryCommand[int], frozen=True, kw_only=True, tag=True):
     """Stamp what nothing keeps and has no stamp yet with `now_s`; return how much that was.
 
     It is the repository's present, unreferenced, unclaimed blobs, and its manifests without a tag, an index that lists

@@ -101,11 +101,10 @@ class TrimChanges(Command[int], frozen=True, kw_only=True, tag=True):
 
     What is older than `older_than_s` by the catalog's clock goes, and what is not among the newest `keep`; at most
     `limit` entries at once: as many as that means call again. The newest entry stays. Entries of a tag stay readable
-    as its history for as long as its repository exists. It concerns no single repository. Idempotent.
+    as its history for as long as its repository exists. Idempotent.
     """
 
     durable: ClassVar[bool] = False
-    repository: Repository = Repository("")
     older_than_s: float
     keep: int
     limit: int = 1000

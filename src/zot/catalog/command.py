@@ -1,12 +1,16 @@
 """Every change to what exists, as a value.
 
-A command touches one repository, is carried out whole or not at all, and states in its outcome what happened. Its
-conditions are part of it, so that no race can come between looking and changing. `durable` commands survive power loss
-once they are answered; the others survive the death of every process, but may be lost with the machine.
+A command touches at most one repository, is carried out whole or not at all, and states in its outcome what happened.
+Its conditions are part of it, so that no race can come between looking and changing. `durable` commands survive power
+loss once they are answered; the others survive the death of every process, but may be lost with the machine.
 
 Commands carry an id. A caller that does not learn the outcome (a timeout, a writer that died) gives the command again
 with the same id: either it is idempotent, or the catalog has recorded the outcome (`remembered`) for `REMEMBERED_S` and
 returns that. Each command that moves a tag is `remembered`, so that no repetition undoes a change that came between.
+
+An `OwnedCommand` makes something that belongs to its owner: a claim, a pending delete, a recorded digest, an export.
+An owner is one start of a server, and holds a lease that the catalog keeps (`zot.catalog.owner_commands`). Each driver
+refuses the owned commands of an owner whose lease has ended (LeaseEndedError).
 """
 
 from __future__ import annotations
@@ -26,21 +30,8 @@ REMEMBERED_S = 60
 
 
 def new_id() -> str:
-    """Return an id that no other command, claim or session has."""
+    """Return an id that no other command, claim, pending delete or owner has."""
     return uuid4().hex
-
-
-def removal_token(boot: str) -> str:
-    """Return a new token of a removal, which says in which start of the server it was decided.
-
-    Of any other start nobody lives who might unlink late, so that its removals can be finished.
-    """
-    return f"{boot}-{new_id()}"
-
-
-def boot_of(token: str) -> str:
-    """Return the start of the server in which a removal was decided."""
-    return token.partition("-")[0]
 
 
 class ChangeSource(StrEnum):
@@ -65,12 +56,23 @@ class ChangeSource(StrEnum):
 
 
 class Command(msgspec.Struct, Generic[Outcome_co], frozen=True, kw_only=True, tag=True):
-    """A change. The type parameter is the type of its outcome."""
+    """A change of what exists. The type parameter is the type of its outcome."""
 
     durable: ClassVar[bool] = True
     remembered: ClassVar[bool] = False
     id: str = msgspec.field(default_factory=new_id)
+
+
+class RepositoryCommand(Command[Outcome_co], Generic[Outcome_co], frozen=True, kw_only=True, tag=True):
+    """A change of one repository."""
+
     repository: Repository
     by: str = ""
     """Who makes the change, for the change log: the name of a principal or of a part of the server."""
     source: ChangeSource = ChangeSource.CLIENT
+
+
+class OwnedCommand(RepositoryCommand[Outcome_co], Generic[Outcome_co], frozen=True, kw_only=True, tag=True):
+    """A change of one repository that an owner makes. Raises LeaseEndedError once the owner's lease has ended."""
+
+    owner: str

@@ -28,6 +28,14 @@ from zot.catalog.manifest_commands import (
     RestoreTag,
     TouchManifest,
 )
+from zot.catalog.owner_commands import (
+    AcquireLease,
+    EndExpiredOwners,
+    EndOwner,
+    ReleaseLease,
+    RenewOwner,
+    TakePendingDelete,
+)
 from zot.catalog.upload_commands import AdvanceUpload, CancelUploadRow, CreateUploadRow, LeaseUpload
 
 AnyCommand = (
@@ -55,6 +63,12 @@ AnyCommand = (
     | FinishExport
     | QueueExport
     | TrimChanges
+    | RenewOwner
+    | EndOwner
+    | EndExpiredOwners
+    | AcquireLease
+    | ReleaseLease
+    | TakePendingDelete
 )
 
 

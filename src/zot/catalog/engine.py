@@ -30,17 +30,18 @@ class CatalogEngine(Protocol):
     def damage(self) -> str | None:
         """Return why the catalog is not whole, None if it is. Nothing is changed. Raises CatalogError."""
 
-    def begin(self, boot: str) -> str:
+    def begin(self, owner: str) -> str:
         """Prepare the catalog for the processes of a start: made, migrated, or rebuilt of what can be read.
 
-        Returns the boot that it holds from now on, which is an earlier one if there was no space to record `boot`.
-        Claims of earlier boots are dropped. Raises CatalogUnusableError.
+        `owner` is a new id, of this start. Returns the boot by which its processes tell the catalog from any other one.
+        Where locks prove that the processes of all earlier owners are gone, their leases end. Raises
+        CatalogUnusableError.
         """
 
-    def open(self, boot: str) -> Catalog:
+    def open(self, owner: str) -> Catalog:
         """Begin the catalog, and open it for this process alone. Raises CatalogUnusableError."""
 
-    def connect(self, boot: str) -> Catalog:
+    def connect(self, owner: str, boot: str) -> Catalog:
         """Open the catalog that `begin` returned `boot` for, as one of several processes.
 
         It may be unavailable at first: `Catalog.ready` tells. Raises CatalogUnavailableError, OSError.

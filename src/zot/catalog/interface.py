@@ -8,6 +8,7 @@ the outcome then, and the same command may be given again.
     CatalogError
     ├── CatalogUnavailableError (it may pass; the outcome is unknown)
     ├── CatalogFullError (nothing was changed)
+    ├── LeaseEndedError (nothing was changed: the owner's lease has ended)
     └── CatalogUnusableError (it cannot be opened; an operator has to act)
 """
 
@@ -53,6 +54,10 @@ class CatalogFullError(CatalogError):
     """There is no room for the change: nothing was changed. The same command may succeed once there is."""
 
 
+class LeaseEndedError(CatalogError):
+    """The lease of the owner has ended, and others may hold what it held: nothing was changed. It does not pass."""
+
+
 class CatalogUnusableError(CatalogError):
     """The catalog cannot be opened as it is; the message says why, and what would be right."""
 
@@ -60,11 +65,14 @@ class CatalogUnusableError(CatalogError):
 class Catalog(Protocol):
     """What exists. Reads are cheap enough for the event loop; changes are commands."""
 
+    owner: str
+    """The owner for which this process gives owned commands: the start of the server that it is part of."""
+
     async def do(self, command: Command[Outcome]) -> Outcome:
         """Carry out a change and return its outcome, once it is as durable as the command's class says.
 
-        Raises CatalogUnavailableError when the outcome is unknown, CatalogFullError or CatalogError when nothing was
-        changed.
+        Raises CatalogUnavailableError when the outcome is unknown, CatalogFullError, LeaseEndedError or CatalogError
+        when nothing was changed.
         """
 
     async def repository(self, repository: Repository) -> RepositoryRow | None:
@@ -137,7 +145,7 @@ class Catalog(Protocol):
         """Return manifests that nothing keeps, with digests greater than `after`. Cost grows with these."""
 
     async def doomed(self, limit: int) -> Sequence[PendingDelete]:
-        """Return blobs that were doomed and not yet forgotten: what a crash left to finish."""
+        """Return pending deletes: blobs that are doomed and not yet forgotten, abandoned ones first."""
 
     async def export(self, repository: Repository) -> ExportRow | None:
         """Return how the repository's layout stands."""

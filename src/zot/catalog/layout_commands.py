@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
-from zot.catalog.command import Command
+from zot.catalog.command import OwnedCommand, RepositoryCommand
 from zot.catalog.manifest_commands import Edge
 from zot.catalog.rows import CarriedEntry
 from zot.oci.digest import Digest
@@ -48,7 +48,7 @@ class LayoutBlob(msgspec.Struct, frozen=True):
     size: int
 
 
-class ImportLayout(Command[tuple[Tag, ...]], frozen=True, kw_only=True, tag=True):
+class ImportLayout(RepositoryCommand[tuple[Tag, ...]], frozen=True, kw_only=True, tag=True):
     """Take in a part of a layout: what is there already stays, so it may be given again. Creates the repository.
 
     Blobs become present, manifests are stored with their edges whether or not all their blobs are there, entries are
@@ -69,7 +69,7 @@ class ImportLayout(Command[tuple[Tag, ...]], frozen=True, kw_only=True, tag=True
     complete: bool = False
 
 
-class BeginExport(Command[bool], frozen=True, kw_only=True, tag=True):
+class BeginExport(OwnedCommand[bool], frozen=True, kw_only=True, tag=True):
     """Record the sha256 of an `index.json` that is staged and synced, before it is renamed into place.
 
     False: the repository is not adopted or gone, and must not be exported. Durable.
@@ -78,7 +78,7 @@ class BeginExport(Command[bool], frozen=True, kw_only=True, tag=True):
     digest: str
 
 
-class FinishExport(Command[None], frozen=True, kw_only=True, tag=True):
+class FinishExport(RepositoryCommand[None], frozen=True, kw_only=True, tag=True):
     """Record that the layout shows `revision`: `digest` and `signature` are those of the file in place.
 
     It ends the intent. One of an older revision than was recorded changes nothing.
@@ -90,7 +90,7 @@ class FinishExport(Command[None], frozen=True, kw_only=True, tag=True):
     signature: str
 
 
-class QueueExport(Command[None], frozen=True, kw_only=True, tag=True):
+class QueueExport(RepositoryCommand[None], frozen=True, kw_only=True, tag=True):
     """Make an export due, by a new revision: the layout was seen to lack what the catalog has."""
 
     durable: ClassVar[bool] = False

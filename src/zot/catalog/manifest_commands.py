@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
-from zot.catalog.command import Command
+from zot.catalog.command import RepositoryCommand
 from zot.catalog.quotas import OverQuota, RepositoryQuota
 from zot.oci.digest import Digest
 from zot.oci.names import Tag
@@ -75,7 +75,9 @@ class TagRefused(msgspec.Struct, frozen=True, tag=True):
     why: Refusal
 
 
-class PutManifest(Command[Stored | MissingBlobs | TagRefused | OverQuota], frozen=True, kw_only=True, tag=True):
+class PutManifest(
+    RepositoryCommand[Stored | MissingBlobs | TagRefused | OverQuota], frozen=True, kw_only=True, tag=True
+):
     """Store a manifest and point the tags at it, in one step, if every blob that it needs is present.
 
     Durable. Stored creates the repository. A manifest that is there already stays as it was first stored, but that
@@ -125,7 +127,9 @@ class Referenced(msgspec.Struct, frozen=True, tag=True):
     by: tuple[Digest, ...]
 
 
-class RemoveManifest(Command[Deleted | Absent | TagsDiffer | Referenced], frozen=True, kw_only=True, tag=True):
+class RemoveManifest(
+    RepositoryCommand[Deleted | Absent | TagsDiffer | Referenced], frozen=True, kw_only=True, tag=True
+):
     """Delete a manifest and its tags, if these are exactly `if_tags` (None: whatever they are).
 
     Its edges go with it: what only it referenced becomes garbage. An index's child is not deleted. Durable. Tags are
@@ -140,7 +144,7 @@ class RemoveManifest(Command[Deleted | Absent | TagsDiffer | Referenced], frozen
     stamped_before_s: float | None = None
 
 
-class MendManifest(Command[bool], frozen=True, kw_only=True, tag=True):
+class MendManifest(RepositoryCommand[bool], frozen=True, kw_only=True, tag=True):
     """Replace bytes of a manifest that are lost or damaged by these, which the caller has verified. Durable.
 
     False: the manifest is not here. Nothing changes if the bytes are the same, else an export is due.
@@ -150,14 +154,14 @@ class MendManifest(Command[bool], frozen=True, kw_only=True, tag=True):
     content: bytes
 
 
-class TouchManifest(Command[bool], frozen=True, kw_only=True, tag=True):
+class TouchManifest(RepositoryCommand[bool], frozen=True, kw_only=True, tag=True):
     """Clear the stamp of a manifest, so that a whole delay passes before it is collected. False: it is not here."""
 
     durable: ClassVar[bool] = False
     digest: Digest
 
 
-class DeleteTag(Command[Deleted | Absent | TagRefused], frozen=True, kw_only=True, tag=True):
+class DeleteTag(RepositoryCommand[Deleted | Absent | TagRefused], frozen=True, kw_only=True, tag=True):
     """Delete a tag; the manifest stays, to be collected once nothing keeps it. Durable.
 
     With `if_digest`, only if it points there (else Absent); `immutable` refuses if the tag exists. Without it, carried
@@ -170,7 +174,7 @@ class DeleteTag(Command[Deleted | Absent | TagRefused], frozen=True, kw_only=Tru
     immutable: bool = False
 
 
-class RestoreTag(Command[Stored | Absent | TagRefused], frozen=True, kw_only=True, tag=True):
+class RestoreTag(RepositoryCommand[Stored | Absent | TagRefused], frozen=True, kw_only=True, tag=True):
     """Point a tag at a manifest that is still here. Durable. Absent: the manifest is not.
 
     It counts as a push: the manifest's `pushed_ns` is the time of the restore.
@@ -181,7 +185,7 @@ class RestoreTag(Command[Stored | Absent | TagRefused], frozen=True, kw_only=Tru
     move: TagMove
 
 
-class RemoveRepository(Command[bool], frozen=True, kw_only=True, tag=True):
+class RemoveRepository(RepositoryCommand[bool], frozen=True, kw_only=True, tag=True):
     """Forget a repository that has no manifest, blob (doomed too), carried entry, claim or open upload; else False.
 
     Its finished uploads and its tag log go with it. True also if there is none. Durable.

@@ -124,12 +124,12 @@ class UploadRow(msgspec.Struct, frozen=True):
     algorithm: str
     prefix: Digest | None
     """Digest of the first `offset` bytes, by `algorithm`, if the request that recorded them knew it."""
-    boot: str
-    """The server's start in which `prefix` was recorded; in any other it means nothing."""
+    recorded_by: str
+    """The owner that recorded `prefix`. Where a machine can lose staged bytes, `prefix` counts for this owner only."""
     updated_ns: int
     finished: Digest | None
     """The digest that it was finished as; such a row answers a repeated finish and nothing else."""
-    owner: str = ""
+    client: str = ""
     """The client whose limit on open sessions it counts against."""
 
 
@@ -155,11 +155,15 @@ class DanglingManifest(msgspec.Struct, frozen=True):
 
 
 class PendingDelete(msgspec.Struct, frozen=True):
-    """A blob that was decided to go, and whose file is to be unlinked."""
+    """A doomed blob: its delete is decided, its content is to be removed, then its row."""
 
     repository: Repository
     digest: Digest
     token: str
+    owner: str
+    """The owner that removes the content; empty if an earlier version decided the delete."""
+    abandoned: bool = False
+    """Whether the owner's lease has ended: another owner takes the delete over (`TakePendingDelete`)."""
 
 
 class ExportRow(msgspec.Struct, frozen=True):

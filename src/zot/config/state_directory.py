@@ -78,7 +78,7 @@ class StateDirectory:
 
     @property
     def zot_accounts_settled(self) -> Path:
-        """The boot in which zot's users were imported, or found to be unreadable."""
+        """The start of the server in which zot's users were imported, or found to be unreadable."""
         return self.catalog / "zot-accounts-settled"
 
     # --- run-time files ---

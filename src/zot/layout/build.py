@@ -28,15 +28,13 @@ def build(
     pools: ThreadPools,
     damage: DamageReports | None = None,
     *,
-    boot: str,
     catalog_is_older_than_ns: int = 0,
     manifest_limit_bytes: int = MANIFEST_LIMIT_BYTES,
 ) -> StoreLayouts:
     """Return what the registry asks about layouts. To be closed before the catalog and the storage.
 
-    `boot` is the id of this start of the server, and `catalog_is_older_than_ns` the time of it if the catalog is older
-    than its store, else 0. `manifest_limit_bytes` is the limit of pushes; a smaller one than the default does not hold
-    for what is stored.
+    `catalog_is_older_than_ns` is the time of this start if the catalog is older than its store, otherwise 0.
+    `manifest_limit_bytes` is the limit of pushes; a limit below the default does not hold for what is stored.
     """
     stores = StoreTable(config)
     files = FilesystemLayouts(stores.roots, stores.root_of, storage.ready, pools)
@@ -45,7 +43,6 @@ def build(
         catalog,
         storage,
         files,
-        boot=boot,
         catalog_is_older_than_ns=catalog_is_older_than_ns,
         manifest_limit_bytes=limit_bytes,
     )
@@ -72,9 +69,9 @@ class LayoutJobs:
         return await self.schedule.drain(limit_s)
 
 
-def build_jobs(catalog: Catalog, storage: Storage, layouts: StoreLayouts, *, boot: str) -> LayoutJobs:
-    """Return the jobs on the layouts of this process, in the start of the server that `boot` is the id of."""
-    exporter = Exporter(catalog, storage, layouts.files, layouts.edits, layouts.damage, boot=boot)
+def build_jobs(catalog: Catalog, storage: Storage, layouts: StoreLayouts) -> LayoutJobs:
+    """Return the jobs of this process on the layouts."""
+    exporter = Exporter(catalog, storage, layouts.files, layouts.edits, layouts.damage)
     return LayoutJobs(
         exporter,
         ExportSchedule(catalog, layouts.files, exporter),

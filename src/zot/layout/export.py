@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
 from zot.catalog.blob_commands import DoomBlob
-from zot.catalog.command import ChangeSource, removal_token
+from zot.catalog.command import ChangeSource, new_id
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import BeginExport, FinishExport, QueueExport
 from zot.catalog.manifest_commands import RemoveRepository
@@ -50,19 +50,13 @@ class Exporter:
         files: LayoutFiles,
         edits: ExternalEdits,
         damage: DamageReports | None = None,
-        *,
-        boot: str,
     ) -> None:
-        """Export one store. `edits` merges the changes of other programs; `damage` takes reports of damaged content.
-
-        `boot` identifies this start of the server.
-        """
+        """Export one store. `edits` merges the changes of other programs; `damage` takes reports of damaged content."""
         self._damage = damage or DamageReports()
         self._catalog = catalog
         self._storage = storage
         self._files = files
         self._edits = edits
-        self._boot = boot
         self._locks: WeakValueDictionary[Repository, asyncio.Lock] = WeakValueDictionary()
 
     async def export(self, repository: Repository) -> bool:
@@ -137,7 +131,8 @@ class Exporter:
         async with self._previous(repository, seen) as (head, previous):
             new = catalog_entries(self._catalog, repository, shown_ns, previous, put)
             staged = await self._files.stage(repository, index_json.encode(head.showing(shown_ns), new))
-        if not await self._catalog.do(BeginExport(repository=repository, digest=staged.digest)):
+        begin = BeginExport(repository=repository, digest=staged.digest, owner=self._catalog.owner)
+        if not await self._catalog.do(begin):
             return True  # removed concurrently
         placement = await self._files.place(repository, seen.signature)
         if placement is Placement.REFUSED:
@@ -193,7 +188,7 @@ class Exporter:
         if await self._catalog.resolve(repository, digest) is not None:
             return
         # While it is doomed, no push of a blob with these bytes can be placed.
-        doom = DoomBlob(repository=repository, digest=digest, token=removal_token(self._boot), stray=True)
+        doom = DoomBlob(repository=repository, digest=digest, token=new_id(), owner=self._catalog.owner, stray=True)
         await delete_blob(self._catalog, self._storage, doom)
 
 

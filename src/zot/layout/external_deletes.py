@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from zot.catalog import paging
 from zot.catalog.blob_commands import DoomBlob
-from zot.catalog.command import ChangeSource, removal_token
+from zot.catalog.command import ChangeSource, new_id
 from zot.catalog.edges import edges
 from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import Deleted, DeleteTag, RemoveManifest
@@ -25,7 +25,6 @@ async def forget_removed(
     listed: Collection[Digest],
     *,
     pushed_until_ns: int | None,
-    boot: str,
     by: str,
 ) -> list[ManifestDetails]:
     """Delete manifests that are not `listed` and whose blobs were removed from the disk; return them.
@@ -56,7 +55,7 @@ async def forget_removed(
                 waiting.append(parent.digest)
     await _delete(catalog, repository, list(lost.values()), by)
     for digest in missing:
-        await _forget_blob(catalog, storage, repository, digest, boot)
+        await _forget_blob(catalog, storage, repository, digest)
     return list(lost.values())
 
 
@@ -80,10 +79,16 @@ async def _is_gone(catalog: Catalog, storage: Storage, repository: Repository, b
     return await catalog.blob(repository, blob) is not None or await storage.is_quarantined(repository, blob)
 
 
-async def _forget_blob(catalog: Catalog, storage: Storage, repository: Repository, digest: Digest, boot: str) -> None:
+async def _forget_blob(catalog: Catalog, storage: Storage, repository: Repository, digest: Digest) -> None:
     """Remove the row of a blob without a file: collection would unlink a file that is restored."""
-    token = removal_token(boot)
-    doom = DoomBlob(repository=repository, digest=digest, token=token, damaged=True, source=ChangeSource.MERGE)
+    doom = DoomBlob(
+        repository=repository,
+        digest=digest,
+        token=new_id(),
+        owner=catalog.owner,
+        damaged=True,
+        source=ChangeSource.MERGE,
+    )
     await delete_blob(catalog, storage, doom, Disposal.NO_FILE)
 
 

@@ -81,11 +81,10 @@ class Reconciler:
         storage: Storage,
         files: LayoutFiles,
         *,
-        boot: str,
         catalog_is_older_than_ns: int = 0,
         manifest_limit_bytes: int = MANIFEST_LIMIT_BYTES,
     ) -> None:
-        """Take part in one store, in the start of the server that `boot` is the id of.
+        """Reconcile the layouts of one store.
 
         Manifests of at most `manifest_limit_bytes` are read.
 
@@ -95,7 +94,6 @@ class Reconciler:
         self._catalog = catalog
         self._storage = storage
         self._files = files
-        self._boot = boot
         self._older_than_ns = catalog_is_older_than_ns
         self._manifest_limit_bytes = manifest_limit_bytes
 
@@ -134,7 +132,6 @@ class Reconciler:
             repository,
             listed,
             pushed_until_ns=pushed_until_ns,
-            boot=self._boot,
             by=BY,
         )
         if removed:

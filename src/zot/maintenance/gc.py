@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from zot.catalog.blob_commands import DoomBlob, DoomOutcome
-from zot.catalog.command import removal_token
+from zot.catalog.command import new_id
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.rows import UnreferencedBlob
 from zot.logs.fields import fields
@@ -158,8 +158,13 @@ class Collector:
             after = page[-1].digest
 
     async def _remove(self, repository: Repository, row: UnreferencedBlob, until_s: float) -> bool:
-        token = removal_token(self._registry.boot)
-        doom = DoomBlob(repository=repository, digest=row.digest, token=token, stamped_before_s=until_s)
+        doom = DoomBlob(
+            repository=repository,
+            digest=row.digest,
+            token=new_id(),
+            owner=self._catalog.owner,
+            stamped_before_s=until_s,
+        )
         return await delete_blob(self._catalog, self._registry.storage, doom) is DoomOutcome.DOOMED
 
     async def _remove_if_empty(self, repository: Repository, store: StoreRules, swept: SweepStats) -> Pauses:

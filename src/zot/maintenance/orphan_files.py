@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from zot.catalog.blob_commands import DoomBlob, DoomOutcome
-from zot.catalog.command import removal_token
+from zot.catalog.command import new_id
 from zot.logs.fields import fields
 from zot.maintenance.gc import CollectedLayouts
 from zot.maintenance.scheduler import ReportProgress
@@ -111,8 +111,9 @@ class OrphanFiles:
                 return False
             await storage.discard(UploadKey(repository, orphan.session))
         else:
-            token = removal_token(self._registry.boot)
-            doom = DoomBlob(repository=repository, digest=orphan.digest, token=token, stray=True)
+            doom = DoomBlob(
+                repository=repository, digest=orphan.digest, token=new_id(), owner=catalog.owner, stray=True
+            )
             if await delete_blob(catalog, storage, doom) is not DoomOutcome.DOOMED:
                 return False
         _log.info(

@@ -6,7 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from zot.catalog.command import boot_of
+from zot.catalog.command import new_id
+from zot.catalog.owner_commands import TakePendingDelete
 from zot.catalog.rows import PendingDelete
 from zot.maintenance.scheduler import ReportProgress
 from zot.maintenance.sweep_stats import Pauses
@@ -23,10 +24,9 @@ _LIMIT = 1000
 
 
 class UnfinishedDeletes:
-    """Finishes deletes of earlier starts of the server, and of processes of this start that died.
+    """Finishes deletes of owners whose lease has ended at once, and those of this owner's dead processes after a while.
 
-    Another process finishes a delete only when the process that decided on it can no longer unlink: a late unlink would
-    delete the file of a later push.
+    A delete of another owner that is alive is left to it: a late unlink would delete the file of a later push.
     """
 
     def __init__(self, registry: Registry, source: Callable[[], float] = time.monotonic) -> None:
@@ -36,14 +36,26 @@ class UnfinishedDeletes:
         self._seen: dict[PendingDelete, float] = {}
 
     async def finish(self, report: ReportProgress) -> Pauses:
-        """Finish deletes of other starts, and those seen for a long time. Raises CatalogError, StorageError."""
-        rows = await self._registry.catalog.doomed(_LIMIT)
+        """Finish what no living process finishes. Raises CatalogError, StorageError."""
+        catalog = self._registry.catalog
         now_s = self._source()
-        self._seen = {row: self._seen.get(row, now_s) for row in rows}
+        self._seen = {row: self._seen.get(row, now_s) for row in await catalog.doomed(_LIMIT)}
         for row, seen_s in self._seen.items():
-            if boot_of(row.token) == self._registry.boot and now_s - seen_s < _DEAD_S:
+            token = row.token
+            if row.abandoned:
+                token = new_id()
+                take = TakePendingDelete(
+                    repository=row.repository,
+                    digest=row.digest,
+                    token=row.token,
+                    new_token=token,
+                    owner=catalog.owner,
+                )
+                if not await catalog.do(take):
+                    continue
+            elif row.owner != catalog.owner or now_s - seen_s < _DEAD_S:
                 continue
-            await finish_delete(self._registry.catalog, self._registry.storage, row.repository, row.digest, row.token)
+            await finish_delete(catalog, self._registry.storage, row.repository, row.digest, token)
             report(f"finished the interrupted delete of {row.digest} from {row.repository}")
             _log.warning("finished the interrupted delete of %s from %s", row.digest, row.repository)
             yield 0

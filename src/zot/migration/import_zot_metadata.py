@@ -29,7 +29,7 @@ class _Found(NamedTuple):
 
 
 async def import_zot_metadata(
-    state: StateDirectory, boot: str, accounts: AccountsEngine, statistics_store: StatisticsStore, pool: ThreadPool
+    state: StateDirectory, owner: str, accounts: AccountsEngine, statistics_store: StatisticsStore, pool: ThreadPool
 ) -> None:
     """Import users with their groups, API keys, stars and bookmarks, and statistics, from zot's `meta.db`.
 
@@ -44,12 +44,12 @@ async def import_zot_metadata(
     try:
         found_users = await pool.run(_read, state.zot_metadata, users, version)
         await _import_users(accounts, found_users, pool)
-        _mark(state.zot_accounts_settled, boot)
+        _mark(state.zot_accounts_settled, owner)
         found_statistics = await pool.run(_read, state.zot_metadata, statistics, version)
         repositories = await _import_statistics(statistics_store, found_statistics)
     except (OSError, InvalidBoltError) as error:
         _log.error("zot's database %s cannot be read, and is not imported: %s", state.zot_metadata, error)
-        _mark(state.zot_accounts_settled, boot)
+        _mark(state.zot_accounts_settled, owner)
         return
     _mark(state.zot_imported, json.dumps({"version": _VERSION}))
     imported = [each for each in found_users.records if isinstance(each, ZotUser)]
@@ -61,13 +61,13 @@ async def import_zot_metadata(
     )
 
 
-def accounts_awaited(state: StateDirectory, boot: str, *, read_only: bool) -> Callable[[], bool]:
+def accounts_awaited(state: StateDirectory, owner: str, *, read_only: bool) -> Callable[[], bool]:
     """Return a function that tells whether zot's users and API keys are still to be imported."""
     settled = read_only or not state.zot_metadata.exists()
 
     def awaited() -> bool:
         nonlocal settled
-        settled = settled or state.zot_imported.exists() or _read_text(state.zot_accounts_settled) == boot
+        settled = settled or state.zot_imported.exists() or _read_text(state.zot_accounts_settled) == owner
         return not settled
 
     return awaited

@@ -16,7 +16,7 @@ from zot.catalog.blob_commands import (
     PublishBlob,
     PublishOutcome,
 )
-from zot.catalog.command import new_id, removal_token
+from zot.catalog.command import new_id
 from zot.catalog.quotas import OverQuota, no_room
 from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest, has_digest
@@ -182,8 +182,7 @@ async def _equals_staged(
 
 async def _take_back(registry: Registry, repository: Repository, digest: Digest) -> None:
     """Delete content that was placed and may not become a blob, unless another push is about to commit it."""
-    token = removal_token(registry.boot)
-    doom = DoomBlob(repository=repository, digest=digest, token=token, stray=True)
+    doom = DoomBlob(repository=repository, digest=digest, token=new_id(), owner=registry.catalog.owner, stray=True)
     await delete_blob(registry.catalog, registry.storage, doom)
 
 
@@ -193,10 +192,9 @@ async def _claimed(
 ) -> AsyncIterator[tuple[ClaimOutcome, str]]:
     """Claim the digest, waiting while it is being deleted; drop the claim if what follows fails."""
     token = new_id()
+    claiming = ClaimBlob(repository=repository, digest=digest, token=token, owner=registry.catalog.owner)
     deadline = asyncio.get_running_loop().time() + _DOOMED_WAIT_S
-    while (claim := await registry.catalog.do(ClaimBlob(repository=repository, digest=digest, token=token))) is (
-        ClaimOutcome.DOOMED
-    ):
+    while (claim := await registry.catalog.do(claiming)) is ClaimOutcome.DOOMED:
         if asyncio.get_running_loop().time() > deadline:
             raise Unavailable("the blob is being removed", retry_after_s=1, digest=digest)
         await asyncio.sleep(_DOOMED_POLL_S)

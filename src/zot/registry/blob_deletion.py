@@ -6,7 +6,7 @@ import asyncio
 from enum import Enum
 
 from zot.catalog.blob_commands import DoomBlob, DoomOutcome, ForgetBlob
-from zot.catalog.command import ChangeSource, removal_token
+from zot.catalog.command import ChangeSource, new_id
 from zot.catalog.interface import Catalog
 from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest
@@ -80,10 +80,15 @@ async def quarantine_damaged(
         registry.damage.report(repository, digest, error, found_by, "it is left as it is: the registry is read-only")
         return False
     await registry.storage.ready(repository)
-    token = removal_token(registry.boot)
     source = ChangeSource.SCRUB if found_by is FoundBy.SCRUB else ChangeSource.CLIENT
     doom = DoomBlob(
-        repository=repository, digest=digest, token=token, damaged=True, placed_ns=seen.placed_ns, source=source
+        repository=repository,
+        digest=digest,
+        token=new_id(),
+        owner=registry.catalog.owner,
+        damaged=True,
+        placed_ns=seen.placed_ns,
+        source=source,
     )
     outcome = await delete_blob(registry.catalog, registry.storage, doom, Disposal.QUARANTINE)
     if outcome is not DoomOutcome.DOOMED:

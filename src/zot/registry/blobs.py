@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from zot.catalog.blob_commands import DoomBlob, DoomOutcome, TouchBlob
-from zot.catalog.command import removal_token
+from zot.catalog.command import new_id
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest
@@ -90,7 +90,7 @@ async def delete(registry: Registry, repository: Repository, digest: Digest) -> 
     """
     registry.refuse_if_read_only()
     await registry.known(repository)
-    doom = DoomBlob(repository=repository, digest=digest, token=removal_token(registry.boot))
+    doom = DoomBlob(repository=repository, digest=digest, token=new_id(), owner=registry.catalog.owner)
     match await delete_blob(registry.catalog, registry.storage, doom):
         case DoomOutcome.ABSENT:
             raise BlobUnknown(digest=digest)

@@ -26,7 +26,6 @@ class RegistryParts:
     catalog: Catalog
     storage: ContentStorage
     layouts: UnimportedRepositories
-    boot: str
     cache: ContentCache
     read_only: bool = False
     damage: DamageReports = field(default_factory=DamageReports)
@@ -38,7 +37,6 @@ def build(config: Config, parts: RegistryParts) -> Registry:
     return Registry(
         catalog=parts.catalog,
         storage=parts.storage,
-        boot=parts.boot,
         layouts=parts.layouts,
         limits=RegistryLimits(
             manifest_bytes=limits.max_manifest_bytes,

@@ -44,7 +44,7 @@ async def register_existing(catalog: Catalog, storage: Storage, repository: Repo
     catalog has a blob that nobody can read. Raises CatalogError, StorageError.
     """
     token = new_id()
-    match await catalog.do(ClaimBlob(repository=repository, digest=digest, token=token)):
+    match await catalog.do(ClaimBlob(repository=repository, digest=digest, token=token, owner=catalog.owner)):
         case ClaimOutcome.PRESENT:
             return True
         case ClaimOutcome.DOOMED:

@@ -39,8 +39,6 @@ class Registry:
 
     catalog: Catalog
     storage: Storage
-    boot: str
-    """Names this start of the server: digests of unfinished uploads count within it only."""
     layouts: UnimportedRepositories = field(default_factory=NothingUnimported)
     limits: RegistryLimits = field(default_factory=RegistryLimits)
     quotas: Quotas = field(default_factory=Quotas)

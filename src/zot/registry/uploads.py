@@ -32,11 +32,11 @@ class LeaseLostError(Exception):
 
 
 async def begin(
-    registry: Registry, repository: Repository, principal: str, algorithm: str | None = None, *, owner: str = ""
+    registry: Registry, repository: Repository, principal: str, algorithm: str | None = None, *, client: str = ""
 ) -> str:
     """Open a session and return its id. It survives the death of every process, not of the machine.
 
-    It counts against the limit of its owner: of a user, or of the address of an anonymous client. Raises
+    It counts against the limit of its client: of a user, or of the address of an anonymous client. Raises
     TooManyRequests, StorageFullError, Unavailable.
     """
     await registry.writable(repository)
@@ -48,7 +48,7 @@ async def begin(
             principal=principal,
             by=principal,
             algorithm=algorithm or CANONICAL,
-            owner=owner,
+            client=client,
             limit=registry.limits.uploads_per_repository,
         )
     )
@@ -159,10 +159,10 @@ async def whole(
     body: Body,
     length: int,
     *,
-    owner: str = "",
+    client: str = "",
 ) -> None:
     """Take a blob in one request: the same as beginning and finishing, with nothing left behind if it fails."""
-    session = await begin(registry, repository, principal, algorithm_of(digest), owner=owner)
+    session = await begin(registry, repository, principal, algorithm_of(digest), client=client)
     request = FinishUpload(repository=repository, session=session, digest=digest)
     try:
         await finish(registry, request, principal, _exactly(body, length), None, announced=length)
@@ -205,7 +205,9 @@ def _belongs(row: UploadRow, request: OfUpload, principal: str) -> bool:
 
 
 def _progress(registry: Registry, lease: UploadRow) -> Progress:
-    return Progress(lease.offset, lease.algorithm, lease.prefix if lease.boot == registry.boot else None)
+    return Progress(
+        lease.offset, lease.algorithm, lease.prefix if lease.recorded_by == registry.catalog.owner else None
+    )
 
 
 def _check_chunk(chunk: ByteRange, offset: int) -> None:
@@ -229,7 +231,7 @@ async def _append(
             offset=progress.offset,
             algorithm=progress.algorithm,
             prefix=progress.prefix,
-            boot=registry.boot,
+            owner=registry.catalog.owner,
         )
         if not await registry.catalog.do(command):
             raise LeaseLostError(lease.session)

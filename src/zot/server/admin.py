@@ -93,7 +93,7 @@ async def open_operations(config: Config, plan: ServerPlan, notify: Notify) -> A
         async with open_store(config, plan, must_exist=True, notify=notify) as store:
             layouts = store.layouts
             assert layouts is not None, "a store that outlives its process has layouts"
-            layout_jobs = build_jobs(store.catalog, store.storage, layouts, boot=plan.boot)
+            layout_jobs = build_jobs(store.catalog, store.storage, layouts)
             job_states = JobStates(plan.state.jobs, store.pools.durable)
             await job_states.load()
             parts = MaintenanceParts(

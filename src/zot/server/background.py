@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from zot.server.admin import operations
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import ConfigReload
 from zot.server.extensions import EXTENSIONS
+from zot.server.owner_lease import OwnerLease
 from zot.server.running_state import RunningState, StateReport
 from zot.server.start_log import log_start
 from zot.server.store import Store
@@ -57,7 +59,8 @@ class Background:
         if store.plan.catalog_is_older_than_ns:
             _log.warning("the catalog is older than its stores: what they hold is compared before it is replaced")
         self._layouts = layouts
-        self._layout_jobs = build_jobs(store.catalog, store.storage, layouts, boot=store.plan.boot)
+        self._layout_jobs = build_jobs(store.catalog, store.storage, layouts)
+        self._lease = OwnerLease(store.catalog)
         self._job_states = job_states
         self._observer: Observer = NoObserver() if recorded is None else MaintenanceMetrics(recorded)
         self._metrics = None
@@ -77,6 +80,7 @@ class Background:
         if not self._store.read_only:
             stop = self._store.plan.stop
             await self._layout_jobs.drain(stop.left_s(stop.exports_s))
+            await self._lease.end()
         _log.info("zot stops")
         if self._metrics is not None:
             self._metrics.close()
@@ -86,12 +90,21 @@ class Background:
         return self._operations.answer(request)
 
     def _tasks(self) -> list[Callable[[], Awaitable[None]]]:
-        tasks: list[Callable[[], Awaitable[None]]] = [self._scheduler.run, self._reload.run, *self._consumers]
-        if not self._store.read_only:
-            tasks.append(self._layout_jobs.run)
+        tasks: list[Callable[[], Awaitable[None]]] = [self._reload.run, *self._consumers]
+        if self._store.read_only:
+            tasks.append(self._scheduler.run)
+        else:
+            tasks += [self._lease.run, self._work_alone]
         if self._metrics is not None:
             tasks.append(self._metrics.run)
         return tasks
+
+    async def _work_alone(self) -> None:
+        """Maintain the store and its layouts, once no other server does."""
+        await self._lease.acquired()
+        async with asyncio.TaskGroup() as work:
+            work.create_task(self._scheduler.run())
+            work.create_task(self._layout_jobs.run())
 
     async def _apply(self, config: Config) -> None:
         parts = self._parts(config)
@@ -140,7 +153,7 @@ async def open_background(
     if not store.read_only:
         try:
             await import_zot_metadata(
-                plan.state, plan.boot, store.accounts_engine, store.statistics, store.pools.durable
+                plan.state, plan.owner, store.accounts_engine, store.statistics, store.pools.durable
             )
         except AccountsUnavailableError as error:
             _log.error("users of zot are not imported until the next start: %s", error)

@@ -182,7 +182,7 @@ async def open_http_server(
     With `waits_for_dependencies` a session server that cannot be reached is only an error for requests that need it.
     Raises TlsError, ConfigurationError, AccountsUnavailableError and SessionsUnavailableError.
     """
-    awaited = accounts_awaited(store.plan.state, store.plan.boot, read_only=store.read_only)
+    awaited = accounts_awaited(store.plan.state, store.plan.owner, read_only=store.read_only)
     accounts = await open_stores(
         store.config, store.accounts_engine, store.pools.read, awaited, waits=waits_for_dependencies
     )

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from zot.api.health import ProbeTimes
+from zot.catalog.command import new_id
 from zot.config.model import Config
 from zot.config.resources import worker_count
 from zot.config.state_directory import StateDirectory
@@ -23,7 +23,8 @@ class ServerPlan:
 
     config: str | None
     """The configuration file; None: the embedded default."""
-    boot: str
+    owner: str
+    """The id of this start: the catalog keeps a lease for it (`zot.catalog.owner_commands`)."""
     workers: int
     """HTTP workers; 0: everything in one process."""
     address: str
@@ -65,7 +66,7 @@ def make_plan(config: Config, file: Path | None, *, workers: int | None, read_on
     stores = StoreTable(storage)
     return ServerPlan(
         config=str(file.absolute()) if file is not None else None,
-        boot=uuid4().hex,
+        owner=new_id(),
         workers=worker_count(http) if workers is None else workers,
         address=http.address,
         port=int(http.port or 0),

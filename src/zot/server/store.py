@@ -81,7 +81,6 @@ class Store:
             catalog=self.catalog,
             storage=self.storage,
             layouts=self.layouts or NothingUnimported(),
-            boot=self.plan.boot,
             cache=self.cache,
             damage=self.damage,
             read_only=self.plan.read_only,
@@ -167,7 +166,7 @@ def _prepared(plan: ServerPlan, catalog: CatalogEngine, notify: Notify) -> Serve
 def begin_catalog(plan: ServerPlan) -> ServerPlan:
     """Prepare the catalog for several processes; return the plan with the boot that it holds. Raises CatalogError."""
     with open_logs(plan):
-        return replace(plan, catalog_boot=catalog_engine(plan).begin(plan.boot))
+        return replace(plan, catalog_boot=catalog_engine(plan).begin(plan.owner))
 
 
 # --- the second step ---
@@ -182,7 +181,7 @@ async def open_claimed_store(config: Config, plan: ServerPlan, *, waits: bool = 
     """
     logs = open_logs(plan, waits=waits)
     engine = catalog_engine(plan)
-    catalog = await _connected(engine, plan.catalog_boot) if plan.workers else engine.open(plan.boot)
+    catalog = await _connected(engine, plan) if plan.workers else engine.open(plan.owner)
     store = _assembled(config, plan, logs, engine, catalog)
     try:
         yield store
@@ -209,7 +208,7 @@ def open_logs(plan: ServerPlan, *, waits: bool = False) -> Logs:
     return Logs(plan.log_level, plan.log_output, plan.log_audit, form, waits=waits)
 
 
-async def _connected(engine: CatalogEngine, boot: str) -> Catalog:
+async def _connected(engine: CatalogEngine, plan: ServerPlan) -> Catalog:
     """Return the catalog that the start has begun, once it is available.
 
     A process that is replaced while its disk is away waits here until it is back, before it makes any file.
@@ -219,7 +218,7 @@ async def _connected(engine: CatalogEngine, boot: str) -> Catalog:
     while True:
         try:
             if catalog is None:
-                catalog = engine.connect(boot)
+                catalog = engine.connect(plan.owner, plan.catalog_boot)
             await catalog.ready()
         except (CatalogUnavailableError, OSError) as error:
             if not waiting:
@@ -246,7 +245,6 @@ def _assembled(config: Config, plan: ServerPlan, logs: Logs, engine: CatalogEngi
             storage,
             pools,
             damage,
-            boot=plan.boot,
             catalog_is_older_than_ns=plan.catalog_is_older_than_ns,
             manifest_limit_bytes=config.http.limits.max_manifest_bytes,
         )

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from contract.catalog.examples import OWNER
 from zot.catalog.interface import Catalog
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.sqlite.driver import connect, open_in_thread
-
-BOOT = "boot"
 
 
 class WriterHost:
@@ -30,7 +29,7 @@ class WriterHost:
 
     def serve(self, directory: Path, socket: Path) -> None:
         """Let it be the writer of a catalog."""
-        self._say(f"serve {directory} {socket} {BOOT}")
+        self._say(f"serve {directory} {socket} {OWNER}")
 
     def stop(self, directory: Path) -> None:
         """Let it close that catalog."""
@@ -61,11 +60,11 @@ async def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     """An empty catalog of each kind."""
     match request.param:
         case "memory":
-            opened: Catalog = MemoryCatalog()
+            opened: Catalog = MemoryCatalog(owner=OWNER)
             yield opened
             await opened.close()
         case "sqlite thread":
-            opened = open_in_thread(tmp_path, BOOT)
+            opened = open_in_thread(tmp_path, OWNER)
             yield opened
             await opened.close()
         case _:
@@ -74,7 +73,7 @@ async def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             with tempfile.TemporaryDirectory(prefix="zot") as short:
                 socket = Path(short) / "writer"
                 host.serve(tmp_path, socket)
-                opened = connect(tmp_path, socket)
+                opened = connect(tmp_path, socket, OWNER)
                 yield opened
                 await opened.close()
                 host.stop(tmp_path)

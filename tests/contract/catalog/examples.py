@@ -19,6 +19,9 @@ from zot.oci.names import Repository, Tag, parse_repository, parse_tag
 APP = parse_repository("team/app")
 OTHER = parse_repository("other")
 
+OWNER = "boot"
+"""The owner that the catalogs of these tests are opened for."""
+
 V1, V2, LATEST = parse_tag("v1"), parse_tag("v2"), parse_tag("latest")
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
@@ -54,9 +57,9 @@ def put(name: str, *edges: Edge, tags: tuple[Tag, ...] = (), repository: Reposit
     )
 
 
-async def push_blob(catalog: Catalog, name: str, repository: Repository = APP) -> Digest:
+async def push_blob(catalog: Catalog, name: str, repository: Repository = APP, owner: str = OWNER) -> Digest:
     """Make a blob present whose content is its name."""
-    claim = ClaimBlob(repository=repository, digest=digest(name), token=f"push {name}")
+    claim = ClaimBlob(repository=repository, digest=digest(name), token=f"push {name}", owner=owner)
     assert await catalog.do(claim) is ClaimOutcome.CLAIMED
     publish = PublishBlob(repository=repository, digest=digest(name), token=claim.token, size=len(name))
     assert await catalog.do(publish) is PublishOutcome.PRESENT
@@ -80,4 +83,6 @@ async def doom(
     catalog: Catalog, blob: Digest, token: str = "doom", stamped_before_s: float | None = None
 ) -> DoomOutcome:
     """Let a delete or a collector come by."""
-    return await catalog.do(DoomBlob(repository=APP, digest=blob, token=token, stamped_before_s=stamped_before_s))
+    return await catalog.do(
+        DoomBlob(repository=APP, digest=blob, token=token, stamped_before_s=stamped_before_s, owner=OWNER)
+    )

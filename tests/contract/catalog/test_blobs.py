@@ -6,7 +6,7 @@ from functools import partial
 
 import msgspec
 
-from contract.catalog.examples import APP, OTHER, V1, digest, doom, layer, push, push_blob, stamp
+from contract.catalog.examples import APP, OTHER, OWNER, V1, digest, doom, layer, push, push_blob, stamp
 from zot.catalog.blob_commands import (
     ClaimBlob,
     ClaimOutcome,
@@ -29,7 +29,7 @@ BLOB = digest("blob")
 
 def claim(token: str = "t") -> ClaimBlob:
     """Return a claim of BLOB."""
-    return ClaimBlob(repository=APP, digest=BLOB, token=token)
+    return ClaimBlob(repository=APP, digest=BLOB, token=token, owner=OWNER)
 
 
 def publish(token: str = "t", size: int = 4) -> PublishBlob:
@@ -242,10 +242,10 @@ async def test_a_damaged_blob_goes_although_it_is_named(catalog: Catalog) -> Non
     """It is missing for the manifests that name it, until it is pushed again: then it is referenced as before."""
     await push_blob(catalog, "blob")
     await push(catalog, "image", layer("blob"), tags=(V1,))
-    command = DoomBlob(repository=APP, digest=BLOB, token="scrub", damaged=True)
+    command = DoomBlob(repository=APP, digest=BLOB, token="scrub", damaged=True, owner=OWNER)
     assert await catalog.do(command) is DoomOutcome.DOOMED
     assert await catalog.blob(APP, BLOB) is None
-    assert await catalog.doomed(10) == [PendingDelete(APP, BLOB, "scrub")]
+    assert await catalog.doomed(10) == [PendingDelete(APP, BLOB, "scrub", OWNER)]
     await catalog.do(ForgetBlob(repository=APP, digest=BLOB, token="scrub"))
     assert await catalog.resolve(APP, V1)
     await push_blob(catalog, "blob")
@@ -258,7 +258,7 @@ async def test_a_blob_pushed_since_is_not_doomed_by_an_older_observation(catalog
     await push_blob(catalog, "blob")
     seen = await catalog.blob(APP, BLOB)
     assert seen is not None
-    damaged = partial(DoomBlob, repository=APP, digest=BLOB, damaged=True, placed_ns=seen.placed_ns)
+    damaged = partial(DoomBlob, repository=APP, digest=BLOB, damaged=True, placed_ns=seen.placed_ns, owner=OWNER)
     assert await catalog.do(damaged(token="first")) is DoomOutcome.DOOMED
     await catalog.do(ForgetBlob(repository=APP, digest=BLOB, token="first"))
     await push_blob(catalog, "blob")
@@ -295,7 +295,7 @@ async def test_forgetting_needs_the_token(catalog: Catalog) -> None:
     assert await catalog.blob(APP, BLOB)
     await doom(catalog, BLOB, "mine")
     await catalog.do(ForgetBlob(repository=APP, digest=BLOB, token="yours"))
-    assert await catalog.doomed(10) == [PendingDelete(APP, BLOB, "mine")]
+    assert await catalog.doomed(10) == [PendingDelete(APP, BLOB, "mine", OWNER)]
 
 
 async def test_a_sweep_stamps_what_is_unreferenced(catalog: Catalog) -> None:
@@ -304,7 +304,7 @@ async def test_a_sweep_stamps_what_is_unreferenced(catalog: Catalog) -> None:
         await push_blob(catalog, name)
     await push(catalog, "image", layer("named"), tags=(V1,))
     await catalog.do(ImportLayout(repository=APP, blobs=(LayoutBlob(digest("found"), 5),)))
-    await catalog.do(ClaimBlob(repository=APP, digest=digest("later"), token="t"))
+    await catalog.do(ClaimBlob(repository=APP, digest=digest("later"), token="t", owner=OWNER))
     await catalog.do(ImportLayout(repository=APP, blobs=(LayoutBlob(digest("later"), 5),)))
     await doom(catalog, digest("doomed"))
     assert await stamp(catalog, 100) == 3

@@ -9,6 +9,7 @@ from contract.catalog.examples import (
     IMAGE_TYPE,
     LATEST,
     OTHER,
+    OWNER,
     V1,
     child,
     digest,
@@ -91,7 +92,7 @@ async def test_nothing_is_collected_beside_what_is_unread(catalog: Catalog) -> N
     assert not await catalog.unread(OTHER)
     assert await stamp(catalog) == 0
     assert await doom(catalog, blob, stamped_before_s=200) is DoomOutcome.REFERENCED
-    stray = DoomBlob(repository=APP, digest=digest("unknown"), token="t", stray=True)
+    stray = DoomBlob(repository=APP, digest=digest("unknown"), token="t", stray=True, owner=OWNER)
     assert await catalog.do(stray) is DoomOutcome.REFERENCED
     delete = RemoveManifest(repository=APP, digest=loose, stamped_before_s=200)
     assert isinstance(await catalog.do(delete), TagsDiffer)

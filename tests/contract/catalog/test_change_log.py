@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from contract.catalog.examples import APP, IMAGE_TYPE, OTHER, V1, V2, digest, layer, push, push_blob, put
+from contract.catalog.examples import APP, IMAGE_TYPE, OTHER, OWNER, V1, V2, digest, layer, push, push_blob, put
 from zot.catalog.blob_commands import DoomBlob, DoomOutcome, ForgetBlob, TouchBlob
 from zot.catalog.change_log import Change, ChangeCursor, ChangeKind, ChangePage, TrimChanges
 from zot.catalog.command import ChangeSource, Command
@@ -144,10 +144,16 @@ async def test_a_damaged_blob_is_in_the_log(catalog: Catalog) -> None:
     for name in ("damaged", "deleted"):
         await push_blob(catalog, name)
     lost = DoomBlob(
-        repository=APP, digest=digest("damaged"), token="one", damaged=True, by="scrub", source=ChangeSource.SCRUB
+        repository=APP,
+        digest=digest("damaged"),
+        token="one",
+        damaged=True,
+        by="scrub",
+        source=ChangeSource.SCRUB,
+        owner=OWNER,
     )
     again = msgspec.structs.replace(lost, id="other")
-    deleted = DoomBlob(repository=APP, digest=digest("deleted"), token="two")
+    deleted = DoomBlob(repository=APP, digest=digest("deleted"), token="two", owner=OWNER)
     forget = ForgetBlob(repository=APP, digest=digest("damaged"), token="one")
     changes = await added_by(catalog, lost, again, deleted, forget)
     assert shown(changes) == [(ChangeKind.BLOB_LOST, None, digest("damaged"), None, None)]
@@ -222,7 +228,7 @@ async def test_a_refused_command_writes_nothing(catalog: Catalog) -> None:
     for command, outcome in refused:
         assert isinstance(await catalog.do(command), outcome)
     assert await catalog.do(RemoveRepository(repository=APP)) is False
-    doom = DoomBlob(repository=APP, digest=digest("absent"), token="one", damaged=True)
+    doom = DoomBlob(repository=APP, digest=digest("absent"), token="one", damaged=True, owner=OWNER)
     assert await catalog.do(doom) is DoomOutcome.ABSENT
     assert await all_changes(catalog, end) == []
 

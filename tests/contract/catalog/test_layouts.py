@@ -8,6 +8,7 @@ from contract.catalog.examples import (
     APP,
     IMAGE_TYPE,
     OTHER,
+    OWNER,
     V1,
     V2,
     digest,
@@ -191,7 +192,10 @@ async def test_what_changes_nothing_makes_no_revision(catalog: Catalog) -> None:
     await push(catalog, "image", tags=(V1,))
     before = (await repository(catalog)).revision
     await push(catalog, "image", tags=(V1,))
-    assert await catalog.do(ClaimBlob(repository=APP, digest=digest("blob"), token="t")) is ClaimOutcome.CLAIMED
+    assert (
+        await catalog.do(ClaimBlob(repository=APP, digest=digest("blob"), token="t", owner=OWNER))
+        is ClaimOutcome.CLAIMED
+    )
     await stamp(catalog)
     assert (await repository(catalog)).revision == before
 
@@ -200,11 +204,11 @@ async def test_only_what_is_adopted_is_exported(catalog: Catalog) -> None:
     """A repository whose layout is not known must not be overwritten."""
     await push(catalog, "image")
     assert await catalog.exports_due(10) == []
-    assert await catalog.do(BeginExport(repository=APP, digest="file")) is False
-    assert await catalog.do(BeginExport(repository=OTHER, digest="file")) is False
+    assert await catalog.do(BeginExport(repository=APP, digest="file", owner=OWNER)) is False
+    assert await catalog.do(BeginExport(repository=OTHER, digest="file", owner=OWNER)) is False
     await adopt(catalog)
     assert await catalog.exports_due(10) == [APP]
-    assert await catalog.do(BeginExport(repository=APP, digest="file")) is True
+    assert await catalog.do(BeginExport(repository=APP, digest="file", owner=OWNER)) is True
 
 
 async def test_the_longest_due_is_exported_first(catalog: Catalog) -> None:
@@ -223,7 +227,7 @@ async def test_an_export_of_all_changes_is_not_due_any_more(catalog: Catalog) ->
     await adopt(catalog)
     await push(catalog, "image")
     revision = (await repository(catalog)).revision
-    await catalog.do(BeginExport(repository=APP, digest="file"))
+    await catalog.do(BeginExport(repository=APP, digest="file", owner=OWNER))
     assert await catalog.export(APP) == ExportRow(APP, revision, 0, None, None, "file")
     await exported(catalog, revision)
     assert await catalog.export(APP) == ExportRow(APP, revision, revision, "file", "stat of file", None)
@@ -286,7 +290,7 @@ async def test_what_is_taken_in_is_due_until_it_is_said_to_be_shown(catalog: Cat
 async def test_a_repetition_of_an_intent_is_the_same(catalog: Catalog) -> None:
     """The last intent counts; given again it is the same."""
     await adopt(catalog)
-    intend = BeginExport(repository=APP, digest="file")
+    intend = BeginExport(repository=APP, digest="file", owner=OWNER)
     assert await catalog.do(intend) is True
     assert await catalog.do(msgspec.structs.replace(intend)) is True
     row = await catalog.export(APP)

@@ -10,6 +10,7 @@ from contract.catalog.examples import (
     IMAGE_TYPE,
     LATEST,
     OTHER,
+    OWNER,
     V1,
     V2,
     child,
@@ -465,7 +466,7 @@ async def test_a_repository_in_use_is_not_removed(catalog: Catalog) -> None:
     await doom(catalog, digest("blob"), "t")
     assert await removed() is False
     await catalog.do(ForgetBlob(repository=APP, digest=digest("blob"), token="t"))
-    await catalog.do(ClaimBlob(repository=APP, digest=digest("blob"), token="t"))
+    await catalog.do(ClaimBlob(repository=APP, digest=digest("blob"), token="t", owner=OWNER))
     assert await removed() is False
     await catalog.do(DropClaim(repository=APP, digest=digest("blob"), token="t"))
     await catalog.do(CreateUploadRow(repository=APP, session="s"))

@@ -7,7 +7,20 @@ import asyncio
 import msgspec
 import pytest
 
-from contract.catalog.examples import APP, IMAGE_TYPE, OTHER, V1, digest, doom, layer, push, push_blob, put, stamp
+from contract.catalog.examples import (
+    APP,
+    IMAGE_TYPE,
+    OTHER,
+    OWNER,
+    V1,
+    digest,
+    doom,
+    layer,
+    push,
+    push_blob,
+    put,
+    stamp,
+)
 from zot.catalog.blob_commands import CheckQuota, ClaimBlob, ForgetBlob, PublishBlob, PublishOutcome
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import ImportLayout, LayoutBlob, LayoutManifest
@@ -40,7 +53,7 @@ async def publish(
 ) -> PublishOutcome | OverQuota:
     """Claim and publish a blob whose content is its name."""
     token = f"publish {name}"
-    await catalog.do(ClaimBlob(repository=repository, digest=digest(name), token=token))
+    await catalog.do(ClaimBlob(repository=repository, digest=digest(name), token=token, owner=OWNER))
     command = PublishBlob(repository=repository, digest=digest(name), token=token, size=len(name), quotas=quotas)
     return await catalog.do(command)
 
@@ -82,7 +95,7 @@ async def test_it_may_be_filled(catalog: Catalog) -> None:
 @pytest.mark.parametrize("quotas", [alone(1), together(1)])
 async def test_what_is_there_passes(catalog: Catalog, quotas: tuple[RepositoryQuota, ...]) -> None:
     """Publishing what is present does not grow anything, so that no quota refuses it."""
-    await catalog.do(ClaimBlob(repository=APP, digest=digest("blob"), token="publish blob"))
+    await catalog.do(ClaimBlob(repository=APP, digest=digest("blob"), token="publish blob", owner=OWNER))
     await publish(catalog, "blob", ())
     assert await publish(catalog, "blob", quotas) is PublishOutcome.PRESENT
     command = CheckQuota(repository=APP, digest=digest("blob"), size=4, quotas=quotas)
@@ -113,7 +126,7 @@ async def test_it_counts_manifests(catalog: Catalog, patterns: tuple[str, ...]) 
 async def test_a_refused_publication_leaves_the_upload_open(catalog: Catalog) -> None:
     """Without room, the session is as it was."""
     await catalog.do(CreateUploadRow(repository=APP, session="s"))
-    await catalog.do(ClaimBlob(repository=APP, digest=digest("blob"), token="t"))
+    await catalog.do(ClaimBlob(repository=APP, digest=digest("blob"), token="t", owner=OWNER))
     command = PublishBlob(repository=APP, digest=digest("blob"), token="t", size=4, session="s", quotas=alone(3))
     assert await catalog.do(command) == refused(3, 0)
     row = await catalog.upload("s")

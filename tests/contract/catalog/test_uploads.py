@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from contract.catalog.examples import APP, OTHER, digest, doom
+from contract.catalog.examples import APP, OTHER, OWNER, digest, doom
 from zot.catalog.blob_commands import ClaimBlob, ClaimOutcome, ForgetBlob, PublishBlob
 from zot.catalog.command import new_id
 from zot.catalog.interface import Catalog
@@ -15,7 +15,7 @@ from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploa
 BEGIN = CreateUploadRow(repository=APP, session="s", principal="alice", algorithm="sha512")
 LEASE = LeaseUpload(repository=APP, session="s", principal="alice")
 ADVANCE = AdvanceUpload(
-    repository=APP, session="s", epoch=1, offset=10, algorithm="sha256", prefix=digest("prefix"), boot="b"
+    repository=APP, session="s", epoch=1, offset=10, algorithm="sha256", prefix=digest("prefix"), owner=OWNER
 )
 
 
@@ -29,7 +29,7 @@ async def row(catalog: Catalog, session: str = "s") -> UploadRow:
 async def finish(catalog: Catalog, session: str = "s") -> None:
     """Finish a session of APP as a blob."""
     blob = digest(session)
-    assert await catalog.do(ClaimBlob(repository=APP, digest=blob, token="t")) is ClaimOutcome.CLAIMED
+    assert await catalog.do(ClaimBlob(repository=APP, digest=blob, token="t", owner=OWNER)) is ClaimOutcome.CLAIMED
     await catalog.do(PublishBlob(repository=APP, digest=blob, token="t", size=1, session=session))
 
 
@@ -67,11 +67,11 @@ async def test_a_repository_has_so_many_open_sessions(catalog: Catalog) -> None:
 
 
 async def test_one_client_does_not_use_up_the_sessions_of_others(catalog: Catalog) -> None:
-    """The limit is the owner's: another client that begins one in the same repository has its own limit."""
-    for number, owner in enumerate(["alice", "bob", "", "alice "]):
-        begin = CreateUploadRow(repository=APP, session=f"{number}", owner=owner, limit=1)
+    """The limit is the client's: another client that begins one in the same repository has its own limit."""
+    for number, client in enumerate(["alice", "bob", "", "alice "]):
+        begin = CreateUploadRow(repository=APP, session=f"{number}", client=client, limit=1)
         assert await catalog.do(begin) is BeginOutcome.BEGUN
-        assert (await row(catalog, begin.session)).owner == owner
+        assert (await row(catalog, begin.session)).client == client
         assert await catalog.do(msgspec.structs.replace(begin, session=f"{number} again")) is BeginOutcome.TOO_MANY
 
 
@@ -115,13 +115,18 @@ async def test_only_its_principal_leases_a_session(catalog: Catalog) -> None:
 
 
 async def test_progress_is_recorded(catalog: Catalog) -> None:
-    """The offset, and the digest of the bytes so far with its algorithm and the boot it counts in."""
+    """The offset, and the digest of the bytes so far with its algorithm and the owner that recorded it."""
     await catalog.do(BEGIN)
     await catalog.do(LEASE)
     before = await row(catalog)
     assert await catalog.do(ADVANCE) is True
     found = await row(catalog)
-    assert (found.offset, found.algorithm, found.prefix, found.boot) == (10, "sha256", digest("prefix"), "b")
+    assert (found.offset, found.algorithm, found.prefix, found.recorded_by) == (
+        10,
+        "sha256",
+        digest("prefix"),
+        OWNER,
+    )
     assert found.updated_ns > before.updated_ns
 
 

@@ -27,7 +27,7 @@ def claim(scope: MemoryScope, command: ClaimBlob) -> ClaimOutcome:
     """Carry out ClaimBlob."""
     blob = scope.repository.blobs.get(command.digest)
     if blob is None:
-        scope.create().claims.add((command.digest, command.token))
+        scope.create().claims.setdefault((command.digest, command.token), command.owner)
         return ClaimOutcome.CLAIMED
     if blob.doom is not None:
         return ClaimOutcome.DOOMED
@@ -40,8 +40,7 @@ def publish(scope: MemoryScope, command: PublishBlob) -> PublishOutcome | OverQu
     repository = scope.repository
     blob = repository.present(command.digest)
     claim = (command.digest, command.token)
-    claimed = claim in repository.claims
-    repository.claims.discard(claim)
+    claimed = repository.claims.pop(claim, None) is not None
     if blob is None:
         if not claimed:
             return PublishOutcome.CLAIM_LOST
@@ -68,7 +67,7 @@ def _over_quota(scope: MemoryScope, command: CheckQuota | PublishBlob) -> OverQu
 
 def drop_claim(scope: MemoryScope, command: DropClaim) -> None:
     """Carry out DropClaim."""
-    scope.repository.claims.discard((command.digest, command.token))
+    scope.repository.claims.pop((command.digest, command.token), None)
 
 
 def touch(scope: MemoryScope, command: TouchBlob) -> bool:
@@ -97,7 +96,7 @@ def doom(scope: MemoryScope, command: DoomBlob) -> DoomOutcome:
         return DoomOutcome.CLAIMED
     if command.stamped_before_s is not None and (blob.stamp_s is None or blob.stamp_s > command.stamped_before_s):
         return DoomOutcome.CLAIMED
-    blob.doom, blob.stamp_s = command.token, None
+    blob.doom, blob.doomed_by, blob.stamp_s = command.token, command.owner, None
     if command.damaged:
         scope.log(ChangeKind.BLOB_LOST, before=command.digest)
     return DoomOutcome.DOOMED
@@ -108,7 +107,7 @@ def _doom_stray(repository: StoredRepository, command: DoomBlob) -> DoomOutcome:
         return DoomOutcome.REFERENCED
     if repository.claimed(command.digest):
         return DoomOutcome.CLAIMED
-    repository.blobs[command.digest] = StoredBlob(0, 0, doom=command.token)
+    repository.blobs[command.digest] = StoredBlob(0, 0, doom=command.token, doomed_by=command.owner)
     return DoomOutcome.DOOMED
 
 

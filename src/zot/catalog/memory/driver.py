@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 from zot.catalog.change_log import ChangeCursor, ChangePage, TagChange, change_page
 from zot.catalog.clock import Clock, Source
-from zot.catalog.command import REMEMBERED_S, Command
+from zot.catalog.command import REMEMBERED_S, Command, OwnedCommand, RepositoryCommand, new_id
 from zot.catalog.commands import handlers_in
 from zot.catalog.interface import PAGE_LIMIT, Outcome
-from zot.catalog.memory import blobs, layouts, manifests, uploads
-from zot.catalog.memory.state import MemoryScope, State, StoredRepository
+from zot.catalog.memory import blobs, layouts, manifests, owners, uploads
+from zot.catalog.memory.state import MemoryCatalogScope, MemoryScope, State, StoredRepository
+from zot.catalog.owner_commands import RenewOwner
 from zot.catalog.rows import (
     BlobRow,
     CarriedEntry,
@@ -31,7 +32,7 @@ from zot.catalog.rows import (
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag, as_digest
 
-_HANDLERS = handlers_in(blobs, manifests, uploads, layouts, MemoryScope)
+_HANDLERS = handlers_in(blobs, manifests, uploads, layouts, owners, MemoryCatalogScope)
 
 Item = TypeVar("Item")
 
@@ -42,28 +43,35 @@ def _page(items: Iterable[Item], limit: int) -> list[Item]:
 
 
 class MemoryCatalog:
-    """A `Catalog` that is gone with the process. `source` tells the time."""
+    """A `Catalog` that is gone with the process, so its one user is its owner. `source` tells the time."""
 
-    def __init__(self, source: Source = time.time_ns) -> None:
-        """Start empty."""
+    def __init__(self, source: Source = time.time_ns, owner: str | None = None) -> None:
+        """Start empty, with the lease of the owner begun; without `owner` it is a new one."""
+        self.owner = owner or new_id()
         self._source = source
         self._state = State(Clock(source))
         self._remembered: dict[str, tuple[int, Any]] = {}
+        owners.renew(MemoryCatalogScope(self._state, source()), RenewOwner(owner=self.owner))
 
     async def do(self, command: Command[Outcome]) -> Outcome:
         """Carry out a change and return its outcome."""
-        scope = MemoryScope(self._state, command)
+        now_ns = self._state.clock.now_ns()
         if not command.remembered:
-            return self._carry_out(scope, command)
+            return self._carry_out(now_ns, command)
         self._remembered = {
-            id_: known for id_, known in self._remembered.items() if known[0] > scope.now_ns - REMEMBERED_S * 10**9
+            id_: known for id_, known in self._remembered.items() if known[0] > now_ns - REMEMBERED_S * 10**9
         }
         if command.id not in self._remembered:
-            self._remembered[command.id] = scope.now_ns, self._carry_out(scope, command)
+            self._remembered[command.id] = now_ns, self._carry_out(now_ns, command)
         outcome: Outcome = self._remembered[command.id][1]
         return outcome
 
-    def _carry_out(self, scope: MemoryScope, command: Command[Outcome]) -> Outcome:
+    def _carry_out(self, now_ns: int, command: Command[Outcome]) -> Outcome:
+        scope: MemoryCatalogScope | MemoryScope = MemoryCatalogScope(self._state, now_ns)
+        if isinstance(command, OwnedCommand):
+            owners.require_alive(self._state, command.owner)
+        if isinstance(command, RepositoryCommand):
+            scope = MemoryScope(self._state, command, now_ns)
         outcome: Outcome = _HANDLERS[type(command)](scope, command)
         return outcome
 
@@ -190,14 +198,17 @@ class MemoryCatalog:
         return [known.loose_manifest(digest) for digest in page]
 
     async def doomed(self, limit: int) -> Sequence[PendingDelete]:
-        """Return blobs that were doomed and not yet forgotten: what a crash left to finish."""
+        """Return pending deletes: blobs that are doomed and not yet forgotten, abandoned ones first."""
         doomed = (
-            (name, digest, blob.doom)
+            (self._state.is_alive(blob.doomed_by), name, digest, blob.doom, blob.doomed_by)
             for name, each in self._state.repositories.items()
             for digest, blob in each.blobs.items()
             if blob.doom is not None
         )
-        return [PendingDelete(*row) for row in _page(doomed, limit)]
+        return [
+            PendingDelete(name, digest, token, owner, abandoned=not alive)
+            for alive, name, digest, token, owner in _page(doomed, limit)
+        ]
 
     async def export(self, repository: Repository) -> ExportRow | None:
         """Return how the repository's layout stands."""

@@ -31,16 +31,17 @@ class MemoryCatalogEngine:
         """See `CatalogEngine`: memory is not damaged."""
         return None
 
-    def begin(self, boot: str) -> str:
+    def begin(self, owner: str) -> str:
         """See `CatalogEngine`."""
-        return boot
+        return owner
 
-    def open(self, boot: str) -> Catalog:  # noqa: ARG002 (there is no earlier one)
+    def open(self, owner: str) -> Catalog:
         """See `CatalogEngine`."""
-        return MemoryCatalog()
+        return MemoryCatalog(owner=owner)
 
-    def connect(self, boot: str) -> Catalog:
+    def connect(self, owner: str, boot: str) -> Catalog:
         """Raise CatalogError: another process does not see it."""
+        del owner
         _refuse(f"connect to it in boot {boot}")
 
     async def run_writer(self, boot: str, stop: asyncio.Event, ready: Callable[[], object]) -> None:

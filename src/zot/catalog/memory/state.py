@@ -10,7 +10,7 @@ import msgspec
 
 from zot.catalog.change_log import Change, ChangeCursor, ChangeKind, TrimChanges
 from zot.catalog.clock import Clock
-from zot.catalog.command import Command
+from zot.catalog.command import RepositoryCommand
 from zot.catalog.layout_commands import LayoutManifest
 from zot.catalog.quotas import RepositoryQuota, matches
 from zot.catalog.rows import (
@@ -36,6 +36,7 @@ class StoredBlob:
     placed_ns: int
     stamp_s: float | None = None
     doom: str | None = None
+    doomed_by: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -66,7 +67,8 @@ class StoredRepository:
     export_signature: str | None = None
     export_intent: str | None = None
     blobs: dict[Digest, StoredBlob] = field(default_factory=dict)
-    claims: set[tuple[Digest, str]] = field(default_factory=set)
+    claims: dict[tuple[Digest, str], str] = field(default_factory=dict)
+    """Owners, by digest and token."""
     manifests: dict[Digest, MemoryManifest] = field(default_factory=dict)
     stamps: dict[Digest, float] = field(default_factory=dict)
     """Those of manifests."""
@@ -210,12 +212,30 @@ class StoredRepository:
 
 
 @dataclass(slots=True)
+class StoredOwner:
+    """An owner's lease."""
+
+    expires_ns: int
+    ended_ns: int | None = None
+
+
+@dataclass(slots=True)
+class StoredLease:
+    """A named lease; without an owner it is free."""
+
+    owner: str | None
+    fence: int
+
+
+@dataclass(slots=True)
 class State:
     """Everything."""
 
     clock: Clock
     repositories: dict[Repository, StoredRepository] = field(default_factory=dict)
     uploads: dict[str, UploadRow] = field(default_factory=dict)
+    owners: dict[str, StoredOwner] = field(default_factory=dict)
+    leases: dict[str, StoredLease] = field(default_factory=dict)
     log: list[Change] = field(default_factory=list)
     trimmed: int = 0
     """The last sequence number that was dropped for consumers."""
@@ -241,18 +261,35 @@ class State:
         self.log = [each for each in self.log if each.sequence > self.trimmed or each.sequence in kept]
         return self.trimmed - before
 
+    def is_alive(self, owner: str) -> bool:
+        """Tell whether an owner's lease is held, or can be renewed."""
+        known = self.owners.get(owner)
+        return known is not None and known.ended_ns is None
+
+
+@dataclass(slots=True, frozen=True)
+class MemoryCatalogScope:
+    """What a command works with that concerns no single repository: everything, at one time."""
+
+    state: State
+    now_ns: int
+
+    def trim(self, command: TrimChanges) -> int:
+        """Carry out TrimChanges."""
+        return self.state.trim(command, self.now_ns)
+
 
 class MemoryScope:
     """What a command may touch: one repository, its uploads, and the number of the others."""
 
-    def __init__(self, state: State, command: Command[Any]) -> None:
+    def __init__(self, state: State, command: RepositoryCommand[Any], now_ns: int) -> None:
         """Open the scope of one command on one repository, at one time."""
         self._state = state
         self._name = command.repository
         self._by = command.by
         self._source = command.source
         self._changed = False
-        self.now_ns = state.clock.now_ns()
+        self.now_ns = now_ns
 
     @property
     def repository(self) -> StoredRepository:
@@ -314,9 +351,9 @@ class MemoryScope:
         self._state.log = [each for each in self._state.log if each.sequence > trimmed or each.repository != self._name]
         self.log(ChangeKind.REPOSITORY_REMOVED)
 
-    def trim(self, command: TrimChanges) -> int:
-        """Carry out TrimChanges."""
-        return self._state.trim(command, self.now_ns)
+    def is_alive(self, owner: str) -> bool:
+        """Tell whether an owner's lease has not ended."""
+        return self._state.is_alive(owner)
 
     def holding_manifests(self) -> int:
         """Return how many repositories have a manifest."""

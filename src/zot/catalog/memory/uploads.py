@@ -10,10 +10,10 @@ from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploa
 
 
 def begin(scope: MemoryScope, command: CreateUploadRow) -> BeginOutcome:
-    """Carry out BeginUpload."""
+    """Carry out CreateUploadRow."""
     if scope.upload(command.session):
         return BeginOutcome.BEGUN
-    if sum(row.finished is None and row.owner == command.owner for row in scope.uploads()) >= command.limit:
+    if sum(row.finished is None and row.client == command.client for row in scope.uploads()) >= command.limit:
         return BeginOutcome.TOO_MANY
     name = scope.create().name
     scope.record(
@@ -25,10 +25,10 @@ def begin(scope: MemoryScope, command: CreateUploadRow) -> BeginOutcome:
             offset=0,
             algorithm=command.algorithm,
             prefix=None,
-            boot="",
+            recorded_by="",
             updated_ns=scope.now_ns,
             finished=None,
-            owner=command.owner,
+            client=command.client,
         )
     )
     return BeginOutcome.BEGUN
@@ -57,7 +57,7 @@ def advance(scope: MemoryScope, command: AdvanceUpload) -> bool:
             offset=command.offset,
             algorithm=command.algorithm,
             prefix=command.prefix,
-            boot=command.boot,
+            recorded_by=command.owner,
             updated_ns=scope.now_ns,
         )
     )
@@ -65,7 +65,7 @@ def advance(scope: MemoryScope, command: AdvanceUpload) -> bool:
 
 
 def cancel(scope: MemoryScope, command: CancelUploadRow) -> bool:
-    """Carry out CancelUpload."""
+    """Carry out CancelUploadRow."""
     row = scope.upload(command.session)
     if row is None or command.if_epoch not in (None, row.epoch):
         return False

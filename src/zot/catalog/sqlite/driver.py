@@ -30,11 +30,12 @@ class SqliteCatalog(Reader):
     """A `Catalog` on SQLite."""
 
     def __init__(
-        self, path: Path, submitter: Submitter, source: Source = time.time_ns, boot: str | None = None
+        self, path: Path, submitter: Submitter, owner: str, source: Source = time.time_ns, boot: str | None = None
     ) -> None:
         """Read the database at `path` (with `boot`: if it holds that one), and give changes to `submitter`."""
         super().__init__(path, source, boot)
         self._submitter = submitter
+        self.owner = owner
 
     async def do(self, command: Command[Outcome]) -> Outcome:
         """Carry out a change and return its outcome."""
@@ -46,20 +47,20 @@ class SqliteCatalog(Reader):
         await self._submitter.close()
 
 
-def open_in_thread(directory: Path, boot: str, source: Source = time.time_ns, *, syncs: bool = True) -> SqliteCatalog:
+def open_in_thread(directory: Path, owner: str, source: Source = time.time_ns, *, syncs: bool = True) -> SqliteCatalog:
     """Open the catalog in `directory` with its writer as a thread of this process.
 
-    `boot` is an id of this start of the server: claims of another one are dropped. Without `syncs` no commit waits for
-    the disk. Raises CatalogUnusableError.
+    `owner` is a new id of this start of the server. The caller holds the locks of the roots, so the leases of all other
+    owners end. Without `syncs` no commit waits for the disk. Raises CatalogUnusableError.
     """
-    writer = Writer(directory, boot, source, syncs=syncs)
-    return SqliteCatalog(directory / DATABASE, WriterThread(writer), source, writer.boot)
+    writer = Writer(directory, owner, source, syncs=syncs)
+    return SqliteCatalog(directory / DATABASE, WriterThread(writer), owner, source, writer.boot)
 
 
-def connect(directory: Path, socket_path: Path, boot: str | None = None) -> SqliteCatalog:
+def connect(directory: Path, socket_path: Path, owner: str, boot: str | None = None) -> SqliteCatalog:
     """Use the catalog in `directory` whose writer (`server.serve`) listens at `socket_path`, or will.
 
     Until it does, commands wait for it up to their deadline. Reads raise CatalogUnavailableError while the database is
     not there, or holds another boot than `boot`.
     """
-    return SqliteCatalog(directory / DATABASE, WriterClient(socket_path), boot=boot)
+    return SqliteCatalog(directory / DATABASE, WriterClient(socket_path), owner, boot=boot)

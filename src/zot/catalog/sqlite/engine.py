@@ -44,18 +44,18 @@ class SqliteCatalogEngine:
         """See `CatalogEngine`."""
         return recovery.damage_of(self._database)
 
-    def begin(self, boot: str) -> str:
+    def begin(self, owner: str) -> str:
         """See `CatalogEngine`."""
-        return recovery.begin(self._directory, boot, syncs=self._syncs)
+        return recovery.begin(self._directory, owner, syncs=self._syncs)
 
-    def open(self, boot: str) -> Catalog:
+    def open(self, owner: str) -> Catalog:
         """See `CatalogEngine`: the writer is a thread."""
-        return open_in_thread(self._directory, boot, syncs=self._syncs)
+        return open_in_thread(self._directory, owner, syncs=self._syncs)
 
-    def connect(self, boot: str) -> Catalog:
+    def connect(self, owner: str, boot: str) -> Catalog:
         """See `CatalogEngine`."""
         # A long path is shortened by a descriptor of its directory, which has to be there.
-        return connect(self._directory, socket_address(self._socket), boot)
+        return connect(self._directory, socket_address(self._socket), owner, boot)
 
     async def run_writer(self, boot: str, stop: asyncio.Event, ready: Callable[[], object]) -> None:
         """See `CatalogEngine`."""

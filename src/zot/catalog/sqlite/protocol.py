@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 
 from zot.catalog.command import Command
-from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavailableError
+from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavailableError, LeaseEndedError
 from zot.catalog.sqlite.codec import decode_outcome, encode
 
 FRAME_LIMIT_BYTES = 64 << 20
 """Far above a manifest; what adoption gives in one command has to stay below."""
 
 _LENGTH_BYTES = 4
-_ERRORS = {kind.__name__: kind for kind in (CatalogError, CatalogFullError, CatalogUnavailableError)}
+_ERRORS = {kind.__name__: kind for kind in (CatalogError, CatalogFullError, CatalogUnavailableError, LeaseEndedError)}
 
 
 class FrameTooLargeError(CatalogError):

@@ -96,7 +96,11 @@ _LOOSE_MANIFESTS = """
 SELECT digest, media_type, size, subject, pushed_ns, stamp_s FROM manifest
 WHERE repository = ? AND digest > ? AND NOT kept ORDER BY digest LIMIT ?
 """
-_DOOMED = "SELECT repository, digest, doom FROM blob WHERE doom IS NOT NULL ORDER BY repository, digest LIMIT ?"
+_DOOMED = """
+SELECT repository, digest, doom, coalesce(doomed_by, ''),
+  NOT EXISTS (SELECT 1 FROM owner WHERE id = doomed_by AND ended_ns IS NULL) AS abandoned
+FROM blob WHERE doom IS NOT NULL ORDER BY abandoned DESC, repository, digest LIMIT ?
+"""
 _EXPORT = """
 SELECT name, revision, exported, export_digest, export_signature, export_intent FROM repository WHERE name = ?
 """
@@ -272,8 +276,12 @@ class Reader:
         return [DanglingManifest(*row) for row in self._rows(_LOOSE_MANIFESTS, (repository, after, _page(limit)))]
 
     async def doomed(self, limit: int) -> Sequence[PendingDelete]:
-        """Return blobs that were doomed and not yet forgotten: what a crash left to finish."""
-        return [PendingDelete(*row) for row in self._rows(_DOOMED, (_page(limit),))]
+        """Return pending deletes: blobs that are doomed and not yet forgotten, abandoned ones first."""
+        rows = self._rows(_DOOMED, (_page(limit),))
+        return [
+            PendingDelete(repository, digest, token, owner, abandoned=bool(abandoned))
+            for repository, digest, token, owner, abandoned in rows
+        ]
 
     async def export(self, repository: Repository) -> ExportRow | None:
         """Return how the repository's layout stands."""

@@ -1,23 +1,27 @@
 """Opening the database, and making it again when it is damaged.
 
-A start of the store makes it if need be; every later writer finds the same one or none. A start writes the id of its
-boot into the database, which tells it from all others: from that of another disk, from an older copy, and from an
-empty one that SQLite would make where nothing is.
+A start of the store makes it if need be; every later writer finds the same one or none. A start writes its owner id
+into the database as its *boot*, which tells the database from all others: from that of another disk, from an older
+copy, and from an empty one that SQLite would make where nothing is. In the same commit the leases of all other owners
+end: the start holds the locks of the roots, so their processes are gone.
 """
 
 from __future__ import annotations
 
 import logging
-from contextlib import closing
+import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 import apsw
 
+from zot.catalog.clock import Source
 from zot.catalog.interface import CatalogUnavailableError, CatalogUnusableError
 from zot.catalog.sqlite import directory as place
 from zot.catalog.sqlite.connection import DAMAGE, open_for_reading
 from zot.catalog.sqlite.database import Database
 from zot.catalog.sqlite.disk_reserve import DiskReserve
+from zot.catalog.sqlite.handlers import owners
 from zot.catalog.sqlite.revision import WriterRevision
 from zot.catalog.sqlite.salvage import salvage
 
@@ -35,9 +39,10 @@ _logger = logging.getLogger(__name__)
 def begin(directory: Path, boot: str, vfs: str | None = None, *, syncs: bool = True) -> str:
     """Prepare the catalog for the writers of a start of the store, made if it is not there.
 
-    Returns the boot that it holds from now on: `boot`, or an earlier one if the disk has no room to write it down.
-    Claims of earlier boots are dropped. A damaged catalog is made again of what can be read, and kept. Raises
-    CatalogUnusableError if it cannot be opened, is in use, or was written by a newer program.
+    `boot` is the owner id of the start. Returns the boot that the database holds from now on: `boot`, or an earlier one
+    if the disk has no room to write it down (then the owner's lease begins by its first renewal). The leases of all
+    other owners end. A damaged catalog is made again of what can be read, and kept. Raises CatalogUnusableError if it
+    cannot be opened, is in use, or was written by a newer program.
     """
     path = place.prepare(directory)
     with place.lock(directory):
@@ -67,13 +72,13 @@ def damage_of(path: Path) -> str | None:
         raise CatalogUnusableError(f"the catalog {path} cannot be opened: {error}") from error
 
 
-def open_at_start(path: Path, boot: str, vfs: str | None, *, syncs: bool) -> Database:
-    """Open the database for a start of the store, made again if it is damaged."""
+def open_at_start(path: Path, boot: str, vfs: str | None, source: Source = time.time_ns, *, syncs: bool) -> Database:
+    """Open the database for a start of the store, made again if it is damaged; `source` tells the time."""
     try:
-        return _begun(path, boot, vfs, syncs=syncs)
+        return _begun(path, boot, vfs, source, syncs=syncs)
     except DAMAGE as error:
         make_again(path, boot, str(error))
-    return _begun(path, boot, vfs, syncs=syncs)
+    return _begun(path, boot, vfs, source, syncs=syncs)
 
 
 def mend(path: Path, boot: str, *, is_ours: bool) -> None:
@@ -170,12 +175,12 @@ def last_ns(database: Database) -> int:
     return rows[0][0] if rows else 0
 
 
-def _begun(path: Path, boot: str, vfs: str | None, *, syncs: bool) -> Database:
+def _begun(path: Path, boot: str, vfs: str | None, source: Source, *, syncs: bool) -> Database:
     database = Database(path, vfs, syncs=syncs)
     try:
         _check(database, path.with_name(SUSPECT))
         last_ns(database)
-        _drop_claims(database, boot)
+        _begin_owner(database, path.parent, boot, source())
     except BaseException:
         database.close()
         raise
@@ -197,17 +202,28 @@ def _check(database: Database, suspect: Path) -> None:
         suspect.unlink()
 
 
-def _drop_claims(database: Database, boot: str) -> None:
-    """Drop what processes of an earlier boot claimed: they are gone. Without room on the disk the claims stay."""
+def _begin_owner(database: Database, directory: Path, boot: str, now_ns: int) -> None:
+    """Begin the owner's lease and end all others. Without room on the disk they stay as they are."""
     if held_boot(database.connection) == boot:
         return
     try:
-        database.begin(durable=True)
-        database.execute("DELETE FROM claim")
-        database.execute("INSERT OR REPLACE INTO setting (name, value) VALUES ('boot', ?)", boot)
-        database.execute("COMMIT")
+        _write_owner(database, boot, now_ns)
     except apsw.FullError as error:
-        database.roll_back()
+        if DiskReserve(directory).release():
+            with suppress(apsw.FullError):
+                _write_owner(database, boot, now_ns)
+                return
         if not held_boot(database.connection):
             raise CatalogUnusableError(f"no room for a new catalog: {error}") from error
         _logger.warning("the disk of the catalog is full: %s", error)
+
+
+def _write_owner(database: Database, boot: str, now_ns: int) -> None:
+    try:
+        database.begin(durable=True)
+        owners.begin_alone(database.cursor, boot, now_ns)
+        database.execute("INSERT OR REPLACE INTO setting (name, value) VALUES ('boot', ?)", boot)
+        database.execute("COMMIT")
+    except apsw.FullError:
+        database.roll_back()
+        raise

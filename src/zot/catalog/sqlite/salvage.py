@@ -6,6 +6,7 @@ takes nothing back (see `zot.layout.importer`).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ import apsw
 import msgspec
 
 from zot.catalog.edges import edges
+from zot.catalog.sqlite.handlers import owners
 from zot.catalog.sqlite.handlers.tags import KEPT
 from zot.catalog.sqlite.readable_rows import DamagedTable, ReadableRows, Row
 from zot.catalog.sqlite.schema import COPY_TAG_LOG, migrate
@@ -40,6 +42,8 @@ _TAG_LOG = DamagedTable(
     ("repository", "tag", "digest_before", "digest_after", "at_ns", "moved_by"),
     frozenset({"sequence"}),
 )
+# What columns were called in earlier schemas.
+_RENAMED = {("upload", "client"): "owner", ("upload", "recorded_by"): "boot"}
 # No consumer may go on from before: the newest entry gets a number that none of them has seen, and is the first.
 _NEW_FEED = (
     "UPDATE change_log SET sequence = sequence + 1 WHERE sequence = (SELECT max(sequence) FROM change_log)",
@@ -109,8 +113,9 @@ class Salvaged(NamedTuple):
 def salvage(damaged: Path, target: Path, boot: str) -> Salvaged | None:
     """Make a new database of all that can be read of a damaged one, which stays as it is. It blocks.
 
-    The new one is synced, and holds `boot`. Every repository in it waits for the import of its layout. None: nothing
-    can be read, the new one is empty. Raises apsw.Error if it cannot be written: then there is none.
+    The new one is synced, holds `boot`, and ends the leases of all other owners. Every repository in it waits for the
+    import of its layout. None: nothing can be read, the new one is empty. Raises apsw.Error if it cannot be written:
+    then there is none.
     """
     for suffix in ("", "-journal", "-wal", "-shm"):
         target.with_name(f"{target.name}{suffix}").unlink(missing_ok=True)
@@ -125,6 +130,7 @@ def salvage(damaged: Path, target: Path, boot: str) -> Salvaged | None:
             into.pragma("synchronous", "full")
             into.pragma("journal_mode", "wal")
             into.execute("INSERT OR REPLACE INTO setting (name, value) VALUES ('boot', ?)", (boot,))
+            owners.begin_alone(into.cursor(), boot, time.time_ns())
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -191,9 +197,10 @@ class _Salvage:
         # Name, type, and place in the primary key, counted from 1.
         described = [(row[1], row[2], row[5]) for row in self._into.execute(f"PRAGMA table_info({name})")]
         key = tuple(each for each, _, number in sorted(described, key=lambda column: column[2]) if number)
-        columns = tuple(each for each, _, number in described if each in known and not number)
+        former = {each: _RENAMED.get((name, each), each) for each, _, number in described if not number}
+        columns = {each: each if each in known else old for each, old in former.items() if known & {each, old}}
         numeric = frozenset(each for each, kind, number in described if number and kind == "INTEGER")
-        rows = self._read(name, DamagedTable(name, key, columns, numeric))
+        rows = self._read(name, DamagedTable(name, key, tuple(columns.values()), numeric))
         names, marks = ", ".join((*key, *columns)), ", ".join("?" * (len(key) + len(columns)))
         self._insert(f"INSERT OR IGNORE INTO {name} ({names}) VALUES ({marks})", rows)  # noqa: S608 (names of the schema)
 

@@ -136,7 +136,7 @@ _PLACED = """
 ALTER TABLE blob ADD COLUMN placed_ns INTEGER NOT NULL DEFAULT 0;
 """
 
-# Whose limit on open sessions an upload counts against.
+# The client whose limit on open sessions an upload counts against.
 _OWNED = """
 ALTER TABLE upload ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 CREATE INDEX upload_owner ON upload (repository, owner, finished);
@@ -199,7 +199,28 @@ ALTER TABLE repository ADD COLUMN created INTEGER NOT NULL DEFAULT 0;
 INSERT INTO setting (name, value) SELECT 'changes_trimmed', coalesce(max(sequence), 0) FROM change_log;
 """  # noqa: S608 (a statement of constants)
 
-MIGRATIONS = (_FIRST, _PLACED, _OWNED, _CARRIED, _CHANGE_LOG)
+# Owners and their leases. `doomed_by` NULL in a doomed blob: an earlier version decided the delete.
+_OWNERS = """
+CREATE TABLE owner (
+  id TEXT PRIMARY KEY,
+  expires_ns INTEGER NOT NULL,
+  ended_ns INTEGER -- NULL: the lease is held, or can be renewed
+) STRICT, WITHOUT ROWID;
+CREATE TABLE lease (
+  name TEXT PRIMARY KEY,
+  owner TEXT, -- NULL: it is free
+  fence INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+DELETE FROM claim;
+ALTER TABLE claim ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+CREATE INDEX claim_owner ON claim (owner);
+ALTER TABLE blob ADD COLUMN doomed_by TEXT;
+ALTER TABLE upload RENAME COLUMN owner TO client;
+ALTER TABLE upload RENAME COLUMN boot TO recorded_by;
+"""
+
+MIGRATIONS = (_FIRST, _PLACED, _OWNED, _CARRIED, _CHANGE_LOG, _OWNERS)
 """Scripts that lead from each version to the next; what was released is never edited. Each takes less than a second."""
 
 # "zotc": what tells our database from anybody's.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
 from zot.catalog.change_log import ChangeKind
-from zot.catalog.command import Command
+from zot.catalog.command import RepositoryCommand
 from zot.catalog.quotas import RepositoryQuota
 from zot.catalog.sqlite.quota_totals import QuotaTotals
 from zot.oci.digest import Digest
@@ -26,6 +26,13 @@ INSERT INTO change_log
   (repository, kind, tag, digest_before, digest_after, media_type, at_ns, changed_by, source)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
 """
+
+
+class CatalogScope(NamedTuple):
+    """What a command works with that concerns no single repository, at one time of the catalog's clock."""
+
+    cursor: apsw.Cursor
+    now_ns: int
 
 
 class RepositoryScope:
@@ -46,7 +53,7 @@ class RepositoryScope:
         "tags",
     )
 
-    def __init__(self, cursor: apsw.Cursor, command: Command[Any], now_ns: int, totals: QuotaTotals) -> None:
+    def __init__(self, cursor: apsw.Cursor, command: RepositoryCommand[Any], now_ns: int, totals: QuotaTotals) -> None:
         """Begin a command at a time of the catalog's clock."""
         self._cursor = cursor
         self._totals = totals

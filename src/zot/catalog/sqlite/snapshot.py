@@ -67,4 +67,4 @@ class _ReadOnlySubmitter:
 
 def open_snapshot(path: Path) -> SqliteCatalog:
     """Open a copy of the catalog for reading."""
-    return SqliteCatalog(path, _ReadOnlySubmitter(path.parent))
+    return SqliteCatalog(path, _ReadOnlySubmitter(path.parent), owner="")

@@ -16,9 +16,15 @@ from typing import Any
 import apsw
 
 from zot.catalog.clock import Clock, Source
-from zot.catalog.command import REMEMBERED_S, Command
+from zot.catalog.command import REMEMBERED_S, Command, OwnedCommand, RepositoryCommand
 from zot.catalog.commands import handlers_in
-from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavailableError, CatalogUnusableError
+from zot.catalog.interface import (
+    CatalogError,
+    CatalogFullError,
+    CatalogUnavailableError,
+    CatalogUnusableError,
+    LeaseEndedError,
+)
 from zot.catalog.layout_commands import ImportLayout
 from zot.catalog.manifest_commands import (
     PutManifest,
@@ -28,19 +34,19 @@ from zot.catalog.sqlite.codec import decode_outcome, encode
 from zot.catalog.sqlite.connection import DAMAGE, DAMAGED, translated
 from zot.catalog.sqlite.database import Database
 from zot.catalog.sqlite.disk_reserve import DiskReserve
-from zot.catalog.sqlite.handlers import blobs, change_log, layouts, tags, uploads
+from zot.catalog.sqlite.handlers import blobs, change_log, layouts, owners, tags, uploads
 from zot.catalog.sqlite.handlers import manifests as verbs_manifests
 from zot.catalog.sqlite.quota_totals import QuotaTotals
 from zot.catalog.sqlite.recovery import SUSPECT, held_boot, last_ns, open_at_start, open_later, reopen
 from zot.catalog.sqlite.repair import Repair
 from zot.catalog.sqlite.revision import WriterRevision
-from zot.catalog.sqlite.scope import RepositoryScope
+from zot.catalog.sqlite.scope import CatalogScope, RepositoryScope
 from zot.catalog.upload_commands import CreateUploadRow, LeaseUpload
 
 BATCH_LIMIT = 256
 BATCH_S = 0.002
 
-_HANDLERS = handlers_in(blobs, verbs_manifests, tags, uploads, layouts, change_log)
+_HANDLERS = handlers_in(blobs, verbs_manifests, tags, uploads, layouts, owners, change_log)
 
 # Faults of the command itself; any other error of SQLite concerns the whole batch.
 _OF_COMMAND = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError)
@@ -72,7 +78,7 @@ class Writer:
         syncs: bool = True,
         begun: bool = False,
     ) -> None:
-        """Open the catalog in `directory` for a start of the store (`boot`), as `opening.begin` does.
+        """Open the catalog in `directory` for a start of the store, as `recovery.begin` does; `boot` is its owner id.
 
         With `begun` a start has done that already: the catalog has to hold `boot`, and nothing is made. Without
         `syncs` no commit waits for the disk (`storage.commit: false`).
@@ -92,8 +98,10 @@ class Writer:
         self._lock = place.lock(directory, create=not begun)
         try:
             self._database: Database | None
-            opens = open_later if begun else open_at_start
-            self._database = opens(self._path, boot, vfs, syncs=syncs)
+            if begun:
+                self._database = open_later(self._path, boot, vfs, syncs=syncs)
+            else:
+                self._database = open_at_start(self._path, boot, vfs, source, syncs=syncs)
             self.boot = held_boot(self._database.connection)
             self._clock = Clock(source, last_ns(self._database))
             self._revision = WriterRevision(directory)
@@ -269,10 +277,13 @@ class Writer:
         database.execute("SAVEPOINT command")
         try:
             outcome = self._carry_out(database, command)
+        except LeaseEndedError as error:
+            outcome = error  # and nothing was changed
         except Exception as error:  # one command's fault must not fail the others, or stop the writer
             if isinstance(error, apsw.Error) and not isinstance(error, _OF_COMMAND):
                 raise
-            _logger.exception("%s on %s failed", type(command).__name__, command.repository)
+            repository = command.repository if isinstance(command, RepositoryCommand) else "the catalog"
+            _logger.exception("%s on %s failed", type(command).__name__, repository)
             database.execute("ROLLBACK TO command")
             self._totals.forget()
             outcome = CatalogError(f"{type(command).__name__} failed: {error}")
@@ -286,9 +297,15 @@ class Writer:
         if command.remembered:
             for (known,) in database.execute("SELECT outcome FROM remembered WHERE command = ?", command.id):
                 return decode_outcome(type(command), known)
-        scope = RepositoryScope(database.cursor, command, now_ns, self._totals)
-        outcome = _HANDLERS[type(command)](scope, command)
-        scope.settle()
+        if isinstance(command, OwnedCommand):
+            owners.require_alive(database.cursor, command.owner)
+        handler = _HANDLERS[type(command)]
+        if isinstance(command, RepositoryCommand):
+            scope = RepositoryScope(database.cursor, command, now_ns, self._totals)
+            outcome = handler(scope, command)
+            scope.settle()
+        else:
+            outcome = handler(CatalogScope(database.cursor, now_ns), command)
         if command.remembered:
             database.execute("INSERT INTO remembered VALUES (?, ?, ?)", command.id, wall_ns, encode(outcome))
         return outcome

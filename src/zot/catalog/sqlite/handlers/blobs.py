@@ -29,12 +29,13 @@ INSERT INTO blob (repository, digest, size, placed_ns, referenced) VALUES (?1, ?
 ON CONFLICT DO NOTHING
 """
 _CLEAR_STAMP = "UPDATE blob SET stamp_s = NULL WHERE repository = ?1 AND digest = ?2 AND stamp_s IS NOT NULL"
-_CLAIM = "INSERT INTO claim (repository, digest, token) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"
+_CLAIM = "INSERT INTO claim (repository, digest, token, owner) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING"
 _DROP_CLAIM = "DELETE FROM claim WHERE repository = ?1 AND digest = ?2 AND token = ?3"
 _DOOM_STRAY = """
-INSERT INTO blob (repository, digest, size, referenced, doom)
-SELECT name, ?2, 0, 0, ?3 FROM repository WHERE name = ?1
+INSERT INTO blob (repository, digest, size, referenced, doom, doomed_by)
+SELECT name, ?2, 0, 0, ?3, ?4 FROM repository WHERE name = ?1
 """
+_DOOM = "UPDATE blob SET doom = ?3, doomed_by = ?4, stamp_s = NULL WHERE repository = ?1 AND digest = ?2"
 _CLAIMED = "SELECT 1 FROM claim WHERE repository = ?1 AND digest = ?2 LIMIT 1"
 _STAMP = """
 UPDATE blob SET stamp_s = ?2 WHERE repository = ?1 AND digest IN (
@@ -54,7 +55,7 @@ def claim(scope: RepositoryScope, command: ClaimBlob) -> ClaimOutcome:
     found = scope.row(_BLOB, command.digest)
     if found is None:
         scope.create()
-        scope.change(_CLAIM, command.digest, command.token)
+        scope.change(_CLAIM, command.digest, command.token, command.owner)
         return ClaimOutcome.CLAIMED
     _, _, stamp_s, doom, _ = found
     if doom is not None:
@@ -131,9 +132,7 @@ def doom(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
         return DoomOutcome.CLAIMED
     if command.stamped_before_s is not None and (stamp_s is None or stamp_s > command.stamped_before_s):
         return DoomOutcome.CLAIMED
-    scope.change(
-        "UPDATE blob SET doom = ?3, stamp_s = NULL WHERE repository = ?1 AND digest = ?2", command.digest, command.token
-    )
+    scope.change(_DOOM, command.digest, command.token, command.owner)
     scope.blobs -= 1
     if command.damaged:
         scope.log(ChangeKind.BLOB_LOST, before=command.digest)
@@ -148,7 +147,7 @@ def _doom_stray(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
         return DoomOutcome.REFERENCED
     if scope.value(_CLAIMED, command.digest):
         return DoomOutcome.CLAIMED
-    doomed = scope.change(_DOOM_STRAY, command.digest, command.token)
+    doomed = scope.change(_DOOM_STRAY, command.digest, command.token, command.owner)
     return DoomOutcome.DOOMED if doomed else DoomOutcome.ABSENT
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from zot.catalog.change_log import TrimChanges
-from zot.catalog.sqlite.scope import RepositoryScope
+from zot.catalog.sqlite.scope import CatalogScope, RepositoryScope
 
 TRIMMED = "(SELECT CAST(value AS INTEGER) FROM setting WHERE name = 'changes_trimmed')"
 
@@ -32,12 +34,12 @@ WHERE repository = ?1 AND sequence < ?2 AND tag IS NOT NULL
 _STATE = f"""
 SELECT {TRIMMED}, (SELECT max(sequence) FROM change_log),
   (SELECT max(sequence) FROM (
-    SELECT sequence, at_ns FROM change_log WHERE sequence > {TRIMMED} ORDER BY sequence LIMIT ?2)
-  WHERE at_ns <= ?3)
+    SELECT sequence, at_ns FROM change_log WHERE sequence > {TRIMMED} ORDER BY sequence LIMIT ?1)
+  WHERE at_ns <= ?2)
 """  # noqa: S608 (a statement of constants)
 # What is the history of a tag stays: entries of repositories that exist, since their creation.
 _DELETE = """
-DELETE FROM change_log WHERE sequence > ?2 AND sequence <= ?3
+DELETE FROM change_log WHERE sequence > ?1 AND sequence <= ?2
   AND (tag IS NULL OR sequence <= coalesce(
     (SELECT created FROM repository WHERE name = change_log.repository), change_log.sequence))
 """
@@ -46,14 +48,15 @@ DELETE FROM change_log WHERE repository = ?1 AND tag IS NOT NULL AND sequence <=
 """  # noqa: S608 (a statement of constants)
 
 
-def trim(scope: RepositoryScope, command: TrimChanges) -> int:
+def trim(scope: CatalogScope, command: TrimChanges) -> int:
     """Carry out TrimChanges."""
-    until_ns = command.until_ns(scope.now_ns)
-    ((trimmed, newest, aged),) = scope.rows(_STATE, max(0, command.limit), until_ns)
+    bindings = (max(0, command.limit), command.until_ns(scope.now_ns))
+    rows: list[Any] = scope.cursor.execute(_STATE, bindings).fetchall()
+    ((trimmed, newest, aged),) = rows
     horizon = command.horizon(trimmed, newest or 0, aged or 0)
     if horizon > trimmed:
-        scope.change(_DELETE, trimmed, horizon)
-        scope.change("UPDATE setting SET value = ?2 WHERE name = 'changes_trimmed'", str(horizon))
+        scope.cursor.execute(_DELETE, (trimmed, horizon))
+        scope.cursor.execute("UPDATE setting SET value = ? WHERE name = 'changes_trimmed'", (str(horizon),))
     dropped: int = horizon - trimmed
     return dropped
 

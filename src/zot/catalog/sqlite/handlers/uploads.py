@@ -7,34 +7,34 @@ from zot.catalog.sqlite.scope import RepositoryScope
 from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploadRow, CreateUploadRow, LeaseUpload
 
 SELECT = """
-SELECT session, repository, principal, epoch, received, algorithm, prefix, boot, updated_ns, finished, owner
+SELECT session, repository, principal, epoch, received, algorithm, prefix, recorded_by, updated_ns, finished, client
 FROM upload
 """
 """Selects uploads, columns in the order of UploadRow's fields; a condition follows."""
 
 _ADVANCE = """
-UPDATE upload SET received = ?4, algorithm = ?5, prefix = ?6, boot = ?7, updated_ns = ?8
+UPDATE upload SET received = ?4, algorithm = ?5, prefix = ?6, recorded_by = ?7, updated_ns = ?8
 WHERE repository = ?1 AND session = ?2 AND epoch = ?3 AND finished IS NULL
 """
 
 
 def begin(scope: RepositoryScope, command: CreateUploadRow) -> BeginOutcome:
-    """Carry out BeginUpload."""
+    """Carry out CreateUploadRow."""
     if scope.value("SELECT 1 FROM upload WHERE repository = ?1 AND session = ?2", command.session):
         return BeginOutcome.BEGUN
-    open_now = "SELECT count(*) FROM upload WHERE repository = ?1 AND owner = ?2 AND finished IS NULL"
-    if scope.value(open_now, command.owner) >= command.limit:
+    open_now = "SELECT count(*) FROM upload WHERE repository = ?1 AND client = ?2 AND finished IS NULL"
+    if scope.value(open_now, command.client) >= command.limit:
         return BeginOutcome.TOO_MANY
     scope.create()
     scope.change(
-        "INSERT INTO upload (repository, session, principal, algorithm, updated_ns, owner)"
+        "INSERT INTO upload (repository, session, principal, algorithm, updated_ns, client)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
         " ON CONFLICT DO NOTHING",
         command.session,
         command.principal,
         command.algorithm,
         scope.now_ns,
-        command.owner,
+        command.client,
     )
     return BeginOutcome.BEGUN
 
@@ -63,14 +63,14 @@ def advance(scope: RepositoryScope, command: AdvanceUpload) -> bool:
             command.offset,
             command.algorithm,
             command.prefix,
-            command.boot,
+            command.owner,
             scope.now_ns,
         )
     )
 
 
 def cancel(scope: RepositoryScope, command: CancelUploadRow) -> bool:
-    """Carry out CancelUpload."""
+    """Carry out CancelUploadRow."""
     return bool(
         scope.change(
             "DELETE FROM upload WHERE repository = ?1 AND session = ?2 AND epoch = coalesce(?3, epoch)"

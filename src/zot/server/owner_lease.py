@@ -1,0 +1,65 @@
+"""The lease of a running server: it is renewed here, and with it the named lease of the background work is held."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from zot.catalog.interface import Catalog, CatalogError, LeaseEndedError
+from zot.catalog.owner_commands import JOBS_LEASE, LEASE_S, AcquireLease, EndExpiredOwners, EndOwner, RenewOwner
+
+RENEW_S = LEASE_S / 4
+_RETRY_S = 1.0
+
+_log = logging.getLogger("zot.server")
+
+
+class OwnerLease:
+    """Renews the lease of a server's owner. One process of the server has it: that of the background work."""
+
+    def __init__(self, catalog: Catalog, *, renew_s: float = RENEW_S, retry_s: float = _RETRY_S) -> None:
+        """Keep the lease of the catalog's owner, renewed every `renew_s`, or after `retry_s` if that fails."""
+        self._catalog = catalog
+        self._renew_s = renew_s
+        self._retry_s = retry_s
+        self._acquired = asyncio.Event()
+
+    async def run(self) -> None:
+        """Renew the lease until cancelled. Raises LeaseEndedError once it has ended.
+
+        A server that was suspended renews an expired lease and goes on, unless another owner ended it in between.
+        """
+        while True:
+            try:
+                await self.renew()
+            except LeaseEndedError:
+                _log.exception("another server has taken over the work of this one: restart it")
+                raise
+            except CatalogError as error:
+                _log.warning("the lease of this server is not renewed: %s", error)
+                await asyncio.sleep(self._retry_s)
+            else:
+                await asyncio.sleep(self._renew_s)
+
+    async def renew(self) -> None:
+        """Renew the lease, end the expired leases of others, and acquire the lease of the background work.
+
+        The last is left until the next time if another owner holds it. Raises LeaseEndedError, CatalogError.
+        """
+        catalog = self._catalog
+        if not await catalog.do(RenewOwner(owner=catalog.owner)):
+            raise LeaseEndedError(f"the lease of owner {catalog.owner} has ended")
+        for owner in await catalog.do(EndExpiredOwners(owner=catalog.owner)):
+            _log.warning("the lease of owner %s has expired: what it held is taken over", owner)
+        if self._acquired.is_set():
+            return
+        if await catalog.do(AcquireLease(name=JOBS_LEASE, owner=catalog.owner)) is not None:
+            self._acquired.set()
+
+    async def acquired(self) -> None:
+        """Return once this server holds the lease of the background work."""
+        await self._acquired.wait()
+
+    async def end(self) -> None:
+        """End the lease, so that another server need not wait until it expires. Raises CatalogError."""
+        await self._catalog.do(EndOwner(owner=self._catalog.owner))
