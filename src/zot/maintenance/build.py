@@ -49,10 +49,10 @@ def build(config: Config, parts: MaintenanceParts) -> list[Task]:
     if parts.registry.read_only:
         return []
     stores = MaintainedStores(config.storage)
-    removals = UnfinishedDeletes(parts.registry)
+    deletes = UnfinishedDeletes(parts.registry)
     trim = ChangeLogTrim(parts.registry.catalog)
     tasks = [
-        Task("UnfinishedRemovals", removals.finish, unfinished_deletes.INTERVAL_S, Priority.HIGH),
+        Task("UnfinishedDeletes", deletes.finish, unfinished_deletes.INTERVAL_S, Priority.HIGH),
         Task("ChangeLogTrim", trim.trim, change_log_trim.INTERVAL_S, Priority.LOW),
     ]
     collector = Collector(
@@ -80,7 +80,7 @@ def _collection(collector: Collector, store: StoreRules) -> Task:
 
 def _walk(walk: OrphanFiles, store: StoreRules) -> Task:
     return Task(
-        "StrayFilesGenerator",
+        "OrphanFilesGenerator",
         lambda report: walk.collect(store, report),
         orphan_files.INTERVAL_S,
         Priority.LOW,
