@@ -54,7 +54,7 @@ def test_a_tag_is_brought_back(make_place: Callable[..., Place], running: bool) 
         assert f"{APP}@{old}" in place.zot("tag", "asof", APP, "2100-01-01")
         assert APP not in place.zot("tag", "asof", APP, "2000-01-01")
         missing = digest_of(b"missing")
-        assert "collection deleted it" in place.zot("tag", "restore", f"{APP}:v1", "--to", missing, status=1)
+        assert "it was deleted" in place.zot("tag", "restore", f"{APP}:v1", "--to", missing, status=1)
     with place.serve() as registry:
         assert Client(registry).resolve("v1") == old
 

@@ -67,6 +67,6 @@ async def restore(catalog: Catalog, repository: Repository, tag: Tag, digest: Di
         case Stored():
             return TagAt(repository, tag, digest, here=True)
         case Absent():
-            raise RestoreRefusedError(f"{digest} is no longer in {repository}: collection deleted it")
+            raise RestoreRefusedError(f"{repository} has no manifest {digest}: it was deleted")
         case _:
             raise RestoreRefusedError(f"{tag} may not be moved: {outcome.why}")
