@@ -97,7 +97,7 @@ class ExportSchedule:
         left = await self._catalog.exports_due(PAGE_LIMIT)
         if left:
             more = " or more" if len(left) == PAGE_LIMIT else ""
-            _log.warning("%d%s layouts are not exported: they are after the next start", len(left), more)
+            _log.warning("%d%s layouts are not exported: the next start exports them", len(left), more)
         return not left
 
     async def _due_now(self) -> list[Repository]:
