@@ -111,7 +111,7 @@ async def _run(plan: ServerPlan, spec: ProcessSpec, handed: Handed) -> None:
     def begin() -> None:
         nonlocal began
         began = True
-        _say_ready(handed.channel)
+        _report_ready(handed.channel)
 
     def leave() -> None:
         loop.remove_reader(handed.lifeline)
@@ -148,7 +148,7 @@ async def _beat(plan: ServerPlan, name: str) -> None:
         await asyncio.sleep(PERIOD_S)
 
 
-def _say_ready(channel: ChannelSender) -> None:
+def _report_ready(channel: ChannelSender) -> None:
     # The collector need not look again at objects that live as long as the process.
     gc.collect()
     gc.freeze()

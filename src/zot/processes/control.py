@@ -40,7 +40,10 @@ class _Line(msgspec.Struct, omit_defaults=True):
 
 @asynccontextmanager
 async def control_socket(state: StateDirectory, answer: Answer) -> AsyncIterator[None]:
-    """Answer on the control socket of a catalog's directory during the block. One serves a directory, by its lock."""
+    """Answer on the control socket of a catalog's directory during the block.
+
+    The lock on the directory's root keeps a second server from replacing the socket.
+    """
     path = state.control_socket
     made = path.with_name(f"{path.name}.new")
     made.unlink(missing_ok=True)
@@ -113,7 +116,7 @@ async def _send(writer: asyncio.StreamWriter, line: _Line) -> None:
 
 
 async def ask_server(state: StateDirectory, ask: AdminRequest[Any]) -> AsyncGenerator[Any, None]:
-    """Ask the server that runs on a catalog's directory; yield rows, `Progress` and `Noted`.
+    """Ask the server that runs on a catalog's directory; yield rows, `OperationProgress` and `Noted`.
 
     Raises ConnectionError if no server runs, AdminError.
     """
