@@ -55,7 +55,7 @@ class Background:
         `measures`: nothing else in this process records its metrics.
         """
         self._store = store
-        self._reload = ConfigReload(store.plan, state, self._apply, report, store.pools.read, says=True)
+        self._reload = ConfigReload(store.plan, state, self._apply, report, store.pools.read, logs=True)
         if store.plan.catalog_is_older_than_ns:
             _log.warning("the catalog is older than its stores: what they hold is compared before it is replaced")
         self._layouts = layouts

@@ -26,11 +26,11 @@ Apply = Callable[[Config], Awaitable[None]]
 class ConfigReload:
     """Follows the configuration and the secret files that it names.
 
-    Each process of a server does so by itself. One of them, with `says`, logs what it finds.
+    Each process of a server does so by itself. One of them, with `logs`, logs what it finds.
     """
 
     def __init__(
-        self, plan: ServerPlan, state: RunningState, apply: Apply, report: StateReport, pool: ThreadPool, *, says: bool
+        self, plan: ServerPlan, state: RunningState, apply: Apply, report: StateReport, pool: ThreadPool, *, logs: bool
     ) -> None:
         """`state` has the current configuration; files are read in `pool`.
 
@@ -42,7 +42,7 @@ class ConfigReload:
         self._apply = apply
         self._report = report
         self._pool = pool
-        self._says = says
+        self._logs = logs
         self._watch = Watch(config_files(self._file, state.config), state.config_seen)
 
     async def run(self) -> None:
@@ -56,7 +56,7 @@ class ConfigReload:
                 if found.reloaded:
                     await self._apply(found.config)
             except ConfigurationError as error:
-                if self._says:
+                if self._logs:
                     _log.error("configuration not reloaded, the old one stays: %s", error)
                 continue
             except Exception:  # noqa: BLE001 (the old configuration goes on)
@@ -64,7 +64,7 @@ class ConfigReload:
                 continue
             self._config = found.config
             self._watch.follow(config_files(self._file, found.config))
-            self._say(found, warnings)
+            self._log_changes(found, warnings)
             await self._pool.run(self._report, CONFIG, reader.report(self._watch.seen))
 
     def _read(self, file: Path, reader: StateReader) -> tuple[Changes, tuple[str, ...]]:
@@ -73,8 +73,8 @@ class ConfigReload:
             check_files(loaded.config.http.auth)
         return changes(self._config, loaded.config), loaded.warnings
 
-    def _say(self, found: Changes, warnings: Iterable[str]) -> None:
-        if not self._says:
+    def _log_changes(self, found: Changes, warnings: Iterable[str]) -> None:
+        if not self._logs:
             return
         if found.ignored:
             _log.warning("these changes take effect after a restart: %s", ", ".join(found.ignored))
@@ -85,16 +85,16 @@ class ConfigReload:
 
 
 class CertificateReload:
-    """Follows the certificate and its key. Each worker does so by itself; one, with `says`, logs what it finds."""
+    """Follows the certificate and its key. Each worker does so by itself; one, with `logs`, logs what it finds."""
 
     def __init__(
-        self, certificates: Certificates, state: RunningState, report: StateReport, pool: ThreadPool, *, says: bool
+        self, certificates: Certificates, state: RunningState, report: StateReport, pool: ThreadPool, *, logs: bool
     ) -> None:
         """`state` has the current certificates; files are read in `pool`."""
         self._certificates = certificates
         self._report = report
         self._pool = pool
-        self._says = says
+        self._logs = logs
         self._watch = Watch(certificates.files.watched, state.pem_seen)
 
     async def run(self) -> None:
@@ -105,14 +105,14 @@ class CertificateReload:
                 pem = await self._pool.run(self._certificates.files.read, reader.read)
                 self._certificates.replace(pem)
             except TlsError as error:
-                if self._says:
+                if self._logs:
                     _log.error("certificate not reloaded, the old one stays: %s", error)
                 continue
-            if self._says:
-                self._say(pem)
+            if self._logs:
+                self._log_renewal(pem)
             await self._pool.run(self._report, CERTIFICATE, reader.report(self._watch.seen))
 
-    def _say(self, pem: Pem) -> None:
+    def _log_renewal(self, pem: Pem) -> None:
         _log.info("certificate reloaded from %s", self._certificates.files.cert)
         warning = validity_warning(pem)
         if warning:

@@ -93,11 +93,11 @@ class HttpServer:
         """Record metrics and follow configuration files during the block; close everything at its end."""
         # The background process follows the file too, and logs what it finds.
         store, state = self._store, self._state
-        config = ConfigReload(store.plan, state, self._apply, self._report, store.pools.read, says=False)
+        config = ConfigReload(store.plan, state, self._apply, self._report, store.pools.read, logs=False)
         tasks: list[Callable[[], Awaitable[None]]] = [config.run]
         if self._certificates is not None:
-            says = self._slot == 0
-            reload = CertificateReload(self._certificates, state, self._report, store.pools.read, says=says)
+            logs = self._slot == 0
+            reload = CertificateReload(self._certificates, state, self._report, store.pools.read, logs=logs)
             tasks.append(reload.run)
         if not self._store.read_only:
             tasks.append(self._statistics.run)
