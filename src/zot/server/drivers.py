@@ -1,4 +1,4 @@
-"""Which drivers a plan has: the one place that chooses them."""
+"""The drivers of the catalog, accounts and statistics that a plan has; they are chosen here alone."""
 
 from __future__ import annotations
 
