@@ -96,13 +96,15 @@ def test_a_dry_run_names_what_would_be_deleted(make_place: Callable[..., Place],
         assert digest_of(b"layer of gone") in said
         assert digest_of(b"layer of kept") not in said
         assert digest_of(b"{}") not in said
-        assert "tmp goes: didn't meet any tag 'patterns' rules" in place.zot("gc", "--explain", f"{APP}:tmp")
+        assert "tmp would be deleted: didn't meet any tag 'patterns' rules" in place.zot(
+            "gc", "--explain", f"{APP}:tmp"
+        )
         with_it = place.zot("gc", "--explain", f"{APP}:tmp")
         assert gone in with_it
         assert digest_of(b"layer of gone") in with_it
         assert place.zot("gc", "--explain", f"{APP}:v1").splitlines() == [
-            f"{APP}:v1 stays: retained by patterns policy",
-            "0 would go: 0 B come free, 0 B stay because other repositories have them",
+            f"{APP}:v1 is kept: retained by patterns policy",
+            "0 would be deleted: 0 B freed, 0 B kept for other repositories",
         ]
         assert "there is no tag nowhere" in place.zot("gc", "--explain", f"{APP}:nowhere", status=1)
         verdicts = [line.split()[1:3] for line in place.zot("verify-feature", "retention").splitlines()[1:3]]
@@ -123,7 +125,7 @@ def test_without_collection_no_retention_is_shown(make_place: Callable[..., Plac
         Client(registry).push("gone", "tmp")
     assert "garbage collection is off" in place.zot("verify-feature", "retention", status=1)
     assert "garbage collection is off" in place.zot("gc", "--explain", APP, status=1)
-    assert "0 would go" in place.zot("gc", "--dry-run")
+    assert "0 would be deleted" in place.zot("gc", "--dry-run")
     assert "every tag" not in place.zot("verify", "--store")
 
 
@@ -133,7 +135,7 @@ def test_a_store_that_collects_not_loses_nothing(make_place: Callable[..., Place
     place = make_place(retention=policy, subPaths={"/team": {"rootDirectory": str(tmp_path / "team")}})
     with place.serve() as registry:
         Client(registry).push("kept", "tmp")
-        assert "0 would go" in place.zot("gc", "--dry-run")
+        assert "0 would be deleted" in place.zot("gc", "--dry-run")
         assert APP not in place.zot("verify-feature", "retention")
 
 
@@ -142,12 +144,12 @@ def test_a_policy_is_tried_beside_the_server(make_place: Callable[..., Place], t
     place = make_place()
     with place.serve() as registry:
         Client(registry).push("image", "tmp")
-        assert "0 would go" in place.zot("gc", "--dry-run")
+        assert "0 would be deleted" in place.zot("gc", "--dry-run")
         tree = json.loads(place.file.read_text())
         tree["storage"]["retention"] = {"policies": [{"repositories": ["**"], "keepTags": [{"patterns": ["^v"]}]}]}
         place.file.write_text(json.dumps(tree))
         assert "didn't meet any tag 'patterns' rules" in place.zot("gc", "--dry-run")
-        assert "tmp goes" in place.zot("gc", "--explain", f"{APP}:tmp")
+        assert "tmp would be deleted" in place.zot("gc", "--explain", f"{APP}:tmp")
 
 
 def test_garbage_is_collected_on_demand(make_place: Callable[..., Place]) -> None:

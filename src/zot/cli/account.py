@@ -1,4 +1,4 @@
-"""`zot account`: accounts for machines, and the API keys of everybody."""
+"""`zot account`: service accounts, and the API keys of all users."""
 
 from __future__ import annotations
 
@@ -29,26 +29,30 @@ NAME = click.argument("name")
 
 @click.group("account", cls=CommandGroup)
 def command() -> None:
-    """Accounts for machines, and API keys. Works on the data of the configuration FILE, also beside a running server.
+    """Manage service accounts and API keys in the store of the configuration FILE. A server may be running on it.
 
-    A service account has API keys and no other way in, so that they belong to nobody who may leave. Two keys are valid
-    at once: make the new one, change the machine, revoke the old one.
+    A service account authenticates with API keys only, and does not depend on a person who may leave. To rotate a key,
+    create the new one, change the machine, and revoke the old one: both are valid until then.
     """
 
 
 @command.command()
 @NAME
-@click.option("--group", "groups", multiple=True, help="A group that the account is in; may be repeated.")
+@click.option("--group", "groups", multiple=True, help="A group of the account; may be repeated.")
 @FILE
 def create(name: str, groups: tuple[str, ...], file: Path) -> None:
-    """Create the service account NAME, or give the one there is other groups."""
+    """Create the service account NAME, or replace the groups of an existing one."""
     if not is_user_name(name):
-        raise click.ClickException(f"{name!r}: a name has no colon, no control characters, and is not empty")
+        raise click.ClickException(
+            f"invalid name {name!r}: a name must not be empty or contain a colon or control characters"
+        )
 
     async def run() -> None:
         async with stores_of(file) as stores:
             if not await stores.accounts.create_service(name, groups):
-                raise click.ClickException(f"{name} is a person who has logged in")
+                raise click.ClickException(
+                    f"{name} is the account of a person who has logged in, not a service account"
+                )
 
     asyncio.run(run())
 
@@ -57,7 +61,7 @@ def create(name: str, groups: tuple[str, ...], file: Path) -> None:
 @JSON
 @FILE
 def list_accounts(*, as_json: bool, file: Path) -> None:
-    """List everybody who has logged in or has an account, with the number of their API keys."""
+    """List the users who have logged in and the service accounts, with the number of their API keys."""
 
     async def run() -> list[dict[str, Any]]:
         listed = []
@@ -81,7 +85,7 @@ def list_accounts(*, as_json: bool, file: Path) -> None:
 @NAME
 @FILE
 def delete(name: str, file: Path) -> None:
-    """Delete an account with all its API keys; nothing they were used for is undone."""
+    """Delete the account NAME and all its API keys. What it pushed stays."""
 
     async def run() -> None:
         async with stores_of(file) as stores:
@@ -97,15 +101,19 @@ def delete(name: str, file: Path) -> None:
 @click.option(
     "--scope", "scopes", multiple=True, help="repository:NAME:pull,push,delete; NAME may be a glob; may be repeated."
 )
-@click.option("--expires", default="", metavar="DURATION", help="How long it is valid, such as 720h; absent: for ever.")
+@click.option(
+    "--expires", default="", metavar="DURATION", help="How long it is valid, such as 720h. Default: it does not expire."
+)
 @FILE
 def key(name: str, label: str, scopes: tuple[str, ...], expires: str, file: Path) -> None:
-    """Make an API key for the account NAME, and print it: it is not shown again."""
+    """Create an API key for the account NAME and print it. It is not shown again."""
 
     async def run() -> None:
         async with stores_of(file) as stores:
             if await stores.accounts.user(name) is None:
-                raise click.ClickException(f"there is no account {name}: zot account create {name} {file}")
+                raise click.ClickException(
+                    f"there is no account {name}; create it with: zot account create {name} {file}"
+                )
             try:
                 expires_s = time.time() + _lifetime_s(expires) if expires else None
                 secret, kept = new_key(name, label, scopes, expires_s, "zot account")
@@ -122,7 +130,7 @@ def key(name: str, label: str, scopes: tuple[str, ...], expires: str, file: Path
 @JSON
 @FILE
 def keys(*, name: str, as_json: bool, file: Path) -> None:
-    """List the API keys of an account: id, label, when it expires, when it was used last, scopes."""
+    """List the API keys of the account NAME: id, label, expiry, last use and scopes."""
 
     async def run() -> Sequence[ApiKey]:
         async with stores_of(file) as stores:
@@ -145,7 +153,7 @@ def keys(*, name: str, as_json: bool, file: Path) -> None:
 @click.argument("key_id", metavar="ID")
 @FILE
 def revoke(name: str, key_id: str, file: Path) -> None:
-    """Revoke an API key: it is refused from the next request on."""
+    """Revoke the API key ID of the account NAME. The next request with it is refused."""
 
     async def run() -> None:
         async with stores_of(file) as stores:
@@ -158,7 +166,7 @@ def revoke(name: str, key_id: str, file: Path) -> None:
 def _lifetime_s(text: str) -> float:
     lifetime_s = parse_ns(text) / SECOND_NS
     if lifetime_s <= 0:
-        raise ValueError(f"{text!r}: such a key is never valid")
+        raise ValueError(f"invalid --expires {text!r}: the duration must be positive")
     return lifetime_s
 
 

@@ -1,4 +1,4 @@
-"""`zot backup`: copy everything that cannot be rebuilt, while serving."""
+"""`zot backup`: back up everything that cannot be rebuilt, while the server runs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from zot.cli.store_client import FILE, ask
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @FILE
 def command(directory: Path, file: Path | None) -> None:
-    """Back up the store of the configuration FILE to DIRECTORY, which may have an earlier backup of it.
+    """Back up the store of the configuration FILE to DIRECTORY, which may hold an earlier backup of it.
 
-    The server may run. On the same file system content is shared by hard links, which costs no room and saves from
-    mistakes, but not from the loss of the disk.
+    A server may be running on the store. On the same file system content is shared by hard links: such a backup takes
+    no extra space and protects from mistakes, but not from the loss of the disk.
     """
     from zot.admin.requests import CreateBackup
 

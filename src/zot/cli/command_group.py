@@ -1,4 +1,4 @@
-"""Groups of commands whose lists show whole sentences."""
+"""Command groups that list each command with a whole sentence."""
 
 from __future__ import annotations
 

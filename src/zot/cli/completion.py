@@ -1,4 +1,4 @@
-"""`zot completion`: completion of commands and options by the shell."""
+"""`zot completion`: shell completion of commands and options."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print what makes SHELL complete commands and options: source <(zot completion bash)."""
+    """Print the script that completes commands and options in SHELL: source <(zot completion bash)."""
     kind = get_completion_class(shell)
     assert kind is not None
     click.echo(kind(ctx.find_root().command, {}, "zot", "_ZOT_COMPLETE").source())

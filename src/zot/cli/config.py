@@ -1,4 +1,4 @@
-"""`zot config`: a configuration file in other forms."""
+"""`zot config`: print a configuration with its defaults, or for the Go program."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from zot.config.masking import masked
 
 @click.command("config")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--for-zot", "back", is_flag=True, help="Print the file without the keys that the Go program refuses.")
+@click.option("--for-zot", "back", is_flag=True, help="Print the file without the keys that the Go program rejects.")
 def command(file: Path, *, back: bool) -> None:
-    """Print the configuration FILE as the server understands it: defaults filled in, secrets masked."""
+    """Print the configuration FILE as the server reads it, with defaults filled in and secrets masked."""
     if not back:
         click.echo(json.dumps(masked(checked(file)), indent=2))
         return

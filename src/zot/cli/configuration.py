@@ -1,4 +1,4 @@
-"""Reading a configuration on behalf of a command."""
+"""Load and check the configuration of a command."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from zot.server.extensions import BUILT
 
 
 def checked(file: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:
-    """Return the configuration of a file (None: the embedded default), its warnings said.
+    """Load a configuration file (None: the embedded default), and print its warnings.
 
-    `overrides` go before the file's keys.
-
-    One that the server would refuse is a ClickException, which ends the command with status 1.
+    `overrides` take precedence over the file's keys. Raises ClickException, which ends the command with status 1, for a
+    configuration that the server would reject.
     """
     if file is None and not overrides:
         return Config.default()
@@ -39,5 +38,5 @@ def checked(file: Path | None, overrides: Mapping[str, Any] | None = None) -> Co
 
 
 def refusal(error: ValueError, file: Path | None) -> str:
-    """Return why a configuration is refused: a line for each problem, which begins with the file and the key."""
+    """Return one line for each problem of a configuration, beginning with the file and the key."""
     return error.lines(str(file or "options")) if isinstance(error, ConfigurationError) else f"{file}: {error}"

@@ -1,4 +1,4 @@
-"""Failures of commands, as one sentence each."""
+"""The one-sentence error messages of failed commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import click
 
 
 def sentence(error: Exception) -> str | None:
-    """Return what to tell the operator of an error; None: it is a fault of the program, or click's own to tell."""
+    """Return an error's message for the operator; None for a bug, and for errors that click prints."""
     if isinstance(error, click.ClickException | BrokenPipeError):
         return None
     if isinstance(error, OSError):
@@ -18,12 +18,12 @@ def _of_system(error: OSError) -> str:
     # Imported here, as most commands do not fail.
     from zot.storage.os_errors import as_storage_error
 
-    told = str(as_storage_error(error, "do this"))
-    return told.removeprefix("cannot do this: ")
+    message = str(as_storage_error(error, "do this"))
+    return message.removeprefix("cannot do this: ")
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    """Return the errors that come from outside of the program: files, stores and servers it depends on."""
+    """Return the errors with a cause outside the program: its files, stores and servers."""
     from zot.accounts.interface import AccountsUnavailableError
     from zot.accounts.sessions.interface import SessionsUnavailableError
     from zot.admin.requests import AdminError

@@ -1,4 +1,4 @@
-"""`zot explain`: why may somebody do something, or why not."""
+"""`zot explain`: why access control allows or denies an action."""
 
 from __future__ import annotations
 
@@ -13,45 +13,47 @@ from zot.registry.request import Action
 
 
 @click.command("explain")
-@click.option("--user", default="", help="Who asks; absent: somebody who is not logged in.")
-@click.option("--group", "groups", multiple=True, help="A group that comes with the login; may be repeated.")
+@click.option("--user", default="", help="The user. Default: a client that is not logged in.")
+@click.option("--group", "groups", multiple=True, help="A group that the login provides; may be repeated.")
 @click.option("--repo", required=True, help="The repository.")
 @click.option("--action", type=click.Choice([str(action) for action in Action]), default="read", show_default=True)
-@click.option("--reference", default="", help="A tag or digest, for rules that look at it.")
+@click.option("--reference", default="", help="A tag or digest, for rules that depend on it.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def command(user: str, groups: tuple[str, ...], repo: str, action: str, reference: str, file: Path) -> None:
-    """Say whether the rules of the configuration FILE allow an action, which rule decides, and what is missing.
+    """Show whether the rules of the configuration FILE allow an action, which rule decides, and what is missing.
 
-    Groups of the configuration are added by themselves. Conditions are evaluated without a request: what they look
-    at besides user, repository and reference is empty. Exit status 1 if it is denied.
+    The groups that the configuration gives the user are added. Conditions are evaluated without a request: all they
+    read besides user, repository and reference is empty. Exit status 1 if the action is denied.
     """
     config = checked(file)
     try:
         repository = parse_repository(repo)
         parsed = parse_reference(reference) if reference else None
-        said = explain(config.http.access_control, user, groups, repository, Action(action), parsed)
+        decision = explain(config.http.access_control, user, groups, repository, Action(action), parsed)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(text(said))
+    click.echo(text(decision))
     if config.http.auth.has_token_bearer:
-        click.echo("note: bearer tokens are decided by their own access entries; immutable tags hold for them, too")
-    if not said.allowed:
+        click.echo("note: a bearer token is authorized by its own access entries; immutable tags apply to it as well")
+    if not decision.allowed:
         raise SystemExit(1)
 
 
-def text(said: Explanation) -> str:
-    """Return the explanation as lines."""
-    who = said.user or "anonymous"
-    groups = f" (groups: {', '.join(said.groups)})" if said.groups else ""
-    what = said.repository + (f":{said.reference}" if said.reference and ":" not in said.reference else "")
+def text(decision: Explanation) -> str:
+    """Return the explanation as text, a fact per line."""
+    who = decision.user or "anonymous"
+    groups = f" (groups: {', '.join(decision.groups)})" if decision.groups else ""
+    what = decision.repository + (
+        f":{decision.reference}" if decision.reference and ":" not in decision.reference else ""
+    )
     lines = [
-        f"{'allow' if said.allowed else 'deny'}: {who}{groups} {said.action} {what}",
-        f"pattern: {said.pattern or 'none matches'}",
-        f"rule: {said.rule}",
+        f"{'allow' if decision.allowed else 'deny'}: {who}{groups} {decision.action} {what}",
+        f"pattern: {decision.pattern or 'none matches'}",
+        f"rule: {decision.rule}",
     ]
-    if said.message:
-        lines.append(f"condition: {said.message}")
-    if said.reason:
-        lines.append(f"missing: {said.reason}")
-    lines += [f"would allow: {hint}" for hint in said.would_allow]
+    if decision.message:
+        lines.append(f"condition: {decision.message}")
+    if decision.reason:
+        lines.append(f"missing: {decision.reason}")
+    lines += [f"would allow: {hint}" for hint in decision.would_allow]
     return "\n".join(lines)

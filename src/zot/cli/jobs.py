@@ -13,10 +13,10 @@ from zot.cli.store_client import FILE, JSON, ask, moment, show_json, table
 @JSON
 @FILE
 def command(*, as_json: bool, file: Path | None) -> None:
-    """Show the background work of the server that runs on the configuration FILE: its state, last run and next.
+    """Show the background tasks of the server that runs on the configuration FILE: state, last run and next run.
 
-    Times are in UTC. A task is `running`, `waiting` for its next time, `ready` but outside of its time window, or
-    `done` until the next start of the server.
+    Times are in UTC. A task is `running`, `waiting` for its next run, `ready` but outside its time window, or `done`
+    until the next start of the server.
     """
     from zot.admin.requests import ListJobs
 

@@ -33,7 +33,7 @@ COMMANDS = {
 
 
 class Commands(CommandGroup):
-    """Imports a command's module when it is asked for, so that none pays for the others."""
+    """Imports the module of the command that runs, and no other, so that each starts fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
@@ -51,7 +51,7 @@ class Commands(CommandGroup):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a failure that is no fault of the program is one sentence, not a traceback."""
+        """Run the command; print a failure with an outside cause as one sentence, without a traceback."""
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -68,7 +68,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit status 0: done; 1: it failed, and why is on standard error; 2: wrong usage."""
+    """Run the command line. Exit status 0: done; 1: failed, with the error on standard error; 2: wrong usage."""
     try:
         cli(prog_name="zot")
     except BrokenPipeError:  # the pager was closed

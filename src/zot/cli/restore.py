@@ -15,10 +15,10 @@ from zot.cli.store_client import FILE
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @FILE
 def command(directory: Path, file: Path | None) -> None:
-    """Put the backup in DIRECTORY where the configuration FILE has its store, which has to be empty.
+    """Restore the backup in DIRECTORY to the store of the configuration FILE, which must be empty.
 
-    No server may run on it. The first start afterwards writes the `index.json` of each repository. Run by root, what
-    is restored belongs to the owner of the store's directory, or to that of the backup if there was no directory.
+    No server may be running on the store. The first start afterwards writes the `index.json` of each repository. If
+    root runs it, the restored files get the owner of the store's directory, or of the backup if there was no directory.
     """
     from zot.admin.backup_files import BackupDirectory
     from zot.admin.restore import restore

@@ -13,11 +13,11 @@ from zot.cli.store_client import FILE, JSON, ask, show_json, table
 @JSON
 @FILE
 def command(*, as_json: bool, file: Path | None) -> None:
-    """Read everything in the store of the configuration FILE again, and set aside what is damaged.
+    """Verify all content in the store of the configuration FILE, and quarantine what is damaged.
 
-    By the server, if one runs on it, at a rate that leaves requests the disk; or else here, as fast as it goes. A
-    damaged blob is moved to `.zot/quarantine` below its root and served to nobody; another repository's copy takes its
-    place if one is whole. Exit status 1 if something is damaged and could not be healed.
+    A running server does it, at a rate that leaves requests enough of the disk; without one, this command does, at full
+    speed. A damaged blob is moved to `.zot/quarantine` below its root and no longer served; an intact copy in another
+    repository replaces it. Exit status 1 if damage remains.
     """
     from zot.admin.requests import ScrubStores
     from zot.maintenance import scrub

@@ -19,9 +19,15 @@ from zot.config.watch import signatures
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory of the content, in place of storage.rootDirectory.",
 )
-@click.option("--workers", type=click.IntRange(0, 64), help="Processes that answer requests; 0: all in one process.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 64),
+    help="Number of processes that serve requests; 0: everything in one process.",
+)
 @click.option("--read-only", is_flag=True, help="Refuse every push and delete.")
-@click.option("--force-reparse", is_flag=True, help="Accepted for zot's sake: every start looks for changes.")
+@click.option(
+    "--force-reparse", is_flag=True, help="Accepted for compatibility with zot: every start looks for changes."
+)
 def command(
     file: Path | None,
     *,
@@ -32,14 +38,14 @@ def command(
     read_only: bool,
     force_reparse: bool,
 ) -> None:
-    """Serve the configuration FILE; without one, 127.0.0.1:8080 from the directory ./zot-data.
+    """Serve a registry by the configuration FILE; without one, on 127.0.0.1:8080 with its data in ./zot-data.
 
-    Runs until SIGTERM, SIGINT or SIGHUP: requests under way are finished, and every layout is brought level with
-    what was pushed.
+    Runs until SIGTERM, SIGINT or SIGHUP, then finishes the requests in progress and writes every layout that is not in
+    sync with the catalog.
     """
     del force_reparse
     overrides = _overrides(address, port, root)
-    # Before the file is read: a change after that is one to take up.
+    # Before the file is read, so that a later change of it is reloaded.
     seen = signatures([] if file is None else [file.absolute()])
     config = checked(file, overrides)
     from zot.processes.start import StartError, start
@@ -52,7 +58,7 @@ def command(
 
 
 def _overrides(address: str | None, port: int | None, root: Path | None) -> dict[str, dict[str, str]]:
-    """Return the keys of a configuration that options stand for."""
+    """Return the configuration keys that the options set."""
     http = {"address": address, "port": None if port is None else str(port)}
     storage = {"rootDirectory": None if root is None else str(root)}
     given = {

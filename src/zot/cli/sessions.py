@@ -19,14 +19,14 @@ FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
 @click.group("sessions", cls=CommandGroup)
 def command() -> None:
-    """Sessions of browsers, by the configuration FILE, also beside a running server."""
+    """List and end browser sessions in the store of the configuration FILE. A server may be running on it."""
 
 
 @command.command("list")
 @JSON
 @FILE
 def list_sessions(*, as_json: bool, file: Path) -> None:
-    """List sessions: what each is called, the user, how and since when they are logged in, their groups."""
+    """List sessions: name, user, authentication method, time of login and groups."""
 
     async def run() -> list[dict[str, Any]]:
         async with stores_of(file) as stores:
@@ -52,12 +52,12 @@ def list_sessions(*, as_json: bool, file: Path) -> None:
 
 @command.command()
 @click.option("--user", default="", help="End all sessions of this user.")
-@click.option("--session", default="", metavar="NAME", help="End the session that the list calls so.")
+@click.option("--session", default="", metavar="NAME", help="End the session with this name in the list.")
 @FILE
 def revoke(user: str, session: str, file: Path) -> None:
-    """End sessions: their cookies are worth nothing from the next request on."""
+    """End sessions. The next request with one of their cookies is refused."""
     if not (user or session):
-        raise click.UsageError("say --user or --session")
+        raise click.UsageError("give --user or --session")
 
     async def run() -> None:
         async with stores_of(file) as stores:

@@ -1,4 +1,4 @@
-"""Asking the store of a configuration on behalf of a command."""
+"""Runs the administrative requests of commands, in the running server or in this process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zot.cli.configuration import checked
 from zot.oci.digest import InvalidDigestError
 from zot.oci.names import InvalidNameError, InvalidTagError, Repository, Tag, parse_repository, parse_tag
 
-# A server that starts or ends has the store for so long without answering.
+# A server that starts or stops may hold the lock this long before it answers, or after.
 _STARTING_S = 5.0
 _POLL_S = 0.2
 
@@ -30,9 +30,9 @@ FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), r
 
 
 def ask(file: Path | None, request: AdminRequest[Any]) -> list[Any]:
-    """Return the rows that answer a request, whether or not a server runs on the store.
+    """Run an administrative request and return its rows, whether or not a server runs on the store.
 
-    Progress and notes go to standard error. Raises Failed if it cannot be done.
+    Prints progress and notes to standard error. Raises AdminError if the request fails.
     """
     notes: list[str] = []
 
@@ -58,9 +58,10 @@ def ask(file: Path | None, request: AdminRequest[Any]) -> list[Any]:
 
 
 async def _answers(file: Path | None, request: AdminRequest[Any]) -> AsyncGenerator[Any, None]:
-    """Yield what answers a request: by the server that runs on the store, or by this process. Raises AdminError.
+    """Yield the rows of a request, run by the server of the store or by this process.
 
-    Without a server the store is locked during the request, and its layouts are in sync afterwards. No store is made.
+    Without a server the store is locked during the request, and its layouts are in sync afterwards. Creates no store.
+    Raises AdminError.
     """
     from zot.processes.control import ask_server
     from zot.server.admin import open_operations
@@ -94,7 +95,7 @@ async def _answers(file: Path | None, request: AdminRequest[Any]) -> AsyncGenera
                 async for row in rows:
                     yield row
         except RootInUseError as error:
-            # By a server that is just starting, or ending.
+            # A server is starting or stopping.
             if time.monotonic() > deadline_s:
                 raise AdminError(f"{error}, which does not answer on its control socket") from error
             await asyncio.sleep(_POLL_S)
@@ -103,9 +104,9 @@ async def _answers(file: Path | None, request: AdminRequest[Any]) -> AsyncGenera
 
 
 def retention(file: Path | None) -> dict[str, Any]:
-    """Return the retention of each store that collects, by its route, as a configuration has it.
+    """Return the configured retention of each store that collects garbage, by route.
 
-    The server may have another.
+    A running server may still have another.
     """
     from zot.config.store_table import StoreTable
 
@@ -116,13 +117,13 @@ def retention(file: Path | None) -> dict[str, Any]:
 
 
 def _show(text: str) -> None:
-    """Say how far it is, in place, to somebody who watches."""
+    """Print progress over the previous one, if standard error is a terminal."""
     if sys.stderr.isatty():
         click.echo(f"\r\033[K{text[:200]}", nl=False, err=True)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """Yield the lines of a table, its columns as wide as they need to be."""
+    """Yield the lines of a table, with columns as wide as their longest cell."""
     cells = [list(heads), *([str(each) for each in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
     for row in cells:
@@ -135,7 +136,7 @@ def show_json(value: object) -> None:
 
 
 def repository_and_tag(text: str) -> tuple[Repository, Tag | None]:
-    """Return what `REPO[:TAG]` names. Raises BadParameter."""
+    """Parse `REPO[:TAG]`. Raises BadParameter."""
     name, colon, tag = text.partition(":")
     try:
         return parse_repository(name), parse_tag(tag) if colon else None
@@ -144,5 +145,5 @@ def repository_and_tag(text: str) -> tuple[Repository, Tag | None]:
 
 
 def moment(seconds: float | None) -> str:
-    """Return a time in UTC as text, `-` for none."""
+    """Return a time, in seconds since the epoch, as text in UTC; `-` for None."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S") if seconds is not None else "-"

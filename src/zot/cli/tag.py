@@ -1,4 +1,4 @@
-"""`zot tag`: tags as they were, and back to that."""
+"""`zot tag`: the history of tags, and their restoration."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _SECOND_NS = 10**9
 
 @click.group("tag", cls=CommandGroup)
 def command() -> None:
-    """The history of tags, and how to bring one back.
+    """Show the history of tags, and restore deleted or moved ones.
 
-    A manifest that a tag left stays until collection takes it, which is no sooner than `storage.retention.delay` after
-    a sweep found it untagged.
+    The manifest of a moved or deleted tag is kept until garbage collection deletes it: at the earliest
+    `storage.retention.delay` after a sweep found it untagged.
     """
 
 
 @command.command()
 @click.argument("name", metavar="REPO[:TAG]")
-@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Changes to show.")
+@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Number of changes to show.")
 @JSON
 @FILE
 def history(*, name: str, limit: int, as_json: bool, file: Path | None) -> None:
-    """Show when a tag was created, moved and deleted, by whom, and where it pointed; newest first, times in UTC."""
+    """Show when and by whom a tag was created, moved and deleted, and its digests; newest first, times in UTC."""
     from zot.admin.requests import TagHistory
 
     repository, tag = repository_and_tag(name)
@@ -49,15 +49,15 @@ def history(*, name: str, limit: int, as_json: bool, file: Path | None) -> None:
 
 @command.command()
 @click.argument("name", metavar="REPO:TAG")
-@click.option("--to", "digest", help="Where it shall point. Default: where it pointed before its last change.")
+@click.option("--to", "digest", help="The digest to point to. Default: the one before the last change.")
 @FILE
 def restore(name: str, digest: str | None, file: Path | None) -> None:
-    """Bring back a tag that was deleted or moved."""
+    """Restore a tag that was deleted or moved."""
     from zot.admin.requests import RestoreTags
 
     repository, tag = repository_and_tag(name)
     if tag is None:
-        raise click.BadParameter("name a tag: REPO:TAG")
+        raise click.BadParameter("the tag is missing: give REPO:TAG")
     try:
         wanted = parse_digest(digest) if digest is not None else None
     except InvalidDigestError as error:
@@ -76,7 +76,7 @@ def restore(name: str, digest: str | None, file: Path | None) -> None:
 @JSON
 @FILE
 def asof(*, name: str, time: datetime, as_json: bool, file: Path | None) -> None:
-    """Show where a tag, or each tag of a repository, pointed at TIME, as references that can be pulled.
+    """Show the digest of a tag, or of each tag of a repository, at TIME, as references to pull.
 
     TIME is in UTC: 2030-05-01, 2030-05-01T12:00, or 2030-05-01T12:00:00.
     """
@@ -88,13 +88,13 @@ def asof(*, name: str, time: datetime, as_json: bool, file: Path | None) -> None
     if as_json:
         show_json(found)
         return
-    rows = [(each.tag, f"{each.repository}@{each.digest}", "" if each.here else "collected since") for each in found]
+    rows = [(each.tag, f"{each.repository}@{each.digest}", "" if each.here else "deleted since") for each in found]
     for line in table(("TAG", "REFERENCE", ""), rows):
         click.echo(line)
 
 
 def _user() -> str:
-    """Return who restores, for the tag's history."""
+    """Return the name of the user who restores, for the tag's history."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name

@@ -1,4 +1,4 @@
-"""`zot usage`: how many bytes repositories and tags take."""
+"""`zot usage`: the storage that repositories and tags use."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from zot.oci.names import Repository
 @JSON
 @FILE
 def command(*, pattern: str, repository: str | None, as_json: bool, file: Path | None) -> None:
-    """Show what repositories take, or the tags of one, in the store of the configuration FILE.
+    """Show the storage that repositories, or the tags of one, use in the store of the configuration FILE.
 
-    A repository's bytes are those of its blobs and manifests, shared with others or not. Of a tag's bytes the unique
-    ones are needed by no other tag of the repository: at most that much comes free there without it. UNREAD counts
-    manifests that another program stored and that cannot be read: where there is one, nothing is collected.
-    `zot verify --store` names them.
+    SIZE of a repository counts its blobs and manifests, including those it shares with others. UNIQUE are the bytes
+    that no other tag of the repository needs: at most that much is freed when the tag is deleted. UNREAD counts
+    manifests of another program that cannot be read: a repository with one is not collected. `zot verify --store`
+    names them.
     """
     from zot.admin.requests import StorageUsage, TagsUsage
 
@@ -53,5 +53,5 @@ def command(*, pattern: str, repository: str | None, as_json: bool, file: Path |
 def _name(text: str) -> Repository:
     name, tag = repository_and_tag(text)
     if tag is not None:
-        raise click.BadParameter("name a repository without a tag", param_hint="--tags")
+        raise click.BadParameter("give a repository without a tag", param_hint="--tags")
     return name

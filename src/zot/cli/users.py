@@ -1,4 +1,4 @@
-"""What is kept of users, opened on behalf of a command. A server may be running on it meanwhile."""
+"""Opens the account stores for a command, while a server may be using them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from zot.server.store_registry import refuse_root, require_store
 
 @asynccontextmanager
 async def stores_of(file: Path) -> AsyncIterator[AccountStores]:
-    """Open the stores of a configuration, which has been served before: a command makes no store.
+    """Open the account stores of a configuration. Creates no store: a server must have served it before.
 
     Raises StorageError, AccountsUnavailableError, SessionsUnavailableError, ConfigurationError, ClickException.
     """
     config = checked(file)
     if not config.http.auth.has_basic:
-        raise click.ClickException(f"{file}: there are no users by this configuration (http.auth)")
+        raise click.ClickException(
+            f"{file}: the configuration has no users: http.auth has no authentication method with accounts"
+        )
     plan = make_plan(config, file, workers=0, read_only=False)
     require_store(plan.state, catalog_engine(plan), plan.roots)
     refuse_root(plan.roots)

@@ -1,4 +1,4 @@
-"""`zot verify`: is this configuration one that the server would start with."""
+"""`zot verify`: check whether the server would start with a configuration."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from zot.config.model import Config
 
 @click.command("verify")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--store", is_flag=True, help="Also look at what the store holds.")
+@click.option("--store", is_flag=True, help="Also check the content of the store.")
 def command(file: Path, *, store: bool) -> None:
-    """Check the configuration FILE, and all that a server would open with it, without changing anything.
+    """Check the configuration FILE, and what a server would open with it. Changes nothing.
 
-    Files, directories and the address are looked at as this user; Redis is asked. Prints warnings, and every problem
-    of the first kind that is found with its key and what would be right. Exit status 1 if the server would refuse to
-    start. With `--store` it also warns of repositories in which retention would leave no tag, and of what another
-    program stored and the registry cannot read, or serves otherwise than by its name; nothing is removed, and a server
-    that runs on the store goes on.
+    Files, directories and the address are checked as this user, and Redis is contacted. Prints warnings, and each
+    problem with its key and what would be right; problems of the file's content hide those of the environment. Exit
+    status 1 if the server would refuse to start. `--store` also warns of repositories in which retention would leave
+    no tag, and of content from other programs that the registry cannot read or does not serve by its name. A server
+    may be running on the store.
     """
     _check_start(file, checked(file))
     if store:
@@ -64,5 +64,5 @@ def _warn_of_findings(file: Path) -> None:
 
     for found in ask(file, Findings()):
         where = f"{found.repository}: {found.what}" if found.repository else found.what
-        kept = "; nothing of its repository is collected until it is deleted or can be read" if found.keeps_all else ""
+        kept = "; its repository is not collected until it is deleted or readable" if found.keeps_all else ""
         click.echo(f"Warning: {where}: {found.why}{kept}", err=True)

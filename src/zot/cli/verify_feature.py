@@ -1,4 +1,4 @@
-"""`zot verify-feature`: what a configuration would do, without doing it."""
+"""`zot verify-feature`: show what a feature of a configuration would do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COMPLETED = "retention check completed successfully"
 
 @click.group("verify-feature", cls=CommandGroup)
 def command() -> None:
-    """Show what a feature of a configuration would do, and change nothing."""
+    """Show what a feature of a configuration would do. Changes nothing."""
 
 
 @command.command()
@@ -32,15 +32,15 @@ def command() -> None:
     "-l",
     "--log-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the decisions there, as zot's log has them.",
+    help="Write the decisions to this file, in the form of zot's log.",
 )
-@click.option("-i", "--gc-interval", help="Accepted for zot's sake: all decisions are made at once.")
-@click.option("-t", "--timeout", help="Accepted for zot's sake.")
+@click.option("-i", "--gc-interval", help="Accepted for compatibility with zot: all decisions are made at once.")
+@click.option("-t", "--timeout", help="Accepted for compatibility with zot.")
 def retention(file: Path, log_file: Path | None, gc_interval: str | None, timeout: str | None) -> None:
-    """Show what the retention policies of the configuration FILE decide about every tag of its store, and why.
+    """Show what the retention policies of the configuration FILE decide about each tag of its store, and why.
 
-    Untagged manifests that would go are shown with the tag `-`. A server may run on it, by this configuration or
-    another. Exit status 0 whatever the decisions are, 1 if no store collects garbage: then nothing is decided.
+    Untagged manifests that would be deleted are shown with the tag `-`. A server may be running on the store, by this
+    configuration or another. Exit status 0 whatever the decisions are; 1 if garbage collection is off in all stores.
     """
     from zot.admin.requests import PreviewCollection
 
@@ -67,7 +67,7 @@ def _rows(found: CollectionPreview) -> Iterator[tuple[str, ...]]:
 
 
 def _log_lines(previews: Iterable[CollectionPreview]) -> Iterator[str]:
-    """Yield what zot writes into its log: a decision is a line of JSON."""
+    """Yield the lines of zot's log, as JSON: one for each decision."""
     from zot.maintenance.retention import Candidate, RetentionDecision
     from zot.maintenance.retention_log import decision_fields
     from zot.oci.names import Tag
