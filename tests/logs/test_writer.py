@@ -149,7 +149,7 @@ def test_lines_wait_while_the_file_cannot_be_written(tmp_path: Path, capfd: pyte
     assert messages(directory / "log") == ["patient"]
     said = capfd.readouterr().err
     assert "cannot be written" in said
-    assert "is written again" in said
+    assert "can be written again" in said
 
 
 APPEND = """

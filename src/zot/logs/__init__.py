@@ -1,1 +1,1 @@
-"""The log and the audit log: zot's JSON lines, or lines for people, written by a thread of their own."""
+"""The log and the audit log, as zot's JSON lines or as text, written by a separate thread."""

@@ -1,17 +1,17 @@
-"""What a log line says besides its message."""
+"""The fields of a log line besides its message."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
-"""The request that is being answered; lines written meanwhile name it. Empty: none."""
+"""The id of the current request, which its log lines carry as `requestId`. Empty: none."""
 
 
 def fields(**values: object) -> dict[str, object]:
-    """Return the `extra` of a log call that gives its line these fields.
+    """Return the `extra` of a log call, which adds these fields to its line.
 
-    `_log.info("repository adopted", extra=fields(repository=name, manifests=12))`. Values are plain JSON, anything
-    else is written as text; those whose name says that they are secret are masked.
+    `_log.info("repository imported", extra=fields(repository=name, manifests=12))`. A value that is not JSON is
+    written as text. Fields with the name of a secret are masked.
     """
     return {"fields": values}

@@ -1,4 +1,4 @@
-"""How a line looks: zot's JSON for programs, or text for people."""
+"""Renders log lines as zot's JSON, for programs, or as text, for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Form = Callable[[Mapping[str, object]], bytes]
 _SECOND_NS = 1_000_000_000
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
-# What people can do without: where in the source, and what the request brought along.
+# Left out of text lines: the place in the source, and the headers of the request.
 _NOT_FOR_PEOPLE = frozenset({"caller", "func", "goroutine", "headers", "module", "component"})
 _LEVELS_FOR_PEOPLE = {"debug": "DEBUG", "error": "ERROR", "info": "INFO ", "trace": "TRACE", "warn": "WARN "}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -24,12 +24,12 @@ _PLAIN = re.compile(r'[^\s"=]+')
 
 
 def json_line(values: Mapping[str, object]) -> bytes:
-    """Render zot's form: one JSON object, with the time as RFC 3339 in UTC."""
+    """Render a line as zot does: one JSON object, with the time as RFC 3339 in UTC."""
     return json_text({**values, "time": timestamp(values["time"])}) + b"\n"
 
 
 def as_text(text: str) -> str:
-    """Return what a client sent with the bytes that are no UTF-8, which are surrogates in it, made visible."""
+    """Return a client's text with invalid UTF-8, which Python keeps as surrogates, as visible escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -38,14 +38,14 @@ def json_text(value: object) -> bytes:
     try:
         return _encoder.encode(value)
     except UnicodeEncodeError:
-        # Bytes that are no UTF-8 came in a header or path and are surrogates now, which JSON has no way to say.
+        # A header or path had invalid UTF-8, which Python keeps as surrogates and JSON cannot represent.
         return _encoder.encode(_without_surrogates(value))
 
 
 def text_line(values: Mapping[str, object]) -> bytes:
     """Render a line for people: time, level, message, the other fields as key=value, a traceback below.
 
-    Control characters are shown, not sent: a client's words cannot start a new line or move a terminal's cursor.
+    Control characters are escaped: text from a client cannot start a new line or move a terminal's cursor.
     """
     shown = {name: value for name, value in values.items() if name not in _NOT_FOR_PEOPLE}
     moment, level, message = shown.pop("time"), str(shown.pop("level")), str(shown.pop("message"))
@@ -60,7 +60,7 @@ def text_line(values: Mapping[str, object]) -> bytes:
 
 
 def timestamp(moment_ns: object) -> str:
-    """Return nanoseconds since the epoch by RFC 3339, in UTC, to the nanosecond."""
+    """Return nanoseconds since the epoch as RFC 3339, in UTC, to the nanosecond."""
     assert isinstance(moment_ns, int)
     seconds, rest_ns = divmod(moment_ns, _SECOND_NS)
     return f"{_second(seconds)}.{rest_ns:09d}Z"

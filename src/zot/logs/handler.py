@@ -1,4 +1,4 @@
-"""Records of the standard library's logging as lines."""
+"""Turns the records of the standard library's logging into log lines."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from zot.logs.writer import LineWriter
 TRACE, PANIC = 5, 60
 
 _SOURCE = f"{Path(zot.__file__).parents[1]}/"
-# What a record holds besides its texts.
+# The memory of a record besides its texts.
 _OVERHEAD_BYTES = 500
 
 
 class RecordLine(msgspec.Struct, frozen=True):
-    """A record, taken down when it was logged: nothing of it changes before it is written."""
+    """An immutable copy of a log record, made when it was logged."""
 
     time_ns: int
     level: str
@@ -31,15 +31,15 @@ class RecordLine(msgspec.Struct, frozen=True):
     error: str | None = None
     traceback: str | None = None
     source: dict[str, object] = msgspec.field(default_factory=dict)
-    """zot's `caller`, `func` and `goroutine`; the audit log has none."""
+    """zot's `caller`, `func` and `goroutine`; empty in the audit log."""
 
     @property
     def size_bytes(self) -> int:
-        """About how much memory it holds."""
+        """The approximate memory it takes."""
         return _OVERHEAD_BYTES + len(self.message) + len(self.traceback or "")
 
     def values(self) -> dict[str, object]:
-        """Return zot's fields, secrets masked."""
+        """Return the fields of the line as zot names them, with secrets masked."""
         values = {"time": self.time_ns, "level": self.level, "message": masked_text(self.message)}
         for name, value in masked_fields(self.fields).items():
             # The line's own fields cannot be replaced.
@@ -54,16 +54,16 @@ class RecordLine(msgspec.Struct, frozen=True):
 
 
 class LineHandler(logging.Handler):
-    """Hands records to a writer, each as one line."""
+    """Passes each log record to a writer as one line."""
 
     def __init__(self, writer: LineWriter, *, audit: bool = False) -> None:
-        """Take the writer; `audit`: every line is kept, and none says where in the source it was written."""
+        """`audit`: lines are dropped last when the disk is slow, and have no place in the source."""
         super().__init__()
         self._writer = writer
         self._audit = audit
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take the record down."""
+        """Queue the record; the caller does not wait for the disk."""
         try:
             line = RecordLine(
                 time_ns=round(record.created * 1_000_000) * 1000,
@@ -80,7 +80,7 @@ class LineHandler(logging.Handler):
         self._writer.write(line, keep=self._audit or record.levelno >= logging.WARNING)
 
     def flush(self) -> None:
-        """Write what waits; the standard library calls this when the process ends."""
+        """Write the queued lines; the standard library calls this when the process ends."""
         self._writer.flush()
 
 

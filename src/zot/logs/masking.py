@@ -1,4 +1,4 @@
-"""Secrets on their way into the log, as `******`: rather too much is masked than too little."""
+"""Masks secrets in log lines as `******`; in doubt, a value is masked."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from urllib.parse import unquote_plus
 from zot.config.masking import MASK, is_secret, mask, mask_urls
 
 # Parts of names, in lower case: `X-Amz-Security-Token`, `client_secret`, `Set-Cookie`.
-_TELLING = ("cookie", "credential", "passw", "secret", "signature", "token")
-# What a login server hands to the callback (OAuth 2.0, RFC 6749, 4.1.2), and signed URLs carry.
+_SECRET_PARTS = ("cookie", "credential", "passw", "secret", "signature", "token")
+# Parameters of an OAuth 2.0 callback (RFC 6749, 4.1.2) and of signed URLs.
 _PARAMETERS = frozenset({"code", "sig", "state"})
 
 _PARAMETER = re.compile(r"([?&]([^=&#\s]+)=)([^&#\s]+)")
@@ -23,7 +23,7 @@ _API_KEY = re.compile(r"zak_[0-9A-Za-z]+|zrt_[0-9A-Za-z_.-]+")
 def names_secret(name: str) -> bool:
     """Tell whether a header, field or parameter of this name holds a secret."""
     lowered = name.lower()
-    return any(part in lowered for part in _TELLING) or lowered.endswith("-auth") or is_secret(name)
+    return any(part in lowered for part in _SECRET_PARTS) or lowered.endswith("-auth") or is_secret(name)
 
 
 def masked_query(target: str) -> str:

@@ -1,4 +1,4 @@
-"""Starting the logs of a process, by the configuration's section `log`."""
+"""Sets up the logs of a process, as the configuration's section `log` says."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ LEVELS = {
 """zot's names of levels; `trace` is everything."""
 
 AUDIT = "zot.audit"
-"""The logger of the audit log: what is logged there at any level goes to that file, and nowhere else."""
+"""The logger of the audit log: its records go to that file only, at any level."""
 
 
 class Logs:
-    """The logs of a process, from here to `close`: everything that goes through the standard library's `logging`.
+    """Writes everything that the standard library's `logging` receives, until `close`.
 
-    The level holds for this program. Libraries are heard from WARNING on, whatever the level: what they say below
-    that is about themselves, and may hold secrets.
+    The level applies to this program. Libraries log from WARNING on, at any level: their finer lines are about
+    themselves, and may hold secrets.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Logs:
         """Open the files; an empty `output` is standard output, an empty `audit` means no audit log.
 
         `form` None: text if standard output is a terminal, else JSON. The audit log is always JSON. Raises KeyError
-        for a level that is none, OSError if a file cannot be opened; with `waits` lines are held until it can be.
+        for an unknown level, OSError if a file cannot be opened; with `waits` lines are queued until it can be.
         """
         self.level = LEVELS[level.lower()]
         if form is None:
@@ -83,7 +83,7 @@ class Logs:
         return self.writer.dropped + (self.audit_writer.dropped if self.audit_writer is not None else 0)
 
     def close(self) -> None:
-        """Write what waits and put the standard library's logging back as it was. Twice is once."""
+        """Write the queued lines and restore the standard library's logging. Idempotent."""
         for logger, handler in self._handlers:
             logger.removeHandler(handler)
         self._handlers.clear()

@@ -1,4 +1,4 @@
-"""Lines on their way to a file or to standard output: collected from any thread, written by one."""
+"""Writes lines to a file or standard output: queued by any thread, written by one."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ KEPT_LIMIT_BYTES = 64 * MIB
 _GATHER_S = 0.05
 _RETRY_S = 1.0
 _CLOSE_S = 5.0
-# Small enough that the event loop, which waits for the interpreter meanwhile, does not notice.
+# Few enough that the event loop, which needs the same interpreter lock, is not delayed.
 _LINES_AT_ONCE = 64
 _STDOUT = 1
 
 
 class LogLine(Protocol):
-    """Something that happened, taken down cheaply; what it says is worked out by the writing thread."""
+    """A line that is cheap to queue; the writing thread renders it."""
 
     @property
     def size_bytes(self) -> int:
-        """About how much memory it holds."""
+        """The approximate memory it takes."""
 
     def values(self) -> dict[str, object]:
-        """Return what the line says: `time` (nanoseconds since the epoch), `level`, `message`, then the rest."""
+        """Return the fields: `time` (nanoseconds since the epoch), `level`, `message`, then the others."""
 
 
 def _size_bytes(line: LogLine | bytes) -> int:
@@ -43,12 +43,12 @@ def _size_bytes(line: LogLine | bytes) -> int:
 
 
 class LineWriter:
-    """Appends lines to a file, or writes them to standard output, without ever making a caller wait for the disk.
+    """Appends lines to a file or standard output without making a caller wait for the disk.
 
-    Lines appear at most 50 ms after they were written, and all of them by the time `flush` or `close` returns. Several
-    processes may append to one file: whole lines go in one write. A file that was renamed or removed (logrotate) is
-    made anew. While the file cannot be written (a full disk) the lines wait; beyond `limit_bytes` further ones are
-    dropped and counted, those that are to be kept only beyond `kept_limit_bytes`. The log itself says how many.
+    A queued line is written within 50 ms, and before `flush` or `close` returns. Several processes may append to one
+    file: each write has whole lines. A file that was renamed or removed (logrotate) is created again. While the file
+    cannot be written (a full disk) lines stay queued; beyond `limit_bytes` further ones are dropped and counted, lines
+    with `keep` only beyond `kept_limit_bytes`. The log reports how many were dropped.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class LineWriter:
     ) -> None:
         """Open the file (mode 0600), or standard output for None.
 
-        Raises OSError if that cannot be done; with `waits` lines are held until it can be.
+        Raises OSError if it cannot be opened; with `waits` lines are queued until it can be.
         """
         self.dropped = 0
-        self._said_dropped = 0
+        self._reported_dropped = 0
         self.form = form
         self._limit_bytes, self._kept_limit_bytes = limit_bytes, kept_limit_bytes
         self._sink = _Sink(path, waits=waits)
@@ -78,11 +78,11 @@ class LineWriter:
         self._thread.start()
 
     def write(self, line: LogLine, *, keep: bool) -> None:
-        """Take a line; `keep` what must not be lost because others are many."""
+        """Queue a line; with `keep` it is dropped only at the higher limit."""
         self.write_all([line], keep=keep)
 
     def write_all(self, lines: Iterable[LogLine | bytes], *, keep: bool) -> None:
-        """Take lines, or what they look like already, the newline included."""
+        """Queue lines, or rendered ones with their newline."""
         limit_bytes = self._kept_limit_bytes if keep else self._limit_bytes
         with self._changed:
             for line in lines:
@@ -97,7 +97,7 @@ class LineWriter:
             self._wake.set()
 
     def flush(self, timeout_s: float = _CLOSE_S) -> bool:
-        """Return once all lines taken so far are written; False if that did not happen in time."""
+        """Wait until all lines queued so far are written; return False after `timeout_s`."""
         with self._changed:
             accepted = self._accepted
             self._hurry.set()
@@ -105,7 +105,7 @@ class LineWriter:
             return self._changed.wait_for(lambda: self._written >= accepted, timeout_s)
 
     def close(self) -> None:
-        """Write what waits, for at most 5 s, and close the file. Twice is once."""
+        """Write the queued lines, for at most 5 s, and close the file. Idempotent."""
         self.flush()
         self._closing.set()
         self._hurry.set()
@@ -136,24 +136,24 @@ class LineWriter:
                 self._changed.notify_all()
 
     def _write_batch(self, lines: list[bytes]) -> None:
-        if self.dropped > self._said_dropped:
-            lines.append(self.form(_notice("log lines dropped", lines=self.dropped - self._said_dropped)))
-            self._said_dropped = self.dropped
+        if self.dropped > self._reported_dropped:
+            lines.append(self.form(_notice("log lines dropped", lines=self.dropped - self._reported_dropped)))
+            self._reported_dropped = self.dropped
         failed = False
         for piece in self._sink.pieces(lines):
             failed = self._append(piece, failed=failed)
         if failed:
-            _say(f"{self._sink.name} is written again")
+            _report(f"{self._sink.name} can be written again")
 
     def _append(self, piece: bytes, *, failed: bool) -> bool:
-        """Append, trying again each second until it works or the process ends; tell whether it failed on the way."""
+        """Append, retrying each second until it works or the writer closes; return whether any write failed."""
         rest = memoryview(piece)
         while rest:
             try:
                 rest = rest[self._sink.append(rest) :]
             except OSError as error:
                 if not failed:
-                    _say(f"{self._sink.name} cannot be written: {error}")
+                    _report(f"{self._sink.name} cannot be written: {error}")
                 failed = True
                 if self._closing.wait(_RETRY_S):
                     return failed
@@ -182,7 +182,7 @@ class _Sink:
                 raise
 
     def _open(self) -> None:
-        """Open the file, in place of one that is open. Raises OSError, and nothing changes."""
+        """Open the file, in place of the open one, which stays open on OSError."""
         opened = _STDOUT if self._path is None else open_log(self._path)
         if self._descriptor is not None:
             os.close(self._descriptor)
@@ -190,7 +190,7 @@ class _Sink:
         self._status = os.fstat(opened)
 
     def pieces(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """Join the lines into as few writes as nobody else's lines can come between."""
+        """Join the lines into the fewest writes that are atomic: to a pipe at most PIPE_BUF bytes."""
         if self._descriptor is None or stat.S_ISREG(self._status.st_mode):
             yield b"".join(lines)
             return
@@ -203,7 +203,7 @@ class _Sink:
         yield piece
 
     def append(self, content: memoryview) -> int:
-        """Write some of it, and return how many bytes. Raises OSError."""
+        """Write a part of the content and return its size in bytes. Raises OSError."""
         if self._descriptor is None or (self._path is not None and self._was_moved(self._path)):
             self._open()
         assert self._descriptor is not None
@@ -221,7 +221,7 @@ class _Sink:
 
 
 def open_log(path: Path) -> int:
-    """Return a descriptor that appends to a log, made if it is not there, for its owner alone. Raises OSError."""
+    """Open a log for appending, created with mode 0600, and return its descriptor. Raises OSError."""
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
@@ -229,6 +229,6 @@ def _notice(message: str, **values: object) -> dict[str, object]:
     return {"time": time.time_ns(), "level": "warn", "message": message, **values}
 
 
-def _say(text: str) -> None:
-    """Say on standard error what the log cannot say."""
-    print(f"zot: log: {text}", file=sys.stderr, flush=True)  # noqa: T201 (there is nowhere else to say it)
+def _report(text: str) -> None:
+    """Report a failure of the log on standard error."""
+    print(f"zot: log: {text}", file=sys.stderr, flush=True)  # noqa: T201 (the log itself has failed)
