@@ -15,13 +15,13 @@ import pytest
 from admin.harness import APP, Client, Place
 from zot.maintenance import scheduler
 from zot.oci.digest import digest_of, hex_of
-from zot.statistics import sqlite, statistics
+from zot.statistics import recorder, sqlite
 
 
 @pytest.fixture(autouse=True)
 def statistics_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have pulls and pushes written down sooner than each second."""
-    monkeypatch.setattr(statistics, "FLUSH_S", 0.05)
+    monkeypatch.setattr(recorder, "FLUSH_S", 0.05)
     monkeypatch.setattr(sqlite, "FLUSH_S", 0.05)
 
 

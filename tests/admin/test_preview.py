@@ -17,7 +17,7 @@ from zot.maintenance import repository_graph, usage
 from zot.maintenance.stores import MaintainedStores
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Tag
-from zot.statistics.statistics import Statistic, all_of
+from zot.statistics.interface import Statistic, all_of
 from zot.storage.memory import MemoryStorage
 
 policies = st.fixed_dictionaries(

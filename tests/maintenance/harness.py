@@ -22,7 +22,7 @@ from zot.oci.manifest import parse_manifest
 from zot.oci.media_types import IMAGE_INDEX, IMAGE_MANIFEST, OCTET_STREAM
 from zot.oci.names import Repository, Tag
 from zot.registry.registry import Registry
-from zot.statistics.statistics import MemoryStatistics
+from zot.statistics.memory import MemoryStatistics
 from zot.storage.interface import Storage
 
 APP, OTHER = Repository("team/app"), Repository("other")

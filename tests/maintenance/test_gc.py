@@ -21,7 +21,7 @@ from zot.maintenance.sweep_stats import Pauses
 from zot.maintenance.unfinished_deletes import UnfinishedDeletes
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Repository, Tag
-from zot.statistics.statistics import Statistic
+from zot.statistics.interface import Statistic
 from zot.storage.interface import Progress, UploadKey
 
 HALF_S = DELAY_S / 2

@@ -17,7 +17,7 @@ from zot.migration.boltdb import BoltReader, InvalidBoltError
 from zot.migration.protobuf import InvalidProtobufError, fields, signed
 from zot.migration.zot_metadb import UnreadableEntry, ZotUser, statistics, users
 from zot.oci.digest import Digest
-from zot.statistics.statistics import Statistic
+from zot.statistics.interface import Statistic
 
 # Written by go.etcd.io/bbolt 1.3.11: alice with a star, a group and an API key, bob whose star is no name, carol, and
 # the statistics of team/app.

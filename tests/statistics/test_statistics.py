@@ -1,4 +1,4 @@
-"""Pulls and pushes, counted and kept: each store, and what several processes count."""
+"""Pulls and pushes are counted and stored: by each driver, and by several processes together."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 from zot.foundation.threads import ThreadPool
 from zot.oci.digest import digest_of
 from zot.oci.names import Repository
-from zot.statistics.sqlite import SqliteStatistics
-from zot.statistics.statistics import (
-    Counted,
-    MemoryStatistics,
+from zot.statistics.interface import (
     Statistic,
-    Statistics,
+    StatisticsByManifest,
     StatisticsStore,
     StatisticsUnavailableError,
     all_of,
 )
+from zot.statistics.memory import MemoryStatistics
+from zot.statistics.recorder import StatisticsRecorder
+from zot.statistics.sqlite import SqliteStatistics
 
 APP, OTHER = Repository("team/app"), Repository("other")
 ONE, TWO = sorted([digest_of(b"1"), digest_of(b"2")])
@@ -27,7 +27,7 @@ ONE, TWO = sorted([digest_of(b"1"), digest_of(b"2")])
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPool]:
-    """Threads for what waits for the disk."""
+    """Threads for jobs that block on the disk."""
     pool = ThreadPool("statistics", 2, 10)
     yield pool
     pool.close()
@@ -35,7 +35,7 @@ def pool() -> Iterator[ThreadPool]:
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path, pool: ThreadPool) -> AsyncIterator[StatisticsStore]:
-    """An empty store of each kind."""
+    """An empty store of each driver."""
     opened: StatisticsStore = (
         MemoryStatistics() if request.param == "memory" else SqliteStatistics(tmp_path / "activity.db", pool)
     )
@@ -44,7 +44,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, pool: ThreadPool
 
 
 class Clock:
-    """A clock that is set."""
+    """A clock that the test sets."""
 
     now_s = 100.0
 
@@ -53,39 +53,39 @@ class Clock:
 
 
 async def test_counts_are_merged(store: StatisticsStore) -> None:
-    """Pulls add up, the last one's time stays; of several pushes the first stays."""
+    """Pulls add up with the time of the last; of several pushes the first is stored."""
     clock = Clock()
-    counting = Statistics(store, clock)
-    counting.pulled(APP, ONE)
-    counting.pushed(APP, ONE, "alice")
-    await counting.flush()
+    recorder = StatisticsRecorder(store, clock)
+    recorder.record_pull(APP, ONE)
+    recorder.record_push(APP, ONE, "alice")
+    await recorder.flush()
     clock.now_s = 200
-    counting.pulled(APP, ONE)
-    counting.pulled(APP, ONE)
-    counting.pushed(APP, ONE, "bob")
+    recorder.record_pull(APP, ONE)
+    recorder.record_pull(APP, ONE)
+    recorder.record_push(APP, ONE, "bob")
     assert await store.of(APP, ONE) == Statistic(ONE, 1, 100, 100, "alice")
-    await counting.flush()
+    await recorder.flush()
     assert await store.of(APP, ONE) == Statistic(ONE, 3, 200, 100, "alice")
 
 
 async def test_a_push_may_be_counted_after_pulls(store: StatisticsStore) -> None:
-    """Which process writes down first makes no difference."""
+    """The order in which processes store their counts makes no difference."""
     await store.add({(APP, ONE): Statistic(ONE, 2, 50.0)})
     await store.add({(APP, ONE): Statistic(ONE, 0, None, 40.0, "alice")})
     await store.add({(APP, ONE): Statistic(ONE, 1, 45.0)})
     assert await store.of(APP, ONE) == Statistic(ONE, 3, 50, 40, "alice")
 
 
-async def test_statistics_are_of_a_repository(store: StatisticsStore) -> None:
-    """The same manifest elsewhere has its own; a repository's come in the order of digests, page by page."""
+async def test_each_repository_has_its_own_statistics(store: StatisticsStore) -> None:
+    """The same manifest is counted in each repository; a repository's statistics come in pages, by digest."""
     await store.add({(APP, TWO): Statistic(TWO, 1), (APP, ONE): Statistic(ONE, 2), (OTHER, ONE): Statistic(ONE, 3)})
     assert await store.of(OTHER, TWO) is None
     assert [each.pulls for each in await store.of_repository(APP, "", 1)] == [2]
     assert await all_of(store, APP, page=1) == {ONE: Statistic(ONE, 2), TWO: Statistic(TWO, 1)}
 
 
-async def test_what_is_gone_is_forgotten(store: StatisticsStore) -> None:
-    """A manifest's statistics go alone, a repository's together, and twice does no harm."""
+async def test_statistics_are_deleted_by_manifest_or_repository(store: StatisticsStore) -> None:
+    """Deletion takes one manifest, or all of a repository, and is idempotent."""
     await store.add({(APP, TWO): Statistic(TWO), (APP, ONE): Statistic(ONE), (OTHER, ONE): Statistic(ONE)})
     await store.forget(APP, ONE)
     assert list(await all_of(store, APP)) == [TWO]
@@ -96,39 +96,39 @@ async def test_what_is_gone_is_forgotten(store: StatisticsStore) -> None:
 
 
 async def test_two_processes_count_together(tmp_path: Path, pool: ThreadPool) -> None:
-    """What two connections add to one file is all there, also for those who come later."""
+    """Counts that two connections add to one file add up, also for later readers."""
     stores = [SqliteStatistics(tmp_path / "activity.db", pool) for _ in range(2)]
     for each in stores:
-        counting = Statistics(each)
+        recorder = StatisticsRecorder(each)
         for _ in range(3):
-            counting.pulled(APP, ONE)
-        await counting.flush()
+            recorder.record_pull(APP, ONE)
+        await recorder.flush()
         await each.close()
     reader = SqliteStatistics(tmp_path / "activity.db", pool)
-    found = await reader.of(APP, ONE)
-    assert found is not None
-    assert found.pulls == 6
+    statistic = await reader.of(APP, ONE)
+    assert statistic is not None
+    assert statistic.pulls == 6
     await reader.close()
 
 
-async def test_what_cannot_be_written_down_is_kept() -> None:
-    """A store that is away for a while costs nothing of what was counted meanwhile."""
+async def test_counts_stay_pending_while_the_store_is_unavailable() -> None:
+    """Counts from a time at which the store is unavailable are stored later."""
 
     class Away(MemoryStatistics):
         away = True
 
-        async def add(self, counted: Counted) -> None:
+        async def add(self, counts: StatisticsByManifest) -> None:
             if self.away:
                 raise StatisticsUnavailableError("away")
-            await super().add(counted)
+            await super().add(counts)
 
     store = Away()
-    counting = Statistics(store)
-    counting.pulled(APP, ONE)
-    await counting.flush()
-    counting.pulled(APP, ONE)
+    recorder = StatisticsRecorder(store)
+    recorder.record_pull(APP, ONE)
+    await recorder.flush()
+    recorder.record_pull(APP, ONE)
     store.away = False
-    await counting.flush()
-    found = await store.of(APP, ONE)
-    assert found is not None
-    assert found.pulls == 2
+    await recorder.flush()
+    statistic = await store.of(APP, ONE)
+    assert statistic is not None
+    assert statistic.pulls == 2

@@ -1,1 +1,1 @@
-"""Who has an account: users, API keys, stars, and the sessions of browsers."""
+"""Accounts: users, API keys, stars, bookmarks, and browser sessions."""

@@ -1,4 +1,4 @@
-"""The stores of accounts and sessions that a configuration asks for."""
+"""Opens the stores of accounts and sessions of a configuration."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class AccountStores(msgspec.Struct, frozen=True):
-    """What is kept of users."""
+    """The open stores of accounts and sessions."""
 
     accounts: Accounts
     sessions: SessionStore
 
     async def close(self) -> None:
-        """Close both."""
+        """Close both stores."""
         await self.sessions.close()
         await self.accounts.close()
 
@@ -36,17 +36,17 @@ async def open_stores(
     *,
     waits: bool = False,
 ) -> AccountStores | None:
-    """Open the stores, None if the configuration has no users; `awaited`: accounts are still to be imported.
+    """Open the stores; return None if the configuration has no users.
 
-    With `waits` a session store that cannot be reached is opened nevertheless, and refuses sessions until it can be.
-    Raises ConfigurationError if an option is wrong, AccountsUnavailableError and SessionsUnavailableError if a store
-    cannot be reached: such a server should not start.
+    `awaited` tells whether accounts are still to be imported. With `waits`, a session store that cannot be reached is
+    opened all the same and refuses sessions until it can be. Raises ConfigurationError if an option is invalid, and
+    AccountsUnavailableError or SessionsUnavailableError if a store cannot be reached: such a server should not start.
     """
     auth = config.http.auth
     if not auth.has_basic:
         return None
     if auth.session_driver_name == "redis":
-        # Imported here: its client library is of use to this driver alone.
+        # Imported here, since only this driver needs the client library.
         from zot.accounts.sessions.redis import RedisSessions  # noqa: PLC0415
 
         sessions: SessionStore = await RedisSessions.open(auth.session_driver or {}, waits=waits)

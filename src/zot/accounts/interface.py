@@ -1,7 +1,7 @@
-"""What is known about users beyond how they log in. None of it can be rebuilt from the content.
+"""The interface of accounts: data of users that cannot be rebuilt from the content.
 
-Changes are durable when the call returns. A driver that cannot be reached raises AccountsUnavailableError; what was
-asked for may have happened then, and may be asked for again. Lists come in byte order.
+Changes are durable when the call returns. A driver that cannot be reached raises AccountsUnavailableError; the change
+may have happened, and may be retried. Lists come in byte order.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ class AccountsUnavailableError(Exception):
 
 
 class User(msgspec.Struct, frozen=True):
-    """Somebody who logged in once, or an account for a machine."""
+    """A user who has logged in, or a service account."""
 
     name: str
     groups: tuple[str, ...] = ()
-    """Those of the last login: an API key has them until the next one. A service account's are given to it."""
+    """The groups of the last login, which API keys have, too. An administrator sets those of a service account."""
     service: bool = False
-    """A machine: it has API keys and no other way in."""
+    """Whether it is a service account: a machine, which can use API keys only."""
     origin: str = ""
-    """The method of the last login (`Principal.method`), which has to know the user still; empty: not known."""
+    """The method of the last login (`Principal.method`), which must still know the user; empty: unknown."""
 
 
 class ApiKey(msgspec.Struct, frozen=True):
@@ -36,17 +36,17 @@ class ApiKey(msgspec.Struct, frozen=True):
     id: str
     owner: str
     hash: str
-    """SHA-256 of the secret part, in hexadecimal: what a key is found by."""
+    """SHA-256 of the secret part, in hexadecimal: the lookup key."""
     label: str = ""
     scopes: tuple[str, ...] = ()
-    """What it is limited to, see `zot.auth.scopes`; none: whatever its owner may do."""
+    """The scopes that limit the key (see `zot.auth.scopes`); empty: no limit."""
     created_s: float = 0.0
     """Seconds since the epoch, as all times here."""
     expires_s: float | None = None
     last_used_s: float | None = None
-    """As of a minute ago."""
+    """Accurate to a minute."""
     creator_agent: str = ""
-    """The User-Agent that asked for it."""
+    """The User-Agent of the request that created the key."""
 
 
 class KeyedUser(msgspec.Struct, frozen=True):
@@ -60,9 +60,9 @@ class Accounts(Protocol):
     """Users, their API keys, stars and bookmarks."""
 
     async def record_login(self, name: str, groups: Sequence[str], origin: str = "") -> None:
-        """Make the user if there is none, and replace groups and origin; an empty origin leaves the one that is known.
+        """Create the user if there is none, and replace groups and origin.
 
-        Changes nothing about a service account. Idempotent.
+        An empty origin keeps the stored one. Does not change a service account. Idempotent.
         """
 
     async def user(self, name: str) -> User | None:
@@ -72,13 +72,13 @@ class Accounts(Protocol):
         """Return users with names greater than `after`."""
 
     async def create_service(self, name: str, groups: Sequence[str]) -> bool:
-        """Make a service account, or give the one there is other groups; False if a user has the name."""
+        """Create a service account or replace its groups; return False if a user has the name. Idempotent."""
 
     async def delete_user(self, name: str) -> bool:
-        """Remove a user with all they have: keys, stars, bookmarks; False if there was none."""
+        """Delete a user with keys, stars and bookmarks; return False if there was none."""
 
     async def add_key(self, key: ApiKey) -> None:
-        """Add a key, its owner with it if they are not known yet."""
+        """Add a key, and create its owner if there is none."""
 
     async def key(self, hashed: str) -> KeyedUser | None:
         """Return the key of this hash with its owner, None if there is none. Cheap enough for the event loop.
@@ -90,16 +90,16 @@ class Accounts(Protocol):
         """Return the keys of a user, oldest first."""
 
     async def delete_key(self, owner: str, key_id: str) -> bool:
-        """Remove a key of the user; False if they have none of this id."""
+        """Delete a key of the user; return False if the user has no key with this id."""
 
     async def key_used(self, hashed: str, when_s: float) -> None:
-        """Note that a key was used; no harm if there is none. May be lost in a crash."""
+        """Record the last use of a key; without such a key, do nothing. A crash may lose it."""
 
     async def toggle_star(self, name: str, repository: Repository) -> bool:
-        """Turn the user's star of the repository on or off; True if it is on now."""
+        """Set or remove the user's star of the repository; return whether it is set now."""
 
     async def toggle_bookmark(self, name: str, repository: Repository) -> bool:
-        """Turn the user's bookmark of the repository on or off; True if it is on now."""
+        """Set or remove the user's bookmark of the repository; return whether it is set now."""
 
     async def starred(self, name: str) -> Sequence[Repository]:
         """Return the repositories that the user has starred."""
@@ -108,7 +108,7 @@ class Accounts(Protocol):
         """Return the repositories that the user has bookmarked."""
 
     async def stars(self, repository: Repository) -> int:
-        """Return how many users have starred the repository."""
+        """Return the number of users who have starred the repository."""
 
     async def close(self) -> None:
-        """Finish what was begun and let go of everything."""
+        """Close the store after the changes that have begun."""

@@ -1,4 +1,4 @@
-"""Accounts that end with the process: for tests, and for registries that keep nothing."""
+"""Accounts in memory, which end with the process: for tests, and for registries in memory."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from zot.oci.names import Repository
 
 
 class MemoryAccounts:
-    """Accounts in memory; the laws are those of `Accounts`."""
+    """`Accounts` in memory."""
 
     def __init__(self) -> None:
-        """Start with nobody."""
         self._users: dict[str, User] = {}
         self._keys: dict[str, ApiKey] = {}
         self._stars: set[tuple[str, Repository]] = set()
@@ -97,7 +96,7 @@ class MemoryAccounts:
         return sum(starred == repository for _, starred in self._stars)
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """See `Accounts`: there is nothing to close."""
 
     def _toggle(self, marks: set[tuple[str, Repository]], name: str, repository: Repository) -> bool:
         self._users.setdefault(name, User(name))

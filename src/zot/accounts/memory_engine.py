@@ -11,17 +11,18 @@ from zot.accounts.memory import MemoryAccounts
 from zot.accounts.sessions.interface import SessionStore
 from zot.accounts.sessions.memory import MemorySessions
 from zot.config.secret_files import SessionKeys
-from zot.statistics.statistics import MemoryStatistics, StatisticsStore
+from zot.statistics.interface import StatisticsStore
+from zot.statistics.memory import MemoryStatistics
 
 if TYPE_CHECKING:
     from zot.foundation.sqlite_file import ThreadRunner
 
 
 class MemoryAccountsEngine:
-    """`AccountsEngine` in memory: what each call opens is empty."""
+    """`AccountsEngine` in memory: each call opens an empty store."""
 
     def heal(self) -> list[str]:
-        """See `AccountsEngine`: memory is not damaged."""
+        """See `AccountsEngine`: there is nothing to heal."""
         return []
 
     def open_accounts(self, threads: ThreadRunner, awaited: Callable[[], bool] = lambda: False) -> Accounts:  # noqa: ARG002

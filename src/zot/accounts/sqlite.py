@@ -1,4 +1,4 @@
-"""Accounts in an SQLite file, `identity.db`: every process of a server reads and writes it directly."""
+"""Accounts in an SQLite file, `identity.db`, which every process of a server reads and writes directly."""
 
 from __future__ import annotations
 
@@ -56,12 +56,13 @@ _KEY = "SELECT hash, id, owner, label, scopes, created_s, expires_s, last_used_s
 
 
 class SqliteAccounts:
-    """Accounts in a file; the laws are those of `Accounts`. Point reads are done on the event loop."""
+    """`Accounts` in a file. Reads run on the event loop."""
 
     def __init__(self, path: Path, threads: ThreadRunner, awaited: Callable[[], bool] = lambda: False) -> None:
-        """Open the file, making it if it is not there. Raises AccountsUnavailableError if it cannot be used.
+        """Open the file, and create it if it is missing.
 
-        While accounts are `awaited` from another program's store, an unknown key is not known to be invalid.
+        While `awaited` returns True, an unknown API key may still be imported from another program's store. Raises
+        AccountsUnavailableError if the file is of another program, or of a newer version.
         """
         self._file = SqliteFile(path, KIND, threads)
         self._awaited = awaited
@@ -118,7 +119,7 @@ class SqliteAccounts:
 
     async def key(self, hashed: str) -> KeyedUser | None:
         """See `Accounts`."""
-        # Asked first: what is imported between the two looks is found.
+        # Called first, so that a key imported between the two calls is found.
         awaited = self._awaited()
         rows = self._file.read(f"{_KEY} WHERE hash = ?", (hashed,))
         if not rows and awaited:
@@ -165,16 +166,16 @@ class SqliteAccounts:
         await self._file.close()
 
     async def _write(self, statement: str, values: tuple[Any, ...]) -> bool:
-        """Run one statement in a transaction of its own; tell whether it changed anything."""
+        """Run one statement in a separate transaction; return whether it changed anything."""
         return await self._file.change([(statement, values)])
 
     async def _with_user(self, name: str, statement: str, values: tuple[Any, ...]) -> bool:
-        """Run one statement, the user made before it if there is none."""
+        """Run one statement after creating the user if there is none."""
         user = ("INSERT INTO user (name, groups, service) VALUES (?, '[]', 0) ON CONFLICT DO NOTHING", (name,))
         return await self._file.change([user, (statement, values)])
 
     async def _toggle(self, table: str, name: str, repository: Repository) -> bool:
-        # Insert what was not there; if nothing was inserted it was there, and goes.
+        # If the insert changes nothing, the row exists and is deleted.
         inserted = await self._with_user(
             name,
             f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT DO NOTHING",  # noqa: S608 - one of two names above

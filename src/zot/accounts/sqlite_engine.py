@@ -12,15 +12,15 @@ from zot.accounts.sqlite import REMEDY, SqliteAccounts
 from zot.config.secret_files import SessionKeys
 from zot.config.state_directory import StateDirectory
 from zot.foundation.sqlite_file import ThreadRunner, is_damaged, set_aside_if_damaged
+from zot.statistics.interface import StatisticsStore
 from zot.statistics.sqlite import SqliteStatistics
-from zot.statistics.statistics import StatisticsStore
 
 
 class SqliteAccountsEngine:
-    """`AccountsEngine` on files; its laws are stated there."""
+    """`AccountsEngine` on files."""
 
     def __init__(self, state: StateDirectory, snapshot: Callable[[Path, Path], None]) -> None:
-        """`snapshot` copies an SQLite database to a new file, as it is at one moment; it raises CatalogError."""
+        """Keep the paths; `snapshot` copies a consistent SQLite database to a new file, or raises CatalogError."""
         self._state = state
         self._snapshot = snapshot
 
@@ -52,9 +52,9 @@ class SqliteAccountsEngine:
     def save(self, directory: Path) -> list[str]:
         """See `AccountsEngine`."""
         databases = (self._state.accounts_database, self._state.statistics_database)
-        there = [path for path in databases if path.exists()]
-        for path in there:
+        existing = [path for path in databases if path.exists()]
+        for path in existing:
             target = directory / path.name
             target.unlink(missing_ok=True)
             self._snapshot(path, target)
-        return [path.name for path in there]
+        return [path.name for path in existing]

@@ -29,7 +29,7 @@ from zot.maintenance.scrub import Scrubber
 from zot.maintenance.stores import MaintainedStores, StoreRules
 from zot.maintenance.sweep_stats import Pauses
 from zot.oci.names import Repository, Tag
-from zot.statistics.statistics import StatisticsUnavailableError, all_of
+from zot.statistics.interface import StatisticsUnavailableError, all_of
 from zot.storage.interface import StorageError
 
 BackUpTo = Callable[[str], AsyncIterator[BackupOutput]]

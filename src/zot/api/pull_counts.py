@@ -13,7 +13,7 @@ from zot.api.http_request import HttpRequest
 from zot.auth.principal import ANONYMOUS
 from zot.oci.digest import Digest
 from zot.registry.request import PullManifest, PushManifest
-from zot.statistics.statistics import Statistics
+from zot.statistics.recorder import StatisticsRecorder
 
 # The names by which signatures and referrers are found where there is no referrers API: nobody pulled an image.
 _ATTACHED = re.compile(r"sha(?:256|384|512)-[0-9a-f]{64,128}(?:\.[a-z]+)?")
@@ -22,9 +22,9 @@ _ATTACHED = re.compile(r"sha(?:256|384|512)-[0-9a-f]{64,128}(?:\.[a-z]+)?")
 class PullCounts:
     """Tells the statistics of each manifest that was given or taken."""
 
-    def __init__(self, statistics: Statistics) -> None:
+    def __init__(self, recorder: StatisticsRecorder) -> None:
         """Take where it is written down."""
-        self._statistics = statistics
+        self._recorder = recorder
 
     def observe(self, answered: Sequence[CompletedRequest]) -> None:
         """Count answered requests, those that are to be: GET, not HEAD, and every push."""
@@ -35,7 +35,7 @@ class PullCounts:
         request = http.request
         if isinstance(request, PullManifest):
             if response.status == 200 and not request.head and not _ATTACHED.fullmatch(request.reference):
-                self._statistics.pulled(request.repository, Digest(response.headers[CONTENT_DIGEST]))
+                self._recorder.record_pull(request.repository, Digest(response.headers[CONTENT_DIGEST]))
         elif isinstance(request, PushManifest) and response.status == 201:
             by = (http.principal or ANONYMOUS).name
-            self._statistics.pushed(request.repository, Digest(response.headers[CONTENT_DIGEST]), by)
+            self._recorder.record_push(request.repository, Digest(response.headers[CONTENT_DIGEST]), by)

@@ -29,7 +29,7 @@ def _expected() -> tuple[type[Exception], ...]:
     from zot.admin.requests import AdminError
     from zot.catalog.interface import CatalogError
     from zot.config.errors import ConfigurationError
-    from zot.statistics.statistics import StatisticsUnavailableError
+    from zot.statistics.interface import StatisticsUnavailableError
     from zot.storage.interface import StorageError
 
     return (

@@ -19,7 +19,7 @@ from zot.maintenance.scheduler import Scheduler, Task
 from zot.maintenance.stores import MaintainedStores, StoreRules
 from zot.maintenance.unfinished_deletes import UnfinishedDeletes
 from zot.registry.registry import Registry
-from zot.statistics.statistics import StatisticsStore
+from zot.statistics.interface import StatisticsStore
 
 COLLECTION = "GCTaskGenerator"
 """The name of the tasks that collect garbage, one a store."""

@@ -18,7 +18,7 @@ from zot.maintenance.retention import RepositoryRetention, attached_to
 from zot.maintenance.stores import StoreRules
 from zot.maintenance.sweep_stats import Pauses, SweepStats, batches
 from zot.oci.names import Repository
-from zot.statistics.statistics import StatisticsStore, StatisticsUnavailableError, all_of
+from zot.statistics.interface import StatisticsStore, StatisticsUnavailableError, all_of
 
 BY = "garbage collection"
 """The author of deletions by collection and retention, in the tag log."""

@@ -30,7 +30,7 @@ from zot.maintenance.sweep_stats import Pauses, SweepStats, batches
 from zot.oci.names import Repository
 from zot.registry.blob_deletion import delete_blob
 from zot.registry.registry import Registry
-from zot.statistics.statistics import StatisticsStore
+from zot.statistics.interface import StatisticsStore
 from zot.storage.interface import StorageError
 
 _log = logging.getLogger("zot.gc")

@@ -11,7 +11,7 @@ from zot.foundation.paging import rows
 from zot.maintenance.retention import Candidate
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
-from zot.statistics.statistics import Statistic
+from zot.statistics.interface import Statistic
 
 Known = Mapping[Digest, Statistic]
 

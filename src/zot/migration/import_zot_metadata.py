@@ -14,7 +14,7 @@ from zot.config.state_directory import StateDirectory
 from zot.foundation.threads import ThreadPool
 from zot.migration.boltdb import BoltReader, InvalidBoltError
 from zot.migration.zot_metadb import UnreadableEntry, ZotStatistics, ZotUser, record_name, statistics, users
-from zot.statistics.statistics import StatisticsStore
+from zot.statistics.interface import StatisticsStore
 from zot.storage.disk import Disk
 
 _log = logging.getLogger("zot.server")

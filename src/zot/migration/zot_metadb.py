@@ -17,7 +17,7 @@ from zot.migration.boltdb import BoltReader
 from zot.migration.protobuf import InvalidProtobufError, fields, signed
 from zot.oci.digest import parse_digest
 from zot.oci.names import Repository, parse_repository
-from zot.statistics.statistics import Statistic
+from zot.statistics.interface import Statistic
 
 Part = TypeVar("Part")
 Read = TypeVar("Read")

@@ -12,7 +12,7 @@ from zot.server.background import open_background
 from zot.server.drivers import catalog_engine
 from zot.server.http_server import CANNOT_SERVE, open_http_server, recorded
 from zot.server.store import open_claimed_store, open_logs
-from zot.statistics.statistics import StatisticsUnavailableError
+from zot.statistics.interface import StatisticsUnavailableError
 
 # Where requests want the processor, they have it.
 _BACKGROUND_NICE = 10

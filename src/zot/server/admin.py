@@ -24,7 +24,7 @@ from zot.maintenance.scheduler import Scheduler
 from zot.oci.names import Repository
 from zot.server.plan import ServerPlan
 from zot.server.store import Notify, Store, open_store
-from zot.statistics.statistics import StatisticsUnavailableError
+from zot.statistics.interface import StatisticsUnavailableError
 from zot.storage.interface import StorageError
 from zot.storage.lock import RootInUseError
 

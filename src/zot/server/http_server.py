@@ -44,7 +44,8 @@ from zot.server.plan import ServerPlan
 from zot.server.running_state import RunningState, StateReport
 from zot.server.store import Store
 from zot.server.tls import TlsError
-from zot.statistics.statistics import Statistics, StatisticsUnavailableError
+from zot.statistics.interface import StatisticsUnavailableError
+from zot.statistics.recorder import StatisticsRecorder
 
 CANNOT_SERVE = (
     TlsError,
@@ -77,7 +78,7 @@ class HttpServer:
         if self.recorded is not None:
             store.damage.observe(self.recorded.count_damaged)
         self._metrics = self._measuring()
-        self._statistics = Statistics(store.statistics)
+        self._recorder = StatisticsRecorder(store.statistics)
         self.server: ConnectionServer = api.build_server(
             config.http, self._application(config), self._observers(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         )
@@ -100,7 +101,7 @@ class HttpServer:
             reload = CertificateReload(self._certificates, state, self._report, store.pools.read, logs=logs)
             tasks.append(reload.run)
         if not self._store.read_only:
-            tasks.append(self._statistics.run)
+            tasks.append(self._recorder.run)
         if self._metrics is not None:
             tasks.append(self._metrics.run)
         async with background_tasks(tasks):
@@ -164,7 +165,7 @@ class HttpServer:
         )
 
     def _observers(self) -> list[Observe]:
-        observers: list[Observe] = [PullCounts(self._statistics).observe]
+        observers: list[Observe] = [PullCounts(self._recorder).observe]
         if self._store.logs.shows_access:
             observers.append(AccessLog(self._store.logs.writer, self._addresses).observe)
         if self._store.logs.audit_writer is not None:

@@ -36,7 +36,7 @@ from zot.server.store_registry import (
     require_whole_catalog,
     unusable_stores,
 )
-from zot.statistics.statistics import StatisticsStore
+from zot.statistics.interface import StatisticsStore
 from zot.storage.build import build as build_storage
 from zot.storage.interface import Storage, StorageError
 from zot.storage.lock import lock_root

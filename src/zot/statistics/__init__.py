@@ -1,1 +1,1 @@
-"""Counts of pulls: what repositories and tags are used for."""
+"""Counts of pulls and pushes of manifests, for retention and search."""

@@ -1,4 +1,4 @@
-"""Statistics in an SQLite file, `activity.db`: each process of a server adds to it once a second."""
+"""Statistics in an SQLite file, `activity.db`, to which each process adds its counts once a second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from zot.foundation.sqlite_file import FileKind, SqliteFile, ThreadRunner
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
-from zot.statistics.statistics import FLUSH_S, Counted, Statistic, StatisticsUnavailableError
+from zot.statistics.interface import FLUSH_S, Statistic, StatisticsByManifest, StatisticsUnavailableError
 
 _FIRST = """
 CREATE TABLE statistic (
@@ -26,7 +26,7 @@ CREATE TABLE statistic (
 # "zota"
 KIND = FileKind("statistics", 0x7A6F7461, (_FIRST,), "normal", StatisticsUnavailableError)
 
-# The same as `Statistic.merged`.
+# Merges as `Statistic.merged` does.
 _ADD = """
 INSERT INTO statistic VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
   pulls = pulls + excluded.pulls,
@@ -38,18 +38,21 @@ _SELECT = "SELECT digest, pulls, pulled_s, pushed_s, pushed_by FROM statistic WH
 
 
 class SqliteStatistics:
-    """Statistics in a file; the laws are those of `StatisticsStore`. Reads are done on the event loop."""
+    """`StatisticsStore` in a file. Reads run on the event loop."""
 
     def __init__(self, path: Path, threads: ThreadRunner) -> None:
-        """Open the file, making it if it is not there. Raises StatisticsUnavailableError if it cannot be used."""
+        """Open the file, and create it if it is missing.
+
+        Raises StatisticsUnavailableError if it is of another program, or of a newer version.
+        """
         self._file = SqliteFile(path, KIND, threads)
 
-    async def add(self, counted: Counted) -> None:
+    async def add(self, counts: StatisticsByManifest) -> None:
         """See `StatisticsStore`."""
         await self._file.change(
             [
                 (_ADD, (repository, digest, each.pulls, each.pulled_s, each.pushed_s, each.pushed_by))
-                for (repository, digest), each in counted.items()
+                for (repository, digest), each in counts.items()
             ]
         )
 

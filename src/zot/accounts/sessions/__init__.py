@@ -1,1 +1,1 @@
-"""The sessions of browsers: on this machine's disk, in Redis, or in memory."""
+"""Browser sessions: on this machine's disk, in Redis, or in memory."""

@@ -1,4 +1,4 @@
-"""Session ids: random, in characters that stand in a cookie and in a file name as they are."""
+"""Session ids: random texts that need no escaping in cookies and file names."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FORM = re.compile(r"[A-Z2-7]{52,103}")
 
 
 def random_id(size_bytes: int) -> str:
-    """Return so many random bytes in base32, without padding."""
+    """Return random bytes in base32, without padding."""
     return base64.b32encode(secrets.token_bytes(size_bytes)).rstrip(b"=").decode()
 
 
 def well_formed(session_id: str) -> bool:
-    """Tell whether the text may be an id: whatever else a cookie holds never reaches a store."""
+    """Tell whether the text has the form of an id, so that no other cookie value reaches a store."""
     return _FORM.fullmatch(session_id) is not None

@@ -1,4 +1,4 @@
-"""Where sessions are kept: values by unguessable ids, for a time."""
+"""The interface of session stores: values by unguessable ids, with a time to live."""
 
 from __future__ import annotations
 
@@ -7,38 +7,39 @@ from typing import Protocol
 
 
 class SessionsUnavailableError(Exception):
-    """The store cannot be reached now, so nothing is known about any session."""
+    """The store cannot be reached now: it is unknown whether a session exists."""
 
 
 class SessionStore(Protocol):
-    """Values by id, each with a time to live. An id that is not known is no error, wherever it comes from.
+    """Values by id, each with a time to live. An unknown or malformed id is not an error.
 
-    A value is there for every replica once `put` has returned, and gone for every replica once `delete` has.
+    Every replica sees a value once `put` has returned, and no replica once `delete` has. Every method but `new_id`
+    raises SessionsUnavailableError.
     """
 
     def new_id(self) -> str:
-        """Return an id that nobody can guess, as it stands in a cookie."""
+        """Return an unguessable id, for use in a cookie."""
 
     async def put(self, session_id: str, value: bytes, ttl_s: int) -> None:
-        """Keep the value for so long; a value of the same id is replaced."""
+        """Store a value for `ttl_s` seconds; replace one with the same id."""
 
     async def get(self, session_id: str) -> bytes | None:
-        """Return the value, None if there is none or its time is over."""
+        """Return the value, None if there is none or it has expired."""
 
     async def delete(self, session_id: str) -> bool:
-        """Remove the value; True for exactly one of those who try."""
+        """Delete a value; of concurrent calls exactly one returns True."""
 
     async def secret(self) -> bytes:
-        """Return a secret key, the same in every process and replica that shares the store.
+        """Return a secret key that all processes and replicas of the store share.
 
-        It is made when it is first needed. It changes if the store loses it.
+        It is generated at the first call, and again if the store loses it.
         """
 
     def ids(self) -> AsyncIterator[str]:
-        """Return the ids there are, some that expire meanwhile among them."""
+        """Return the ids of all values, which may include expired ones."""
 
     async def sweep(self) -> None:
-        """Remove what expired, where nothing else does."""
+        """Delete expired values, if the store does not do so by itself. Idempotent."""
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Close the store."""

@@ -1,7 +1,7 @@
-"""Sessions as files of one machine, as zot keeps them: `<rootDirectory>/_sessions/session_<id>`.
+"""Sessions as files of one machine, as zot stores them: `<rootDirectory>/_sessions/session_<id>`.
 
-A cookie is the id with a signature, so that a file name alone opens nothing. The key of the signature comes from
-`sessionKeysFile`, or is made once and kept in the directory: sessions outlive a restart, and are valid in every
+A cookie is an id with a signature, so that a file name alone is no valid cookie. The signing key comes from
+`sessionKeysFile`, or is generated once and stored in the directory: sessions survive a restart, and are valid in every
 process of the server. With an encryption key the files are encrypted as well.
 """
 
@@ -29,7 +29,7 @@ from zot.config.secret_files import SessionKeys
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SWEPT_EVERY_S = 3600.0
+SWEEP_INTERVAL_S = 3600.0
 
 _PREFIX = "session_"
 _KEY_FILE = "key"
@@ -38,37 +38,37 @@ _NONCE_BYTES = 12
 
 
 class SessionThreads(Protocol):
-    """Where what waits for the disk runs."""
+    """Runs jobs that block on the disk."""
 
     async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the job in a thread."""
 
 
-class _Kept(msgspec.Struct, frozen=True, array_like=True):
-    """What a file holds."""
+class _StoredSession(msgspec.Struct, frozen=True, array_like=True):
+    """The content of a session file."""
 
     expires_s: float
     value: bytes
 
 
 class LocalSessions:
-    """Sessions in a directory; the laws are those of `SessionStore`."""
+    """`SessionStore` in a directory."""
 
     def __init__(self, directory: Path, threads: SessionThreads, keys: SessionKeys | None = None) -> None:
-        """Use the directory, which is made if it is not there.
+        """Open the directory, and create it if it is missing.
 
-        The keys are checked with the configuration. Raises SessionsUnavailableError if the directory cannot be used.
+        The configuration has checked the keys. Raises SessionsUnavailableError if the directory cannot be used.
         """
         self._directory = directory
         self._threads = threads
         self._swept_s = float("-inf")
-        sealing = keys.encrypt_key if keys is not None else None
-        signing = keys.hash_key if keys is not None else None
-        self._cipher = AESGCM(sealing.get_secret_value().encode()) if sealing else None
-        self._encoder, self._decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(_Kept)
+        encryption_key = keys.encrypt_key if keys is not None else None
+        signing_key = keys.hash_key if keys is not None else None
+        self._cipher = AESGCM(encryption_key.get_secret_value().encode()) if encryption_key else None
+        self._encoder, self._decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(_StoredSession)
         with _translated():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._key = signing.get_secret_value().encode() if signing else _own_key(directory)
+            self._key = signing_key.get_secret_value().encode() if signing_key else _stored_key(directory)
 
     def new_id(self) -> str:
         """See `SessionStore`."""
@@ -81,13 +81,13 @@ class LocalSessions:
         if path is None:
             raise ValueError("the id is not of this store")
         expires_s = time.time() + ttl_s
-        content = self._encoder.encode(_Kept(expires_s, value))
+        content = self._encoder.encode(_StoredSession(expires_s, value))
         if self._cipher is not None:
             nonce = secrets.token_bytes(_NONCE_BYTES)
             content = nonce + self._cipher.encrypt(nonce, content, path.name.encode())
         with _translated():
             await self._threads.run(_write, path, content, expires_s)
-        if time.monotonic() - self._swept_s > SWEPT_EVERY_S:
+        if time.monotonic() - self._swept_s > SWEEP_INTERVAL_S:
             self._swept_s = time.monotonic()
             await self.sweep()
 
@@ -97,8 +97,8 @@ class LocalSessions:
         if path is None:
             return None
         with _translated():
-            kept = await self._threads.run(self._read, path)
-        return kept.value if kept is not None and time.time() < kept.expires_s else None
+            stored = await self._threads.run(self._read, path)
+        return stored.value if stored is not None and time.time() < stored.expires_s else None
 
     async def delete(self, session_id: str) -> bool:
         """See `SessionStore`."""
@@ -113,7 +113,7 @@ class LocalSessions:
         return True
 
     async def secret(self) -> bytes:
-        """See `SessionStore`. It is derived from the key of the signatures, and changes with it."""
+        """See `SessionStore`. Derived from the signing key, and changes with it."""
         return hmac.digest(self._key, b"secret", hashlib.sha256)
 
     async def ids(self) -> AsyncIterator[str]:
@@ -121,9 +121,9 @@ class LocalSessions:
         with _translated():
             names = await self._threads.run(lambda: sorted(os.listdir(self._directory)))  # noqa: PTH208 - names alone
         for name in names:
-            found = name.removeprefix(_PREFIX)
-            if name.startswith(_PREFIX) and well_formed(found):
-                yield f"{found}.{self._signature(found)}"
+            session = name.removeprefix(_PREFIX)
+            if name.startswith(_PREFIX) and well_formed(session):
+                yield f"{session}.{self._signature(session)}"
 
     async def sweep(self) -> None:
         """See `SessionStore`."""
@@ -131,7 +131,7 @@ class LocalSessions:
             await self._threads.run(self._sweep)
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """See `SessionStore`: there is nothing to close."""
 
     def _sweep(self) -> None:
         now_s = time.time()
@@ -141,16 +141,16 @@ class LocalSessions:
                     if entry.stat().st_mtime <= now_s:
                         os.unlink(entry.path)  # noqa: PTH108 - an entry, not a path
 
-    def _read(self, path: Path) -> _Kept | None:
-        """Return what the file holds; None if there is none, or if it is not ours to read."""
+    def _read(self, path: Path) -> _StoredSession | None:
+        """Return the stored session; None if the file is missing or not readable with this key."""
         try:
             content = path.read_bytes()
             if self._cipher is not None:
-                nonce, sealed = content[:_NONCE_BYTES], content[_NONCE_BYTES:]
-                content = self._cipher.decrypt(nonce, sealed, path.name.encode())
+                nonce, encrypted = content[:_NONCE_BYTES], content[_NONCE_BYTES:]
+                content = self._cipher.decrypt(nonce, encrypted, path.name.encode())
             return self._decoder.decode(content)
         except (FileNotFoundError, InvalidTag, ValueError):
-            # A session of zot's, of another key, or one that was deleted meanwhile.
+            # It was written by zot or with another key, or was deleted concurrently.
             return None
 
     def _path(self, session_id: str) -> Path | None:
@@ -165,9 +165,9 @@ class LocalSessions:
 
 
 def _write(path: Path, content: bytes, expires_s: float) -> None:
-    """Write the file whole or not at all; it is not synced: what a power loss costs is a login.
+    """Write the file atomically but not durably: a power loss costs the user a login.
 
-    Its time of change is when it expires, so that a sweep has to open none.
+    Its modification time is its expiry, so that a sweep opens no files.
     """
     staged = path.with_name(f".{secrets.token_hex(8)}")
     try:
@@ -180,14 +180,14 @@ def _write(path: Path, content: bytes, expires_s: float) -> None:
         raise
 
 
-def _own_key(directory: Path) -> bytes:
-    """Return the key kept in the directory, made if there is none; two that start at once agree on one."""
+def _stored_key(directory: Path) -> bytes:
+    """Return the signing key in the directory; create it if it is missing. Concurrent processes get the same."""
     path = directory / _KEY_FILE
     with contextlib.suppress(FileNotFoundError):
         return path.read_bytes()
     staged = directory / f".{secrets.token_hex(8)}"
     _write(staged, secrets.token_bytes(_KEY_BYTES), time.time())
-    # A link, unlike a rename, does not replace the key that another process has made meanwhile.
+    # A link, unlike a rename, does not replace a key that another process created concurrently.
     with contextlib.suppress(FileExistsError):
         path.hardlink_to(staged)
     staged.unlink()

@@ -1,4 +1,4 @@
-"""Sessions that end with the process."""
+"""Sessions in memory, which end with the process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from zot.accounts.sessions.ids import LOCAL_BYTES, SECRET_BYTES, random_id
 
 
 class MemorySessions:
-    """Sessions in memory; the laws are those of `SessionStore`."""
+    """`SessionStore` in memory."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
-        """Start with none."""
         self._now = now
         self._values: dict[str, tuple[float, bytes]] = {}
         self._secret = secrets.token_bytes(SECRET_BYTES)
@@ -47,7 +46,7 @@ class MemorySessions:
     async def sweep(self) -> None:
         """See `SessionStore`."""
         now = self._now()
-        self._values = {key: kept for key, kept in self._values.items() if now < kept[0]}
+        self._values = {key: entry for key, entry in self._values.items() if now < entry[0]}
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """See `SessionStore`: there is nothing to close."""

@@ -1,7 +1,7 @@
-"""Sessions in Redis, or Valkey, or whatever speaks its protocol: shared by all replicas.
+"""Sessions in Redis, Valkey or another server with its protocol, shared by all replicas.
 
-One key a session, `<keyprefix>:<id>`, expiring with its cookie. The id in the cookie is bare: it is 64 random bytes,
-and nobody can list the keys but who has Redis.
+Each session is one key, `<keyprefix>:<id>`, which expires with its cookie. Cookies are not signed: an id is 64 random
+bytes, and only clients of Redis can list the keys.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ DEFAULT_PREFIX = "zotsession"
 PLACE = "http.auth.sessionDriver"
 
 LONGEST_S = 2.0
-"""A request waits no longer for Redis, whatever the timeouts and retries of its connections are."""
+"""How long a request waits for Redis at most, regardless of timeouts and retries of the connections."""
 
-# No id of a session looks like it.
+# Not a well-formed session id.
 _KEY = "zot-signing-key"
 
 _GLOB = re.compile(r"([*?\[\]\\^-])")
 
 
 class RedisSessions:
-    """Sessions in Redis; the laws are those of `SessionStore`. Its connections are its own."""
+    """`SessionStore` in Redis."""
 
     def __init__(self, client: Any, prefix: str) -> None:
-        """Take a client, which is closed with the store, and what keys begin with."""
+        """Own the client, which is closed with the store; `prefix` begins all keys."""
         self._client = client
         self._prefix = prefix
 
     @classmethod
     async def open(cls, driver: Mapping[str, Any], *, waits: bool = False) -> RedisSessions:
-        """Connect by the section `http.auth.sessionDriver`.
+        """Connect with the options of `http.auth.sessionDriver`.
 
-        Raises ConfigurationError if an option is wrong, and SessionsUnavailableError if the server cannot be reached,
-        unless `waits`: then it is reached when a session is needed.
+        Raises ConfigurationError if an option is invalid, and SessionsUnavailableError if the server cannot be reached.
+        With `waits`, it connects with the first session instead.
         """
         options, _ = redis_options(driver, DEFAULT_PREFIX, PLACE)
         store = cls(connect(options), options.key_prefix)
@@ -78,19 +78,19 @@ class RedisSessions:
         return bool(await _in_time(self._client.delete(self._key(session_id))))
 
     async def secret(self) -> bytes:
-        """See `SessionStore`. It stays in Redis without an end."""
+        """See `SessionStore`. It does not expire in Redis."""
         key = f"{self._prefix}{_KEY}"
         secret: bytes | None = await _in_time(self._client.get(key))
         if secret is None:
-            # Of replicas that start together one makes it.
+            # NX: of replicas that start together, one sets it.
             await _in_time(self._client.set(key, secrets.token_bytes(SECRET_BYTES), nx=True))
             secret = await _in_time(self._client.get(key))
         if secret is None:
-            raise SessionsUnavailableError("the session store keeps nothing")
+            raise SessionsUnavailableError("the session store does not store the signing key")
         return secret
 
     async def ids(self) -> AsyncIterator[str]:
-        """See `SessionStore`. Without a prefix, keys of others that look like ids are among them."""
+        """See `SessionStore`. Without a prefix, keys of other programs that look like ids are included."""
         pattern = _GLOB.sub(r"\\\1", self._prefix) + "*"
         with _translated():
             async for key in self._client.scan_iter(match=pattern, count=500):
@@ -99,7 +99,7 @@ class RedisSessions:
                     yield session_id
 
     async def sweep(self) -> None:
-        """Redis does it."""
+        """See `SessionStore`: Redis deletes expired keys."""
 
     async def close(self) -> None:
         """See `SessionStore`."""
@@ -111,15 +111,15 @@ class RedisSessions:
 
 
 async def _in_time(operation: Awaitable[Any]) -> Any:
-    """Return the result of an operation. Raises SessionsUnavailableError, after `LONGEST_S` at the latest."""
+    """Return the result of an operation. Raises SessionsUnavailableError after `LONGEST_S` at the latest."""
     task = asyncio.ensure_future(operation)
     try:
-        # Not cancelled and waited for: the library may take long to give up a connection.
+        # Cancelled without waiting for the end: the library may take long to close a connection.
         done, _ = await asyncio.wait({task}, timeout=LONGEST_S)
     finally:
         task.cancel()
     if not done:
-        raise SessionsUnavailableError(f"the session store has not answered for {LONGEST_S:.0f} s")
+        raise SessionsUnavailableError(f"the session store has not responded for {LONGEST_S:.0f} s")
     with _translated():
         return task.result()
 

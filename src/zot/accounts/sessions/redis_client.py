@@ -1,4 +1,4 @@
-"""From options to a client of Redis. Needs the extra `redis`."""
+"""Creates Redis clients from options. Needs the extra `redis`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from zot.config.errors import ConfigProblem, ConfigurationError
 from zot.config.redis_options import RedisOptions, host_and_port
 
-# What go-redis does where an option is absent.
+# The defaults of go-redis.
 _DIAL_TIMEOUT_S = 5.0
 _ANSWER_TIMEOUT_S = 3.0
 _POOL_SIZE = 10
@@ -18,7 +18,7 @@ _IDLE_S = 1800.0
 
 
 def connect(options: RedisOptions) -> Any:
-    """Return a client of its own; it connects when it is used. Raises ConfigurationError without the library."""
+    """Return a new client, which connects on first use. Raises ConfigurationError without the library."""
     try:
         from redis import asyncio as redis  # noqa: PLC0415 - an extra
         from redis.asyncio.cluster import ClusterNode  # noqa: PLC0415 - an extra
@@ -33,28 +33,28 @@ def connect(options: RedisOptions) -> Any:
         return redis.RedisCluster(startup_nodes=nodes, **tls, **common)
     common["db"] = options.db
     if options.master_name:
-        asking = {
+        sentinel_options = {
             "username": options.sentinel_username or None,
             "password": _secret(options.sentinel_password),
             "socket_timeout": common["socket_timeout"],
             "socket_connect_timeout": common["socket_connect_timeout"],
             **tls,
         }
-        make: Any = redis.Sentinel  # untyped in the library
-        return make(addresses, sentinel_kwargs=asking, **tls, **common).master_for(options.master_name)
+        sentinel: Any = redis.Sentinel  # untyped in the library
+        return sentinel(addresses, sentinel_kwargs=sentinel_options, **tls, **common).master_for(options.master_name)
     if options.unix_socket:
-        place: dict[str, Any] = {"path": options.unix_socket, "connection_class": redis.UnixDomainSocketConnection}
+        address: dict[str, Any] = {"path": options.unix_socket, "connection_class": redis.UnixDomainSocketConnection}
     else:
-        place = {"host": addresses[0][0], "port": addresses[0][1]}
+        address = {"host": addresses[0][0], "port": addresses[0][1]}
         if tls:
-            place |= {name: value for name, value in tls.items() if name != "ssl"}
-            place["connection_class"] = redis.SSLConnection
-    patience_s = _or(options.pool_timeout_s, _POOL_TIMEOUT_S)
-    return redis.Redis.from_pool(redis.BlockingConnectionPool(timeout=patience_s, **place, **common))
+            address |= {name: value for name, value in tls.items() if name != "ssl"}
+            address["connection_class"] = redis.SSLConnection
+    timeout_s = _or(options.pool_timeout_s, _POOL_TIMEOUT_S)
+    return redis.Redis.from_pool(redis.BlockingConnectionPool(timeout=timeout_s, **address, **common))
 
 
 async def disconnect(client: Any) -> None:
-    """Close all connections of a client, those to sentinels too, which the library leaves open."""
+    """Close all connections of a client, including those to sentinels, which the library leaves open."""
     await client.aclose()
     manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
     for sentinel in manager.sentinels if manager is not None else ():
@@ -62,7 +62,7 @@ async def disconnect(client: Any) -> None:
 
 
 def _common(options: RedisOptions) -> dict[str, Any]:
-    """Return what is the same for every kind of server."""
+    """Return the options that all kinds of servers share."""
     from redis.asyncio.retry import Retry  # noqa: PLC0415 - an extra
     from redis.backoff import ExponentialBackoff  # noqa: PLC0415 - an extra
 
@@ -77,7 +77,7 @@ def _common(options: RedisOptions) -> dict[str, Any]:
         "socket_timeout": max(
             _or(options.read_timeout_s, _ANSWER_TIMEOUT_S), _or(options.write_timeout_s, _ANSWER_TIMEOUT_S)
         ),
-        # A connection that was idle for so long is tested before it is used.
+        # A connection that was idle for longer is tested before use.
         "health_check_interval": round(_or(options.conn_max_idle_time_s, _IDLE_S)),
         "retry": Retry(backoff, max(0, _RETRIES if options.max_retries is None else options.max_retries)),
         "max_connections": min(filter(None, (options.pool_size, options.max_active_conns)), default=_POOL_SIZE),
