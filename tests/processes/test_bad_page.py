@@ -76,4 +76,4 @@ def test_a_bad_page_loses_nothing_that_was_acknowledged(server: ZotServer, tree:
         server.stop()
         server.start()
     assert "and is made again, the damaged one is kept as" in server.output()
-    assert client.get("/readyz").status == 200
+    wait_for(lambda: client.get("/readyz").status == 200)
