@@ -1,4 +1,4 @@
-"""Globs over repository names."""
+"""Globs match repository names as zot's matcher does, in linear time."""
 
 from __future__ import annotations
 
@@ -68,25 +68,25 @@ MALFORMED = ["\\", "[", "[^", "[]a]", "[^]", "[^bc", "a[", "{a", "a}", "{a,{b}",
 
 @pytest.mark.parametrize(("pattern", "name"), MATCHING)
 def test_matches(pattern: str, name: str) -> None:
-    """A glob matches what zot's matcher matches."""
+    """A glob matches the names that zot's matcher matches."""
     assert compile_glob(pattern).matches(name)
 
 
 @pytest.mark.parametrize(("pattern", "name"), MATCHING)
-def test_what_matches_begins_with_the_literal_prefix(pattern: str, name: str) -> None:
-    """So that names can be looked up in their order."""
+def test_matching_names_start_with_the_literal_prefix(pattern: str, name: str) -> None:
+    """Every matching name starts with the prefix, so that a sorted index can find it."""
     assert name.startswith(literal_prefix(pattern))
 
 
-def test_the_literal_prefix_is_long() -> None:
-    """It ends where the first wildcard may begin to match."""
+def test_the_literal_prefix_ends_at_the_first_wildcard() -> None:
+    """The prefix extends to the first wildcard, without a slash before it."""
     prefixes = {"a/b/**": "a/b", "a/b*": "a/b", "a/b": "a/b", "{a,b}/c": "", "a[b]": "a", "a?": "a", "a\\*": "a"}
     assert {pattern: literal_prefix(pattern) for pattern in prefixes} == prefixes
 
 
 @pytest.mark.parametrize(("pattern", "name"), NOT_MATCHING)
 def test_does_not_match(pattern: str, name: str) -> None:
-    """A glob matches nothing beyond: stars stop at slashes, and the whole name counts."""
+    """A glob matches only whole names, and its stars stop at slashes."""
     assert not compile_glob(pattern).matches(name)
 
 
@@ -98,15 +98,15 @@ def test_malformed_pattern_is_refused(pattern: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["{a,b}" * 12, "a" * (LENGTH_LIMIT + 1), "{" * LENGTH_LIMIT])
-def test_bounds(pattern: str) -> None:
-    """A pattern that stands for too many others, or is too long or too deep, is refused at once."""
+def test_too_large_patterns_are_refused(pattern: str) -> None:
+    """A pattern that is too long or has too many alternatives is a ValueError."""
     with pytest.raises(ValueError, match=r"pattern|alternatives|brace"):
         compile_glob(pattern)
     assert ALTERNATIVES_LIMIT < 2**12
 
 
 def naive_match(pattern: str, name: str) -> bool:
-    """Match by trying everything; the pattern has neither braces nor classes nor escapes."""
+    """Match by trying every possibility; the pattern has no braces, classes or escapes."""
     if pattern == "/**":
         return name == "" or name.startswith("/")
     if pattern == "":
@@ -119,7 +119,7 @@ def naive_match(pattern: str, name: str) -> bool:
 
 
 def naive_match_at(pattern: str, name: str) -> bool:
-    """Match from the start of a component, where `**` may stand for components."""
+    """Match from the start of a component, where `**` may match components."""
     if pattern == "**":
         return True
     if pattern.startswith("**/"):
@@ -129,7 +129,7 @@ def naive_match_at(pattern: str, name: str) -> bool:
 
 
 def naive_alternatives(pattern: str) -> list[str]:
-    """Expand the first braces, which hold no others."""
+    """Expand the first pair of braces, which has no other inside."""
     if "{" not in pattern:
         return [pattern]
     before, _, rest = pattern.partition("{")
@@ -143,14 +143,14 @@ NAMES = st.text(alphabet="ab/", max_size=8)
 
 @given(st.lists(PIECES, max_size=6).map("".join), NAMES)
 def test_agrees_with_the_naive_matcher(pattern: str, name: str) -> None:
-    """The translated expression matches exactly what trying everything matches."""
+    """The translated expression and the exhaustive matcher accept the same names."""
     expected = any(naive_match_at(alternative, name) for alternative in naive_alternatives(pattern))
     assert compile_glob(pattern).matches(name) == expected
 
 
 @given(st.text(max_size=30), NAMES)
 def test_any_text_is_a_glob_or_a_value_error(pattern: str, name: str) -> None:
-    """Whatever the pattern, compiling it gives a glob or a ValueError, never anything else."""
+    """Compiling any pattern gives a glob or a ValueError."""
     try:
         glob = compile_glob(pattern)
     except ValueError:
@@ -160,21 +160,21 @@ def test_any_text_is_a_glob_or_a_value_error(pattern: str, name: str) -> None:
 
 @given(st.text(alphabet=st.characters(exclude_characters="*?[]{}\\", exclude_categories=["Cs"]), max_size=20))
 def test_a_literal_matches_itself_alone(name: str) -> None:
-    """A pattern without special characters matches its own text and no longer one."""
+    """A pattern without special characters matches only its own text."""
     glob = compile_glob(name)
     assert glob.matches(name)
     assert not glob.matches(name + "x")
 
 
-def test_expression_that_is_no_regex_is_refused() -> None:
-    """A malformed regular expression is a ValueError that names the expression and what is wrong."""
+def test_malformed_expression_is_refused() -> None:
+    """A malformed regular expression is a ValueError with the expression and the reason."""
     with pytest.raises(ValueError, match=r"'\(' is not a regular expression: missing \)"):
         compile_regex("(")
 
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_regex_or_a_value_error(pattern: str) -> None:
-    """Whatever the text, compiling it gives an expression or a ValueError, never anything else."""
+    """Compiling any text gives an expression or a ValueError."""
     try:
         regex = compile_regex(pattern)
     except ValueError:

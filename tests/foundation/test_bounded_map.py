@@ -1,4 +1,4 @@
-"""A bounded map: full, it drops what is oldest."""
+"""A full bounded map drops its oldest entries."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from zot.foundation.bounded_map import BoundedMap
 
 @pytest.fixture
 def full() -> BoundedMap[str, int]:
-    """A map of three entries that has room for no other."""
+    """A map that is full with three entries."""
     full = BoundedMap[str, int](3)
     full.update(a=1, b=2, c=3)
     return full
 
 
-def test_a_new_entry_takes_the_place_of_the_oldest(full: BoundedMap[str, int]) -> None:
+def test_a_new_entry_replaces_the_oldest(full: BoundedMap[str, int]) -> None:
     """A map never holds more entries than its limit."""
     full["d"] = 4
     assert dict(full) == {"b": 2, "c": 3, "d": 4}
 
 
 def test_setting_an_entry_makes_it_the_newest(full: BoundedMap[str, int]) -> None:
-    """An entry that is set again outlives those that were set before."""
+    """An entry that is set again is dropped after those set before."""
     full["a"] = 10
     full["d"] = 4
     assert list(full.items()) == [("c", 3), ("a", 10), ("d", 4)]
 
 
-def test_reading_an_entry_leaves_it_as_old_as_it_is(full: BoundedMap[str, int]) -> None:
-    """Only `use` renews an entry: the other reads do not."""
+def test_reading_an_entry_does_not_renew_it(full: BoundedMap[str, int]) -> None:
+    """Only `use` makes an entry the newest; other reads do not."""
     assert (full["a"], full.get("a"), "a" in full) == (1, 1, True)
     full["d"] = 4
     assert "a" not in full
@@ -43,8 +43,8 @@ def test_using_an_entry_makes_it_the_newest(full: BoundedMap[str, int]) -> None:
     assert list(full) == ["c", "a", "d"]
 
 
-def test_removed_entries_make_room(full: BoundedMap[str, int]) -> None:
-    """What was deleted, popped or cleared no longer counts."""
+def test_removed_entries_do_not_count(full: BoundedMap[str, int]) -> None:
+    """Deleted, popped and cleared entries no longer count towards the limit."""
     del full["a"]
     assert full.pop("b") == 2
     full.update(d=4, e=5)
@@ -56,8 +56,8 @@ def test_removed_entries_make_room(full: BoundedMap[str, int]) -> None:
         del full["a"]
 
 
-def test_weights_are_bounded_in_all() -> None:
-    """With weights the limit is on their sum: several light entries make room for a heavy one."""
+def test_the_sum_of_weights_is_bounded() -> None:
+    """With weights the limit is on their sum: a heavy entry replaces several light ones."""
     texts = BoundedMap[str, bytes](10, weigh=len)
     texts.update(a=b"123", b=b"1234", c=b"123")
     texts["a"] = b"1"
@@ -67,7 +67,7 @@ def test_weights_are_bounded_in_all() -> None:
 
 
 def test_an_entry_heavier_than_the_limit_is_not_kept() -> None:
-    """The limit holds for a single entry, too."""
+    """An entry above the limit is not stored, and does not disturb later ones."""
     texts = BoundedMap[str, bytes](10, weigh=len)
     texts["a"] = b"12345678901"
     assert len(texts) == 0

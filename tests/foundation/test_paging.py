@@ -1,4 +1,4 @@
-"""Lists in pages, read to their end."""
+"""Paginated lists are read to their end, page by page."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from zot.foundation.paging import pages, rows
 
 
 async def read(after: int) -> Sequence[int]:
-    """Return up to three of the numbers from 1 to 7, after a number."""
+    """Return at most three of the numbers from 1 to 7 that follow `after`."""
     return [number for number in range(1, 8) if number > after][:3]
 
 
 async def test_all_pages_are_read() -> None:
-    """Each page begins after the last row of the one before; the first empty page is the end."""
+    """Each page begins after the last row of the page before; the first empty page ends the list."""
     assert [page async for page in pages(read, lambda row: row, 0)] == [[1, 2, 3], [4, 5, 6], [7]]
     assert [page async for page in pages(read, lambda row: row, 7)] == []
 
 
 async def test_rows_are_read_one_by_one() -> None:
-    """Rows come in the order of the list, from the given position on."""
+    """Rows keep the order of the list, from the start position on."""
     assert [row async for row in rows(read, lambda row: row, 2)] == [3, 4, 5, 6, 7]
 
 
 async def test_other_tasks_run_between_pages() -> None:
-    """A list whose reads never wait does not hold up the event loop."""
+    """A list whose reads never wait does not block the event loop."""
     pages_read: list[Sequence[int]] = []
     read_before: list[int] = []
 
@@ -42,7 +42,7 @@ async def test_other_tasks_run_between_pages() -> None:
 
 
 async def test_an_error_of_a_read_reaches_the_caller() -> None:
-    """Errors are raised where the rows are read."""
+    """An error of `read` is raised by the iteration."""
 
     async def broken(after: int) -> Sequence[int]:
         raise OSError(after)

@@ -1,4 +1,4 @@
-"""Jobs in threads: bounded, and never left alone by a cancellation."""
+"""Thread pools bound their queues, and a cancelled call waits for its job."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from zot.foundation.threads import ThreadPool, ThreadPoolBusyError
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPool]:
-    """One thread, and two jobs may wait for it."""
+    """A pool of one thread and a queue of two jobs."""
     pool = ThreadPool("test", 1, 2)
     yield pool
     pool.close()
 
 
 async def test_a_job_runs_in_a_named_thread(pool: ThreadPool) -> None:
-    """A job's result and exception are the call's; its thread says what it is for."""
+    """A job's result and exception reach the caller; the thread is named after the pool."""
     assert (await pool.run(lambda: threading.current_thread().name)).startswith("zot-test")
     with pytest.raises(ZeroDivisionError):
         await pool.run(divmod, 1, 0)
 
 
 class Job:
-    """A job that tells when it begins, and ends when it is let go."""
+    """A job that sets `begun` when it starts, and runs until `release` is set."""
 
     def __init__(self) -> None:
-        """Wait to be run, in a thread."""
         self._loop = asyncio.get_running_loop()
         self.begun = asyncio.Event()
         self.release = threading.Event()
@@ -44,13 +43,13 @@ class Job:
         return "a file"
 
     def fail(self) -> str:
-        """Run, and raise."""
+        """Run, then raise OSError."""
         self()
         raise OSError
 
 
-async def test_what_waits_is_bounded(pool: ThreadPool) -> None:
-    """Beyond the bound a job is refused with nothing begun; there is room again when jobs end."""
+async def test_the_queue_is_bounded(pool: ThreadPool) -> None:
+    """A job beyond the limit is refused and not started; jobs are accepted again once others end."""
     job = Job()
     calls = [asyncio.create_task(pool.run(job)) for _ in range(3)]
     await job.begun.wait()
@@ -64,7 +63,7 @@ async def test_what_waits_is_bounded(pool: ThreadPool) -> None:
 
 
 async def test_a_cancelled_call_waits_for_its_job(pool: ThreadPool) -> None:
-    """A cancellation, even a repeated one, goes on when the thread has ended: nothing is pulled from under it."""
+    """A cancelled call, even if cancelled repeatedly, ends only after its thread's job."""
     job = Job()
     call = asyncio.create_task(pool.run(job))
     await job.begun.wait()
@@ -79,8 +78,8 @@ async def test_a_cancelled_call_waits_for_its_job(pool: ThreadPool) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_what_a_cancelled_call_acquired_is_released(pool: ThreadPool, fails: bool) -> None:
-    """If the wait is cancelled, what the job returned is given back; if the job failed there is nothing to give."""
+async def test_a_cancelled_call_releases_its_resource(pool: ThreadPool, fails: bool) -> None:
+    """A cancelled `acquire` releases the resource that the job returns; a failed job has none."""
     job = Job()
     released: list[str] = []
     call = asyncio.create_task(pool.acquire(job.fail if fails else job, released.append))

@@ -1,4 +1,4 @@
-"""Digests: what is one, and that it is the content's."""
+"""Digests are parsed strictly and computed from content."""
 
 import hashlib
 
@@ -22,8 +22,8 @@ EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
 
 @given(st.binary(max_size=200), ALGORITHMS)
-def test_a_digest_is_what_the_algorithm_says(content: bytes, algorithm: str) -> None:
-    """The digest of content is the algorithm's own, parses to itself, and falls into its two parts."""
+def test_a_digest_is_the_hash_of_the_content(content: bytes, algorithm: str) -> None:
+    """A computed digest equals hashlib's, parses to itself, and splits into its two parts."""
     digest = digest_of(content, algorithm)
     assert digest == f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
     assert parse_digest(digest) == digest
@@ -31,20 +31,20 @@ def test_a_digest_is_what_the_algorithm_says(content: bytes, algorithm: str) -> 
 
 
 @given(st.lists(st.binary(max_size=50)), ALGORITHMS)
-def test_pieces_have_the_digest_of_the_whole(pieces: list[bytes], algorithm: str) -> None:
-    """Content that comes in pieces has, at each of them, the digest of all so far; asking does not end the state."""
+def test_chunks_have_the_digest_of_the_whole(chunks: list[bytes], algorithm: str) -> None:
+    """After each chunk the digest is that of all bytes so far; reading it does not change the state."""
     state = hasher(algorithm)
-    for number, piece in enumerate(pieces, 1):
-        state.update(piece)
-        assert finished(state, algorithm) == digest_of(b"".join(pieces[:number]), algorithm)
+    for number, chunk in enumerate(chunks, 1):
+        state.update(chunk)
+        assert finished(state, algorithm) == digest_of(b"".join(chunks[:number]), algorithm)
 
 
 @given(st.text(max_size=200) | st.from_regex(r"(sha256|sha512|sha1|md5)[:+._-]?[0-9a-fA-Fg]{0,140}", fullmatch=True))
 @example(EMPTY + "\n")
 @example("sha256:" + "\N{ARABIC-INDIC DIGIT ZERO}" * 64)
 @example(EMPTY.upper())
-def test_any_text_is_a_digest_or_refused(text: str) -> None:
-    """What is accepted is an algorithm that is supported and as many lower-case digits as it has, and nothing else."""
+def test_any_text_is_a_digest_or_an_error(text: str) -> None:
+    """Only a supported algorithm with exactly its number of lower-case hexadecimal digits is accepted."""
     try:
         digest = parse_digest(text)
     except InvalidDigestError:
@@ -73,13 +73,13 @@ def test_any_text_is_a_digest_or_refused(text: str) -> None:
     ],
 )
 def test_malformed_digests_are_refused(text: str) -> None:
-    """No length, letter case, algorithm or character but the right ones passes."""
+    """A wrong length, letter case, algorithm or character is an InvalidDigestError."""
     with pytest.raises(InvalidDigestError):
         parse_digest(text)
 
 
 def test_an_unknown_algorithm_is_named() -> None:
-    """Who sends a well-formed digest of another algorithm is told which ones there are."""
+    """The error for an unsupported algorithm lists the supported ones."""
     with pytest.raises(InvalidDigestError, match=r"'blake3' is not one of sha256, sha384, sha512"):
         parse_digest("blake3:" + "0" * 64)
     with pytest.raises(InvalidDigestError, match="md5"):

@@ -1,4 +1,4 @@
-"""Byte ranges: what a client asks for is what it gets, whatever way it is written."""
+"""Byte ranges select exactly the requested bytes, in every syntax that clients use."""
 
 from itertools import pairwise
 
@@ -17,8 +17,8 @@ SPECS = (
 )
 
 
-def bytes_asked(spec: str, size: int) -> set[int]:
-    """Which bytes one range means, byte by byte (RFC 9110, 14.1.2)."""
+def requested_bytes(spec: str, size: int) -> set[int]:
+    """Return the positions of the bytes in one range (RFC 9110, 14.1.2)."""
     first, last = spec.split("-")
     if not first:
         return set(range(size)[max(0, size - int(last)) :])
@@ -26,20 +26,20 @@ def bytes_asked(spec: str, size: int) -> set[int]:
 
 
 @given(st.lists(SPECS, min_size=1, max_size=60), SIZES)
-def test_ranges_are_the_bytes_asked_for(specs: list[str], size: int) -> None:
-    """The ranges are, in order and apart from each other, just the bytes that were asked for and are there."""
-    asked = set().union(*(bytes_asked(each, size) for each in specs))
+def test_ranges_are_the_requested_bytes(specs: list[str], size: int) -> None:
+    """The ranges are sorted and disjoint, and hold exactly the requested bytes that exist."""
+    requested = set().union(*(requested_bytes(each, size) for each in specs))
     header = "bytes=" + ", ".join(specs)
-    if not asked:
+    if not requested:
         with pytest.raises(UnsatisfiableRangeError):
             parse_ranges(header, size)
         return
     found = parse_ranges(header, size)
     assert found is not None
-    assert {each for part in found for each in range(part.start, part.stop)} == asked
+    assert {each for part in found for each in range(part.start, part.stop)} == requested
     for before, after in pairwise(found):
         assert before.stop < after.start
-    assert sum(part.length for part in found) == len(asked)
+    assert sum(part.length for part in found) == len(requested)
 
 
 @given(st.text(max_size=60) | st.text("bytes=0123456789-, ", max_size=30).map("bytes=".__add__), SIZES)
@@ -48,7 +48,7 @@ def test_ranges_are_the_bytes_asked_for(specs: list[str], size: int) -> None:
 @example("bytes=\N{ARABIC-INDIC DIGIT ZERO}-", 10)
 @example("bytes=0-1,,2-3", 10)
 def test_any_header_is_ignored_refused_or_within_the_content(header: str, size: int) -> None:
-    """Whatever a client sends, no range leaves the content and nothing but the one error is raised."""
+    """For any header all ranges lie within the content, and only UnsatisfiableRangeError is raised."""
     try:
         found = parse_ranges(header, size)
     except UnsatisfiableRangeError:
@@ -61,7 +61,7 @@ def test_any_header_is_ignored_refused_or_within_the_content(header: str, size: 
 
 
 def test_another_unit_is_ignored() -> None:
-    """Ranges of other units are none of ours: the whole content is sent (RFC 9110, 14.2)."""
+    """A range in another unit is ignored and the whole content sent (RFC 9110, 14.2)."""
     assert parse_ranges("pages=1-2", 10) is None
 
 
@@ -69,7 +69,7 @@ def test_another_unit_is_ignored() -> None:
     "header", ["bytes", "bytes=", "bytes=,", "bytes=-", "bytes=3-2", "bytes=a-b", "bytes=1", "bytes=+1-2"]
 )
 def test_malformed_ranges_are_refused(header: str) -> None:
-    """Neither nothing, nor signs, letters or an end before the start, is a range."""
+    """An empty range, a sign, a letter or an end before the start is an UnsatisfiableRangeError."""
     with pytest.raises(UnsatisfiableRangeError):
         parse_ranges(header, 10)
 
@@ -79,14 +79,14 @@ def test_empty_elements_are_ignored() -> None:
     assert parse_ranges("bytes=, 0-1,,3-3 ,", 10) == [ByteRange(0, 2), ByteRange(3, 4)]
 
 
-def test_a_range_says_where_it_is() -> None:
-    """Content-Range counts to the last byte, inclusive."""
+def test_content_range_is_inclusive() -> None:
+    """Content-Range names the first and the last byte."""
     assert ByteRange(2, 5).content_range(10) == "bytes 2-4/10"
 
 
 @given(NUMBERS, NUMBERS, st.sampled_from(["{}-{}", "bytes {}-{}/*", "bytes={}-{}", "bytes {}-{}/99", " {}-{} "]))
-def test_a_chunk_is_where_its_header_says(first: int, last: int, form: str) -> None:
-    """All ways in which clients write a chunk's place mean the same; only n-(n-1) is an empty one."""
+def test_chunk_ranges_are_parsed_in_all_forms(first: int, last: int, form: str) -> None:
+    """All forms of a chunk's Content-Range have the same result; n-(n-1) is an empty chunk."""
     header = form.format(first, last)
     if last < first - 1:
         with pytest.raises(ValueError, match="ends before it starts"):
@@ -98,7 +98,7 @@ def test_a_chunk_is_where_its_header_says(first: int, last: int, form: str) -> N
 @pytest.mark.parametrize(
     "header", ["", "-", "5", "5-", "-5", "a-b", "1-2-3", "bytes */10", "1" * 20 + "-2", "\N{ARABIC-INDIC DIGIT ZERO}-1"]
 )
-def test_other_text_is_no_chunk(header: str) -> None:
-    """A chunk has two ends."""
+def test_other_text_is_not_a_chunk_range(header: str) -> None:
+    """A chunk's Content-Range without two numbers is a ValueError."""
     with pytest.raises(ValueError, match="is not <first>-<last>"):
         parse_chunk_range(header)

@@ -1,1 +1,1 @@
-"""What every other package may stand on and that knows nothing of registries: threads, bounded maps, paging."""
+"""Building blocks that know nothing of registries: thread pools, bounded maps, paging, SQLite files."""

@@ -1,4 +1,4 @@
-"""A map that holds a limited number of entries, for what is worth remembering but not worth growing for."""
+"""A map with a limited number of entries, for caches that must not grow without bound."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class BoundedMap(MutableMapping[K, V]):
     """A map that drops its oldest entry when it is full.
 
     Setting an entry makes it the newest; so does `use`, which makes the map a cache that drops the least recently used
-    entry. All other reads leave the order alone. No thread may change it while another one uses it.
+    entry. Other reads do not change the order. Not safe for concurrent use by several threads.
     """
 
     def __init__(self, limit: int, weigh: Callable[[V], int] | None = None) -> None:
@@ -25,7 +25,7 @@ class BoundedMap(MutableMapping[K, V]):
         self._entries: OrderedDict[K, V] = OrderedDict()
 
     def use(self, key: K) -> V | None:
-        """Return the value of an entry and make the entry the newest; None if there is no such entry."""
+        """Return an entry's value and make the entry the newest; None if there is no such entry."""
         value = self._entries.get(key)
         if value is not None:
             self._entries.move_to_end(key)
@@ -36,7 +36,7 @@ class BoundedMap(MutableMapping[K, V]):
         return self._entries[key]
 
     def __setitem__(self, key: K, value: V) -> None:
-        """Set an entry, and drop the oldest ones that have no room beside it."""
+        """Set an entry and drop the oldest entries beyond the limit."""
         self.pop(key, None)
         self._entries[key] = value
         self._weight += self._weigh(value)
@@ -44,7 +44,7 @@ class BoundedMap(MutableMapping[K, V]):
             self._weight -= self._weigh(self._entries.popitem(last=False)[1])
 
     def __delitem__(self, key: K) -> None:
-        """Drop an entry."""
+        """Delete an entry."""
         self._weight -= self._weigh(self._entries.pop(key))
 
     def __contains__(self, key: object) -> bool:

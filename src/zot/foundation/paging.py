@@ -1,4 +1,4 @@
-"""Read a list that is given in pages to its end, without holding up other tasks."""
+"""Iterate over paginated lists without blocking other tasks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Position = TypeVar("Position")
 async def pages(
     read: Callable[[Position], Awaitable[Sequence[Row]]], position: Callable[[Row], Position], start: Position
 ) -> AsyncIterator[Sequence[Row]]:
-    """Iterate over the pages of a list, up to the first empty one.
+    """Iterate over the pages of a list, up to the first empty page.
 
-    `read` returns the page after a position; `position` returns that of a row. Other tasks run between two pages.
-    Raises what `read` raises.
+    `read` returns the page after a position, and `position` the position of a row. Other tasks may run between two
+    pages. Raises the errors of `read`.
     """
     after = start
     while page := await read(after):
@@ -28,7 +28,7 @@ async def pages(
 async def rows(
     read: Callable[[Position], Awaitable[Sequence[Row]]], position: Callable[[Row], Position], start: Position
 ) -> AsyncIterator[Row]:
-    """Iterate over the rows of a list, as `pages` does over its pages."""
+    """Iterate over the rows of a list; laws as for `pages`."""
     async for page in pages(read, position, start):
         for row in page:
             yield row

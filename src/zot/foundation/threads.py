@@ -1,4 +1,4 @@
-"""Named pools of threads with bounded queues, for jobs that would block the event loop."""
+"""Thread pools with bounded queues, for jobs that would block the event loop."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ T = TypeVar("T")
 
 
 class ThreadPoolBusyError(Exception):
-    """Too many jobs are waiting: nothing was begun, the same call may succeed in a moment."""
+    """Too many jobs are waiting. Nothing was started; the caller may retry."""
 
 
 async def settled(future: asyncio.Future[T]) -> T:
-    """Wait until `future` is done, even when the waiting task is cancelled; then raise the cancellation.
+    """Wait for a future; if cancelled, wait for its end before raising CancelledError.
 
-    So a cancelled caller does not close a file to which a thread is still writing.
+    A cancelled caller therefore never closes a file to which a thread is still writing.
     """
     try:
         return await asyncio.shield(future)
@@ -29,7 +29,7 @@ async def settled(future: asyncio.Future[T]) -> T:
         while not future.done():
             try:
                 await asyncio.wait([future])
-            except asyncio.CancelledError:  # raised below, once for all
+            except asyncio.CancelledError:  # raised below, once
                 continue
         raise
 
@@ -47,7 +47,7 @@ class _Outcome(asyncio.Future[T]):
 
 
 class ThreadPool:
-    """Threads of one purpose. An accepted job is carried out even if its caller is cancelled."""
+    """A named thread pool. An accepted job runs to its end even if its caller is cancelled."""
 
     def __init__(
         self,
@@ -56,9 +56,9 @@ class ThreadPool:
         queue_limit: int,
         busy_error: type[ThreadPoolBusyError] = ThreadPoolBusyError,
     ) -> None:
-        """Use at most `threads` threads, made on demand, and let `queue_limit` jobs wait for them.
+        """Start at most `threads` threads, on demand, and queue at most `queue_limit` jobs.
 
-        A job beyond that is refused with `busy_error`.
+        Further jobs are refused with `busy_error`.
         """
         self._name = name
         self._busy_error = busy_error
@@ -66,9 +66,9 @@ class ThreadPool:
         self._slots = threading.Semaphore(threads + queue_limit)
 
     async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a job in a thread and return its result. A cancelled call waits for the job's end.
+        """Run a job in a thread and return its result; a cancelled call waits for the job's end.
 
-        Raises the pool's `busy_error`, with nothing begun, when too many jobs are waiting.
+        Raises the job's errors, and the pool's `busy_error`, with nothing started, if too many jobs are waiting.
         """
         return await self._submit(job, *args, **kwargs)
 
@@ -86,13 +86,13 @@ class ThreadPool:
             raise
 
     async def complete(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a job that continues or ends an earlier one: it is never refused, however many are waiting."""
+        """Run a job that continues or ends an earlier one; it is never refused, however long the queue is."""
         outcome: _Outcome[T] = _Outcome()
         self._executor.submit(_carry_out, outcome, partial(job, *args, **kwargs))
         return await outcome
 
     def hint(self, job: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Run a job at some time and ignore its outcome; return False if too many jobs are waiting."""
+        """Queue a job and ignore its outcome; return False if too many jobs are waiting."""
         try:
             self._begin(partial(self._in_slot, partial(job, *args, **kwargs)))
         except ThreadPoolBusyError:
@@ -100,7 +100,7 @@ class ThreadPool:
         return True
 
     def close(self) -> None:
-        """Wait for the accepted jobs, then end the threads."""
+        """Finish the accepted jobs, then stop the threads."""
         self._executor.shutdown()
 
     def _submit(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> _Outcome[T]:
@@ -115,7 +115,7 @@ class ThreadPool:
             self._executor.submit(work)
         except RuntimeError as error:  # the pool is closed
             self._slots.release()
-            raise self._busy_error(f"{self._name} operations have ended: the process is stopping") from error
+            raise self._busy_error(f"{self._name} operations are stopped: the process is shutting down") from error
 
     def _in_slot(self, job: Callable[[], T]) -> T:
         try:

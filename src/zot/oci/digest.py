@@ -14,25 +14,25 @@ else:
     Hash = object
 
 Digest = NewType("Digest", str)
-"""`algorithm:hex` of a supported algorithm, lower case and of the right length: made by `parse_digest` only."""
+"""`algorithm:hex` of a supported algorithm, in lower case and of the right length. Made by `parse_digest` only."""
 
 CANONICAL = "sha256"
 HEX_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
-# The grammar of the specification; wider than what is supported, so that an unknown algorithm is told from nonsense.
+# The specification's grammar, which also matches unsupported algorithms: they get an error message of their own.
 _GRAMMAR = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+")
 _HEX = re.compile(r"[0-9a-f]+")
 
 
 class InvalidDigestError(ValueError):
-    """The text is no digest, or one of an algorithm that is not supported."""
+    """A digest is malformed, or its algorithm is not supported."""
 
 
 def parse_digest(text: str) -> Digest:
-    """Return `text` as a digest; raise InvalidDigestError if it is malformed or its algorithm is not supported."""
+    """Parse a digest; raise InvalidDigestError if it is malformed or its algorithm is not supported."""
     algorithm, separator, encoded = text.partition(":")
     if not separator or not _GRAMMAR.fullmatch(text):
-        raise InvalidDigestError(f"{text[:200]!r} is not of the form algorithm:hex")
+        raise InvalidDigestError(f"{text[:200]!r} is not a digest of the form algorithm:hex")
     length = HEX_LENGTHS.get(algorithm)
     if length is None:
         raise InvalidDigestError(f"digest algorithm {algorithm[:32]!r} is not one of {', '.join(HEX_LENGTHS)}")
@@ -42,32 +42,32 @@ def parse_digest(text: str) -> Digest:
 
 
 def algorithm_of(digest: Digest) -> str:
-    """Return the algorithm's name: the part before the colon."""
+    """Return the name of the digest's algorithm."""
     return digest.partition(":")[0]
 
 
 def hex_of(digest: Digest) -> str:
-    """Return the encoded part: the file name below `blobs/<algorithm>/`."""
+    """Return the hexadecimal part, which is the blob's file name below `blobs/<algorithm>/`."""
     return digest.partition(":")[2]
 
 
 def hasher(algorithm: str = CANONICAL) -> Hash:
-    """Return a fresh hash object of a supported algorithm."""
+    """Return a new hash object; raise InvalidDigestError if the algorithm is not supported."""
     if algorithm not in HEX_LENGTHS:
         raise InvalidDigestError(f"digest algorithm {algorithm[:32]!r} is not one of {', '.join(HEX_LENGTHS)}")
     return hashlib.new(algorithm, usedforsecurity=True)
 
 
 def digest_of(content: bytes | bytearray | memoryview, algorithm: str = CANONICAL) -> Digest:
-    """Return the digest of the whole content."""
+    """Compute the digest of `content`."""
     return finished(hashlib.new(algorithm, content), algorithm)
 
 
 def has_digest(content: bytes, digest: Digest) -> bool:
-    """Tell whether the content is the one that the digest names."""
+    """Tell whether `digest` is the digest of `content`."""
     return digest_of(content, algorithm_of(digest)) == digest
 
 
 def finished(state: Hash, algorithm: str) -> Digest:
-    """Return the digest of all that `state` has seen so far; the state may go on afterwards."""
+    """Return the digest of the bytes hashed so far; `state` may be updated further."""
     return Digest(f"{algorithm}:{state.hexdigest()}")

@@ -1,7 +1,7 @@
-"""Reading what another program stored as a manifest: all that can be made out of it, and never a refusal.
+"""Lenient parsing of manifests that another program stored; never fails.
 
-Pushing is strict (`zot.oci.manifest`), reading is not: bytes that are stored already are served as they are, and what
-they name is kept, whatever their JSON is like.
+Pushes are parsed strictly (`zot.oci.manifest`). Manifests that are stored already are served byte for byte, and the
+content that they reference is kept, even if their JSON is invalid.
 """
 
 from __future__ import annotations
@@ -28,29 +28,30 @@ _SIZE_LIMIT = 2**63
 _DIGESTS = re.compile(
     b"|".join(b"%s:[0-9a-f]{%d}(?![0-9a-f])" % (name.encode(), length) for name, length in HEX_LENGTHS.items())
 )
-# What a manifest has one of. Configurations of images may have some of them, but not what says that it is a manifest.
+# A manifest has at least one of these fields. An image's config may have some of them, but no `schemaVersion`.
 _SHAPE = frozenset({"config", "layers", "manifests", "blobs", "fsLayers"})
 
 
 class LenientManifest(NamedTuple):
-    """What was made out of a manifest's bytes."""
+    """The result of `parse_leniently`."""
 
     manifest: Manifest
     whole: bool
-    """Whether all that it names is known. If not, it may need anything in its repository."""
+    """Whether all its references are known. If not, it may need any content of its repository."""
     is_manifest: bool
-    """Whether it has a manifest's form; anything has digests in it if one looks long enough."""
+    """Whether it has the fields of a manifest. Digests alone prove nothing: any file may contain some."""
 
 
 class _Object(list[tuple[str, Any]]):
-    """A JSON object as it was written: a key may be there twice."""
+    """A JSON object as key-value pairs, since a key may occur twice."""
 
 
 def parse_leniently(content: bytes, media_type: str) -> LenientManifest:
-    """Return what can be made out of a manifest that a descriptor calls `media_type`, empty if it does not say.
+    """Parse a manifest as far as possible; `media_type` is its descriptor's, or empty.
 
-    What the strict parser accepts, by the descriptor's media type or the manifest's own, is read by that. Of any other
-    JSON each `digest` (and schema 1's `blobSum`) counts as named; of what is no JSON, each text that is a digest.
+    The strict parser is tried first, with the descriptor's media type, then with the manifest's own. In other JSON
+    each `digest`, and each `blobSum` of schema 1, is a reference. In other content each text with the form of a
+    digest is one.
     """
     for claimed in dict.fromkeys((media_type or None, None)):
         try:
@@ -64,7 +65,7 @@ def parse_leniently(content: bytes, media_type: str) -> LenientManifest:
 
 
 def _decode(content: bytes) -> Any:
-    """Return the JSON, None if it is none that can be parsed."""
+    """Return the decoded JSON, or None if it cannot be parsed."""
     if content.count(b"{") + content.count(b"[") > CONTAINERS_LIMIT:
         return None
     try:
@@ -75,7 +76,7 @@ def _decode(content: bytes) -> Any:
 
 
 def _by_pattern(content: bytes, media_type: str) -> Manifest:
-    """Return a manifest that lists each digest in the bytes: each may be a manifest or a blob."""
+    """Return a manifest whose children are all digests in `content`: each may be a manifest or a blob."""
     found = dict.fromkeys(each.decode() for each in _DIGESTS.findall(content))
     return Manifest(
         media_type=_header_value(media_type) or media_types.OCTET_STREAM,
@@ -96,7 +97,7 @@ def _from_json(document: Any, media_type: str) -> LenientManifest:
     for key, value in pairs if isinstance(document, _Object) else [("", document)]:
         if key == "subject":
             continue
-        for descriptor, is_known in _named(_Object([(key, value)])):
+        for descriptor, is_known in _references(_Object([(key, value)])):
             if is_known:
                 (children if key == "manifests" else blobs).setdefault(descriptor.digest, descriptor)
             elif key == "manifests":
@@ -116,26 +117,26 @@ def _from_json(document: Any, media_type: str) -> LenientManifest:
         blobs=tuple(each for each in blobs.values() if each.digest not in children),
         children=tuple(children.values()),
     )
-    says_so = "schemaVersion" in fields or fields.get("mediaType") == media_types.ARTIFACT_MANIFEST
-    return LenientManifest(manifest, whole, says_so and not _SHAPE.isdisjoint(fields))
+    is_declared = "schemaVersion" in fields or fields.get("mediaType") == media_types.ARTIFACT_MANIFEST
+    return LenientManifest(manifest, whole, is_declared and not _SHAPE.isdisjoint(fields))
 
 
-def _named(value: Any) -> Iterator[tuple[Descriptor, bool]]:
-    """Iterate over all that a value names, at any depth, and whether the digest is one of a known algorithm."""
-    waiting = [value]
-    while waiting:
-        each = waiting.pop()
+def _references(value: Any) -> Iterator[tuple[Descriptor, bool]]:
+    """Iterate over the descriptors in a value, at any depth, each with whether its digest is valid."""
+    unvisited = [value]
+    while unvisited:
+        each = unvisited.pop()
         if not isinstance(each, list):
             continue
         if not isinstance(each, _Object):
-            waiting += each
+            unvisited += each
             continue
         fields = dict(each)
         for key, inner in each:
             if key in {"digest", "blobSum"} and isinstance(inner, str):
                 yield _descriptor(inner, fields)
             else:
-                waiting.append(inner)
+                unvisited.append(inner)
 
 
 def _descriptor(text: str, fields: dict[str, Any]) -> tuple[Descriptor, bool]:
@@ -156,7 +157,7 @@ def _subject(value: Any) -> Digest | None:
 
 
 def _guess(fields: dict[str, Any]) -> str:
-    """Return the media type of a manifest that has none, by its form."""
+    """Guess the media type of a manifest from its fields."""
     if "manifests" in fields:
         return media_types.IMAGE_INDEX
     if "fsLayers" in fields:
@@ -167,10 +168,10 @@ def _guess(fields: dict[str, Any]) -> str:
 
 
 def _header_value(value: Any) -> str:
-    """Return a media type that fits into a header, or nothing."""
+    """Return a media type if it is valid in a header, else the empty text."""
     return value if isinstance(value, str) and MEDIA_TYPE.fullmatch(value) else ""
 
 
 def _plain(text: str) -> str:
-    """Return text without halves of surrogate pairs, which no encoding takes."""
+    """Replace unpaired surrogates, which UTF-8 cannot encode."""
     return text.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Manifests and indexes: from bytes to what a registry has to know of them (image-spec manifest.md, image-index.md)."""
+"""Strict parsing of manifests and indexes (image-spec manifest.md, image-index.md)."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from zot.oci import media_types
 from zot.oci.digest import Digest, InvalidDigestError, parse_digest
 
 CONTAINERS_LIMIT = 100_000
-"""Lists and objects in a manifest. A descriptor is one, and takes about 100 bytes; beyond it lie only attempts to keep
-the parser busy."""
+"""The most lists and objects in a manifest. A descriptor is one object of about 100 bytes, so that real manifests stay
+below the limit; JSON beyond it would only keep the parser busy."""
 
-
-# Wider than RFC 6838, which not everybody keeps to; but it has to fit into a header.
+# Wider than RFC 6838, which some clients ignore, but always valid in a header.
 MEDIA_TYPE = re.compile(r"[ -~]{1,255}")
 
 
 class InvalidManifestError(ValueError):
-    """The bytes are not a manifest of the media type that was claimed."""
+    """The content is not a valid manifest of its media type."""
 
 
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A number of bytes: int64 in the specification, and in databases."""
+"""A number of bytes: int64 in the specification and in databases."""
 
 
 class Descriptor(msgspec.Struct, frozen=True, rename="camel"):
@@ -41,19 +40,19 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a registry has to know of a manifest or an index; the bytes themselves are kept as they came."""
+    """The fields of a manifest or an index that a registry acts on; its bytes are stored unchanged."""
 
     media_type: str
     artifact_type: str | None
-    """By the referrers rule: an image's `artifactType`, or else its config's media type; an index's own or none."""
+    """For referrers: an image's `artifactType`, else its config's media type; an index's `artifactType` or None."""
     annotations: dict[str, str]
     subject: Digest | None
     blobs: tuple[Descriptor, ...]
-    """Config and layers that must be in the repository: without non-distributable layers."""
+    """Config and layers that must be in the repository, without non-distributable layers."""
     children: tuple[Descriptor, ...]
     """Manifests that an index lists; they may be absent (sparse index)."""
     elsewhere: tuple[Descriptor, ...] = ()
-    """Non-distributable layers: kept from collection if they are here, not asked for if they are not."""
+    """Non-distributable layers: they may be absent, and are kept while they are there."""
 
 
 class _Document(msgspec.Struct, rename="camel"):
@@ -61,7 +60,7 @@ class _Document(msgspec.Struct, rename="camel"):
     media_type: str | None = None
     artifact_type: str | None = None
     config: Descriptor | None = None
-    # Go programs write an empty list as null: given, it is an empty list, left out it is missing.
+    # Go programs write an empty list as null, so that null is an empty list and only an absent key is missing.
     layers: list[Descriptor] | msgspec.UnsetType | None = msgspec.UNSET
     manifests: list[Descriptor] | msgspec.UnsetType | None = msgspec.UNSET
     subject: Descriptor | None = None
@@ -69,10 +68,10 @@ class _Document(msgspec.Struct, rename="camel"):
 
 
 def parse_manifest(content: bytes, media_type: str | None) -> Manifest:
-    """Parse a manifest or index sent as `media_type` (None: the one that it names itself).
+    """Parse a manifest or index of `media_type`, or, if that is None, of its own `mediaType`.
 
-    Raises InvalidManifestError for what is not UTF-8 JSON, has a key twice, names another media type than it was
-    sent as, or breaks the schema. Unknown fields are allowed, as the specification demands.
+    Raises InvalidManifestError if the content is not UTF-8 JSON, has a key twice, has another `mediaType`, or violates
+    the schema. Unknown fields are allowed, as the specification requires.
     """
     document = _decode(content)
     if document.schema_version != 2:
@@ -143,7 +142,7 @@ def _subject(document: _Document) -> Digest | None:
 def _check(*descriptors: Descriptor) -> None:
     for descriptor in descriptors:
         if not MEDIA_TYPE.fullmatch(descriptor.media_type):
-            raise InvalidManifestError(f"descriptor {descriptor.digest[:200]!r} has a mediaType that is none")
+            raise InvalidManifestError(f"descriptor {descriptor.digest[:200]!r} has an invalid mediaType")
         try:
             parse_digest(descriptor.digest)
         except InvalidDigestError as error:
@@ -155,7 +154,7 @@ def _decode(content: bytes) -> _Document:
         raise InvalidManifestError(f"the JSON has more than {CONTAINERS_LIMIT} lists and objects")
     try:
         document = msgspec.json.decode(content, type=_Document)
-        # Once more by the standard decoder: it alone tells of a key given twice, which parsers resolve differently.
+        # Only the standard decoder detects duplicate keys, of which each parser keeps another value.
         json.loads(content, object_pairs_hook=_unique)
     except InvalidManifestError:
         raise
@@ -169,6 +168,6 @@ def _decode(content: bytes) -> _Document:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> None:
-    """Take an object for nothing once its keys are seen, so that a large document is not held a second time."""
+    """Check an object's keys and return None, so that a large document is not held in memory twice."""
     if len(dict(pairs)) != len(pairs):
         raise InvalidManifestError("the JSON has a key twice in one object")

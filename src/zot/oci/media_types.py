@@ -19,12 +19,12 @@ DOCKER_MANIFESTS = frozenset({DOCKER_MANIFEST, DOCKER_MANIFEST_LIST})
 MANIFESTS = OCI_MANIFESTS | DOCKER_MANIFESTS
 INDEXES = frozenset({IMAGE_INDEX, DOCKER_MANIFEST_LIST})
 
-# RFC 6838, section 4.2, and perhaps parameters, which some types of artifacts have.
+# RFC 6838, section 4.2, with optional parameters, which some artifact types have.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 _MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}(?: *;[ -~]*)?")
 _LENGTH_LIMIT = 255
 
-# Layers of these types may live elsewhere: a registry must not insist on having them.
+# Layers of these types may be stored elsewhere: a registry accepts manifests without them.
 _NON_DISTRIBUTABLE = (
     "application/vnd.oci.image.layer.nondistributable.v1.tar",
     "application/vnd.docker.image.rootfs.foreign.diff.tar",
@@ -42,5 +42,5 @@ def is_media_type(text: str) -> bool:
 
 
 def may_be_manifest(media_type: str) -> bool:
-    """Tell whether content that an index lists under this type, or under none, may be a manifest to be read."""
+    """Tell whether an entry of an index with this media type, or with none, may be a manifest."""
     return media_type in MANIFESTS or not media_type or media_type.endswith(("json", "prettyjws"))

@@ -1,4 +1,4 @@
-"""Names of repositories and tags, and what a manifest is asked for by (distribution-spec, Pulling manifests)."""
+"""Names of repositories, tags and references (distribution-spec, Pulling manifests)."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import NewType
 from zot.oci.digest import Digest, parse_digest
 
 Repository = NewType("Repository", str)
-"""A repository's full name, such as `team/app`: made by `parse_repository` only."""
+"""A repository's full name, such as `team/app`. Made by `parse_repository` only."""
 
 Tag = NewType("Tag", str)
-"""A tag's name, made by `parse_tag`, or another name that an `index.json` gives, made by `parse_name`.
+"""A tag, made by `parse_tag`, or another name from an `index.json`, made by `parse_name`.
 
-It has no colon, which is how it is told from a digest.
+It has no colon, which distinguishes it from a digest.
 """
 
 Reference = Tag | Digest
-"""What a manifest is asked for by."""
+"""The part of a request's path that names a manifest."""
 
-# Clients limit host and name together to 255 characters; the path on disk has its own limit of 255 a component.
+# Clients limit host and name together to 255 characters; file systems limit each component to 255 bytes.
 REPOSITORY_LENGTH_LIMIT = 255
-"""The longest name that a push creates."""
+"""The longest name of a repository that a push may create."""
 _COMPONENT_LENGTH_LIMIT = 255
 _STORED_LENGTH_LIMIT = 1024
-"""The longest name that is served if another program made it; paths on disk have a limit of 4096."""
+"""The longest name of a repository that another program created; paths have a limit of 4096 bytes."""
 _NAME_LENGTH_LIMIT = 1024
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -33,7 +33,7 @@ _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
 LAYOUT_NAMES = frozenset({"blobs", "index.json", "oci-layout"})
-"""Names in an image layout: a component of that name may lie in the way of another repository's content."""
+"""Names in an image layout: a component of that name may collide with the content of another repository."""
 # Files that zot keeps at the root of a store.
 _ROOT_NAMES = frozenset({"cache.db", "meta.db"})
 
@@ -46,9 +46,9 @@ class InvalidTagError(ValueError):
     """The text does not match the grammar of tags."""
 
 
-@lru_cache(maxsize=4096)  # requests name the same few again and again; what is none is not remembered
+@lru_cache(maxsize=4096)  # requests repeat few names; invalid ones are not cached
 def parse_repository(text: str) -> Repository:
-    """Return `text` as the name of a repository that may be stored; raise InvalidNameError if none can be."""
+    """Parse the name of a repository; raise InvalidNameError if it is invalid or too long to be stored."""
     if len(text) > _STORED_LENGTH_LIMIT:
         raise InvalidNameError(f"a repository name has at most {_STORED_LENGTH_LIMIT} characters")
     if not _REPOSITORY.fullmatch(text):
@@ -59,38 +59,40 @@ def parse_repository(text: str) -> Repository:
 
 
 def creation_refused(repository: Repository) -> str | None:
-    """Return why no push creates a repository of this name, None if one may.
+    """Return why a push may not create a repository of this name, or None if it may.
 
-    One that another program made is served all the same, as far as its directory is in no other's way.
+    A repository of such a name that another program created is served nevertheless, unless its directory collides
+    with that of another repository.
     """
     if len(repository) > REPOSITORY_LENGTH_LIMIT:
         return f"a repository name has at most {REPOSITORY_LENGTH_LIMIT} characters"
     components = repository.split("/")
     if not LAYOUT_NAMES.isdisjoint(components) or components[0] in _ROOT_NAMES:
-        return f"{repository!r}: one of its components is the name of something else on disk"
+        return f"{repository!r}: one of its components is a reserved file name"
     return None
 
 
 def route_of(repository: Repository) -> str:
-    """Return the route by which a sub-path may have the repository: "/" and its first component.
+    """Return the route of the sub-path that may hold the repository: a slash and the first component.
 
-    A name of one component is never below a route: the empty text, which is none.
+    A name of one component belongs to no sub-path: the result is empty.
     """
     first, below, _ = repository.partition("/")
     return f"/{first}" if below else ""
 
 
 def parse_tag(text: str) -> Tag:
-    """Return `text` as a tag; raise InvalidTagError otherwise."""
+    """Parse a tag; raise InvalidTagError if it is invalid."""
     if not _TAG.fullmatch(text):
         raise InvalidTagError(f"{text[:200]!r} is not a tag")
     return Tag(text)
 
 
 def parse_name(text: str) -> Tag:
-    """Return a name that is no tag but that a manifest may be asked for by; raise InvalidTagError otherwise.
+    """Parse a name from an `index.json`, which need not be a valid tag; raise InvalidTagError if it is unusable.
 
-    Other programs write such names into `index.json`: `1.0+build5`, `feature/login`. Never one with a colon.
+    Other programs write names such as `1.0+build5` and `feature/login`. A name with a colon is refused, since it looks
+    like a digest.
     """
     if not text or ":" in text or len(text) > _NAME_LENGTH_LIMIT or not text.isprintable():
         raise InvalidTagError(f"{text[:200]!r} is not a tag")
@@ -98,7 +100,7 @@ def parse_name(text: str) -> Tag:
 
 
 def parse_reference(text: str) -> Reference:
-    """Return `text` as a digest if it has a colon, else as a tag.
+    """Parse a reference: a digest if it has a colon, else a tag.
 
     Raises InvalidDigestError or InvalidTagError.
     """

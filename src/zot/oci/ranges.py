@@ -1,4 +1,4 @@
-"""Byte ranges: of a request for content (RFC 9110, section 14) and of an upload's chunk (distribution-spec)."""
+"""Byte ranges of downloads (RFC 9110, section 14) and of an upload's chunks (distribution-spec)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from typing import NamedTuple
 
 RANGES_LIMIT = 1024
-"""Ranges of one request: clients of zstd:chunked layers ask for as many at once."""
+"""The most ranges in one request; clients of zstd:chunked layers send that many."""
 
 _CHUNK = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/(?:[0-9]{1,19}|\*))?", re.ASCII)
 _SPEC = re.compile(r"([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
 
 
 class ByteRange(NamedTuple):
-    """Bytes `start` to `stop`, `stop` not included: like a slice."""
+    """The bytes from `start` up to, but not including, `stop`."""
 
     start: int
     stop: int
@@ -29,15 +29,15 @@ class ByteRange(NamedTuple):
 
 
 class UnsatisfiableRangeError(ValueError):
-    """None of the ranges asked for lies in the content, or they are malformed: 416."""
+    """The requested ranges are malformed or all outside of the content (status 416)."""
 
 
 def parse_ranges(header: str, size: int) -> list[ByteRange] | None:
-    """Return the ranges that a Range header asks of content of `size` bytes.
+    """Parse a Range header for content of `size` bytes.
 
-    They are sorted, and those that overlap or touch are joined. None: the header is ignored and the whole content is
-    sent, because the unit is not bytes or there are more than RANGES_LIMIT ranges (RFC 9110, 14.2). Raises
-    UnsatisfiableRangeError when the header is malformed or names only ranges outside of the content.
+    The result is sorted, and ranges that overlap or touch are joined. It is None if the header must be ignored and the
+    whole content sent: the unit is not bytes, or there are more than RANGES_LIMIT ranges (RFC 9110, 14.2). Raises
+    UnsatisfiableRangeError if the header is malformed or all ranges are outside of the content.
     """
     unit, separator, specs = header.partition("=")
     if unit.strip().lower() != "bytes":
@@ -79,7 +79,7 @@ def _joined(ranges: list[ByteRange]) -> list[ByteRange]:
 
 
 def parse_chunk_range(header: str) -> ByteRange:
-    """Return the range of a chunk from its Content-Range, `<first>-<last>` inclusive; raise ValueError otherwise.
+    """Parse a chunk's Content-Range, `<first>-<last>` inclusive; raise ValueError if it is malformed.
 
     The `bytes ` and `/size` of HTTP's own form are accepted, since some clients send them.
     """
@@ -87,7 +87,7 @@ def parse_chunk_range(header: str) -> ByteRange:
     if match is None:
         raise ValueError(f"Content-Range {header[:64]!r} is not <first>-<last>")
     first, last = int(match[1]), int(match[2])
-    # An empty chunk can only be written as n-(n-1).
+    # An empty chunk is n-(n-1): there is no other form for it.
     if last + 1 < first:
         raise ValueError(f"Content-Range {header[:64]!r} ends before it starts")
     return ByteRange(first, last + 1)
