@@ -16,7 +16,7 @@ from zot.auth import credentials, fetch, password_cache, scopes, throttle, token
 from zot.auth.authenticators.ldap import LdapAuthenticator
 from zot.catalog.sqlite.client import WAITING_LIMIT
 from zot.config.http import HttpConfig
-from zot.config.own_keys import KEYS, BeyondZot
+from zot.config.own_keys import KEYS, OwnKey
 from zot.config.parse import DEPTH_LIMIT, FILE_LIMIT_BYTES
 from zot.layout.interface import INDEX_LIMIT_BYTES
 from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
@@ -109,7 +109,7 @@ def test_constants_are_as_documented(what: str, limit: str) -> None:
 
 
 @pytest.mark.parametrize("entry", [each for each in KEYS if each.path.startswith(("http.limits.", "storage.minFree"))])
-def test_keys_are_as_documented(entry: BeyondZot) -> None:
+def test_keys_are_as_documented(entry: OwnKey) -> None:
     """Each key that sets a bound has a row with its default."""
     limit, *others = (limit for limit, named in ROWS.values() if named == f"`{entry.path}`")
     assert set(others) <= {limit}

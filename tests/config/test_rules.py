@@ -1,4 +1,4 @@
-"""What must hold between the keys of a configuration, in zot's words."""
+"""The rules between the keys of a configuration, with zot's error messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def http(**values: Any) -> dict[str, Any]:
 
 
 def auth(**values: Any) -> dict[str, Any]:
-    """Return a configuration with these ways to log in."""
+    """Return a configuration with these authentication methods."""
     return http(auth=values)
 
 
@@ -51,7 +51,7 @@ def mtls(**values: Any) -> dict[str, Any]:
 
 
 def provider(name: str, **values: Any) -> dict[str, Any]:
-    """Return a configuration with this provider of logins."""
+    """Return a configuration with this provider of browser logins."""
     return auth(openid={"providers": {name: values}})
 
 
@@ -91,7 +91,7 @@ def access(**values: Any) -> dict[str, Any]:
 
 
 def grouped(group: str) -> dict[str, Any]:
-    """Return a configuration with rules for a group and users that bring none."""
+    """Return a configuration with rules for a group, and users without groups."""
     policies = [{"groups": [group], "actions": ["read"]}]
     return http(auth={"htpasswd": {"path": "p"}}, accessControl={"repositories": {"**": {"policies": policies}}})
 
@@ -255,7 +255,7 @@ PROBLEMS = [
     ),
 ]
 
-# Not checked by zot, or only once it starts.
+# Not checked by zot, or only at start.
 FURTHER_PROBLEMS = [
     ({"http": {"port": "0"}}, "image store not found", "storage.rootDirectory"),
     (sub_path(rootDirectory=""), "image store not found", 'storage.subPaths["/a"].rootDirectory'),
@@ -276,9 +276,10 @@ FURTHER_PROBLEMS = [
     (http(ratelimit={"rate": 0}), "invalid rate 0", "http.ratelimit.rate"),
     (http(workers=-1), "invalid number of workers -1", "http.workers"),
     (storage() | {"scheduler": {"numWorkers": -1}}, "invalid number of workers -1", "scheduler.numWorkers"),
-    (http(drainTimeout="-1s"), "invalid drain timeout", "http.drainTimeout"),
+    (http(drainTimeout="-1s"), "invalid drain timeout -1s", "http.drainTimeout"),
     (http(limits={"maxPageSize": 0}), "invalid limit 0", "http.limits.maxPageSize"),
     (http(limits={"idleTimeout": "0s"}), "invalid limit 0", "http.limits.idleTimeout"),
+    (http(limits={"minBytesPerSecond": -1}), "invalid limit -1", "http.limits.minBytesPerSecond: 0 or more"),
     (auth(failDelay=-1), "invalid delay -1", "http.auth.failDelay"),
     (mtls(identityAttributes="URI", uriSanIndex=-1), "invalid index -1", "http.auth.mtls.uriSanIndex"),
     (bearer(oidc=[{"audiences": ["a"]}]), "needs its URL", "http.auth.bearer.oidc[0].issuer"),
@@ -318,27 +319,27 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize(("tree", "text"), PROBLEMS, ids=range(len(PROBLEMS)))
-def test_problems_have_the_words_of_zot(tree: dict[str, Any], text: str) -> None:
-    """What zot refuses is refused, and the error starts with zot's own text."""
+def test_problems_have_the_message_of_zot(tree: dict[str, Any], text: str) -> None:
+    """A configuration that zot refuses is refused, and the error starts with zot's message."""
     with pytest.raises(ConfigurationError, match="^" + re.escape(text)):
         load_tree(tree)
 
 
 @pytest.mark.parametrize(("tree", "text", "key"), FURTHER_PROBLEMS, ids=range(len(FURTHER_PROBLEMS)))
 def test_further_problems_name_the_key(tree: dict[str, Any], text: str, key: str) -> None:
-    """What could never work is refused, too, naming the key."""
+    """A configuration that could never work is refused, and the error names the key."""
     with pytest.raises(ConfigurationError, match=f"^{BAD}.*{re.escape(text)}.*{re.escape(key)}"):
         load_tree(tree)
 
 
 @pytest.mark.parametrize("tree", ACCEPTED, ids=range(len(ACCEPTED)))
 def test_accepted(tree: dict[str, Any]) -> None:
-    """What works is accepted without a warning."""
+    """A valid configuration is accepted without a warning."""
     assert load_tree(tree).warnings == ()
 
 
 def test_session_keys_are_refused_with_redis(tmp_path: Any) -> None:
-    """Redis keeps sessions under keys of its own, so a file of session keys beside it is a mistake."""
+    """With the redis driver a file of session keys is an error, as in zot."""
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps({"hashKey": "x" * 32}), encoding="utf-8")
     text = "invalid server config: session keys not supported when redis session driver is used!"
@@ -348,8 +349,8 @@ def test_session_keys_are_refused_with_redis(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 15, 17, 33, 64])
-def test_session_keys_that_encrypt_nothing_are_refused(tmp_path: Any, size: int) -> None:
-    """A key of a length that AES does not have is found by `zot verify` and not only by the start."""
+def test_encryption_keys_of_invalid_length_are_refused(tmp_path: Any, size: int) -> None:
+    """An encryption key of a length that AES lacks is a problem, and the error does not show the key."""
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps({"hashKey": "x" * 64, "encryptKey": "y" * size}), encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"invalid encryptKey .*sessionKeysFile: 16, 24 or 32 bytes") as caught:
@@ -357,16 +358,16 @@ def test_session_keys_that_encrypt_nothing_are_refused(tmp_path: Any, size: int)
     assert "yy" not in str(caught.value)
 
 
-def test_a_short_key_of_signatures_is_pointed_out(tmp_path: Any) -> None:
-    """zot recommends 32 or 64 bytes, and takes less."""
+def test_a_short_hash_key_is_a_warning(tmp_path: Any) -> None:
+    """A hash key below the recommended 32 bytes is accepted with a warning, as in zot."""
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps({"hashKey": "x" * 31}), encoding="utf-8")
     (warning,) = load_tree(auth(sessionKeysFile=str(keys))).warnings
     assert warning.startswith("http.auth.sessionKeysFile: hashKey is short")
 
 
-def test_the_first_problem_by_the_order_of_zot_leads() -> None:
-    """All problems are told, and the one that zot would have told comes first."""
+def test_problems_are_in_the_order_of_zot() -> None:
+    """All problems are reported, first the one that zot would report."""
     with pytest.raises(ConfigurationError) as caught:
         load_tree({
             "storage": {**ROOT, "gcDelay": "-1s", "storageDriver": {"name": "swift"}, "dedupe": False},
@@ -390,17 +391,17 @@ WARNINGS = [
     (storage(remoteCache=True), "storage.remoteCache: ignored, because there is no cacheDriver"),
     (extension(mgmt={}), "extensions.mgmt: ignored"),
     (extension(apikey={"enable": True}), "extensions.apikey: ignored"),
-    (http(tls={}), "http.tls: without cert and key"),
-    (http(address="0.0.0.0"), "http.address: everybody who reaches"),
-    (access(repositories={"**": {"policies": []}}), "http.accessControl: no rule allows anything"),
-    (access(), "http.accessControl: it is empty: there is no access control"),
+    (http(tls={}), "http.tls: ignored: HTTPS needs cert and key"),
+    (http(address="0.0.0.0"), "http.address: every client that reaches"),
+    (access(repositories={"**": {"policies": []}}), "http.accessControl: no rule grants any action"),
+    (access(), "http.accessControl: it is empty: without access control"),
     (access(repositories={}), "http.accessControl: it is empty"),
     (access(repositories={"**": {}}), "http.accessControl: it is empty"),
     (access(repositories={"**": {"policies": None}}, adminPolicy={}), "http.accessControl: it is empty"),
     (access(groups={"a": {}}, metrics={}), "http.accessControl: it is empty"),
     (
         access(repositories={"a/**": {}, "**": {"defaultPolicy": ["read"]}}),
-        'http.accessControl.repositories["a/**"]: it is empty and left out',
+        'http.accessControl.repositories["a/**"]: it is empty and ignored',
     ),
     (access(adminPolicy={"users": ["a"], "actions": ["read", "push"]}), "unknown action 'push'"),
     (
@@ -408,74 +409,77 @@ WARNINGS = [
             groups={"Devs": {"users": ["a"]}},
             adminPolicy={"groups": ["Devs"], "actions": ["read"]},
         ),
-        "http.accessControl.groups: the names of groups are read in lower case: write 'devs'",
+        "http.accessControl.groups: group names are read in lower case: write 'devs'",
     ),
     (registry(credentialHelper="vault"), "unknown helper 'vault'"),
-    (registry(pollInterval="1h"), "pollInterval: without content"),
+    (registry(pollInterval="1h"), "pollInterval: ignored: without content"),
     (extension(search={"cve": {"trivy": {"sbom": {"format": "x"}}}}), "unknown format 'x'"),
-    (extension(events={"enable": True}), "extensions.events.sinks: without sinks"),
+    (extension(events={"enable": True}), "extensions.events.sinks: no events are sent"),
     (
         extension(events={"enable": True, "sinks": [{"type": "http", "address": "http://h", "colour": "red"}]}),
         "extensions.events.sinks[0].colour: unknown key",
     ),
     (
         {**content(prefix="/a/**"), **policy(repositories=["/a/**"])},
-        "content[0]: a retention policy for /a/** may remove",
+        "content[0]: a retention policy for /a/** may delete",
     ),
     (
         {
             **content(prefix="/x/**", stripPrefix=True, destination="/a/y"),
             **sub_path(retention={"policies": [{"repositories": ["y/**"]}]}),
         },
-        "content[0]: a retention policy for a/y/** may remove",
+        "content[0]: a retention policy for a/y/** may delete",
     ),
 ]
 
 
 @pytest.mark.parametrize(("tree", "text"), WARNINGS, ids=range(len(WARNINGS)))
 def test_warnings(tree: dict[str, Any], text: str) -> None:
-    """What is odd but works is accepted with one warning that names the key."""
+    """A questionable but valid configuration is accepted with one warning that names the key."""
     warnings = load_tree(tree).warnings
     assert len(warnings) == 1
     assert text in warnings[0]
 
 
-# Each may come with others that say the same in other words.
-LET_IN_OR_LOCKED_OUT = [
-    (access(adminPolicy={"actions": ["read"]}), "http.accessControl: adminPolicy grants to nobody"),
+# Each may come with other warnings about the same mistake.
+ACCESS_WARNINGS = [
+    (access(adminPolicy={"actions": ["read"]}), "http.accessControl: adminPolicy applies to no user"),
     (
         access(repositories={"**": {"policies": [{"actions": ["read"]}]}}),
-        'repositories["**"].policies[0] grants to nobody',
+        'repositories["**"].policies[0] applies to no user',
     ),
-    (access(repositories={"**": {"policies": [{"actions": ["read"]}]}}), "http.accessControl: no rule allows anything"),
-    (grouped("ops"), "http.accessControl.groups: nobody is in the group 'ops'"),
-    (access(repositories={"/a": {"defaultPolicy": ["read"]}}), 'repositories["/a"]: no repository has such a name'),
+    (
+        access(repositories={"**": {"policies": [{"actions": ["read"]}]}}),
+        "http.accessControl: no rule grants any action",
+    ),
+    (grouped("ops"), "http.accessControl.groups: the group 'ops' has no members"),
+    (access(repositories={"/a": {"defaultPolicy": ["read"]}}), 'repositories["/a"]: no name of a repository matches'),
     (
         http(address="0.0.0.0", accessControl={"repositories": {"**": {"anonymousPolicy": ["delete"]}}}),
-        'http.accessControl.repositories["**"].anonymousPolicy: everybody who reaches http.address',
+        'http.accessControl.repositories["**"].anonymousPolicy: every client that reaches http.address',
     ),
-    (provider("github", clientid="i", scopes=["user"]), "http.auth.openid.providers.github: everybody with an account"),
+    (provider("github", clientid="i", scopes=["user"]), "http.auth.openid.providers.github: anyone with an account"),
     (
         provider("oidc", clientid="i", scopes=["openid"], issuer="https://gitlab.com"),
-        "http.auth.openid.providers.oidc: everybody with an account",
+        "http.auth.openid.providers.oidc: anyone with an account",
     ),
-    (auth(bearer={"realm": "r", "service": "s"}), "http.auth.bearer: no token is asked for"),
+    (auth(bearer={"realm": "r", "service": "s"}), "http.auth.bearer: ignored: bearer tokens need"),
     (
         auth(bearer={"realm": "r", "service": "s", "cert": "c"}, htpasswd={"path": "p"}),
-        "http.auth.bearer: tokens stand in place of all other ways in",
+        "http.auth.bearer: bearer tokens replace all other authentication methods",
     ),
     (auth(openid={}), "http.auth.openid.providers: without a provider"),
     (upstream(realm="http://x", service="s", allowInsecureHttp=True), "http.auth.bearer.upstreamTokenEndpoint"),
 ]
 
 
-@pytest.mark.parametrize(("tree", "text"), LET_IN_OR_LOCKED_OUT)
-def test_who_is_let_in_or_locked_out_by_mistake_is_pointed_out(tree: dict[str, Any], text: str) -> None:
-    """Rules and ways in that let everybody do everything, or nobody anything, are named with their key."""
+@pytest.mark.parametrize(("tree", "text"), ACCESS_WARNINGS)
+def test_rules_that_grant_too_much_or_nothing_are_warnings(tree: dict[str, Any], text: str) -> None:
+    """A rule or authentication method that grants access to any client, or to none, is a warning with its key."""
     assert [warning for warning in load_tree(tree).warnings if text in warning]
 
 
 def test_retention_that_keeps_what_is_mirrored_is_fine() -> None:
-    """A policy that keeps exactly the tags that are mirrored does not fight the synchronization."""
+    """A policy that keeps exactly the mirrored tags draws no warning."""
     kept = policy(repositories=["a"], keepTags=[{"patterns": ["v.*"]}])
     assert load_tree({**content(prefix="a", tags={"regex": "v.*"}), **kept}).warnings == ()

@@ -69,7 +69,7 @@ def test_durations_are_strings(made: dict[str, Any]) -> None:
 
 def test_keys_beyond_zot_are_marked(made: dict[str, Any]) -> None:
     """Exactly the keys of the one table are marked as unknown to zot."""
-    marked = {key.path for key in keys_of(Config) if key.beyond_zot}
+    marked = {key.path for key in keys_of(Config) if key.is_own}
     assert marked == {entry.path for entry in KEYS}
     assert made["definitions"]["HttpConfig"]["properties"]["workers"]["x-zot"] is False
     assert "x-zot" not in made["definitions"]["HttpConfig"]["properties"]["port"]

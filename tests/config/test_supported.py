@@ -9,7 +9,7 @@ import pytest
 from zot.config.errors import ConfigurationError
 from zot.config.load import load_tree
 from zot.config.model import Config
-from zot.config.supported import FEATURES, asked_for, refuse_unbuilt
+from zot.config.supported import FEATURES, enabled_features, refuse_unbuilt
 
 ROOT = {"rootDirectory": "/data"}
 RULES = {"repositories": {"**": {"anonymousPolicy": ["read"]}}}
@@ -49,14 +49,14 @@ def config_of(tree: dict[str, Any]) -> Config:
 
 
 @pytest.mark.parametrize(("tree", "features"), ASKING)
-def test_features_asked_for(tree: dict[str, Any], features: set[str]) -> None:
+def test_enabled_features(tree: dict[str, Any], features: set[str]) -> None:
     """A configured feature is known by the path of its key, and refused by that name unless it is built."""
     config = config_of(tree)
-    assert asked_for(config) == features
+    assert enabled_features(config) == features
     refuse_unbuilt(config, frozenset(FEATURES))
     for missing in features:
         with pytest.raises(
-            ConfigurationError, match=rf"does not have what the key asks for \({missing.partition('=')[0]}"
+            ConfigurationError, match=rf"lacks the feature that the key enables \({missing.partition('=')[0]}"
         ):
             refuse_unbuilt(config, frozenset(FEATURES) - {missing})
 
@@ -65,7 +65,7 @@ def test_features_asked_for(tree: dict[str, Any], features: set[str]) -> None:
 def test_what_is_off_asks_for_nothing(tree: dict[str, Any]) -> None:
     """Defaults, and what is switched off or empty, are never refused."""
     config = config_of(tree)
-    assert asked_for(config) == set()
+    assert enabled_features(config) == set()
     refuse_unbuilt(config, frozenset())
 
 

@@ -1,1 +1,1 @@
-"""The configuration: one model file a section, and what is done with a configuration file."""
+"""The configuration: a model for each section, and loading, checking, completing and reloading it."""

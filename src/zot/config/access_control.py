@@ -1,4 +1,4 @@
-"""`http.accessControl`: who may do what."""
+"""`http.accessControl`: the authorization rules."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ class ConditionConfig(Section):
     expression: str = zot_key(
         "expression", "", doc="CEL expression over `req` that must be true for the entry to grant."
     )
-    message: str = zot_key("message", "", doc="What a refused client is told.")
+    message: str = zot_key("message", "", doc="Error message for a request that the condition denies.")
 
 
 class PolicyConfig(Section):
     """Actions granted to users and groups."""
 
-    users: Listed[str] = zot_key("users", (), doc="Users meant.")
-    groups: Listed[str] = zot_key("groups", (), doc="Groups meant.")
+    users: Listed[str] = zot_key("users", (), doc="Users that the entry applies to.")
+    groups: Listed[str] = zot_key("groups", (), doc="Groups that the entry applies to.")
     actions: Listed[str] = zot_key(
         "actions", (), doc="`read`, `create`, `update`, `delete`, `detectManifestCollision`."
     )
@@ -26,11 +26,11 @@ class PolicyConfig(Section):
 
 
 class RepositoryPolicyConfig(Section):
-    """The rules of the repositories that match a glob; of several globs that match, the longest holds."""
+    """The rules of the repositories that match a glob; the longest matching glob applies."""
 
     policies: Listed[PolicyConfig] = zot_key("policies", (), doc="Actions by users and groups.")
-    default_policy: Listed[str] = zot_key("defaultPolicy", (), doc="Actions of everybody who is logged in.")
-    anonymous_policy: Listed[str] = zot_key("anonymousPolicy", (), doc="Actions of everybody who is not logged in.")
+    default_policy: Listed[str] = zot_key("defaultPolicy", (), doc="Actions of every authenticated user.")
+    anonymous_policy: Listed[str] = zot_key("anonymousPolicy", (), doc="Actions of unauthenticated clients.")
 
 
 class GroupConfig(Section):
@@ -42,12 +42,12 @@ class GroupConfig(Section):
 class MetricsAccess(Section):
     """Who may read the metrics."""
 
-    users: Listed[str] = zot_key("users", (), doc="Users who may.")
-    anonymous_policy: Listed[str] = zot_key("anonymousPolicy", (), doc="`read` lets everybody.")
+    users: Listed[str] = zot_key("users", (), doc="Users who may read them.")
+    anonymous_policy: Listed[str] = zot_key("anonymousPolicy", (), doc="`read` allows every client.")
 
 
 class ImmutableTagsConfig(Section):
-    """Tags that stay as they were pushed."""
+    """Tags that can be neither moved nor deleted."""
 
     repositories: Listed[str] = own_key("http.accessControl.immutableTags[].repositories")
     tags: Listed[str] = own_key("http.accessControl.immutableTags[].tags")
@@ -55,7 +55,7 @@ class ImmutableTagsConfig(Section):
 
 
 class AccessControlConfig(Section):
-    """Who may do what. What no rule allows is denied."""
+    """The authorization rules. An action that no rule grants is denied."""
 
     repositories: dict[str, RepositoryPolicyConfig] = zot_key("repositories", {}, doc="Rules by glob of repositories.")
     admin_policy: PolicyConfig = zot_key(
@@ -67,7 +67,7 @@ class AccessControlConfig(Section):
 
     @property
     def only_anonymous(self) -> bool:
-        """Whether nothing is granted but to everybody, so that no way to log in is needed."""
+        """Whether only anonymous policies grant actions, so that no authentication method is needed."""
         if self.admin_policy.actions or self.admin_policy.users:
             return False
         rules = self.repositories.values()
@@ -77,7 +77,7 @@ class AccessControlConfig(Section):
 
     @property
     def only_anonymous_metrics(self) -> bool:
-        """Whether nothing is said but that everybody may read the metrics."""
+        """Whether the only rule is that every client may read the metrics."""
         admins = self.admin_policy
-        said = admins.actions or admins.users or admins.groups or self.repositories or self.groups
-        return not said and "read" in self.metrics.anonymous_policy
+        restricted = admins.actions or admins.users or admins.groups or self.repositories or self.groups
+        return not restricted and "read" in self.metrics.anonymous_policy

@@ -1,9 +1,10 @@
-"""Defaults that depend on other keys: what zot fills in after reading the file, and says when it corrects something."""
+"""Defaults that depend on other keys, filled in after the file is read, as zot does."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from zot.config.durations import format_seconds
 from zot.config.model import DIST_SPEC_VERSION
 
 if TYPE_CHECKING:
@@ -19,20 +20,18 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="Section")
 AnyStore = TypeVar("AnyStore", bound="StoreConfig")
 
-# Scans and verification of a whole store are not done more often than this.
+# The shortest interval of vulnerability scans and of scrubs.
 SHORTEST_INTERVAL_S = 7200.0
 
 
 def complete(config: Config) -> tuple[Config, list[str]]:
-    """Return the configuration with the defaults that depend on other keys, and warnings about what was corrected."""
+    """Fill in the defaults that depend on other keys; return warnings about corrected values."""
     warnings: list[str] = []
     storage = _complete_store(config.storage, warnings)
     sub_paths = {route: _complete_store(sub_path, warnings) for route, sub_path in storage.sub_paths.items()}
     storage = _replace(storage, sub_paths=sub_paths)
     if config.dist_spec_version != DIST_SPEC_VERSION:
-        warnings.append(
-            f"distSpecVersion: {config.dist_spec_version!r} differs from the version used, {DIST_SPEC_VERSION}"
-        )
+        warnings.append(f"distSpecVersion: {config.dist_spec_version!r} is ignored, the version is {DIST_SPEC_VERSION}")
     completed = _replace(
         config,
         dist_spec_version=DIST_SPEC_VERSION,
@@ -44,7 +43,7 @@ def complete(config: Config) -> tuple[Config, list[str]]:
 
 
 def _replace(section: S, **values: Any) -> S:
-    """Return a copy with `values`, of which `model_fields_set` goes on telling what the file said."""
+    """Return a copy with `values`; its `model_fields_set` still holds only the keys of the file."""
     changed = {name: value for name, value in values.items() if getattr(section, name) is not value}
     if not changed:
         return section
@@ -54,21 +53,21 @@ def _replace(section: S, **values: Any) -> S:
 
 
 def _complete_store(store: AnyStore, warnings: list[str]) -> AnyStore:
-    said, values = store.model_fields_set, dict[str, Any]()
+    given, values = store.model_fields_set, dict[str, Any]()
     if store.gc:
         delay_s = store.gc_delay_s
     else:
-        # What was not said is off with the collection; what was said draws a warning from the rules.
+        # Without collection absent keys are zero; for keys in the file the rules warn.
         delay_s = 0.0
-        values |= {name: 0.0 for name in ("gc_delay_s", "gc_interval_s") if name not in said}
+        values |= {name: 0.0 for name in ("gc_delay_s", "gc_interval_s") if name not in given}
     if "delay_s" not in store.retention.model_fields_set:
         values["retention"] = _replace(store.retention, delay_s=delay_s)
     if store.storage_driver is not None:
-        if store.dedupe and "remote_cache" not in said:
+        if store.dedupe and "remote_cache" not in given:
             values["remote_cache"] = True
         driver = store.storage_driver
         if driver.get("name") == "s3" and "regionendpoint" in driver and "forcepathstyle" not in driver:
-            warnings.append("storage.storageDriver: forcepathstyle is set to true because regionendpoint is there")
+            warnings.append("storage.storageDriver: forcepathstyle is set to true because of regionendpoint")
             values["storage_driver"] = driver | {"forcepathstyle": True}
     return _replace(store, **values)
 
@@ -86,18 +85,20 @@ def _complete_http(http: HttpConfig, credentials: Mapping[str, OpenIdCredentials
         elif provider.client_id or provider.client_secret:
             warnings.append(
                 f"http.auth.openid.providers.{name}: clientid and clientsecret in the configuration are deprecated: "
-                "put them into a credentialsFile"
+                "use a credentialsFile"
             )
-    # Clients without a browser need a way in, too.
+    # Clients without a browser need API keys.
     return _replace(http, auth=_replace(http.auth, openid=_replace(openid, providers=providers), apikey=True))
 
 
 def _complete_extensions(extensions: ExtensionsConfig, warnings: list[str]) -> ExtensionsConfig:
     search, scrub = extensions.search, extensions.scrub
     if search is not None and search.cve is not None and search.cve.update_interval_s < SHORTEST_INTERVAL_S:
-        warnings.append("extensions.search.cve.updateInterval is shorter than 2h: 2h is used")
+        given = format_seconds(search.cve.update_interval_s)
+        warnings.append(f"extensions.search.cve.updateInterval: {given} is too short, 2h is used")
         search = _replace(search, cve=_replace(search.cve, update_interval_s=SHORTEST_INTERVAL_S))
     if scrub is not None and scrub.interval_s < SHORTEST_INTERVAL_S:
-        warnings.append("extensions.scrub.interval is shorter than 2h: 2h is used")
+        given = format_seconds(scrub.interval_s)
+        warnings.append(f"extensions.scrub.interval: {given} is too short, 2h is used")
         scrub = _replace(scrub, interval_s=SHORTEST_INTERVAL_S)
     return _replace(extensions, search=search, scrub=scrub)

@@ -26,7 +26,7 @@ _EXPECTED = 'a duration such as "24h", "1h30m" or "500ms"; units are ns, us, ms,
 
 
 def parse_ns(text: str) -> int:
-    """Return the nanoseconds that `text` means; raise ValueError unless it is a Go duration within 292 years."""
+    """Parse a Go duration into nanoseconds; raise ValueError if it is malformed or above 292 years."""
     sign, rest = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
     if rest == "0":
         return 0
@@ -42,7 +42,7 @@ def parse_ns(text: str) -> int:
 
 
 def format_ns(duration_ns: int) -> str:
-    """Return the duration as Go prints it: `1h30m0s`, `1.5s`, `20ms`, `0s`; `parse_ns` gives the same number back."""
+    """Format a duration as Go does: `1h30m0s`, `1.5s`, `20ms`, `0s`. `parse_ns` is the inverse."""
     sign, rest = ("-", -duration_ns) if duration_ns < 0 else ("", duration_ns)
     if rest == 0:
         return "0s"
@@ -60,7 +60,7 @@ def format_ns(duration_ns: int) -> str:
 
 
 def format_seconds(duration_s: float) -> str:
-    """Return the duration as Go prints it, to the nanosecond."""
+    """Format a duration as Go does, rounded to nanoseconds."""
     return format_ns(round(duration_s * SECOND_NS))
 
 
@@ -72,7 +72,7 @@ def _decimal(number: int, unit: int) -> str:
 
 
 def _to_seconds(value: object) -> float:
-    # A bare integer is nanoseconds, as in zot. A float is refused: seconds may have been meant, or nanoseconds.
+    # A bare integer is nanoseconds, as in zot. A float is refused, since it may be meant as seconds.
     if isinstance(value, bool | float) or not isinstance(value, int | str):
         raise ValueError(f"{value!r} is not {_EXPECTED}, or an integer of nanoseconds")  # noqa: TRY004 - pydantic's way
     if isinstance(value, str):

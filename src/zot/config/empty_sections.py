@@ -1,4 +1,4 @@
-"""Empty sections of `http.accessControl`, which mean nothing in zot: they are read as if they were not there."""
+"""Removal of empty sections from `http.accessControl`, which zot treats as absent."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ PATH = "http.accessControl"
 
 
 def drop_empty(tree: Tree) -> list[str]:
-    """Remove empty objects from `http.accessControl` of a tree with keys in lower case; return warnings.
+    """Remove empty objects from `http.accessControl`, in place; return warnings.
 
-    Rules that hold nothing are no rules: without any left there is no access control, and of a pattern without any
-    rule the next longest one holds. An empty list is a rule: it grants to no client.
+    The keys of `tree` are in lower case. If nothing is left there is no access control. If a pattern is removed, the
+    next longest matching one applies. An empty list stays: it is a rule that grants no action.
     """
     http = tree.get("http")
     if not isinstance(http, dict) or not isinstance(http.get("accesscontrol"), dict):
@@ -25,10 +25,10 @@ def drop_empty(tree: Tree) -> list[str]:
     _prune(rules)
     if not rules:
         del http["accesscontrol"]
-        return [f"{PATH}: it is empty: there is no access control, and every client that gets in may do everything"]
+        return [f"{PATH}: it is empty: without access control every client that authenticates may do everything"]
     left = rules.get("repositories", {})
     return [
-        f'{PATH}.repositories["{pattern}"]: it is empty and left out: the next longest pattern holds'
+        f'{PATH}.repositories["{pattern}"]: it is empty and ignored: the next longest matching pattern applies'
         for pattern in named
         if pattern not in left
     ]

@@ -1,4 +1,4 @@
-"""What is said about a configuration that cannot be used."""
+"""Errors and warnings about a configuration."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ BAD_CONFIG = "invalid server config: "
 class ConfigProblem:
     """One reason to refuse a configuration.
 
-    `text` is zot's own sentence where it has one, so that scripts which look for it go on working; `key` is the path
-    of the key at fault as written in the file; `expected` says what would be right.
+    `text` is zot's own message where zot has one, since scripts may look for it. `key` is the path of the key at
+    fault, as in the file. `expected` describes a valid value.
     """
 
     text: str
@@ -25,13 +25,13 @@ class ConfigProblem:
         return f"{self.prefix}{self.text}" + (f" ({place})" if place else "")
 
     def line(self, file: str) -> str:
-        """Return it as one line that begins with the file and the key."""
+        """Return the problem as one line that begins with the file and the key."""
         key = f"{self.key}: " if self.key and self.key != file else ""
         return f"{file}: {key}{self.text}" + (f" ({self.expected})" if self.expected else "")
 
 
 class ConfigurationError(ValueError):
-    """A configuration that is refused; the message has one line a problem, the first by zot's order of checks."""
+    """A configuration is invalid. The message has one line for each problem, in zot's order of checks."""
 
     def __init__(self, *problems: ConfigProblem | str) -> None:
         self.problems = tuple(ConfigProblem(item) if isinstance(item, str) else item for item in problems)
@@ -44,7 +44,7 @@ class ConfigurationError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ConfigWarning:
-    """Something that the author of a configuration should know, although the configuration is accepted."""
+    """A hint about a valid configuration that probably does not do what its author wants."""
 
     text: str
     key: str = ""

@@ -1,4 +1,4 @@
-"""`extensions`: what the registry does beyond the distribution specification."""
+"""`extensions`: features beyond the distribution specification."""
 
 from __future__ import annotations
 
@@ -12,107 +12,105 @@ HOUR_S = 3600.0
 
 
 class SbomConfig(Section):
-    """A bill of materials pushed beside each scanned image."""
+    """A software bill of materials (SBOM) for each scanned image."""
 
-    enable: Flag = zot_key("enable", False, doc="Whether one is made.")
+    enable: Flag = zot_key("enable", False, doc="Create and push one for each scanned image.")
     format: str = zot_key("format", "spdx-json", doc="`spdx-json` or `cyclonedx`.")
 
 
 class TrivyConfig(Section):
-    """The scanner."""
+    """The Trivy scanner."""
 
     db_repository: str = zot_key(
-        "dbRepository", "ghcr.io/aquasecurity/trivy-db", doc="Where the database of vulnerabilities comes from."
+        "dbRepository", "ghcr.io/aquasecurity/trivy-db", doc="Repository of the vulnerability database."
     )
     java_db_repository: str = zot_key(
-        "javaDBRepository", "ghcr.io/aquasecurity/trivy-java-db", doc="Where the database of Java packages comes from."
+        "javaDBRepository", "ghcr.io/aquasecurity/trivy-java-db", doc="Repository of the Java database."
     )
     vuln_severity_sources: Listed[str] = zot_key(
-        "vulnSeveritySources", ("auto",), doc="Whose severities are shown, in order of preference."
+        "vulnSeveritySources", ("auto",), doc="Sources of severities, in order of preference."
     )
-    sbom: SbomConfig = zot_key("sbom", SbomConfig(), doc="A bill of materials beside each scanned image.")
+    sbom: SbomConfig = zot_key("sbom", SbomConfig(), doc="A software bill of materials for each scanned image.")
 
 
 class CveConfig(Section):
-    """Scans for vulnerabilities."""
+    """Vulnerability scans."""
 
     update_interval_s: Seconds = zot_key(
-        "updateInterval", 2 * HOUR_S, doc="How often the databases are updated; at least 2h.", reload=True
+        "updateInterval", 2 * HOUR_S, doc="Interval between updates of the databases; at least 2h.", reload=True
     )
-    trivy: TrivyConfig = zot_key("trivy", TrivyConfig(), doc="The scanner.", reload=True)
+    trivy: TrivyConfig = zot_key("trivy", TrivyConfig(), doc="The Trivy scanner.", reload=True)
 
 
 class SearchConfig(Section):
     """Search by GraphQL."""
 
-    enable: Flag = zot_key("enable", True, doc="Whether search is offered.")
-    cve: CveConfig | None = zot_key("cve", None, doc="Scans for vulnerabilities.", reload=True)
+    enable: Flag = zot_key("enable", True, doc="Enable search.")
+    cve: CveConfig | None = zot_key("cve", None, doc="Vulnerability scans.", reload=True)
 
 
 class UiConfig(Section):
-    """The web pages."""
+    """The web interface."""
 
-    enable: Flag = zot_key("enable", True, doc="Whether they are served. Needs `search`.")
+    enable: Flag = zot_key("enable", True, doc="Enable the web interface. Needs `search`.")
 
 
 class PrometheusConfig(Section):
-    """The form of the metrics."""
+    """Metrics in Prometheus format."""
 
-    path: str = zot_key("path", "/metrics", doc="Path at which they are read.")
+    path: str = zot_key("path", "/metrics", doc="Path of the metrics.")
 
 
 class MetricsConfig(Section):
-    """Figures for monitoring."""
+    """Metrics for monitoring."""
 
-    enable: Flag = zot_key("enable", True, doc="Whether they are offered.")
-    prometheus: PrometheusConfig = zot_key("prometheus", PrometheusConfig(), doc="The form of the metrics.")
+    enable: Flag = zot_key("enable", True, doc="Enable the metrics.")
+    prometheus: PrometheusConfig = zot_key("prometheus", PrometheusConfig(), doc="Metrics in Prometheus format.")
 
 
 class ScrubConfig(Section):
-    """Periodic verification of everything stored."""
+    """Periodic verification of the stored content."""
 
-    enable: Flag = zot_key("enable", True, doc="Whether it is done.")
-    interval_s: Seconds = zot_key(
-        "interval", 24 * HOUR_S, doc="Time from one run to the next, restarts or not; at least 2h."
-    )
+    enable: Flag = zot_key("enable", True, doc="Enable the verification.")
+    interval_s: Seconds = zot_key("interval", 24 * HOUR_S, doc="Interval between runs, across restarts; at least 2h.")
 
 
 class LintConfig(Section):
-    """Conditions on what is pushed."""
+    """Checks of pushed images."""
 
-    enable: Flag = zot_key("enable", False, doc="Whether they are checked.")
+    enable: Flag = zot_key("enable", False, doc="Enable the checks.")
     mandatory_annotations: Listed[str] = zot_key(
-        "mandatoryAnnotations", (), doc="Annotations (or config labels) without which an image is refused."
+        "mandatoryAnnotations", (), doc="Annotations (or config labels) that an image must have."
     )
 
 
 class TrustConfig(Section):
     """Verification of signatures."""
 
-    enable: Flag = zot_key("enable", True, doc="Whether signatures are verified.")
+    enable: Flag = zot_key("enable", True, doc="Enable the verification of signatures.")
     cosign: Flag = zot_key("cosign", False, doc="Accept public keys of cosign.")
     notation: Flag = zot_key("notation", False, doc="Accept certificates of notation.")
 
 
 class SinkCredentials(Section):
-    """How the server identifies itself to a sink."""
+    """Credentials of the server at a sink."""
 
     username: str = zot_key("username", "", doc="User name.")
     password: Secret | None = zot_key("password", None, doc="Password.")
-    token: Secret | None = zot_key("token", None, doc="http: bearer token, used without a user name.")
+    token: Secret | None = zot_key("token", None, doc="http: bearer token, if there is no user name.")
     file: str = zot_key("file", "", doc="nats: credentials file.")
 
 
 class SinkTlsConfig(Section):
     """Certificates for a sink, as paths of PEM files."""
 
-    ca_cert_file: str = zot_key("cacertfile", "", doc="Authorities of the sink's certificate.")
+    ca_cert_file: str = zot_key("cacertfile", "", doc="CAs that verify the sink's certificate.")
     cert_file: str = zot_key("certfile", "", doc="Client certificate.")
     key_file: str = zot_key("keyfile", "", doc="Private key of the client certificate.")
 
 
 class SinkConfig(Section):
-    """Where events go. Unknown keys are reported and ignored, as zot ignores them."""
+    """A receiver of events. Unknown keys are ignored with a warning, as in zot."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -120,9 +118,9 @@ class SinkConfig(Section):
     address: str = zot_key("address", "", doc="URL of the sink. Mandatory.")
     channel: str = zot_key("channel", "", doc="nats: subject; http: CloudEvents attribute `channel`.")
     timeout_s: Seconds = zot_key("timeout", 30.0, doc="Longest duration of one delivery.")
-    proxy: str | None = zot_key("proxy", None, doc="http: proxy to go through.")
-    headers: dict[str, str] = zot_key("headers", {}, doc="http: further headers.")
-    credentials: SinkCredentials | None = zot_key("credentials", None, doc="How the server identifies itself.")
+    proxy: str | None = zot_key("proxy", None, doc="http: URL of a proxy.")
+    headers: dict[str, str] = zot_key("headers", {}, doc="http: additional headers.")
+    credentials: SinkCredentials | None = zot_key("credentials", None, doc="Credentials of the server.")
     tls: SinkTlsConfig | None = zot_key("tlsconfig", None, doc="Certificates for the sink.")
 
     @field_validator("type")
@@ -134,50 +132,50 @@ class SinkConfig(Section):
 
 
 class EventsConfig(Section):
-    """CloudEvents about what changes in the registry."""
+    """CloudEvents about changes in the registry."""
 
-    enable: Flag = zot_key("enable", False, doc="Whether events are sent.")
-    sinks: Listed[SinkConfig] = zot_key("sinks", (), doc="Where they go.")
+    enable: Flag = zot_key("enable", False, doc="Send events.")
+    sinks: Listed[SinkConfig] = zot_key("sinks", (), doc="The receivers of events.")
 
 
 class SwitchConfig(Section):
-    """A section of older zot versions; accepted and ignored with a warning."""
+    """A section of older zot versions, ignored with a warning."""
 
     enable: Flag = zot_key("enable", True, doc="Ignored.")
 
 
 class ExtensionsConfig(Section):
-    """What the registry does beyond the distribution specification."""
+    """Features beyond the distribution specification."""
 
     search: SearchConfig | None = zot_key("search", None, doc="Search by GraphQL.")
-    ui: UiConfig | None = zot_key("ui", None, doc="The web pages.")
-    metrics: MetricsConfig | None = zot_key("metrics", None, doc="Figures for monitoring.")
-    scrub: ScrubConfig | None = zot_key("scrub", None, doc="Periodic verification of everything stored.", reload=True)
-    lint: LintConfig | None = zot_key("lint", None, doc="Conditions on what is pushed.")
+    ui: UiConfig | None = zot_key("ui", None, doc="The web interface.")
+    metrics: MetricsConfig | None = zot_key("metrics", None, doc="Metrics for monitoring.")
+    scrub: ScrubConfig | None = zot_key("scrub", None, doc="Periodic verification of the stored content.", reload=True)
+    lint: LintConfig | None = zot_key("lint", None, doc="Checks of pushed images.")
     trust: TrustConfig | None = zot_key("trust", None, doc="Verification of signatures.")
-    events: EventsConfig | None = zot_key("events", None, doc="CloudEvents about what changes.")
-    sync: SyncConfig | None = zot_key("sync", None, doc="Images mirrored from other registries.", reload=True)
-    mgmt: SwitchConfig | None = zot_key("mgmt", None, doc="Ignored with a warning: on whenever `search` is.")
+    events: EventsConfig | None = zot_key("events", None, doc="CloudEvents about changes.")
+    sync: SyncConfig | None = zot_key("sync", None, doc="Mirroring of images from other registries.", reload=True)
+    mgmt: SwitchConfig | None = zot_key("mgmt", None, doc="Ignored with a warning: enabled with `search`.")
     apikey: SwitchConfig | None = zot_key("apikey", None, doc="Ignored with a warning: see `http.auth.apikey`.")
 
     @property
     def search_enabled(self) -> bool:
-        """Whether search is offered."""
+        """Whether search is enabled."""
         return self.search is not None and self.search.enable
 
     @property
     def ui_enabled(self) -> bool:
-        """Whether the web pages are served."""
+        """Whether the web interface is enabled."""
         return self.ui is not None and self.ui.enable
 
     @property
     def metrics_enabled(self) -> bool:
-        """Whether metrics are offered."""
+        """Whether metrics are enabled."""
         return self.metrics is not None and self.metrics.enable
 
     @property
     def scrub_enabled(self) -> bool:
-        """Whether everything stored is verified periodically."""
+        """Whether the stored content is verified periodically."""
         return self.scrub is not None and self.scrub.enable
 
     @property

@@ -1,4 +1,4 @@
-"""The way back: a configuration file without the keys that zot would refuse."""
+"""Conversion of a configuration file for zot: without the keys that zot would refuse."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ForZot:
-    """A configuration file for zot, and what changes by going back to it."""
+    """A configuration file for zot, and a line for each effect that differs there."""
 
     text: str
     lost: tuple[str, ...]
 
 
 def for_zot(path: Path) -> ForZot:
-    """Return the configuration file at `path` without the keys beyond zot's, and what stops working without them.
+    """Convert the configuration file at `path` for zot.
 
-    The text is YAML for a YAML file, else JSON; comments are not kept. Raises ConfigurationError as `parse.read_tree`.
+    The result is YAML for a YAML file, else JSON, without comments. Raises ConfigurationError as `parse.read_tree`.
     """
     lost: list[str] = []
     tree = _strip(read_tree(path), "", lost)
     lost += _other_defaults(tree)
     if path.suffix.lower() in (".yaml", ".yml"):
-        import yaml  # noqa: PLC0415 - a JSON file needs none of it
+        import yaml  # noqa: PLC0415 - not needed for a JSON file
 
         return ForZot(yaml.safe_dump(tree, sort_keys=False), tuple(lost))
     return ForZot(json.dumps(tree, indent=2) + "\n", tuple(lost))
@@ -51,19 +51,19 @@ def _strip(value: Any, path: str, lost: list[str]) -> Any:
             lost.append(f"{_LOST[below].path}: {_LOST[below].lost}")
             continue
         stripped = _strip(item, below, lost)
-        # An object that held nothing but keys beyond zot's goes with them.
+        # An object that had only own keys is removed with them.
         if stripped != {} or item == {}:
             kept[name] = stripped
     return kept
 
 
 def _other_defaults(tree: Tree) -> list[str]:
-    """Say where the same file means something else to zot."""
+    """Return a line for each absent key whose default differs in zot."""
     found = []
     if _value(tree, "storage", "commit") is None:
         found.append("storage.commit is absent: zot acknowledges pushes before they are on disk; true prevents it.")
     if _value(tree, "http", "compat") is None:
-        found.append('http.compat is absent: zot refuses Docker media types; ["docker2s2"] lets them in.')
+        found.append('http.compat is absent: zot refuses Docker media types; ["docker2s2"] accepts them.')
     return found
 
 

@@ -1,4 +1,4 @@
-"""`http`: where the server listens, whom it lets in, and what it bounds."""
+"""`http`: the address, TLS, authentication, authorization and limits of the HTTP server."""
 
 from __future__ import annotations
 
@@ -36,11 +36,9 @@ Cidr = Annotated[
 class TlsConfig(Section):
     """Certificates, as paths of PEM files."""
 
-    cert: str = zot_key("cert", "", doc="Certificate chain; its content is reloaded when the file changes.")
-    key: str = zot_key("key", "", doc="Private key of the certificate; its content is reloaded when the file changes.")
-    cacert: str = zot_key(
-        "cacert", "", doc="Authorities of client certificates: one that is presented is verified (mTLS)."
-    )
+    cert: str = zot_key("cert", "", doc="Certificate chain; read again when the file changes.")
+    key: str = zot_key("key", "", doc="Private key of the certificate; read again when the file changes.")
+    cacert: str = zot_key("cacert", "", doc="CAs that verify client certificates (mTLS).")
 
 
 class MethodRateConfig(Section):
@@ -51,14 +49,14 @@ class MethodRateConfig(Section):
 
 
 class RateLimitConfig(Section):
-    """How many requests a second are answered, by client address and path."""
+    """Limits on requests a second, by client address and path."""
 
     rate: int | None = zot_key("rate", None, doc="Requests a second; absent: no limit.")
-    methods: Listed[MethodRateConfig] = zot_key("methods", (), doc="Limits of single methods, beside `rate`.")
+    methods: Listed[MethodRateConfig] = zot_key("methods", (), doc="Additional limits of single methods.")
 
 
 class LimitsConfig(Section):
-    """Bounds on what a client may ask for."""
+    """Limits on requests and connections."""
 
     max_manifest_bytes: int = own_key("http.limits.maxManifestBytes")
     max_header_bytes: int = own_key("http.limits.maxHeaderBytes")
@@ -74,30 +72,29 @@ class HttpConfig(Section):
     """The HTTP server."""
 
     address: str = zot_key("address", "127.0.0.1", doc="Address to listen on.")
-    port: str = zot_key(
-        "port", "8080", doc="Port to listen on; 0 or empty: one that the kernel chooses, which is logged."
-    )
-    external_url: str = zot_key(
-        "externalUrl", "", doc="Origin by which browsers reach the server, for login redirects."
-    )
+    port: str = zot_key("port", "8080", doc="Port to listen on; 0 or empty: a free port, which is logged.")
+    external_url: str = zot_key("externalUrl", "", doc="Origin of the server as browsers see it, for login redirects.")
     allow_origin: str = zot_key("allowOrigin", "", doc="Value of Access-Control-Allow-Origin; empty: `*`.")
     realm: str = zot_key("realm", "", doc="Realm of the Basic authentication challenge.")
     read_timeout_s: Seconds = zot_key(
-        "readTimeout", 60.0, doc="Time without progress after which a client that sends is dropped; 0 or less: none."
+        "readTimeout", 60.0, doc="Disconnect a sending client after this time without progress; 0 or less: no limit."
     )
     write_timeout_s: Seconds = zot_key(
-        "writeTimeout", 60.0, doc="Time without progress after which a client that reads is dropped; 0 or less: none."
+        "writeTimeout", 60.0, doc="Disconnect a receiving client after this time without progress; 0 or less: no limit."
     )
     tls: TlsConfig | None = zot_key("tls", None, doc="HTTPS; needs `cert` and `key`.")
-    auth: AuthConfig = zot_key("auth", AuthConfig(), doc="Ways to log in.")
+    auth: AuthConfig = zot_key("auth", AuthConfig(), doc="Authentication methods.")
     access_control: AccessControlConfig | None = zot_key(
-        "accessControl", None, doc="Who may do what; absent: whoever got in may do everything.", reload=True
+        "accessControl",
+        None,
+        doc="Authorization rules; absent: every client that passes authentication may do everything.",
+        reload=True,
     )
     ratelimit: RateLimitConfig | None = zot_key("ratelimit", None, doc="Limits on requests a second.")
     compat: Listed[str] = zot_key(
         "compat",
         (DOCKER2S2,),
-        doc="Media types accepted beside OCI's: `docker2s2`. Accepted by default; an empty list refuses them.",
+        doc="Media types accepted besides OCI's: `docker2s2`. An empty list refuses them.",
     )
     workers: int | None = own_key("http.workers")
     unix_socket: str = own_key("http.unixSocket")
@@ -108,5 +105,5 @@ class HttpConfig(Section):
 
     @property
     def verifies_clients(self) -> bool:
-        """Whether client certificates are asked for and verified (mTLS)."""
+        """Whether client certificates are requested and verified (mTLS)."""
         return self.tls is not None and bool(self.tls.cert and self.tls.key and self.tls.cacert)

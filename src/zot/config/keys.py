@@ -1,4 +1,4 @@
-"""Every key of the configuration by its path, as the models know them."""
+"""All keys of the configuration by path, derived from the models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
-from zot.config.section import BEYOND_ZOT, RELOAD, Section
+from zot.config.section import KNOWN_TO_ZOT, RELOAD, Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key: `path` has `[]` for the entries of a list and `*` for names that users choose."""
+    """A key. Its `path` has `[]` for the entries of a list and `*` for names that operators choose."""
 
     path: str
     field: FieldInfo
     reload: bool
-    beyond_zot: bool
+    is_own: bool
 
     @property
     def section(self) -> type[Section] | None:
-        """The model of the object, or of the objects in the list, that the key holds."""
+        """The model of the key's object or objects; None for a plain value."""
         return shape(self.field.annotation)[1]
 
 
 def shape(annotation: Any) -> tuple[str, type[Section] | None]:
-    """Return how an annotation holds its values (`` once, `[]` in a list, `.*` by name), and the section it holds."""
+    """Return the container of an annotation (`[]` list, `.*` by name, empty for none) and its section, if any."""
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
         return next(filter(lambda found: found != ("", None), map(shape, get_args(annotation))), ("", None))
@@ -43,10 +43,10 @@ def shape(annotation: Any) -> tuple[str, type[Section] | None]:
     return "", None
 
 
-def keys_of(section: type[Section], path: str = "", *, reload: bool = False, beyond: bool = False) -> Iterator[Key]:
-    """Yield every key below `section`, each object before its members.
+def keys_of(section: type[Section], path: str = "", *, reload: bool = False, is_own: bool = False) -> Iterator[Key]:
+    """Iterate over all keys below `section`, each object before its members.
 
-    What lies below a key that is reloadable, or beyond zot, is so too.
+    The members of a reloadable key are reloadable; those of an own key are own keys.
     """
     for field in section.model_fields.values():
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
@@ -54,16 +54,16 @@ def keys_of(section: type[Section], path: str = "", *, reload: bool = False, bey
             f"{path}.{field.alias}" if path else str(field.alias),
             field,
             reload or bool(extra.get(RELOAD)),
-            beyond or extra.get(BEYOND_ZOT) is False,
+            is_own or extra.get(KNOWN_TO_ZOT) is False,
         )
         yield entry
         if entry.section is not None:
             below = entry.path + shape(field.annotation)[0]
-            yield from keys_of(entry.section, below, reload=entry.reload, beyond=entry.beyond_zot)
+            yield from keys_of(entry.section, below, reload=entry.reload, is_own=entry.is_own)
 
 
 def section_at(root: type[Section], location: tuple[str | int, ...]) -> type[Section] | None:
-    """Return the section that holds the last part of `location`, a path of keys, names and list positions."""
+    """Return the section that contains the last part of `location`, a path of keys, names and list positions."""
     section: type[Section] | None = root
     parts = iter(location[:-1])
     for part in parts:
@@ -79,7 +79,7 @@ def section_at(root: type[Section], location: tuple[str | int, ...]) -> type[Sec
 
 
 def path_text(location: tuple[str | int, ...]) -> str:
-    """Return a location as people write it: `http.accessControl.repositories["**"].policies[0].users`."""
+    """Format a location, as in `http.accessControl.repositories["**"].policies[0].users`."""
     text = ""
     for part in location:
         if isinstance(part, int):

@@ -1,4 +1,4 @@
-"""From a configuration file to the configuration that the server runs by."""
+"""Loading of a configuration: read, validate, complete, check."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from zot.config.defaults import complete
 from zot.config.empty_sections import drop_empty
 from zot.config.errors import ConfigProblem, ConfigurationError
 from zot.config.keys import path_text, section_at
-from zot.config.log import LEVELS
 from zot.config.masking import mask
-from zot.config.model import Config
+from zot.config.model import LOG_LEVELS, Config
 from zot.config.parse import Tree, lower_keys, merged, read_content, read_tree
 from zot.config.rules.rules import check
 from zot.config.secret_files import read_secrets
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that may be used, and what its author should know all the same."""
+    """A valid configuration, and warnings about it."""
 
     config: Config
     warnings: tuple[str, ...]
@@ -46,12 +45,12 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     read: Read = read_content,
 ) -> Loaded:
-    """Read, complete and check the configuration file at `path`, and the secret files that it names.
+    """Load the configuration file at `path` and the secret files that it names.
 
-    `compile_condition` compiles one CEL expression of the access control or raises ValueError; without it conditions
-    are not looked at. `overrides` go before the file's keys; `read` returns a file's content. Raises
-    ConfigurationError, which names every problem of the first kind that was found: the file's syntax, its keys and
-    types, its secret files, its rules. Storage is not opened.
+    `compile_condition` compiles a CEL expression of the access control or raises ValueError; without it conditions
+    are not checked. `overrides` take precedence over the file; `read` returns a file's content. Raises
+    ConfigurationError with all problems of the first stage that fails: syntax, keys and types, secret files, rules.
+    Does not open the storage.
     """
     return load_tree(read_tree(path, read), compile_condition, overrides=overrides, read=read)
 
@@ -63,20 +62,20 @@ def load_tree(
     overrides: Mapping[str, Any] | None = None,
     read: Read = read_content,
 ) -> Loaded:
-    """Complete and check a configuration that is already an object of keys and values; laws as for `load`."""
+    """Load a configuration from an object of keys and values; laws as for `load`."""
     lowered = merged(lower_keys(tree), lower_keys(dict(overrides or {})))
-    emptied = drop_empty(lowered)
+    empty_warnings = drop_empty(lowered)
     try:
         config = Config.model_validate(lowered, by_name=False)
     except ValidationError as error:
         raise ConfigurationError(*_problems(error)) from None
-    if config.log.level.lower() not in LEVELS:
-        levels = ", ".join(LEVELS)
+    if config.log.level.lower() not in LOG_LEVELS:
+        levels = ", ".join(LOG_LEVELS)
         raise ConfigurationError(
             ConfigProblem(f"invalid log level '{config.log.level}', supported levels are: {levels}", "log.level")
         )
     config, warnings = complete(config.with_secrets(read_secrets(config.http.auth, read)))
-    warnings += [*emptied, *check(config, compile_condition)]
+    warnings += [*empty_warnings, *check(config, compile_condition)]
     return Loaded(config, tuple(warnings))
 
 

@@ -1,4 +1,4 @@
-"""The configuration without its secrets, for the log and for `zot config`."""
+"""Masking of secrets in configurations, for the log and for `zot config`."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ if TYPE_CHECKING:
 
 MASK = "******"
 
-# Without `_` and `-`, in lower case: the keys of drivers and headers that hold secrets.
+# Keys, of drivers and headers too, that hold secrets; in lower case without `_` and `-`.
 _SECRETS = frozenset({
     "accesskey", "accountkey", "apikey", "authorization", "bearer", "bindpassword", "clientsecret", "connectionstring",
     "cookie", "encryptkey", "hashkey", "password", "privatekey", "proxyauthorization", "secret", "secretkey",
     "sentinelpassword", "sessiontoken", "token", "xapikey",
 })  # fmt: skip
-# A password may hold any character; rather too much is masked than too little.
+# A password may contain any character, so the match extends to the last `@`.
 _PASSWORD = re.compile(r"(://[^/:@\s]*:)\S*@")
 _PARAMETER = re.compile(r"([?&][^=&#\s]+)=([^&#\s]*)")
 
 
 def masked(config: Config) -> dict[str, Any]:
-    """Return the completed configuration in zot's keys with every secret as `******`; plain JSON values."""
+    """Return the configuration as JSON values under zot's keys, with secrets masked."""
     dump: dict[str, Any] = config.model_dump(mode="json", by_alias=True, exclude_none=True)
     return {name: mask(value) for name, value in dump.items()}
 
 
 def mask(value: Any, key: str = "") -> Any:
-    """Return `value`, which the key `key` holds, with the secrets in it masked."""
+    """Return the value of `key` with its secrets masked."""
     if isinstance(value, dict):
         return {name: mask(item, str(name)) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -41,11 +41,11 @@ def mask(value: Any, key: str = "") -> Any:
 
 
 def is_secret(key: str) -> bool:
-    """Tell whether a key of this name holds a secret, if it holds a text or number."""
+    """Tell whether a text or number under this key is a secret."""
     return key.lower().replace("_", "").replace("-", "") in _SECRETS
 
 
 def mask_urls(text: str) -> str:
-    """Mask passwords in URLs such as `redis://user:password@host`, and secret parameters of their queries."""
+    """Mask the passwords and the secret query parameters of the URLs in a text."""
     text = _PASSWORD.sub(rf"\1{MASK}@", text)
     return _PARAMETER.sub(lambda found: f"{found[1]}={MASK}" if is_secret(found[1][1:]) else found[0], text)

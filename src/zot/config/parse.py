@@ -1,4 +1,4 @@
-"""From the bytes of a file to plain values: JSON, YAML, TOML, with nothing in them that could surprise later."""
+"""Parsing of JSON, YAML and TOML files into plain values of bounded size."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ Tree = dict[str, Any]
 FILE_LIMIT_BYTES = 4 << 20
 DEPTH_LIMIT = 64
 NODES_LIMIT = 200_000
-# Of viper's formats; a file that names one of the others is told so instead of being guessed at.
+# Formats that zot's reader (viper) supports and this one does not: refused by name instead of guessed.
 _DROPPED_FORMATS = frozenset({"properties", "props", "prop", "hcl", "tfvars", "dotenv", "env", "ini"})
 
 
 def read_content(path: Path) -> bytes:
-    """Return the content of a file, one byte more than `FILE_LIMIT_BYTES` at most. Raises OSError, ValueError."""
+    """Read at most `FILE_LIMIT_BYTES` and one more byte of a file. Raises OSError, ValueError."""
     with path.open("rb") as file:
         return file.read(FILE_LIMIT_BYTES + 1)
 
 
 def read_tree(path: Path, read: Callable[[Path], bytes] = read_content) -> Tree:
-    """Return the top-level object of the file, its format chosen by the file's extension.
+    """Parse the file at `path`, in the format of its extension.
 
-    `read` returns the content, and raises OSError. Without a known extension JSON, TOML and YAML are tried in this
-    order. Raises ConfigurationError if the file cannot be read, is empty, is larger than 4 MiB, names a key twice, or
-    is in none of these formats.
+    `read` returns the content or raises OSError. For an unknown extension JSON, TOML and YAML are tried in this
+    order. Raises ConfigurationError if the file cannot be read, is empty, is larger than 4 MiB, has a duplicate key,
+    or is in none of these formats.
     """
     try:
         content = read(path)
@@ -48,7 +48,7 @@ def read_tree(path: Path, read: Callable[[Path], bytes] = read_content) -> Tree:
 
 
 def parse_tree(content: bytes, extension: str, name: str) -> Tree:
-    """Return the top-level object of `content`; `name` says in errors where it comes from. Laws as for `read_tree`."""
+    """Parse `content`; `name` is the file's name in errors. Laws as for `read_tree`."""
     if extension in _DROPPED_FORMATS:
         raise ConfigurationError(
             ConfigProblem(f"the format .{extension} is not supported: use JSON, YAML or TOML", name)
@@ -56,23 +56,23 @@ def parse_tree(content: bytes, extension: str, name: str) -> Tree:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigurationError(ConfigProblem(f"the file is not UTF-8: byte {error.start} is wrong", name)) from error
+        raise ConfigurationError(
+            ConfigProblem(f"the file is not UTF-8: byte {error.start} is invalid", name)
+        ) from error
     parser = _PARSERS.get(extension)
     tree = _parse(parser, text, name) if parser is not None else _parse_any(text, name)
     if tree is None or tree == {}:
         raise ConfigurationError(ConfigProblem("failed to load config due to the absence of any key:value pair", name))
     if not isinstance(tree, dict):
-        raise ConfigurationError(
-            ConfigProblem(f"the file holds a {_kind(tree)} where an object of keys and values belongs", name)
-        )
+        raise ConfigurationError(ConfigProblem(f"the file is a {_kind(tree)}, not an object of keys and values", name))
     _Walk(name).check(tree)
     return tree
 
 
 def lower_keys(value: Any) -> Any:
-    """Return the tree with all keys in lower case, as zot reads them: those that users choose, too.
+    """Return the tree with all keys in lower case, as in zot, including names that operators choose.
 
-    Raises ConfigurationError for an object that has the same key in two spellings.
+    Raises ConfigurationError if an object has the same key in two spellings.
     """
     if isinstance(value, list):
         return [lower_keys(item) for item in value]
@@ -81,13 +81,13 @@ def lower_keys(value: Any) -> Any:
     lowered: Tree = {}
     for name, item in value.items():
         if name.lower() in lowered:
-            raise ConfigurationError(ConfigProblem(f"the key {name!r} is there twice, in two spellings", name))
+            raise ConfigurationError(ConfigProblem(f"duplicate key {name!r}, in two spellings", name))
         lowered[name.lower()] = lower_keys(item)
     return lowered
 
 
 def merged(tree: Tree, overrides: Tree) -> Tree:
-    """Return the tree with the values of `overrides` in place of its own, in objects key by key."""
+    """Return the tree overlaid with `overrides`; objects are merged key by key."""
     result = dict(tree)
     for name, value in overrides.items():
         below = result.get(name)
@@ -105,7 +105,7 @@ def _parse(parser: Callable[[str], Any], text: str, name: str) -> Any:
             ConfigProblem(f"the file is nested more than {DEPTH_LIMIT} levels deep", name)
         ) from None
     except ValueError as error:
-        # YAML's errors have several lines, with the place in a string whose name says nothing.
+        # YAML's errors have several lines, and name the source `<unicode string>`.
         reason = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
         raise ConfigurationError(ConfigProblem(f"failed to read configuration: {reason}", name)) from error
 
@@ -131,7 +131,7 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> Tree:
     tree: Tree = {}
     for name, value in pairs:
         if name in tree:
-            raise ValueError(f"the key {name!r} is there twice")
+            raise ValueError(f"duplicate key {name!r}")
         tree[name] = value
     return tree
 
@@ -141,7 +141,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _parse_yaml(text: str) -> Any:
-    # Imported here: most configurations are JSON, and each process of the server reads one.
+    # Imported lazily: most configurations are JSON, and each process of the server reads one.
     from zot.config.yaml import load_yaml  # noqa: PLC0415
 
     return load_yaml(text)
@@ -156,7 +156,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 
 
 class _Walk:
-    """Refuses what no configuration needs: endless or huge values (by YAML aliases), odd keys, broken text."""
+    """Refuses values that no configuration needs: huge trees (by YAML aliases), other keys than texts, broken text."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -178,7 +178,7 @@ class _Walk:
         elif isinstance(value, float) and not math.isfinite(value):
             self._refuse(f"has the number {value}, which is not finite")
         elif isinstance(value, date | time | bytes | set):
-            self._refuse(f"has {value!r}, a {_kind(value)}: write it as a text in quotes")
+            self._refuse(f"has the {_kind(value)} {value!r}: write it as a text in quotes")
 
     def _check_key(self, name: Any) -> None:
         if not isinstance(name, str):
@@ -187,7 +187,7 @@ class _Walk:
 
     def _check_text(self, text: str) -> None:
         if any("\ud800" <= character <= "\udfff" for character in text):
-            self._refuse("has a text with half a surrogate pair")
+            self._refuse("has a text with an unpaired surrogate")
 
     def _refuse(self, what: str) -> None:
         raise ConfigurationError(ConfigProblem(f"the file {what}", self.name))

@@ -1,4 +1,4 @@
-"""The parameters of the `redis` drivers: the same for sessions and for a shared catalog."""
+"""Parameters of the `redis` drivers of sessions and of a shared catalog."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ DEFAULT_PORT = 6379
 
 
 class RedisOptions(Section):
-    """How to reach Redis; what is None is left to the client library.
+    """Parameters of a connection to Redis; for None the client library's default applies.
 
-    `master_name` asks sentinels for the address, several addresses are those of a cluster, else one server is meant.
+    With `master_name` the addresses are those of sentinels, else several addresses are those of a cluster.
     """
 
-    key_prefix: str = zot_key("keyprefix", "", doc="What keys start with, colon included; may be empty.")
+    key_prefix: str = zot_key("keyprefix", "", doc="Prefix of keys, colon included; may be empty.")
     addresses: Listed[str] = zot_key("addr", (f"localhost:{DEFAULT_PORT}",), doc="`host:port` of servers or sentinels.")
     is_cluster: bool = zot_key("cluster", False, doc="Whether the addresses are those of a cluster.")
     unix_socket: str = zot_key("unix_socket", "", doc="Path of the socket, in place of an address.")
@@ -39,31 +39,35 @@ class RedisOptions(Section):
     password: Secret | None = zot_key("password", None, doc="Password.")
     sentinel_username: str = zot_key("sentinel_username", "", doc="User name for sentinels.")
     sentinel_password: Secret | None = zot_key("sentinel_password", None, doc="Password for sentinels.")
-    max_retries: int | None = zot_key("max_retries", None, doc="How often a failed command is tried again.")
-    min_retry_backoff_s: Seconds | None = zot_key("min_retry_backoff", None, doc="Shortest wait before that.")
-    max_retry_backoff_s: Seconds | None = zot_key("max_retry_backoff", None, doc="Longest wait before that.")
+    max_retries: int | None = zot_key("max_retries", None, doc="Retries of a failed command.")
+    min_retry_backoff_s: Seconds | None = zot_key("min_retry_backoff", None, doc="Shortest delay before a retry.")
+    max_retry_backoff_s: Seconds | None = zot_key("max_retry_backoff", None, doc="Longest delay before a retry.")
     dial_timeout_s: Seconds | None = zot_key("dial_timeout", None, doc="Longest wait for a connection.")
-    read_timeout_s: Seconds | None = zot_key("read_timeout", None, doc="Longest wait for an answer.")
+    read_timeout_s: Seconds | None = zot_key("read_timeout", None, doc="Longest wait for a response.")
     write_timeout_s: Seconds | None = zot_key("write_timeout", None, doc="Longest wait to send.")
-    context_timeout_enabled: Flag | None = zot_key("context_timeout_enabled", None, doc="Accepted; always so here.")
+    context_timeout_enabled: Flag | None = zot_key(
+        "context_timeout_enabled", None, doc="Accepted; always enabled here."
+    )
     pool_fifo: Flag | None = zot_key("pool_fifo", None, doc="Use the connection that was idle longest.")
-    pool_size: int | None = zot_key("pool_size", None, doc="Connections at once.")
+    pool_size: int | None = zot_key("pool_size", None, doc="Size of the connection pool.")
     pool_timeout_s: Seconds | None = zot_key("pool_timeout", None, doc="Longest wait for a free connection.")
-    min_idle_conns: int | None = zot_key("min_idle_conns", None, doc="Idle connections kept at least.")
-    max_idle_conns: int | None = zot_key("max_idle_conns", None, doc="Idle connections kept at most.")
-    max_active_conns: int | None = zot_key("max_active_conns", None, doc="Connections at most.")
-    conn_max_idle_time_s: Seconds | None = zot_key("conn_max_idle_time", None, doc="When idle connections are closed.")
-    conn_max_lifetime_s: Seconds | None = zot_key("conn_max_lifetime", None, doc="When connections are closed.")
-    max_redirects: int | None = zot_key("max_redirects", None, doc="Cluster: redirections followed.")
+    min_idle_conns: int | None = zot_key("min_idle_conns", None, doc="Fewest idle connections.")
+    max_idle_conns: int | None = zot_key("max_idle_conns", None, doc="Most idle connections.")
+    max_active_conns: int | None = zot_key("max_active_conns", None, doc="Most connections.")
+    conn_max_idle_time_s: Seconds | None = zot_key(
+        "conn_max_idle_time", None, doc="Age at which idle connections are closed."
+    )
+    conn_max_lifetime_s: Seconds | None = zot_key("conn_max_lifetime", None, doc="Age at which connections are closed.")
+    max_redirects: int | None = zot_key("max_redirects", None, doc="Cluster: most redirections followed.")
     read_only: Flag | None = zot_key("read_only", None, doc="Cluster: read from replicas.")
     route_by_latency: Flag | None = zot_key("route_by_latency", None, doc="Cluster: read from the nearest node.")
     route_randomly: Flag | None = zot_key("route_randomly", None, doc="Cluster: read from any node.")
-    disable_identity: Flag | None = zot_key("disable_identity", None, doc="Do not tell the client library's name.")
-    identity_suffix: str = zot_key("identity_suffix", "", doc="What is added to that name.")
-    unstable_resp3: Flag | None = zot_key("unstable_resp3", None, doc="Accepted for zot's sake.")
+    disable_identity: Flag | None = zot_key("disable_identity", None, doc="Do not send the client library's name.")
+    identity_suffix: str = zot_key("identity_suffix", "", doc="Suffix of that name.")
+    unstable_resp3: Flag | None = zot_key("unstable_resp3", None, doc="Accepted and ignored.")
 
 
-# Set by the form of the configuration, not by a parameter of their own.
+# Derived from other parameters or from the URL.
 _DERIVED = frozenset({"keyprefix", "cluster", "unix_socket", "tls", "tls_verify"})
 _PARAMETERS = {
     str(field.alias): name for name, field in RedisOptions.model_fields.items() if field.alias not in _DERIVED
@@ -71,10 +75,11 @@ _PARAMETERS = {
 
 
 def redis_options(driver: Mapping[str, Any], default_prefix: str, key: str) -> tuple[RedisOptions, list[str]]:
-    """Return the options of a `redis` driver, and warnings about what is ignored; `key` is the path of its object.
+    """Parse the parameters of a `redis` driver; return warnings about ignored ones.
 
-    `url`, if it is there, decides alone but for `keyprefix`; a value that cannot be converted is ignored, as in zot.
-    Raises ConfigurationError if `url` is no URL of Redis, or an address none.
+    `key` is the path of the driver's object. With `url` all other parameters but `keyprefix` are ignored. Unknown
+    parameters, and values that cannot be converted, are ignored with a warning, as in zot. Raises ConfigurationError
+    if `url` or an address is invalid.
     """
     warnings: list[str] = []
     prefix = _prefix(driver.get("keyprefix"), default_prefix, f"{key}.keyprefix", warnings)
@@ -106,7 +111,7 @@ def redis_options(driver: Mapping[str, Any], default_prefix: str, key: str) -> t
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """Return both parts of an address, either of which may be absent; raise ValueError if it is none."""
+    """Split an address into host and port, with defaults for both; raise ValueError if it is malformed."""
     parts = urlsplit(f"//{address}")
     return parts.hostname or "localhost", parts.port or DEFAULT_PORT
 
@@ -118,13 +123,13 @@ def _prefix(value: Any, default: str, key: str, warnings: list[str]) -> str:
     if value is None:
         value = default
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # as zot writes it: 8.0 is 8
+        value = int(value)  # as zot formats it: 8.0 is 8
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"{text}:" if text else ""
 
 
 def _from_url(url: Any, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the parameters that a URL holds, and what its form says."""
+    """Return the parameters in a URL, and the options derived from its form."""
     parts = split_url(url) if isinstance(url, str) else None
     if parts is None or parts.scheme not in SCHEMES:
         expected = "a text such as redis://user:password@host:6379/0, rediss://... or unix:///path"
@@ -159,6 +164,6 @@ def _from_url(url: Any, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _query_value(name: str, value: str) -> str:
-    """Return a parameter's value: in a URL a duration without a unit is seconds."""
+    """Return a parameter's value; in a URL a duration without a unit is in seconds."""
     is_duration = name in _PARAMETERS and _PARAMETERS[name].endswith("_s")
     return f"{value}s" if is_duration and value.isdecimal() else value

@@ -1,4 +1,4 @@
-"""What a changed configuration file changes in a running server."""
+"""The effect of a changed configuration file on a running server."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ S = TypeVar("S", bound=Section)
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The configuration to run by from now on.
+    """The configuration after a reload.
 
-    `reloaded` names the keys that take effect now, `ignored` those that differ in the file but wait for a restart.
+    `reloaded` names the changed keys that take effect at once, `ignored` those that need a restart.
     """
 
     config: Config
@@ -29,9 +29,9 @@ class Changes:
 
 
 def changes(running: Config, changed: Config) -> Changes:
-    """Return what of `changed`, a completed and checked configuration, takes effect in a server that has `running`.
+    """Apply the reloadable keys of `changed`, a loaded configuration, to `running`.
 
-    Raises ConfigurationError if the reloadable keys alone, without those that wait for a restart, break a rule.
+    Raises ConfigurationError if the result breaks a rule, because some of the changed keys need a restart.
     """
     diff = _Diff()
     merged = diff.merge(running, changed, "")
@@ -51,7 +51,7 @@ class _Diff:
         self.ignored: list[str] = []
 
     def merge(self, old: S, new: S, path: str) -> S:
-        """Return `old` with what `new` changes in reloadable keys."""
+        """Return `old` with the reloadable keys of `new`."""
         values: dict[str, Any] = {}
         for name, field in type(old).model_fields.items():
             before, after = getattr(old, name), getattr(new, name)

@@ -1,4 +1,4 @@
-"""How many processes the machine, or the container, has room for."""
+"""Number of worker processes for the cores and memory of the machine or container."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from zot.config.http import HttpConfig
 
 WORKERS_LIMIT = 4
-# Below either of these the whole server is one process.
+# Below either limit the whole server is one process.
 SMALL_CPUS = 2
 SMALL_BYTES = 512 * MIB
 
@@ -20,7 +20,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def worker_count(http: HttpConfig) -> int:
-    """Return how many processes answer requests; 0 means one process for the whole server."""
+    """Return the number of processes that serve requests; 0 means one process for the whole server."""
     if http.workers is not None:
         return http.workers
     cpus, memory_bytes = available_cpus(), available_bytes()
@@ -30,7 +30,7 @@ def worker_count(http: HttpConfig) -> int:
 
 
 def available_cpus(cgroup: Path = CGROUP) -> float:
-    """Return the cores that this process may use: by its affinity, and by the quota of its cgroup (v2 or v1)."""
+    """Return the number of usable cores, by CPU affinity and by the cgroup's quota (v2 or v1)."""
     cpus = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     quota = _words(cgroup / "cpu.max") or [
         *_words(cgroup / "cpu/cpu.cfs_quota_us"),
@@ -42,14 +42,14 @@ def available_cpus(cgroup: Path = CGROUP) -> float:
 
 
 def available_bytes(cgroup: Path = CGROUP) -> int:
-    """Return the memory of the machine, or less if the cgroup (v2 or v1) is limited to less."""
+    """Return the machine's memory, or the cgroup's limit (v2 or v1) if that is less."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = _words(cgroup / "memory.max") or _words(cgroup / "memory/memory.limit_in_bytes")
     return min(memory, int(limit[0])) if limit and limit[0].isdigit() else memory
 
 
 def _words(path: Path) -> list[str]:
-    """Return the words of a one-line file; none if it is not there."""
+    """Return the words of a one-line file; an empty list if it cannot be read."""
     try:
         return path.read_text(encoding="ascii").split()
     except OSError:

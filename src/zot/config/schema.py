@@ -1,4 +1,4 @@
-"""The configuration as a JSON Schema (draft 7), for editors and for checks before a roll-out."""
+"""JSON Schema (draft 7) of the configuration, for editors and checks before a roll-out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ Schema = dict[str, Any]
 
 
 def schema() -> Schema:
-    """Return the schema: durations are strings, unknown keys are refused, keys beyond zot's have `x-zot: false`.
+    """Return the JSON Schema of the configuration.
 
-    Each key is there in zot's spelling and in lower case; the server reads keys in any case. `x-reload` tells whether
-    a change takes effect without a restart.
+    Durations are strings and unknown keys are refused. Each key occurs in zot's spelling and in lower case, although
+    the server accepts any case. Keys that zot does not have are marked `x-zot: false`, and `x-reload` says whether a
+    change takes effect without a restart.
     """
     made = Config.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
     definitions: dict[str, Schema] = made.pop("$defs")
@@ -29,7 +30,7 @@ def schema() -> Schema:
 
 
 def _tidy(section: Schema) -> Schema:
-    """Return a section's schema without what pydantic adds for itself, and with its keys in lower case, too."""
+    """Return a section's schema without pydantic's titles, and with each key also in lower case."""
     properties = {name: _tidy_property(prop) for name, prop in section["properties"].items()}
     lowered = {name.lower(): prop for name, prop in properties.items()}
     return {name: value for name, value in section.items() if name != "title"} | {"properties": lowered | properties}
@@ -39,7 +40,7 @@ def _tidy_property(prop: Schema) -> Schema:
     tidy = {name: value for name, value in prop.items() if name != "title"}
     default = tidy.get("default")
     if default is None or isinstance(default, dict):
-        # The members have defaults of their own.
+        # The members have their own defaults.
         tidy.pop("default", None)
     elif isinstance(default, float) and tidy.get("type") == "string":
         tidy["default"] = format_seconds(default)

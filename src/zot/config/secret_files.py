@@ -1,4 +1,4 @@
-"""The files with secrets that a configuration names: read by the same rules as the configuration itself."""
+"""Secret files that a configuration names, parsed by the rules of configuration files."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ ANONYMOUS_BIND_DN = "anonym-user"
 
 
 class LdapCredentials(Section):
-    """`http.auth.ldap.credentialsFile`: who asks the directory."""
+    """`http.auth.ldap.credentialsFile`: the account that searches the directory."""
 
     bind_dn: str = zot_key("bindDN", doc="Name to bind with.")
     bind_password: Secret = zot_key("bindPassword", doc="Its password.")
 
 
 class OpenIdCredentials(Section):
-    """`http.auth.openid.providers.NAME.credentialsFile`: who asks the provider."""
+    """`http.auth.openid.providers.NAME.credentialsFile`: the client registered at the provider."""
 
     client_id: str = zot_key("clientid", doc="Client id.")
     client_secret: Secret = zot_key("clientsecret", doc="Client secret; empty: PKCE alone.")
 
 
 class SessionKeys(Section):
-    """`http.auth.sessionKeysFile`: what protects the cookies of local sessions."""
+    """`http.auth.sessionKeysFile`: the keys that protect the cookies of local sessions."""
 
     hash_key: Secret | None = zot_key("hashKey", None, doc="Key of the signature; 32 or 64 bytes.")
     encrypt_key: Secret | None = zot_key("encryptKey", None, doc="Key of the encryption; 16, 24 or 32 bytes.")
@@ -52,7 +52,7 @@ class RegistryCredentials(Section):
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What the secret files hold. `ldap` is None for an anonymous bind."""
+    """The contents of the secret files. `ldap` is None for an anonymous bind."""
 
     ldap: LdapCredentials | None = None
     openid: Mapping[str, OpenIdCredentials] = field(default_factory=dict)
@@ -60,7 +60,10 @@ class Secrets:
 
 
 def read_secrets(auth: AuthConfig, read: Callable[[Path], bytes] = read_content) -> Secrets:
-    """Read every secret file that `auth` names, relative to the working directory; raise ConfigurationError."""
+    """Read the secret files that `auth` names; raise ConfigurationError if one is invalid.
+
+    Relative paths start at the working directory.
+    """
     ldap_file = auth.ldap.credentials_file if auth.ldap else ""
     providers = auth.openid.providers if auth.openid else {}
     return Secrets(
@@ -75,14 +78,14 @@ def read_secrets(auth: AuthConfig, read: Callable[[Path], bytes] = read_content)
 
 
 def secret_paths(auth: AuthConfig) -> list[Path]:
-    """Return the secret files that `auth` names: those to watch for changes."""
+    """Return the paths of the secret files that `auth` names."""
     names = [auth.ldap.credentials_file if auth.ldap else "", auth.session_keys_file]
     names += [provider.credentials_file for provider in (auth.openid.providers.values() if auth.openid else ())]
     return [Path(name) for name in names if name]
 
 
 def read_sync_credentials(path: Path) -> dict[str, RegistryCredentials]:
-    """Return user names and passwords by `host[:port]` from `extensions.sync.credentialsFile`."""
+    """Read `extensions.sync.credentialsFile`: credentials by `host[:port]`."""
     tree = lower_keys(read_tree(path))
     return {host: _validate(entry, RegistryCredentials, path) for host, entry in tree.items()}
 
@@ -105,7 +108,7 @@ def _validate(tree: object, model: type[S], path: Path) -> S:
     try:
         return model.model_validate(tree, by_name=False)
     except ValidationError as error:
-        # Only places and kinds are repeated: what was wrong may have been the secret.
+        # The error names keys only, since a wrong value may be the secret.
         details = error.errors(include_input=False, include_url=False)
         kinds = {detail["type"] for detail in details}
         reason = (

@@ -1,4 +1,4 @@
-"""What all sections of the configuration share: zot's spelling of keys, its leniency with types, no unknown keys."""
+"""Base of all sections: zot's spelling of keys and leniency with types, no unknown keys."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, model_validator
 
 from zot.config.masking import mask
-from zot.config.own_keys import beyond_zot
+from zot.config.own_keys import own_key_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RELOAD = "x-reload"
-BEYOND_ZOT = "x-zot"
+KNOWN_TO_ZOT = "x-zot"
 
 T = TypeVar("T")
 
@@ -22,8 +22,8 @@ T = TypeVar("T")
 class Section(BaseModel):
     """An object of the configuration file; immutable.
 
-    Keys match without regard to case; `null` means absent. `model_fields_set` tells what the file said from what is
-    a default. An unknown key is an error. Attributes are named in Python's way, keys (the aliases) in zot's.
+    Keys match in any case; `null` means absent; an unknown key is an error. `model_fields_set` holds the keys of the
+    file, without defaults. Attributes are named as in Python, keys (the aliases) as in zot.
     """
 
     model_config = ConfigDict(
@@ -32,14 +32,14 @@ class Section(BaseModel):
         coerce_numbers_to_str=True,
         validate_by_name=True,
         validate_by_alias=True,
-        # A start without a configuration file needs a fraction of the models.
+        # Without a configuration file most models are never used.
         defer_build=True,
-        # Errors are shown to whoever reads the log; the value may be a password.
+        # Errors are logged, and the value may be a password.
         hide_input_in_errors=True,
     )
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Print values with secrets masked: a configuration ends up in logs and error messages."""
+        """Mask secrets, since a configuration may occur in logs and error messages."""
         for name, value in super().__repr_args__():
             field = type(self).model_fields.get(name or "")
             yield name, mask(value, str(field.alias) if field else "")
@@ -65,29 +65,29 @@ def _spelling(section: type[Section]) -> dict[str, str]:
 
 
 def zot_key(name: str, default: Any = ..., *, doc: str, reload: bool = False) -> Any:
-    """Return the field for zot's key `name`.
+    """Return the field of a key that zot has.
 
-    `doc` is one line for the reference and the schema; `reload` says that a change takes effect without a restart.
+    `doc` is its line in the reference and the schema; with `reload` a change takes effect without a restart.
     """
     return Field(default, alias=name, description=doc, json_schema_extra={RELOAD: reload})
 
 
 def own_key(path: str, *, default: Section | None = None, reload: bool = False) -> Any:
-    """Return the field for a key that zot does not have; name, default and meaning come from the table.
+    """Return the field of a key that zot does not have, as described in `own_keys`.
 
-    `default` is for an object: the section with its own defaults.
+    `default` is the section of defaults if the key holds an object.
     """
-    entry = beyond_zot(path)
+    entry = own_key_at(path)
     return Field(
         entry.default if default is None else default,
         alias=entry.name,
         description=entry.meaning,
-        json_schema_extra={RELOAD: reload, BEYOND_ZOT: False},
+        json_schema_extra={RELOAD: reload, KNOWN_TO_ZOT: False},
     )
 
 
 def _listed(value: object) -> object:
-    """Make a single value a list of one; an empty string or object is an empty list."""
+    """Wrap a single value in a list; an empty string or object is an empty list."""
     if isinstance(value, list | tuple):
         return value
     if value is None or value in ("", {}):
@@ -96,12 +96,12 @@ def _listed(value: object) -> object:
 
 
 def _flag(value: object) -> object:
-    """Read an empty string as false, as zot does; the rest is pydantic's reading of `true`, `1`, `false`, `0`."""
+    """Convert an empty string to false, as zot does; other values are left to pydantic."""
     return False if value == "" else value
 
 
 def _driver(value: object) -> object:
-    """Take an empty driver object for an absent one, as zot does."""
+    """Convert an empty driver object to None, as zot does."""
     return None if value == {} else value
 
 
@@ -112,10 +112,10 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 """A bool in the file, or its text or number."""
 
 DriverOptions = Annotated[dict[str, Any] | None, BeforeValidator(_driver)]
-"""A driver's `name` and parameters, with keys in lower case; what the parameters mean is the driver's to say."""
+"""A driver's `name` and parameters, with keys in lower case; the driver defines which parameters there are."""
 
 Secret = Annotated[
     SecretStr,
     PlainSerializer(lambda secret: "******" if secret.get_secret_value() else "", return_type=str),
 ]
-"""A text that is masked wherever it is printed; `get_secret_value()` tells it."""
+"""A text that is masked wherever it is printed; `get_secret_value()` returns it."""

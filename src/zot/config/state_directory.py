@@ -1,4 +1,4 @@
-"""The paths of what a server keeps beside its content: the catalog's directory, and this machine's run-time files."""
+"""Paths of a server's databases, state files and sockets."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _SOCKET_ADDRESS_LIMIT_BYTES = 100
 
 @dataclass(frozen=True, slots=True)
 class StateDirectory:
-    """Names every file of a server that is no content of a repository.
+    """The paths of all files of a server that are not content of a repository.
 
-    The files that an embedded driver keeps beside its database are the driver's own. What each root has of its own
-    (identity, lock, quarantine) is in `.zot` below the root, and `zot.storage` names it.
+    Files that an embedded driver keeps beside its database are named by the driver. Files of each root (identity,
+    lock, quarantine) are in `.zot` below the root and named by `zot.storage`.
     """
 
     catalog: Path
-    """The directory of the catalog. It outlives the server, and moves with its disk to another machine."""
+    """The directory of the catalog. It is durable, and may move with its disk to another machine."""
     runtime: Path
-    """Where the processes of this machine meet: sockets and metrics. Worthless once the server has ended."""
+    """The directory of sockets and metrics of this machine's processes; of no use after the server ends."""
     sessions: Path
-    """The directory of login sessions, where zot has it: below the main root."""
+    """The directory of login sessions, in zot's place below the main root."""
     zot_metadata: Path
     """The database of a zot that served the main root before."""
 
     @classmethod
     def of(cls, storage: StorageConfig) -> StateDirectory:
-        """Return the paths that a configuration names, from the file system's root; symlinks in them stay."""
+        """Return the absolute paths for a configuration; symlinks are not resolved."""
         root = Path(storage.root_directory).absolute()
         catalog = Path(storage.catalog.directory).absolute() if storage.catalog.directory else root / ".zot"
         return cls(catalog, catalog, root / "_sessions", root / "meta.db")
@@ -54,11 +54,11 @@ class StateDirectory:
         """Counts of pulls and pushes."""
         return self.catalog / "activity.db"
 
-    # --- what a start has to know of earlier ones ---
+    # --- state that a start needs from earlier ones ---
 
     @property
     def stores(self) -> Path:
-        """The identity of each root that was served with this catalog."""
+        """The identities of the roots that were served with this catalog."""
         return self.catalog / "stores.json"
 
     @property
@@ -68,42 +68,42 @@ class StateDirectory:
 
     @property
     def jobs(self) -> Path:
-        """When each job ran last."""
+        """The last run of each job."""
         return self.catalog / "jobs.json"
 
     @property
     def zot_imported(self) -> Path:
-        """The mark that zot's metadata is imported."""
+        """The marker file of the finished import of zot's metadata."""
         return self.catalog / "zot-taken-over"
 
     @property
     def zot_accounts_settled(self) -> Path:
-        """The start of the server in which zot's users were imported, or found to be unreadable."""
+        """The start of the server in which zot's users were imported or found unreadable."""
         return self.catalog / "zot-accounts-settled"
 
     # --- run-time files ---
 
     @property
     def writer_socket(self) -> Path:
-        """Where the catalog writer listens."""
+        """The socket of the catalog writer."""
         return self.runtime / "writer.sock"
 
     @property
     def control_socket(self) -> Path:
-        """Where the server answers commands of `zot`."""
+        """The socket on which the server accepts commands of `zot`."""
         return self.runtime / "control"
 
     @property
     def metrics(self) -> Path:
-        """The directory in which the processes share what they count."""
+        """The directory in which the processes share their metrics."""
         return self.runtime / "metrics"
 
 
 def socket_address(path: Path) -> Path:
-    """Return a path to the same socket that is short enough for an address, which has at most 107 bytes.
+    """Return a path to the same socket that fits into an address, which has at most 107 bytes.
 
-    A long one leads through a descriptor of its directory, which stays open for as long as the process lives. Raises
-    OSError if that directory is not there.
+    A long path is replaced by one through a descriptor of its directory, which stays open until the process ends.
+    Raises OSError if the directory does not exist.
     """
     if len(os.fsencode(path)) <= _SOCKET_ADDRESS_LIMIT_BYTES or not Path("/proc/self/fd").is_dir():
         return path

@@ -1,4 +1,4 @@
-"""`storage`: where content is kept, and when it is removed."""
+"""`storage`: the stores of content, garbage collection, retention and quotas."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ HOUR_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class TimeWindow:
-    """A time of day in UTC, in minutes since midnight; it wraps around midnight if it ends before it starts."""
+    """A daily period in UTC, in minutes since midnight; it spans midnight if it ends before it starts."""
 
     start_min: int
     end_min: int
 
     @classmethod
     def parse(cls, text: str) -> TimeWindow:
-        """Return the window written `HH:MM-HH:MM`; raise ValueError with zot's words otherwise."""
+        """Parse `HH:MM-HH:MM`; raise ValueError with zot's message if it is invalid."""
         start, dash, end = text.partition("-")
         if not dash:
             raise ValueError(f'invalid gcTimeWindow "{text}", expected format "HH:MM-HH:MM"')
@@ -33,7 +33,7 @@ class TimeWindow:
         return window
 
     def contains(self, minute: int) -> bool:
-        """Tell whether `minute` of the day (UTC) lies in the window; its end does not."""
+        """Tell whether a minute of the day (UTC) is in the window, whose end is exclusive."""
         if self.start_min < self.end_min:
             return self.start_min <= minute < self.end_min
         return minute >= self.start_min or minute < self.end_min
@@ -66,48 +66,46 @@ Window = Annotated[
 
 
 class KeepUntaggedConfig(Section):
-    """Which untagged manifests a retention policy keeps: those that one of the rules keeps."""
+    """The rules by which a retention policy keeps untagged manifests; one that keeps it is enough."""
 
-    pulled_within_s: Seconds | None = zot_key(
-        "pulledWithin", None, doc="Keep what was pulled or pushed within this time."
-    )
-    pushed_within_s: Seconds | None = zot_key("pushedWithin", None, doc="Keep what was pushed within this time.")
+    pulled_within_s: Seconds | None = zot_key("pulledWithin", None, doc="Keep if pulled or pushed within this time.")
+    pushed_within_s: Seconds | None = zot_key("pushedWithin", None, doc="Keep if pushed within this time.")
     most_recently_pushed_count: int = zot_key(
-        "mostRecentlyPushedCount", 0, doc="Keep this many of the latest pushed; 0: rule not used."
+        "mostRecentlyPushedCount", 0, doc="Keep this many of the most recently pushed; 0: rule not used."
     )
     most_recently_pulled_count: int = zot_key(
-        "mostRecentlyPulledCount", 0, doc="Keep this many of the latest pulled; 0: rule not used."
+        "mostRecentlyPulledCount", 0, doc="Keep this many of the most recently pulled; 0: rule not used."
     )
 
 
 class KeepTags(KeepUntaggedConfig):
-    """Which tags a retention policy keeps: those matching `patterns`, and kept by one of the rules if there are any."""
+    """Tags that a retention policy keeps: they match `patterns` and, if there are rules, one of the rules."""
 
     patterns: Listed[str] = zot_key("patterns", (), doc="Regular expressions of tags; none means every tag.")
 
 
 class RetentionPolicyConfig(Section):
-    """What is kept in the repositories that match; the first policy that matches a repository holds."""
+    """A retention policy; the first one that matches a repository applies."""
 
-    repositories: Listed[str] = zot_key("repositories", (), doc="Globs of the repositories meant.")
-    delete_referrers: Flag = zot_key("deleteReferrers", False, doc="Remove referrers whose subject is gone.")
-    delete_untagged: Flag = zot_key("deleteUntagged", True, doc="Remove manifests that no tag and no index names.")
+    repositories: Listed[str] = zot_key("repositories", (), doc="Globs of the repositories that the policy applies to.")
+    delete_referrers: Flag = zot_key("deleteReferrers", False, doc="Delete referrers without their subject.")
+    delete_untagged: Flag = zot_key("deleteUntagged", True, doc="Delete manifests that no tag and no index references.")
     keep_tags: Listed[KeepTags] = zot_key(
-        "keepTags", (), doc="Tags to keep; a tag that no entry keeps is removed. None: every tag is kept."
+        "keepTags", (), doc="Tags to keep; other tags are deleted. None: every tag is kept."
     )
     keep_untagged: KeepUntaggedConfig | None = zot_key(
-        "keepUntagged", None, doc="Untagged manifests to keep all the same."
+        "keepUntagged", None, doc="Untagged manifests to keep despite `deleteUntagged`."
     )
 
 
 class RetentionConfig(Section):
-    """Which tags and manifests garbage collection removes although nothing is wrong with them."""
+    """Retention: tags and manifests that garbage collection deletes by policy."""
 
-    dry_run: Flag = zot_key("dryRun", False, doc="Only log what would be removed.", reload=True)
+    dry_run: Flag = zot_key("dryRun", False, doc="Only log what would be deleted.", reload=True)
     delay_s: Seconds = zot_key(
         "delay",
         HOUR_S,
-        doc="Age that untagged manifests and referrers reach before they go. Default: that of `gcDelay`.",
+        doc="Age at which untagged manifests and referrers are deleted. Default: that of `gcDelay`.",
         reload=True,
     )
     policies: Listed[RetentionPolicyConfig] = zot_key(
@@ -116,11 +114,11 @@ class RetentionConfig(Section):
 
 
 class StoreConfig(Section):
-    """What the main store and each sub-path have in common."""
+    """The keys that the main store and sub-paths share."""
 
-    root_directory: str = zot_key("rootDirectory", "", doc="Directory of the store; local even with a storage driver.")
+    root_directory: str = zot_key("rootDirectory", "", doc="Directory of the store; local even with a `storageDriver`.")
     dedupe: Flag = zot_key(
-        "dedupe", True, doc="Keep equal blobs of several repositories once, by hard links.", reload=True
+        "dedupe", True, doc="Store equal blobs of several repositories once, by hard links.", reload=True
     )
     remote_cache: Flag = zot_key(
         "remoteCache",
@@ -129,24 +127,24 @@ class StoreConfig(Section):
     )
     gc: Flag = zot_key("gc", True, doc="Collect garbage periodically.", reload=True)
     gc_delay_s: Seconds = zot_key(
-        "gcDelay", HOUR_S, doc="Age that an unreferenced blob or upload reaches before it goes.", reload=True
+        "gcDelay", HOUR_S, doc="Age at which unreferenced blobs and uploads are deleted.", reload=True
     )
     gc_interval_s: Seconds = zot_key(
-        "gcInterval", HOUR_S, doc="Time from one collection to the next; 0: once at start.", reload=True
+        "gcInterval", HOUR_S, doc="Interval between collections; 0: once at start.", reload=True
     )
     gc_time_window: Window = zot_key(
-        "gcTimeWindow", None, doc="`HH:MM-HH:MM` in UTC in which collections may start; empty: always.", reload=True
+        "gcTimeWindow", None, doc="`HH:MM-HH:MM` in UTC during which collections may start; empty: always.", reload=True
     )
     commit: Flag = zot_key(
         "commit",
         True,
-        doc="Sync to disk before a push is acknowledged. zot's default is false; here only a plain false trades "
-        "safety for speed.",
+        doc="Make pushes durable before they are acknowledged. zot's default is false; here false must be set to "
+        "trade safety for speed.",
     )
     redirect_blob_url: Flag = zot_key(
-        "redirectBlobURL", False, doc="Send clients to signed URLs of the object store for blobs.", reload=True
+        "redirectBlobURL", False, doc="Redirect blob downloads to signed URLs of the object store.", reload=True
     )
-    retention: RetentionConfig = zot_key("retention", RetentionConfig(), doc="Which tags and manifests to remove.")
+    retention: RetentionConfig = zot_key("retention", RetentionConfig(), doc="Tags and manifests to delete by policy.")
     storage_driver: DriverOptions = zot_key(
         "storageDriver",
         None,
@@ -160,22 +158,22 @@ class StoreConfig(Section):
 
 
 class SubPathConfig(StoreConfig):
-    """A store of its own for the repositories below a route; it collects and dedupes only if told to."""
+    """A separate store for the repositories below a route; `gc` and `dedupe` are off by default."""
 
     dedupe: Flag = zot_key(
-        "dedupe", False, doc="Keep equal blobs of several repositories once, by hard links.", reload=True
+        "dedupe", False, doc="Store equal blobs of several repositories once, by hard links.", reload=True
     )
     gc: Flag = zot_key("gc", False, doc="Collect garbage periodically.", reload=True)
 
 
 class CatalogConfig(Section):
-    """Where the embedded catalog is."""
+    """The embedded catalog."""
 
     directory: str = own_key("storage.catalog.directory")
 
 
 class QuotaConfig(Section):
-    """How much a set of repositories may hold."""
+    """A limit on the size of a set of repositories."""
 
     repositories: Listed[str] = own_key("storage.quotas[].repositories")
     limit_bytes: int = own_key("storage.quotas[].bytes")
@@ -185,9 +183,9 @@ class QuotaConfig(Section):
 class StorageConfig(StoreConfig):
     """The main store."""
 
-    max_repos: int = zot_key("maxRepos", 0, doc="Refuse new repositories once there are this many; 0: no limit.")
+    max_repos: int = zot_key("maxRepos", 0, doc="Most repositories; further ones are refused. 0: no limit.")
     fast_restart: Flag = zot_key(
-        "fastRestart", False, doc="Accepted for zot's sake: every start is fast, whatever the store holds."
+        "fastRestart", False, doc="Accepted and ignored: every start is fast, whatever the size of the store."
     )
     sub_paths: dict[str, SubPathConfig] = zot_key(
         "subPaths", {}, doc="Stores for the repositories below a route, such as `/team-a`."

@@ -1,4 +1,4 @@
-"""The stores of a configuration: which repositories are kept below which root, by which rules."""
+"""The stores of a configuration, and the store of each repository."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MAIN = "/"
 
 @dataclass(frozen=True, slots=True)
 class StoreEntry:
-    """One store: a route, the root of its content, and its section of the configuration."""
+    """A store: its route, its root directory and its section of the configuration."""
 
     route: str
-    """`/` for the main store, else that of a sub-path: `/` and the first component of its repositories' names."""
+    """`/` for the main store, else a slash and the first component of its repositories' names."""
     root: str
-    """An absolute path, in which symlinks stay, since they may be swapped on purpose. Several routes may have it."""
+    """An absolute path whose symlinks are not resolved, since operators may swap them. Routes may share a root."""
     config: StoreConfig
 
 
@@ -37,16 +37,16 @@ class StoreTable:
         return iter(self._entries.values())
 
     def of(self, repository: Repository) -> StoreEntry:
-        """Return the store of a repository: that of its route, or the main store."""
+        """Return the store of a repository: the sub-path of its route, or the main store."""
         return self._entries.get(route_of(repository), self._main)
 
     def root_of(self, repository: Repository) -> str:
-        """Return the root that a repository is below."""
+        """Return the root directory of a repository's store."""
         return self.of(repository).root
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """Each root once, the main store's first."""
+        """The distinct roots, the main store's first."""
         return tuple(dict.fromkeys(each.root for each in self))
 
 

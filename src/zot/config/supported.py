@@ -1,4 +1,4 @@
-"""Which configured features are built: what is not is refused at start, never silently ignored."""
+"""Refusal of configured features that this build lacks: none is silently ignored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from zot.config.model import Config
 
-# A feature by the path of the key that asks for it. `=` names the one value that asks.
+# Features by the path of the key that enables them, or by path and value (`=`).
 FEATURES = (
     "storage.gc",
     "storage.retention",
@@ -58,54 +58,54 @@ FEATURES = (
 
 
 def refuse_unbuilt(config: Config, built: frozenset[str]) -> None:
-    """Raise ConfigurationError naming every key of `config` that asks for a feature which is not in `built`.
+    """Raise ConfigurationError with every key of `config` that enables a feature not in `built`.
 
-    `built` holds entries of FEATURES; another name is a mistake of the program, an AssertionError. What is switched
-    off (`enable: false`, false, 0, empty) asks for nothing, and neither does a default.
+    `built` is a subset of FEATURES; another name is a programming error, an AssertionError. A disabled feature
+    (`enable: false`, false, 0, empty) and a default enable nothing.
     """
     assert built <= set(FEATURES), f"no such feature: {', '.join(sorted(built - set(FEATURES)))}"
     problems = [
-        ConfigProblem("this build does not have what the key asks for", key, "remove the key")
+        ConfigProblem("this build lacks the feature that the key enables", key, "remove the key")
         for feature in FEATURES
         if feature not in built
-        for key in _asking(config, feature)
+        for key in _enabling_keys(config, feature)
     ]
     if problems:
         raise ConfigurationError(*problems)
 
 
-def asked_for(config: Config) -> frozenset[str]:
-    """Return the features that the configuration asks for."""
-    return frozenset(feature for feature in FEATURES if any(_asking(config, feature)))
+def enabled_features(config: Config) -> frozenset[str]:
+    """Return the features that the configuration enables."""
+    return frozenset(feature for feature in FEATURES if any(_enabling_keys(config, feature)))
 
 
-def _asking(config: Config, feature: str) -> Iterator[str]:
-    """Yield the paths of the keys that ask for the feature: in the main section, and in each sub-path."""
+def _enabling_keys(config: Config, feature: str) -> Iterator[str]:
+    """Iterate over the paths of the keys that enable a feature, in the main store and in sub-paths."""
     path, _, wanted = feature.partition("=")
     names = path.split(".")
-    if _asks(config, names, wanted):
+    if _enables(config, names, wanted):
         yield path
     if names[0] == "storage":
         for route, store in config.storage.sub_paths.items():
-            if _asks(store, names[1:], wanted):
+            if _enables(store, names[1:], wanted):
                 yield f'storage.subPaths["{route}"].{".".join(names[1:])}'
 
 
-def _asks(value: Any, names: list[str], wanted: str) -> bool:
+def _enables(value: Any, names: list[str], wanted: str) -> bool:
     for name in names:
         if isinstance(value, dict):
             value = value.get(name)
         elif isinstance(value, Section):
-            value = _said(value, name)
+            value = _given(value, name)
         if not value or (isinstance(value, Section) and getattr(value, "enable", True) is False):
             return False
     return value == wanted if wanted else True
 
 
-def _said(section: Section, alias: str) -> Any:
-    """Return the value that the file gives the key; None for a default, and for an object that says nothing.
+def _given(section: Section, alias: str) -> Any:
+    """Return the value of a key in the file; None for a default, and for an empty object with defaults.
 
-    An object that is absent by default asks for its feature by being there: `search: {}` does, `retention: {}` not.
+    An object that is absent by default enables its feature even if empty: `search: {}` does, `retention: {}` does not.
     """
     for name, field in type(section).model_fields.items():
         if field.alias == alias and name in section.model_fields_set:

@@ -1,4 +1,4 @@
-"""Seeing that files change: the configuration, the files it names, password files, certificates."""
+"""Notification of changed files: configuration, secret files, password files, certificates."""
 
 from __future__ import annotations
 
@@ -13,44 +13,43 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
     from pathlib import Path
 
-# An editor or a deployment makes several changes in a row: they are reported together.
+# Editors and deployments make several changes in a row, which are reported together.
 QUIET_MS = 150
 LONGEST_WAIT_MS = 1500
-# Also looked at without a notice: network file systems send none, and the kernel's watches are limited.
+# Files are also polled: network file systems send no notices, and the kernel limits the number of watches.
 POLL_MS = 1000
 
 Signature = tuple[int, int, int, int] | None
 
 
 class Watch:
-    """Watches files, through their directories.
+    """Watches files through their directories.
 
-    A watch on a file itself is lost when the file is replaced, as editors do, and as Kubernetes does by swapping the
-    symlink of a whole directory. So directories are watched, and a file has changed when its path leads to another
-    inode, size or time than before. A change between the making of the watch and `changes` is reported too: make the
-    watch first, then read the files.
+    A watch on a file itself is lost when the file is replaced, by an editor, or by Kubernetes, which swaps the symlink
+    of a whole directory. Therefore directories are watched, and a file has changed when its path leads to another
+    inode, size or time. Create the watch before you read the files: changes in between are reported, too.
     """
 
     def __init__(self, paths: Iterable[Path], seen: Mapping[Path, Signature] | None = None) -> None:
-        """Take the files, and what they looked like when they were read; absent: they look like that now."""
+        """Watch `paths`; `seen` are their signatures when they were read, by default those of now."""
         self._seen = signatures(paths) | dict(seen or {})
         self._stop = asyncio.Event()
 
     @property
     def seen(self) -> dict[Path, Signature]:
-        """What the files looked like when they were last looked at."""
+        """The last known signatures of the files."""
         return dict(self._seen)
 
     def follow(self, paths: Iterable[Path]) -> None:
-        """Watch these files from now on, in place of those before; those in both keep what was seen of them."""
+        """Replace the watched files; files that stay keep their signatures."""
         self._seen = {path: self._seen[path] if path in self._seen else _signature(path) for path in paths}
 
     def stop(self) -> None:
-        """End `changes`, within a second; called twice, nothing more happens."""
+        """End `changes` within a second. Idempotent."""
         self._stop.set()
 
     async def changes(self) -> AsyncGenerator[frozenset[Path], None]:
-        """Yield the files that were written, replaced, removed or made since the last time, until `stop`."""
+        """Iterate over sets of files that were written, replaced, removed or created, until `stop`."""
         with ThreadPoolExecutor(1, thread_name_prefix="watch") as pool:
             loop = asyncio.get_running_loop()
             while not self._stop.is_set():
@@ -63,7 +62,7 @@ class Watch:
                             break
 
     def _note(self, found: dict[Path, Signature]) -> frozenset[Path]:
-        """Remember the signatures, and return the files that have another one than before."""
+        """Record new signatures and return the files whose signature changed."""
         changed = {path: now for path, now in found.items() if path in self._seen and self._seen[path] != now}
         self._seen |= changed
         return frozenset(changed)
@@ -72,7 +71,7 @@ class Watch:
         """Yield at once, after each change in the directories, and once a second."""
         yield
         if directories:
-            # A directory may be gone by now, or the kernel out of watches: then polling has to do for a second.
+            # If the directory is gone, or the kernel has no more watches, polling alone detects changes for a second.
             with suppress(OSError, RuntimeError):
                 async with aclosing(self._events(directories)) as events:
                     async for _ in events:
@@ -94,17 +93,17 @@ class Watch:
 
 
 def _directories(paths: tuple[Path, ...]) -> frozenset[Path]:
-    """Return where a change of the files would show: beside each path, and where a symlink leads."""
+    """Return the directories of the paths and of their symlinks' targets."""
     directories = set()
     for path in paths:
         directories.add(path.parent)
-        with suppress(OSError, RuntimeError):  # links that lead in a circle
+        with suppress(OSError, RuntimeError):  # a loop of symlinks
             directories.add(path.resolve().parent)
     return frozenset(directory for directory in directories if _signature(directory) and directory.is_dir())
 
 
 def signatures(paths: Iterable[Path]) -> dict[Path, Signature]:
-    """Return what files look like now, without reading them: inode, size and time; None: there is none."""
+    """Return the inode, size and time of each file, or None if it does not exist."""
     return {path: _signature(path) for path in paths}
 
 

@@ -1,4 +1,4 @@
-"""YAML as zot reads it: the scalars of YAML 1.2, so that `no`, `on` and `12:30` stay texts; duplicate keys refused."""
+"""YAML as zot reads it: scalars of YAML 1.2 (`no`, `on` and `12:30` are texts), no duplicate keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Loader(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [item[0].value for item in node.value if isinstance(item[0], yaml.ScalarNode) and item[0].value != "<<"]
         for name in {name for name in names if names.count(name) > 1}:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} is there twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"duplicate key {name!r}", node.start_mark)
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
@@ -41,7 +41,7 @@ _Loader.add_constructor(_PREFIX + "int", _Loader.construct_yaml_int)
 
 
 def load_yaml(text: str) -> Any:
-    """Return the one document in `text` as plain values; raise ValueError with its place if it is not YAML."""
+    """Parse a YAML document into plain values; raise ValueError with the position of an error."""
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - a subclass of the safe loader
     except yaml.YAMLError as error:

@@ -1,1 +1,1 @@
-"""Checks of a whole configuration beyond the shape of its values."""
+"""Validation of a whole configuration: rules between keys, limits of values, and warnings."""

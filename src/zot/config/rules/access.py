@@ -20,8 +20,8 @@ CHANGES = frozenset({"create", "update", "delete"})
 ACTIONS = CHANGES | {"read", "detectManifestCollision"}
 
 
-def ways_in(http: HttpConfig) -> Iterator[Finding]:
-    """Check that rules about users have users."""
+def auth_required(http: HttpConfig) -> Iterator[Finding]:
+    """Check that rules about users come with an authentication method."""
     rules, auth = http.access_control, http.auth
     if rules is None or auth.has_basic or auth.has_bearer or http.verifies_clients:
         return
@@ -48,7 +48,7 @@ def conditions(
 
 
 def patterns(rules: AccessControlConfig | None) -> Iterator[Finding]:
-    """Check that every pattern of repositories compiles."""
+    """Check that every repository pattern compiles."""
     for pattern in rules.repositories if rules is not None else ():
         try:
             compile_glob(pattern)
@@ -61,67 +61,69 @@ def patterns(rules: AccessControlConfig | None) -> Iterator[Finding]:
             )
 
 
-def oddities(http: HttpConfig) -> Iterator[Finding]:
-    """Point out rules that let everybody in, keep everybody out, or cannot mean what they say."""
-    yield from _open_doors(http)
+def lint(http: HttpConfig) -> Iterator[Finding]:
+    """Warn of rules that grant too much, grant nothing, or have no effect."""
+    yield from _unintended_grants(http)
     rules = http.access_control
     if rules is None:
         return
     if http.auth.has_token_bearer:
-        yield ConfigWarning("the tokens of a token server decide by themselves: only immutableTags hold for them", PATH)
+        yield ConfigWarning(
+            "tokens of the token server grant access themselves: only immutableTags apply to them", PATH
+        )
     for i, entry in enumerate(rules.immutable_tags):
         key = f"{PATH}.immutableTags[{i}]"
         yield from pattern_rules.globs(entry.repositories, f"{key}.repositories", "invalid repository pattern")
         yield from pattern_rules.regexes(entry.tags, f"{key}.tags", "invalid tag pattern")
-    yield from _closed_doors(http, rules)
+    yield from _ineffective_rules(http, rules)
     for place, actions in _granted(rules).items():
         for action in sorted(set(actions) - ACTIONS):
             yield ConfigWarning(f"{place}: unknown action {action!r} grants nothing", PATH)
 
 
-def _open_doors(http: HttpConfig) -> Iterator[Finding]:
-    """Point out by what everybody may push and delete."""
+def _unintended_grants(http: HttpConfig) -> Iterator[Finding]:
+    """Warn of settings by which any client may push or delete."""
     rules, auth = http.access_control, http.auth
     if rules is None and not (auth.has_basic or auth.has_bearer or http.verifies_clients or _is_local(http)):
-        yield ConfigWarning("everybody who reaches this address may push and delete", "http.address")
+        yield ConfigWarning("every client that reaches this address may push and delete", "http.address")
     for pattern, held in rules.repositories.items() if rules is not None and not _is_local(http) else ():
         if not CHANGES.isdisjoint(held.anonymous_policy):
             key = f'{PATH}.repositories["{pattern}"].anonymousPolicy'
-            yield ConfigWarning("everybody who reaches http.address may push or delete", key)
+            yield ConfigWarning("every client that reaches http.address may push or delete", key)
     if rules is None or any(not CHANGES.isdisjoint(held.default_policy) for held in rules.repositories.values()):
         for name in auth.public_providers:
             key = f"http.auth.openid.providers.{name}"
-            yield ConfigWarning("everybody with an account there may push or delete", key)
+            yield ConfigWarning("anyone with an account there may push or delete", key)
 
 
-def _closed_doors(http: HttpConfig, rules: AccessControlConfig) -> Iterator[Finding]:
-    """Point out what lets nobody do what it seems to."""
+def _ineffective_rules(http: HttpConfig, rules: AccessControlConfig) -> Iterator[Finding]:
+    """Warn of rules that apply to no user or to no repository."""
     named = {group for _, policy in _policies(rules) for group in policy.groups}
     unknown = {group for group in named if group.lower() not in rules.groups}
-    empty = unknown if not http.auth.brings_groups else set()
+    empty = unknown if not http.auth.has_external_groups else set()
     for place, policy in _policies(rules):
         if policy.actions and not policy.users and not set(policy.groups) - empty:
-            yield ConfigWarning(f"{place} grants to nobody", PATH)
+            yield ConfigWarning(f"{place} applies to no user: it names no users and no group with members", PATH)
     for pattern in rules.repositories:
         if pattern.strip("/") != pattern or not pattern:
-            yield ConfigWarning("no repository has such a name", f'{PATH}.repositories["{pattern}"]')
+            yield ConfigWarning("no name of a repository matches this pattern", f'{PATH}.repositories["{pattern}"]')
     granted = [
         *(policy.actions for _, policy in _policies(rules) if policy.users or set(policy.groups) - empty),
         *(actions for held in rules.repositories.values() for actions in (held.default_policy, held.anonymous_policy)),
     ]
     if not any(granted) and not rules.only_anonymous_metrics:
-        yield ConfigWarning("no rule allows anything: everybody is locked out", PATH)
+        yield ConfigWarning("no rule grants any action: every request is denied", PATH)
     for group in sorted(empty):
-        yield ConfigWarning(f"nobody is in the group {group!r}", f"{PATH}.groups")
+        yield ConfigWarning(f"the group {group!r} has no members", f"{PATH}.groups")
     for group in sorted(named - unknown - set(rules.groups)):
         yield ConfigWarning(
-            f"the names of groups are read in lower case: write {group.lower()!r} for {group!r} in policies",
+            f"group names are read in lower case: write {group.lower()!r} instead of {group!r} in policies",
             f"{PATH}.groups",
         )
 
 
 def _policies(rules: AccessControlConfig) -> Iterator[tuple[str, PolicyConfig]]:
-    """Yield every policy with its place, as zot words it."""
+    """Iterate over the policies, each with its place in zot's notation."""
     for pattern, repository in rules.repositories.items():
         for i, policy in enumerate(repository.policies):
             yield f'repositories["{pattern}"].policies[{i}]', policy

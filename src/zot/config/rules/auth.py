@@ -23,9 +23,9 @@ SESSION_DRIVERS = ("local", "redis")
 SESSION_PREFIX = "zotsession"
 ENCRYPT_KEY_BYTES = (16, 24, 32)
 """The lengths of AES keys."""
-HASH_KEY_BYTES_LEAST = 32
+SHORTEST_HASH_KEY_BYTES = 32
 
-# What may name a user in a client certificate, in lower case, by the spelling that `identityAttributes` prefers.
+# Attributes of a client certificate that may hold the user name: accepted spellings, in lower case, to canonical ones.
 IDENTITY_ATTRIBUTES = {
     "commonname": "CommonName", "cn": "CommonName",
     "subject": "Subject", "dn": "Subject",
@@ -36,7 +36,7 @@ IDENTITY_ATTRIBUTES = {
 
 
 def ldap(auth: AuthConfig) -> Iterator[Finding]:
-    """Check that the directory can be asked."""
+    """Check that the mandatory keys of LDAP are set."""
     if auth.ldap is None:
         return
     for key, value in (
@@ -50,7 +50,7 @@ def ldap(auth: AuthConfig) -> Iterator[Finding]:
 
 
 def mtls(http: HttpConfig) -> Iterator[Finding]:
-    """Check what of a client certificate names the user."""
+    """Check the identity attributes of client certificates."""
     settings = http.auth.mtls
     if settings is None:
         return
@@ -64,7 +64,7 @@ def mtls(http: HttpConfig) -> Iterator[Finding]:
         allowed = ", ".join(dict.fromkeys(IDENTITY_ATTRIBUTES.values()))
         text = f"unsupported identity attribute: {','.join(unknown)}"
         yield ConfigProblem(text, f"{path}.identityAttributes", allowed)
-    # zot asks for URI whatever the key is about; the attribute that a key is about is enough here.
+    # zot requires URI for each of these keys; here the attribute of the key suffices.
     for key, value, attribute in (
         ("dnsSanIndex", settings.dns_san_index, "DNSName"),
         ("emailSanIndex", settings.email_san_index, "Email"),
@@ -81,7 +81,7 @@ def mtls(http: HttpConfig) -> Iterator[Finding]:
 
 
 def openid(auth: AuthConfig) -> Iterator[Finding]:
-    """Check the providers of logins, their credentials files already read."""
+    """Check the providers of browser logins, after their credentials files are read."""
     for name, provider in (auth.openid.providers if auth.openid else {}).items():
         path = f"http.auth.openid.providers.{name}"
         if name in OPENID_PROVIDERS:
@@ -96,7 +96,7 @@ def openid(auth: AuthConfig) -> Iterator[Finding]:
 
 
 def bearer(auth: AuthConfig) -> Iterator[Finding]:
-    """Check where the keys of tokens come from."""
+    """Check the sources of the keys that verify tokens."""
     if auth.bearer is None:
         return
     path, secrets = "http.auth.bearer", auth.bearer.aws_secrets_manager
@@ -128,11 +128,11 @@ def _upstream(endpoint: UpstreamTokenEndpointConfig) -> Iterator[Finding]:
         text = "upstreamTokenEndpoint.realm must use https unless upstreamTokenEndpoint.allowInsecureHttp is true"
         yield ConfigProblem(text, f"{path}.realm")
     elif scheme == "http":
-        yield ConfigWarning("credentials may be sent in clear text", f"{path}.allowInsecureHttp")
+        yield ConfigWarning("credentials are sent unencrypted to an http URL", f"{path}.allowInsecureHttp")
 
 
 def sessions(auth: AuthConfig) -> Iterator[Finding]:
-    """Check where sessions are kept."""
+    """Check the driver of sessions."""
     driver, path = auth.session_driver, "http.auth.sessionDriver"
     if driver is None:
         return
@@ -154,12 +154,12 @@ def sessions(auth: AuthConfig) -> Iterator[Finding]:
 
 
 def session_keys(keys: SessionKeys | None) -> Iterator[Finding]:
-    """Check the keys of local sessions, their file already read."""
+    """Check the keys of local sessions, after their file is read."""
     path = "http.auth.sessionKeysFile"
     sealing, signing = (_bytes(keys.encrypt_key), _bytes(keys.hash_key)) if keys is not None else (b"", b"")
     if sealing and len(sealing) not in ENCRYPT_KEY_BYTES:
         yield ConfigProblem("invalid encryptKey", path, "16, 24 or 32 bytes")
-    if signing and len(signing) < HASH_KEY_BYTES_LEAST:
+    if signing and len(signing) < SHORTEST_HASH_KEY_BYTES:
         yield ConfigWarning("hashKey is short: 32 or 64 bytes are recommended", path)
 
 
@@ -167,21 +167,23 @@ def _bytes(key: Secret | None) -> bytes:
     return key.get_secret_value().encode() if key is not None else b""
 
 
-def oddities(http: HttpConfig) -> Iterator[Finding]:
-    """Point out ways in by which nobody comes in."""
+def lint(http: HttpConfig) -> Iterator[Finding]:
+    """Warn of authentication methods by which no user can log in."""
     auth = http.auth
     if auth.bearer is not None and not auth.has_bearer:
         yield ConfigWarning(
-            "no token is asked for without realm, service, and cert or awsSecretsManager", "http.auth.bearer"
+            "ignored: bearer tokens need realm, service, and cert or awsSecretsManager", "http.auth.bearer"
         )
     if auth.has_token_bearer and (auth.has_basic or http.verifies_clients):
-        yield ConfigWarning("tokens stand in place of all other ways in: no password counts", "http.auth.bearer")
+        yield ConfigWarning(
+            "bearer tokens replace all other authentication methods: passwords are not accepted", "http.auth.bearer"
+        )
     if auth.openid is not None and not auth.openid.providers:
-        yield ConfigWarning("without a provider nobody can log in", "http.auth.openid.providers")
+        yield ConfigWarning("without a provider no user can log in", "http.auth.openid.providers")
 
 
-def bounds(auth: AuthConfig) -> Iterator[Finding]:
-    """Check what zot does not check, or only when it starts."""
+def own_checks(auth: AuthConfig) -> Iterator[Finding]:
+    """Check what zot does not check, or checks only at start."""
     if auth.fail_delay_s < 0:
         yield ConfigProblem(f"invalid delay {auth.fail_delay_s}", "http.auth.failDelay", "seconds, 0 or more")
     if auth.ldap is not None and not 0 <= auth.ldap.port <= 65535:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from zot.config.sync import ContentConfig, OAuth2CredentialHelper, SyncRegistryConfig
 
 CREDENTIAL_HELPERS = ("ecr", "gcp", "oauth2")
-# Where something else answers that must not be hidden.
-TAKEN_PATHS = ("/", "/livez", "/readyz", "/startupz", "/v2", "/v2/_catalog", "/v2/_oci/ext/discover")
+# Paths of other endpoints, which the metrics must not hide.
+RESERVED_PATHS = ("/", "/livez", "/readyz", "/startupz", "/v2", "/v2/_catalog", "/v2/_oci/ext/discover")
 SBOM_FORMATS = ("spdx-json", "cyclonedx")
 
 
@@ -111,7 +111,7 @@ def _content(content: ContentConfig, path: str) -> Iterator[Finding]:
 
 
 def _overlap(storage: StorageConfig, content: ContentConfig, path: str) -> Iterator[Finding]:
-    """Warn of a retention policy for what is mirrored: what one brings the other may remove, again and again."""
+    """Warn of a retention policy for mirrored images: it may delete images that are then mirrored again."""
     local = content.prefix
     if content.destination:
         remote = content.prefix.strip("/")
@@ -123,7 +123,9 @@ def _overlap(storage: StorageConfig, content: ContentConfig, path: str) -> Itera
         return
     regex = content.tags.regex if content.tags else None
     if regex is None or not any(regex in rule.patterns for rule in policy.keep_tags):
-        yield ConfigWarning(f"a retention policy for {local} may remove what is mirrored", path)
+        yield ConfigWarning(
+            f"a retention policy for {local} may delete mirrored images, which are then fetched again", path
+        )
 
 
 def _policy_of(storage: StorageConfig, pattern: str) -> RetentionPolicyConfig | None:
@@ -136,12 +138,12 @@ def _policy_of(storage: StorageConfig, pattern: str) -> RetentionPolicyConfig | 
 
 
 def extensions(config: Config) -> Iterator[Finding]:
-    """Check what one extension asks of another, or of the storage."""
+    """Check dependencies of extensions on each other and on the storage."""
     settings = config.extensions
     if settings.mgmt is not None:
-        yield ConfigWarning("ignored: on whenever search is", "extensions.mgmt")
+        yield ConfigWarning("ignored: enabled with extensions.search", "extensions.mgmt")
     if settings.apikey is not None:
-        yield ConfigWarning("ignored: API keys are switched on by http.auth.apikey", "extensions.apikey")
+        yield ConfigWarning("ignored: API keys are enabled by http.auth.apikey", "extensions.apikey")
     if settings.metrics is not None:
         yield from _metrics_path(settings.metrics)
     if settings.ui_enabled and not settings.search_enabled:
@@ -159,12 +161,12 @@ def _metrics_path(metrics: MetricsConfig) -> Iterator[Finding]:
         yield ConfigProblem("invalid metrics path", key, "a path without empty, . or .. components")
     elif not path.startswith("/"):
         yield ConfigProblem("metrics path must start with /", key)
-    elif path in TAKEN_PATHS or path.startswith("/zot/auth/"):
+    elif path in RESERVED_PATHS or path.startswith("/zot/auth/"):
         yield ConfigProblem("provided metrics path is disallowed", key)
 
 
-def bounds(config: Config) -> Iterator[Finding]:
-    """Check what zot does not check, or only once it starts."""
+def own_checks(config: Config) -> Iterator[Finding]:
+    """Check what zot does not check, or checks only at start."""
     settings = config.extensions
     for i, registry in enumerate(settings.sync.registries if settings.sync else ()):
         path = f"extensions.sync.registries[{i}]"
@@ -172,9 +174,9 @@ def bounds(config: Config) -> Iterator[Finding]:
             yield ConfigProblem("an upstream registry needs at least one URL", f"{path}.urls")
         if registry.credential_helper and registry.credential_helper not in CREDENTIAL_HELPERS:
             helpers = ", ".join(CREDENTIAL_HELPERS)
-            yield ConfigWarning(f"unknown helper {registry.credential_helper!r}, none is used: {helpers}", path)
+            yield ConfigWarning(f"unknown helper {registry.credential_helper!r}, ignored: use one of {helpers}", path)
         if registry.poll_interval_s and not registry.content:
-            yield ConfigWarning("without content nothing is polled", f"{path}.pollInterval")
+            yield ConfigWarning("ignored: without content there is nothing to synchronize", f"{path}.pollInterval")
     if settings.search is not None and settings.search.cve is not None:
         sbom = settings.search.cve.trivy.sbom
         if sbom.format not in SBOM_FORMATS:
@@ -187,7 +189,7 @@ def bounds(config: Config) -> Iterator[Finding]:
 
 def _sinks(events: EventsConfig) -> Iterator[Finding]:
     if events.enable and not events.sinks:
-        yield ConfigWarning("without sinks no events are sent", "extensions.events.sinks")
+        yield ConfigWarning("no events are sent: there are no sinks", "extensions.events.sinks")
     for i, sink in enumerate(events.sinks):
         path = f"extensions.events.sinks[{i}]"
         if not sink.address:

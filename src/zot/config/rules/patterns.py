@@ -1,4 +1,4 @@
-"""Rules about patterns: every glob and regular expression of the configuration compiles."""
+"""Check that globs and regular expressions compile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def globs(patterns: Iterable[str], key: str, text: str) -> Iterator[ConfigProblem]:
-    """Yield a problem with `text` for each glob that does not compile."""
+    """Return a problem with `text` for each invalid glob; `key` is the path of their key."""
     for pattern in patterns:
         try:
             compile_glob(pattern)
@@ -22,7 +22,7 @@ def globs(patterns: Iterable[str], key: str, text: str) -> Iterator[ConfigProble
 
 
 def regexes(patterns: Iterable[str], key: str, text: str) -> Iterator[ConfigProblem]:
-    """Yield a problem with `text` for each regular expression that does not compile."""
+    """Return a problem with `text` for each invalid regular expression; `key` is the path of their key."""
     for pattern in patterns:
         try:
             compile_regex(pattern)

@@ -1,4 +1,4 @@
-"""What must hold between the keys of a configuration, in the order in which zot checks it."""
+"""All rules of the configuration, in the order of zot's checks."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 
 def check(config: Config, compile_condition: CompileCondition | None = None) -> list[str]:
-    """Return warnings about a completed configuration; raise ConfigurationError with all its problems.
+    """Check a completed configuration; return its warnings.
 
-    `compile_condition` compiles one CEL expression or raises ValueError; without it conditions are not looked at.
+    `compile_condition` compiles a CEL expression or raises ValueError; without it conditions are not checked. Raises
+    ConfigurationError with all problems.
     """
     findings = list(_findings(config, compile_condition))
     problems = [finding for finding in findings if isinstance(finding, ConfigProblem)]
@@ -44,19 +45,19 @@ def _findings(config: Config, compile_condition: CompileCondition | None) -> Ite
     yield from storage_rules.caches(config.storage)
     yield from auth_rules.sessions(config.http.auth)
     yield from extension_rules.extensions(config)
-    yield from access.ways_in(config.http)
+    yield from access.auth_required(config.http)
     yield from access.conditions(config.http.access_control, compile_condition)
     yield from storage_rules.drivers(config)
     yield from access.patterns(config.http.access_control)
     yield from _cluster(config)
-    # From here on: what zot does not check, or only once it starts.
-    yield from http_rules.bounds(config.http)
-    yield from storage_rules.bounds(config.storage)
+    # From here on: what zot does not check, or checks only at start.
+    yield from http_rules.own_checks(config.http)
+    yield from storage_rules.own_checks(config.storage)
     yield from auth_rules.session_keys(config.secrets.session_keys)
-    yield from auth_rules.bounds(config.http.auth)
-    yield from auth_rules.oddities(config.http)
-    yield from access.oddities(config.http)
-    yield from extension_rules.bounds(config)
+    yield from auth_rules.own_checks(config.http.auth)
+    yield from auth_rules.lint(config.http)
+    yield from access.lint(config.http)
+    yield from extension_rules.own_checks(config)
     if config.scheduler.num_workers < 0:
         text = f"invalid number of workers {config.scheduler.num_workers}"
         yield ConfigProblem(text, "scheduler.numWorkers", "0 or more")

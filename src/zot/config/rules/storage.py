@@ -24,7 +24,7 @@ REMOTE_CATALOGS = ("dynamodb", "redis")
 
 
 def stores(storage: StorageConfig) -> Iterator[tuple[str, StoreConfig]]:
-    """Yield the main store and each sub-path, with the path of its key."""
+    """Iterate over the main store and the sub-paths, each with the path of its key."""
     yield "storage", storage
     for route, sub_path in storage.sub_paths.items():
         yield f'storage.subPaths["{route}"]', sub_path
@@ -70,7 +70,7 @@ def _retention(path: str, retention: RetentionConfig) -> Iterator[Finding]:
 
 
 def roots(storage: StorageConfig) -> Iterator[Finding]:
-    """Check that no store of a kind lies in another one of that kind."""
+    """Check that no root directory is inside another one of the same kind of store."""
     named = [("default storage", storage.root_directory, _kind(storage))]
     named += [
         (f"substore (route: {route})", sub_path.root_directory, _kind(sub_path))
@@ -79,7 +79,7 @@ def roots(storage: StorageConfig) -> Iterator[Finding]:
     for (name, root, kind), (other_name, other_root, other_kind) in combinations(named, 2):
         if kind != other_kind or not (root and other_root):
             continue
-        path, other = PurePath(os.path.abspath(root)), PurePath(os.path.abspath(other_root))  # noqa: PTH100 - resolve() looks at the disk
+        path, other = PurePath(os.path.abspath(root)), PurePath(os.path.abspath(other_root))  # noqa: PTH100 - resolve() reads the disk
         if path == other:
             text = f"invalid storage config, {name} and {other_name} cannot use the same root directory"
         elif path.is_relative_to(other):
@@ -96,7 +96,7 @@ def _kind(store: StoreConfig) -> str:
 
 
 def caches(storage: StorageConfig) -> Iterator[Finding]:
-    """Check where the catalog is kept when it is not embedded."""
+    """Check the drivers of shared catalogs."""
     for path, store in stores(storage):
         remote, driver = store.storage_driver is not None, store.cache_driver
         if driver is None:
@@ -111,7 +111,7 @@ def caches(storage: StorageConfig) -> Iterator[Finding]:
                 yield ConfigWarning("ignored, because there is no cacheDriver", f"{path}.remoteCache")
             continue
         name = driver.get("name")
-        # A sub-path may have a catalog of its own in dynamodb alone.
+        # A sub-path may have a separate catalog only in dynamodb.
         allowed = REMOTE_CATALOGS if store is storage else ("dynamodb",)
         if not store.remote_cache:
             yield ConfigWarning(
@@ -126,7 +126,7 @@ def caches(storage: StorageConfig) -> Iterator[Finding]:
 
 
 def drivers(config: Config) -> Iterator[Finding]:
-    """Check where content is kept when it is not the file system."""
+    """Check the drivers of object stores."""
     for path, store in stores(config.storage):
         if store.storage_driver is None:
             if store.redirect_blob_url:
@@ -143,8 +143,8 @@ def drivers(config: Config) -> Iterator[Finding]:
             )
 
 
-def bounds(storage: StorageConfig) -> Iterator[Finding]:
-    """Check what zot does not check, or only when it starts."""
+def own_checks(storage: StorageConfig) -> Iterator[Finding]:
+    """Check what zot does not check, or checks only at start."""
     for path, store in stores(storage):
         if not store.root_directory and store.storage_driver is None:
             yield ConfigProblem("image store not found", f"{path}.rootDirectory", "the directory of the store")
@@ -172,7 +172,7 @@ def bounds(storage: StorageConfig) -> Iterator[Finding]:
 
 
 def _parameters(driver: dict[str, Any], key: str) -> Iterator[Finding]:
-    """Check a driver's parameters, about which zot says nothing before it starts."""
+    """Check a driver's parameters, which zot checks only at start."""
     try:
         if driver.get("name") == "redis":
             _, warnings = redis_options(driver, "zot", key)
