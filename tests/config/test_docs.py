@@ -1,4 +1,4 @@
-"""The reference of the configuration keeps up with the models."""
+"""The configuration reference agrees with the models."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from zot.config.section import Section
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
 BEYOND = {entry.path: entry for entry in KEYS}
-# The keys of a sub-path are those of the main store: one sentence says so.
+# Sub-paths have the keys of the main store, which the reference says in one sentence.
 SAME_AS_STORAGE = "storage.subPaths.*"
 
 
 def documented_keys() -> list[Key]:
-    """Return every key that has a row of its own."""
+    """Return the keys that have a row in the reference."""
     return [key for key in keys_of(Config) if not key.path.startswith(SAME_AS_STORAGE)]
 
 
 def section_of(key: Key) -> str:
-    """Return the heading below which a key stands."""
+    """Return the heading of a key's section."""
     return key.path.rpartition(".")[0] or "top level"
 
 
 def attribute_of(key: Key) -> str:
-    """Return the attribute's name, whose end tells durations."""
+    """Return the attribute's name, which ends in `_s` for durations."""
     owner: type[Section] = Config
     for part in key.path.split(".")[:-1]:
         if part != "*":
@@ -46,7 +46,7 @@ def attribute_of(key: Key) -> str:
 
 
 def type_of(key: Key) -> str:
-    """Return the type as people call it."""
+    """Return the type as the reference names it."""
     if key.path in BEYOND:
         return BEYOND[key.path].unit
     holding, section = shape(key.field.annotation)
@@ -64,7 +64,7 @@ def type_of(key: Key) -> str:
 
 
 def default_of(key: Key) -> str:
-    """Return the default as people write it."""
+    """Return the default as the reference writes it."""
     if key.path in BEYOND and BEYOND[key.path].default_text:
         return BEYOND[key.path].default_text
     default: Any = key.field.default
@@ -80,14 +80,14 @@ def default_of(key: Key) -> str:
 
 
 def row_of(key: Key) -> str:
-    """Return the row of a key, as it stands in the reference."""
+    """Return the row of a key in the reference."""
     meaning = key.field.description
     reload = "yes" if key.reload else ""
     return f"| `{key.path.rpartition('.')[2]}` | {type_of(key)} | {default_of(key)} | {meaning} | {reload} |"
 
 
 def rows_by_section() -> Iterator[tuple[str, str]]:
-    """Yield the rows that the reference has, each with the heading above it."""
+    """Iterate over the rows of the reference, each with its heading."""
     section = ""
     for line in REFERENCE.read_text(encoding="utf-8").splitlines():
         if heading := re.match(r"#+ `?(.+?)`?$", line):
@@ -101,35 +101,35 @@ ROWS = frozenset(rows_by_section())
 
 @pytest.mark.parametrize("key", documented_keys(), ids=lambda key: key.path)
 def test_every_key_is_documented(key: Key) -> None:
-    """Each key stands below its section's heading with its type, default, effect, and whether it is reloaded."""
+    """Each key has a row in its section with its type, default, effect, and whether it is reloadable."""
     assert (section_of(key), row_of(key)) in ROWS, f"add below {section_of(key)}:\n{row_of(key)}"
 
 
 def test_nothing_else_is_documented() -> None:
-    """No row describes a key that is gone, or what it once was."""
+    """No row is outdated or describes a removed key."""
     sections = {section_of(key) for key in documented_keys()}
     expected = {(section_of(key), row_of(key)) for key in documented_keys()}
     assert {row for row in ROWS if row[0] in sections} <= expected
 
 
-def test_sub_paths_have_no_keys_of_their_own() -> None:
-    """The sentence that sub-paths have the keys of the main store stays true."""
+def test_sub_paths_have_the_keys_of_the_main_store() -> None:
+    """Each key of a sub-path is also a key of the main store."""
     below = {
         key.path.removeprefix(f"{SAME_AS_STORAGE}.") for key in keys_of(Config) if key.path.startswith(SAME_AS_STORAGE)
     }
     assert below <= {key.path.removeprefix("storage.") for key in documented_keys()}
 
 
-def test_keys_beyond_zot_are_told_apart() -> None:
-    """The reference lists every key that zot does not have, with what is lost by going back."""
+def test_own_keys_are_listed() -> None:
+    """The reference lists every key that zot does not have, with zot's behavior instead."""
     text = REFERENCE.read_text(encoding="utf-8").partition("## Keys that zot does not have")[2]
     for entry in KEYS:
         if entry.default is not ...:
             assert f"| `{entry.path}` | {entry.lost} |" in text
 
 
-def test_choices_are_not_only_types() -> None:
-    """A key that takes one of a few words names them."""
+def test_choices_are_documented() -> None:
+    """The row of a key with a fixed set of values names each of them."""
     for key in documented_keys():
         for choice in get_args(key.field.annotation):
             for word in get_args(choice):

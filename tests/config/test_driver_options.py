@@ -1,4 +1,4 @@
-"""The parameters of the drivers of object stores and shared catalogs."""
+"""Parameters of the drivers of object stores and DynamoDB are parsed as in zot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zot.config.errors import ConfigurationError
 
 
 def test_s3() -> None:
-    """Parameters are converted to what they mean, and absent ones have the defaults of zot's driver."""
+    """Parameters are converted to their types, and absent ones have the defaults of zot's driver."""
     driver = {"name": "s3", "bucket": "b", "secure": "false", "chunksize": "5242880", "secretkey": "hidden"}
     options = driver_options(driver, S3, "key")
     assert (options.bucket, options.secure, options.chunk_bytes) == ("b", False, 5 << 20)
@@ -21,16 +21,16 @@ def test_s3() -> None:
     assert "hidden" not in repr(options)
 
 
-def test_defaults_of_the_others() -> None:
-    """The other object stores keep content below /zot."""
+def test_gcs_and_azure() -> None:
+    """These object stores have the default root directory /zot."""
     assert driver_options({"name": "gcs", "bucket": "b"}, Gcs, "key").root_directory == "/zot"
     azure = {"name": "azure", "accountname": "a", "container": "c", "credentials": {"type": "shared_key"}}
     options = driver_options(azure, Azure, "key")
     assert (options.root_directory, options.credentials.type) == ("/zot", "shared_key")
 
 
-def test_unknown_parameters_are_known_by_name() -> None:
-    """A parameter that the driver does not know is no error, as in zot, but can be told."""
+def test_unknown_parameters_are_named() -> None:
+    """An unknown parameter is not an error, as in zot, and its name is returned."""
     driver = {"name": "dynamodb", "region": "r", "cachetablename": "t", "colour": "red"}
     assert unknown_parameters(driver_options(driver, DynamoDb, "key")) == ["colour"]
 
@@ -45,7 +45,7 @@ def test_unknown_parameters_are_known_by_name() -> None:
     ],
 )
 def test_wrong_parameters_are_refused(driver: dict[str, Any], key: str) -> None:
-    """A missing or impossible parameter is refused by the path of its key; the value is not shown."""
+    """The error for a missing or invalid parameter names its key and does not show its value."""
     with pytest.raises(ConfigurationError, match=key) as caught:
         driver_options(driver, S3, "key")
     assert "hidden" not in str(caught.value)

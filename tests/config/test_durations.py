@@ -1,4 +1,4 @@
-"""Durations in Go's syntax."""
+"""Durations are parsed and formatted as in Go."""
 
 from __future__ import annotations
 
@@ -39,37 +39,37 @@ PRINTED = [
     (GO_LIMIT_NS, "2562047h47m16.854775807s"),
 ]
 
-NO_DURATIONS = ["", "3", "s", "1d", "1 h", "1h ", "h1", "1..5s", "-", "+", "--1s", "1e3s", "٣s", "1s.", "2562048h"]
+INVALID = ["", "3", "s", "1d", "1 h", "1h ", "h1", "1..5s", "-", "+", "--1s", "1e3s", "٣s", "1s.", "2562048h"]
 
 
 @pytest.mark.parametrize(("text", "expected_ns"), WRITTEN)
-def test_reads_go_durations(text: str, expected_ns: int) -> None:
-    """Every form that Go reads is read as Go reads it."""
+def test_go_durations_are_parsed(text: str, expected_ns: int) -> None:
+    """Every form that Go accepts has the same value here."""
     assert parse_ns(text) == expected_ns
 
 
 @pytest.mark.parametrize(("duration_ns", "text"), PRINTED)
-def test_prints_as_go_does(duration_ns: int, text: str) -> None:
-    """A duration is printed as Go prints it."""
+def test_durations_are_formatted_as_in_go(duration_ns: int, text: str) -> None:
+    """A duration is formatted as in Go."""
     assert format_ns(duration_ns) == text
 
 
-@pytest.mark.parametrize("text", NO_DURATIONS)
-def test_refuses_the_rest(text: str) -> None:
-    """What Go does not read is a ValueError that shows what would be right, or the limit."""
+@pytest.mark.parametrize("text", INVALID)
+def test_other_text_is_refused(text: str) -> None:
+    """Text that Go refuses is a ValueError that describes valid durations or the limit."""
     with pytest.raises(ValueError, match=r"duration such as|292 years"):
         parse_ns(text)
 
 
 @given(st.integers(-GO_LIMIT_NS, GO_LIMIT_NS))
 def test_round_trip(duration_ns: int) -> None:
-    """What is printed reads back as the same number of nanoseconds."""
+    """Parsing a formatted duration returns the same number of nanoseconds."""
     assert parse_ns(format_ns(duration_ns)) == duration_ns
 
 
 @given(st.text(alphabet="0123456789.hmsnuµ+- ", max_size=12))
 def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
-    """Whatever the text, it is a number of nanoseconds or a ValueError, never anything else."""
+    """Any text is either a duration or a ValueError."""
     try:
         duration_ns = parse_ns(text)
     except ValueError:
@@ -77,7 +77,7 @@ def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
     assert parse_ns(format_ns(duration_ns)) == duration_ns
 
 
-def test_prints_seconds() -> None:
-    """Seconds are printed to the nanosecond, without the noise of binary fractions."""
+def test_seconds_are_formatted() -> None:
+    """Seconds are rounded to nanoseconds, without errors of binary fractions."""
     assert format_seconds(0.1) == "100ms"
     assert format_seconds(5400.0) == "1h30m0s"

@@ -1,4 +1,4 @@
-"""Empty sections of access control mean what they mean in zot: nothing."""
+"""Empty sections of access control are ignored, as in zot."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from zot.config.load import load_tree
 
 
 def rules(section: Any) -> Any:
-    """Give the access control of a configuration with this section."""
+    """Return the access control of a configuration with this section."""
     http = {"auth": {"apikey": True}, "accessControl": section}
     return load_tree({"storage": {"rootDirectory": "/tmp/x"}, "http": http}).config.http.access_control
 
@@ -26,7 +26,7 @@ def rules(section: Any) -> Any:
     ],
 )
 def test_a_section_without_any_value_is_no_access_control(section: Any) -> None:
-    """However deep the empty sections lie."""
+    """A section of empty sections, at any depth, is no access control."""
     assert rules(section) is None
 
 
@@ -41,11 +41,11 @@ def test_a_section_without_any_value_is_no_access_control(section: Any) -> None:
     ],
 )
 def test_an_empty_list_is_a_rule(section: Any) -> None:
-    """It grants to no client, and so do the rules that are not there."""
+    """An empty list is kept as a rule that grants no action."""
     assert rules(section) is not None
 
 
-def test_an_empty_pattern_is_left_out() -> None:
-    """Another pattern holds for its repositories."""
+def test_an_empty_pattern_is_ignored() -> None:
+    """A pattern without rules is ignored, so that another pattern applies to its repositories."""
     held = rules({"repositories": {"a/**": {}, "**": {"defaultPolicy": ["read"]}}})
     assert list(held.repositories) == ["**"]

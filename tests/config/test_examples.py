@@ -1,4 +1,4 @@
-"""The example configurations."""
+"""The example configurations are valid, complete and without real secrets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIGURATIONS = sorted(path for path in EXAMPLES.glob("**/config-*.*") if "credentials.json" not in path.name)
 SECRETS = sorted({*EXAMPLES.glob("*-credentials.json"), *EXAMPLES.glob("session*.json"), *EXAMPLES.glob("sync-*.json")})
 
-# What zot ships, by the names of its files.
+# The names of zot's example files.
 NAMES = [
     "all-remote", "allextensions", "anonymous-authz", "azure", "bearer-auth", "bearer-oidc-workload", "bench",
     "boltdb", "commit", "conformance", "cve", "cve-trivy", "docker-compat", "docker-compat-sync", "dynamodb",
@@ -35,13 +35,13 @@ def test_examples_load(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_there_is_an_example_for_each_of_zots(name: str) -> None:
-    """Whatever zot has an example for, there is one of the same name here."""
+def test_each_example_of_zot_has_a_counterpart(name: str) -> None:
+    """For each example of zot there is one of the same name."""
     assert (EXAMPLES / f"config-{name}.json").is_file()
 
 
 def test_formats_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example that is there in three formats means the same in each."""
+    """The example in three formats is the same configuration in each."""
     monkeypatch.chdir(EXAMPLES)
     json, yaml, toml = (load(Path(f"config-example.{extension}")).config for extension in ("json", "yaml", "toml"))
     assert json == yaml == toml
@@ -49,14 +49,14 @@ def test_formats_agree(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("path", SECRETS, ids=lambda path: path.name)
 def test_secrets_in_examples_are_dummies(path: Path) -> None:
-    """Files with secrets parse, and nobody is tempted to use what is in them."""
+    """Secret files parse, and hold only recognizable placeholders."""
     text = path.read_text(encoding="utf-8")
     assert read_tree(path)
     assert "change-me" in text or "0123456789abcdef" in text or "privateKeyFile" in text
 
 
 def test_the_readme_names_every_example() -> None:
-    """Each example has its place in the overview."""
+    """The overview lists each example."""
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for path in CONFIGURATIONS:
         grouped = path.parent != EXAMPLES or path.name.startswith("config-sync-") or path.suffix in (".yaml", ".toml")

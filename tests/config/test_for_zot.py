@@ -1,4 +1,4 @@
-"""The way back to zot."""
+"""Configuration files are converted for zot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zot.config.model import Config
 from zot.config.own_keys import KEYS
 from zot.config.parse import parse_tree
 
-MINE = {
+OWN_FILE = {
     "Storage": {"rootDirectory": "/data", "COMMIT": True, "catalog": {"directory": "/fast"}, "minFreeBytes": 1},
     "http": {
         "port": "5000",
@@ -26,7 +26,7 @@ MINE = {
     "log": {"format": "json"},
     "extensions": {},
 }
-ZOTS = {
+ZOT_FILE = {
     "Storage": {"rootDirectory": "/data", "COMMIT": True},
     "http": {
         "port": "5000",
@@ -37,23 +37,23 @@ ZOTS = {
 }
 
 
-def test_keys_beyond_zot_are_left_out_and_named(tmp_path: Path) -> None:
-    """The file is printed without the keys that zot would refuse, and each of them says what stops working."""
+def test_own_keys_are_removed_and_named(tmp_path: Path) -> None:
+    """The keys that zot would refuse are removed, and for each of them a line says what changes."""
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(MINE), encoding="utf-8")
+    path.write_text(json.dumps(OWN_FILE), encoding="utf-8")
     found = for_zot(path)
-    assert json.loads(found.text) == ZOTS
+    assert json.loads(found.text) == ZOT_FILE
     assert [line.partition(":")[0] for line in found.lost] == [
         "storage.catalog", "storage.minFreeBytes", "http.limits", "http.accessControl.immutableTags", "log.format",
     ]  # fmt: skip
 
 
 def test_yaml_stays_yaml(tmp_path: Path) -> None:
-    """A YAML file is printed as YAML; a TOML file as JSON, which zot reads too."""
+    """A YAML file is converted to YAML, a TOML file to JSON."""
     path = tmp_path / "config.yaml"
-    path.write_text(json.dumps(MINE), encoding="utf-8")
+    path.write_text(json.dumps(OWN_FILE), encoding="utf-8")
     found = for_zot(path)
-    assert parse_tree(found.text.encode(), "yaml", "") == ZOTS
+    assert parse_tree(found.text.encode(), "yaml", "") == ZOT_FILE
     assert not found.text.startswith("{")
     path = tmp_path / "config.toml"
     path.write_text('[storage]\nrootDirectory = "/data"\nreadOnly = true\n', encoding="utf-8")
@@ -61,14 +61,14 @@ def test_yaml_stays_yaml(tmp_path: Path) -> None:
 
 
 def test_other_defaults_are_named(tmp_path: Path) -> None:
-    """Where zot's default differs from ours, an absent key is named."""
+    """An absent key whose default differs in zot is named."""
     path = tmp_path / "config.json"
     path.write_text('{"storage": {"rootDirectory": "/data"}}', encoding="utf-8")
     assert [line.split(" ")[0] for line in for_zot(path).lost] == ["storage.commit", "http.compat"]
 
 
-def test_every_key_of_the_table_is_left_out(tmp_path: Path) -> None:
-    """No key of the table survives, and what is left has no key beyond zot's."""
+def test_every_key_of_the_table_is_removed(tmp_path: Path) -> None:
+    """Every own key is removed, together with objects that become empty."""
     path = tmp_path / "config.json"
     tree: dict[str, object] = {"storage": {"rootDirectory": "/data"}}
     for entry in KEYS:
@@ -85,8 +85,8 @@ def test_every_key_of_the_table_is_left_out(tmp_path: Path) -> None:
     assert {entry.path for entry in KEYS} <= {key.path for key in keys_of(Config)}
 
 
-def test_the_table_is_what_the_models_have() -> None:
-    """Defaults in the table are those of the models."""
+def test_the_models_have_the_defaults_of_the_table() -> None:
+    """A configuration without own keys has the defaults of the table."""
     config = load_tree({"storage": {"rootDirectory": "/data"}}).config
     assert config.storage.min_free_bytes == 512 << 20
     assert config.http.limits.max_manifest_bytes == 4 << 20

@@ -1,4 +1,4 @@
-"""From a file to the configuration that the server runs by."""
+"""Configurations are loaded with zot's leniency, defaults and error messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOUR_S = 3600.0
 
 
 def config_of(tree: dict[str, Any]) -> Config:
-    """Return the configuration that `tree` means, with a store if it names none."""
+    """Load `tree`, with a default root directory."""
     return load_tree({"storage": ROOT, **tree}).config
 
 
@@ -36,7 +36,7 @@ def test_default_without_a_file() -> None:
 
 
 def test_load_reads_a_file(tmp_path: Path) -> None:
-    """A configuration file gives the configuration, and no warnings if nothing is odd."""
+    """A valid configuration file is loaded without warnings."""
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"storage": ROOT, "http": {"port": "5000"}}), encoding="utf-8")
     loaded = load(path)
@@ -51,7 +51,7 @@ def test_keys_match_without_regard_to_case() -> None:
     assert config.http.port == "1"
 
 
-def test_names_that_users_choose_are_lower_cased() -> None:
+def test_names_that_operators_choose_are_lower_cased() -> None:
     """Group names, routes, driver parameters and header names are read in lower case, as zot reads them."""
     config = config_of({
         "storage": {**ROOT, "subPaths": {"/Team": {"rootDirectory": "/other"}}},
@@ -70,7 +70,7 @@ def test_names_that_users_choose_are_lower_cased() -> None:
 
 
 def test_types_are_lenient() -> None:
-    """Numbers and texts stand for each other, "true" for true, a single value for a list of one."""
+    """Numbers and texts are converted to each other, "true" to true, a single value to a list of one."""
     config = config_of({
         "http": {
             "port": 5000,
@@ -90,7 +90,7 @@ def test_types_are_lenient() -> None:
 
 
 def test_a_bare_integer_is_nanoseconds() -> None:
-    """A duration without a unit is nanoseconds; a number with a fraction is refused, for seconds may be meant."""
+    """A duration without a unit is nanoseconds; a fraction is refused, since it may be meant as seconds."""
     assert config_of({"http": {"readTimeout": 1_500_000_000}}).http.read_timeout_s == 1.5
     with pytest.raises(ConfigurationError, match=r"1\.5 is not a duration such as .* \(http\.readTimeout\)"):
         config_of({"http": {"readTimeout": 1.5}})
@@ -116,7 +116,7 @@ def test_null_is_absent() -> None:
     ],
 )
 def test_unknown_keys_are_named(tree: dict[str, Any], named: str) -> None:
-    """An unknown key is refused in zot's words, with its path and the key that may have been meant."""
+    """An unknown key is refused with zot's message, its path and a similar known key."""
     with pytest.raises(
         ConfigurationError, match="^invalid server config: failed to load config due to unknown keys.*" + named
     ):
@@ -124,14 +124,14 @@ def test_unknown_keys_are_named(tree: dict[str, Any], named: str) -> None:
 
 
 def test_driver_parameters_are_free() -> None:
-    """What is in a driver's object is for the driver to say, so unknown names there are no errors."""
+    """A driver defines its own parameters, so unknown names in its object are not errors."""
     driver = {"name": "s3", "bucket": "b", "anything": {"Nested": 1}}
     config = config_of({"storage": {**ROOT, "storageDriver": driver, "remoteCache": False}})
     assert config.storage.storage_driver == {"name": "s3", "bucket": "b", "anything": {"nested": 1}}
 
 
 def test_wrong_types_name_key_and_value() -> None:
-    """A value of a wrong type is refused with its key, the value and what would be right; secrets are masked."""
+    """The error for a value of a wrong type names the key, the value and the expected type, and masks secrets."""
     with pytest.raises(ConfigurationError, match=r"http\.ratelimit\.rate is 'fast' \(should be a valid integer"):
         config_of({"http": {"ratelimit": {"rate": "fast"}}})
     provider = {"clientsecret": ["hidden"]}
@@ -140,8 +140,8 @@ def test_wrong_types_name_key_and_value() -> None:
     assert "hidden" not in str(caught.value)
 
 
-def test_all_problems_of_a_kind_are_told_at_once() -> None:
-    """Several wrong values are told in one error, one line each."""
+def test_all_problems_of_a_stage_are_reported_at_once() -> None:
+    """Several invalid values are reported in one error, one line each."""
     with pytest.raises(ConfigurationError) as caught:
         config_of({"http": {"ratelimit": {"rate": "x"}, "workers": "y"}, "nonsense": 1})
     assert len(str(caught.value).splitlines()) == 3
@@ -149,14 +149,14 @@ def test_all_problems_of_a_kind_are_told_at_once() -> None:
 
 @pytest.mark.parametrize("level", ["", "verbose"])
 def test_log_levels(level: str) -> None:
-    """A log level that zot does not know is refused in zot's words."""
+    """An unknown log level is refused with zot's message."""
     text = f"invalid server config: invalid log level '{level}', supported levels are: debug, trace, info, warn"
     with pytest.raises(ConfigurationError, match=f"^{text}"):
         config_of({"log": {"level": level}})
 
 
 def test_collection_defaults() -> None:
-    """The delay of retention is that of collection unless it is said, and zero where nothing is collected."""
+    """The delay of retention defaults to that of collection, and to zero without collection."""
     storage = config_of({"storage": {**ROOT, "gcDelay": "2h"}}).storage
     assert (storage.gc_delay_s, storage.gc_interval_s, storage.retention.delay_s) == (2 * HOUR_S, HOUR_S, 2 * HOUR_S)
     storage = config_of({"storage": {**ROOT, "gcDelay": "2h", "retention": {"delay": "3h"}}}).storage
@@ -166,7 +166,7 @@ def test_collection_defaults() -> None:
 
 
 def test_sub_path_defaults() -> None:
-    """A sub-path neither collects nor dedupes unless told to; then it has the main store's defaults."""
+    """In a sub-path collection and deduplication are off by default; if on, the other defaults are the same."""
     sub_paths = {"/a": {"rootDirectory": "/a"}, "/b": {"rootDirectory": "/b", "gc": True}}
     config = config_of({"storage": {**ROOT, "gcDelay": "5h", "subPaths": sub_paths}})
     a, b = config.storage.sub_paths["/a"], config.storage.sub_paths["/b"]
@@ -174,8 +174,8 @@ def test_sub_path_defaults() -> None:
     assert (b.gc, b.gc_delay_s, b.gc_interval_s, b.retention.delay_s) == (True, HOUR_S, HOUR_S, HOUR_S)
 
 
-def test_defaults_do_not_count_as_said() -> None:
-    """Whether the file gave a key stays visible after the defaults are filled in."""
+def test_defaults_do_not_count_as_given() -> None:
+    """`model_fields_set` holds only the keys of the file after defaults are filled in."""
     storage = config_of({"storage": {**ROOT, "gc": False}}).storage
     assert storage.model_fields_set == {"root_directory", "gc"}
 
@@ -189,8 +189,8 @@ def test_remote_stores_have_remote_catalogs_by_default() -> None:
     assert not config_of({"storage": ROOT}).storage.remote_cache
 
 
-def test_path_style_follows_an_own_endpoint() -> None:
-    """An S3 endpoint of one's own is addressed by path, with a warning, unless the file says otherwise."""
+def test_path_style_is_the_default_for_a_custom_endpoint() -> None:
+    """A custom S3 endpoint is addressed by path, with a warning, unless the file says otherwise."""
     driver = {"name": "s3", "bucket": "b", "regionendpoint": "localhost:4566"}
     loaded = load_tree({"storage": {**ROOT, "storageDriver": driver, "remoteCache": False}})
     assert loaded.config.storage.storage_driver == {**driver, "forcepathstyle": True}
@@ -199,7 +199,7 @@ def test_path_style_follows_an_own_endpoint() -> None:
 
 @pytest.mark.parametrize("name", ["search", "ui", "metrics", "scrub", "trust", "sync"])
 def test_extension_sections_are_enabled_by_being_there(name: str) -> None:
-    """These sections are on when they are there, even empty, and off by `enable: false`."""
+    """These extensions are enabled by their section, even if empty, and disabled by `enable: false`."""
     search: dict[str, Any] = {"search": {}} if name == "ui" else {}
     extensions = config_of({"extensions": {**search, name: {}}}).extensions
     assert getattr(extensions, f"{name}_enabled")
@@ -209,13 +209,13 @@ def test_extension_sections_are_enabled_by_being_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["lint", "events"])
 def test_other_sections_need_enable(name: str) -> None:
-    """These sections are off until they say `enable: true`."""
+    """These extensions are disabled without `enable: true`."""
     assert not getattr(config_of({"extensions": {name: {}}}).extensions, f"{name}_enabled")
     assert getattr(config_of({"extensions": {name: {"enable": True}}}).extensions, f"{name}_enabled")
 
 
 def test_too_short_intervals_are_raised() -> None:
-    """Scans and scrubs are done every two hours at most, with a warning."""
+    """Intervals of scans and scrubs below two hours are raised to it, with a warning."""
     loaded = load_tree({
         "storage": ROOT,
         "extensions": {"search": {"cve": {"updateInterval": "1h"}}, "scrub": {"interval": "30m"}},
@@ -230,14 +230,14 @@ def test_too_short_intervals_are_raised() -> None:
 
 
 def test_other_spec_version_is_a_warning() -> None:
-    """The version of the specification is informational: another one is told and replaced."""
+    """Another version of the specification is replaced, with a warning."""
     loaded = load_tree({"storage": ROOT, "distSpecVersion": "1.0.1"})
     assert loaded.config.dist_spec_version == "1.1.1"
     assert "1.0.1" in loaded.warnings[0]
 
 
-def test_openid_switches_api_keys_on() -> None:
-    """Logins in the browser bring API keys, so that command lines get in, too."""
+def test_openid_enables_api_keys() -> None:
+    """Browser logins enable API keys, for clients without a browser."""
     provider = {"clientid": "id", "clientsecret": "s", "issuer": "https://issuer", "scopes": ["openid"]}
     loaded = load_tree({"storage": ROOT, "http": {"auth": {"openid": {"providers": {"oidc": provider}}}}})
     assert loaded.config.http.auth.apikey
@@ -245,7 +245,7 @@ def test_openid_switches_api_keys_on() -> None:
 
 
 def test_conditions_are_compiled_by_the_caller() -> None:
-    """Each condition goes to the given compiler; what it refuses is told with its place in zot's words."""
+    """Each condition is passed to the compiler, whose errors are reported with the place in zot's notation."""
     seen = []
 
     def compile_condition(expression: str) -> None:
@@ -266,7 +266,7 @@ def test_conditions_are_compiled_by_the_caller() -> None:
 
 
 def test_configurations_are_immutable() -> None:
-    """A configuration cannot be changed under the feet of those who hold it."""
+    """A loaded configuration cannot be changed."""
     config = Config.default()
     with pytest.raises(ValueError, match="frozen"):
         config.http.port = "1"
@@ -283,7 +283,7 @@ SECTIONS = st.sampled_from(["storage", "http", "log", "extensions", "scheduler",
 
 @given(st.dictionaries(SECTIONS, VALUES, max_size=4))
 def test_any_tree_is_a_configuration_or_a_configuration_error(tree: dict[str, Any]) -> None:
-    """Whatever the object, loading it gives a configuration or a ConfigurationError, never anything else."""
+    """Loading any object gives a configuration or a ConfigurationError."""
     try:
         load_tree(tree)
     except ConfigurationError as error:

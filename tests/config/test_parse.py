@@ -1,4 +1,4 @@
-"""From bytes to plain values."""
+"""JSON, YAML and TOML files are parsed strictly into plain values."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ TOML = '[http]\nport = "5000"\ncompat = ["docker2s2"]\n[storage]\ngc = true\nmax
     [(JSON, "json"), (YAML, "yaml"), (YAML, "yml"), (TOML, "toml")] + [(text, "") for text in (JSON, YAML, TOML)],
 )
 def test_formats(text: str, extension: str) -> None:
-    """JSON, YAML and TOML mean the same, whether the extension tells the format or it has to be found out."""
+    """Equivalent JSON, YAML and TOML give the same values, with and without a known extension."""
     assert parse_tree(text.encode(), extension, "file") == SAME
 
 
 def test_unknown_extension_is_guessed(tmp_path: Path) -> None:
-    """A file whose extension is no format's is read like one without: `.config`, `zot.conf`."""
+    """For an unknown extension, such as `.conf`, the formats are tried in turn."""
     path = tmp_path / "zot.conf"
     path.write_text(YAML, encoding="utf-8")
     assert read_tree(path) == SAME
 
 
 def test_byte_order_mark_is_skipped() -> None:
-    """A file written by an editor that marks UTF-8 is read."""
+    """A UTF-8 byte order mark is ignored."""
     assert parse_tree(b"\xef\xbb\xbf" + JSON.encode(), "json", "file") == SAME
 
 
@@ -63,7 +63,7 @@ def test_byte_order_mark_is_skipped() -> None:
     ],
 )
 def test_yaml_scalars_are_those_of_1_2(text: str, expected: object) -> None:
-    """A YAML scalar is what zot's reader takes it for: `no` and `12:30` are texts, not a bool and a number."""
+    """YAML scalars have the types of zot's reader: `no` and `12:30` are texts, not a bool and a number."""
     assert parse_tree(f"key: {text}\n".encode(), "yaml", "file") == {"key": expected}
 
 
@@ -114,14 +114,14 @@ REFUSED = [
 
 @pytest.mark.parametrize(("extension", "content", "reason"), REFUSED)
 def test_refused(extension: str, content: bytes, reason: str) -> None:
-    """What is no configuration is refused with zot's prefix and the reason."""
+    """Invalid content is refused with zot's prefix and the reason."""
     with pytest.raises(ConfigurationError, match=f"^invalid server config: .*({reason})"):
         parse_tree(content, extension, "file")
 
 
 @pytest.mark.parametrize(("extension", "content", "reason"), REFUSED)
 def test_a_refusal_is_one_line_that_names_the_file_once(extension: str, content: bytes, reason: str) -> None:
-    """What the operator reads begins with the file and goes on with what is wrong, also where YAML says it in lines."""
+    """An error is one line that begins with the file, even if the parser's message has several lines."""
     with pytest.raises(ConfigurationError, match=reason) as refused:
         parse_tree(content, extension, "zot.conf")
     line = refused.value.lines("zot.conf")
@@ -131,7 +131,7 @@ def test_a_refusal_is_one_line_that_names_the_file_once(extension: str, content:
 
 
 def test_missing_and_huge_files_are_refused(tmp_path: Path) -> None:
-    """A file that is not there, or is larger than any configuration, is refused by name."""
+    """The error for a missing or too large file names it."""
     with pytest.raises(ConfigurationError, match=r"cannot read the file: No such file .*none.json"):
         read_tree(tmp_path / "none.json")
     huge = tmp_path / "huge.json"
@@ -141,7 +141,7 @@ def test_missing_and_huge_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_lower_keys_refuses_two_spellings() -> None:
-    """Keys match without regard to case, so two spellings of one key are the same key twice."""
+    """Keys match in any case, so that two spellings of a key are a duplicate."""
     assert lower_keys({"HTTP": [{"Port": 1}]}) == {"http": [{"port": 1}]}
     with pytest.raises(ConfigurationError, match="two spellings"):
         lower_keys({"http": {"port": 1, "Port": 2}})
@@ -156,7 +156,7 @@ def test_lower_keys_refuses_two_spellings() -> None:
     st.sampled_from(["json", "yaml", "toml", ""]),
 )
 def test_any_bytes_are_a_tree_or_a_configuration_error(content: bytes, extension: str) -> None:
-    """Whatever the bytes, reading them gives an object or a ConfigurationError, never anything else."""
+    """Parsing any bytes gives an object or a ConfigurationError."""
     try:
         tree = lower_keys(parse_tree(content, extension, "file"))
     except ConfigurationError:

@@ -1,4 +1,4 @@
-"""The parameters of the `redis` drivers."""
+"""Parameters of the `redis` drivers are parsed as in zot."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def options_of(**driver: Any) -> RedisOptions:
     ],
 )
 def test_key_prefix(given: dict[str, Any], prefix: str) -> None:
-    """The prefix becomes a text with a colon; an empty one stays empty; absent is the default."""
+    """The prefix is converted to a text with a colon; an empty one stays empty, an absent one is the default."""
     assert options_of(**given).key_prefix == prefix
 
 
 @pytest.mark.parametrize("value", [["a"], {"a": 1}])
-def test_a_prefix_that_is_no_text_is_the_default(value: Any) -> None:
-    """A list or an object cannot be a prefix: the default is used, with a warning."""
+def test_a_prefix_of_a_wrong_type_is_the_default(value: Any) -> None:
+    """For a list or an object the default prefix is used, with a warning."""
     options, warnings = redis_options({"keyprefix": value}, "zotsession", "key")
     assert options.key_prefix == "zotsession:"
     assert warnings == ["key.keyprefix: not a text, 'zotsession' is used"]
 
 
-def test_nothing_said() -> None:
-    """Without parameters Redis is expected on this machine."""
+def test_defaults() -> None:
+    """Without parameters the address is that of a local Redis."""
     options = options_of()
     assert options.addresses == ("localhost:6379",)
     assert not options.is_cluster
@@ -54,7 +54,7 @@ def test_nothing_said() -> None:
 
 
 def test_single_parameters() -> None:
-    """Parameters are converted to what they mean: texts to numbers, Go durations to seconds."""
+    """Parameters are converted to their types: texts to numbers, Go durations to seconds."""
     options = options_of(
         addr="h:1", db="3", password=1234, pool_size="7", dial_timeout="1m30s", read_only="true", client_name=5
     )
@@ -74,20 +74,20 @@ def test_single_parameters() -> None:
     ],
 )
 def test_modes(given: dict[str, Any], cluster: bool, master: str) -> None:
-    """Several addresses are a cluster's, unless a master's name makes them those of sentinels."""
+    """Several addresses are those of a cluster, or with a master's name those of sentinels."""
     options = options_of(**given)
     assert (options.is_cluster, options.master_name) == (cluster, master)
 
 
-def test_what_cannot_be_converted_is_ignored() -> None:
-    """A value that cannot be converted, and a parameter that nobody knows, are ignored with a warning each."""
+def test_unusable_parameters_are_ignored() -> None:
+    """A value that cannot be converted and an unknown parameter are each ignored with a warning."""
     options, warnings = redis_options({"db": "three", "pool_size": 5, "colour": "red", "tls": True}, "zot", "key")
     assert (options.db, options.pool_size, options.tls) == (0, 5, False)
     assert [warning.partition(":")[0] for warning in warnings] == ["key.db", "key.colour", "key.tls"]
 
 
 def test_url() -> None:
-    """A URL says everything: address, user, database, TLS; in it a duration without a unit is seconds."""
+    """A URL replaces all parameters but the prefix; in it a duration without a unit is in seconds."""
     url = "rediss://us%40er:p%3Aw@host:7000/2?dial_timeout=3&read_timeout=500ms&pool_size=9&skip_verify=true"
     options = options_of(url=url, keyprefix="p", db=5, addr="other:1")
     assert options.addresses == ("host:7000",)
@@ -100,7 +100,7 @@ def test_url() -> None:
 
 
 def test_url_of_a_cluster() -> None:
-    """Further addresses in a URL make a cluster."""
+    """A URL with further addresses is that of a cluster."""
     options = options_of(url="redis://user:pass@h1:6379?addr=h2:6379&addr=h3:6379&route_randomly=true")
     assert options.addresses == ("h1:6379", "h2:6379", "h3:6379")
     assert options.is_cluster
@@ -119,14 +119,14 @@ def test_parts_of_a_url_may_be_absent(url: str, address: str) -> None:
 
 
 def test_unix_socket() -> None:
-    """A URL may name a socket."""
+    """A URL with the scheme unix names a socket."""
     options = options_of(url="unix://user:pass@/run/redis.sock?db=4")
     assert (options.unix_socket, options.db, options.username) == ("/run/redis.sock", 4, "user")
 
 
 @pytest.mark.parametrize("url", [5, ["redis://h"], "", "h:6379", "http://h", "redis://h:port", "redis://[::1"])
 def test_wrong_urls_are_refused(url: Any) -> None:
-    """What is no URL of Redis is refused, without being repeated: it may hold a password."""
+    """An invalid URL is refused, and the error does not show it, since it may contain a password."""
     with pytest.raises(
         ConfigurationError, match=r"^invalid server config: cachedriver redis has invalid value for url"
     ):
@@ -135,7 +135,7 @@ def test_wrong_urls_are_refused(url: Any) -> None:
 
 @given(st.text(max_size=40) | st.text(max_size=30).map("redis://".__add__))
 def test_any_text_is_a_url_or_a_configuration_error(url: str) -> None:
-    """Whatever the text, it gives options or a ConfigurationError, never anything else."""
+    """Parsing any text gives options or a ConfigurationError."""
     try:
         redis_options({"url": url}, "zot", "key")
     except ConfigurationError:

@@ -1,4 +1,4 @@
-"""What a changed configuration file changes in a running server."""
+"""A reload applies reloadable keys and names the others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SYNC = {"registries": [{"urls": ["https://upstream"]}]}
 
 
 def config_of(tree: dict[str, Any]) -> Config:
-    """Return the configuration that `tree` means."""
+    """Load `tree`, with a default root directory."""
     return load_tree({"storage": ROOT, **tree}).config
 
 
@@ -65,7 +65,7 @@ IGNORED = [
 
 @pytest.mark.parametrize(("tree", "key"), RELOADED)
 def test_reloadable_keys_take_effect(tree: dict[str, Any], key: str) -> None:
-    """A change of a reloadable key is taken over and named, and taken back the same way."""
+    """A changed reloadable key takes effect and is named, and can be changed back."""
     before, after = config_of({}), config_of(tree)
     found = changes(before, after)
     assert key in found.reloaded
@@ -76,7 +76,7 @@ def test_reloadable_keys_take_effect(tree: dict[str, Any], key: str) -> None:
 
 @pytest.mark.parametrize(("tree", "key"), IGNORED)
 def test_other_keys_wait_for_a_restart(tree: dict[str, Any], key: str) -> None:
-    """A change of any other key is named as waiting, and the running value stays."""
+    """Another changed key is named as ignored, and its running value stays."""
     before = config_of({})
     found = changes(before, config_of(tree))
     assert (found.reloaded, found.ignored) == ((), (key,))
@@ -84,13 +84,13 @@ def test_other_keys_wait_for_a_restart(tree: dict[str, Any], key: str) -> None:
 
 
 def test_no_change() -> None:
-    """The same file changes nothing."""
+    """An unchanged configuration has no effect."""
     found = changes(config_of(sub_paths(a={})), config_of(sub_paths(a={})))
     assert (found.reloaded, found.ignored) == ((), ())
 
 
-def test_keys_below_one_that_waits_can_be_reloadable() -> None:
-    """Scans are reconfigured while search goes on."""
+def test_keys_below_another_key_can_be_reloadable() -> None:
+    """Scans are reloaded although `search` itself needs a restart."""
     before = config_of({"extensions": {"search": {}}})
     found = changes(before, config_of({"extensions": {"search": {"cve": {"updateInterval": "5h"}}, "lint": {}}}))
     assert (found.reloaded, found.ignored) == (("extensions.search.cve",), ("extensions.lint",))
@@ -99,7 +99,7 @@ def test_keys_below_one_that_waits_can_be_reloadable() -> None:
 
 
 def test_sub_paths() -> None:
-    """Known sub-paths are reconfigured; new ones, and those that are gone, wait for a restart."""
+    """Keys of existing sub-paths are reloaded; added and removed sub-paths need a restart."""
     before = config_of(sub_paths(a={}, b={}))
     found = changes(before, config_of(sub_paths(a={"gc": True}, c={})))
     assert 'storage.subPaths["/a"].gc' in found.reloaded
@@ -109,7 +109,7 @@ def test_sub_paths() -> None:
 
 
 def test_secrets() -> None:
-    """New credentials of the directory are used at once; new session keys would end all sessions, and wait."""
+    """LDAP credentials are reloaded; session keys need a restart, since new ones would end all sessions."""
     old = Secrets(session_keys=SessionKeys.model_validate({"hashKey": "a"}))
     ldap = LdapCredentials.model_validate({"bindDN": "cn", "bindPassword": "p"})
     new = Secrets(ldap=ldap, session_keys=SessionKeys.model_validate({"hashKey": "b"}))
@@ -120,8 +120,8 @@ def test_secrets() -> None:
     assert found.config.secrets == Secrets(ldap=ldap, session_keys=old.session_keys)
 
 
-def test_a_reload_that_makes_no_sense_alone_is_refused() -> None:
-    """Rules about users are not taken over while the way to log in, which they need, waits for a restart."""
+def test_a_reload_that_breaks_a_rule_is_refused() -> None:
+    """Rules about users are refused while the authentication method that they need awaits a restart."""
     bearer = {"realm": "r", "service": "s", "cert": "c"}
     rules = {"repositories": {"**": {"defaultPolicy": ["read"]}}}
     after = config_of({"http": {"auth": {"bearer": bearer}, "accessControl": rules}})

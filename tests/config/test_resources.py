@@ -1,4 +1,4 @@
-"""How many processes the machine has room for."""
+"""The number of workers follows the cores and memory of the machine or cgroup."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zot.config import resources as capacity
+from zot.config import resources
 from zot.config.http import HttpConfig
 from zot.config.resources import available_bytes, available_cpus, worker_count
 
@@ -14,7 +14,7 @@ GIB = 1 << 30
 
 
 def cgroup(directory: Path, files: dict[str, str]) -> Path:
-    """Make a control group with these files."""
+    """Create a cgroup with these files."""
     for name, text in files.items():
         path = directory / name
         path.parent.mkdir(exist_ok=True)
@@ -33,7 +33,7 @@ def cgroup(directory: Path, files: dict[str, str]) -> Path:
     ],
 )
 def test_cpus(tmp_path: Path, files: dict[str, str], limit: float | None) -> None:
-    """The quota of the control group limits the cores, in both versions; without one the machine does."""
+    """The cores are limited by the cgroup's quota, in both versions, else by the machine."""
     machine = available_cpus(tmp_path / "none")
     assert machine >= 1
     assert available_cpus(cgroup(tmp_path, files)) == (machine if limit is None else limit)
@@ -50,7 +50,7 @@ def test_cpus(tmp_path: Path, files: dict[str, str], limit: float | None) -> Non
     ],
 )
 def test_memory(tmp_path: Path, files: dict[str, str], limit: int | None) -> None:
-    """The limit of the control group limits the memory, in both versions; without one the machine does."""
+    """The memory is limited by the cgroup, in both versions, else by the machine."""
     machine = available_bytes(tmp_path / "none")
     assert available_bytes(cgroup(tmp_path, files)) == (machine if limit is None else limit)
 
@@ -60,9 +60,9 @@ def test_memory(tmp_path: Path, files: dict[str, str], limit: int | None) -> Non
     [(1.5, 8 * GIB, 0), (2, 8 * GIB, 2), (2, GIB // 4, 0), (3.9, GIB, 3), (64, 64 * GIB, 4)],
 )
 def test_workers(monkeypatch: pytest.MonkeyPatch, cpus: float, memory_bytes: int, workers: int) -> None:
-    """One worker a core, at most four; one process for everything on a small machine; what is configured holds."""
-    monkeypatch.setattr(capacity, "available_cpus", lambda: cpus)
-    monkeypatch.setattr(capacity, "available_bytes", lambda: memory_bytes)
+    """There is one worker per core, at most four, and none on a small machine; a configured number is used."""
+    monkeypatch.setattr(resources, "available_cpus", lambda: cpus)
+    monkeypatch.setattr(resources, "available_bytes", lambda: memory_bytes)
     assert worker_count(HttpConfig()) == workers
     assert worker_count(HttpConfig(workers=7)) == 7
     assert worker_count(HttpConfig(workers=0)) == 0

@@ -1,4 +1,4 @@
-"""The JSON Schema of the configuration."""
+"""The JSON Schema accepts valid configurations and refuses mistakes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ EXAMPLES = sorted(Path(__file__).parents[2].glob("examples/**/config-*.*"))
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, Any]:
-    """Return the schema as a client gets it."""
+    """Return the schema after a round trip through JSON."""
     parsed: dict[str, Any] = json.loads(json.dumps(schema()))
     return parsed
 
 
 def test_is_a_schema_of_draft_7(made: dict[str, Any]) -> None:
-    """What is printed is a valid JSON Schema of the draft that it names."""
+    """The schema is a valid JSON Schema of the draft that it names."""
     assert made["$schema"] == "http://json-schema.org/draft-07/schema#"
     jsonschema.Draft7Validator.check_schema(made)
 
@@ -55,8 +55,8 @@ def test_mistakes_do_not_conform(made: dict[str, Any], tree: dict[str, Any]) -> 
         jsonschema.Draft7Validator(made).validate(tree)
 
 
-def test_keys_are_there_in_lower_case_too(made: dict[str, Any]) -> None:
-    """A file written in lower case conforms, as zot reads it."""
+def test_keys_in_lower_case_conform(made: dict[str, Any]) -> None:
+    """A configuration with keys in lower case conforms."""
     jsonschema.Draft7Validator(made).validate({"storage": {"rootdirectory": "/x", "gcdelay": "1h"}})
 
 
@@ -67,8 +67,8 @@ def test_durations_are_strings(made: dict[str, Any]) -> None:
     assert delay["default"] == "1h0m0s"
 
 
-def test_keys_beyond_zot_are_marked(made: dict[str, Any]) -> None:
-    """Exactly the keys of the one table are marked as unknown to zot."""
+def test_own_keys_are_marked(made: dict[str, Any]) -> None:
+    """Exactly the keys of the table are marked as unknown to zot."""
     marked = {key.path for key in keys_of(Config) if key.is_own}
     assert marked == {entry.path for entry in KEYS}
     assert made["definitions"]["HttpConfig"]["properties"]["workers"]["x-zot"] is False

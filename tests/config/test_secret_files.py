@@ -1,4 +1,4 @@
-"""The files with secrets that a configuration names."""
+"""Secret files are parsed strictly, and their secrets are never printed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def written(path: Path, content: Any) -> str:
 
 
 def ldap(name: str) -> dict[str, Any]:
-    """Return a configuration with this credentials file for the directory."""
+    """Return a configuration with this LDAP credentials file."""
     return {"storage": ROOT, "http": {"auth": {"ldap": {**LDAP, "credentialsFile": name}}}}
 
 
 def test_ldap_credentials(tmp_path: Path) -> None:
-    """The bind name and password of the directory come from their file; keys match in any case."""
+    """The LDAP bind name and password are read from their file; keys match in any case."""
     name = written(tmp_path / "ldap.yaml", "BINDDN: cn=reader\nbindPassword: hidden\n")
     config = load_tree(ldap(name)).config
     assert config.secrets.ldap is not None
@@ -40,7 +40,7 @@ def test_ldap_credentials(tmp_path: Path) -> None:
 
 
 def test_openid_credentials(tmp_path: Path) -> None:
-    """A provider's client id and secret come from its file, without a warning, and satisfy the rules."""
+    """A provider's client id and secret are read from its file, and satisfy the rules without a warning."""
     name = written(tmp_path / "oidc.json", {"clientid": "id", "clientsecret": "hidden"})
     provider = {"credentialsFile": name, "issuer": "https://i", "scopes": ["openid"]}
     loaded = load_tree({"storage": ROOT, "http": {"auth": {"openid": {"providers": {"oidc": provider}}}}})
@@ -55,7 +55,7 @@ def test_openid_credentials(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keys", [{"hashKey": "h" * 32, "encryptKey": "e" * 16}, {"hashKey": "h"}])
 def test_session_keys(tmp_path: Path, keys: dict[str, str]) -> None:
-    """Session keys come from their file; the key of encryption may be absent."""
+    """Session keys are read from their file; the encryption key is optional."""
     name = written(tmp_path / "keys.json", keys)
     found = load_tree({"storage": ROOT, "http": {"auth": {"sessionKeysFile": name}}}).config.secrets.session_keys
     assert found is not None
@@ -76,7 +76,7 @@ def test_session_keys(tmp_path: Path, keys: dict[str, str]) -> None:
     ],
 )
 def test_broken_secret_files_are_refused(tmp_path: Path, content: Any, reason: str) -> None:
-    """A secret file that is empty, incomplete or has other keys is refused by name, and its secrets are not shown."""
+    """The error for an empty, incomplete or invalid secret file names it and does not show its secrets."""
     name = written(tmp_path / "ldap.json", content)
     with pytest.raises(ConfigurationError, match=f"^invalid server config: {reason}") as caught:
         load_tree(ldap(name))
@@ -86,13 +86,13 @@ def test_broken_secret_files_are_refused(tmp_path: Path, content: Any, reason: s
 
 @pytest.mark.parametrize("name", ["none.json", "none", "zero\0byte.json"])
 def test_missing_secret_files_are_refused(name: str) -> None:
-    """A secret file that cannot be read, or whose name tells no format, is refused."""
+    """A secret file that cannot be read or has no extension is refused."""
     with pytest.raises(ConfigurationError, match=r"cannot read|ending in .json"):
         load_tree(ldap(name))
 
 
 def test_secret_paths() -> None:
-    """All secret files that a configuration names are known, so that they can be watched."""
+    """The paths of all secret files are returned, so that they can be watched."""
     auth = AuthConfig.model_validate({
         "ldap": {**LDAP, "credentialsFile": "a"},
         "openid": {"providers": {"oidc": {"credentialsFile": "b"}, "google": {}}},
@@ -112,7 +112,7 @@ def test_sync_credentials(tmp_path: Path) -> None:
 
 
 def test_secrets_are_printed_nowhere(tmp_path: Path) -> None:
-    """No way of printing a configuration shows a secret: neither its text, nor its dump, nor its masked form."""
+    """Neither `repr`, nor `str`, nor the masked dump of a configuration shows a secret."""
     ldap_file = written(tmp_path / "ldap.json", {"bindDN": "cn", "bindPassword": "hidden-1"})
     keys_file = written(tmp_path / "keys.json", {"hashKey": "hidden-2"})
     config = load_tree({

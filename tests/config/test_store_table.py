@@ -1,4 +1,4 @@
-"""Which store a repository belongs to."""
+"""Each repository belongs to the store of its route."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def table(root: Path) -> StoreTable:
     [("a/app", "/a", "sub"), ("b/x/y", "/b", "sub"), ("a", "/", "main"), ("c/a", "/", "main")],
 )
 def test_the_first_component_of_a_name_is_its_route(tmp_path: Path, name: str, route: str, below: str) -> None:
-    """A name of one component, or without a route, is in the main store."""
+    """A name of one component, or without a matching route, belongs to the main store."""
     entry = table(tmp_path).of(parse_repository(name))
     assert (entry.route, entry.root) == (route, str(tmp_path / below))
 
 
-def test_a_root_that_two_routes_have_is_one_root(tmp_path: Path) -> None:
-    """Each root is locked and walked once, the main store's first."""
+def test_a_shared_root_is_listed_once(tmp_path: Path) -> None:
+    """Each root is listed once, the main store's first."""
     assert table(tmp_path).roots == (str(tmp_path / "main"), str(tmp_path / "sub"))

@@ -1,4 +1,4 @@
-"""Features that are not built are refused, never silently ignored."""
+"""Features that the build lacks are refused, never silently ignored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OIDC = {"issuer": "https://i", "audiences": ["a"]}
 SBOM = {"search": {"cve": {"trivy": {"sbom": {"enable": True}}}}}
 PROVIDER = {"clientid": "i", "issuer": "https://i", "scopes": ["openid"]}
 
-ASKING = [
+ENABLING = [
     ({"storage": {**ROOT, "gc": True}}, {"storage.gc"}),
     ({"storage": {**ROOT, "retention": {"policies": [{"repositories": ["a"]}]}}}, {"storage.retention"}),
     ({"storage": {**ROOT, "maxRepos": 5}}, {"storage.maxRepos"}),
@@ -34,7 +34,7 @@ ASKING = [
     ({"cluster": {"members": ["a:1"], "hashKey": "0123456789abcdef"}}, {"cluster"}),
 ]
 
-SILENT = [
+DISABLED = [
     {},
     {"storage": {**ROOT, "gc": False, "retention": {}, "maxRepos": 0, "quotas": []}},
     {"http": {"auth": {"htpasswd": {}, "apikey": False, "sessionDriver": {"name": "local"}}}},
@@ -44,13 +44,13 @@ SILENT = [
 
 
 def config_of(tree: dict[str, Any]) -> Config:
-    """Return the configuration that `tree` means."""
+    """Load `tree`, with a default root directory."""
     return load_tree({"storage": ROOT, **tree}).config
 
 
-@pytest.mark.parametrize(("tree", "features"), ASKING)
+@pytest.mark.parametrize(("tree", "features"), ENABLING)
 def test_enabled_features(tree: dict[str, Any], features: set[str]) -> None:
-    """A configured feature is known by the path of its key, and refused by that name unless it is built."""
+    """A configured feature is named by the path of its key, and refused by that name if the build lacks it."""
     config = config_of(tree)
     assert enabled_features(config) == features
     refuse_unbuilt(config, frozenset(FEATURES))
@@ -61,27 +61,27 @@ def test_enabled_features(tree: dict[str, Any], features: set[str]) -> None:
             refuse_unbuilt(config, frozenset(FEATURES) - {missing})
 
 
-@pytest.mark.parametrize("tree", SILENT)
-def test_what_is_off_asks_for_nothing(tree: dict[str, Any]) -> None:
-    """Defaults, and what is switched off or empty, are never refused."""
+@pytest.mark.parametrize("tree", DISABLED)
+def test_disabled_features_are_accepted(tree: dict[str, Any]) -> None:
+    """Defaults, and disabled or empty sections, enable no feature."""
     config = config_of(tree)
     assert enabled_features(config) == set()
     refuse_unbuilt(config, frozenset())
 
 
-def test_sub_paths_are_looked_at() -> None:
-    """A feature that only a sub-path asks for is refused with the sub-path's key."""
+def test_sub_paths_are_checked() -> None:
+    """A feature that only a sub-path enables is refused with the sub-path's key."""
     config = config_of({"storage": {**ROOT, "subPaths": {"/a": {"rootDirectory": "/a", "gc": True}}}})
     with pytest.raises(ConfigurationError, match=r'storage\.subPaths\["/a"\]\.gc'):
         refuse_unbuilt(config, frozenset())
 
 
-def test_the_default_asks_for_nothing() -> None:
-    """A server without a configuration file starts whatever is built."""
+def test_the_default_configuration_is_accepted() -> None:
+    """The default configuration needs no optional feature."""
     refuse_unbuilt(Config.default(), frozenset())
 
 
-def test_unknown_features_are_a_mistake_of_the_program() -> None:
-    """A build that claims a feature which does not exist is found out at once."""
+def test_unknown_features_are_a_programming_error() -> None:
+    """A build that claims an unknown feature is an AssertionError."""
     with pytest.raises(AssertionError, match=r"no such feature: storage.teleport"):
         refuse_unbuilt(Config.default(), frozenset({"storage.teleport"}))

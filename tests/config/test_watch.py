@@ -1,4 +1,4 @@
-"""Seeing that files change."""
+"""Changes of watched files are reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Changes = AsyncGenerator[frozenset[Path], None]
 
 @asynccontextmanager
 async def watching(*paths: Path) -> AsyncIterator[tuple[Watch, Changes]]:
-    """Watch the files, and end the watch."""
+    """Watch the files, and stop afterwards."""
     watch = Watch(paths)
     async with aclosing(watch.changes()) as found:
         yield watch, found
@@ -25,14 +25,14 @@ async def watching(*paths: Path) -> AsyncIterator[tuple[Watch, Changes]]:
 
 
 def replace(path: Path, text: str) -> None:
-    """Replace a file as editors do: by renaming another one over it."""
+    """Replace a file by a rename, as editors do."""
     staged = path.with_suffix(".new")
     staged.write_text(text, encoding="utf-8")
     staged.replace(path)
 
 
-async def test_a_file_that_is_written(tmp_path: Path) -> None:
-    """A file that is written in place has changed, and no other one beside it."""
+async def test_a_written_file_is_reported(tmp_path: Path) -> None:
+    """A file that is written in place is reported, and not the other files."""
     path, other = tmp_path / "a", tmp_path / "b"
     path.touch()
     other.touch()
@@ -41,8 +41,8 @@ async def test_a_file_that_is_written(tmp_path: Path) -> None:
         assert await anext(found) == {path}
 
 
-async def test_a_file_that_is_replaced_again_and_again(tmp_path: Path) -> None:
-    """A file that is replaced by a rename has changed, each time."""
+async def test_each_replacement_is_reported(tmp_path: Path) -> None:
+    """A file is reported each time that it is replaced by a rename."""
     path = tmp_path / "a"
     path.touch()
     async with watching(path) as (_, found):
@@ -51,8 +51,8 @@ async def test_a_file_that_is_replaced_again_and_again(tmp_path: Path) -> None:
             assert await anext(found) == {path}
 
 
-async def test_files_that_come_and_go(tmp_path: Path) -> None:
-    """A file that is made, and one that is removed, have changed."""
+async def test_creation_and_removal_are_reported(tmp_path: Path) -> None:
+    """A file is reported when it is created and when it is removed."""
     path = tmp_path / "a"
     async with watching(path) as (_, found):
         path.write_text("x", encoding="utf-8")
@@ -61,8 +61,8 @@ async def test_files_that_come_and_go(tmp_path: Path) -> None:
         assert await anext(found) == {path}
 
 
-async def test_a_kubernetes_volume(tmp_path: Path) -> None:
-    """A volume whose `..data` link is swapped to a new directory has all its files changed, twice in a row."""
+async def test_a_swap_of_a_kubernetes_volume_is_reported(tmp_path: Path) -> None:
+    """All files of a volume are reported when its `..data` link is swapped, each time."""
     paths = [tmp_path / "config.json", tmp_path / "htpasswd"]
 
     def publish(version: int) -> None:
@@ -86,8 +86,8 @@ async def test_a_kubernetes_volume(tmp_path: Path) -> None:
             assert {path.read_text(encoding="utf-8") for path in paths} == {str(version)}
 
 
-async def test_the_target_of_a_link(tmp_path: Path) -> None:
-    """A link to a file elsewhere has changed when that file is written."""
+async def test_a_change_of_a_symlinks_target_is_reported(tmp_path: Path) -> None:
+    """A symlink is reported when the file that it leads to is written."""
     target = tmp_path / "elsewhere" / "file"
     target.parent.mkdir()
     target.touch()
@@ -99,8 +99,8 @@ async def test_the_target_of_a_link(tmp_path: Path) -> None:
         assert await anext(found) == {path}
 
 
-async def test_a_change_before_the_first_look(tmp_path: Path) -> None:
-    """What changes after the watch is made but before it is listened to is not missed."""
+async def test_a_change_before_the_iteration_is_reported(tmp_path: Path) -> None:
+    """A change between the creation of the watch and its iteration is reported."""
     path = tmp_path / "a"
     watch = Watch([path])
     path.write_text("x", encoding="utf-8")
@@ -108,8 +108,8 @@ async def test_a_change_before_the_first_look(tmp_path: Path) -> None:
         assert await anext(found) == {path}
 
 
-async def test_other_files_to_follow(tmp_path: Path) -> None:
-    """Files can be exchanged while watching: those that are no longer followed are not reported."""
+async def test_watched_files_can_be_replaced(tmp_path: Path) -> None:
+    """After `follow` only the new files are reported."""
     old, new = tmp_path / "old" / "file", tmp_path / "new" / "file"
     for path in (old, new):
         path.parent.mkdir()
@@ -121,8 +121,8 @@ async def test_other_files_to_follow(tmp_path: Path) -> None:
         assert await anext(found) == {new}
 
 
-async def test_a_directory_that_is_not_there_yet(tmp_path: Path) -> None:
-    """A file in a directory that is made later is seen."""
+async def test_a_file_in_a_new_directory_is_reported(tmp_path: Path) -> None:
+    """A file is reported even if its directory is created later."""
     path = tmp_path / "later" / "file"
     async with watching(path) as (_, found):
         path.parent.mkdir()
@@ -131,7 +131,7 @@ async def test_a_directory_that_is_not_there_yet(tmp_path: Path) -> None:
 
 
 async def test_stop_ends_the_watch(tmp_path: Path) -> None:
-    """After `stop` the watch ends by itself."""
+    """After `stop` the iteration ends."""
     watch = Watch([tmp_path / "a"])
     asyncio.get_running_loop().call_later(0.01, watch.stop)
     assert [changed async for changed in watch.changes()] == []
@@ -139,8 +139,8 @@ async def test_stop_ends_the_watch(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a pipe")
-async def test_only_looks(tmp_path: Path) -> None:
-    """Watched files are never opened: a pipe nobody writes to does not block."""
+async def test_watched_files_are_not_opened(tmp_path: Path) -> None:
+    """Watched files are never opened: a pipe without a writer does not block."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     async with watching(path, tmp_path / "a") as (_, found):

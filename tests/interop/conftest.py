@@ -1,4 +1,4 @@
-"""Registries that real clients talk to: one without passwords over HTTP, one with passwords over HTTPS."""
+"""Registries for real clients: open over HTTP, with passwords over HTTPS, and shared over HTTP."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from servers.zot import ZotServer
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZotServer]:
-    """A server for everybody."""
+    """A server without authentication, over HTTP."""
     with ZotServer(tmp_path_factory.mktemp("plain")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def secure(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[ZotServer]:
-    """A server for users with passwords, over HTTPS."""
+    """A server with passwords, over HTTPS."""
     folder = tmp_path_factory.mktemp("secure")
     password = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     (folder / "htpasswd").write_text(f"{USER}:{password}\n")
@@ -39,7 +39,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> It
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZotServer]:
-    """A server where every client reads and users push, over HTTP; alice may do everything."""
+    """A server over HTTP where every client may pull and alice may do everything."""
     folder = tmp_path_factory.mktemp("shared")
     password = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     (folder / "htpasswd").write_text(f"{USER}:{password}\n")
@@ -60,7 +60,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZotServer]:
 
 @pytest.fixture(params=["plain", "secure"])
 def site(request: pytest.FixtureRequest, authority: Authority, tmp_path: Path) -> Site:
-    """Each of the two registries, and clients that are logged in to it."""
+    """Each of the registries `plain` and `secure`, with clients that are logged in."""
     is_secure = request.param == "secure"
     server: ZotServer = request.getfixturevalue(request.param)
     (tmp_path / "home" / ".docker").mkdir(parents=True)
@@ -68,5 +68,5 @@ def site(request: pytest.FixtureRequest, authority: Authority, tmp_path: Path) -
     user = f"{USER}:{PASSWORD}" if is_secure else ""
     tls = ssl.create_default_context(cafile=authority.path) if is_secure else None
     made = Site(server.host, Client(server.host, tls, user), clients, secure=is_secure)
-    made.login()
+    made.log_in_if_secure()
     return made

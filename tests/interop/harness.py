@@ -1,4 +1,4 @@
-"""A registry, and real clients that know how to reach it."""
+"""A registry and the real clients that use it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ USER, PASSWORD = "alice", "wonderland"
 
 
 class Site:
-    """A registry, and clients that know how to reach it."""
+    """A registry and clients with the options to reach it."""
 
     def __init__(self, host: str, client: Client, clients: Clients, *, secure: bool) -> None:
-        """Take clients that have a home of their own, and an own one of the tests."""
         self.host = host
         self.client = client
         self.clients = clients
@@ -22,15 +21,15 @@ class Site:
 
     @property
     def folder(self) -> Path:
-        """Where clients work."""
+        """The working directory of the clients."""
         return self.clients.folder
 
     def run(self, program: str, *arguments: str | Path, stdin: str = "") -> str:
-        """Run a client, with what it needs to talk to this registry; AssertionError if it fails."""
+        """Run a client with its options for this registry; raise AssertionError if it fails."""
         return self.clients.run(program, *self._complete(program, arguments), stdin=stdin)
 
     def refused(self, program: str, *arguments: str | Path) -> str:
-        """Run a client that must fail, and give its complaint."""
+        """Run a client that must fail, and return its error message."""
         return self.clients.refused(program, *self._complete(program, arguments))
 
     def _complete(self, program: str, arguments: tuple[str | Path, ...]) -> list[str | Path]:
@@ -51,17 +50,17 @@ class Site:
                 return [*arguments, "--plain-http"]
         raise AssertionError(program)
 
-    def login(self) -> None:
-        """Log in with each of the clients, in its own way, with the right password."""
+    def log_in_if_secure(self) -> None:
+        """Log in with each client if the registry has passwords."""
         if self.secure:
             self.log_in()
 
     def log_in(self) -> None:
-        """Log in with each of the clients, whatever the registry."""
+        """Log in with each client."""
         self.run("skopeo", "login", "--username", USER, "--password", PASSWORD, self.host)
         self.run("crane", "auth", "login", self.host, "--username", USER, "--password", PASSWORD)
         self.run("oras", "login", self.host, "--username", USER, "--password-stdin", stdin=PASSWORD)
         self.run("regctl", "registry", "login", self.host, "--user", USER, "--pass-stdin", stdin=PASSWORD)
         self.run("helm", "registry", "login", self.host, "--username", USER, "--password-stdin", stdin=PASSWORD)
-        if self.secure:  # else it has no way to; it reads what crane has kept
+        if self.secure:  # it cannot log in over HTTP; there it uses the credentials stored by crane
             self.run("cosign", "login", self.host, "--username", USER, "--password", PASSWORD)

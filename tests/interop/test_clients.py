@@ -1,4 +1,4 @@
-"""The usual round trips of real clients."""
+"""Real clients push, pull, list and delete as usual."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GZIPPED = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
 def tarred(name: str, content: bytes) -> bytes:
-    """An archive of one file."""
+    """Return a tar archive of one file."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         entry = tarfile.TarInfo(name)
@@ -34,7 +34,7 @@ def tarred(name: str, content: bytes) -> bytes:
 
 
 def runnable(architecture: str = "amd64") -> Image:
-    """An image that every client accepts: its layer is an archive of one file, its config says so."""
+    """Return an image that every client accepts, with an archive of one file as its layer."""
     archive = tarred("hello", architecture.encode())
     layer = gzip.compress(archive, mtime=0)
     config = json.dumps(
@@ -59,7 +59,7 @@ AMD64, ARM64 = runnable(), runnable("arm64")
 
 @pytest.fixture
 def repo(site: Site) -> str:
-    """A repository of the test's own, with its registry before it."""
+    """A new repository, with the registry's host."""
     return f"{site.host}/interop/{uuid4().hex[:12]}"
 
 
@@ -73,7 +73,7 @@ def layout(site: Site) -> Layout:
 
 
 def both() -> Image:
-    """An index of two platforms."""
+    """Return an index of two platforms."""
     plain = index(AMD64, ARM64)
     document = json.loads(plain.content)
     for descriptor, architecture in zip(document["manifests"], ("amd64", "arm64"), strict=True):
@@ -82,7 +82,7 @@ def both() -> Image:
 
 
 def test_skopeo(site: Site, repo: str, layout: Layout) -> None:
-    """skopeo copies images and indexes in, out and across, and lists, inspects and deletes."""
+    """skopeo copies images and indexes to, from and within the registry, and lists, inspects and deletes."""
     source, target = f"oci:{layout.path}", f"docker://{repo}"
     site.run("skopeo", "copy", f"{source}:v1", f"{target}:v1")
     site.run("skopeo", "copy", "--all", f"{source}:multi", f"{target}:multi")
@@ -116,7 +116,7 @@ def test_crane(site: Site, repo: str, layout: Layout) -> None:
 
 
 def test_oras(site: Site, repo: str) -> None:
-    """oras pushes files, attaches others to them, discovers those, and pulls what it pushed."""
+    """oras pushes, attaches, discovers and pulls files."""
     content = bytes(range(256)) * 1000
     (site.folder / "data.bin").write_bytes(content)
     (site.folder / "sbom.json").write_text("{}")
@@ -139,7 +139,7 @@ def test_oras(site: Site, repo: str) -> None:
 
 
 def test_regctl(site: Site, repo: str, layout: Layout) -> None:
-    """regctl copies an index with its referrers, deletes a tag and keeps its manifest, and lists in pages."""
+    """regctl copies an index with its referrers, deletes a tag without its manifest, and lists in pages."""
     site.run("regctl", "image", "copy", f"ocidir://{layout.path}:multi", f"{repo}:multi")
     assert site.run("regctl", "image", "digest", f"{repo}:multi").strip() == both().digest
     subject = ("regctl", "artifact", "put", "--artifact-type", "application/note", "--subject", f"{repo}:multi")
@@ -160,7 +160,7 @@ def test_regctl(site: Site, repo: str, layout: Layout) -> None:
 
 
 def test_helm(site: Site, repo: str) -> None:
-    """helm pushes a chart, shows it, and pulls it as it was."""
+    """helm pushes a chart, shows it, and pulls it unchanged."""
     chart = site.folder / "demo"
     (chart / "templates").mkdir(parents=True)
     (chart / "Chart.yaml").write_text("apiVersion: v2\nname: demo\nversion: 0.1.0\n")
@@ -173,7 +173,7 @@ def test_helm(site: Site, repo: str) -> None:
 
 
 def test_cosign(site: Site, repo: str) -> None:
-    """cosign signs an image with a key, and verifies it with the public one, and with no other."""
+    """cosign signs an image, verifies it with the right key, and refuses another key."""
     site.client.push(repo.partition("/")[2], AMD64, "v1")
     image = f"{repo}@{AMD64.digest}"
     for name in ("own", "other"):
@@ -189,8 +189,8 @@ def test_cosign(site: Site, repo: str) -> None:
     site.run(*attested, "--key", "own.pub", image)
 
 
-def test_who_is_not_logged_in_is_told(secure: ZotServer, authority: Authority, clients: Clients) -> None:
-    """Each client is refused without a password, and with a wrong one, and says so."""
+def test_failed_authentication_is_reported(secure: ZotServer, authority: Authority, clients: Clients) -> None:
+    """Each client reports that it is refused without a password or with a wrong one."""
     site = Site(secure.host, secure.client, Clients(clients.folder, authority.path), secure=True)
     image = f"{secure.host}/app:v1"
     for refused in (

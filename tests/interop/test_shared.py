@@ -1,4 +1,4 @@
-"""Real clients at a registry where every client reads and users push: with a login, and without one."""
+"""Real clients, anonymous and logged in, at a registry with anonymous pulls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.needs("skopeo", "crane", "oras", "regctl", "helm", "cos
 
 
 def made(server: ZotServer, home: Path) -> Site:
-    """Give clients with a home of their own, not logged in."""
+    """Return clients with a separate home, not logged in."""
     (home / ".docker").mkdir(parents=True)
     return Site(server.host, Client(server.host), Clients(home), secure=False)
 
@@ -84,7 +84,7 @@ PUSHES = {"skopeo": skopeo, "crane": crane, "oras": oras, "regctl": regctl}
 def test_a_user_pushes_and_every_client_pulls(
     anonymous: Site, user: Site, layout: Layout, client: str, tmp_path: Path
 ) -> None:
-    """Who is logged in pushes and pulls everywhere; who is not pulls what all may read, and pushes nothing."""
+    """A logged-in client pushes and pulls everywhere; an anonymous one only pulls public repositories."""
     push, pull = PUSHES[client], PULLS[client]
     for place in ("public", "private"):
         repo = f"{user.host}/{place}/{uuid4().hex[:12]}"
@@ -100,10 +100,10 @@ def test_a_user_pushes_and_every_client_pulls(
 
 
 @pytest.mark.parametrize("client", PUSHES)
-def test_a_client_with_one_right_less_sends_the_credentials_that_it_has(
+def test_clients_send_credentials_where_anonymous_rights_do_not_suffice(
     anonymous: Site, user: Site, layout: Layout, client: str
 ) -> None:
-    """Anonymous clients may create tags there and not move them: a user's client moves one."""
+    """Where anonymous clients may create but not move tags, a logged-in client moves one."""
     repo = f"{user.host}/inbox/{uuid4().hex[:12]}"
     PUSHES[client](anonymous, layout, repo)
     (user.folder / "note").write_text("another manifest for the tag")
@@ -112,8 +112,8 @@ def test_a_client_with_one_right_less_sends_the_credentials_that_it_has(
     assert PULLS[client](user, repo) == AMD64.digest
 
 
-def test_a_wrong_password_is_told_at_the_login(anonymous: Site) -> None:
-    """By the clients that verify it."""
+def test_login_with_a_wrong_password_fails(anonymous: Site) -> None:
+    """Clients that verify a password at login refuse a wrong one."""
     host = anonymous.host
     anonymous.refused("skopeo", "login", "--username", USER, "--password", "wrong-skopeo", host)
     for program, arguments in (
@@ -125,7 +125,7 @@ def test_a_wrong_password_is_told_at_the_login(anonymous: Site) -> None:
 
 
 def test_helm(anonymous: Site, user: Site) -> None:
-    """A chart is pushed by a user and pulled by every client."""
+    """A user pushes a chart, and an anonymous client pulls it."""
     user.clients.run("helm", "create", "chart")
     user.clients.run("helm", "package", "chart")
     chart, target = user.folder / "chart-0.1.0.tgz", f"oci://{user.host}/public/{uuid4().hex[:12]}"
@@ -136,7 +136,7 @@ def test_helm(anonymous: Site, user: Site) -> None:
 
 
 def test_cosign(anonymous: Site, user: Site, layout: Layout) -> None:
-    """A user signs, and every client verifies."""
+    """A user signs an image, and an anonymous client verifies it."""
     repo = f"{user.host}/public/{uuid4().hex[:12]}"
     crane(user, layout, repo)
     user.clients.run("cosign", "generate-key-pair")
@@ -147,7 +147,7 @@ def test_cosign(anonymous: Site, user: Site, layout: Layout) -> None:
 
 
 def test_lists_and_deletes(anonymous: Site, user: Site, layout: Layout) -> None:
-    """Whatever else clients ask for, with a login and without one."""
+    """Every client lists tags and repositories, and only a user deletes."""
     repo = f"{user.host}/public/{uuid4().hex[:12]}"
     crane(user, layout, repo)
     name = repo.partition("/")[2]
@@ -165,8 +165,8 @@ def test_lists_and_deletes(anonymous: Site, user: Site, layout: Layout) -> None:
 
 
 @pytest.mark.parametrize("program", [["curl", "-s", "-f", "-u"], ["curl", "-s", "-f", "--anyauth", "-u"]])
-def test_basic_credentials_are_taken_on_every_request(user: Site, layout: Layout, program: list[str]) -> None:
-    """Sent at once, and sent when they are asked for."""
+def test_basic_credentials_are_accepted_on_every_request(user: Site, layout: Layout, program: list[str]) -> None:
+    """Credentials are accepted when sent at once and when sent after a challenge."""
     repo = f"{user.host}/private/{uuid4().hex[:12]}"
     crane(user, layout, repo)
     url = f"http://{user.host}/v2/{repo.partition('/')[2]}/tags/list"

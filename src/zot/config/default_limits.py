@@ -1,4 +1,4 @@
-"""The default of each limit that a key sets: for the keys, and for what is built without a configuration."""
+"""Defaults of the limits in `http.limits`, for the keys and for parts built without a configuration."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 MANIFEST_BYTES: Final = 4 * 1024 * 1024
 """`http.limits.maxManifestBytes`; manifests up to this size stay readable if the key is smaller."""
 HEADER_BYTES: Final = 32 * 1024
-"""`http.limits.maxHeaderBytes`: of the request line, and of each header."""
+"""`http.limits.maxHeaderBytes`: of the request line, and of each header field."""
 PAGE_ENTRIES: Final = 1000
 """`http.limits.maxPageSize`."""
 UPLOADS_PER_REPOSITORY: Final = 1000

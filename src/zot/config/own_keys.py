@@ -128,11 +128,13 @@ KEYS = (
         "zot limits the total duration by readTimeout and writeTimeout.", "1 KiB/s",
     ),
     OwnKey(
-        "http.limits.headerTimeout", 5.0, "duration", "Longest time for a client to send the headers of a request.",
+        "http.limits.headerTimeout", default_limits.HEADER_TIMEOUT_S, "duration",
+        "Longest time for a client to send the headers of a request.",
         "zot waits 5 s.", "5s",
     ),
     OwnKey(
-        "http.limits.idleTimeout", 120.0, "duration", "Longest time that a connection stays open between two requests.",
+        "http.limits.idleTimeout", default_limits.IDLE_TIMEOUT_S, "duration",
+        "Longest time that a connection stays open between two requests.",
         "zot waits 120 s.", "2m0s",
     ),
     OwnKey(
