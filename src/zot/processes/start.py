@@ -44,8 +44,8 @@ def start(
 ) -> int:
     """Serve a checked configuration until a signal says to stop; return the exit status. Raises StartError.
 
-    `overrides` are in the configuration already, and go before the file's keys when that is reloaded; `seen` is what
-    the file looked like when it was read.
+    `overrides` are in the configuration already, and take precedence when its file is reloaded. `seen` has the
+    signatures that the files had when they were read.
     The locks on the roots are inherited by every process, and held until the last of them is gone.
     """
     raise_descriptor_limit()
@@ -74,7 +74,7 @@ def _serve(config: Config, plan: ServerPlan, state: RunningState) -> int:
     ready = partial(_show_ready, plan, sockets[0].getsockname())
     if plan.workers:
         return _supervise(plan, state, sockets, ready)
-    # Imported here, as what is imported for several processes is.
+    # Imported here, since several processes need none of it.
     from zot.processes.single import serve  # noqa: PLC0415
     from zot.server.http_server import CANNOT_SERVE  # noqa: PLC0415
 
@@ -139,7 +139,7 @@ def _show(notice: str) -> None:
 
 
 def _show_ready(plan: ServerPlan, where: object) -> None:
-    """Notify the init system that requests are answered; show people where, and how to push a first image."""
+    """Notify the init system that requests are answered; show the address, and how to push a first image."""
     notify("READY=1")
     scheme = "https" if plan.tls else "http"
     if isinstance(where, tuple):

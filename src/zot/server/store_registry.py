@@ -1,4 +1,4 @@
-"""Knows the stores of earlier starts, so that a disk that is not mounted is not taken for an empty store."""
+"""The stores of earlier starts: a disk that is not mounted is not taken for an empty store."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def known_stores(state: StateDirectory, roots: Sequence[str]) -> dict[str, str]:
 
 
 def unusable_stores(stores: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield why a root is not the store that it has to be, for each that is not, by root and expected identity.
+    """Yield the reason for each root that is not the expected store; `stores` has roots and identities.
 
-    The server starts, and uses such a store once it is right.
+    The server starts nevertheless, and uses such a store once it is the expected one.
     """
     for root, expected in stores:
         try:

@@ -1,4 +1,4 @@
-"""The only door to the file system for registry data.
+"""The operations on files and directories, through which all access to registry data goes.
 
 Each operation passes through `Disk.perform` with a plain value that describes it: a subclass that records operations,
 or lets some fail, overrides that one method. All raise OSError; callers translate it (`os_errors.py`). Interrupted

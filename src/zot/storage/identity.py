@@ -96,7 +96,7 @@ class StoreIdentity:
         return made
 
     def _claim(self, staged: str, path: str) -> None:
-        """Give the file its name unless it is taken: of several processes that start together one wins."""
+        """Place the staged file unless `path` exists: of several processes that start together one wins."""
         try:
             self._disk.link(staged, path)
         except FileExistsError:

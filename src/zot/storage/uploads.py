@@ -134,7 +134,7 @@ class UploadFiles:
             offset += len(piece)
 
     def rename(self, upload: UploadKey, target: str) -> None:
-        """Give the staged file its real name. Raises UploadMissingError if it was discarded concurrently."""
+        """Rename the staged file to `target`. Raises UploadMissingError if it was discarded concurrently."""
         path = self._paths.staged(upload)
         try:
             self._disk.rename(path, target)
