@@ -93,7 +93,7 @@ async def test_one_that_fails_is_said_and_keeps_nothing_from_the_others(caplog: 
     async with serve_handler(ok, broken, witness.observe) as server:
         assert (await server.ask("GET", "/one")).status == 200
     assert witness.paths == ["/one"]
-    assert "answered requests could not be taken down" in caplog.text
+    assert "completed requests could not be observed" in caplog.text
 
 
 async def test_what_they_log_is_not_the_last_requests() -> None:

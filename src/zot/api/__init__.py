@@ -1,1 +1,1 @@
-"""HTTP to use case and back. What a request may do is decided here once, on the parsed Request."""
+"""From HTTP to the use cases and back. Authorization is decided here once, on the parsed Request."""

@@ -1,4 +1,4 @@
-"""The access log: one line for each request that was answered, in zot's fields."""
+"""The access log: one line for each completed request, in zot's fields."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from zot.logs.writer import LineWriter
 _TARGET_LIMIT = 2048
 _HEADER_LIMIT = 256
 
-# Probes that went well say nothing, every few seconds.
+# Successful probes come every few seconds and are not logged.
 _PROBES = frozenset({"/livez", "/readyz", "/startupz"})
 
-# What a line for people holds besides its path.
+# The size of a line in text form, without its path.
 _OVERHEAD_BYTES = 800
 
 
@@ -32,10 +32,10 @@ class AccessLine(
     gc=False,
     rename={"client": "clientIP", "status": "statusCode", "body_bytes": "bodySize", "request_id": "requestId"},
 ):
-    """An answered request, in zot's fields and their order, secrets masked and long values cut."""
+    """A completed request, in zot's fields and their order, secrets masked and long values cut."""
 
     time: int | str
-    """Nanoseconds since the epoch, or in words."""
+    """Nanoseconds since the epoch, or as text."""
     level: str
     message: str
     module: str
@@ -52,7 +52,7 @@ class AccessLine(
 
     @property
     def size_bytes(self) -> int:
-        """About how much memory it holds."""
+        """Roughly how much memory the line holds."""
         return _OVERHEAD_BYTES + len(self.path) + len(self.headers)
 
     def values(self) -> dict[str, object]:
@@ -61,8 +61,8 @@ class AccessLine(
         return values
 
 
-class _ClientWords(NamedTuple):
-    """What stays the same as long as a client sends the same headers on the same connection."""
+class _ClientFields(NamedTuple):
+    """The fields that stay the same while a client sends the same headers on one connection."""
 
     raw_headers: tuple[tuple[bytes, bytes], ...]
     client: str
@@ -70,22 +70,22 @@ class _ClientWords(NamedTuple):
 
 
 class AccessLog:
-    """Writes the lines."""
+    """Writes a line for each completed request."""
 
     def __init__(self, writer: LineWriter, addresses: ClientAddresses) -> None:
-        """Take where lines go, and who knows clients' addresses."""
+        """Write lines to `writer`, with clients' addresses as `addresses` sees them."""
         self._writer = writer
         self._addresses = addresses
         self._json = writer.form is json_line
 
-    def observe(self, answered: Sequence[CompletedRequest]) -> None:
-        """Take down answered requests; lines are dropped rather than waited for (`LineWriter`)."""
-        lines = [self._line(each) for each in answered if not _is_good_probe(each)]
+    def observe(self, completed: Sequence[CompletedRequest]) -> None:
+        """Log completed requests; lines that have no space in the queue are dropped (`LineWriter`)."""
+        lines = [self._line(each) for each in completed if not _is_good_probe(each)]
         self._writer.write_all([json_text(line) + b"\n" for line in lines] if self._json else lines, keep=False)
 
-    def _line(self, answered: CompletedRequest) -> AccessLine:
-        http, response, seconds, time_ns = answered
-        words = self._words(http)
+    def _line(self, completed: CompletedRequest) -> AccessLine:
+        http, response, seconds, time_ns = completed
+        fields = self._client_fields(http)
         principal = http.principal
         return AccessLine(
             timestamp(time_ns) if self._json else time_ns,
@@ -93,34 +93,34 @@ class AccessLog:
             "HTTP API",
             "http",
             "session",
-            words.client,
+            fields.client,
             http.method,
             as_text(masked_query(http.raw_path[:_TARGET_LIMIT])),
             response.status,
             f"{seconds * 1000:.3f}ms",
             _body_bytes(http, response),
-            words.headers,
+            fields.headers,
             msgspec.UNSET if principal is None else as_text(principal.name) or msgspec.UNSET,
             http.request_id or msgspec.UNSET,
         )
 
-    def _words(self, http: HttpRequest) -> _ClientWords:
+    def _client_fields(self, http: HttpRequest) -> _ClientFields:
         connection = http.protocol
         assert isinstance(connection, Connection)
-        known = connection.client_words
-        if isinstance(known, _ClientWords) and known.raw_headers == http.raw_headers:
+        known = connection.client_fields
+        if isinstance(known, _ClientFields) and known.raw_headers == http.raw_headers:
             return known
         headers = msgspec.Raw(json_text(masked_headers(http.headers.items(), _HEADER_LIMIT)))
-        words = connection.client_words = _ClientWords(http.raw_headers, str(self._addresses.of(http)), headers)
-        return words
+        fields = connection.client_fields = _ClientFields(http.raw_headers, str(self._addresses.of(http)), headers)
+        return fields
 
 
-def _is_good_probe(answered: CompletedRequest) -> bool:
-    return answered.http.raw_path in _PROBES and answered.response.status < 400
+def _is_good_probe(completed: CompletedRequest) -> bool:
+    return completed.http.raw_path in _PROBES and completed.response.status < 400
 
 
 def _body_bytes(http: HttpRequest, response: web.StreamResponse) -> int:
-    """Return the length of the body: the announced one of a whole response, what was sent of an aborted one."""
+    """Return the length of the body: as announced, or as sent if the response was aborted."""
     if http.aborted:
         return http.sent_bytes
     if http.method == "HEAD" or response.status in {204, 304}:

@@ -1,4 +1,4 @@
-"""The HTTP application: every path there is, and what becomes of whatever a handler raises."""
+"""The HTTP application: every path, and the response to every exception."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from zot.api.middleware import Middleware
 from zot.api.route import PREFIX, NoRouteError, without_empty_segments
 
 Routes = Mapping[str, Mapping[str, Handler]]
-"""Exact path -> method -> handler: what is not the distribution API."""
+"""Exact path -> method -> handler, for everything but the distribution API."""
 
 
-# What a query is made of (RFC 3986, 3.4), and what is encoded already.
+# The characters of a query (RFC 3986, 3.4), and the sign of those that are encoded already.
 _QUERY = "/?%:@!$&'()*+,;=~"
 
 
 class Application:
-    """Answers every request, one way or another."""
+    """Responds to every request."""
 
     def __init__(
         self, distribution: Distribution, middleware: Middleware, routes: Routes, fallback: Handler | None = None
     ) -> None:
-        """Take the distribution API, what guards all, the other routes, and who answers a GET of any other path."""
+        """Serve the distribution API and other routes; `fallback` serves a GET of any other path."""
         self._distribution = distribution
         self._middleware = middleware
         self.add_headers = middleware.add_headers
@@ -35,19 +35,19 @@ class Application:
         self._fallback = fallback
 
     async def handle(self, http: HttpRequest) -> web.StreamResponse:
-        """Answer a request. Raises ConnectionError alone: when the client is gone, or too slow."""
+        """Return the response to a request. Raises ConnectionError only: the client is gone, or too slow."""
         try:
-            return self._middleware.refusal(http) or await self._answer(http)
+            return self._middleware.refusal(http) or await self._respond(http)
         except NoRouteError:
             return web.Response(status=404)
-        except ErrorResponse as answered:
-            return _refused(http, error_response(answered.error, answered.headers))
+        except ErrorResponse as refusal:
+            return _refused(http, error_response(refusal.error, refusal.headers))
         except ConnectionError:
             raise
-        except Exception as error:  # noqa: BLE001 (the one place that turns anything into an answer)
+        except Exception as error:  # noqa: BLE001 (the one place that turns any exception into a response)
             return _refused(http, error_response(to_registry_error(error)))
 
-    async def _answer(self, http: HttpRequest) -> web.StreamResponse:
+    async def _respond(self, http: HttpRequest) -> web.StreamResponse:
         path, _, query = http.raw_path.partition("?")
         route = self._routes.get(path)
         if route is not None:
@@ -72,7 +72,7 @@ def _redirect(path: str, query: str) -> web.Response:
 
 
 def _refused(http: HttpRequest, response: web.Response) -> web.Response:
-    """Return a refusal, unless an answer had begun: that one ends short then, for the client to see."""
+    """Return a refusal, or abort a response that has begun: the client sees that it ends short."""
     if http.writer.output_size > 0:
-        raise ConnectionAbortedError("the answer had begun")
+        raise ConnectionAbortedError("the response had begun")
     return response

@@ -1,4 +1,4 @@
-"""The audit log: who did what, from where, and who was not let. Zot's fields, and what the request meant."""
+"""The audit log: one line for each mutating or denied request, in zot's fields and some more."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _NAME_LIMIT = 256
 
 
 class AuditLog:
-    """Writes a line for each request that was meant to change something, and for each that was denied.
+    """Writes a line for each mutating request, and for each denied one.
 
-    What else is to be audited, such as what collection removes, its doer logs to the logger `zot.audit`.
+    Other actions, such as deletions by garbage collection, are logged to `zot.audit` where they happen.
     """
 
     def __init__(self, addresses: ClientAddresses) -> None:
-        """Take who knows clients' addresses."""
+        """Write clients' addresses as `addresses` sees them."""
         self._addresses = addresses
 
-    def observe(self, answered: Sequence[CompletedRequest]) -> None:
-        """Write the lines of answered requests, of those that are for the audit log."""
-        for each in answered:
+    def observe(self, completed: Sequence[CompletedRequest]) -> None:
+        """Write the lines of those requests that the audit log has."""
+        for each in completed:
             self._observe(each.http, each.response)
 
     def _observe(self, http: HttpRequest, response: web.StreamResponse) -> None:
@@ -47,7 +47,7 @@ class AuditLog:
             return
         request = http.request
         if isinstance(request, Ping) and "Authorization" not in http.headers:
-            # Every client begins like this, to be told how to log in.
+            # Every client begins with this request, to learn how to log in.
             return
         principal = http.principal or ANONYMOUS
         line: dict[str, Any] = {
@@ -68,7 +68,7 @@ class AuditLog:
 
 
 def _claimed(http: HttpRequest) -> str:
-    """Return the name that somebody gave whose password was not accepted."""
+    """Return the user name of credentials that were not accepted."""
     try:
         credentials = BasicAuth.decode(http.headers.get("Authorization", ""))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Who is let in, and to what: every request of the distribution API passes here before anything is done for it."""
+"""Authorization: every request of the distribution API passes here before it is handled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zot.registry.request import ListRepositories, ListTags, PullBlob, PullManif
 
 _log = logging.getLogger("zot.api")
 
-# Decisions on who pulls what; a policy never changes its mind without conditions.
+# Decisions on reading; without conditions a policy always decides the same.
 _REMEMBERED = 4096
 
 
@@ -37,17 +37,17 @@ class Call(NamedTuple, Generic[AnyRequest_co]):
 
 
 class Authenticator(Protocol):
-    """Establishes who asks, by whatever ways of authentication are configured."""
+    """Authenticates requests, by the configured methods."""
 
     has_passwords: bool
     """Whether browsers can log in (zot's basic-type authentication)."""
 
     async def principal(self, http: HttpRequest, request: Request) -> Principal:
-        """Return who asks, ANONYMOUS if that is enough here. Raises Answered with a challenge otherwise."""
+        """Return the principal, ANONYMOUS if that is enough here. Raises ErrorResponse with a challenge otherwise."""
 
     @property
     def can_authenticate(self) -> bool:
-        """Whether any client can: where none can, a refusal is final."""
+        """Whether a client can log in at all: where none can, a refusal is final."""
 
     def challenge(self, http: HttpRequest, request: Request, error: str = "") -> Mapping[str, str]:
         """Return the headers that tell a client how to authenticate; `error` is what is wrong with its token."""
@@ -59,40 +59,40 @@ class Authenticator(Protocol):
         """Whether a client that looks for a manifest that is not there should get a token before it pushes one."""
 
     async def refused(self, http: HttpRequest, principal: Principal) -> None:
-        """Be told of a refusal, to slow down whoever guesses."""
+        """Count a refusal, to slow down clients that guess."""
 
 
 class NoAuthentication:
-    """Nobody has to say who they are."""
+    """Takes every client for anonymous."""
 
     has_passwords = False
     can_authenticate = False
 
     async def principal(self, http: HttpRequest, request: Request) -> Principal:  # noqa: ARG002
-        """Everybody is anonymous."""
+        """Return the anonymous principal."""
         return ANONYMOUS
 
     def challenge(self, http: HttpRequest, request: Request, error: str = "") -> Mapping[str, str]:  # noqa: ARG002
-        """There is no way to say it."""
+        """Return no headers: there is no way to log in."""
         return {}
 
     def must_challenge_early(self, http: HttpRequest) -> bool:  # noqa: ARG002
-        """There are no tokens."""
+        """Return False: there are no tokens."""
         return False
 
     def address(self, http: HttpRequest) -> str:
-        """Return the peer's: no rule asks for it where nobody logs in."""
+        """Return the peer's address: no rule uses it without authentication."""
         return http.remote or ""
 
     async def refused(self, http: HttpRequest, principal: Principal) -> None:
-        """Nothing can be guessed."""
+        """Count nothing: there is no password to guess."""
 
 
 class Authorizer:
     """Authentication, then the policy, on the parsed request."""
 
     def __init__(self, authenticator: Authenticator | None = None, policy: Policy | None = None) -> None:
-        """Take both; None: everybody is let in, and may do everything."""
+        """Use both; None: every client is anonymous, and may do everything."""
         self.authenticator = authenticator or NoAuthentication()
         self.policy = policy or AllowAll()
         self._reading = lru_cache(maxsize=_REMEMBERED)(self._decide_on_reading)
@@ -121,7 +121,7 @@ class Authorizer:
         return self.policy.decide(Principal(name, method, groups), ListTags(repository=repository))
 
     async def enter(self, http: HttpRequest, request: UseExtension, may: Callable[[Principal], bool]) -> Principal:
-        """Return who uses an extension, if they may. Raises Answered, as `admit`."""
+        """Return the principal that uses an extension, if it may. Raises ErrorResponse, as `authorize`."""
         http.request = request
         principal = await self.authenticator.principal(http, request)
         http.principal = principal
@@ -139,11 +139,11 @@ class Authorizer:
         context: RequestContext = NO_CONTEXT,
     ) -> ErrorResponse:
         await self.authenticator.refused(http, principal)
-        # What was missing, and which rule said so, is for the operator; the client is told what a condition has to say.
+        # The missing right and the deciding rule are for the operator; the client sees a condition's message only.
         _log.info("denied: %s", decision.reason)
         token_owner = principal.token_owner
         if token_owner is not None and request.rights() and self._decide(request, token_owner, context).allowed:
-            # Another token will do, and the challenge names its scope.
+            # A token of another scope would do: the challenge names it.
             return ErrorResponse(Unauthorized(), self.authenticator.challenge(http, request, "insufficient_scope"))
         headers = self.authenticator.challenge(http, request)
         if self._may_authenticate(principal) or principal.authorized_elsewhere:
@@ -156,7 +156,7 @@ class Authorizer:
         return not principal.authenticated and self.authenticator.can_authenticate
 
     def challenged(self, call: Call[Request], error: NotGranted) -> Exception:
-        """Return how a refusal in the middle of a call is answered: with a challenge if a login could change it."""
+        """Return what to raise for a refusal while a call is handled: a challenge if a login could change it."""
         if not self._may_authenticate(call.principal):
             return error
         if isinstance(error, TagImmutable) and not self.policy.exempts_users:
@@ -166,7 +166,7 @@ class Authorizer:
         )
 
     def unknown(self, call: Call[Request], error: ManifestUnknown | NameUnknown) -> Exception:
-        """Return how a manifest that is not there is answered."""
+        """Return what to raise for a missing manifest: a challenge to a client that is about to push it."""
         looks = isinstance(call.request, PullManifest) and call.request.head
         if not looks or not self.authenticator.must_challenge_early(call.http):
             return error

@@ -1,4 +1,4 @@
-"""Blobs on their way out: whole or in ranges, by sendfile where there is a file."""
+"""Sends blobs, whole or in ranges, by sendfile where the content is a file."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ async def send(
     content: Content,
     ranges: Sequence[ByteRange] | None,
     headers: dict[str, str],
-    pace: TransferLimits,
+    limits: TransferLimits,
 ) -> web.StreamResponse:
     """Send all of the content, or the ranges of it, and close it.
 
-    Raises ConnectionError once the answer has begun and cannot be finished: the connection then ends short of the
-    length that was announced, which no client takes for the whole.
+    Raises ConnectionError if the response has begun and cannot be finished: the connection then ends short of the
+    announced length, which no client takes for the whole.
     """
     try:
         if ranges is None:
-            return await _send_one(http, content, ByteRange(0, content.size), 200, headers, pace)
+            return await _send_one(http, content, ByteRange(0, content.size), 200, headers, limits)
         if len(ranges) == 1:
             headers["Content-Range"] = ranges[0].content_range(content.size)
-            return await _send_one(http, content, ranges[0], 206, headers, pace)
-        return await _send_parts(http, content, ranges, headers, pace)
+            return await _send_one(http, content, ranges[0], 206, headers, limits)
+        return await _send_parts(http, content, ranges, headers, limits)
     finally:
         content.close()
 
@@ -54,12 +54,12 @@ async def _send_one(
     part: ByteRange,
     status: int,
     headers: dict[str, str],
-    pace: TransferLimits,
+    limits: TransferLimits,
 ) -> web.StreamResponse:
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = part.length
     await response.prepare(http)
-    await _transfer(http, response, content, part, pace)
+    await _transfer(http, response, content, part, limits)
     await response.write_eof()
     return response
 
@@ -69,7 +69,7 @@ async def _send_parts(
     content: Content,
     ranges: Sequence[ByteRange],
     headers: dict[str, str],
-    pace: TransferLimits,
+    limits: TransferLimits,
 ) -> web.StreamResponse:
     """Send several ranges as multipart/byteranges (RFC 9110, 14.6)."""
     boundary = uuid4().hex
@@ -86,20 +86,20 @@ async def _send_parts(
     await response.prepare(http)
     for opening, part in zip(openings, ranges, strict=True):
         await response.write(opening)
-        await _transfer(http, response, content, part, pace)
+        await _transfer(http, response, content, part, limits)
     await response.write(closing)
     await response.write_eof()
     return response
 
 
 async def _transfer(
-    http: HttpRequest, response: web.StreamResponse, content: Content, part: ByteRange, pace: TransferLimits
+    http: HttpRequest, response: web.StreamResponse, content: Content, part: ByteRange, limits: TransferLimits
 ) -> None:
     send = _by_sendfile if _can_sendfile(http, content) else _by_reading
     loop = asyncio.get_running_loop()
-    average, idle_s = ThroughputFloor(pace), pace.taking_idle_s
+    average, idle_s = ThroughputFloor(limits), limits.taking_idle_s
     offset, window = part.start, _WINDOW_BYTES if idle_s is None else _SLOW_WINDOW_BYTES
-    answered = _answered(http)
+    requests = _requests_of_all(http)
     while offset < part.stop:
         length = min(window, part.stop - offset)
         content.will_need(offset, _READ_AHEAD_BYTES)
@@ -113,16 +113,16 @@ async def _transfer(
         http.sent_bytes += length
         average.add(length)
         await asyncio.sleep(0)
-        answered, before = _answered(http), answered
+        requests, before = _requests_of_all(http), requests
         if loop.time() - began > _SLOW_S:
             # Small windows for slow clients, so that the time limit is one on progress and not on their speed.
             window = _SLOW_WINDOW_BYTES
         else:
-            window = _WINDOW_BYTES if answered == before else _SHARED_WINDOW_BYTES
+            window = _WINDOW_BYTES if requests == before else _SHARED_WINDOW_BYTES
 
 
-def _answered(http: HttpRequest) -> int:
-    """Return how many requests this process was sent so far, on all connections."""
+def _requests_of_all(http: HttpRequest) -> int:
+    """Return how many requests this process has received, on all connections."""
     connection = http.protocol
     return connection.requests_of_all if isinstance(connection, Connection) else 0
 
@@ -138,7 +138,7 @@ def _can_sendfile(http: HttpRequest, content: Content) -> bool:
 
 
 class _File:
-    """As much of a file object as `loop.sendfile` looks at."""
+    """The part of a file object that `loop.sendfile` uses."""
 
     mode = "rb"
 
@@ -162,7 +162,7 @@ async def _by_sendfile(
     try:
         sent = await asyncio.get_running_loop().sendfile(transport, file, offset, length, fallback=False)
     except asyncio.SendfileNotAvailableError:
-        # The event loop's word for any failure of a window's first call: reading tells the client's from the disk's.
+        # Raised for any failure of a window's first call: reading separates the client's failures from the disk's.
         await _by_reading(http, response, content, offset, length)
         return
     if sent != length:

@@ -1,4 +1,4 @@
-"""Bodies of requests, piece by piece: nothing is read before it is wanted, nobody may dawdle for ever."""
+"""Request bodies as bounded async chunks, with idle and throughput limits."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _FLOOR_WINDOW_S = 60.0
 
 
 class SlowClientError(ConnectionError):
-    """The client makes no progress, or too little of it: its connection is closed."""
+    """The client makes too little progress, or none: its connection is closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferLimits:
-    """What is expected of a client. Neither bounds how long a body may take, which is its size's matter."""
+    """How slow a client may be. The time of a whole body is not limited: it depends on its size."""
 
     sending_idle_s: float | None = 60.0
     """Longest time without a byte from a client that sends; None: no limit."""
     taking_idle_s: float | None = 60.0
-    """Longest time in which a client may take nothing of its answer; None: no limit."""
+    """Longest time in which a client may read nothing of its response; None: no limit."""
     floor_bytes_per_s: int = default_limits.BYTES_PER_S
     """Lowest average over a minute."""
 
 
 class ThroughputFloor:
-    """The average speed of a client, minute by minute."""
+    """Checks the average speed of a client, minute by minute."""
 
-    def __init__(self, pace: TransferLimits) -> None:
-        """Start now."""
-        self._floor_bytes = pace.floor_bytes_per_s * _FLOOR_WINDOW_S
+    def __init__(self, limits: TransferLimits) -> None:
+        """Start the first minute."""
+        self._floor_bytes = limits.floor_bytes_per_s * _FLOOR_WINDOW_S
         self._loop = asyncio.get_running_loop()
         self._begin()
 
@@ -57,25 +57,28 @@ class ThroughputFloor:
 
 
 async def send_continue(http: HttpRequest) -> None:
-    """Ask for the body if the client waits to be asked (RFC 9110, 10.1.1): call it once the request is allowed."""
+    """Send 100 Continue if the client waits for it (RFC 9110, 10.1.1): call it once the request is allowed."""
     if http.headers.get("Expect", "").lower() == "100-continue" and http.version >= HttpVersion11:
         await http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # What follows is the start of the response again, as far as the server's own bookkeeping goes.
         http.writer.output_size = 0
 
 
-async def iter_chunks(http: HttpRequest, pace: TransferLimits) -> AsyncIterator[bytes]:
-    """Iterate over the body as it comes. Raises SlowClientError, ConnectionError, UploadInvalid (broken framing)."""
+async def iter_chunks(http: HttpRequest, limits: TransferLimits) -> AsyncIterator[bytes]:
+    """Iterate over the body as it is received.
+
+    Raises SlowClientError, ConnectionError, UploadInvalid (broken framing).
+    """
     connection = http.protocol
     assert isinstance(connection, RegistryProtocol)
     await send_continue(http)
-    average = ThroughputFloor(pace)
+    average = ThroughputFloor(limits)
     while True:
         try:
-            async with asyncio.timeout(pace.sending_idle_s):
+            async with asyncio.timeout(limits.sending_idle_s):
                 piece = await connection.read_body(http.content)
         except TimeoutError as error:
-            raise SlowClientError(f"no byte for {pace.sending_idle_s} s") from error
+            raise SlowClientError(f"no byte for {limits.sending_idle_s} s") from error
         except web.RequestPayloadError as error:
             if http.transport is None:
                 raise ConnectionResetError("the connection broke in the body") from error
@@ -87,7 +90,7 @@ async def iter_chunks(http: HttpRequest, pace: TransferLimits) -> AsyncIterator[
 
 
 class MemoryBudget:
-    """The bytes of bodies that a process holds at once: what many clients send together is bounded, too."""
+    """Bounds the bytes of bodies that a process holds at once, of all clients together."""
 
     def __init__(self, limit_bytes: int, small_bytes: int = 0, reserved_bytes: int = 0) -> None:
         """Hold at most `limit_bytes`, and `reserved_bytes` more of bodies of up to `small_bytes`."""
@@ -97,14 +100,14 @@ class MemoryBudget:
 
     @contextmanager
     def share(self) -> Iterator[Take]:
-        """Give what takes of the room, and gives it back at the end of the block. It raises Unavailable: no room."""
+        """Yield a function that takes bytes of the budget until the block ends. It raises Unavailable at the limit."""
         taken = 0
 
         def take(length: int) -> None:
             nonlocal taken
             reserved_bytes = self._reserved_bytes if taken + length > self._small_bytes else 0
             if length > self._free_bytes - reserved_bytes:
-                raise Unavailable("too many manifests are on their way", retry_after_s=1)
+                raise Unavailable("too many manifests are being received", retry_after_s=1)
             self._free_bytes -= length
             taken += length
 
@@ -116,26 +119,26 @@ class MemoryBudget:
 
 async def read_limited(
     http: HttpRequest,
-    pace: TransferLimits,
+    limits: TransferLimits,
     limit_bytes: int,
     take: Take = lambda _: None,
     too_large: type[RegistryError] = BodyTooLarge,
 ) -> bytes:
-    """Return a body that has to be small, whole. Raises `too_large` before more than the limit is held.
+    """Return a whole body of at most `limit_bytes`. Raises `too_large` before more is held, SizeInvalid.
 
-    `take` is told how much comes before it is held, and may refuse it.
+    `take` is called with the length of each chunk before it is held, and may raise.
     """
     length = http.content_length
     if length is not None and length > limit_bytes:
         raise too_large(f"the body has at most {limit_bytes} bytes", length=length)
     content = bytearray()
-    async for piece in iter_chunks(http, pace):
+    async for piece in iter_chunks(http, limits):
         take(len(piece))
         content += piece
         if len(content) > limit_bytes:
             raise too_large(f"the body has at most {limit_bytes} bytes")
     if length is not None and len(content) != length:
-        raise SizeInvalid(f"{len(content)} bytes came where {length} were announced")
+        raise SizeInvalid(f"{len(content)} bytes were received where {length} were announced")
     return bytes(content)
 
 

@@ -22,19 +22,19 @@ from zot.registry.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class ApiParts:
-    """What the application is made of besides the distribution API."""
+    """The parts of the application besides the registry."""
 
-    gate: Authorizer
+    authorizer: Authorizer
     health: Health
     addresses: ClientAddresses
     workers: int = 1
     routes: Routes = field(default_factory=dict)
-    """By which people and machines log in, and what else there is."""
+    """Routes of logins and extensions, beside the distribution API."""
 
 
 def build(http: HttpConfig, registry: Registry, parts: ApiParts) -> Application:
-    """Return what answers requests."""
-    pace = TransferLimits(
+    """Return the application that responds to requests."""
+    transfer = TransferLimits(
         sending_idle_s=_limit(http.read_timeout_s),
         taking_idle_s=_limit(http.write_timeout_s),
         floor_bytes_per_s=http.limits.min_bytes_per_second,
@@ -46,14 +46,14 @@ def build(http: HttpConfig, registry: Registry, parts: ApiParts) -> Application:
         "/readyz": {"GET": health.ready},
         **parts.routes,
     }
-    distribution = Distribution(registry, parts.gate, pace, parts.addresses, list)
+    distribution = Distribution(registry, parts.authorizer, transfer, parts.addresses, list)
     return Application(distribution, _middleware(http, parts), routes)
 
 
 def build_server(
     http: HttpConfig, application: Application, observers: Sequence[Observe], descriptors_limit: int
 ) -> ConnectionServer:
-    """Return what makes connections, in the running event loop that will serve them.
+    """Return the server of connections, in the running event loop.
 
     `descriptors_limit` is how many files the process may have open.
     """
@@ -75,7 +75,7 @@ def _middleware(http: HttpConfig, parts: ApiParts) -> Middleware:
     if limits is not None and (limits.rate is not None or limits.methods):
         methods = {each.method: each.rate for each in limits.methods}
         ratelimit = RateLimiter(limits.rate, methods, parts.addresses, parts.workers)
-    cors = Cors(http.allow_origin, credentials=parts.gate.authenticator.has_passwords)
+    cors = Cors(http.allow_origin, credentials=parts.authorizer.authenticator.has_passwords)
     return Middleware(RequestIds(parts.addresses), cors, ratelimit)
 
 

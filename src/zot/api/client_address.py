@@ -1,4 +1,4 @@
-"""Where a request really comes from, and by which address the client knows this server, behind trusted proxies."""
+"""The client's address, and the server's address as the client knows it, behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _NODE = re.compile(r"\[(?P<v6>[^\]]+)\](?::\d{1,5})?|(?P<v4>[^:]+)(?::\d{1,5})?|
 
 
 class ClientAddresses:
-    """Tells clients' addresses. Headers are believed from trusted proxies alone, and from a Unix socket's peers.
+    """Finds clients' addresses. Forwarding headers count from trusted proxies and a Unix socket's peers alone.
 
     `X-Forwarded-For` goes before `Forwarded` (RFC 7239), which counts where the former is absent: a proxy that sets
     the latter has to remove the former.
     """
 
     def __init__(self, trusted: Iterable[Network] = ()) -> None:
-        """Take the networks of trusted proxies."""
+        """Trust the proxies of these networks."""
         self._trusted = tuple(trusted)
 
     def peer(self, http: HttpRequest) -> SocketAddress:
-        """Return who is at the other end of the connection."""
+        """Return the address at the other end of the connection."""
         name = http.protocol.peername
         if not isinstance(name, tuple):
             return SocketAddress("", None)
@@ -53,15 +53,15 @@ class ClientAddresses:
     def origin(self, http: HttpRequest) -> str:
         """Return scheme and host by which the client reached the server, such as `https://registry.example.com`.
 
-        For absolute URLs in answers; without a usable Host header the host is empty.
+        For absolute URLs in responses; without a usable Host header the host is empty.
         """
         scheme, host = http.scheme, http.headers.get("Host", "")
         if self.trusts(http) and _short(http):
-            told = _told(http)
-            if told.get("proto", "").lower() in {"http", "https"}:
-                scheme = told["proto"].lower()
-            if _HOST.fullmatch(told.get("host", "")):
-                host = told["host"]
+            forwarded = _forwarded_host(http)
+            if forwarded.get("proto", "").lower() in {"http", "https"}:
+                scheme = forwarded["proto"].lower()
+            if _HOST.fullmatch(forwarded.get("host", "")):
+                host = forwarded["host"]
         return f"{scheme}://{host if _HOST.fullmatch(host) else ''}"
 
     def _forwarded(self, http: HttpRequest, peer: SocketAddress) -> SocketAddress:
@@ -75,10 +75,10 @@ class ClientAddresses:
 
 
 def client_ip(peer: str, chain: Sequence[str], trusted: Sequence[Network]) -> str:
-    """Return the right-most address of `chain` that is not trusted: who spoke to the outermost trusted proxy.
+    """Return the right-most address of `chain` that is not trusted: the peer of the outermost trusted proxy.
 
     `chain` is what the proxies wrote, the nearest last; `peer` is trusted. What stands left of an untrusted or
-    unreadable entry is hearsay. If all are trusted, the left-most is the client.
+    unreadable entry proves nothing. If all are trusted, the left-most is the client.
     """
     client = peer
     for entry in reversed(chain):
@@ -92,7 +92,7 @@ def client_ip(peer: str, chain: Sequence[str], trusted: Sequence[Network]) -> st
 
 
 def network_of(ip: str) -> str:
-    """Return what counts as one client: an address, or the half of one of IPv6 that names a network."""
+    """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address."""
     return str(IPv6Network((ip.partition("%")[0], 64), strict=False)) if ":" in ip else ip
 
 
@@ -132,13 +132,13 @@ def _chain(http: HttpRequest) -> list[str]:
     return [element.get("for", "") for element in http.forwarded]
 
 
-def _told(http: HttpRequest) -> dict[str, str]:
-    """Return what the nearest proxy says of scheme and host."""
+def _forwarded_host(http: HttpRequest) -> dict[str, str]:
+    """Return scheme and host as the nearest proxy forwarded them."""
     headers = http.headers
-    told = {
+    forwarded = {
         "proto": headers.getall("X-Forwarded-Proto", [""])[-1].rpartition(",")[2].strip(),
         "host": headers.getall("X-Forwarded-Host", [""])[-1].rpartition(",")[2].strip(),
     }
     if "X-Forwarded-Proto" not in headers and "X-Forwarded-Host" not in headers and http.forwarded:
-        told = dict(http.forwarded[-1])
-    return told
+        forwarded = dict(http.forwarded[-1])
+    return forwarded

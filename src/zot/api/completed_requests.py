@@ -1,6 +1,6 @@
-"""What is done once answers were sent, for some dozens of them at a time.
+"""Observers of completed requests, called for some dozens of them at a time.
 
-Together it takes a third of the time that it takes one by one: what each step needs is still at hand.
+Together that takes a third of the time that it takes one by one, because code and data are still in the caches.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ _log = logging.getLogger("zot.api")
 
 _TOGETHER = 64
 _DELAY_S = 0.05
-# Answers hold their bodies until they were told of.
+# Responses hold their bodies until the observers have seen them.
 _HELD_LIMIT_BYTES = 1024 * 1024
 
 
 class CompletedRequest(NamedTuple):
-    """A request that was answered."""
+    """A request whose response was sent."""
 
     http: HttpRequest
     response: web.StreamResponse
     seconds: float
     """How long it took."""
     time_ns: int
-    """When the answer was complete, since the epoch."""
+    """When the response was complete, since the epoch."""
 
 
 Observe = Callable[[Sequence[CompletedRequest]], None]
-"""Is told of answered requests, in order."""
+"""Is called with completed requests, in order."""
 
 
 class Observers(AbstractAccessLogger):
-    """Tells the observers of a process' connections, in the form that aiohttp calls.
+    """Calls the observers of a process' connections, in the form of aiohttp's access logger.
 
-    They are told at most 50 ms after an answer was sent, and of all answers by the time `flush` returns.
+    They are called at most 50 ms after a response was sent, and for all responses by the time `flush` returns.
     """
 
     def __init__(self, observers: Sequence[Observe]) -> None:
-        """Take them, in the running event loop."""
+        """Call these observers, in the running event loop."""
         self._observers = tuple(observers)
         self._loop = asyncio.get_running_loop()
         # What they log does not belong to the request that happens to be the last of its batch.
@@ -58,7 +58,7 @@ class Observers(AbstractAccessLogger):
 
     @property
     def enabled(self) -> bool:
-        """Whether there is anybody to tell."""
+        """Whether there is any observer."""
         return bool(self._observers)
 
     def of_connection(self, *_: object) -> Observers:
@@ -66,7 +66,7 @@ class Observers(AbstractAccessLogger):
         return self
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time_s: float) -> None:
-        """Take down an answered request."""
+        """Add a completed request."""
         assert isinstance(request, HttpRequest)
         waiting = self._waiting
         waiting.append(CompletedRequest(request, response, time_s, time.time_ns()))
@@ -77,7 +77,7 @@ class Observers(AbstractAccessLogger):
             self._timer = self._loop.call_later(_DELAY_S, self.flush, context=self._context)
 
     def flush(self) -> None:
-        """Tell them now of what waits."""
+        """Call the observers now for what waits."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -85,5 +85,5 @@ class Observers(AbstractAccessLogger):
         for observe in self._observers:
             try:
                 observe(waiting)
-            except Exception:  # noqa: BLE001 (whatever goes wrong in one, the others and the connection go on)
-                _log.exception("answered requests could not be taken down")
+            except Exception:  # noqa: BLE001 (an observer's failure must not end the others or the connection)
+                _log.exception("completed requests could not be observed")

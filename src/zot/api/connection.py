@@ -26,7 +26,7 @@ from zot.config import default_limits
 from zot.registry.errors import Unavailable
 
 CLIENT_CLOSED_REQUEST = 499
-"""Status in logs and metrics of a request whose client was gone before it was answered."""
+"""Status in logs and metrics of a request whose client was gone before its response."""
 
 PRODUCT = "zot"
 """The header Server, in place of the library's own, which shows its version and Python's."""
@@ -45,7 +45,7 @@ _ORIGIN = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What one connection may hold, and all together."""
+    """Limits of one connection, and of all together."""
 
     header_bytes: int = default_limits.HEADER_BYTES
     """Of the request line, and of each header."""
@@ -66,32 +66,32 @@ class ConnectionLimits:
 class Connection(RegistryProtocol):
     """One client's connection."""
 
-    __slots__ = ("_born_s", "_header_timer", "_limits", "client_words", "idle_since_s")
+    __slots__ = ("_born_s", "_header_timer", "_limits", "client_fields", "idle_since_s")
 
-    client_words: object
-    """What the access log made of the last request's headers: a client sends the same ones again and again."""
+    client_fields: object
+    """The access log's fields of the last request's headers: a client sends the same ones again and again."""
     idle_since_s: float
     """When the last response was sent, or the connection was made, by the event loop's clock."""
 
     def __init__(
         self, server: ConnectionServer, limits: ConnectionLimits, buffers: ReadBuffers, **parameters: Any
     ) -> None:
-        """Take the limits, the process' buffers, and what aiohttp's own protocol takes."""
+        """Make the protocol; `parameters` are those of aiohttp's own."""
         super().__init__(server, buffers, **parameters)
         self._limits = limits
         self._born_s = self.idle_since_s = self._loop.time()
         self._header_timer: asyncio.TimerHandle | None = None
-        self.client_words = None
+        self.client_fields = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the time for the first request, and tell the kernel when to give up on a client that takes nothing."""
+        """Start the timer of the first request, and set how long the kernel sends to a client that reads nothing."""
         super().connection_made(transport)
         self._start_header_timer()
         peer = transport.get_extra_info("socket")
         if peer is None or peer.family == socket.AF_UNIX:
             return
         if self.peername is None:
-            # The client is gone already. Without an address it would be taken for a trusted peer on a Unix socket.
+            # The client is gone. Without an address it would count as a trusted peer on a Unix socket.
             assert self.transport is not None
             self.transport.abort()
             return
@@ -100,7 +100,7 @@ class Connection(RegistryProtocol):
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_ms)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the timer."""
+        """Stop the timer."""
         self._stop_header_timer()
         super().connection_lost(exc)
 
@@ -114,7 +114,7 @@ class Connection(RegistryProtocol):
             self._start_header_timer()
 
     def worn_out(self) -> bool:
-        """Tell whether this connection has served long enough and should be closed after the answer."""
+        """Tell whether this connection has served long enough and should be closed after the response."""
         return self.requests >= self._limits.requests or self._loop.time() - self._born_s >= self._limits.age_s
 
     def handle_error(
@@ -124,7 +124,7 @@ class Connection(RegistryProtocol):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer bytes that are not a request in the form of every other error.
+        """Return the response to bytes that are not a request, in the form of every other error.
 
         A disconnected or dropped client gets no response: its request has an access line, and is not an error.
         """
@@ -132,7 +132,7 @@ class Connection(RegistryProtocol):
             if isinstance(request, HttpRequest):
                 self._log_aborted(request)
             if self.transport is not None:
-                # Not closed: that would wait until a client that takes nothing has taken what is left.
+                # Not closed: that would wait until a client that reads nothing has read what is left.
                 self.transport.abort()
             raise exc
         if status != 400:
@@ -142,7 +142,7 @@ class Connection(RegistryProtocol):
         return response
 
     def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
-        """Start the time until the next request."""
+        """Start the idle time until the next request."""
         super().log_access(request, response, time)
         self.idle_since_s = self._loop.time()
 
@@ -209,7 +209,7 @@ class ConnectionServer(Server):
         self._add_headers = add_headers
 
     def flush(self) -> None:
-        """Have the observers told of every answer that was sent."""
+        """Have the observers called for every response that was sent."""
         self._observers.flush()
 
     @property
@@ -225,7 +225,7 @@ class ConnectionServer(Server):
     def has_room(self, connecting: int) -> bool:
         """Tell whether one more connection may be accepted, beside `connecting` that are being made.
 
-        At the limit idle connections are closed. Where none is, some more are accepted to be told so.
+        At the limit idle connections are closed. Where none is, some more are accepted to be refused with 503.
         """
         limit, open_now = self._limits.connections, len(self._connections) + connecting
         if open_now >= limit:
@@ -246,7 +246,7 @@ class ConnectionServer(Server):
             each.force_close()
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (aiohttp's)
-        """End all connections; what was under way gets the time, in seconds."""
+        """End all connections; requests under way get the time, in seconds."""
         await super().shutdown(timeout)
         self.flush()
 

@@ -13,7 +13,7 @@ from zot.auth.oauth.callbacks import CALLBACK_PATH, origin_of
 
 SESSION = "session"
 USER = "user"
-"""Who is logged in, for the pages to show. It proves nothing."""
+"""The name of the user who is logged in, for pages to show. It proves nothing."""
 STATE = "statecookie"
 
 VALUE_LIMIT = 1024
@@ -30,7 +30,7 @@ class Cookies:
         self._ending = "; Secure; SameSite=Lax" if secure else "; SameSite=Lax"
 
     def of_session(self, session_id: str, user: str) -> list[str]:
-        """Return the Set-Cookie headers of a session that begins."""
+        """Return the Set-Cookie headers of a new session."""
         return [
             f"{SESSION}={session_id}; Path=/; Max-Age={LIFETIME_S}; HttpOnly{self._ending}",
             f"{USER}={quote(user, safe=_SAFE)}; Path=/; Max-Age={LIFETIME_S}{self._ending}",
@@ -41,7 +41,7 @@ class Cookies:
         return f"{SESSION}=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly{self._ending}"
 
     def of_login(self, login_id: str) -> str:
-        """Return the Set-Cookie header of a login at a provider that begins, which is over sooner than it."""
+        """Return the Set-Cookie header of a login that begins at a provider; the login ends sooner than the cookie."""
         return f"{STATE}={login_id}; Path={CALLBACK_PATH}; Max-Age={LIFETIME_S}; HttpOnly{self._ending}"
 
     def without_login(self) -> str:
@@ -50,13 +50,13 @@ class Cookies:
 
 
 def cookie(http: HttpRequest, name: str) -> str:
-    """Return a cookie's value, empty if there is none, or none that could be ours."""
+    """Return a cookie's value, empty if it is missing or too long to be ours."""
     value = http.cookies.get(name, "")
     return value if len(value) <= VALUE_LIMIT else ""
 
 
 def set_later(http: HttpRequest, header: str) -> None:
-    """Have a Set-Cookie header added to the answer, whatever the answer will be."""
+    """Add a Set-Cookie header to the response, also if it becomes an error."""
     http.cookies_to_set += (header,)
 
 
@@ -67,9 +67,9 @@ def add_headers(http: HttpRequest, response: web.StreamResponse) -> None:
 
 
 def same_origin(http: HttpRequest, own: Collection[str]) -> bool:
-    """Tell whether no browser says that a page of another origin made the request; `own` are the registry's origins.
+    """Return whether the request may come from a page of the registry, whose origins are `own`.
 
-    Clients that are no browsers say nothing, and send no cookies but those that they mean to send.
+    Other clients than browsers send neither header, and only cookies that they mean to send.
     """
     origin = http.headers.get("Origin")
     if origin is not None:

@@ -1,4 +1,4 @@
-"""Answers to browsers whose page came from elsewhere (Cross-Origin Resource Sharing; `http.allowOrigin`)."""
+"""Cross-Origin Resource Sharing: headers for pages of another origin (`http.allowOrigin`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ALLOWED_HEADERS = "Authorization,content-type,X-ZOT-API-CLIENT"
 _EXTENSIONS = "/v2/_zot/ext"
 _LOGOUT = "/zot/auth/logout"
 
-# What zot's web interface asks for, and no other resource.
+# The resources that zot's web interface uses, and no others.
 _METHODS = {
     "/v2/": "GET",
     "/v2/_catalog": "GET",
@@ -35,7 +35,7 @@ class Cors:
     """The headers that let pages of another origin use the API."""
 
     def __init__(self, allow_origin: str, *, credentials: bool) -> None:
-        """Take the origin (empty: `*`), and whether browsers may log in, which is never so for every origin."""
+        """Allow an origin (empty: `*`), with `credentials` if browsers may log in; never for every origin."""
         origin = allow_origin.strip() or "*"
         common: dict[str, str] = {ALLOW_ORIGIN: origin, ALLOW_HEADERS: _ALLOWED_HEADERS}
         if credentials and origin != "*":

@@ -1,4 +1,4 @@
-"""Refusals and faults as answers: one place, one form (distribution-spec, Error codes)."""
+"""Error responses: one place, one form (distribution-spec, Error codes)."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _logged: BoundedMap[str, float] = BoundedMap(_REASONS_LIMIT)
 
 
 class ErrorResponse(Exception):
-    """A refusal together with the headers that have to go with it."""
+    """A refusal with the headers that its response needs."""
 
     def __init__(self, error: RegistryError, headers: Mapping[str, str]) -> None:
-        """Take both."""
+        """Respond with an error and these headers."""
         super().__init__(str(error))
         self.error = error
         self.headers = headers
@@ -48,20 +48,20 @@ class MethodNotAllowed(Unsupported):
     """The path has no such method."""
 
     def __init__(self, description: str = "", /, allowed: tuple[str, ...] = (), **detail: object) -> None:
-        """Take also the methods that there are: the answer lists them (RFC 9110, section 15.5.6)."""
+        """Refuse a method; the response lists the `allowed` ones (RFC 9110, section 15.5.6)."""
         super().__init__(description, **detail)
         self.allowed = allowed
 
 
 class InternalError(RegistryError):
-    """A fault on this side. What it is stands in the log, not in the answer."""
+    """A fault of the server. The log says which, the response does not."""
 
     code, status, message = "UNKNOWN", 500, "unknown error"
 
 
 def error_response(error: RegistryError, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Render a refusal: code, message and detail, in the specification's form."""
-    # Bytes that are no text may have come with the request: what is wrong with it is told all the same.
+    """Return the response to a refusal: code, message and detail, in the specification's form."""
+    # The request may have had bytes that are no text: the error is described all the same.
     detail = {name: value.encode(errors="replace").decode() for name, value in error.detail.items()}
     body = {"errors": [{"code": error.code, "message": error.message, "detail": detail}]}
     response = web.Response(
@@ -76,7 +76,7 @@ def error_response(error: RegistryError, headers: Mapping[str, str] | None = Non
 
 
 def to_registry_error(error: Exception) -> RegistryError:
-    """Return what a client is told about anything that a use case raises; a fault on this side is logged."""
+    """Return the error that a client gets for any exception of a use case; faults of the server are logged."""
     match error:
         case Unavailable():
             _log_unavailable(error)
@@ -108,7 +108,7 @@ def to_registry_error(error: Exception) -> RegistryError:
 
 
 def _log_unavailable(error: Unavailable) -> None:
-    """Log why a request cannot be answered now: each reason once, and again after a minute if it still holds."""
+    """Log why requests are refused with 503: each reason once, and again after a minute if it still holds."""
     reason = f"{error}: {error.__cause__}" if error.__cause__ is not None else str(error)
     now_s = time.monotonic()
     if now_s - _logged.get(reason, float("-inf")) < _REPEATED_AFTER_S:

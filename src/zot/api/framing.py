@@ -1,4 +1,4 @@
-"""Messages whose version or framing is not this server's: what is wrong with them (RFC 9110, RFC 9112)."""
+"""Errors of messages with an unsupported version or framing (RFC 9110, RFC 9112)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zot.api.headers import TRANSFER_ENCODING
 from zot.registry.errors import RegistryError
 
 _VERSION = re.compile(r" HTTP/(\d\.\d)(?!\d)")
-# The parser's words for a message whose last transfer coding is unknown, and for the start of HTTP/2.
+# The parser's messages for an unknown last transfer coding, and for the start of HTTP/2.
 _UNKNOWN_CODING = "Request has invalid `Transfer-Encoding`"
 _HTTP2_PREFACE = "Pause on PRI/Upgrade"
 
@@ -23,13 +23,13 @@ class BadRequest(RegistryError):
 
 
 class VersionNotSupported(RegistryError):
-    """The message is of a version of HTTP that is not spoken here."""
+    """The message has a version of HTTP that the server does not support."""
 
     code, status, message = "UNSUPPORTED", 505, "HTTP version not supported: use HTTP/1.1"
 
 
 class CodingNotSupported(RegistryError):
-    """The message has a transfer coding that is not understood."""
+    """The message has a transfer coding that the server does not support."""
 
     code, status, message = "UNSUPPORTED", 501, "transfer coding not supported: use chunked"
 
@@ -48,7 +48,7 @@ def framing_fault(message: RawRequestMessage) -> RegistryError | None:
 
 
 def bad_request(reason: str) -> RegistryError:
-    """Return what is wrong with bytes that the parser refused, for the reason that it gave."""
+    """Return the error of bytes that the parser refused, by the reason that it gave."""
     lines = reason.splitlines() or ["malformed HTTP"]
     version = _VERSION.search(reason)
     if lines[0].startswith(_HTTP2_PREFACE) or (version is not None and version[1] not in {"1.0", "1.1"}):

@@ -1,4 +1,4 @@
-"""Names of headers, in the form that is quickest to look up and to set."""
+"""Names of headers, as `istr`: the fastest to look up and to set."""
 
 from __future__ import annotations
 

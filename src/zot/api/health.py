@@ -1,4 +1,4 @@
-"""/livez, /startupz and /readyz: for those who decide whether to restart it or to send it requests."""
+"""The probes /livez, /startupz and /readyz, for orchestrators and load balancers."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ NOT_READY = "internal server error: not ready yet"
 
 
 class ProbeTimes:
-    """When somebody last asked whether the server is ready: then there is a load balancer, to be told of its end.
+    """When a probe last asked whether the server is ready: then a load balancer has to see that it drains.
 
-    The processes that are forked once this was made share it, since a probe reaches any one of them.
+    Processes forked after this was made share it, since a probe reaches any one of them.
     """
 
     def __init__(self) -> None:
-        """Nobody has asked."""
+        """Begin without a probe."""
         self._asked_s = mmap(-1, _TIME.size)
         _TIME.pack_into(self._asked_s, 0, float("-inf"))
 
     def now(self) -> None:
-        """Remember that somebody asks."""
+        """Record a probe now."""
         _TIME.pack_into(self._asked_s, 0, time.monotonic())
 
     @property
     def ago_s(self) -> float:
-        """How long ago it was."""
+        """Seconds since the last probe; infinite if there was none."""
         asked_s: float = _TIME.unpack_from(self._asked_s)[0]
         return time.monotonic() - asked_s
 
 
 class Health:
-    """What the probes answer."""
+    """Responds to probes."""
 
     def __init__(
         self, check: Callable[[], Awaitable[None]], probed: ProbeTimes, unresponsive: Callable[[], Sequence[str]] = list
     ) -> None:
-        """Take a check that raises StorageError or CatalogError if requests cannot be served, and what probes set.
+        """Respond by `check`, which raises StorageError or CatalogError if requests cannot be served.
 
         `unresponsive` returns the names of the server's processes that do not respond.
         """
@@ -61,19 +61,19 @@ class Health:
         self.probed = probed
 
     async def live(self, http: HttpRequest) -> web.Response:
-        """The process answers."""
+        """Respond 200: the process runs."""
         del http
         return _ok()
 
     async def startup(self, http: HttpRequest) -> web.Response:
-        """What has to be opened is open."""
+        """Respond 200 once the stores are open."""
         del http
         return _ok() if self.started else _not_ready(500, NOT_READY)
 
     async def ready(self, http: HttpRequest) -> web.Response:
-        """Requests are served; not while draining, nor while the storage, the catalog or a process cannot be used.
+        """Respond 200 while requests are served: not while draining, or without storage, catalog or a process.
 
-        The log says why, the response does not: anybody may ask, and paths are not for them.
+        The log says why; the response does not, because any client may ask and the reason has paths.
         """
         del http
         self.probed.now()

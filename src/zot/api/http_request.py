@@ -1,4 +1,4 @@
-"""An HTTP request, and what is found out about it on its way."""
+"""An HTTP request, and what is learned about it while it is handled."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class SocketAddress(NamedTuple):
 
 
 class HttpRequest(web.BaseRequest):
-    """A request of a client, as handlers get it and observers see it after the answer."""
+    """A request of a client, as handlers get it and observers see it after the response."""
 
     request_id: str = ""
-    """Its name, in logs and in the answer; empty until it was given one."""
+    """Its id, in logs and in the response; empty until it has one."""
     request: Request | None = None
-    """What it means, once it was parsed."""
+    """Its meaning, once it was parsed."""
     principal: Principal | None = None
-    """Who makes it, once that is known."""
+    """Its sender, once it is authenticated."""
     client: SocketAddress | None = None
-    """Where it comes from, once that was worked out of the headers of proxies."""
+    """The client's address, once it was computed from the headers of proxies."""
     complete: CompleteResponse | None = None
     """Adds the headers that every response has. Set by the server that received the request."""
     fault: RegistryError | None = None
-    """Why the message is not understood, though its end is known."""
+    """Why the message cannot be served, although its end is known."""
     started_s: float = 0.0
-    """When it was taken up, by the event loop's clock."""
+    """When handling began, by the event loop's clock."""
     response: web.StreamResponse | None = None
     """The response, once its headers are about to be sent."""
     aborted: bool = False
@@ -50,7 +50,7 @@ class HttpRequest(web.BaseRequest):
     sent_bytes: int = 0
     """How much of the body of a streamed response was sent."""
     cookies_to_set: tuple[str, ...] = ()
-    """Set-Cookie headers for the answer, whatever the answer will be."""
+    """Set-Cookie headers for the response, also if it becomes an error."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         """Add the common headers: aiohttp calls this for each response, once all other headers are set."""

@@ -1,4 +1,4 @@
-"""Long lists as JSON: encoded and sent step by step, so that no response is ever whole in memory."""
+"""Long lists as JSON, encoded and sent in steps: no long response is whole in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WHOLE_BYTES = 16 * 1024
 
 async def send_list(
     http: HttpRequest,
-    pace: TransferLimits,
+    limits: TransferLimits,
     document: Mapping[str, object],
     steps: AsyncGenerator[Sequence[object]],
     headers: Mapping[str, str],
@@ -26,7 +26,7 @@ async def send_list(
     """Send a document whose last member is the list of all entries of the steps.
 
     What a step raises before the first bytes are sent is raised here; after it the connection ends, and the JSON with
-    it. Raises ConnectionError if the client is gone, SlowClientError if it takes too little.
+    it. Raises ConnectionError if the client is gone, SlowClientError if it reads too slowly.
     """
     opening = msgspec.json.encode(document).removesuffix(b"]}")
     async with aclosing(_encoded(opening, steps)) as pieces:
@@ -34,12 +34,12 @@ async def send_list(
         async for piece in pieces:
             begun += piece
             if len(begun) > _WHOLE_BYTES:
-                return await _streamed(http, pace, begun, pieces, headers)
+                return await _streamed(http, limits, begun, pieces, headers)
         return web.Response(body=begun, headers=headers)
 
 
 async def _streamed(
-    http: HttpRequest, pace: TransferLimits, begun: bytes, pieces: AsyncIterator[bytes], headers: Mapping[str, str]
+    http: HttpRequest, limits: TransferLimits, begun: bytes, pieces: AsyncIterator[bytes], headers: Mapping[str, str]
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers)
     if http.version < HttpVersion11:
@@ -49,22 +49,22 @@ async def _streamed(
     if http.method == "HEAD":
         await response.write_eof()
         return response
-    average = ThroughputFloor(pace)
-    await _write(http, response, begun, pace, average)
+    average = ThroughputFloor(limits)
+    await _write(http, response, begun, limits, average)
     async for piece in pieces:
-        await _write(http, response, piece, pace, average)
+        await _write(http, response, piece, limits, average)
     await response.write_eof()
     return response
 
 
 async def _write(
-    http: HttpRequest, response: web.StreamResponse, piece: bytes, pace: TransferLimits, average: ThroughputFloor
+    http: HttpRequest, response: web.StreamResponse, piece: bytes, limits: TransferLimits, average: ThroughputFloor
 ) -> None:
     try:
-        async with asyncio.timeout(pace.taking_idle_s):
+        async with asyncio.timeout(limits.taking_idle_s):
             await response.write(piece)
     except TimeoutError as error:
-        raise SlowClientError(f"the client took nothing for {pace.taking_idle_s} s") from error
+        raise SlowClientError(f"the client read nothing for {limits.taking_idle_s} s") from error
     http.sent_bytes += len(piece)
     average.add(len(piece))
 

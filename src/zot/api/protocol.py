@@ -1,4 +1,4 @@
-"""The server's HTTP protocol: aiohttp's, which reads a body only on demand and answers half-closed clients.
+"""aiohttp's HTTP protocol, changed to read bodies on demand and to serve half-closed clients.
 
 `tests/api/test_private_names.py` lists the private names of aiohttp that this module and `connection.py` use.
 """
@@ -20,7 +20,7 @@ from zot.api.http_request import HttpRequest
 BUFFERED_LIMIT_BYTES = 64 * 1024 * 1024
 """Bytes of bodies that the connections of a process hold together, apart from `HEAD_BYTES` of each."""
 HEAD_BYTES = 8 * 1024
-"""What is read at once while no body is wanted. TLS has buffers of its own, of up to 256 KiB a connection."""
+"""Bytes read at once while no body is wanted. TLS has separate buffers, of up to 256 KiB a connection."""
 
 HEADERS_BYTES = 128 * 1024
 """Longest request line with its headers."""
@@ -35,7 +35,7 @@ _HEADERS_TOO_LARGE = (
 
 
 class ReadBuffers:
-    """What the connections of a process read into, and how much of it they hold.
+    """The read buffer of all connections of a process, and how many bytes they hold.
 
     One buffer serves all of them: what is read is copied out of it before the next connection reads.
     """
@@ -67,9 +67,8 @@ class ReadBuffers:
 class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
     """One connection.
 
-    A body is read from the socket while `read_body` waits for it, and only then; what comes unwanted is at most one
-    small piece. Headers that are too long in all are refused. Requests that came complete before the client closed its
-    side are answered.
+    A body is read from the socket only while `read_body` waits for it; at most one small piece is read unwanted.
+    Headers that are too long in all are refused. Complete requests of a client that then closed its side are served.
     """
 
     __slots__ = ("_buffers", "_dropped", "_half_closed", "_headers_bytes", "_held_bytes", "_wanted", "serving")
@@ -90,12 +89,12 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is under way or waits for its turn."""
+        """Whether a request is being served or waits."""
         return self.serving is not None or bool(self._messages)
 
     @property
     def ends(self) -> bool:
-        """Whether the client sends no more requests."""
+        """Whether the client has ended its side and sends no more requests."""
         return self._half_closed and not self._messages
 
     @property
@@ -137,7 +136,7 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
             self._pause()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep a connection open whose client has sent all of its requests and waits for the answers."""
+        """Keep a connection open whose client has sent all of its requests and waits for the responses."""
         if self._messages and not self._messages[-1][1].is_eof():
             self._messages.pop()
         if self.serving is not None and not self.serving.content.is_eof():
@@ -147,7 +146,7 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
         return self._half_closed
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Free what the connection held."""
+        """Release the bytes that the connection held."""
         self._free()
         self._hold_headers(0)
         super().connection_lost(exc)
@@ -182,13 +181,13 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
             self.close()
 
     def _end_broken_body(self) -> None:
-        """Tell the reader of a body that its end will not come: aiohttp does not where its trailers are refused."""
+        """Fail the reader of a body whose end will not come: aiohttp does not if its trailers are refused."""
         refused = bool(self._messages) and not isinstance(self._messages[-1][0], RawRequestMessage)
         if refused and self.serving is not None and not self.serving.content.is_eof():
             self.serving.content.set_exception(web.RequestPayloadError("the body is malformed"))
 
     def _body(self) -> StreamReader | None:
-        """Return the body that comes in, or that came last."""
+        """Return the body being received, or the last one."""
         if self._messages:
             return self._messages[-1][1]
         return None if self.serving is None else self.serving.content
@@ -202,7 +201,7 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
         self._headers_bytes = length
 
     def _refuse_headers(self) -> None:
-        """Answer headers that are too long in all; behind a request under way, read no more until it is answered."""
+        """Refuse headers that are too long in all; behind a request being served, read no more until its response."""
         if self.busy:
             self._pause()
             return

@@ -1,4 +1,4 @@
-"""Counting pulls and pushes of manifests, for retention and for people."""
+"""Counts pulls and pushes of manifests, for retention and for users."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from zot.oci.digest import Digest
 from zot.registry.request import PullManifest, PushManifest
 from zot.statistics.recorder import StatisticsRecorder
 
-# The names by which signatures and referrers are found where there is no referrers API: nobody pulled an image.
+# The names by which signatures and referrers are found without a referrers API: no image was pulled by them.
 _ATTACHED = re.compile(r"sha(?:256|384|512)-[0-9a-f]{64,128}(?:\.[a-z]+)?")
 
 
 class PullCounts:
-    """Tells the statistics of each manifest that was given or taken."""
+    """Adds each pulled and pushed manifest to the statistics."""
 
     def __init__(self, recorder: StatisticsRecorder) -> None:
-        """Take where it is written down."""
+        """Count into `recorder`."""
         self._recorder = recorder
 
-    def observe(self, answered: Sequence[CompletedRequest]) -> None:
-        """Count answered requests, those that are to be: GET, not HEAD, and every push."""
-        for each in answered:
+    def observe(self, completed: Sequence[CompletedRequest]) -> None:
+        """Count completed pulls (GET, not HEAD) and pushes."""
+        for each in completed:
             self._count(each.http, each.response)
 
     def _count(self, http: HttpRequest, response: web.StreamResponse) -> None:

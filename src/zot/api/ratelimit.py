@@ -1,4 +1,4 @@
-"""How many requests a second are answered, by client and path (`http.ratelimit`)."""
+"""Rate limits by client and path (`http.ratelimit`)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from zot.api.http_request import HttpRequest
 from zot.foundation.bounded_map import BoundedMap
 
 BUCKETS_LIMIT = 50_000
-"""Clients and paths remembered by a limit. The one not heard of for longest is forgotten, and starts afresh."""
+"""Clients and paths remembered by a limit. The least recently seen one is forgotten, and starts with a full bucket."""
 
 
 class TokenBuckets:
     """A bucket of tokens for each key: it starts full, fills at a rate, and every permission takes one token.
 
-    In any time span, a key is permitted no more than its burst and what flowed in meanwhile.
+    In any time span, a key is permitted no more than its burst and what flowed in during it.
     """
 
     def __init__(
@@ -28,18 +28,18 @@ class TokenBuckets:
         buckets_limit: int = BUCKETS_LIMIT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the rate, which is the burst as well (at least 1), and how many keys are remembered."""
+        """Limit to a rate, which is the burst as well (at least 1); remember `buckets_limit` keys."""
         self._rate_per_s = rate_per_s
         self._burst = max(1.0, rate_per_s)
         self._clock = clock
         self._buckets: BoundedMap[Hashable, tuple[float, float]] = BoundedMap(buckets_limit)
 
     def __len__(self) -> int:
-        """Return how many keys are remembered."""
+        """Return the number of remembered keys."""
         return len(self._buckets)
 
     def take(self, key: Hashable) -> bool:
-        """Take a token; False if there is none."""
+        """Take a token; return False if the bucket is empty."""
         now_s = self._clock()
         tokens, at_s = self._buckets.get(key, (self._burst, now_s))
         tokens = min(self._burst, tokens + (now_s - at_s) * self._rate_per_s)
@@ -49,7 +49,7 @@ class TokenBuckets:
 
 
 class RateLimiter:
-    """The limits of one process. With several workers each holds its share, as connections are spread over them."""
+    """The rate limits of one process: its share of them if there are several workers."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class RateLimiter:
         workers: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take requests a second, for all methods together (None: no limit) and for single ones beside it."""
+        """Limit requests a second of all methods together (None: no limit), and of single methods."""
         self._addresses = addresses
         self._rates = {method.upper(): each for method, each in methods.items()}
         if rate is not None:
@@ -69,7 +69,7 @@ class RateLimiter:
         }
 
     def refusal(self, http: HttpRequest) -> web.Response | None:
-        """Count the request; return the answer 429 if it is one too many, None if it may go on."""
+        """Count the request; return the response 429 if it exceeds a limit, else None."""
         client = self._addresses.of(http).ip
         # The hash stands for both, so that long paths are not kept.
         key = hash((network_of(client), http.raw_path.partition("?")[0]))

@@ -1,7 +1,7 @@
 """The raw request line of the distribution API, parsed once into a Request.
 
-The path is taken as it was sent: dot segments and encoded slashes are not normalised away, so that the name that is
-decided on is the name that was asked for. Only the last segment may be percent-encoded (some clients encode the
+The path is used as sent: dot segments and encoded slashes are not normalised away, so that authorization decides on
+the name that the client sent. Only the last segment may be percent-encoded (some clients encode the
 colon of a digest).
 """
 
@@ -92,7 +92,7 @@ def parse(method: str, path: str, query: str, *, tags_limit: int) -> Request:
     if "/" not in rest:
         return _of_registry(method, rest, query)
     segments = rest.split("/")
-    match segments:  # what is asked for most stands first
+    match segments:  # the most frequent ones first
         case [*name, "manifests", reference] if name:
             return _manifest(method, _repository(name), unquote(reference), query, tags_limit)
         case ["_oci", "ext", "discover"]:
@@ -225,7 +225,7 @@ def _repository(segments: list[str]) -> Repository:
 
 
 def _source(name: str) -> Repository | None:
-    """Return the repository to mount from, None if the name is none of a repository: nothing can be mounted from it.
+    """Return the repository to mount from; None if the name is not valid, so that nothing can be mounted from it.
 
     Clients name what they have pulled from other registries, whose names need not be valid here.
     """

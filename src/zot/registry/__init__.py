@@ -1,1 +1,1 @@
-"""The use cases of a registry: the readable heart. No HTTP here, no driver of anything."""
+"""The use cases of a registry, by noun. It knows neither HTTP nor a driver."""

@@ -21,7 +21,7 @@ from zot.storage.interface import Storage as ContentStorage
 
 @dataclass(frozen=True, slots=True)
 class RegistryParts:
-    """What the registry stands on."""
+    """The stores that the registry works on."""
 
     catalog: Catalog
     storage: ContentStorage
@@ -54,7 +54,7 @@ def build(config: Config, parts: RegistryParts) -> Registry:
 
 
 def _sharing(storage: StorageConfig) -> Callable[[Repository, Repository], bool]:
-    """Return what tells whether two repositories are in one store that deduplicates."""
+    """Return a function that tells whether two repositories are in one store that deduplicates."""
     stores = StoreTable(storage)
 
     def shares(one: Repository, other: Repository) -> bool:

@@ -1,4 +1,4 @@
-"""What is told of content that is found missing or damaged: a line in the log, and a count in the metrics."""
+"""Reports of missing and damaged content: a line in the log, and a count in the metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BAD_DIGEST = "digest mismatch"
 
 
 class FoundBy(StrEnum):
-    """What came upon the content: a label of the metric."""
+    """What found the damage: a label of the metric."""
 
     PULL = "pull"
     PUSH = "push"
@@ -31,15 +31,15 @@ class DamageReports:
     """Reports damaged content of one process."""
 
     def __init__(self) -> None:
-        """Write to the log alone, until there is an observer."""
+        """Report to the log alone, until there is an observer."""
         self._observers: list[Callable[[str], object]] = []
 
     def observe(self, observer: Callable[[str], object]) -> None:
-        """Have `observer` called for each damaged blob, with what found it."""
+        """Call `observer` for each damaged blob, with what found it."""
         self._observers.append(observer)
 
     def report(self, repository: Repository, digest: Digest, error: str, found_by: FoundBy, outcome: str) -> None:
-        """Log and count one damaged blob; `outcome` says what became of it."""
+        """Log and count one damaged blob; `outcome` says what happens to it."""
         for observer in self._observers:
             observer(found_by.value)
         _log.error(
@@ -53,5 +53,5 @@ class DamageReports:
 
 
 def size_mismatch(found: int | None, expected: int) -> str:
-    """Say what is wrong with content of another size than expected; None: there is none."""
+    """Describe content that is missing (`found` is None) or of another size than expected."""
     return NOT_FOUND if found is None else f"{BAD_DIGEST}: {found} bytes instead of {expected}"

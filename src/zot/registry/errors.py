@@ -1,4 +1,4 @@
-"""Everything that a registry refuses, and how it is told (distribution-spec, Error codes).
+"""The errors of a registry (distribution-spec, Error codes).
 
     RegistryError
     ├── NameInvalid NameUnknown PageInvalid
@@ -7,7 +7,7 @@
     ├── BlobUnknown DigestInvalid SizeInvalid BodyTooLarge ContentTypeUnsupported
     ├── UploadUnknown UploadInvalid (RangeInvalid UploadBusy)
     ├── Unauthorized Denied (NotGranted (TagImmutable) QuotaExceeded InUse) Unsupported TooManyRequests
-    └── Unavailable (InsufficientStorage): the fault is on this side, and passes
+    └── Unavailable (InsufficientStorage): the server cannot do it now
 
 Each class is one row of the table: code, HTTP status, message. Use cases raise them; `zot.api` renders them.
 """
@@ -18,14 +18,14 @@ from typing import ClassVar
 
 
 class RegistryError(Exception):
-    """A refusal with the specification's code, its HTTP status and its message; `detail` says what it is about."""
+    """A refusal with the specification's code, its HTTP status and message; `detail` has the values it is about."""
 
     code: ClassVar[str] = "UNSUPPORTED"
     status: ClassVar[int] = 500
     message: ClassVar[str] = "the operation is unsupported"
 
     def __init__(self, description: str = "", /, **detail: object) -> None:
-        """Take one sentence about this case, and the values it concerns."""
+        """Describe the case in one sentence, with the values that it is about."""
         super().__init__(description or self.message)
         self.detail = {key: str(value) for key, value in detail.items()}
         self.detail["description"] = description or self.message
@@ -62,7 +62,7 @@ class TooManyTags(ManifestInvalid):
 
 
 class MediaTypeUnsupported(ManifestInvalid):
-    """The Content-Type is none of a manifest."""
+    """The Content-Type is not that of a manifest."""
 
     status = 415
 
@@ -80,7 +80,7 @@ class ContentTypeUnsupported(RegistryError):
 
 
 class ManifestConflict(ManifestInvalid):
-    """The digest is known by several tags, and the caller asked to be told."""
+    """Several tags point to the digest, and the caller has the action detectManifestCollision."""
 
     status = 409
 
@@ -134,7 +134,7 @@ class RangeInvalid(UploadInvalid):
 
 
 class UploadBusy(UploadInvalid):
-    """Another request holds the session and did not let go in time."""
+    """Another request holds the session and did not release it in time."""
 
     status = 409
 
@@ -146,27 +146,27 @@ class SizeInvalid(RegistryError):
 
 
 class Unauthorized(RegistryError):
-    """Nobody is known to be asking, and somebody has to be."""
+    """The client has to authenticate."""
 
     code, status, message = "UNAUTHORIZED", 401, "authentication required"
 
 
 class Denied(RegistryError):
-    """Whoever is asking may not do this."""
+    """The principal may not do this."""
 
     code, status, message = "DENIED", 403, "requested access to the resource is denied"
 
 
 class NotGranted(Denied):
-    """The caller has a right on the repository, and not the one that it takes: which one showed in the change."""
+    """The principal lacks the right that the change turned out to need (create or update)."""
 
 
 class TagImmutable(NotGranted):
-    """The tag stays as it is, but for callers in certain groups."""
+    """The tag may not be moved or deleted, except by certain groups."""
 
 
 class QuotaExceeded(Denied):
-    """The repository's quota of bytes has no room for it."""
+    """The repository's quota of bytes is exceeded."""
 
 
 class InUse(Denied):
@@ -187,18 +187,18 @@ class TooManyRequests(RegistryError):
     code, status, message = "TOOMANYREQUESTS", 429, "too many requests"
 
     def __init__(self, description: str = "", /, retry_after_s: int | None = None, **detail: object) -> None:
-        """Take also after how many seconds to try again, if time helps."""
+        """Refuse; `retry_after_s` is when to try again, None if time does not help."""
         super().__init__(description, **detail)
         self.retry_after_s = retry_after_s
 
 
 class Unavailable(RegistryError):
-    """This side cannot do it now; the same request may succeed later."""
+    """The server cannot do it now; the same request may succeed later."""
 
     code, status, message = "UNAVAILABLE", 503, "the registry cannot do this at the moment"
 
     def __init__(self, description: str = "", /, retry_after_s: int = 5, **detail: object) -> None:
-        """Take also after how many seconds to try again."""
+        """Refuse; `retry_after_s` is when to try again."""
         super().__init__(description, **detail)
         self.retry_after_s = retry_after_s
 

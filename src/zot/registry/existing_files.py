@@ -1,4 +1,4 @@
-"""Content files that others put into a repository which the catalog knows already."""
+"""Content files that other programs wrote into a repository that the catalog knows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 async def register_named(catalog: Catalog, storage: Storage, repository: Repository, edges: Iterable[Edge]) -> None:
-    """Make blobs of the content files that a found manifest names, before the manifest is stored.
+    """Register the content files that a found manifest names, before the manifest is stored.
 
     Raises CatalogError, StorageError.
     """
@@ -27,21 +27,20 @@ async def register_named(catalog: Catalog, storage: Storage, repository: Reposit
         if edge.child and edge.media_type in media_types.MANIFESTS:
             continue
         row = await catalog.blob(repository, edge.digest)
-        # Collection goes on concurrently: it must not take what the manifest is about to name.
+        # Collection runs concurrently: it must not delete what the manifest is about to name.
         if row is not None and not row.stamped:
             continue
-        taken = await register_existing(catalog, storage, repository, edge.digest)
-        if not taken and await storage.stat(repository, edge.digest) is not None:
+        registered = await register_existing(catalog, storage, repository, edge.digest)
+        if not registered and await storage.stat(repository, edge.digest) is not None:
             _log.warning("%s: %s is not served: its bytes have another digest", repository, edge.digest)
 
 
 async def register_existing(catalog: Catalog, storage: Storage, repository: Repository, digest: Digest) -> bool:
-    """Make a content file that another program wrote a blob; False if it is missing, damaged or being removed.
+    """Make a content file of another program a blob; False: it is missing, damaged or being deleted.
 
-    It is read whole before: what is served has the digest of its name.
-
-    The claim comes before the look: without it a removal that is under way takes the file after it was seen, and the
-    catalog has a blob that nobody can read. Raises CatalogError, StorageError.
+    Its bytes are hashed first: what is served has the digest of its name. The digest is claimed before the file is
+    looked at: otherwise a deletion under way could unlink the file after it was seen, and the catalog would have a blob
+    without a file. Raises CatalogError, StorageError.
     """
     token = new_id()
     match await catalog.do(ClaimBlob(repository=repository, digest=digest, token=token, owner=catalog.owner)):

@@ -1,4 +1,4 @@
-"""Large manifests have their turn one at a time, so that small requests beside them have theirs."""
+"""Processes large manifests one at a time, so that small requests are served beside them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 class LargeManifests:
-    """The turns of a process, in the order in which they were asked for."""
+    """The queue of large manifests of a process, first come, first served."""
 
     def __init__(self) -> None:
-        """Begin with all turns to come."""
+        """Begin with an empty queue."""
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="zot-manifest")
 
@@ -38,9 +38,9 @@ class LargeManifests:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for the turn; it ends with the block, and the next one comes after a rest.
+        """Wait for a turn, which ends with the block; the next one begins after a rest.
 
-        Raises Unavailable if it does not come within half a minute: clients have given up by then.
+        Raises Unavailable if it does not begin within half a minute: clients have given up by then.
         """
         loop = asyncio.get_running_loop()
         try:

@@ -13,7 +13,7 @@ from zot.storage.interface import Storage, StorageError
 
 
 class ManifestBytes(NamedTuple):
-    """What was found of a manifest."""
+    """A manifest's bytes, and whether the catalog's were damaged."""
 
     content: bytes | None
     """Bytes that have the digest; None: there are none, or the manifest is gone."""
@@ -33,8 +33,8 @@ async def read_manifest(
 ) -> ManifestBytes:
     """Return a manifest's bytes if they have its digest, those of its layout's file if the catalog's are damaged.
 
-    With `mends` the right bytes take the place of the damaged ones. Damage is reported. A manifest without right bytes
-    is for the caller as if it were not there, so that clients push it again, which mends it. Raises CatalogError.
+    With `mends` the right bytes take the place of the damaged ones. Damage is reported. The caller treats a
+    manifest without right bytes as missing, so that clients push it again, which mends it. Raises CatalogError.
     """
     content = await catalog.manifest_content(repository, digest)
     if content is not None and has_digest(content, digest):

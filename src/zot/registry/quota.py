@@ -1,4 +1,4 @@
-"""How many bytes repositories may hold, and how many repositories there may be."""
+"""Quotas: how many bytes repositories may hold, and how many repositories there may be."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Quotas:
     """The limits of the configuration. Conditions of the catalog's commands enforce them."""
 
     def __init__(self, bytes_: Sequence[ByteQuota] = (), repositories: int | None = None) -> None:
-        """Take the byte quotas, and the limit on repositories."""
+        """Limit bytes by `bytes_`, and the number of repositories; None: no limit."""
         self._bytes = tuple(bytes_)
         self.repositories = repositories
         self.of = functools.lru_cache(maxsize=4096)(self._of) if self._bytes else self._unlimited

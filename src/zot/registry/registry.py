@@ -1,4 +1,4 @@
-"""The registry: the parts that its use cases work with."""
+"""The registry: the stores and rules that all use cases share."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RegistryLimits:
-    """Bounds on what one client can ask for; nothing larger is ever held."""
+    """Limits on what one client can ask for; nothing larger is ever held."""
 
     manifest_bytes: int = default_limits.MANIFEST_BYTES
     page: int = default_limits.PAGE_ENTRIES
-    """Entries of one answer to a list."""
+    """Entries of one page of a list."""
     tags_per_push: int = 46
     uploads_per_repository: int = default_limits.UPLOADS_PER_REPOSITORY
 
@@ -43,9 +43,9 @@ class Registry:
     limits: RegistryLimits = field(default_factory=RegistryLimits)
     quotas: Quotas = field(default_factory=Quotas)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by the long list whose turn it is."""
+    """Held by the whole list that takes a step."""
     large_manifests: LargeManifests = field(default_factory=LargeManifests)
-    """Whose turn it is of the large manifests that are pushed."""
+    """The queue of large manifests that are pushed."""
     cache: ContentCache = field(default_factory=ContentCache)
     shares: Callable[[Repository, Repository], bool] = lambda _one, _other: True
     """Whether two repositories may have the same bytes: in one store, where content is deduplicated."""
@@ -57,7 +57,7 @@ class Registry:
     damage: DamageReports = field(default_factory=DamageReports)
 
     async def exists(self, repository: Repository) -> bool:
-        """Tell whether there is such a repository, known to the catalog or yet to be adopted."""
+        """Tell whether there is such a repository, known to the catalog or yet to be imported."""
         return await self.catalog.repository(repository) is not None or await self.layouts.exists(repository)
 
     async def known(self, repository: Repository) -> None:
@@ -77,7 +77,7 @@ class Registry:
         return True
 
     async def writable(self, repository: Repository) -> None:
-        """Return once the repository may be written to, creating it if need be.
+        """Return once the repository may be written to; create it if it does not exist.
 
         Raises Unsupported, Unavailable, NameInvalid if it is not there and no repository of its name can be created.
         """

@@ -1,7 +1,7 @@
-"""What a client asks for, parsed once.
+"""Requests to the registry, parsed once.
 
-The same value is authorised, handled, counted, logged and audited, so that a handler cannot act on a name that the
-policy did not see. One class a route and method; `rights` says what each of them needs.
+The same value is authorized, handled, counted, logged and audited, so that a handler cannot act on a name that the
+policy did not see. Each route and method has a class; `rights` returns the rights that a request needs.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ class Right(NamedTuple):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What is asked for. `operation` is its name in logs, metrics and audit lines."""
+    """A parsed request. `operation` is its name in logs, metrics and audit lines."""
 
     operation: ClassVar[str]
     changes: ClassVar[bool] = False
-    """Whether it is meant to change something: refused by a read-only registry, written to the audit log."""
+    """Whether it is a mutating request: refused by a read-only registry, written to the audit log."""
 
     def rights(self) -> tuple[Right, ...]:
-        """Return the rights needed; none: whoever is let in may ask, and answers are filtered."""
+        """Return the rights needed; none: any authenticated principal may ask, and results are filtered."""
         return ()
 
 
 class Ping(Request, frozen=True):
-    """GET /v2/: is this a registry, and am I let in."""
+    """GET /v2/: whether this is a registry that the client may use."""
 
     operation = "ping"
 
@@ -62,7 +62,7 @@ class Discover(Request, frozen=True):
 
 
 class UseExtension(Request, frozen=True):
-    """Something beside the distribution API, by its name: its own handler knows who may use it."""
+    """A request beside the distribution API, by its name: its handler decides who may use it."""
 
     operation = "extension"
     name: str
@@ -184,7 +184,7 @@ class BeginUpload(OfRepository, frozen=True):
     digest: Digest | None = None
     mount: Digest | None = None
     source: Repository | None = None
-    """Where to mount from; None with `mount`: from wherever the principal may read it."""
+    """Where to mount from; None with `mount`: any repository that the principal may read."""
     algorithm: str | None = None
     """The algorithm of the digest to come, where the client says it (`digest-algorithm`)."""
 

@@ -1,4 +1,4 @@
-"""What the registry needs of the layouts that others wrote below its roots."""
+"""The port to layouts below the registry's roots that the catalog does not know yet."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from zot.oci.names import Reference, Repository
 
 
 class Unserved(NamedTuple):
-    """A layout below a root that no repository is."""
+    """A layout below a root that cannot be served as a repository."""
 
     path: str
     why: str
 
 
 class UnimportedRepositories(Protocol):
-    """The door to repositories that the catalog does not know yet."""
+    """Repositories that the catalog does not know yet."""
 
     async def ensure_imported(self, repository: Repository) -> None:
         """Return once all of the repository's layout is in the catalog; a repository that is nowhere is created.
 
-        Whoever writes, lists or deletes in a repository calls it first. Raises Unavailable when it takes longer than
-        a request should wait; adoption goes on meanwhile.
+        Use cases that write, list or delete in a repository call it first. Raises Unavailable when it takes longer
+        than a request should wait; the import continues in the background.
         """
 
     def comparison_due(self, repository: Repository) -> bool:
@@ -33,7 +33,7 @@ class UnimportedRepositories(Protocol):
     async def compare(self, repository: Repository) -> None:
         """Return once the catalog has what another program wrote into a known repository before the start.
 
-        Raises Unavailable when it takes longer than a request should wait; it goes on meanwhile.
+        Raises Unavailable when it takes longer than a request should wait; it continues in the background.
         """
 
     async def exists(self, repository: Repository) -> bool:
@@ -46,7 +46,7 @@ class UnimportedRepositories(Protocol):
         """Iterate over the layouts that cannot be served, because of their names or where they lie."""
 
     async def read(self, repository: Repository, reference: Reference) -> tuple[Digest, str, bytes] | None:
-        """Return digest, media type and content of a manifest, straight from a layout that is not adopted yet."""
+        """Return digest, media type and content of a manifest, straight from a layout that is not imported yet."""
 
     async def read_carried(self, repository: Repository, entry: CarriedEntry) -> None:
         """Import the manifest of a carried entry of a repository, if it can be read by now.
@@ -61,49 +61,49 @@ class UnimportedRepositories(Protocol):
         """
 
     async def names(self, after: str, limit: int) -> Sequence[Repository]:
-        """Return names greater than `after` of layouts not adopted yet, in byte order.
+        """Return names greater than `after` of layouts not imported yet, in byte order.
 
         Raises Unavailable while it is not known yet which there are: a list is late rather than short.
         """
 
 
 class NothingUnimported:
-    """Nobody else writes here: storage without layouts, or an empty one."""
+    """No other program writes here: storage without layouts, or an empty one."""
 
     async def ensure_imported(self, repository: Repository) -> None:
-        """Have nothing to do."""
+        """Do nothing."""
 
     def comparison_due(self, repository: Repository) -> bool:  # noqa: ARG002
-        """Nothing is to be compared."""
+        """Return False."""
         return False
 
     async def compare(self, repository: Repository) -> None:
-        """Have nothing to do."""
+        """Do nothing."""
 
     async def exists(self, repository: Repository) -> bool:  # noqa: ARG002
-        """There is none."""
+        """Return that there is none."""
         return False
 
     async def obstacle(self, repository: Repository) -> str | None:  # noqa: ARG002
-        """There is none."""
+        """Return that there is none."""
         return None
 
     async def unserved(self) -> AsyncIterator[Unserved]:
-        """There are none."""
+        """Iterate over nothing."""
         none: tuple[Unserved, ...] = ()
         for each in none:
             yield each
 
     async def read(self, repository: Repository, reference: Reference) -> tuple[Digest, str, bytes] | None:  # noqa: ARG002
-        """Find nothing."""
+        """Return None."""
         return None
 
     async def read_carried(self, repository: Repository, entry: CarriedEntry) -> None:
-        """Have nothing to do."""
+        """Do nothing."""
 
     async def read_children(self, repository: Repository) -> None:
-        """Have nothing to do."""
+        """Do nothing."""
 
     async def names(self, after: str, limit: int) -> Sequence[Repository]:  # noqa: ARG002
-        """Know of none."""
+        """Return no names."""
         return ()

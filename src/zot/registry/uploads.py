@@ -1,4 +1,4 @@
-"""Upload sessions: begin, append, finish, cancel; and what makes their bytes a blob."""
+"""Upload sessions: begin, append, finish, cancel."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _FINISHING_POLL_S = 0.005
 
 
 class LeaseLostError(Exception):
-    """A newer request took the session: this one's connection is to be closed, its bytes do not count."""
+    """A newer request took the session: the older one's bytes do not count, its connection is closed."""
 
 
 async def begin(
     registry: Registry, repository: Repository, principal: str, algorithm: str | None = None, *, client: str = ""
 ) -> str:
-    """Open a session and return its id. It survives the death of every process, not of the machine.
+    """Open a session and return its id. It survives a crash of all processes, not of the machine.
 
     It counts against the limit of its client: of a user, or of the address of an anonymous client. Raises
     TooManyRequests, StorageFullError, Unavailable.
@@ -81,8 +81,8 @@ async def append(
 ) -> int:
     """Append the body, which has to start where the upload ends if `chunk` is given; return the bytes received.
 
-    `announced` is the body's length if its sender said it. What a broken body brought is kept. Raises RangeInvalid,
-    UploadUnknown, UploadLockedError, Fenced, QuotaExceeded, StorageFullError.
+    `announced` is the body's length, None if it is not known. The bytes of a broken body are kept. Raises RangeInvalid,
+    UploadUnknown, UploadLockedError, LeaseLostError, QuotaExceeded, StorageFullError.
     """
     lease = await _lease(registry, request, principal)
     if lease.finished is not None:
@@ -106,8 +106,8 @@ async def finish(
     """Append the body, if there is one, and make all bytes the blob of that digest. Then it survives power loss.
 
     Idempotent: with the same digest it succeeds again. Raises DigestInvalid (the session is gone then, unless a newer
-    request has it), RangeInvalid,
-    UploadUnknown, UploadLockedError, Fenced, QuotaExceeded, StorageFullError, Unavailable.
+    request has it), RangeInvalid, UploadUnknown, UploadLockedError, LeaseLostError, QuotaExceeded, StorageFullError,
+    Unavailable.
     """
     lease = await _lease(registry, request, principal)
     if lease.finished is not None:
@@ -130,16 +130,16 @@ async def finish(
         await registry.storage.verify(key, progress, request.digest)
         await commit_upload(registry, key, request.digest, progress.offset)
     except DigestMismatchError as mismatch:
-        # These bytes can never become that digest. A newer request's session, and a finished one, are left alone.
+        # These bytes can never become that digest. A session that is finished, or that a newer request has, is kept.
         await _discard(registry, lease.repository, lease.session, if_epoch=lease.epoch)
         raise DigestInvalid(f"the uploaded content has digest {mismatch.actual}", digest=request.digest) from mismatch
     except UploadMissingError as missing:
-        if not await _finished_meanwhile(registry, request):
+        if not await _finished_concurrently(registry, request):
             raise UploadUnknown(session_id=request.session) from missing
 
 
-async def _finished_meanwhile(registry: Registry, request: FinishUpload) -> bool:
-    """Tell whether another request finished the upload; having published the bytes, it is about to say so."""
+async def _finished_concurrently(registry: Registry, request: FinishUpload) -> bool:
+    """Return whether another request finishes the upload: it has placed the bytes and commits them soon."""
     deadline = asyncio.get_running_loop().time() + _FINISHING_S
     while asyncio.get_running_loop().time() < deadline:
         row = await registry.catalog.upload(request.session)
@@ -161,7 +161,7 @@ async def whole(
     *,
     client: str = "",
 ) -> None:
-    """Take a blob in one request: the same as beginning and finishing, with nothing left behind if it fails."""
+    """Push a blob in one request: as `begin` and `finish`, with nothing left behind if it fails."""
     session = await begin(registry, repository, principal, algorithm_of(digest), client=client)
     request = FinishUpload(repository=repository, session=session, digest=digest)
     try:
@@ -200,7 +200,7 @@ async def _lease(registry: Registry, request: OfUpload, principal: str) -> Uploa
 
 
 def _belongs(row: UploadRow, request: OfUpload, principal: str) -> bool:
-    """A session is its repository's and its principal's: the id alone is no authority."""
+    """Return whether the session is the repository's and the principal's: its id alone is no authority."""
     return row.repository == request.repository and row.principal == principal
 
 
@@ -242,9 +242,9 @@ async def _append(
 
 @asynccontextmanager
 async def _unless_fenced(registry: Registry, lease: UploadRow) -> AsyncIterator[None]:
-    """Break off what is done inside, by raising Fenced, soon after a newer request took the session.
+    """Cancel the block, by raising LeaseLostError, soon after a newer request took the session.
 
-    A client whose connection died tries again at once, while this side may still wait for the old one's bytes.
+    A client whose connection broke retries at once, while the server may still wait for bytes of the old one.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -265,7 +265,7 @@ async def _unless_fenced(registry: Registry, lease: UploadRow) -> AsyncIterator[
     try:
         yield
     except (asyncio.CancelledError, LeaseLostError):
-        # The cancellation may have come while recording found out the same.
+        # Recording may have raised LeaseLostError while the cancellation was under way.
         if fenced and not task.uncancel():
             raise LeaseLostError(lease.session) from None
         raise
@@ -274,7 +274,7 @@ async def _unless_fenced(registry: Registry, lease: UploadRow) -> AsyncIterator[
 
 
 async def _exactly(body: Body, length: int) -> Body:
-    """Pass a body on that has to have this length. Raises SizeInvalid at its end otherwise."""
+    """Iterate over a body that must have this length. Raises SizeInvalid otherwise."""
     received = 0
     async for piece in body:
         received += len(piece)
@@ -282,4 +282,4 @@ async def _exactly(body: Body, length: int) -> Body:
             raise SizeInvalid(f"more than the {length} bytes announced")
         yield piece
     if received != length:
-        raise SizeInvalid(f"{received} bytes came where {length} were announced")
+        raise SizeInvalid(f"{received} bytes were received where {length} were announced")

@@ -124,23 +124,23 @@ class HttpServer:
     def _application(self, config: Config) -> Application:
         auth = self._auth = build_auth(config, self._auth_parts())
         if auth.is_open:
-            gate = Authorizer(None, auth.policy)
+            authorizer = Authorizer(None, auth.policy)
             routes: dict[str, Mapping[str, Handler]] = {}
         else:
             of_auth = build_auth_http(config.http, auth, self._addresses)
-            gate, routes = of_auth.authorizer, dict(of_auth.routes)
+            authorizer, routes = of_auth.authorizer, dict(of_auth.routes)
         registry = self._store.registry(config)
         context = HttpContext(config, registry, auth.policy, _state(self._store), self._metrics)
         for extension in EXTENSIONS:
             for each in extension.routes(context):
                 if self._metrics is not None and each.resource_class is ResourceClass.METRICS:
                     self._metrics.http.path = each.path
-                routes[each.path] = {**routes.get(each.path, {}), each.method: _guarded(gate, extension, each)}
+                routes[each.path] = {**routes.get(each.path, {}), each.method: _guarded(authorizer, extension, each)}
         return api.build(
             config.http,
             registry,
             api.ApiParts(
-                gate=gate,
+                authorizer=authorizer,
                 health=self.health,
                 addresses=self._addresses,
                 workers=max(1, self._store.plan.workers),
@@ -207,12 +207,12 @@ def recorded(config: Config, plan: ServerPlan, process: str) -> Recorded | None:
     return Recorded(process, plan.state.metrics if plan.workers else None)
 
 
-def _guarded(gate: Authorizer, extension: Extension, route: ExtensionRoute) -> Handler:
+def _guarded(authorizer: Authorizer, extension: Extension, route: ExtensionRoute) -> Handler:
     """Return the handler of a route, called for the principals that may use it."""
     request = UseExtension(name=extension.name, resource_class=route.resource_class)
 
     async def handle(http: HttpRequest) -> web.StreamResponse:
-        await gate.enter(http, request, route.may)
+        await authorizer.enter(http, request, route.may)
         return await route.handler(http)
 
     return handle
