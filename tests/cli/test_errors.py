@@ -242,7 +242,7 @@ def test_another_user_is_told_who_they_are(passable: Path, running: bool) -> Non
         (("usage", "--tags", "UPPER"), "UPPER"),
         (("usage", "--tags", "team/app:v1"), "without a tag"),
         (("gc", "--delay", "soon"), "soon"),
-        (("gc", "--delay", "-1s"), "not negative"),
+        (("gc", "--delay", "-1s"), "must not be negative"),
         (("gc", "--explain", "UPPER"), "UPPER"),
         (("tag", "history", "team/app:-"), "-"),
         (("tag", "history", "--limit", "0", "team/app"), "0"),
