@@ -24,9 +24,10 @@ _LIMIT = 1000
 
 
 class UnfinishedDeletes:
-    """Finishes deletes of owners whose lease has ended at once, and those of this owner's dead processes after a while.
+    """Finishes pending deletes whose process is dead.
 
-    A delete of another owner that is alive is left to it: a late unlink would delete the file of a later push.
+    A delete of an owner whose lease has ended is taken over at once, one of this owner after a minute.
+    A delete of another owner whose lease lasts is left to it: a late unlink would delete the file of a later push.
     """
 
     def __init__(self, registry: Registry, source: Callable[[], float] = time.monotonic) -> None:
