@@ -58,7 +58,7 @@ class ProcessSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
+class Handover:
     """What the supervisor hands to a process."""
 
     lifeline: int
@@ -72,7 +72,7 @@ class Handed:
     replaces: bool
 
 
-def run(plan: ServerPlan, spec: ProcessSpec, handed: Handed) -> int:
+def run(plan: ServerPlan, spec: ProcessSpec, handover: Handover) -> int:
     """Run a role in this process and return the exit status."""
     _show_name(spec.name)
     signal.set_wakeup_fd(-1)
@@ -82,10 +82,10 @@ def run(plan: ServerPlan, spec: ProcessSpec, handed: Handed) -> int:
         signal.signal(number, signal.SIG_IGN)
     try:
         with asyncio.Runner(loop_factory=_loop_factory(plan, spec)) as runner:
-            runner.run(_run(plan, spec, handed))
+            runner.run(_run(plan, spec, handover))
     except FatalStartError as error:
         sys.stderr.write(f"Error: {error}\n")
-        return 1 if handed.replaces else FATAL_STATUS
+        return 1 if handover.replaces else FATAL_STATUS
     return 0
 
 
@@ -104,17 +104,17 @@ def _loop_factory(plan: ServerPlan, spec: ProcessSpec) -> Callable[[], asyncio.A
     return uvloop.new_event_loop
 
 
-async def _run(plan: ServerPlan, spec: ProcessSpec, handed: Handed) -> None:
+async def _run(plan: ServerPlan, spec: ProcessSpec, handover: Handover) -> None:
     loop = asyncio.get_running_loop()
     stop, began = asyncio.Event(), False
 
     def begin() -> None:
         nonlocal began
         began = True
-        _report_ready(handed.channel)
+        _report_ready(handover.channel)
 
     def leave() -> None:
-        loop.remove_reader(handed.lifeline)
+        loop.remove_reader(handover.lifeline)
         stop.set()
         if not began:  # it may wait for something that never comes, and has nothing to finish
             role.cancel()
@@ -125,13 +125,13 @@ async def _run(plan: ServerPlan, spec: ProcessSpec, handed: Handed) -> None:
         listener=spec.listener,
         stop=stop,
         ready=begin,
-        state=handed.state.updated(plan, handed.reports),
-        report=handed.channel.send,
-        replaces=handed.replaces,
+        state=handover.state.updated(plan, handover.reports),
+        report=handover.channel.send,
+        replaces=handover.replaces,
     )
     role = asyncio.ensure_future(spec.role(context))
     beats = asyncio.ensure_future(_beat(plan, spec.name))
-    loop.add_reader(handed.lifeline, leave)
+    loop.add_reader(handover.lifeline, leave)
     try:
         await role
     except asyncio.CancelledError:

@@ -14,7 +14,7 @@ from zot.server.http_server import CANNOT_SERVE, open_http_server, recorded
 from zot.server.store import open_claimed_store, open_logs
 from zot.statistics.interface import StatisticsUnavailableError
 
-# Where requests want the processor, they have it.
+# Requests have priority for the processor.
 _BACKGROUND_NICE = 10
 
 

@@ -21,7 +21,7 @@ from typing import NoReturn
 import msgspec
 
 from zot.processes.channel import READY, ChannelReceiver, ChannelSender
-from zot.processes.child import FATAL_STATUS, Handed, ProcessSpec, run
+from zot.processes.child import FATAL_STATUS, Handover, ProcessSpec, run
 from zot.processes.sd_notify import notify
 from zot.server.heartbeats import HUNG_S, HUNG_STARTING_S, PERIOD_S, Silence
 from zot.server.plan import ServerPlan
@@ -127,10 +127,10 @@ class Supervisor:
                 if key.data is not None:
                     os.close(key.fd)  # the supervisor's end of another process's channel
             self._selector.close()
-            handed = Handed(
+            handover = Handover(
                 self._lifelines[child.group][0], ChannelSender(sending), self._state, self._reports, self._announced
             )
-            status = run(self._plan, child.spec, handed)
+            status = run(self._plan, child.spec, handover)
         except BaseException:  # noqa: BLE001 (nothing above reports it)
             traceback.print_exc()
         finally:
