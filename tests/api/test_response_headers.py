@@ -98,7 +98,7 @@ def test_every_response_has_the_common_headers(running: RunningRegistry, kind: s
 def test_a_refusal_by_the_rate_limit_has_the_common_headers(running: RunningRegistry) -> None:
     """429 is made before any handler, and has the headers all the same."""
     client = Client(running.host)
-    responses = [ask(client, "TRACE", MANIFEST) for _ in range(3)]
+    responses = (ask(client, "TRACE", MANIFEST) for _ in range(100))  # as many as a busy machine needs within a second
     refused = next(response for response in responses if response.status == 429)
     assert refused["Server"] == "zot"
     assert refused["X-Request-Id"]
