@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -98,12 +99,14 @@ async def test_a_command_does_not_rebuild_a_damaged_catalog(tmp_path: Path) -> N
 
 
 async def test_an_error_while_it_opens_lets_the_next_one_open(tmp_path: Path) -> None:
-    """The locks are released when a part cannot be opened."""
+    """The locks are released, and the logs closed, when a part cannot be opened."""
     config, plan = configured(tmp_path / "data")
+    handlers = list(logging.getLogger().handlers)
     plan.state.catalog_database.mkdir(parents=True)
     with pytest.raises(CatalogError):
         async with open_store(config, plan):
             pass
+    assert logging.getLogger().handlers == handlers
     plan.state.catalog_database.rmdir()
     async with open_store(config, plan):
         pass

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
@@ -179,10 +179,15 @@ async def open_claimed_store(config: Config, plan: ServerPlan, *, waits: bool = 
     With `waits` this process replaces another one: it waits for a log file that cannot be opened. Raises CatalogError,
     StatisticsUnavailableError, OSError if a log cannot be opened.
     """
-    logs = open_logs(plan, waits=waits)
-    engine = catalog_engine(plan)
-    catalog = await _connected(engine, plan) if plan.workers else engine.open(plan.owner)
-    store = _assembled(config, plan, logs, engine, catalog)
+    async with AsyncExitStack() as opened:
+        # What is open is closed if a later part cannot be opened.
+        logs = open_logs(plan, waits=waits)
+        opened.callback(logs.close)
+        engine = catalog_engine(plan)
+        catalog = await _connected(engine, plan) if plan.workers else engine.open(plan.owner)
+        opened.push_async_callback(catalog.close)
+        store = _assembled(config, plan, logs, engine, catalog)
+        opened.pop_all()
     try:
         yield store
     finally:
