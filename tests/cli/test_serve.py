@@ -25,7 +25,7 @@ def test_without_a_file_options_replace_the_defaults(tmp_path: Path) -> None:
     with server:
         Client(f"127.0.0.1:{port}").push_blob("app", b"content")
         wait_for(lambda: f"zot serves http://127.0.0.1:{port} from {tmp_path / 'data'}" in server.output())
-    assert (tmp_path / "data" / "app" / "oci-layout").exists()
+    assert (tmp_path / "data" / "app" / "blobs").exists()
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
