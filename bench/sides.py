@@ -1,4 +1,4 @@
-"""The programs that are measured: this registry, Docker's, and one that somebody else has started."""
+"""The programs that are measured: this registry, Docker's, and one that runs already."""
 
 import http.client
 import json
@@ -117,7 +117,7 @@ def _docker_settings(data: Path, port: int, setup: Setup) -> dict[str, Any]:
 
 
 class Running:
-    """A registry that somebody else has started: it is measured as it is."""
+    """A registry that runs already, measured as it is."""
 
     def __init__(self, url: str) -> None:
         """Take its URL, which also names it."""

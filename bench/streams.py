@@ -21,7 +21,7 @@ def blob_bytes(context: Context) -> int:
 
 def push_blob(registry: Registry, repository: str, size: int) -> str:
     """Push a blob of `size` bytes; return its digest."""
-    # One random MiB, repeated: it costs little to make, and nobody here compresses.
+    # One random MiB, repeated: it costs little to make, and nothing here compresses it.
     content = bytearray(os.urandom(1 << 20)) * (size >> 20)
     with Client(registry) as client:
         return client.push_blob(repository, content)

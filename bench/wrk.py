@@ -1,4 +1,4 @@
-"""wrk, the HTTP benchmark: told what to ask for, and asked for its figures, by a script."""
+"""Runs wrk, the HTTP benchmark, with a script that makes its requests and prints its figures."""
 
 import json
 import subprocess

@@ -73,13 +73,15 @@ def _show_version(context: click.Context, _parameter: click.Parameter, asked: bo
 @click.argument("url", required=False, callback=_parsed_by(_url))
 @click.option("-A", "--auth-creds", callback=_parsed_by(_credentials), help="Credentials, user:password.")
 @click.option("-c", "--concurrency", type=click.IntRange(1), default=1, help="Number of clients.")
-@click.option("-n", "--requests", type=click.IntRange(1), default=1, help="Requests of each workload, all clients'.")
+@click.option(
+    "-n", "--requests", type=click.IntRange(1), default=1, help="Requests of each workload, by all clients together."
+)
 @click.option(
     "-d",
     "--working-dir",
     type=click.Path(file_okay=False, path_type=Path),
     default=".",
-    help="Where the blobs are made, in a folder of their own that is removed at the end.",
+    help="Where blobs are created, in a folder that is removed at the end.",
 )
 @click.option("-r", "--repo", default="", help="Prefix of the repositories made on the registry.")
 @click.option(
@@ -91,9 +93,9 @@ def _show_version(context: click.Context, _parameter: click.Parameter, asked: bo
 )
 @click.option("-i", "--src-ips", callback=_parsed_by(_addresses), help="Addresses to send from, comma-separated.")
 @click.option("-s", "--src-cidr", callback=_parsed_by(_network), help="Network whose addresses to send from.")
-@click.option("--skip-cleanup", is_flag=True, help="Leave on the registry what was pushed.")
-@click.option("-t", "--test-regex", callback=_parsed_by(_pattern), help="Run only the workloads whose name it finds.")
-@click.option("-l", "--list-tests", is_flag=True, help="List the workloads: with -t, those that it finds.")
+@click.option("--skip-cleanup", is_flag=True, help="Do not delete the pushed images.")
+@click.option("-t", "--test-regex", callback=_parsed_by(_pattern), help="Run only the workloads whose name matches.")
+@click.option("-l", "--list-tests", is_flag=True, help="List the workloads: with -t, those that match.")
 @click.option(
     "-u",
     "--upstream-server-url",

@@ -1,4 +1,4 @@
-"""One client of one registry: one connection, one request at a time, as little work for each as possible."""
+"""A lean client of one registry: one connection, one request at a time."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from yarl import URL
 from zot.oci import media_types
 from zot.zb.blobs import Blob
 
-# Docker's registry hides OCI manifests from whoever does not ask for them, as every real client does.
+# Docker's registry hides OCI manifests from clients that do not accept them; every real client does.
 _ACCEPT = f"{media_types.IMAGE_MANIFEST}, {media_types.IMAGE_INDEX}, */*"
 # A blob's stream is read in pieces of this size at most; the default of 64 KiB stops and starts the socket too often.
 _READ_BUFFER_BYTES = 1 << 20
@@ -22,7 +22,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=600)
 
 
 class RequestError(Exception):
-    """A request failed: `status` is what the registry answered, 0 if it did not."""
+    """A failed request; `status` is that of the response, 0 without one."""
 
     def __init__(self, reason: str, status: int = 0) -> None:
         """Take the reason, without what differs from one request to the next, so that equal ones can be counted."""
@@ -36,7 +36,7 @@ class RequestError(Exception):
 
 @dataclass(frozen=True)
 class TestedRegistry:
-    """Where a registry is, and as whom to speak to it. `credentials` is `user:password`."""
+    """The URL of a registry and the credentials for it, `user:password`."""
 
     url: str
     credentials: str | None = None
@@ -44,7 +44,7 @@ class TestedRegistry:
 
 @dataclass(frozen=True)
 class TimedResponse:
-    """An answer as expected: `first_byte_ns` is the time from the request to the answer's head."""
+    """A response with the expected status; `first_byte_ns` is the time from the request to its head."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -52,7 +52,7 @@ class TimedResponse:
 
 
 class LoadClient:
-    """A client with a connection of its own; use it as an async context. Certificates are not verified."""
+    """A client with a separate connection; use it as an async context. Does not verify certificates."""
 
     def __init__(self, registry: TestedRegistry, source_ip: str | None = None) -> None:
         """Speak to `registry`, from `source_ip` if one is given."""

@@ -65,25 +65,25 @@ def started(plan: Plan) -> Iterator[Load]:
     """Start the client processes, as many as cores and clients allow; they end with the context."""
     processes = min(plan.concurrency, os.cpu_count() or 1)
     context = multiprocessing.get_context("spawn")
-    # What a process needs to start and import belongs to no workload's time: all meet here first.
-    everybody = context.Barrier(processes + 1)
-    with ProcessPoolExecutor(processes, context, initializer=_meet, initargs=(everybody,)) as pool:
+    # All processes start and import first, so that no workload's time includes that.
+    all_started = context.Barrier(processes + 1)
+    with ProcessPoolExecutor(processes, context, initializer=_meet, initargs=(all_started,)) as pool:
         try:
             for _ in range(processes):
                 pool.submit(int)
-            everybody.wait(_START_LIMIT_S)
+            all_started.wait(_START_LIMIT_S)
             yield Load(plan, pool, processes)
         except BaseException:
-            # Nobody wants the rest of a run that is broken off: the pool would wait for it.
+            # An interrupted run has no use for the remaining work, and the pool would wait for it.
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
 
 
-def _meet(everybody: Barrier) -> None:
-    # Ctrl-C reaches every process of the terminal's group; the first one decides what comes of it.
+def _meet(all_started: Barrier) -> None:
+    # Ctrl-C reaches every process of the terminal's group; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    everybody.wait(_START_LIMIT_S)
+    all_started.wait(_START_LIMIT_S)
 
 
 def _visit_all(

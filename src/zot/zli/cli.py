@@ -45,8 +45,8 @@ cli.add_command(completion)
 
 
 def main() -> None:
-    """Run the command line. Exit status 0: done; 1: it failed, and why is on standard error; 2: wrong usage."""
+    """Run the command line. Exit status 0: done; 1: failed, with the error on standard error; 2: wrong usage."""
     try:
         cli(prog_name="zli")
-    except BrokenPipeError:  # somebody closed the pager
+    except BrokenPipeError:  # the pager was closed
         sys.exit(1)

@@ -22,7 +22,7 @@ class ConfigFile:
     """The file's content: what is not zli's stays as it is."""
 
     def __init__(self, tree: dict[str, Any]) -> None:
-        """Take the file's object. Raises BrokenError."""
+        """Take the file's object. Raises InvalidConfigFileError."""
         self._tree = tree
         if tree.get("configs") is None:
             tree["configs"] = []

@@ -1,4 +1,4 @@
-"""A profile: the name that somebody gave a registry, and how it is to be asked."""
+"""A profile: a user's name for a registry, with its URL and settings."""
 
 from typing import Any
 

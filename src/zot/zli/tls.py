@@ -41,7 +41,7 @@ def _load(context: ssl.SSLContext, folder: Path, found: dict[str, Path]) -> None
         if AUTHORITY in found:
             context.load_verify_locations(found[AUTHORITY])
         if CERTIFICATE in found:
-            # A key that needs a password is an error: nobody is there to type it.
+            # A key that needs a password is an error: zli may run without a terminal.
             context.load_cert_chain(found[CERTIFICATE], found[KEY], password="")
     except OSError as error:  # ssl.SSLError is one
         raise click.ClickException(f"the certificates in {folder} cannot be loaded: {error.strerror}") from error

@@ -10,7 +10,7 @@ def checked_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname or "", parts.port
-        host.encode("idna")  # as whoever looks its address up does
+        host.encode("idna")  # as resolving the address does
     except ValueError as error:
         raise click.ClickException(f"invalid URL format: {text!r}: {error}") from error
     if not parts.scheme or not parts.netloc:
