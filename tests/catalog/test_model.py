@@ -83,7 +83,7 @@ tokens = st.sampled_from(["one", "two"])
 sizes = st.integers(0, 5)
 patterns = st.sampled_from([(), ("app/**",), ("app", "other"), ("**/nested",)])
 quotas = st.lists(st.builds(RepositoryQuota, st.integers(0, 12), patterns), max_size=2).map(tuple)
-stamps = st.sampled_from([1.0, 1.5, 2.0])
+marks = st.sampled_from([1.0, 1.5, 2.0])
 names = st.sampled_from(["", "alice"])
 # Ended owners never come back, so that this start's owner is only ended by the next start.
 THIS = "this"
@@ -153,14 +153,14 @@ BLOBS = [
         DoomBlob,
         digest=digests,
         token=tokens,
-        stamped_before_s=st.none() | stamps,
+        marked_before_s=st.none() | marks,
         owner=owners,
-        stray=seldom,
+        orphan=seldom,
         damaged=seldom,
         placed_ns=st.none() | st.integers(0, 3),
     ),
     commands(ForgetBlob, digest=digests, token=tokens),
-    commands(MarkUnreferenced, now_s=stamps, limit=st.integers(-1, 3)),
+    commands(MarkUnreferenced, now_s=marks, limit=st.integers(-1, 3)),
 ]
 MANIFESTS = [
     commands(
@@ -180,7 +180,7 @@ MANIFESTS = [
         RemoveManifest,
         digest=digests,
         if_tags=st.none() | st.none() | tuples(tags),
-        stamped_before_s=st.none() | st.none() | stamps,
+        marked_before_s=st.none() | st.none() | marks,
         by=names,
     ),
     commands(TouchManifest, digest=digests),

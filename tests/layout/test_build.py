@@ -58,7 +58,7 @@ async def test_the_jobs_keep_layouts_in_sync(tmp_path: Path, pools: ThreadPools)
 
     async def imported() -> bool:
         row = await catalog.repository(parse_repository("app"))
-        return row is not None and row.adopted
+        return row is not None and row.imported
 
     await eventually(imported)
     running.cancel()

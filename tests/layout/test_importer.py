@@ -47,7 +47,7 @@ async def test_all_of_a_layout_is_imported(store: Store) -> None:
     assert await store.tags() == {"1.0": ONE.digest, "docker": THREE.digest, "latest": NESTED.digest}
     row = await store.catalog.repository(APP)
     assert row is not None
-    assert row.adopted
+    assert row.imported
     manifests = {each.digest: each for each in await store.catalog.manifests(APP, "", 1000)}
     assert manifests.keys() == {
         each.digest for each in (ONE, TWO, THREE, FOUR, NESTED, NESTED.children[0], image("signature", subject=ONE))
@@ -171,7 +171,7 @@ async def test_a_repository_that_is_nowhere_is_created(store: Store) -> None:
     await store.importer.ensure(APP)
     row = await store.catalog.repository(APP)
     assert row is not None
-    assert row.adopted
+    assert row.imported
     assert not await store.is_due()
     assert not store.layout().path.exists()
 

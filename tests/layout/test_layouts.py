@@ -140,7 +140,7 @@ async def test_layouts_are_imported_in_the_background(make_store: MakeStore, cap
     for name in ("one", "team/two", "three", "late"):
         assert await store.tags(parse_repository(name)) == {"latest": BOTH.digest}
     rows = [await store.catalog.repository(name) for name in await store.catalog.repositories("", 10)]
-    assert all(row is not None and row.adopted for row in rows)
+    assert all(row is not None and row.imported for row in rows)
 
 
 async def test_the_sweep_finds_what_was_written(store: Store) -> None:

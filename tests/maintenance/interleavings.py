@@ -153,7 +153,7 @@ def snapshot(catalog: MemoryCatalog, storage: MemoryStorage) -> str:
     """Return a state without times and tokens, which are new in each run."""
     found: list[object] = []
     for name, repository in sorted(catalog._state.repositories.items()):
-        blobs = [(digest, each.stamp_s, each.doom is None) for digest, each in sorted(repository.blobs.items())]
+        blobs = [(digest, each.marked_s, each.doom is None) for digest, each in sorted(repository.blobs.items())]
         claims = sorted(digest for digest, _ in repository.claims)
         tags = [(tag, row.digest) for tag, row in sorted(repository.tags.items())]
         found.append((name, blobs, claims, sorted(repository.manifests), tags))

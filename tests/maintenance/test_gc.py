@@ -288,7 +288,7 @@ async def test_sub_paths_have_rules_of_their_own(site: Site) -> None:
         site.monotonic.now_s += 2
     assert not await present(site, there)
     (row,) = await site.catalog.unreferenced_blobs(OTHER, "", 10)
-    assert (row.digest, row.stamp_s) == (here, None)
+    assert (row.digest, row.marked_s) == (here, None)
 
 
 async def test_a_dry_run_changes_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -308,7 +308,7 @@ async def test_a_dry_run_changes_nothing(site: Site, caplog: pytest.LogCaptureFi
     before = await site.everything()
     await site.sweep()
     assert await site.everything() == before
-    assert all(row.stamp_s is None for row in await site.catalog.unreferenced_blobs(APP, "", 10))
+    assert all(row.marked_s is None for row in await site.catalog.unreferenced_blobs(APP, "", 10))
     said = {record.message: record.fields for record in caplog.records if hasattr(record, "fields")}
     assert said["removed untagged manifest"]["reference"] == untagged
     assert said["applied policy"]["tag"] == "tmp"
@@ -355,7 +355,7 @@ async def test_an_orphan_file_is_removed_a_delay_later(site: Site) -> None:
     """An orphan file is examined twice; it stays if it is claimed or known by then."""
     await site.image("v1")
     known = await site.everything()
-    stray, claimed, late = (digest_of(content) for content in (b"stray", b"claimed", b"late"))
+    orphan, claimed, late = (digest_of(content) for content in (b"stray", b"claimed", b"late"))
     for content in (b"stray", b"claimed", b"late"):
         await site.storage.put(APP, digest_of(content), content)
     await site.storage.begin(UploadKey(APP, "left"))
@@ -363,10 +363,10 @@ async def test_an_orphan_file_is_removed_a_delay_later(site: Site) -> None:
     steps = _walk(site)
     while await anext(steps) != DELAY_S:
         pass
-    assert await site.storage.stat(APP, stray) is not None
+    assert await site.storage.stat(APP, orphan) is not None
     await site.blob(b"late")
     await drain(steps)
-    assert await site.storage.stat(APP, stray) is None
+    assert await site.storage.stat(APP, orphan) is None
     assert await site.storage.stat(APP, claimed) is not None
     assert await site.storage.stat(APP, late) is not None
     assert await site.storage.staged(APP) == []

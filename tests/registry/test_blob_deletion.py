@@ -62,7 +62,7 @@ async def test_a_manifest_of_the_same_bytes_keeps_its_file(
 async def test_a_refused_deletion_touches_nothing(registry: Registry) -> None:
     """A blob that the conditions do not hold for keeps its file and its row."""
     await present(registry)
-    doom = DoomBlob(repository=APP, digest=DIGEST, token="delete", stamped_before_s=1.0, owner=registry.catalog.owner)
+    doom = DoomBlob(repository=APP, digest=DIGEST, token="delete", marked_before_s=1.0, owner=registry.catalog.owner)
     assert await delete_blob(registry.catalog, registry.storage, doom) is DoomOutcome.CLAIMED
     assert await registry.storage.stat(APP, DIGEST) == len(CONTENT)
     assert await registry.catalog.blob(APP, DIGEST) is not None

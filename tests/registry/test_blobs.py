@@ -116,7 +116,7 @@ async def test_what_is_being_pushed_is_not_removed(registry: Registry, storage: 
     async def meanwhile() -> None:
         outcomes.append(
             await registry.catalog.do(
-                DoomBlob(repository=APP, digest=DIGEST, token="t", stray=True, owner=registry.catalog.owner)
+                DoomBlob(repository=APP, digest=DIGEST, token="t", orphan=True, owner=registry.catalog.owner)
             )
         )
 
@@ -141,7 +141,7 @@ async def test_a_push_that_fails_claims_nothing(registry: Registry, storage: Pau
     with pytest.raises(StorageError):
         await push(registry)
     await registry.storage.put(APP, DIGEST, CONTENT)
-    doom = DoomBlob(repository=APP, digest=DIGEST, token="t", stray=True, owner=registry.catalog.owner)
+    doom = DoomBlob(repository=APP, digest=DIGEST, token="t", orphan=True, owner=registry.catalog.owner)
     assert await registry.catalog.do(doom) is DoomOutcome.DOOMED
 
 

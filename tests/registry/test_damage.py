@@ -177,7 +177,7 @@ async def test_a_late_observation_does_not_take_what_was_healed(registry: Regist
     await push(registry)
     assert not await blob_deletion.quarantine_damaged(registry, APP, DIGEST, seen, "blob not found", FoundBy.PULL)
     assert (await blobs.check_content(registry, HEAD, seen)).size == len(CONTENT)
-    content, row = await blobs.open_content(registry, GET, BlobRow(99, None, stamped=False, placed_ns=seen.placed_ns))
+    content, row = await blobs.open_content(registry, GET, BlobRow(99, None, marked=False, placed_ns=seen.placed_ns))
     assert (await content.read(0, 100), row.size) == (CONTENT, len(CONTENT))
 
 

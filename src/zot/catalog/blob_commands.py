@@ -11,20 +11,20 @@ from zot.oci.digest import Digest
 
 
 class ClaimOutcome(StrEnum):
-    """What came of a claim."""
+    """The outcome of ClaimBlob."""
 
     CLAIMED = "claimed"
     PRESENT = "present"
-    """It is there already, its stamp is cleared: nothing to publish."""
+    """It is present already, and its mark is cleared: there is nothing to place."""
     DOOMED = "doomed"
-    """It is being removed: try again in some milliseconds."""
+    """It is being deleted: try again in some milliseconds."""
 
 
 class ClaimBlob(OwnedCommand[ClaimOutcome], frozen=True, kw_only=True, tag=True):
-    """Announce that a file of this digest is about to be published under `token`. CLAIMED creates the repository.
+    """Announce that a file of this digest is about to be placed under `token`. CLAIMED creates the repository.
 
-    Again with the same token: the same claim. Several claims of one digest stand beside each other, each with its own
-    token; while one stands, nothing dooms the blob. Claims are dropped at the start of the server.
+    Idempotent by token. Several claims of one digest may stand at once, each with its own token; while one stands,
+    nothing dooms the blob. Claims are dropped at the start of the server.
     """
 
     durable: ClassVar[bool] = False
@@ -33,20 +33,20 @@ class ClaimBlob(OwnedCommand[ClaimOutcome], frozen=True, kw_only=True, tag=True)
 
 
 class PublishOutcome(StrEnum):
-    """What came of publishing."""
+    """The outcome of PublishBlob."""
 
     PRESENT = "present"
     CLAIM_LOST = "claim lost"
-    """The claim does not stand any more (the server was restarted between): claim and publish again."""
+    """The claim no longer stands (the server was restarted since): claim and place again."""
 
 
 class PublishBlob(RepositoryCommand[PublishOutcome | OverQuota], frozen=True, kw_only=True, tag=True):
     """Make a claimed blob present: its file is in place and synced. Durable; then 201 may be answered.
 
     With `session`, that upload of the repository is finished in the same commit, and keeps its row for a repeated
-    finish. If the blob is present already (by another's doing, or this is a repetition) it stays so whether or not the
-    claim stands, its stamp cleared. OverQuota: one of the `quotas` would be exceeded. The claim is gone afterwards,
-    whatever the outcome.
+    finish. A blob that is present already (another push placed it, or this is a repetition) stays so whether or not the
+    claim stands, and its mark is cleared. OverQuota: one of the `quotas` would be exceeded. The claim ends with each
+    outcome.
     """
 
     digest: Digest
@@ -57,9 +57,9 @@ class PublishBlob(RepositoryCommand[PublishOutcome | OverQuota], frozen=True, kw
 
 
 class CheckQuota(RepositoryCommand[OverQuota | None], frozen=True, kw_only=True, tag=True):
-    """Tell whether `quotas` have room for a blob of that size now, and change nothing. None: they have.
+    """Check whether `quotas` allow a blob of that size now, and change nothing. None: they do.
 
-    What is here already needs none. It is asked of the writer, who alone knows what many repositories hold together.
+    A present blob needs no space. The writer answers it, since it alone knows what many repositories hold together.
     """
 
     durable: ClassVar[bool] = False
@@ -69,7 +69,7 @@ class CheckQuota(RepositoryCommand[OverQuota | None], frozen=True, kw_only=True,
 
 
 class DropClaim(RepositoryCommand[None], frozen=True, kw_only=True, tag=True):
-    """Take a claim back: the file was not published."""
+    """Withdraw a claim: the file was not placed."""
 
     durable: ClassVar[bool] = False
     digest: Digest
@@ -77,9 +77,9 @@ class DropClaim(RepositoryCommand[None], frozen=True, kw_only=True, tag=True):
 
 
 class TouchBlob(RepositoryCommand[bool], frozen=True, kw_only=True, tag=True):
-    """Clear the stamp of a present blob, so that a whole delay passes before it is collected. False: not present.
+    """Clear the mark of a present blob, so that a whole delay passes before it is collected. False: not present.
 
-    Durable only as far as the stamp: losing it together with the machine loses the process that promised, too.
+    As durable as the mark: a power loss that takes it also ends the process that relied on it.
     """
 
     durable: ClassVar[bool] = False
@@ -87,32 +87,32 @@ class TouchBlob(RepositoryCommand[bool], frozen=True, kw_only=True, tag=True):
 
 
 class DoomOutcome(StrEnum):
-    """What came of dooming."""
+    """The outcome of DoomBlob."""
 
     DOOMED = "doomed"
     ABSENT = "absent"
     REFERENCED = "referenced"
     """A manifest names it (or it is itself the content of a manifest that is here)."""
     CLAIMED = "claimed"
-    """A push is about to publish it, or it was touched since it was stamped."""
+    """A push is about to place it, or it was touched since it was marked."""
 
 
 class DoomBlob(OwnedCommand[DoomOutcome], frozen=True, kw_only=True, tag=True):
-    """Decide that a present, unreferenced, unclaimed blob goes; it is invisible from then on. Unlink, then forget.
+    """Decide to delete a present, unreferenced, unclaimed blob; it is invisible from then on. Unlink, then forget.
 
-    With `stamped_before_s` only if it carries a stamp of the collector's clock not later than that (else CLAIMED).
-    Again with the same token: DOOMED; doomed under another one it is ABSENT already. With `stray` it is a digest
-    without a row that is doomed, since a file is there that no row knows, and no present blob (CLAIMED). With either a
-    repository keeps everything while it has something unread (REFERENCED). With `damaged` a blob goes although it is
-    referenced, because its bytes are not its digest's any more: once it is forgotten it is missing where it is named,
-    and the next push of it heals that. With `placed_ns` only if it is present since that time (else CLAIMED), so that
-    an old observation of damage takes nothing that was pushed since.
+    With `marked_before_s` only if its mark by the collector's clock is not later than that (else CLAIMED). Idempotent
+    by token; a blob doomed under another token is ABSENT already. With `orphan` it dooms a digest without a row, whose
+    file no row knows, and no present blob (CLAIMED). With either, a repository keeps everything while it has something
+    unread (REFERENCED). With `damaged` it dooms a blob although it is referenced, because its bytes no longer have its
+    digest: once forgotten it is missing where it is named, and the next push of it heals that. With `placed_ns` only if
+    it has been present since that time (else CLAIMED), so that an old observation of damage deletes nothing that was
+    pushed since.
     """
 
     digest: Digest
     token: str
-    stamped_before_s: float | None = None
-    stray: bool = False
+    marked_before_s: float | None = None
+    orphan: bool = False
     damaged: bool = False
     placed_ns: int | None = None
 
@@ -125,12 +125,12 @@ class ForgetBlob(RepositoryCommand[None], frozen=True, kw_only=True, tag=True):
 
 
 class MarkUnreferenced(RepositoryCommand[int], frozen=True, kw_only=True, tag=True):
-    """Stamp what nothing keeps and has no stamp yet with `now_s`; return how much that was.
+    """Mark unreferenced blobs and dangling manifests that have no mark yet with `now_s`; return how many.
 
-    It is the repository's present, unreferenced, unclaimed blobs, and its manifests without a tag, an index that lists
-    them, a subject that is here, or an entry with a name. At most `limit` at once, blobs first, each in the order of
-    digests: as many as that means call again. What is named again loses its stamp. Nothing is stamped where something
-    is unread.
+    These are the repository's present, unreferenced, unclaimed blobs, and its manifests without a tag, an index that
+    lists them, a subject that is here, or an entry with a name. Marks at most `limit`, blobs first, each in the order
+    of digests: if it marked that many, call it again. What is referenced again loses its mark. Marks nothing where
+    something is unread.
     """
 
     durable: ClassVar[bool] = False

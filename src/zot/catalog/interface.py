@@ -151,7 +151,7 @@ class Catalog(Protocol):
         """Return how the repository's layout stands."""
 
     async def exports_due(self, limit: int) -> Sequence[Repository]:
-        """Return adopted repositories whose layout does not show all changes, longest due first."""
+        """Return imported repositories whose layout does not show all changes, longest due first."""
 
     async def carried(self, repository: Repository, after: str, limit: int) -> Sequence[CarriedEntry]:
         """Return entries of the repository's `index.json` that are carried along, with keys greater than `after`."""

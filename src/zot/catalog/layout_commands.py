@@ -1,4 +1,4 @@
-"""What adoption and export of layouts change."""
+"""Changes by the import and export of layouts."""
 
 from __future__ import annotations
 
@@ -49,15 +49,14 @@ class LayoutBlob(msgspec.Struct, frozen=True):
 
 
 class ImportLayout(RepositoryCommand[tuple[Tag, ...]], frozen=True, kw_only=True, tag=True):
-    """Take in a part of a layout: what is there already stays, so it may be given again. Creates the repository.
+    """Import a part of a layout. Idempotent: what is there already stays. Creates the repository.
 
     Blobs become present, manifests are stored with their edges whether or not all their blobs are there, entries are
-    carried from then on (again: as they are now), and tags are set by their condition; those that do not point where
-    the layout has them are returned. However a manifest comes to be stored, carried entries of its digest are read by
-    that: they stay if they have a name that no tag there stands for. A doomed blob stays
-    doomed. Parts are small (some hundred entries), so that no other command waits long. With `complete` the repository
-    is adopted from then on. What is taken in makes an export due like any other change: `Exported` says if the layout
-    shows it already.
+    carried from then on (repeated: as they are now), and tags are set by their condition; returns the tags that do not
+    point where the layout has them. Once a manifest is stored, carried entries of its digest count as read: they stay
+    if they have a name that no tag there stands for. A doomed blob stays doomed. Parts are small (some hundred
+    entries), so that no other command waits long. With `complete` the repository is imported from then on. An import
+    makes an export due like any other change: `FinishExport` records that the layout shows it already.
     """
 
     blobs: tuple[LayoutBlob, ...] = ()
@@ -72,7 +71,7 @@ class ImportLayout(RepositoryCommand[tuple[Tag, ...]], frozen=True, kw_only=True
 class BeginExport(OwnedCommand[bool], frozen=True, kw_only=True, tag=True):
     """Record the sha256 of an `index.json` that is staged and synced, before it is renamed into place.
 
-    False: the repository is not adopted or gone, and must not be exported. Durable.
+    False: the repository is not imported or gone, and must not be exported. Durable.
     """
 
     digest: str
@@ -81,7 +80,7 @@ class BeginExport(OwnedCommand[bool], frozen=True, kw_only=True, tag=True):
 class FinishExport(RepositoryCommand[None], frozen=True, kw_only=True, tag=True):
     """Record that the layout shows `revision`: `digest` and `signature` are those of the file in place.
 
-    It ends the intent. One of an older revision than was recorded changes nothing.
+    It ends the intent. An older revision than the recorded one changes nothing.
     """
 
     durable: ClassVar[bool] = False

@@ -82,7 +82,7 @@ class PutManifest(
 
     Durable. Stored creates the repository. A manifest that is there already stays as it was first stored, but that
     its `pushed_ns` is the time of this push if it had no tag and gets one, and that what is lost or damaged of its
-    bytes is replaced by those given, which the caller has verified. Its stamp and those of the blobs that it names are
+    bytes is replaced by those given, which the caller has verified. Its mark and those of the blobs that it names are
     cleared; from this commit on they are referenced. Each tag that changes gets an entry in the tag log. What refuses
     it is looked for in this order: tags, `repositories_limit` (repositories count once they have a manifest), missing
     blobs, `quotas`; the limits refuse only what grows.
@@ -116,7 +116,7 @@ class Absent(msgspec.Struct, frozen=True, tag=True):
 
 
 class TagsDiffer(msgspec.Struct, frozen=True, tag=True):
-    """Not deleted: the manifest's tags, or its stamp, are not what the decision was made for; decide again."""
+    """Not deleted: the manifest's tags, or its mark, are not those that the decision was made for; decide again."""
 
     tags: tuple[Tag, ...]
 
@@ -133,7 +133,7 @@ class RemoveManifest(
     """Delete a manifest and its tags, if these are exactly `if_tags` (None: whatever they are).
 
     Its edges go with it: what only it referenced becomes garbage. An index's child is not deleted. Durable. Tags are
-    looked at before references. With `stamped_before_s` only if it carries a stamp of the collector's clock not later
+    looked at before references. With `marked_before_s` only if its mark by the collector's clock is not later
     than that, and its repository has nothing unread (else TagsDiffer). Carried entries of the digest go with it; one of
     which there is nothing else is deleted by that.
     """
@@ -141,7 +141,7 @@ class RemoveManifest(
     remembered: ClassVar[bool] = True
     digest: Digest
     if_tags: tuple[Tag, ...] | None = None
-    stamped_before_s: float | None = None
+    marked_before_s: float | None = None
 
 
 class MendManifest(RepositoryCommand[bool], frozen=True, kw_only=True, tag=True):
@@ -155,7 +155,7 @@ class MendManifest(RepositoryCommand[bool], frozen=True, kw_only=True, tag=True)
 
 
 class TouchManifest(RepositoryCommand[bool], frozen=True, kw_only=True, tag=True):
-    """Clear the stamp of a manifest, so that a whole delay passes before it is collected. False: it is not here."""
+    """Clear the mark of a manifest, so that a whole delay passes before it is collected. False: it is not here."""
 
     durable: ClassVar[bool] = False
     digest: Digest

@@ -36,7 +36,7 @@ def matches(patterns: Sequence[str], repository: Repository) -> bool:
     return "**" in patterns or any(compile_glob(pattern).matches(repository) for pattern in patterns)
 
 
-def no_room(
+def exceeded_quota(
     quotas: Sequence[RepositoryQuota], growth_bytes: int, used: Callable[[RepositoryQuota], int]
 ) -> OverQuota | None:
     """Return the first quota that would be exceeded, None if none is. `used` returns what is used of each.

@@ -14,7 +14,7 @@ class RepositoryRow(msgspec.Struct, frozen=True):
     """A repository that exists."""
 
     name: Repository
-    adopted: bool
+    imported: bool
     """Whether all of its layout is in the catalog: only then is an absence an absence."""
     bytes: int
     """Sizes of its present blobs and its manifests; a digest that is both counts once."""
@@ -30,7 +30,7 @@ class ManifestRow(msgspec.Struct, frozen=True):
     digest: Digest
     media_type: str
     size: int
-    stamped: bool = False
+    marked: bool = False
     """A sweep found that nothing keeps it: a reader that relies on it has to touch it."""
 
 
@@ -95,7 +95,7 @@ class BlobRow(msgspec.Struct, frozen=True):
     size: int
     media_type: str | None
     """The type that a manifest of the repository gives it, the oldest one that does."""
-    stamped: bool
+    marked: bool
     """A sweep found it unreferenced: a reader that relies on it has to touch it."""
     placed_ns: int = 0
     """When it became present: a blob that was removed and pushed again has a later time."""
@@ -138,7 +138,7 @@ class UnreferencedBlob(msgspec.Struct, frozen=True):
 
     digest: Digest
     size: int
-    stamp_s: float | None
+    marked_s: float | None
     """The collector's own clock, in seconds, when a sweep found it so; cleared when it is touched."""
 
 
@@ -150,7 +150,7 @@ class DanglingManifest(msgspec.Struct, frozen=True):
     size: int
     subject: Digest | None
     pushed_ns: int
-    stamp_s: float | None
+    marked_s: float | None
     """The collector's own clock, in seconds, when a sweep found it so; cleared when it is touched."""
 
 

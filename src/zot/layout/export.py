@@ -81,7 +81,7 @@ class Exporter:
         """
         async with self._locked(repository):
             row = await self._catalog.repository(repository)
-            if row is None or not row.adopted or await self._catalog.carried(repository, "", 1):
+            if row is None or not row.imported or await self._catalog.carried(repository, "", 1):
                 return False
             if not await self._export(repository):
                 return False
@@ -111,7 +111,7 @@ class Exporter:
         for _ in range(_ATTEMPTS):
             seen = await self._edits.settle(repository)
             row = await self._catalog.repository(repository)
-            if row is None or not row.adopted or row.revision == row.exported:
+            if row is None or not row.imported or row.revision == row.exported:
                 return True
             with suppress(InvalidLayoutError):  # written concurrently
                 if await self._replace(repository, row.revision, seen):
@@ -188,7 +188,7 @@ class Exporter:
         if await self._catalog.resolve(repository, digest) is not None:
             return
         # While it is doomed, no push of a blob with these bytes can be placed.
-        doom = DoomBlob(repository=repository, digest=digest, token=new_id(), owner=self._catalog.owner, stray=True)
+        doom = DoomBlob(repository=repository, digest=digest, token=new_id(), owner=self._catalog.owner, orphan=True)
         await delete_blob(self._catalog, self._storage, doom)
 
 

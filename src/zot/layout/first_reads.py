@@ -54,7 +54,7 @@ class FirstReads:
         try:
             if not await self._edits.is_in_sync(repository):
                 row = await self._catalog.repository(repository)
-                if row is None or not row.adopted:
+                if row is None or not row.imported:
                     return  # its import reads the file
                 async with locked(self._files, repository):
                     await self._edits.merge_now(repository)

@@ -118,7 +118,7 @@ class LayoutImporter:
         while True:
             async with self._files.lock(repository) as is_locked:
                 row = await self._catalog.repository(repository)
-                if row is not None and row.adopted:
+                if row is not None and row.imported:
                     return
                 if is_locked:
                     await self._import_contents(

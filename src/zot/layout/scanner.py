@@ -77,7 +77,7 @@ class LayoutScanner:
         failed: list[StorageError] = []
         async for name in paging.repositories(self._catalog):
             row = await self._catalog.repository(name)
-            if row is not None and row.adopted:
+            if row is not None and row.imported:
                 try:
                     await self._exporter.check(name)
                     await self._arrivals.look(name)
@@ -91,7 +91,7 @@ class LayoutScanner:
         """Iterate over repositories whose import was interrupted."""
         async for name in paging.repositories(self._catalog):
             row = await self._catalog.repository(name)
-            if row is not None and not row.adopted:
+            if row is not None and not row.imported:
                 yield name
 
 

@@ -97,7 +97,7 @@ class Expiry:
                 for each in going:
                     retention_log.removed_manifest(repository, each, dry_run=True)
                 return
-            if any(each.stamp_s is None for each in dangling):
+            if any(each.marked_s is None for each in dangling):
                 async for pause_s in self._marks.mark(repository):
                     yield pause_s
                 dangling = await retention_input.dangling(self._catalog, repository)
@@ -105,7 +105,7 @@ class Expiry:
             until_s = self._marks.until_s(store.retention.delay_s, dangling)
             waiting = [each for each in dangling if each.digest in chosen]
             removed = 0
-            for some in batches([each for each in waiting if each.stamp_s is not None and each.stamp_s <= until_s]):
+            for some in batches([each for each in waiting if each.marked_s is not None and each.marked_s <= until_s]):
                 removed += await self._remove(repository, some, until_s)
                 yield 0
             swept.manifests += removed
@@ -134,7 +134,7 @@ class Expiry:
                 repository=repository,
                 digest=each.digest,
                 if_tags=(),
-                stamped_before_s=until_s,
+                marked_before_s=until_s,
                 by=BY,
                 source=ChangeSource.COLLECTION,
             )

@@ -111,7 +111,7 @@ class Collector:
     async def repository(self, repository: Repository, store: StoreRules, swept: SweepStats) -> Pauses:
         """Sweep one repository, unless its layout is not imported yet. Raises as `sweep`."""
         row = await self._catalog.repository(repository)
-        if row is None or not row.adopted:
+        if row is None or not row.imported:
             return
         await self._layouts.ready(repository)
         _log.info("executing gc of orphaned blobs for %s", repository, extra=_about(repository))
@@ -139,13 +139,13 @@ class Collector:
         """Mark the unreferenced blobs, and delete those that were marked a delay ago."""
         after, marked = "", False
         while page := await self._catalog.unreferenced_blobs(repository, after, PAGE_LIMIT):
-            if not marked and any(row.stamp_s is None for row in page):
+            if not marked and any(row.marked_s is None for row in page):
                 async for pause_s in self._marks.mark(repository):
                     yield pause_s
                 marked = True
                 continue  # with the same page, for a delay of nothing
             until_s = self._marks.until_s(store.delay_s, page)
-            due = [row for row in page if row.stamp_s is not None and row.stamp_s <= until_s]
+            due = [row for row in page if row.marked_s is not None and row.marked_s <= until_s]
             swept.waiting += len(page) - len(due)
             for some in batches(due):
                 async with asyncio.TaskGroup() as removals:
@@ -163,7 +163,7 @@ class Collector:
             digest=row.digest,
             token=new_id(),
             owner=self._catalog.owner,
-            stamped_before_s=until_s,
+            marked_before_s=until_s,
         )
         return await delete_blob(self._catalog, self._registry.storage, doom) is DoomOutcome.DOOMED
 

@@ -33,5 +33,5 @@ class Marks:
 
     def until_s(self, delay_s: float, rows: Sequence[UnreferencedBlob] | Sequence[DanglingManifest]) -> float:
         """Return the time of the latest mark that is `delay_s` old; advance the clock to the latest of the rows."""
-        self._clock.at_least(max((row.stamp_s for row in rows if row.stamp_s is not None), default=0.0))
+        self._clock.at_least(max((row.marked_s for row in rows if row.marked_s is not None), default=0.0))
         return self._clock.now_s() - delay_s

@@ -94,7 +94,7 @@ class OrphanFiles:
         """
         catalog, storage = self._registry.catalog, self._registry.storage
         row = await catalog.repository(repository)
-        if row is None or not row.adopted or await catalog.unread(repository):
+        if row is None or not row.imported or await catalog.unread(repository):
             return
         await self._layouts.ready(repository)
         async for file in storage.walk(repository):
@@ -112,7 +112,7 @@ class OrphanFiles:
             await storage.discard(UploadKey(repository, orphan.session))
         else:
             doom = DoomBlob(
-                repository=repository, digest=orphan.digest, token=new_id(), owner=catalog.owner, stray=True
+                repository=repository, digest=orphan.digest, token=new_id(), owner=catalog.owner, orphan=True
             )
             if await delete_blob(catalog, storage, doom) is not DoomOutcome.DOOMED:
                 return False

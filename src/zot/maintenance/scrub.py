@@ -94,7 +94,7 @@ class Scrubber:
         total = text_of_size(sum([row.bytes async for row in usage.repositories(self._catalog, None)]))
         async for repository in paging.repositories(self._catalog):
             row = await self._catalog.repository(repository)
-            if row is None or not row.adopted:
+            if row is None or not row.imported:
                 continue
             _log.info("executing scrub to check manifest/blob integrity for %s", repository, extra=_about(repository))
             await self._layouts.ready(repository)

@@ -17,7 +17,7 @@ from zot.catalog.blob_commands import (
     PublishOutcome,
 )
 from zot.catalog.command import new_id
-from zot.catalog.quotas import OverQuota, no_room
+from zot.catalog.quotas import OverQuota, exceeded_quota
 from zot.catalog.rows import BlobRow
 from zot.oci.digest import Digest, has_digest
 from zot.oci.names import Repository
@@ -63,7 +63,7 @@ async def ensure_space(registry: Registry, repository: Repository, digest: Diges
     """
     if quotas := registry.quotas.of(repository):
         if digest is None:
-            refused = no_room(quotas, size, lambda _: 0)
+            refused = exceeded_quota(quotas, size, lambda _: 0)
         else:
             refused = await registry.catalog.do(
                 CheckQuota(repository=repository, digest=digest, size=size, quotas=quotas)
@@ -108,7 +108,7 @@ async def manifest_as_blob(registry: Registry, repository: Repository, digest: D
     if content is None or not has_digest(content, digest):
         return None
     if registry.read_only:
-        return BlobRow(len(content), None, stamped=False)
+        return BlobRow(len(content), None, marked=False)
 
     async def place() -> None:
         await registry.storage.put(repository, digest, content)
@@ -182,7 +182,7 @@ async def _equals_staged(
 
 async def _take_back(registry: Registry, repository: Repository, digest: Digest) -> None:
     """Delete content that was placed and may not become a blob, unless another push is about to commit it."""
-    doom = DoomBlob(repository=repository, digest=digest, token=new_id(), owner=registry.catalog.owner, stray=True)
+    doom = DoomBlob(repository=repository, digest=digest, token=new_id(), owner=registry.catalog.owner, orphan=True)
     await delete_blob(registry.catalog, registry.storage, doom)
 
 

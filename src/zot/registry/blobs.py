@@ -34,7 +34,7 @@ async def pull(registry: Registry, request: PullBlob) -> BlobRow:
         row = await registry.catalog.blob(request.repository, request.digest)
         row = row or await manifest_as_blob(registry, request.repository, request.digest)
     touch = TouchBlob(repository=request.repository, digest=request.digest)
-    if row is None or (row.stamped and not await registry.touch(touch)):
+    if row is None or (row.marked and not await registry.touch(touch)):
         raise BlobUnknown(digest=request.digest)
     return row
 

@@ -28,7 +28,7 @@ async def register_named(catalog: Catalog, storage: Storage, repository: Reposit
             continue
         row = await catalog.blob(repository, edge.digest)
         # Collection runs concurrently: it must not delete what the manifest is about to name.
-        if row is not None and not row.stamped:
+        if row is not None and not row.marked:
             continue
         registered = await register_existing(catalog, storage, repository, edge.digest)
         if not registered and await storage.stat(repository, edge.digest) is not None:

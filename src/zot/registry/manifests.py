@@ -93,7 +93,7 @@ async def pull(registry: Registry, request: PullManifest) -> PulledManifest | Op
 
 
 async def _stored(registry: Registry, request: PullManifest, row: ManifestRow) -> PulledManifest:
-    if row.stamped and not await registry.touch(TouchManifest(repository=request.repository, digest=row.digest)):
+    if row.marked and not await registry.touch(TouchManifest(repository=request.repository, digest=row.digest)):
         raise ManifestUnknown(reference=request.reference)
     content = registry.cache.get(row.digest)
     if content is None:
@@ -115,7 +115,7 @@ async def _stored(registry: Registry, request: PullManifest, row: ManifestRow) -
 
 async def _outside_catalog(registry: Registry, request: PullManifest) -> PulledManifest | OpenedManifest:
     row = await registry.catalog.repository(request.repository)
-    if row is None or not row.adopted:
+    if row is None or not row.imported:
         found = await registry.layouts.read(request.repository, request.reference)
         if found is not None:
             return PulledManifest(*found)

@@ -68,7 +68,7 @@ class Registry:
     async def is_known(self, repository: Repository) -> bool:
         """Tell whether the repository exists, once the catalog has all of it. Raises Unavailable."""
         row = await self.catalog.repository(repository)
-        if row is not None and row.adopted:
+        if row is not None and row.imported:
             await self.level(repository)
             return True
         if row is None and not await self.layouts.exists(repository):
@@ -83,7 +83,7 @@ class Registry:
         """
         self.refuse_if_read_only()
         row = await self.catalog.repository(repository)
-        if row is not None and row.adopted:
+        if row is not None and row.imported:
             await self.level(repository)
             return
         if row is None and not await self.layouts.exists(repository):

@@ -42,7 +42,7 @@ class StoreImports:
         pending = await self._layouts.unimported_names.look()
         async for name in paging.repositories(self._catalog):
             row = await self._catalog.repository(name)
-            if row is not None and not row.adopted:
+            if row is not None and not row.imported:
                 pending.append(name)
         return pending
 

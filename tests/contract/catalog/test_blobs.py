@@ -48,7 +48,7 @@ async def test_a_claim_creates_the_repository(catalog: Catalog) -> None:
     assert await catalog.do(claim()) is ClaimOutcome.CLAIMED
     row = await catalog.repository(APP)
     assert row is not None
-    assert not row.adopted
+    assert not row.imported
 
 
 async def test_a_claimed_blob_is_not_visible(catalog: Catalog) -> None:
@@ -87,7 +87,7 @@ async def test_a_claim_of_a_present_blob_clears_its_stamp(catalog: Catalog) -> N
     await push_blob(catalog, "blob")
     await stamp(catalog)
     await catalog.do(claim("again"))
-    assert [row.stamp_s for row in await catalog.unreferenced_blobs(APP, "", 10)] == [None]
+    assert [row.marked_s for row in await catalog.unreferenced_blobs(APP, "", 10)] == [None]
 
 
 async def test_a_doomed_blob_refuses_claims(catalog: Catalog) -> None:
@@ -101,7 +101,7 @@ async def test_a_published_blob_is_present(catalog: Catalog) -> None:
     """After publishing everybody sees the blob, its size and that nothing is known of its type."""
     await catalog.do(claim())
     assert await catalog.do(publish(size=4)) is PublishOutcome.PRESENT
-    assert await row(catalog) == BlobRow(4, None, stamped=False)
+    assert await row(catalog) == BlobRow(4, None, marked=False)
 
 
 async def test_publishing_ends_the_claim(catalog: Catalog) -> None:
@@ -140,7 +140,7 @@ async def test_publishing_what_is_present_clears_its_stamp(catalog: Catalog) -> 
     await catalog.do(DropClaim(repository=APP, digest=BLOB, token="second"))
     await stamp(catalog)
     assert await catalog.do(publish("second")) is PublishOutcome.PRESENT
-    assert [row.stamp_s for row in await catalog.unreferenced_blobs(APP, "", 10)] == [None]
+    assert [row.marked_s for row in await catalog.unreferenced_blobs(APP, "", 10)] == [None]
 
 
 async def test_a_dropped_claim_is_gone(catalog: Catalog) -> None:
@@ -156,8 +156,8 @@ async def test_touching_clears_the_stamp(catalog: Catalog) -> None:
     await push_blob(catalog, "blob")
     await stamp(catalog, 100)
     assert await catalog.do(TouchBlob(repository=APP, digest=BLOB)) is True
-    assert await row(catalog) == BlobRow(4, None, stamped=False)
-    assert await doom(catalog, BLOB, stamped_before_s=1e9) is DoomOutcome.CLAIMED
+    assert await row(catalog) == BlobRow(4, None, marked=False)
+    assert await doom(catalog, BLOB, marked_before_s=1e9) is DoomOutcome.CLAIMED
 
 
 async def test_touching_tells_whether_it_is_present(catalog: Catalog) -> None:
@@ -232,10 +232,10 @@ async def test_a_claimed_blob_is_not_doomed(catalog: Catalog) -> None:
 async def test_a_collector_dooms_what_stayed_stamped(catalog: Catalog) -> None:
     """A stamp that is late or missing protects the blob; one that is old enough does not."""
     await push_blob(catalog, "blob")
-    assert await doom(catalog, BLOB, stamped_before_s=100) is DoomOutcome.CLAIMED
+    assert await doom(catalog, BLOB, marked_before_s=100) is DoomOutcome.CLAIMED
     await stamp(catalog, 100.5)
-    assert await doom(catalog, BLOB, stamped_before_s=100.4) is DoomOutcome.CLAIMED
-    assert await doom(catalog, BLOB, stamped_before_s=100.5) is DoomOutcome.DOOMED
+    assert await doom(catalog, BLOB, marked_before_s=100.4) is DoomOutcome.CLAIMED
+    assert await doom(catalog, BLOB, marked_before_s=100.5) is DoomOutcome.DOOMED
 
 
 async def test_a_damaged_blob_goes_although_it_is_named(catalog: Catalog) -> None:
@@ -309,7 +309,7 @@ async def test_a_sweep_stamps_what_is_unreferenced(catalog: Catalog) -> None:
     await doom(catalog, digest("doomed"))
     assert await stamp(catalog, 100) == 3
     assert await stamp(catalog, 200) == 0
-    assert {(row.digest, row.stamp_s) for row in await catalog.unreferenced_blobs(APP, "", 10)} == {
+    assert {(row.digest, row.marked_s) for row in await catalog.unreferenced_blobs(APP, "", 10)} == {
         (digest("loose"), 100),
         (digest("claimed"), 100),
         (digest("found"), 100),
@@ -344,7 +344,7 @@ async def test_loose_blobs_come_in_the_order_of_digests(catalog: Catalog) -> Non
     expected = sorted([(digest("a"), 1), (digest("b"), None), (digest("c"), 3)])
     first = await catalog.unreferenced_blobs(APP, "", 2)
     assert [
-        (row.digest, row.stamp_s) for row in [*first, *await catalog.unreferenced_blobs(APP, first[1].digest, 2)]
+        (row.digest, row.marked_s) for row in [*first, *await catalog.unreferenced_blobs(APP, first[1].digest, 2)]
     ] == (expected)
     assert await catalog.unreferenced_blobs(OTHER, "", 10) == []
 

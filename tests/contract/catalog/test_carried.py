@@ -91,10 +91,10 @@ async def test_nothing_is_collected_beside_what_is_unread(catalog: Catalog) -> N
     assert await catalog.unread(APP)
     assert not await catalog.unread(OTHER)
     assert await stamp(catalog) == 0
-    assert await doom(catalog, blob, stamped_before_s=200) is DoomOutcome.REFERENCED
-    stray = DoomBlob(repository=APP, digest=digest("unknown"), token="t", stray=True, owner=OWNER)
-    assert await catalog.do(stray) is DoomOutcome.REFERENCED
-    delete = RemoveManifest(repository=APP, digest=loose, stamped_before_s=200)
+    assert await doom(catalog, blob, marked_before_s=200) is DoomOutcome.REFERENCED
+    orphan = DoomBlob(repository=APP, digest=digest("unknown"), token="t", orphan=True, owner=OWNER)
+    assert await catalog.do(orphan) is DoomOutcome.REFERENCED
+    delete = RemoveManifest(repository=APP, digest=loose, marked_before_s=200)
     assert isinstance(await catalog.do(delete), TagsDiffer)
     (usage,) = await catalog.usage("", 10)
     assert usage.unread == 1
@@ -115,7 +115,7 @@ async def test_a_manifest_of_which_not_all_is_known_keeps_all(catalog: Catalog) 
     await catalog.do(RemoveManifest(repository=APP, digest=IMAGE))
     assert not await catalog.unread(APP)
     assert await stamp(catalog) == 1
-    assert await doom(catalog, blob, stamped_before_s=200) is DoomOutcome.DOOMED
+    assert await doom(catalog, blob, marked_before_s=200) is DoomOutcome.DOOMED
 
 
 async def test_a_name_keeps_a_manifest(catalog: Catalog) -> None:
@@ -158,7 +158,7 @@ async def test_what_is_unread_is_deleted_by_digest_or_name(catalog: Catalog) -> 
     await carry(catalog, entry(key="a"), entry(None, key="b"), entry("latest", key="c"))
     assert await catalog.do(DeleteTag(repository=APP, tag=LATEST, if_digest=IMAGE)) == Absent()
     assert isinstance(await catalog.do(DeleteTag(repository=APP, tag=LATEST)), Deleted)
-    assert await catalog.do(RemoveManifest(repository=APP, digest=IMAGE, stamped_before_s=500)) == Absent()
+    assert await catalog.do(RemoveManifest(repository=APP, digest=IMAGE, marked_before_s=500)) == Absent()
     assert await catalog.do(RemoveManifest(repository=APP, digest=IMAGE)) == Deleted(IMAGE, IMAGE_TYPE, ())
     assert await carried(catalog) == []
     assert not await catalog.unread(APP)

@@ -21,7 +21,7 @@ from zot.oci.digest import Digest
 
 async def loose(catalog: Catalog) -> dict[Digest, float | None]:
     """Return the loose manifests with their stamps."""
-    return {row.digest: row.stamp_s for row in await catalog.dangling_manifests(APP, "", 10)}
+    return {row.digest: row.marked_s for row in await catalog.dangling_manifests(APP, "", 10)}
 
 
 async def refer(catalog: Catalog, name: str, subject: str) -> None:
@@ -80,7 +80,7 @@ async def test_what_is_asked_for_loses_its_stamp(catalog: Catalog) -> None:
     await stamp(catalog)
     row = await catalog.resolve(APP, digest("image"))
     assert row is not None
-    assert row.stamped
+    assert row.marked
     assert await catalog.do(TouchManifest(repository=APP, digest=digest("image"))) is True
     assert await loose(catalog) == {digest("image"): None}
     await stamp(catalog)
@@ -101,11 +101,11 @@ async def test_what_is_kept_again_loses_its_stamp(catalog: Catalog) -> None:
 async def test_collection_asks_for_a_stamp(catalog: Catalog) -> None:
     """A manifest that was not stamped, or too late, is not deleted by whoever asks for a stamp."""
     await push(catalog, "image")
-    delete = RemoveManifest(repository=APP, digest=digest("image"), if_tags=(), stamped_before_s=5)
+    delete = RemoveManifest(repository=APP, digest=digest("image"), if_tags=(), marked_before_s=5)
     assert await catalog.do(delete) == TagsDiffer(())
     await stamp(catalog, 5.5)
     assert await catalog.do(msgspec.structs.replace(delete, id="second")) == TagsDiffer(())
-    later = msgspec.structs.replace(delete, id="third", stamped_before_s=5.5)
+    later = msgspec.structs.replace(delete, id="third", marked_before_s=5.5)
     assert isinstance(await catalog.do(later), Deleted)
 
 

@@ -46,7 +46,7 @@ async def repository(catalog: Catalog) -> RepositoryRow:
     return row
 
 
-async def adopt(catalog: Catalog, name: Repository = APP) -> None:
+async def import_layout(catalog: Catalog, name: Repository = APP) -> None:
     """Adopt a repository of which nothing is on the disk."""
     await catalog.do(ImportLayout(repository=name, complete=True))
 
@@ -69,7 +69,7 @@ async def test_a_part_of_a_layout_is_taken_in(catalog: Catalog) -> None:
     blob = await catalog.blob(APP, digest("blob"))
     assert blob is not None
     assert blob.placed_ns > 0
-    assert msgspec.structs.replace(blob, placed_ns=0) == BlobRow(4, layer("blob").media_type, stamped=False)
+    assert msgspec.structs.replace(blob, placed_ns=0) == BlobRow(4, layer("blob").media_type, marked=False)
     details = await catalog.manifest(APP, digest("image"))
     assert details is not None
     assert (details.pushed_ns, details.pushed_by, details.tags) == (7, "layout", (V1,))
@@ -95,11 +95,11 @@ async def test_a_part_may_be_given_again(catalog: Catalog) -> None:
 async def test_a_repository_is_adopted_when_all_is_taken_in(catalog: Catalog) -> None:
     """Parts do not make it adopted, the last one does, and later parts do not undo it."""
     await catalog.do(ImportLayout(repository=APP, blobs=(LayoutBlob(digest("blob"), 4),)))
-    assert not (await repository(catalog)).adopted
-    await adopt(catalog)
-    assert (await repository(catalog)).adopted
+    assert not (await repository(catalog)).imported
+    await import_layout(catalog)
+    assert (await repository(catalog)).imported
     await catalog.do(ImportLayout(repository=APP))
-    assert (await repository(catalog)).adopted
+    assert (await repository(catalog)).imported
 
 
 async def test_a_new_tag_is_taken_only_if_there_is_none(catalog: Catalog) -> None:
@@ -206,7 +206,7 @@ async def test_only_what_is_adopted_is_exported(catalog: Catalog) -> None:
     assert await catalog.exports_due(10) == []
     assert await catalog.do(BeginExport(repository=APP, digest="file", owner=OWNER)) is False
     assert await catalog.do(BeginExport(repository=OTHER, digest="file", owner=OWNER)) is False
-    await adopt(catalog)
+    await import_layout(catalog)
     assert await catalog.exports_due(10) == [APP]
     assert await catalog.do(BeginExport(repository=APP, digest="file", owner=OWNER)) is True
 
@@ -214,7 +214,7 @@ async def test_only_what_is_adopted_is_exported(catalog: Catalog) -> None:
 async def test_the_longest_due_is_exported_first(catalog: Catalog) -> None:
     """Repositories come in the order in which they became due, however often they change."""
     for name in (OTHER, APP):
-        await adopt(catalog, name)
+        await import_layout(catalog, name)
     await push(catalog, "one", repository=APP)
     await push(catalog, "two", repository=OTHER)
     await push(catalog, "three", repository=APP)
@@ -224,7 +224,7 @@ async def test_the_longest_due_is_exported_first(catalog: Catalog) -> None:
 
 async def test_an_export_of_all_changes_is_not_due_any_more(catalog: Catalog) -> None:
     """What the layout shows is known, with the file that shows it."""
-    await adopt(catalog)
+    await import_layout(catalog)
     await push(catalog, "image")
     revision = (await repository(catalog)).revision
     await catalog.do(BeginExport(repository=APP, digest="file", owner=OWNER))
@@ -238,7 +238,7 @@ async def test_an_export_of_all_changes_is_not_due_any_more(catalog: Catalog) ->
 async def test_what_changed_meanwhile_is_due(catalog: Catalog) -> None:
     """An export of an earlier revision leaves the later changes due, behind those that were due already."""
     for name in (OTHER, APP):
-        await adopt(catalog, name)
+        await import_layout(catalog, name)
     await push(catalog, "image")
     revision = (await repository(catalog)).revision
     await push(catalog, "late")
@@ -249,7 +249,7 @@ async def test_what_changed_meanwhile_is_due(catalog: Catalog) -> None:
 
 async def test_an_older_export_does_not_replace_a_newer_one(catalog: Catalog) -> None:
     """A record that comes late changes nothing."""
-    await adopt(catalog)
+    await import_layout(catalog)
     for name in ("one", "two"):
         await push(catalog, name)
     revision = (await repository(catalog)).revision
@@ -261,7 +261,7 @@ async def test_an_older_export_does_not_replace_a_newer_one(catalog: Catalog) ->
 
 async def test_a_layout_that_lacks_something_is_due(catalog: Catalog) -> None:
     """Marked dirty, a repository is exported again, and no export under way can hide that."""
-    await adopt(catalog)
+    await import_layout(catalog)
     revision = (await repository(catalog)).revision
     await catalog.do(QueueExport(repository=APP))
     await exported(catalog, revision)
@@ -278,7 +278,7 @@ async def test_an_absent_repository_has_no_export(catalog: Catalog) -> None:
 
 async def test_what_is_taken_in_is_due_until_it_is_said_to_be_shown(catalog: Catalog) -> None:
     """An export that was under way when a layout was merged does not pass for one of the merged state."""
-    await adopt(catalog)
+    await import_layout(catalog)
     before = (await repository(catalog)).revision
     await catalog.do(ImportLayout(repository=APP, manifests=(found("image"),)))
     await exported(catalog, before)
@@ -289,7 +289,7 @@ async def test_what_is_taken_in_is_due_until_it_is_said_to_be_shown(catalog: Cat
 
 async def test_a_repetition_of_an_intent_is_the_same(catalog: Catalog) -> None:
     """The last intent counts; given again it is the same."""
-    await adopt(catalog)
+    await import_layout(catalog)
     intend = BeginExport(repository=APP, digest="file", owner=OWNER)
     assert await catalog.do(intend) is True
     assert await catalog.do(msgspec.structs.replace(intend)) is True

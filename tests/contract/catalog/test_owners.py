@@ -83,9 +83,9 @@ def doom(owner: str, token: str = "delete") -> DoomBlob:
     return DoomBlob(repository=APP, digest=BLOB, token=token, owner=owner)
 
 
-def stray(owner: str) -> DoomBlob:
+def orphan(owner: str) -> DoomBlob:
     """Return the decision to delete a file that no row names."""
-    return DoomBlob(repository=APP, digest=BLOB, token="stray", owner=owner, stray=True)
+    return DoomBlob(repository=APP, digest=BLOB, token="stray", owner=owner, orphan=True)
 
 
 def take(owner: str, new_token: str) -> TakePendingDelete:
@@ -105,7 +105,7 @@ async def test_the_claim_of_a_live_peer_holds(catalog: Catalog, clock: Clock) ->
         clock.now_s += LEASE_S / 2
         assert await catalog.do(RenewOwner(owner=PEER, lease_s=LEASE_S))
         assert await end_expired(catalog) == ()
-        assert await catalog.do(stray(OWNER)) is DoomOutcome.CLAIMED
+        assert await catalog.do(orphan(OWNER)) is DoomOutcome.CLAIMED
     assert await catalog.do(publish()) is PublishOutcome.PRESENT
 
 
@@ -114,7 +114,7 @@ async def test_the_claim_of_an_expired_owner_is_taken_away(catalog: Catalog, clo
     await catalog.do(claim(PEER))
     clock.now_s += LEASE_S + 1
     assert await end_expired(catalog) == (PEER,)
-    assert await catalog.do(stray(OWNER)) is DoomOutcome.DOOMED
+    assert await catalog.do(orphan(OWNER)) is DoomOutcome.DOOMED
     assert await catalog.do(publish()) is PublishOutcome.CLAIM_LOST
 
 
@@ -157,7 +157,7 @@ async def test_late_commands_of_an_ended_owner_are_refused(catalog: Catalog) -> 
     row = await catalog.upload("s")
     assert row is not None
     assert row.offset == 0
-    assert await catalog.do(stray(OWNER)) is DoomOutcome.DOOMED  # no claim stands
+    assert await catalog.do(orphan(OWNER)) is DoomOutcome.DOOMED  # no claim stands
 
 
 async def test_an_ended_lease_is_not_renewed(catalog: Catalog, clock: Clock) -> None:

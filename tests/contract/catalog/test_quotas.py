@@ -186,7 +186,7 @@ async def test_what_is_removed_gives_room_back(catalog: Catalog) -> None:
     await catalog.do(RemoveManifest(repository=APP, digest=digest("image")))
     assert await held(catalog) == 5
     await stamp(catalog)
-    await doom(catalog, digest("layer"), stamped_before_s=100)
+    await doom(catalog, digest("layer"), marked_before_s=100)
     assert await held(catalog) == 0
     await catalog.do(ForgetBlob(repository=APP, digest=digest("layer"), token="doom"))
     assert await catalog.do(RemoveRepository(repository=APP)) is True

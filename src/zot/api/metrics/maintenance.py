@@ -1,4 +1,4 @@
-"""What upkeep tells the metrics: the scheduler's state, its tasks, garbage collection."""
+"""Metrics of maintenance: the scheduler's state, its tasks, garbage collection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zot.api.metrics.registry import Recorded
 
 
 class MaintenanceMetrics:
-    """Takes down what background work does: upkeep's observer. Safe to call from any thread."""
+    """Records what maintenance does, as its observer. Safe to call from any thread."""
 
     def __init__(self, recorded: Recorded) -> None:
         """Take the process's metrics."""

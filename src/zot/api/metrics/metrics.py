@@ -133,7 +133,7 @@ class Metrics:
     ) -> None:
         """Take what tells the number of open connections, and of log lines lost so far.
 
-        `settle` has `http` told of the requests that were answered so far.
+        `settle` passes the requests that were answered so far to `http`.
         """
         self.http = HttpMetrics(recorded, path, repositories_limit)
         self._recorded = recorded
@@ -161,7 +161,7 @@ class Metrics:
         )
 
     def close(self) -> None:
-        """Let go of the thread."""
+        """Stop the thread."""
         self._thread.shutdown()
 
     def _render(self, tallies: _Tallies, connections: int, state: ServerState, of_catalog: list[Metric]) -> bytes:
@@ -180,7 +180,7 @@ class Metrics:
 
 
 class MetricsPage:
-    """GET of the metrics' path. Whoever may read them was let in before."""
+    """GET of the metrics' path, for clients that the authorizer has let in."""
 
     def __init__(self, metrics: Metrics, state: ServerState) -> None:
         """Take what is shown."""

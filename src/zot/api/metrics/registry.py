@@ -27,8 +27,8 @@ class Recorded:
     def __init__(self, process: str = "main", directory: Path | None = None) -> None:
         """Take the name of the process and the directory of the server's values; None: it is the only process.
 
-        One a process with a directory. The name is that of the place, `worker-0`, and not of whoever has it: a process
-        that replaces another counts on from its values, and no file is left behind by one that died.
+        One a process with a directory. The name is that of the role, `worker-0`: a process that replaces another counts
+        on from its values, and one that died leaves no file behind.
         """
         self.process = process
         self._directory = directory

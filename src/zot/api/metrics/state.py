@@ -18,7 +18,7 @@ _UPLOADS_LIMIT = 10_000
 
 
 class ServerState:
-    """The state of the server, read anew each time."""
+    """The state of the server, read at each collection."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from zot.catalog.blob_commands import (
 from zot.catalog.change_log import ChangeKind
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.memory.state import MemoryScope, StoredBlob, StoredRepository
-from zot.catalog.quotas import OverQuota, no_room
+from zot.catalog.quotas import OverQuota, exceeded_quota
 
 
 def claim(scope: MemoryScope, command: ClaimBlob) -> ClaimOutcome:
@@ -31,7 +31,7 @@ def claim(scope: MemoryScope, command: ClaimBlob) -> ClaimOutcome:
         return ClaimOutcome.CLAIMED
     if blob.doom is not None:
         return ClaimOutcome.DOOMED
-    blob.stamp_s = None
+    blob.marked_s = None
     return ClaimOutcome.PRESENT
 
 
@@ -48,7 +48,7 @@ def publish(scope: MemoryScope, command: PublishBlob) -> PublishOutcome | OverQu
             return refused
         repository.blobs[command.digest] = StoredBlob(command.size, scope.now_ns)
     else:
-        blob.stamp_s = None
+        blob.marked_s = None
     if command.session and (row := scope.upload(command.session)):
         scope.record(msgspec.structs.replace(row, finished=command.digest, updated_ns=scope.now_ns))
     return PublishOutcome.PRESENT
@@ -62,7 +62,7 @@ def check_room(scope: MemoryScope, command: CheckQuota) -> OverQuota | None:
 def _over_quota(scope: MemoryScope, command: CheckQuota | PublishBlob) -> OverQuota | None:
     repository = scope.repository
     is_here = command.digest in repository.manifests or repository.present(command.digest)
-    return no_room(command.quotas, 0 if is_here else command.size, scope.used)
+    return exceeded_quota(command.quotas, 0 if is_here else command.size, scope.used)
 
 
 def drop_claim(scope: MemoryScope, command: DropClaim) -> None:
@@ -74,7 +74,7 @@ def touch(scope: MemoryScope, command: TouchBlob) -> bool:
     """Carry out TouchBlob."""
     blob = scope.repository.present(command.digest)
     if blob:
-        blob.stamp_s = None
+        blob.marked_s = None
     return blob is not None
 
 
@@ -82,27 +82,27 @@ def doom(scope: MemoryScope, command: DoomBlob) -> DoomOutcome:
     """Carry out DoomBlob."""
     repository = scope.repository
     blob = repository.blobs.get(command.digest)
-    if blob is None and command.stray and scope.exists:
-        return _doom_stray(repository, command)
+    if blob is None and command.orphan and scope.exists:
+        return _doom_orphan(repository, command)
     if blob is None or blob.doom not in (None, command.token):
         return DoomOutcome.ABSENT
     if blob.doom == command.token:
         return DoomOutcome.DOOMED
     if repository.referenced(command.digest) and not command.damaged:
         return DoomOutcome.REFERENCED
-    if command.stamped_before_s is not None and repository.unread():
+    if command.marked_before_s is not None and repository.unread():
         return DoomOutcome.REFERENCED
-    if repository.claimed(command.digest) or command.stray or command.placed_ns not in (None, blob.placed_ns):
+    if repository.claimed(command.digest) or command.orphan or command.placed_ns not in (None, blob.placed_ns):
         return DoomOutcome.CLAIMED
-    if command.stamped_before_s is not None and (blob.stamp_s is None or blob.stamp_s > command.stamped_before_s):
+    if command.marked_before_s is not None and (blob.marked_s is None or blob.marked_s > command.marked_before_s):
         return DoomOutcome.CLAIMED
-    blob.doom, blob.doomed_by, blob.stamp_s = command.token, command.owner, None
+    blob.doom, blob.doomed_by, blob.marked_s = command.token, command.owner, None
     if command.damaged:
         scope.log(ChangeKind.BLOB_LOST, before=command.digest)
     return DoomOutcome.DOOMED
 
 
-def _doom_stray(repository: StoredRepository, command: DoomBlob) -> DoomOutcome:
+def _doom_orphan(repository: StoredRepository, command: DoomBlob) -> DoomOutcome:
     if repository.referenced(command.digest) or repository.unread():
         return DoomOutcome.REFERENCED
     if repository.claimed(command.digest):
@@ -118,7 +118,7 @@ def forget(scope: MemoryScope, command: ForgetBlob) -> None:
         del scope.repository.blobs[command.digest]
 
 
-def stamp(scope: MemoryScope, command: MarkUnreferenced) -> int:
+def mark_unreferenced(scope: MemoryScope, command: MarkUnreferenced) -> int:
     """Carry out MarkUnreferenced."""
     repository = scope.repository
     if repository.unread():
@@ -127,10 +127,10 @@ def stamp(scope: MemoryScope, command: MarkUnreferenced) -> int:
     blobs = sorted(
         digest
         for digest in repository.unreferenced_blobs()
-        if repository.blobs[digest].stamp_s is None and not repository.claimed(digest)
+        if repository.blobs[digest].marked_s is None and not repository.claimed(digest)
     )[:limit]
     for digest in blobs:
-        repository.blobs[digest].stamp_s = command.now_s
-    manifests = sorted(set(repository.dangling_manifests()) - repository.stamps.keys())[: limit - len(blobs)]
-    repository.stamps.update(dict.fromkeys(manifests, command.now_s))
+        repository.blobs[digest].marked_s = command.now_s
+    manifests = sorted(set(repository.dangling_manifests()) - repository.marks.keys())[: limit - len(blobs)]
+    repository.marks.update(dict.fromkeys(manifests, command.now_s))
     return len(blobs) + len(manifests)

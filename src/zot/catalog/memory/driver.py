@@ -95,7 +95,7 @@ class MemoryCatalog:
         if manifest is None:
             return None
         entry = manifest.entry
-        return ManifestRow(entry.digest, entry.media_type, manifest.size, entry.digest in known.stamps)
+        return ManifestRow(entry.digest, entry.media_type, manifest.size, entry.digest in known.marks)
 
     async def manifest_content(self, repository: Repository, digest: Digest) -> bytes | None:
         """Return the bytes of a manifest."""
@@ -189,7 +189,7 @@ class MemoryCatalog:
         """Return present blobs that nothing references, with digests greater than `after`."""
         known = self._repository(repository)
         page = _page((digest for digest in known.unreferenced_blobs() if digest > after), limit)
-        return [UnreferencedBlob(digest, known.blobs[digest].size, known.blobs[digest].stamp_s) for digest in page]
+        return [UnreferencedBlob(digest, known.blobs[digest].size, known.blobs[digest].marked_s) for digest in page]
 
     async def dangling_manifests(self, repository: Repository, after: str, limit: int) -> Sequence[DanglingManifest]:
         """Return manifests that nothing keeps, with digests greater than `after`."""
@@ -216,11 +216,11 @@ class MemoryCatalog:
         return known.export_row() if known else None
 
     async def exports_due(self, limit: int) -> Sequence[Repository]:
-        """Return adopted repositories whose layout does not show all changes, longest due first."""
+        """Return imported repositories whose layout does not show all changes, longest due first."""
         due = (
             (each.due_ns, name)
             for name, each in self._state.repositories.items()
-            if each.adopted and each.due_ns is not None
+            if each.imported and each.due_ns is not None
         )
         return [name for _, name in _page(due, limit)]
 

@@ -8,7 +8,7 @@ from zot.catalog.memory.state import MemoryScope, StoredBlob
 from zot.oci.names import Tag
 
 
-def adopt(scope: MemoryScope, command: ImportLayout) -> tuple[Tag, ...]:
+def import_layout(scope: MemoryScope, command: ImportLayout) -> tuple[Tag, ...]:
     """Carry out ImportLayout."""
     repository = scope.create()
     for blob in command.blobs:
@@ -20,7 +20,7 @@ def adopt(scope: MemoryScope, command: ImportLayout) -> tuple[Tag, ...]:
     if carried != repository.carried:
         repository.carried = carried
         scope.changed()
-    repository.adopted = repository.adopted or command.complete
+    repository.imported = repository.imported or command.complete
     return tuple(tag.tag for tag in command.tags if not _taken(scope, tag, command.by))
 
 
@@ -39,9 +39,9 @@ def _taken(scope: MemoryScope, tag: LayoutTag, by: str) -> bool:
 def intend_export(scope: MemoryScope, command: BeginExport) -> bool:
     """Carry out BeginExport."""
     repository = scope.repository
-    if repository.adopted:
+    if repository.imported:
         repository.export_intent = command.digest
-    return repository.adopted
+    return repository.imported
 
 
 def exported(scope: MemoryScope, command: FinishExport) -> None:

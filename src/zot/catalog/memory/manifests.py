@@ -27,7 +27,7 @@ from zot.catalog.manifest_commands import (
     TouchManifest,
 )
 from zot.catalog.memory.state import MemoryManifest, MemoryScope, StoredRepository
-from zot.catalog.quotas import OverQuota, no_room
+from zot.catalog.quotas import OverQuota, exceeded_quota
 from zot.oci.digest import Digest
 
 
@@ -53,7 +53,7 @@ def put(scope: MemoryScope, command: PutManifest) -> Stored | MissingBlobs | Tag
         scope.now_ns,
     )
     created = store(scope, entry, command.by)
-    repository.stamps.pop(command.digest, None)
+    repository.marks.pop(command.digest, None)
     if command.tags and not repository.tags_of(command.digest):
         _renew(scope, command.digest)
     return _move(scope, command.tags, command.digest, command.by, created=created)
@@ -71,7 +71,7 @@ def store(scope: MemoryScope, entry: LayoutManifest, by: str) -> bool:
     scope.log(ChangeKind.MANIFEST_STORED, after=entry.digest, media_type=entry.media_type)
     for digest in (entry.digest, *(edge.digest for edge in entry.edges)):
         if digest in repository.blobs:
-            repository.blobs[digest].stamp_s = None
+            repository.blobs[digest].marked_s = None
     return True
 
 
@@ -96,13 +96,13 @@ def delete(scope: MemoryScope, command: RemoveManifest) -> Deleted | Absent | Ta
     repository = scope.repository
     manifest = repository.manifests.get(command.digest)
     if manifest is None:
-        return Absent() if command.stamped_before_s is not None else _delete_carried(scope, command)
+        return Absent() if command.marked_before_s is not None else _delete_carried(scope, command)
     tags = repository.tags_of(command.digest)
     if command.if_tags is not None and set(command.if_tags) != set(tags):
         return TagsDiffer(tags)
-    stamp_s = repository.stamps.get(command.digest)
-    if command.stamped_before_s is not None and (
-        stamp_s is None or stamp_s > command.stamped_before_s or repository.unread()
+    marked_s = repository.marks.get(command.digest)
+    if command.marked_before_s is not None and (
+        marked_s is None or marked_s > command.marked_before_s or repository.unread()
     ):
         return TagsDiffer(tags)
     if indexes := repository.indexes_of(command.digest):
@@ -135,7 +135,7 @@ def _delete_carried(scope: MemoryScope, command: RemoveManifest) -> Deleted | Ab
 
 def touch(scope: MemoryScope, command: TouchManifest) -> bool:
     """Carry out TouchManifest."""
-    scope.repository.stamps.pop(command.digest, None)
+    scope.repository.marks.pop(command.digest, None)
     return command.digest in scope.repository.manifests
 
 
@@ -217,7 +217,7 @@ def _missing(repository: StoredRepository, command: PutManifest) -> MissingBlobs
 def _too_many_bytes(scope: MemoryScope, command: PutManifest) -> OverQuota | None:
     repository = scope.repository
     is_here = command.digest in repository.manifests or repository.present(command.digest)
-    return no_room(command.quotas, 0 if is_here else len(command.content), scope.used)
+    return exceeded_quota(command.quotas, 0 if is_here else len(command.content), scope.used)
 
 
 def _move(scope: MemoryScope, moves: Sequence[TagMove], digest: Digest, by: str, *, created: bool) -> Stored:

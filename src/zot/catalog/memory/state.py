@@ -34,7 +34,7 @@ class StoredBlob:
 
     size: int
     placed_ns: int
-    stamp_s: float | None = None
+    marked_s: float | None = None
     doom: str | None = None
     doomed_by: str = ""
 
@@ -59,7 +59,7 @@ class StoredRepository:
     name: Repository
     created: int = 0
     """The sequence number of its first entry in the change log."""
-    adopted: bool = False
+    imported: bool = False
     revision: int = 0
     exported: int = 0
     due_ns: int | None = None
@@ -70,7 +70,7 @@ class StoredRepository:
     claims: dict[tuple[Digest, str], str] = field(default_factory=dict)
     """Owners, by digest and token."""
     manifests: dict[Digest, MemoryManifest] = field(default_factory=dict)
-    stamps: dict[Digest, float] = field(default_factory=dict)
+    marks: dict[Digest, float] = field(default_factory=dict)
     """Those of manifests."""
     tags: dict[Tag, TagRow] = field(default_factory=dict)
     carried: dict[str, CarriedEntry] = field(default_factory=dict)
@@ -135,7 +135,7 @@ class StoredRepository:
         """Return a manifest that nothing keeps as a row."""
         entry = self.manifests[digest].entry
         size = len(entry.content)
-        return DanglingManifest(digest, entry.media_type, size, entry.subject, entry.pushed_ns, self.stamps.get(digest))
+        return DanglingManifest(digest, entry.media_type, size, entry.subject, entry.pushed_ns, self.marks.get(digest))
 
     def listed_by_carried(self) -> set[Digest]:
         """Return the digests that carried entries list."""
@@ -162,7 +162,7 @@ class StoredRepository:
 
     def row(self) -> RepositoryRow:
         """Return it as a row."""
-        return RepositoryRow(self.name, self.adopted, self.bytes, self.revision, self.exported)
+        return RepositoryRow(self.name, self.imported, self.bytes, self.revision, self.exported)
 
     def export_row(self) -> ExportRow:
         """Return how its layout stands."""
@@ -185,7 +185,7 @@ class StoredRepository:
         blob = self.present(digest)
         if blob is None:
             return None
-        return BlobRow(blob.size, self._named_as(digest), blob.stamp_s is not None, blob.placed_ns)
+        return BlobRow(blob.size, self._named_as(digest), blob.marked_s is not None, blob.placed_ns)
 
     def details(self, digest: Digest) -> ManifestDetails | None:
         """Return what is known of a manifest."""
@@ -326,14 +326,14 @@ class MemoryScope:
     def changed(self) -> None:
         """Give the repository, if there is one, a new revision, once a command, and make an export due.
 
-        To be called after each change of manifests and tags: what is kept by it loses its stamp.
+        To be called after each change of manifests and tags: what it keeps loses its mark.
         """
         repository = self._state.repositories.get(self._name)
         if repository is None:
             return
-        if repository.stamps:
-            loose = set(repository.dangling_manifests())
-            repository.stamps = {digest: at_s for digest, at_s in repository.stamps.items() if digest in loose}
+        if repository.marks:
+            dangling = set(repository.dangling_manifests())
+            repository.marks = {digest: at_s for digest, at_s in repository.marks.items() if digest in dangling}
         if self._changed:
             return
         self._changed = True

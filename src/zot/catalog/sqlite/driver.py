@@ -23,7 +23,7 @@ class Submitter(Protocol):
         """Carry out a change, as `Catalog.do`."""
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
 
 
 class SqliteCatalog(Reader):
@@ -42,7 +42,7 @@ class SqliteCatalog(Reader):
         return await self._submitter.do(command)
 
     async def close(self) -> None:
-        """Finish what was begun and let go of everything."""
+        """Finish what was begun and close everything."""
         self.stop_reading()
         await self._submitter.close()
 

@@ -16,7 +16,7 @@ from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavail
 from zot.catalog.sqlite.codec import decode_outcome, encode
 
 FRAME_LIMIT_BYTES = 64 << 20
-"""Far above a manifest; what adoption gives in one command has to stay below."""
+"""Far above a manifest; one command of an import has to stay below."""
 
 _LENGTH_BYTES = 4
 _ERRORS = {kind.__name__: kind for kind in (CatalogError, CatalogFullError, CatalogUnavailableError, LeaseEndedError)}

@@ -1,7 +1,7 @@
 """Reads: one statement each, on the caller's thread.
 
 A point read takes some microseconds and a page is bounded, so they are done on the event loop. No statement is left
-open over an await: that would hold the log back from starting anew.
+open over an await: that would keep the log from starting again.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from zot.catalog.rows import (
     UsageRow,
 )
 from zot.catalog.sqlite.connection import DAMAGE, DAMAGED, open_for_reading, translated
-from zot.catalog.sqlite.handlers import carried as verbs_carried
-from zot.catalog.sqlite.handlers import change_log as verbs_change_log
-from zot.catalog.sqlite.handlers import uploads as verbs_uploads
+from zot.catalog.sqlite.handlers import carried as carried_handlers
+from zot.catalog.sqlite.handlers import change_log as change_log_handlers
+from zot.catalog.sqlite.handlers import uploads as upload_handlers
 from zot.catalog.sqlite.recovery import SUSPECT, held_boot, require_boot
 from zot.catalog.sqlite.revision import REPLACED, ReaderRevision
 from zot.catalog.sqlite.schema import check_present
@@ -85,14 +85,14 @@ SELECT size,
 FROM blob WHERE repository = ? AND digest = ? AND doom IS NULL
 """
 _BLOBS = "SELECT digest, size FROM blob WHERE repository = ? AND digest > ? AND doom IS NULL ORDER BY digest LIMIT ?"
-_HOLDERS = (
+_REPOSITORIES_WITH = (
     "SELECT repository FROM blob WHERE digest = ? AND repository > ? AND doom IS NULL ORDER BY repository LIMIT ?"
 )
-_LOOSE_BLOBS = """
+_UNREFERENCED_BLOBS = """
 SELECT digest, size, stamp_s FROM blob
 WHERE repository = ? AND digest > ? AND NOT referenced AND doom IS NULL ORDER BY digest LIMIT ?
 """
-_LOOSE_MANIFESTS = """
+_DANGLING_MANIFESTS = """
 SELECT digest, media_type, size, subject, pushed_ns, stamp_s FROM manifest
 WHERE repository = ? AND digest > ? AND NOT kept ORDER BY digest LIMIT ?
 """
@@ -125,7 +125,7 @@ _EXPORTS_DUE = "SELECT name FROM repository WHERE due_ns IS NOT NULL AND adopted
 
 
 class Reader:
-    """The reading half of `Catalog`. The database is opened by the first read, and anew after an error."""
+    """The reading half of `Catalog`. The first read opens the database, and so does the first one after an error."""
 
     def __init__(self, path: Path, source: Source = time.time_ns, boot: str | None = None) -> None:
         """Read the database at `path`, which need not be there yet; `source` tells the time.
@@ -147,8 +147,8 @@ class Reader:
         rows = self._rows(
             "SELECT name, adopted, bytes, revision, exported FROM repository WHERE name = ?", (repository,)
         )
-        for name, adopted, size, revision, exported in rows:
-            return RepositoryRow(name, bool(adopted), size, revision, exported)
+        for name, imported, size, revision, exported in rows:
+            return RepositoryRow(name, bool(imported), size, revision, exported)
         return None
 
     async def repositories(self, after: str, limit: int) -> Sequence[Repository]:
@@ -164,8 +164,8 @@ class Reader:
         rows = self._rows(_BY_DIGEST if ":" in reference else _BY_TAG, (repository, reference))
         if not rows:
             return None
-        digest, media_type, size, stamped = rows[0]
-        row = ManifestRow(digest, media_type, size, bool(stamped))
+        digest, media_type, size, marked = rows[0]
+        row = ManifestRow(digest, media_type, size, bool(marked))
         if now:
             if len(self._resolved) >= _RESOLVED_LIMIT:
                 self._resolved.clear()
@@ -201,11 +201,11 @@ class Reader:
         until = _LAST_SEQUENCE if before is None else before
         if tag is None:
             rows = self._rows(
-                f"{verbs_change_log.TAG_HISTORY} ORDER BY sequence DESC LIMIT ?3", (repository, until, _page(limit))
+                f"{change_log_handlers.TAG_HISTORY} ORDER BY sequence DESC LIMIT ?3", (repository, until, _page(limit))
             )
         else:
             rows = self._rows(
-                f"{verbs_change_log.TAG_HISTORY} AND tag = ?4 ORDER BY sequence DESC LIMIT ?3",
+                f"{change_log_handlers.TAG_HISTORY} AND tag = ?4 ORDER BY sequence DESC LIMIT ?3",
                 (repository, until, _page(limit), tag),
             )
         return [
@@ -219,7 +219,7 @@ class Reader:
         if self._tail is not None and self._tail[:2] == (now, after):
             return self._tail[2]
         at = after or ChangeCursor(0, 0)
-        rows = self._rows(verbs_change_log.PAGE, (at.sequence, at.at_ns, _page(limit)))
+        rows = self._rows(change_log_handlers.PAGE, (at.sequence, at.at_ns, _page(limit)))
         trimmed, sequence, at_ns, is_known = rows[0][:4]
         newest = ChangeCursor(sequence or 0, at_ns or 0)
         changes = [_change(row[4:]) for row in rows if row[4] is not None]
@@ -241,8 +241,8 @@ class Reader:
 
     async def blob(self, repository: Repository, digest: Digest) -> BlobRow | None:
         """Return a present blob."""
-        for size, media_type, stamped, placed_ns in self._rows(_BLOB, (repository, digest)):
-            return BlobRow(size, media_type, bool(stamped), placed_ns)
+        for size, media_type, marked, placed_ns in self._rows(_BLOB, (repository, digest)):
+            return BlobRow(size, media_type, bool(marked), placed_ns)
         return None
 
     async def blobs(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, int]]:
@@ -251,29 +251,29 @@ class Reader:
 
     async def repositories_with(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
         """Return repositories in which the blob is present, with names greater than `after`."""
-        return self._column(_HOLDERS, (digest, after, _page(limit)))
+        return self._column(_REPOSITORIES_WITH, (digest, after, _page(limit)))
 
     async def upload(self, session: str) -> UploadRow | None:
         """Return an upload session, finished ones included."""
-        rows = self._rows(f"{verbs_uploads.SELECT} WHERE session = ?", (session,))
+        rows = self._rows(f"{upload_handlers.SELECT} WHERE session = ?", (session,))
         return UploadRow(*rows[0]) if rows else None
 
     async def uploads(self, idle_s: float, after: str, limit: int) -> Sequence[UploadRow]:
         """Return sessions, finished ones too, with ids greater than `after` that nothing happened to for so long."""
         until_ns = self._source() - int(idle_s * 10**9)
         rows = self._rows(
-            f"{verbs_uploads.SELECT} WHERE updated_ns <= ? AND session > ? ORDER BY session LIMIT ?",
+            f"{upload_handlers.SELECT} WHERE updated_ns <= ? AND session > ? ORDER BY session LIMIT ?",
             (until_ns, after, _page(limit)),
         )
         return [UploadRow(*row) for row in rows]
 
     async def unreferenced_blobs(self, repository: Repository, after: str, limit: int) -> Sequence[UnreferencedBlob]:
         """Return present blobs that nothing references, with digests greater than `after`."""
-        return [UnreferencedBlob(*row) for row in self._rows(_LOOSE_BLOBS, (repository, after, _page(limit)))]
+        return [UnreferencedBlob(*row) for row in self._rows(_UNREFERENCED_BLOBS, (repository, after, _page(limit)))]
 
     async def dangling_manifests(self, repository: Repository, after: str, limit: int) -> Sequence[DanglingManifest]:
         """Return manifests that nothing keeps, with digests greater than `after`."""
-        return [DanglingManifest(*row) for row in self._rows(_LOOSE_MANIFESTS, (repository, after, _page(limit)))]
+        return [DanglingManifest(*row) for row in self._rows(_DANGLING_MANIFESTS, (repository, after, _page(limit)))]
 
     async def doomed(self, limit: int) -> Sequence[PendingDelete]:
         """Return pending deletes: blobs that are doomed and not yet forgotten, abandoned ones first."""
@@ -289,7 +289,7 @@ class Reader:
         return ExportRow(*rows[0]) if rows else None
 
     async def exports_due(self, limit: int) -> Sequence[Repository]:
-        """Return adopted repositories whose layout does not show all changes, longest due first."""
+        """Return imported repositories whose layout does not show all changes, longest due first."""
         return self._column(_EXPORTS_DUE, (_page(limit),))
 
     async def carried(self, repository: Repository, after: str, limit: int) -> Sequence[CarriedEntry]:
@@ -309,7 +309,7 @@ class Reader:
 
     async def unread(self, repository: Repository) -> bool:
         """Tell whether the repository has something unread: then nothing of it is collected."""
-        return bool(self._rows(verbs_carried.UNREAD, (repository,))[0][0])
+        return bool(self._rows(carried_handlers.UNREAD, (repository,))[0][0])
 
     async def usage(self, after: str, limit: int) -> Sequence[UsageRow]:
         """Return counts of repositories with names greater than `after`."""

@@ -1,8 +1,8 @@
 """The tables, and how an older database becomes the present one.
 
 Keys start with the repository's name: a point read needs no lookup of an id first, and pages come in byte order from
-the index itself. Nothing about a state is stored twice but three things, kept up by the verbs because asking anew
-would cost as much as the store is large: `blob.referenced`, `manifest.kept`, and the counts of a repository.
+the index itself. Nothing about a state is stored twice but three things, which the handlers maintain because computing
+them would cost as much as the store is large: `blob.referenced`, `manifest.kept`, and the counts of a repository.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ async def serve_writer(directory: Path, socket_path: Path, boot: str, stop: asyn
 
 
 async def open_begun(directory: Path, boot: str, stop: asyncio.Event, *, syncs: bool) -> Writer | None:
-    """Open the catalog that a start has begun (`opening.begin`), as soon as it can be opened.
+    """Open the catalog that a start has begun (`recovery.begin`), as soon as it can be opened.
 
     While it is not there, or another one is in its place, nothing is made, and the log says so once. None: `stop` was
     set before. Without `syncs` no commit waits for the disk.
@@ -72,14 +72,16 @@ async def serve(
     Only the owner can connect. `ready` is called once they can. Raises OSError if the socket cannot be made.
     """
     with closing(opened) as writer, _listening(socket_path) as listener:
-        desk = _Dispatcher(writer)
-        server = await asyncio.get_running_loop().create_unix_server(lambda: _ServerConnection(desk), sock=listener)
+        dispatcher = _Dispatcher(writer)
+        server = await asyncio.get_running_loop().create_unix_server(
+            lambda: _ServerConnection(dispatcher), sock=listener
+        )
         ready()
         try:
             await stop.wait()
         finally:
             server.close()
-            await desk.finish()
+            await dispatcher.finish()
 
 
 @contextmanager
@@ -99,8 +101,8 @@ def _listening(path: Path) -> Iterator[socket.socket]:
 class _ServerConnection(asyncio.Protocol):
     """One client: its commands wait here until the desk takes them."""
 
-    def __init__(self, desk: _Dispatcher) -> None:
-        self._desk = desk
+    def __init__(self, dispatcher: _Dispatcher) -> None:
+        self._desk = dispatcher
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
         self._paused = False

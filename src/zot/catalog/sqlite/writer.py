@@ -35,7 +35,7 @@ from zot.catalog.sqlite.connection import DAMAGE, DAMAGED, translated
 from zot.catalog.sqlite.database import Database
 from zot.catalog.sqlite.disk_reserve import DiskReserve
 from zot.catalog.sqlite.handlers import blobs, change_log, layouts, owners, tags, uploads
-from zot.catalog.sqlite.handlers import manifests as verbs_manifests
+from zot.catalog.sqlite.handlers import manifests as manifest_handlers
 from zot.catalog.sqlite.quota_totals import QuotaTotals
 from zot.catalog.sqlite.recovery import SUSPECT, held_boot, last_ns, open_at_start, open_later, reopen
 from zot.catalog.sqlite.repair import Repair
@@ -46,7 +46,7 @@ from zot.catalog.upload_commands import CreateUploadRow, LeaseUpload
 BATCH_LIMIT = 256
 BATCH_S = 0.002
 
-_HANDLERS = handlers_in(blobs, verbs_manifests, tags, uploads, layouts, owners, change_log)
+_HANDLERS = handlers_in(blobs, manifest_handlers, tags, uploads, layouts, owners, change_log)
 
 # Faults of the command itself; any other error of SQLite concerns the whole batch.
 _OF_COMMAND = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError)
@@ -55,7 +55,7 @@ _OF_COMMAND = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.
 _FORGET_EARLIER = "DELETE FROM remembered WHERE at_ns <= ?"
 _FORGET_LATER = "DELETE FROM remembered WHERE at_ns > ?"
 
-_MENDING_RETRY_S = 5.0
+_REPAIR_RETRY_S = 5.0
 
 # What takes room for good. All others free some, or go with what is there already.
 _GROWING = (PutManifest, ImportLayout, CreateUploadRow, LeaseUpload)
@@ -91,8 +91,8 @@ class Writer:
         self._source = source
         self._reserve = DiskReserve(directory)
         self._hold_after_s = 0.0
-        self._mending: Repair | None = None
-        self._not_mended_before_s = 0.0
+        self._repair: Repair | None = None
+        self._no_repair_before_s = 0.0
         self._path = place.existing(directory) if begun else place.prepare(directory)
         self._suspect = self._path.with_name(SUSPECT)
         self._lock = place.lock(directory, create=not begun)
@@ -136,7 +136,7 @@ class Writer:
             self._revision.count()
 
     def tend(self, *, idle: bool) -> None:
-        """Look after the log; to be called when a batch is answered, and at least once a second in pauses."""
+        """Maintain the log; to be called when a batch is answered, and at least once a second in pauses."""
         if not self._is_whole() or self._database is None:
             return
         if idle:
@@ -147,44 +147,44 @@ class Writer:
             self._give_up(error)
 
     def close(self) -> None:
-        """Empty the log, if no reader is in the way, and let go of database and lock."""
-        if self._mending is not None:
-            self._mending.join()
+        """Empty the log, if no reader is in the way, and close database and lock."""
+        if self._repair is not None:
+            self._repair.join()
         try:
             if self._database is not None:
                 self._database.wal.empty()
         except apsw.Error as error:
             _logger.warning("the catalog's log was left as it is: %s", error)
         finally:
-            self._let_go()
+            self._close_database()
             self._revision.close()
             self._lock.close()
 
     def _is_whole(self) -> bool:
-        """Tell whether no damage was met; else close the database and have a thread mend it.
+        """Tell whether no damage was met; else close the database and have a thread repair it.
 
         Nothing is added to a damaged database: it could not be exported, and would have to be found again.
         """
-        if self._mending is None:
+        if self._repair is None:
             if not self._suspect.exists():
                 return True
-            self._let_go()
+            self._close_database()
             self._totals.forget()
-            if time.monotonic() < self._not_mended_before_s:
+            if time.monotonic() < self._no_repair_before_s:
                 return False
-            self._mending = Repair(self._path, self.boot, self._lock)
-        if self._mending.is_alive():
+            self._repair = Repair(self._path, self.boot, self._lock)
+        if self._repair.is_alive():
             return False
-        error, self._mending = self._mending.error, None
+        error, self._repair = self._repair.error, None
         if error is not None:
             _logger.error("the damaged catalog cannot be mended yet: %s", error)
-            self._not_mended_before_s = time.monotonic() + _MENDING_RETRY_S
+            self._no_repair_before_s = time.monotonic() + _REPAIR_RETRY_S
             return False
         self._revision.replace()
         return True
 
     def _give_up(self, error: apsw.Error) -> None:
-        """Undo an unfinished batch; let go of the database if it is not to be trusted."""
+        """Undo an unfinished batch; close the database if it cannot be trusted."""
         _logger.error("the catalog's writer failed: %s", error)
         self._totals.forget()
         if isinstance(error, DAMAGE):
@@ -195,9 +195,9 @@ class Writer:
                 return
         except apsw.Error:
             _logger.exception("and could not go back")
-        self._let_go()
+        self._close_database()
 
-    def _let_go(self) -> None:
+    def _close_database(self) -> None:
         database, self._database = self._database, None
         if database is not None:
             database.close()

@@ -17,7 +17,7 @@ from zot.catalog.blob_commands import (
 )
 from zot.catalog.change_log import ChangeKind
 from zot.catalog.interface import PAGE_LIMIT
-from zot.catalog.quotas import OverQuota, no_room
+from zot.catalog.quotas import OverQuota, exceeded_quota
 from zot.catalog.sqlite.handlers import carried
 from zot.catalog.sqlite.scope import RepositoryScope
 from zot.oci.digest import Digest
@@ -57,10 +57,10 @@ def claim(scope: RepositoryScope, command: ClaimBlob) -> ClaimOutcome:
         scope.create()
         scope.change(_CLAIM, command.digest, command.token, command.owner)
         return ClaimOutcome.CLAIMED
-    _, _, stamp_s, doom, _ = found
+    _, _, marked_s, doom, _ = found
     if doom is not None:
         return ClaimOutcome.DOOMED
-    if stamp_s is not None:
+    if marked_s is not None:
         scope.change(_CLEAR_STAMP, command.digest)
     return ClaimOutcome.PRESENT
 
@@ -73,7 +73,7 @@ def publish(scope: RepositoryScope, command: PublishBlob) -> PublishOutcome | Ov
         scope.change(_CLEAR_STAMP, command.digest)
     elif not claimed:
         return PublishOutcome.CLAIM_LOST
-    elif refused := no_room(command.quotas, _growth_bytes(scope, command), scope.used):
+    elif refused := exceeded_quota(command.quotas, _growth_bytes(scope, command), scope.used):
         return refused
     else:
         add(scope, command.digest, command.size)
@@ -99,7 +99,7 @@ def check_room(scope: RepositoryScope, command: CheckQuota) -> OverQuota | None:
     """Carry out CheckQuota."""
     found = scope.row(_BLOB, command.digest)
     is_present = found is not None and found[3] is None
-    return None if is_present else no_room(command.quotas, _growth_bytes(scope, command), scope.used)
+    return None if is_present else exceeded_quota(command.quotas, _growth_bytes(scope, command), scope.used)
 
 
 def drop_claim(scope: RepositoryScope, command: DropClaim) -> None:
@@ -120,17 +120,17 @@ def doom(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
     """Carry out DoomBlob."""
     found = scope.row(_BLOB, command.digest)
     if found is None:
-        return _doom_stray(scope, command) if command.stray else DoomOutcome.ABSENT
-    size, referenced, stamp_s, token, placed_ns = found
+        return _doom_orphan(scope, command) if command.orphan else DoomOutcome.ABSENT
+    size, referenced, marked_s, token, placed_ns = found
     if token is not None:
         return DoomOutcome.DOOMED if token == command.token else DoomOutcome.ABSENT
     if referenced and not command.damaged:
         return DoomOutcome.REFERENCED
-    if command.stamped_before_s is not None and carried.has_unread(scope):
+    if command.marked_before_s is not None and carried.has_unread(scope):
         return DoomOutcome.REFERENCED
-    if command.stray or command.placed_ns not in (None, placed_ns) or scope.value(_CLAIMED, command.digest):
+    if command.orphan or command.placed_ns not in (None, placed_ns) or scope.value(_CLAIMED, command.digest):
         return DoomOutcome.CLAIMED
-    if command.stamped_before_s is not None and (stamp_s is None or stamp_s > command.stamped_before_s):
+    if command.marked_before_s is not None and (marked_s is None or marked_s > command.marked_before_s):
         return DoomOutcome.CLAIMED
     scope.change(_DOOM, command.digest, command.token, command.owner)
     scope.blobs -= 1
@@ -141,7 +141,7 @@ def doom(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
     return DoomOutcome.DOOMED
 
 
-def _doom_stray(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
+def _doom_orphan(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
     named = scope.value("SELECT 1 FROM edge WHERE repository = ?1 AND digest = ?2 LIMIT 1", command.digest)
     if named or _is_manifest(scope, command.digest) or carried.has_unread(scope):
         return DoomOutcome.REFERENCED
@@ -156,7 +156,7 @@ def forget(scope: RepositoryScope, command: ForgetBlob) -> None:
     scope.change("DELETE FROM blob WHERE repository = ?1 AND digest = ?2 AND doom = ?3", command.digest, command.token)
 
 
-def stamp(scope: RepositoryScope, command: MarkUnreferenced) -> int:
+def mark_unreferenced(scope: RepositoryScope, command: MarkUnreferenced) -> int:
     """Carry out MarkUnreferenced."""
     if carried.has_unread(scope):
         return 0

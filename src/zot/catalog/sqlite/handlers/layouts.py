@@ -18,7 +18,7 @@ WHERE name = ?1 AND exported <= ?2
 """
 
 
-def adopt(scope: RepositoryScope, command: ImportLayout) -> tuple[Tag, ...]:
+def import_layout(scope: RepositoryScope, command: ImportLayout) -> tuple[Tag, ...]:
     """Carry out ImportLayout."""
     scope.create()
     for blob in command.blobs:

@@ -20,7 +20,7 @@ from zot.catalog.manifest_commands import (
     TagsDiffer,
     TouchManifest,
 )
-from zot.catalog.quotas import OverQuota, no_room
+from zot.catalog.quotas import OverQuota, exceeded_quota
 from zot.catalog.sqlite.handlers import carried as carried_handlers
 from zot.catalog.sqlite.handlers import change_log as change_log_handlers
 from zot.catalog.sqlite.handlers import tags as tag_handlers
@@ -148,14 +148,14 @@ def delete(scope: RepositoryScope, command: RemoveManifest) -> Deleted | Absent 
         "SELECT id, media_type, size, stamp_s FROM manifest WHERE repository = ?1 AND digest = ?2", command.digest
     )
     if found is None:
-        carried = carried_handlers.delete_of(scope, command.digest) if command.stamped_before_s is None else None
+        carried = carried_handlers.delete_of(scope, command.digest) if command.marked_before_s is None else None
         return Absent() if carried is None else Deleted(command.digest, carried, ())
-    known, media_type, size, stamp_s = found
+    known, media_type, size, marked_s = found
     tags = tag_handlers.of_manifest(scope, known)
     if command.if_tags is not None and set(command.if_tags) != set(tags):
         return TagsDiffer(tags)
-    if command.stamped_before_s is not None and (
-        stamp_s is None or stamp_s > command.stamped_before_s or carried_handlers.has_unread(scope)
+    if command.marked_before_s is not None and (
+        marked_s is None or marked_s > command.marked_before_s or carried_handlers.has_unread(scope)
     ):
         return TagsDiffer(tags)
     if indexes := scope.rows(_INDEXES, command.digest):
@@ -216,7 +216,7 @@ def _missing(scope: RepositoryScope, command: PutManifest) -> MissingBlobs | Non
 
 def _too_many_bytes(scope: RepositoryScope, command: PutManifest) -> OverQuota | None:
     growth_bytes = 0 if _is_blob(scope, command.digest) else len(command.content)
-    return no_room(command.quotas, growth_bytes, scope.used)
+    return exceeded_quota(command.quotas, growth_bytes, scope.used)
 
 
 def _dependent(scope: RepositoryScope, manifest_id: int, digest: Digest) -> list[Digest]:
