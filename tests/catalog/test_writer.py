@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import apsw
+import msgspec
 import pytest
 
 from catalog.failing_vfs import FailingVfs
@@ -149,9 +150,9 @@ def test_a_closed_writers_lock_is_free(opened: Open) -> None:
 def test_claims_go_with_the_server(opened: Open) -> None:
     """Another start of the server drops claims; another start of its writer does not."""
     publish = PublishBlob(repository=APP, digest=CLAIM.digest, token=CLAIM.token, size=4)
-    run(opened("one"), CLAIM)
+    run(opened("one"), msgspec.structs.replace(CLAIM, owner="one"))
     assert run(opened("one"), publish) == [PublishOutcome.PRESENT]
-    run(opened("one"), ClaimBlob(repository=APP, digest=digest("other"), token="t", owner="boot"))
+    run(opened("one"), ClaimBlob(repository=APP, digest=digest("other"), token="t", owner="one"))
     late = PublishBlob(repository=APP, digest=digest("other"), token="t", size=4)
     assert run(opened("two"), late) == [PublishOutcome.CLAIM_LOST]
 

@@ -154,7 +154,7 @@ def test_retention_is_set_up(machine: Walkthrough) -> None:
     for block in page:
         if block.language == "sh":
             machine.follow(block._replace(text=block.text.replace("team/app:1.2", "team/app:1.1")))
-    assert "team/app:1.1 stays" in machine.output
+    assert "team/app:1.1 is kept" in machine.output
 
 
 def test_stored_content_is_verified(machine: Walkthrough) -> None:

@@ -80,7 +80,7 @@ def test_findings_name_what_is_not_served_as_it_was_stored(place: Place) -> None
         "team/blobs: 1.0+build5: the name is not a tag",
         "team/blobs: localhost:5000/alpine: the name is not a tag, and no URL",
         "team/blobs: large: it is served from its file",
-        "team/blobs: missing: it is not served: its file is missing; nothing of its repository is collected",
+        "team/blobs: missing: it is not served: its file is missing; its repository is not collected until",
         f"team/blobs: {odd_images()['cut'].digest}: its bytes are served",
         f"{place.root}/Upper: it is a layout that is not served",
     ):
