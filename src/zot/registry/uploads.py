@@ -64,10 +64,7 @@ async def begin(
 
 async def status(registry: Registry, request: OfUpload, principal: str) -> int:
     """Return the number of bytes received. Raises UploadUnknown."""
-    row = await registry.catalog.upload(request.session)
-    if row is None or row.finished is not None or not _belongs(row, request, principal):
-        raise UploadUnknown(session_id=request.session)
-    return row.offset
+    return (await _unfinished(registry, request, principal)).offset
 
 
 async def append(
@@ -174,9 +171,7 @@ async def whole(
 async def cancel(registry: Registry, request: Cancel, principal: str) -> None:
     """Remove a session and its bytes. Raises UploadUnknown."""
     registry.refuse_if_read_only()
-    row = await registry.catalog.upload(request.session)
-    if row is None or row.finished is not None or not _belongs(row, request, principal):
-        raise UploadUnknown(session_id=request.session)
+    await _unfinished(registry, request, principal)
     if not await _discard(registry, request.repository, request.session):
         raise UploadUnknown(session_id=request.session)
 
@@ -199,9 +194,15 @@ async def _lease(registry: Registry, request: OfUpload, principal: str) -> Uploa
     return leased
 
 
-def _belongs(row: UploadRow, request: OfUpload, principal: str) -> bool:
-    """Return whether the session is the repository's and the principal's: its id alone is no authority."""
-    return row.repository == request.repository and row.principal == principal
+async def _unfinished(registry: Registry, request: OfUpload, principal: str) -> UploadRow:
+    """Return the unfinished session of the repository and the principal: its id alone is no authority.
+
+    Raises UploadUnknown.
+    """
+    row = await registry.catalog.upload(request.session)
+    if row is None or row.finished is not None or (row.repository, row.principal) != (request.repository, principal):
+        raise UploadUnknown(session_id=request.session)
+    return row
 
 
 def _progress(registry: Registry, lease: UploadRow) -> Progress:
