@@ -37,7 +37,8 @@ class BoundedMap(MutableMapping[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         """Set an entry and drop the oldest entries beyond the limit."""
-        self.pop(key, None)
+        if key in self._entries:
+            del self[key]
         self._entries[key] = value
         self._weight += self._weigh(value)
         while self._weight > self._limit:
