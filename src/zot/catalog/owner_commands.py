@@ -17,6 +17,7 @@ from typing import ClassVar
 import msgspec
 
 from zot.catalog.command import Command, OwnedCommand
+from zot.catalog.interface import LeaseEndedError
 from zot.oci.digest import Digest
 
 LEASE_S = 60.0
@@ -27,6 +28,11 @@ ENDED_KEPT_S = 7 * 86400
 
 JOBS_LEASE = "jobs"
 """The named lease of background work: export, import of layouts, collection, scrub."""
+
+
+def lease_ended(owner: str) -> LeaseEndedError:
+    """Return the error for what an owner sends after its lease has ended."""
+    return LeaseEndedError(f"the lease of owner {owner} has ended: its server has to be started again")
 
 
 class NamedLease(msgspec.Struct, frozen=True):

@@ -6,7 +6,15 @@ import asyncio
 import logging
 
 from zot.catalog.interface import Catalog, CatalogError, LeaseEndedError
-from zot.catalog.owner_commands import JOBS_LEASE, LEASE_S, AcquireLease, EndExpiredOwners, EndOwner, RenewOwner
+from zot.catalog.owner_commands import (
+    JOBS_LEASE,
+    LEASE_S,
+    AcquireLease,
+    EndExpiredOwners,
+    EndOwner,
+    RenewOwner,
+    lease_ended,
+)
 
 RENEW_S = LEASE_S / 4
 _RETRY_S = 1.0
@@ -48,7 +56,7 @@ class OwnerLease:
         """
         catalog = self._catalog
         if not await catalog.do(RenewOwner(owner=catalog.owner)):
-            raise LeaseEndedError(f"the lease of owner {catalog.owner} has ended")
+            raise lease_ended(catalog.owner)
         for owner in await catalog.do(EndExpiredOwners(owner=catalog.owner)):
             _log.warning("the lease of owner %s has expired: what it held is taken over", owner)
         if self._acquired.is_set():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from zot.catalog.interface import LeaseEndedError
 from zot.catalog.memory.state import MemoryCatalogScope, MemoryScope, State, StoredLease, StoredOwner
 from zot.catalog.owner_commands import (
     ENDED_KEPT_S,
@@ -13,6 +12,7 @@ from zot.catalog.owner_commands import (
     ReleaseLease,
     RenewOwner,
     TakePendingDelete,
+    lease_ended,
 )
 
 _S = 10**9
@@ -21,7 +21,7 @@ _S = 10**9
 def require_alive(state: State, owner: str) -> None:
     """Raise LeaseEndedError unless the owner's lease is held, or can be renewed."""
     if not state.is_alive(owner):
-        raise LeaseEndedError(f"the lease of owner {owner} has ended: its server has to be started again")
+        raise lease_ended(owner)
 
 
 def renew(scope: MemoryCatalogScope, command: RenewOwner) -> bool:

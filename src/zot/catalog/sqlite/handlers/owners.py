@@ -6,7 +6,6 @@ from typing import Any
 
 import apsw
 
-from zot.catalog.interface import LeaseEndedError
 from zot.catalog.owner_commands import (
     ENDED_KEPT_S,
     LEASE_S,
@@ -17,6 +16,7 @@ from zot.catalog.owner_commands import (
     ReleaseLease,
     RenewOwner,
     TakePendingDelete,
+    lease_ended,
 )
 from zot.catalog.sqlite.scope import CatalogScope, RepositoryScope
 
@@ -52,7 +52,7 @@ _TAKEN = "SELECT 1 FROM blob WHERE repository = ?1 AND digest = ?2 AND doom = ?3
 def require_alive(cursor: apsw.Cursor, owner: str) -> None:
     """Raise LeaseEndedError unless the owner's lease is held, or can be renewed."""
     if not cursor.execute(_ALIVE, (owner,)).fetchall():
-        raise LeaseEndedError(f"the lease of owner {owner} has ended: its server has to be started again")
+        raise lease_ended(owner)
 
 
 def begin_alone(cursor: apsw.Cursor, owner: str, now_ns: int) -> None:
