@@ -13,7 +13,7 @@ from zot.accounts.sessions.interface import SessionStore
 from zot.config.model import Config
 
 if TYPE_CHECKING:
-    from zot.foundation.sqlite_file import ThreadRunner
+    from zot.foundation.threads import ThreadPool
 
 
 class AccountStores(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class AccountStores(msgspec.Struct, frozen=True):
 async def open_stores(
     config: Config,
     engine: AccountsEngine,
-    threads: ThreadRunner,
+    threads: ThreadPool,
     awaited: Callable[[], bool] = lambda: False,
     *,
     waits: bool = False,

@@ -12,7 +12,7 @@ from zot.config.secret_files import SessionKeys
 from zot.statistics.interface import StatisticsStore
 
 if TYPE_CHECKING:
-    from zot.foundation.sqlite_file import ThreadRunner
+    from zot.foundation.threads import ThreadPool
 
 
 class AccountsEngine(Protocol):
@@ -25,16 +25,16 @@ class AccountsEngine(Protocol):
         the files open. Idempotent. Raises OSError if damaged statistics cannot be renamed.
         """
 
-    def open_accounts(self, threads: ThreadRunner, awaited: Callable[[], bool] = lambda: False) -> Accounts:
+    def open_accounts(self, threads: ThreadPool, awaited: Callable[[], bool] = lambda: False) -> Accounts:
         """Open the accounts; while `awaited` returns True, an unknown API key may still be imported.
 
         Raises AccountsUnavailableError if they are of another program, or of a newer version.
         """
 
-    def open_sessions(self, threads: ThreadRunner, keys: SessionKeys | None) -> SessionStore:
+    def open_sessions(self, threads: ThreadPool, keys: SessionKeys | None) -> SessionStore:
         """Open the sessions of this machine, signed and encrypted with `keys`. Raises SessionsUnavailableError."""
 
-    def open_statistics(self, threads: ThreadRunner) -> StatisticsStore:
+    def open_statistics(self, threads: ThreadPool) -> StatisticsStore:
         """Open the statistics. Raises StatisticsUnavailableError as `open_accounts` does."""
 
     def save(self, directory: Path) -> list[str]:

@@ -15,7 +15,7 @@ from zot.statistics.interface import StatisticsStore
 from zot.statistics.memory import MemoryStatistics
 
 if TYPE_CHECKING:
-    from zot.foundation.sqlite_file import ThreadRunner
+    from zot.foundation.threads import ThreadPool
 
 
 class MemoryAccountsEngine:
@@ -25,15 +25,15 @@ class MemoryAccountsEngine:
         """See `AccountsEngine`: there is nothing to heal."""
         return []
 
-    def open_accounts(self, threads: ThreadRunner, awaited: Callable[[], bool] = lambda: False) -> Accounts:  # noqa: ARG002
+    def open_accounts(self, threads: ThreadPool, awaited: Callable[[], bool] = lambda: False) -> Accounts:  # noqa: ARG002
         """See `AccountsEngine`."""
         return MemoryAccounts()
 
-    def open_sessions(self, threads: ThreadRunner, keys: SessionKeys | None) -> SessionStore:  # noqa: ARG002
+    def open_sessions(self, threads: ThreadPool, keys: SessionKeys | None) -> SessionStore:  # noqa: ARG002
         """See `AccountsEngine`."""
         return MemorySessions()
 
-    def open_statistics(self, threads: ThreadRunner) -> StatisticsStore:  # noqa: ARG002
+    def open_statistics(self, threads: ThreadPool) -> StatisticsStore:  # noqa: ARG002
         """See `AccountsEngine`."""
         return MemoryStatistics()
 

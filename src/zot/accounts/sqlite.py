@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from zot.accounts.interface import AccountsUnavailableError, ApiKey, KeyedUser, User
-from zot.foundation.sqlite_file import FileKind, SqliteFile, ThreadRunner
+from zot.foundation.sqlite_file import FileKind, SqliteFile
+from zot.foundation.threads import ThreadPool
 from zot.oci.names import Repository
 
 _FIRST = """
@@ -58,7 +59,7 @@ _KEY = "SELECT hash, id, owner, label, scopes, created_s, expires_s, last_used_s
 class SqliteAccounts:
     """`Accounts` in a file. Reads run on the event loop."""
 
-    def __init__(self, path: Path, threads: ThreadRunner, awaited: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, path: Path, threads: ThreadPool, awaited: Callable[[], bool] = lambda: False) -> None:
         """Open the file, and create it if it is missing.
 
         While `awaited` returns True, an unknown API key may still be imported from another program's store. Raises

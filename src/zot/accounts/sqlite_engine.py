@@ -11,7 +11,8 @@ from zot.accounts.sessions.local import LocalSessions
 from zot.accounts.sqlite import REMEDY, SqliteAccounts
 from zot.config.secret_files import SessionKeys
 from zot.config.state_directory import StateDirectory
-from zot.foundation.sqlite_file import ThreadRunner, is_damaged, set_aside_if_damaged
+from zot.foundation.sqlite_file import is_damaged, set_aside_if_damaged
+from zot.foundation.threads import ThreadPool
 from zot.statistics.interface import StatisticsStore
 from zot.statistics.sqlite import SqliteStatistics
 
@@ -36,16 +37,16 @@ class SqliteAccountsEngine:
             notices.append(f"{path} is damaged: {REMEDY}. Until then logins are answered with 503.")
         return notices
 
-    def open_accounts(self, threads: ThreadRunner, awaited: Callable[[], bool] = lambda: False) -> Accounts:
+    def open_accounts(self, threads: ThreadPool, awaited: Callable[[], bool] = lambda: False) -> Accounts:
         """See `AccountsEngine`."""
         self._state.catalog.mkdir(parents=True, exist_ok=True)
         return SqliteAccounts(self._state.accounts_database, threads, awaited)
 
-    def open_sessions(self, threads: ThreadRunner, keys: SessionKeys | None) -> SessionStore:
+    def open_sessions(self, threads: ThreadPool, keys: SessionKeys | None) -> SessionStore:
         """See `AccountsEngine`."""
         return LocalSessions(self._state.sessions, threads, keys)
 
-    def open_statistics(self, threads: ThreadRunner) -> StatisticsStore:
+    def open_statistics(self, threads: ThreadPool) -> StatisticsStore:
         """See `AccountsEngine`."""
         return SqliteStatistics(self._state.statistics_database, threads)
 

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import apsw
 
-P = ParamSpec("P")
-T = TypeVar("T")
+from zot.foundation.threads import ThreadPool
 
 Statement = tuple[str, tuple[Any, ...]]
 """SQL and its values."""
@@ -29,13 +28,6 @@ DAMAGE = (apsw.NotADBError, apsw.CorruptError)
 """Errors of a file that is not a database, or a damaged one."""
 
 _log = logging.getLogger(__name__)
-
-
-class ThreadRunner(Protocol):
-    """Runs jobs that block on the disk."""
-
-    async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run the job in a thread."""
 
 
 class FileKind(NamedTuple):
@@ -60,7 +52,7 @@ class SqliteFile:
     once a second, so that the process can do everything that does not need it.
     """
 
-    def __init__(self, path: Path, kind: FileKind, threads: ThreadRunner) -> None:
+    def __init__(self, path: Path, kind: FileKind, threads: ThreadPool) -> None:
         """Open the file, create it (mode 0600) if it is missing, and migrate it to the current version.
 
         Raises the kind's error if it is a database of another program, or of a newer one.

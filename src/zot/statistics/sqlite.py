@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from zot.foundation.sqlite_file import FileKind, SqliteFile, ThreadRunner
+from zot.foundation.sqlite_file import FileKind, SqliteFile
+from zot.foundation.threads import ThreadPool
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.statistics.interface import FLUSH_S, Statistic, StatisticsByManifest, StatisticsUnavailableError
@@ -40,7 +41,7 @@ _SELECT = "SELECT digest, pulls, pulled_s, pushed_s, pushed_by FROM statistic WH
 class SqliteStatistics:
     """`StatisticsStore` in a file. Reads run on the event loop."""
 
-    def __init__(self, path: Path, threads: ThreadRunner) -> None:
+    def __init__(self, path: Path, threads: ThreadPool) -> None:
         """Open the file, and create it if it is missing.
 
         Raises StatisticsUnavailableError if it is of another program, or of a newer version.

@@ -14,9 +14,9 @@ import hmac
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from zot.accounts.sessions.ids import LOCAL_BYTES, random_id, well_formed
 from zot.accounts.sessions.interface import SessionsUnavailableError
 from zot.config.secret_files import SessionKeys
+from zot.foundation.threads import ThreadPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,13 +38,6 @@ _KEY_BYTES = 64
 _NONCE_BYTES = 12
 
 
-class SessionThreads(Protocol):
-    """Runs jobs that block on the disk."""
-
-    async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run the job in a thread."""
-
-
 class _StoredSession(msgspec.Struct, frozen=True, array_like=True):
     """The content of a session file."""
 
@@ -54,7 +48,7 @@ class _StoredSession(msgspec.Struct, frozen=True, array_like=True):
 class LocalSessions:
     """`SessionStore` in a directory."""
 
-    def __init__(self, directory: Path, threads: SessionThreads, keys: SessionKeys | None = None) -> None:
+    def __init__(self, directory: Path, threads: ThreadPool, keys: SessionKeys | None = None) -> None:
         """Open the directory, and create it if it is missing.
 
         The configuration has checked the keys. Raises SessionsUnavailableError if the directory cannot be used.

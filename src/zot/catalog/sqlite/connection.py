@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 
 from zot.catalog.interface import CatalogError, CatalogFullError, CatalogUnavailableError
+from zot.foundation.sqlite_file import DAMAGE
 
 WRITER_CACHE_KIB = 8 << 10
 READER_CACHE_KIB = 4 << 10
@@ -17,9 +18,6 @@ _READER_PATIENCE_MS = 50
 _WRITER_PATIENCE_MS = 200
 # The log is truncated to this when it restarts.
 _LOG_KEPT_BYTES = 16 << 20
-
-DAMAGE = (apsw.NotADBError, apsw.CorruptError)
-"""The database is not one, or not whole."""
 
 DAMAGED = "the catalog's database is damaged, and is being mended"
 

@@ -35,13 +35,14 @@ from zot.catalog.rows import (
     UploadRow,
     UsageRow,
 )
-from zot.catalog.sqlite.connection import DAMAGE, DAMAGED, open_for_reading, translated
+from zot.catalog.sqlite.connection import DAMAGED, open_for_reading, translated
 from zot.catalog.sqlite.handlers import carried as carried_handlers
 from zot.catalog.sqlite.handlers import change_log as change_log_handlers
 from zot.catalog.sqlite.handlers import uploads as upload_handlers
 from zot.catalog.sqlite.recovery import SUSPECT, held_boot, require_boot
 from zot.catalog.sqlite.revision import REPLACED, ReaderRevision
 from zot.catalog.sqlite.schema import check_present
+from zot.foundation.sqlite_file import DAMAGE
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag
 

@@ -18,12 +18,13 @@ import apsw
 from zot.catalog.clock import Source
 from zot.catalog.interface import CatalogUnavailableError, CatalogUnusableError
 from zot.catalog.sqlite import directory as place
-from zot.catalog.sqlite.connection import DAMAGE, open_for_reading
+from zot.catalog.sqlite.connection import open_for_reading
 from zot.catalog.sqlite.database import Database
 from zot.catalog.sqlite.disk_reserve import DiskReserve
 from zot.catalog.sqlite.handlers import owners
 from zot.catalog.sqlite.revision import WriterRevision
 from zot.catalog.sqlite.salvage import salvage
+from zot.foundation.sqlite_file import DAMAGE
 
 _BOOT = "SELECT value FROM setting WHERE name = 'boot'"
 

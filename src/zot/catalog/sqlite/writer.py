@@ -31,7 +31,7 @@ from zot.catalog.manifest_commands import (
 )
 from zot.catalog.sqlite import directory as place
 from zot.catalog.sqlite.codec import decode_outcome, encode
-from zot.catalog.sqlite.connection import DAMAGE, DAMAGED, translated
+from zot.catalog.sqlite.connection import DAMAGED, translated
 from zot.catalog.sqlite.database import Database
 from zot.catalog.sqlite.disk_reserve import DiskReserve
 from zot.catalog.sqlite.handlers import blobs, change_log, layouts, owners, tags, uploads
@@ -42,6 +42,7 @@ from zot.catalog.sqlite.repair import Repair
 from zot.catalog.sqlite.revision import WriterRevision
 from zot.catalog.sqlite.scope import CatalogScope, RepositoryScope
 from zot.catalog.upload_commands import CreateUploadRow, LeaseUpload
+from zot.foundation.sqlite_file import DAMAGE
 
 BATCH_LIMIT = 256
 BATCH_S = 0.002
