@@ -14,12 +14,13 @@ from zot.catalog import paging
 from zot.catalog.interface import Catalog, CatalogError
 from zot.config.model import Config
 from zot.config.store_table import StoreTable
-from zot.layout.build import build_jobs
+from zot.layout.build import LayoutJobs, build_jobs
 from zot.layout.index_json import InvalidLayoutError
 from zot.layout.layouts import StoreLayouts
 from zot.maintenance.build import MaintenanceParts
 from zot.maintenance.gc import CollectedLayouts
 from zot.maintenance.job_state import JobStates
+from zot.maintenance.observer import NoObserver, Observer
 from zot.maintenance.scheduler import Scheduler
 from zot.oci.names import Repository
 from zot.server.plan import ServerPlan
@@ -55,6 +56,25 @@ class StoreImports:
         except (InvalidLayoutError, StorageError) as error:
             return str(error)
         return ""
+
+
+def maintenance_parts(
+    config: Config,
+    store: Store,
+    layouts: StoreLayouts,
+    layout_jobs: LayoutJobs,
+    job_states: JobStates,
+    observer: Observer,
+) -> MaintenanceParts:
+    """Return what maintenance works on, by a configuration; `job_states` are loaded."""
+    return MaintenanceParts(
+        registry=store.registry(config),
+        layouts=CollectedLayouts(ready=layouts.files.ready, remove=layout_jobs.exporter.remove),
+        job_states=job_states,
+        hash_pool=store.pools.hash,
+        statistics=store.statistics,
+        observer=observer,
+    )
 
 
 def operations(
@@ -96,13 +116,7 @@ async def open_operations(config: Config, plan: ServerPlan, notify: Notify) -> A
             layout_jobs = build_jobs(store.catalog, store.storage, layouts)
             job_states = JobStates(plan.state.jobs, store.pools.durable)
             await job_states.load()
-            parts = MaintenanceParts(
-                registry=store.registry(config),
-                layouts=CollectedLayouts(ready=layouts.files.ready, remove=layout_jobs.exporter.remove),
-                job_states=job_states,
-                hash_pool=store.pools.hash,
-                statistics=store.statistics,
-            )
+            parts = maintenance_parts(config, store, layouts, layout_jobs, job_states, NoObserver())
             yield operations(config, store, layouts, parts, None)
             if not store.read_only:
                 await layout_jobs.drain(plan.stop.exports_s)

@@ -17,12 +17,11 @@ from zot.config.model import Config
 from zot.layout.build import build_jobs
 from zot.layout.layouts import StoreLayouts
 from zot.maintenance import build as maintenance
-from zot.maintenance.gc import CollectedLayouts
 from zot.maintenance.job_state import JobStates
 from zot.maintenance.observer import NoObserver, Observer
 from zot.maintenance.scheduler import Task
 from zot.migration.import_zot_metadata import import_zot_metadata
-from zot.server.admin import operations
+from zot.server.admin import maintenance_parts, operations
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import ConfigReload
 from zot.server.extensions import EXTENSIONS
@@ -112,14 +111,8 @@ class Background:
         self._operations = operations(config, self._store, self._layouts, parts, self._scheduler)
 
     def _parts(self, config: Config) -> maintenance.MaintenanceParts:
-        store = self._store
-        return maintenance.MaintenanceParts(
-            registry=store.registry(config),
-            layouts=CollectedLayouts(ready=self._layouts.files.ready, remove=self._layout_jobs.exporter.remove),
-            job_states=self._job_states,
-            hash_pool=store.pools.hash,
-            statistics=store.statistics,
-            observer=self._observer,
+        return maintenance_parts(
+            config, self._store, self._layouts, self._layout_jobs, self._job_states, self._observer
         )
 
 
