@@ -1,0 +1,1 @@
+"""Search: an index of what the catalog has, and the queries on it."""
