@@ -9,7 +9,7 @@ import pytest
 from layout.images import INDEX
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.oci.names import parse_repository, parse_tag
-from zot.registry import large_manifests, manifests
+from zot.registry import large_manifests, manifest_commit, manifests
 from zot.registry.errors import Unavailable
 from zot.registry.large_manifests import LARGE_BYTES, LargeManifests
 from zot.registry.pushed_manifest import PushedManifest, check
@@ -48,7 +48,7 @@ async def test_large_ones_are_parsed_in_a_thread(
         threads.append(threading.get_ident())
         return check(to, request, content, media_type)
 
-    monkeypatch.setattr(manifests, "check", noted)
+    monkeypatch.setattr(manifest_commit, "check", noted)
     await pushed(registry(), index_of(size))
     assert [thread != threading.get_ident() for thread in threads] == [elsewhere]
 

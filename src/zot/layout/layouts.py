@@ -14,10 +14,10 @@ from zot.layout.interface import LayoutFiles
 from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
 from zot.layout.read_through import read_through
 from zot.layout.unimported_names import UnimportedNames
-from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository
 from zot.registry.damage import DamageReports, FoundBy
 from zot.registry.manifest_bytes import read_manifest
+from zot.registry.sources import SourcedManifest
 from zot.registry.unimported import Unserved
 from zot.storage.interface import Storage
 
@@ -74,8 +74,8 @@ class StoreLayouts:
         """Iterate over the layouts that cannot be served because of their names or places, with the reasons."""
         return self.files.unserved()
 
-    async def read(self, repository: Repository, reference: Reference) -> tuple[Digest, str, bytes] | None:
-        """Return digest, media type and content of a manifest, and start to import its repository.
+    async def manifest(self, repository: Repository, reference: Reference) -> SourcedManifest | None:
+        """Return a manifest that the catalog does not have, and start to import its repository.
 
         One that `index.json` does not list (the child of an index) is known only after the import.
         """
@@ -84,13 +84,13 @@ class StoreLayouts:
         manifest = await read_through(self.files, repository, reference, self.manifest_limit_bytes)
         if manifest is not None:
             self.importer.start(repository)
-            return manifest.digest, manifest.media_type, manifest.content
+            return SourcedManifest(manifest.digest, manifest.media_type, manifest.content)
         await self.importer.ensure(repository)
         row = await self._catalog.resolve(repository, reference)
         if row is None:
             return None
         found = await read_manifest(self._catalog, self._storage, self.damage, repository, row.digest, FoundBy.PULL)
-        return (row.digest, row.media_type, found.content) if found.content is not None else None
+        return SourcedManifest(row.digest, row.media_type, found.content) if found.content is not None else None
 
     async def read_carried(self, repository: Repository, entry: CarriedEntry) -> None:
         """Import the manifest of a carried entry, if it is readable now."""

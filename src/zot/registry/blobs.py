@@ -13,7 +13,8 @@ from zot.oci.names import Repository
 from zot.registry.blob_commit import BlobCommit, commit_blob, ensure_space, manifest_as_blob
 from zot.registry.blob_deletion import delete_blob, quarantine_damaged
 from zot.registry.damage import FoundBy, size_mismatch
-from zot.registry.errors import BlobUnknown, InUse, Unavailable
+from zot.registry.errors import BlobUnknown, InUse, NameUnknown, Unavailable
+from zot.registry.fetch import fetch_blob
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob
 from zot.storage.interface import Content, ContentDamagedError, ContentMissingError
@@ -30,12 +31,24 @@ async def pull(registry: Registry, request: PullBlob) -> BlobRow:
     """
     row = await registry.catalog.blob(request.repository, request.digest)
     if row is None:
-        await registry.known(request.repository)
-        row = await registry.catalog.blob(request.repository, request.digest)
-        row = row or await manifest_as_blob(registry, request.repository, request.digest)
+        row = await _outside_catalog(registry, request)
     touch = TouchBlob(repository=request.repository, digest=request.digest)
     if row is None or (row.marked and not await registry.touch(touch)):
         raise BlobUnknown(digest=request.digest)
+    return row
+
+
+async def _outside_catalog(registry: Registry, request: PullBlob) -> BlobRow | None:
+    """Make present a blob of an unimported layout, a manifest's bytes, or an upstream's blob. Raises NameUnknown."""
+    repository, digest = request.repository, request.digest
+    known = await registry.is_known(repository)
+    if known:
+        row = await registry.catalog.blob(repository, digest) or await manifest_as_blob(registry, repository, digest)
+        if row is not None:
+            return row
+    row = await fetch_blob(registry, repository, digest)
+    if row is None and not known:
+        raise NameUnknown(name=repository)
     return row
 
 

@@ -15,6 +15,7 @@ from zot.registry.content_cache import ContentCache
 from zot.registry.damage import DamageReports
 from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Registry, RegistryLimits
+from zot.registry.sources import Upstream
 from zot.registry.unimported import UnimportedRepositories
 from zot.storage.interface import Storage as ContentStorage
 
@@ -27,6 +28,7 @@ class RegistryParts:
     storage: ContentStorage
     layouts: UnimportedRepositories
     cache: ContentCache
+    upstreams: tuple[Upstream, ...] = ()
     read_only: bool = False
     damage: DamageReports = field(default_factory=DamageReports)
 
@@ -38,6 +40,7 @@ def build(config: Config, parts: RegistryParts) -> Registry:
         catalog=parts.catalog,
         storage=parts.storage,
         layouts=parts.layouts,
+        upstreams=parts.upstreams,
         limits=RegistryLimits(
             manifest_bytes=limits.max_manifest_bytes,
             page=limits.max_page_size,

@@ -5,51 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import msgspec
-
-from zot.catalog.command import new_id
 from zot.catalog.manifest_commands import (
     Absent,
     Deleted,
-    MissingBlobs,
-    PutManifest,
     Referenced,
-    Refusal,
     RemoveManifest,
-    Stored,
     TagMove,
-    TagRefused,
     TagsDiffer,
     TouchManifest,
 )
-from zot.catalog.quotas import OverQuota
 from zot.catalog.rows import CarriedEntry, ManifestRow, Unread
 from zot.oci.digest import Digest
 from zot.oci.media_types import OCTET_STREAM
-from zot.oci.names import Repository, Tag, as_digest
-from zot.registry import quota
-from zot.registry.blob_commit import manifest_as_blob
+from zot.oci.names import Repository, Tag, as_digest, as_tag
 from zot.registry.damage import FoundBy
 from zot.registry.errors import (
     InUse,
-    ManifestBlobUnknown,
     ManifestConflict,
     ManifestUnknown,
     NameUnknown,
-    NotGranted,
     TagImmutable,
-    TooManyRequests,
     Unavailable,
 )
-from zot.registry.large_manifests import LARGE_BYTES
+from zot.registry.fetch import check_tag, fetch_manifest
 from zot.registry.manifest_bytes import read_manifest
-from zot.registry.pushed_manifest import PushedManifest, check
+from zot.registry.manifest_commit import ManifestCommit, StoredManifest, commit_manifest
 from zot.registry.registry import Registry
 from zot.registry.request import PullManifest, PushManifest
 from zot.storage.interface import Content, ContentMissingError
 
-# The catalog's log and database have a manifest's bytes, and so has its layout.
-_COPIES = 3
 # How often a deletion is decided again because the manifest's tags changed concurrently.
 _DECISIONS = 5
 
@@ -70,14 +54,6 @@ class OpenedManifest(NamedTuple):
     content: Content
 
 
-class StoredManifest(NamedTuple):
-    """What a push stored."""
-
-    digest: Digest
-    subject: Digest | None
-    tags: tuple[Tag, ...]
-
-
 async def pull(registry: Registry, request: PullManifest) -> PulledManifest | OpenedManifest:
     """Return the manifest that the reference stands for now. Raises ManifestUnknown, NameUnknown, Unavailable.
 
@@ -89,6 +65,8 @@ async def pull(registry: Registry, request: PullManifest) -> PulledManifest | Op
         row = await registry.catalog.resolve(request.repository, request.reference)
     if row is None:
         return await _outside_catalog(registry, request)
+    if registry.upstreams and (tag := as_tag(request.reference)):
+        row = await check_tag(registry, request.repository, tag, row)
     return await _stored(registry, request, row)
 
 
@@ -114,17 +92,24 @@ async def _stored(registry: Registry, request: PullManifest, row: ManifestRow) -
 
 
 async def _outside_catalog(registry: Registry, request: PullManifest) -> PulledManifest | OpenedManifest:
-    row = await registry.catalog.repository(request.repository)
+    """Return a manifest that the catalog does not have, from a source or a carried entry."""
+    repository, reference = request.repository, request.reference
+    row = await registry.catalog.repository(repository)
     if row is None or not row.imported:
-        found = await registry.layouts.read(request.repository, request.reference)
+        found = await registry.layouts.manifest(repository, reference)
         if found is not None:
             return PulledManifest(*found)
-        if row is None and not await registry.layouts.exists(request.repository):
-            raise NameUnknown(name=request.repository, reference=request.reference)
-    for entry in await registry.catalog.carried_as(request.repository, request.reference):
-        if (carried := await _carried(registry, request, entry)) is not None:
-            return carried
-    raise ManifestUnknown(reference=request.reference)
+    exists = row is not None or await registry.layouts.exists(repository)
+    if exists:
+        for entry in await registry.catalog.carried_as(repository, reference):
+            if (carried := await _carried(registry, request, entry)) is not None:
+                return carried
+    fetched = await fetch_manifest(registry, repository, reference)
+    if fetched is not None:
+        return PulledManifest(*fetched)
+    if not exists:
+        raise NameUnknown(name=repository, reference=reference)
+    raise ManifestUnknown(reference=reference)
 
 
 async def _carried(
@@ -161,72 +146,7 @@ async def push(
     MediaTypeUnsupported, DigestInvalid, ManifestBlobUnknown, NotGranted, QuotaExceeded, TooManyRequests, Unavailable.
     """
     registry.refuse_if_read_only()
-    if len(content) <= LARGE_BYTES:
-        return await _store(registry, request, check(registry, request, content, media_type), moves, by)
-    async with registry.large_manifests.turn():
-        checked = await registry.large_manifests.run(check, registry, request, content, media_type)
-        return await _store(registry, request, checked, moves, by)
-
-
-async def _store(
-    registry: Registry, request: PushManifest, pushed: PushedManifest, moves: Sequence[TagMove], by: str
-) -> StoredManifest:
-    content, digest, parsed, edges = pushed
-    needed = tuple(edge.digest for edge in edges if not (edge.child or edge.optional))
-    if needed and not await registry.exists(request.repository):
-        # Refused before `writable`: a push that cannot succeed creates no repository.
-        raise _refusal(request.repository, MissingBlobs(needed))
-    await registry.writable(request.repository)
-    if await registry.catalog.resolve(request.repository, digest) is None:
-        await registry.storage.ensure_space(request.repository, _COPIES * len(content))
-    command = PutManifest(
-        repository=request.repository,
-        digest=digest,
-        content=content,
-        media_type=parsed.media_type,
-        artifact_type=parsed.artifact_type,
-        subject=parsed.subject,
-        annotations=parsed.annotations,
-        edges=edges,
-        tags=tuple(moves),
-        by=by,
-        quotas=registry.quotas.of(request.repository),
-        repositories_limit=registry.quotas.repositories,
-    )
-    outcome = await registry.catalog.do(command)
-    if isinstance(outcome, MissingBlobs) and await _are_manifests(registry, request.repository, outcome.digests):
-        outcome = await registry.catalog.do(msgspec.structs.replace(command, id=new_id()))
-    if not isinstance(outcome, Stored):
-        raise _refusal(request.repository, outcome)
-    return StoredManifest(digest, parsed.subject, tuple(move.tag for move in moves))
-
-
-async def _are_manifests(registry: Registry, repository: Repository, digests: Sequence[Digest]) -> bool:
-    """Return whether all of these missing blobs are manifests of the repository: then they are blobs from now on."""
-    for digest in digests:
-        if await registry.catalog.resolve(repository, digest) is None:
-            return False
-    for digest in digests:
-        if await manifest_as_blob(registry, repository, digest) is None:
-            return False
-    return True
-
-
-def _refusal(repository: Repository, outcome: MissingBlobs | TagRefused | OverQuota) -> Exception:
-    match outcome:
-        case MissingBlobs(digests):
-            shown = ", ".join(digests[:10])
-            return ManifestBlobUnknown("the repository lacks blobs that the manifest names", digest=shown)
-        case TagRefused(tag, Refusal.IMMUTABLE):
-            return TagImmutable(f"tag {tag!r} is immutable and points elsewhere", reference=tag)
-        case TagRefused(tag, Refusal.MAY_NOT_MOVE):
-            return NotGranted(f"tag {tag!r} exists, and moving it needs the action 'update'", reference=tag)
-        case TagRefused(tag, _):
-            return NotGranted(f"tag {tag!r} does not exist, and creating it needs the action 'create'", reference=tag)
-        case OverQuota(limit, _, of_repositories=True):
-            return TooManyRequests("the registry's limit on repositories is reached", limit=limit)
-        case OverQuota():
-            return quota.exceeded(repository, outcome)
+    return await commit_manifest(registry, ManifestCommit(request, content, media_type, moves, by))
 
 
 async def delete(

@@ -16,6 +16,7 @@ from zot.registry.damage import DamageReports
 from zot.registry.errors import NameInvalid, NameUnknown, Unsupported
 from zot.registry.large_manifests import LargeManifests
 from zot.registry.quota import Quotas
+from zot.registry.sources import Source, Upstream
 from zot.registry.unimported import NothingUnimported, UnimportedRepositories
 from zot.storage.interface import Storage
 
@@ -40,6 +41,8 @@ class Registry:
     catalog: Catalog
     storage: Storage
     layouts: UnimportedRepositories = field(default_factory=NothingUnimported)
+    upstreams: tuple[Upstream, ...] = ()
+    """Registries that this one mirrors, in the order in which they are asked."""
     limits: RegistryLimits = field(default_factory=RegistryLimits)
     quotas: Quotas = field(default_factory=Quotas)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -55,6 +58,11 @@ class Registry:
     """Accept images some of whose blobs are not here."""
     read_only: bool = False
     damage: DamageReports = field(default_factory=DamageReports)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What may have more than the catalog, in the order in which it is asked."""
+        return (self.layouts, *self.upstreams)
 
     async def exists(self, repository: Repository) -> bool:
         """Tell whether there is such a repository, known to the catalog or yet to be imported."""

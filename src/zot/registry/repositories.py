@@ -47,18 +47,18 @@ async def iter_all(
 async def _names(
     registry: Registry, after: str, count: int
 ) -> AsyncGenerator[tuple[Sequence[Repository], Repository | None]]:
-    """Iterate over the catalog's repositories and those of unimported layouts, as one list.
+    """Iterate over the catalog's repositories and those of its sources, as one list.
 
     Each step comes with the name to go on after, None at the end.
     """
     last: Repository | None = None
     while True:
-        # Unimported names first: one that is imported between the two reads is in both rather than in neither.
-        unimported = await registry.layouts.names(after, count)
-        known = await registry.catalog.repositories(after, count)
-        # Past the end of the shorter of two full pages nothing is known yet.
-        ends = [each[-1] for each in (known, unimported) if len(each) == count]
-        names = [name for name in dict.fromkeys(merge(known, unimported)) if not ends or name <= min(ends)]
+        # The catalog last: a name that is imported between two reads is in both rather than in neither.
+        pages = [await source.names(after, count) for source in registry.sources]
+        pages.append(await registry.catalog.repositories(after, count))
+        # Past the end of the shortest full page nothing is known yet.
+        ends = [each[-1] for each in pages if len(each) == count]
+        names = [name for name in dict.fromkeys(merge(*pages)) if not ends or name <= min(ends)]
         last = names[-1] if ends else None
         yield names, last
         if last is None:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
 from zot.catalog.rows import CarriedEntry
-from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository
+from zot.registry.sources import Source, SourcedManifest
 
 
 class Unserved(NamedTuple):
@@ -17,8 +17,8 @@ class Unserved(NamedTuple):
     why: str
 
 
-class UnimportedRepositories(Protocol):
-    """Repositories that the catalog does not know yet."""
+class UnimportedRepositories(Source, Protocol):
+    """Layouts that the catalog does not know yet: the first source, and all that is peculiar to layouts."""
 
     async def ensure_imported(self, repository: Repository) -> None:
         """Return once all of the repository's layout is in the catalog; a repository that is nowhere is created.
@@ -45,8 +45,8 @@ class UnimportedRepositories(Protocol):
     def unserved(self) -> AsyncIterator[Unserved]:
         """Iterate over the layouts that cannot be served, because of their names or where they lie."""
 
-    async def read(self, repository: Repository, reference: Reference) -> tuple[Digest, str, bytes] | None:
-        """Return digest, media type and content of a manifest, straight from a layout that is not imported yet."""
+    async def manifest(self, repository: Repository, reference: Reference) -> SourcedManifest | None:
+        """Return a manifest, straight from a layout that is not imported yet. The import stores it."""
 
     async def read_carried(self, repository: Repository, entry: CarriedEntry) -> None:
         """Import the manifest of a carried entry of a repository, if it can be read by now.
@@ -58,12 +58,6 @@ class UnimportedRepositories(Protocol):
         """Import manifests that an index of the repository lists and whose files have come since it was imported.
 
         Raises StorageError, CatalogError.
-        """
-
-    async def names(self, after: str, limit: int) -> Sequence[Repository]:
-        """Return names greater than `after` of layouts not imported yet, in byte order.
-
-        Raises Unavailable while it is not known yet which there are: a list is late rather than short.
         """
 
 
@@ -94,7 +88,7 @@ class NothingUnimported:
         for each in none:
             yield each
 
-    async def read(self, repository: Repository, reference: Reference) -> tuple[Digest, str, bytes] | None:  # noqa: ARG002
+    async def manifest(self, repository: Repository, reference: Reference) -> SourcedManifest | None:  # noqa: ARG002
         """Return None."""
         return None
 

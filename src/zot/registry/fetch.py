@@ -1,0 +1,122 @@
+"""What the registry lacks, from its upstreams: asked in order, verified, and stored as if it were pushed.
+
+A manifest is stored without the blobs and manifests that it names: each is fetched when a client asks for it. A
+read-only registry asks no upstream, since it could store nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from zot.catalog.command import ChangeSource
+from zot.catalog.manifest_commands import TagMove
+from zot.catalog.rows import BlobRow, ManifestRow
+from zot.oci.digest import Digest
+from zot.oci.names import Reference, Repository, Tag, as_tag
+from zot.registry import uploads
+from zot.registry.errors import DigestInvalid, ManifestInvalid, SizeInvalid, Unavailable
+from zot.registry.manifest_commit import ManifestCommit, commit_manifest
+from zot.registry.registry import Registry
+from zot.registry.request import PushManifest
+from zot.registry.sources import SourcedManifest, Upstream
+
+# What the catalog records as the principal, and as the client whose open uploads are counted.
+_BY = "upstream"
+
+_Found = TypeVar("_Found")
+
+_log = logging.getLogger("zot.registry")
+
+
+async def fetch_manifest(registry: Registry, repository: Repository, reference: Reference) -> SourcedManifest | None:
+    """Return a manifest of the first upstream that has it, once it is stored; a tag points to it then.
+
+    None: no upstream has it. Raises Unavailable if one of them could not tell, QuotaExceeded, StorageFullError.
+    """
+
+    async def fetch(upstream: Upstream) -> SourcedManifest | None:
+        found = await upstream.manifest(repository, reference)
+        return found and await _store_manifest(registry, repository, reference, found)
+
+    return await _first(registry, fetch)
+
+
+async def fetch_blob(registry: Registry, repository: Repository, digest: Digest) -> BlobRow | None:
+    """Return the row of a blob of the first upstream that has it, once it is stored.
+
+    None: no upstream has it. Raises Unavailable if one of them could not tell, QuotaExceeded, StorageFullError.
+    """
+
+    async def fetch(upstream: Upstream) -> BlobRow | None:
+        async with upstream.blob(repository, digest) as found:
+            if found is None:
+                return None
+            try:
+                await uploads.whole(registry, repository, _BY, digest, found.chunks, found.size, client=_BY)
+            except (DigestInvalid, SizeInvalid) as error:
+                raise Unavailable(f"an upstream sent other content: {error}", digest=digest) from error
+        return await registry.catalog.blob(repository, digest)
+
+    return await _first(registry, fetch)
+
+
+async def check_tag(registry: Registry, repository: Repository, tag: Tag, row: ManifestRow) -> ManifestRow:
+    """Return what a tag stands for, `row` so far, after the upstreams whose check of it is due were asked.
+
+    While an upstream fails, the tag stays as it is: an old answer is better than none. Raises QuotaExceeded,
+    StorageFullError.
+    """
+    if registry.read_only:
+        return row
+    for upstream in registry.upstreams:
+        if not upstream.is_due(repository, tag):
+            continue
+        try:
+            found = await upstream.check(repository, tag, row.digest)
+            if found is None:
+                continue
+            await _store_manifest(registry, repository, tag, found)
+        except Unavailable as error:
+            _log.warning("%s:%s is served as it was: %s", repository, tag, error)
+            continue
+        return await registry.catalog.resolve(repository, tag) or row
+    return row
+
+
+async def _first(registry: Registry, fetch: Callable[[Upstream], Awaitable[_Found | None]]) -> _Found | None:
+    """Return what the first upstream gives that has it. Raises the first failure if none has it."""
+    failed: Unavailable | None = None
+    for upstream in () if registry.read_only else registry.upstreams:
+        try:
+            found = await fetch(upstream)
+        except Unavailable as error:
+            failed = failed or error
+        else:
+            if found is not None:
+                return found
+    if failed is not None:
+        raise failed
+    return None
+
+
+async def _store_manifest(
+    registry: Registry, repository: Repository, reference: Reference, found: SourcedManifest
+) -> SourcedManifest:
+    """Store a manifest of an upstream, and point the tag that was asked for at it. Raises Unavailable if it is invalid.
+
+    Its blobs need not be here.
+    """
+    tag = as_tag(reference)
+    expected = found.digest if tag else reference
+    request = PushManifest(repository=repository, reference=expected, tags=(tag,) if tag else ())
+    commit = ManifestCommit(
+        request, found.content, found.media_type, [TagMove(tag)] if tag else [], _BY, ChangeSource.SYNC
+    )
+    try:
+        stored = await commit_manifest(replace(registry, sparse=True), commit)
+    except (DigestInvalid, ManifestInvalid) as error:
+        raise Unavailable(f"an upstream sent an invalid manifest: {error}", reference=reference) from error
+    return found._replace(digest=stored.digest)
