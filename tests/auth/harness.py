@@ -31,6 +31,7 @@ from zot.foundation.threads import ThreadPool
 from zot.registry import build as registry_of
 from zot.registry.content_cache import ContentCache
 from zot.registry.unimported import NothingUnimported
+from zot.storage.interface import Storage
 from zot.storage.memory import MemoryStorage
 
 UI = {"X-ZOT-API-CLIENT": "zot-ui"}
@@ -75,7 +76,12 @@ class Site:
 
 @asynccontextmanager
 async def serving(
-    root: Path, http: Mapping[str, Any], *, port: int = 0, tls: ssl.SSLContext | None = None
+    root: Path,
+    http: Mapping[str, Any],
+    *,
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
+    storage: Storage | None = None,
 ) -> AsyncIterator[Site]:
     """Serve the section `http` of a configuration, with `root` for what is kept of users."""
     tree = {"storage": {"rootDirectory": str(root)}, "http": dict(http)}
@@ -87,7 +93,7 @@ async def serving(
     parts = auth_of.AuthParts(pool, pool, stores.accounts if stores else None, stores.sessions if stores else None)
     auth = auth_of.build(config, parts)
     addresses = ClientAddresses(config.http.trusted_proxies)
-    catalog, storage = MemoryCatalog(), MemoryStorage()
+    catalog, storage = MemoryCatalog(), storage or MemoryStorage()
     registry = registry_of.build(
         config, registry_of.RegistryParts(catalog, storage, NothingUnimported(), ContentCache())
     )

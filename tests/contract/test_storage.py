@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from storage.remote import RemoteStorage
 from zot.oci.digest import CANONICAL, Digest, algorithm_of, digest_of
 from zot.oci.names import Repository, parse_repository
 from zot.storage import filesystem, memory
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.interface import (
+    SMALL_BYTES,
     ContentDamagedError,
     ContentMissingError,
     DigestMismatchError,
@@ -46,7 +48,7 @@ def pools() -> Iterator[ThreadPools]:
     pools.close()
 
 
-@pytest.fixture(params=["filesystem", "filesystem not durable", "memory", "routed"])
+@pytest.fixture(params=["filesystem", "filesystem not durable", "memory", "remote", "routed"])
 async def storage(request: pytest.FixtureRequest, tmp_path: Path, pools: ThreadPools) -> AsyncIterator[Storage]:
     """An empty storage of each kind."""
 
@@ -63,6 +65,8 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path, pools: ThreadP
             made = on("root", durable=False)
         case "memory":
             made = MemoryStorage()
+        case "remote":
+            made = RemoteStorage({APP: APP})
         case _:
             made = PerStoreStorage(on("root"), {"/infra": on("infra")})
     yield made
@@ -227,12 +231,37 @@ async def test_a_hint_changes_nothing(storage: Storage) -> None:
     content.close()
 
 
-async def test_a_descriptor_reads_the_content(storage: Storage) -> None:
-    """The descriptor, if there is one, gives the content at any offset."""
-    content = await storage.open(APP, await push(storage, APP))
+@pytest.mark.parametrize("size", [0, 5, SMALL_BYTES, SMALL_BYTES + 1, 3 * SMALL_BYTES])
+async def test_all_ways_give_the_same_bytes(storage: Storage, size: int) -> None:
+    """The bytes in memory and the descriptor, if there are any, are those that `read` returns."""
+    pushed = (CONTENT * (size // len(CONTENT) + 1))[:size]
+    content = await storage.open(APP, await push(storage, APP, pushed))
+    assert await content.read(0, size + 1) == pushed
+    assert content.data in {pushed, None}
     if (descriptor := content.fileno()) is not None:
-        assert os.pread(descriptor, 20, 5) == CONTENT[5:25]
+        assert os.pread(descriptor, 20, 5) == pushed[5:25]
     content.close()
+
+
+async def test_a_location_is_told_with_its_repository(storage: Storage) -> None:
+    """A location, if the driver has one, is a URL of a repository."""
+    content = await storage.open(APP, await push(storage, APP))
+    location = await content.location()
+    assert location is None or (location.url.startswith("https://") and location.repository == APP)
+    content.close()
+
+
+async def test_an_identity_is_of_the_bytes(storage: Storage) -> None:
+    """Contents with the same identity have the same bytes, also in two repositories; it stays until they change."""
+    digest, other = await push(storage, APP), await push(storage, APP, b"other bytes")
+    await storage.link(APP, NESTED, digest, len(CONTENT))
+    opened = [await storage.open(*each) for each in ((APP, digest), (APP, digest), (NESTED, digest), (APP, other))]
+    one, again, linked, another = (each.identity for each in opened)
+    assert one == again
+    assert linked in {one, None}
+    assert another is None or another != one
+    for each in opened:
+        each.close()
 
 
 async def test_content_is_its_repositorys(storage: Storage) -> None:

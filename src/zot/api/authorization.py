@@ -11,6 +11,7 @@ from zot.api.errors import ErrorResponse
 from zot.api.http_request import HttpRequest
 from zot.auth.decision import NO_CONTEXT, AllowAll, Decision, Policy, RequestContext
 from zot.auth.principal import ANONYMOUS, Principal
+from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.registry.errors import Denied, ManifestUnknown, NameUnknown, NotGranted, TagImmutable, Unauthorized
 from zot.registry.request import ListRepositories, ListTags, PullBlob, PullManifest, Request, UseExtension
@@ -34,6 +35,11 @@ class Call(NamedTuple, Generic[AnyRequest_co]):
     decision: Decision
     context: RequestContext = NO_CONTEXT
     """How and from where the request came: for further decisions while it is handled."""
+
+
+def may_pull(policy: Policy, call: Call[Request], repository: Repository, digest: Digest) -> bool:
+    """Return whether the sender of a call may pull a blob of any repository: knowing a digest is no right to it."""
+    return policy.decide(call.principal, PullBlob(repository=repository, digest=digest), call.context).allowed
 
 
 class Authenticator(Protocol):

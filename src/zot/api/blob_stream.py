@@ -32,20 +32,17 @@ async def send(
     headers: dict[str, str],
     limits: TransferLimits,
 ) -> web.StreamResponse:
-    """Send all of the content, or the ranges of it, and close it.
+    """Send all of the content, or the ranges of it.
 
     Raises ConnectionError if the response has begun and cannot be finished: the connection then ends short of the
     announced length, which no client takes for the whole.
     """
-    try:
-        if ranges is None:
-            return await _send_one(http, content, ByteRange(0, content.size), 200, headers, limits)
-        if len(ranges) == 1:
-            headers["Content-Range"] = ranges[0].content_range(content.size)
-            return await _send_one(http, content, ranges[0], 206, headers, limits)
-        return await _send_parts(http, content, ranges, headers, limits)
-    finally:
-        content.close()
+    if ranges is None:
+        return await _send_one(http, content, ByteRange(0, content.size), 200, headers, limits)
+    if len(ranges) == 1:
+        headers["Content-Range"] = ranges[0].content_range(content.size)
+        return await _send_one(http, content, ranges[0], 206, headers, limits)
+    return await _send_parts(http, content, ranges, headers, limits)
 
 
 async def _send_one(
@@ -56,6 +53,8 @@ async def _send_one(
     headers: dict[str, str],
     limits: TransferLimits,
 ) -> web.StreamResponse:
+    if content.data is not None:
+        return web.Response(status=status, headers=headers, body=content.data[part.start : part.stop])
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = part.length
     await response.prepare(http)

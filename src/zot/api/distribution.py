@@ -66,7 +66,7 @@ class Distribution:
         self._extensions = extensions
         self._handlers: dict[type[Request], Callable[[Call[Any]], Awaitable[web.StreamResponse]]] = {}
         manifests = Manifests(registry, authorizer.policy, limits)
-        blobs = Blobs(registry, limits)
+        blobs = Blobs(registry, authorizer.policy, limits)
         uploads = Uploads(registry, authorizer.policy, limits, addresses)
         lists = Lists(registry, authorizer.policy, limits)
         self._route(Ping, self._ping)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from aiohttp import web
 
@@ -61,14 +62,13 @@ class Manifests:
         self, call: Call[PullManifest], found: OpenedManifest, headers: dict[str, str]
     ) -> web.StreamResponse:
         """Send a manifest larger than this registry accepts, which another program stored."""
-        current = is_current(call.http, found.digest)
-        if not current and not call.request.head:
+        with closing(found.content):
+            if is_current(call.http, found.digest):
+                return web.Response(status=304, headers=headers)
+            if call.request.head:
+                headers[CONTENT_LENGTH] = str(found.content.size)
+                return web.Response(headers=headers)
             return await send(call.http, found.content, None, headers, self._limits)
-        found.content.close()
-        if current:
-            return web.Response(status=304, headers=headers)
-        headers[CONTENT_LENGTH] = str(found.content.size)
-        return web.Response(headers=headers)
 
     async def push(self, call: Call[PushManifest]) -> web.Response:
         """PUT: store it and move its tags; what the principal may do to each is a condition of the change itself."""

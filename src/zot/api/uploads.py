@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from zot.api.authorization import Call
+from zot.api.authorization import Call, may_pull
 from zot.api.body import TransferLimits, is_empty, iter_chunks
 from zot.api.client_address import ClientAddresses, network_of
 from zot.api.errors import ErrorResponse
@@ -26,7 +26,6 @@ from zot.registry.request import (
     CancelUpload,
     FinishUpload,
     OfUpload,
-    PullBlob,
     UploadStatus,
 )
 
@@ -87,11 +86,10 @@ class Uploads:
         return web.Response(status=204)
 
     async def _mount(self, call: Call[BeginUpload], digest: Digest) -> bool:
-        """Mount a blob from a repository that the principal may read: knowing a digest is no right to its content."""
+        """Mount a blob from a repository that the principal may read."""
 
         def readable(source: Repository) -> bool:
-            pull = PullBlob(repository=source, digest=digest)
-            return self._policy.decide(call.principal, pull, call.context).allowed
+            return may_pull(self._policy, call, source, digest)
 
         return await blobs.mount(self._registry, call.request.repository, digest, call.request.source, readable)
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Hashable
 
 from zot.foundation.threads import ThreadPool
 from zot.oci.digest import Digest, algorithm_of, finished, hasher
 from zot.oci.names import Repository
 from zot.registry.damage import BAD_DIGEST, NOT_FOUND, size_mismatch
-from zot.storage.interface import Content, ContentMissingError, Storage, StorageError
+from zot.storage.interface import ContentMissingError, Storage, StorageError
 
 _PIECE_BYTES = 1 << 20
-# Verified files of this run, by inode, so that bytes that repositories share are read once.
+# Verified content of this run, so that bytes that repositories share are read once.
 _REMEMBERED = 1_000_000
 
 
@@ -23,7 +22,7 @@ class ContentVerifier:
         """Hash in the threads of a pool."""
         self._storage = storage
         self._pool = hash_pool
-        self._shared: dict[tuple[int, int, int, int], Digest] = {}
+        self._shared: dict[Hashable, Digest] = {}
 
     def forget(self) -> None:
         """Read all files again from here on, also those that are verified."""
@@ -40,7 +39,7 @@ class ContentVerifier:
             if content.size != size:
                 yield size_mismatch(content.size, size)
                 return
-            if self._shared_with(content) == digest:
+            if content.identity is not None and self._shared.get(content.identity) == digest:
                 return
             state, offset = hasher(algorithm_of(digest)), 0
             while piece := await content.read(offset, _PIECE_BYTES):
@@ -50,26 +49,13 @@ class ContentVerifier:
             actual = finished(state, algorithm_of(digest))
             if actual != digest:
                 yield f"{BAD_DIGEST}: the content has {actual}"
-            elif len(self._shared) < _REMEMBERED and (inode := _inode(content)) is not None:
-                self._shared[inode] = digest
+            elif content.identity is not None and len(self._shared) < _REMEMBERED:
+                self._shared[content.identity] = digest
         except StorageError as error:  # a sector that cannot be read
             yield str(error)
         finally:
             content.close()
 
-    def _shared_with(self, content: Content) -> Digest | None:
-        inode = _inode(content)
-        return self._shared.get(inode) if inode is not None else None
-
     async def is_intact(self, repository: Repository, digest: Digest, size: int) -> bool:
         """Return whether content exists, has `size` bytes and its digest, reading all of it."""
         return not [read async for read in self.read(repository, digest, size) if isinstance(read, str)]
-
-
-def _inode(content: Content) -> tuple[int, int, int, int] | None:
-    """Return the identity of a content file's bytes, or None if the content is not a file."""
-    descriptor = content.fileno()
-    if descriptor is None:
-        return None
-    status = os.fstat(descriptor)
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Hashable
 from contextlib import ExitStack, suppress
 from itertools import islice
 
@@ -15,13 +15,23 @@ from zot.oci.names import Repository
 from zot.storage.directories import Directories
 from zot.storage.disk import Disk, File
 from zot.storage.identity import make_directories
-from zot.storage.interface import ContentDamagedError, ContentMissingError, FoundFile, UploadKey, UploadMissingError
+from zot.storage.interface import (
+    SMALL_BYTES,
+    ContentDamagedError,
+    ContentMissingError,
+    FoundFile,
+    HeldContent,
+    Location,
+    UploadKey,
+    UploadMissingError,
+)
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.os_errors import NO_LINK, storage_errors
 from zot.storage.uploads import UploadFiles
 
 _WALK_BATCH = 256
 _READ_BYTES = 1024 * 1024
+_READ_AHEAD_BYTES = 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -45,17 +55,30 @@ class ContentFiles:
         self.links_refused = 0
         """How often content was not shared because the file system refused a hard link."""
 
-    def open(self, repository: Repository, digest: Digest) -> tuple[File, int]:
-        """Open content and return it with its size."""
+    def open(self, repository: Repository, digest: Digest) -> tuple[File, os.stat_result]:
+        """Open content and return it with its status."""
         try:
             file = self._disk.open(self._paths.content(repository, digest))
         except (FileNotFoundError, NotADirectoryError):
             raise _missing(repository, digest) from None
         with ExitStack() as failing:
             failing.enter_context(file)
-            size = self._disk.status_of(file).st_size
+            status = self._disk.status_of(file)
             failing.pop_all()
-        return file, size
+        return file, status
+
+    def open_to_send(self, repository: Repository, digest: Digest, pool: ThreadPool) -> FileContent | HeldContent:
+        """Open content to send it; read it if it is small, else have the system read its beginning ahead."""
+        file, status = self.open(repository, digest)
+        with ExitStack() as failing:
+            failing.enter_context(file)
+            if status.st_size > SMALL_BYTES:
+                self._disk.will_need(file, 0, _READ_AHEAD_BYTES)
+            else:
+                with suppress(OSError):  # a sector that cannot be read: the reader of the file learns why
+                    return HeldContent(self._disk.read(file, status.st_size, 0), identity_of(status))
+            failing.pop_all()
+        return FileContent(self._disk, pool, file, status)
 
     def size(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of content, None if it is not there."""
@@ -249,16 +272,23 @@ class ContentFiles:
 class FileContent:
     """Open content (a `Content`)."""
 
-    def __init__(self, disk: Disk, pool: ThreadPool, file: File, size: int) -> None:
-        """Own the file."""
+    data = None
+
+    def __init__(self, disk: Disk, pool: ThreadPool, file: File, status: os.stat_result) -> None:
+        """Own the file, and read it in the threads of a pool."""
         self._disk = disk
         self._pool = pool
         self._file = file
-        self.size = size
+        self.size = status.st_size
+        self.identity = identity_of(status)
 
     def fileno(self) -> int | None:
         """Return the file's descriptor."""
         return self._file.descriptor
+
+    async def location(self) -> Location | None:
+        """Return None: only this server has the file."""
+        return None
 
     async def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`, fewer only at the end."""
@@ -286,6 +316,11 @@ class FileContent:
         # The last close of a removed file frees all its blocks: that is for a thread.
         if not removed or not self._pool.hint(file.close):
             file.close()
+
+
+def identity_of(status: os.stat_result) -> Hashable:
+    """Return what two names of the same file have in common, until its bytes change."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _missing(repository: Repository, digest: Digest) -> ContentMissingError:

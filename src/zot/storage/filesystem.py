@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -11,7 +12,7 @@ from zot.foundation.threads import ThreadPool
 from zot.oci.digest import HEX_LENGTHS, Digest, algorithm_of, finished, hasher
 from zot.oci.names import Repository
 from zot.storage.append import AppendBuffers, append_body
-from zot.storage.content import ContentFiles, FileContent
+from zot.storage.content import ContentFiles
 from zot.storage.copy import copy_content
 from zot.storage.directories import Directories
 from zot.storage.disk import Disk, File
@@ -97,10 +98,9 @@ class FilesystemStorage:
     async def open(self, repository: Repository, digest: Digest) -> Content:
         """Open content for reading. Raises ContentMissingError."""
         with storage_errors(f"open {digest} of {repository}"):
-            file, size = await self._pools.read.acquire(
-                lambda: self._content.open(repository, digest), lambda opened: opened[0].close()
+            return await self._pools.read.acquire(
+                lambda: self._content.open_to_send(repository, digest, self._pools.read), lambda opened: opened.close()
             )
-        return FileContent(self._disk, self._pools.read, file, size)
 
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of content in bytes, or None if it is missing."""
@@ -113,9 +113,9 @@ class FilesystemStorage:
         opened = await self._open_if_readable(repository, digest)
         if opened is None:
             return False
-        file, found = opened
+        file, status = opened
         try:
-            if found != size:
+            if status.st_size != size:
                 return False
             held = await self._open_locked(upload, size)
             try:
@@ -135,9 +135,9 @@ class FilesystemStorage:
         opened = await self._open_if_readable(repository, digest)
         if opened is None:
             return False
-        file, size = opened
+        file, status = opened
         try:
-            return await self._digest(file, size, algorithm_of(digest)) == digest
+            return await self._digest(file, status.st_size, algorithm_of(digest)) == digest
         except (OSError, UploadMissingError):
             return False
         finally:
@@ -262,7 +262,7 @@ class FilesystemStorage:
 
     # --- content and staged files ---
 
-    async def _open_if_readable(self, repository: Repository, digest: Digest) -> tuple[File, int] | None:
+    async def _open_if_readable(self, repository: Repository, digest: Digest) -> tuple[File, os.stat_result] | None:
         try:
             return await self._pools.read.acquire(
                 lambda: self._content.open(repository, digest), lambda opened: opened[0].close()

@@ -7,7 +7,7 @@ it and one that removes it, may run concurrently: the catalog's claims order the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -74,13 +74,41 @@ class Progress(msgspec.Struct, frozen=True):
     prefix: Digest | None = None
 
 
+SMALL_BYTES = 64 * 1024
+"""Content of at most this size is sent from memory, in one piece with its headers."""
+
+
+class Location(NamedTuple):
+    """A URL at which a client gets content without this server."""
+
+    url: str
+    """It needs no further authorization, and stops working some minutes later."""
+    repository: Repository
+    """The repository whose object the URL names: only a principal that may pull from it may learn the URL."""
+
+
 class Content(Protocol):
-    """Open content. It stays readable until it is closed, even if it is removed concurrently."""
+    """Open content. It stays readable until it is closed, even if it is removed concurrently.
+
+    A driver offers what it has of three ways to send it: the bytes themselves or a descriptor, a location, and the
+    stream of bytes that `read` returns, which every driver has.
+    """
 
     size: int
 
+    @property
+    def data(self) -> bytes | None:
+        """All of its bytes if they are in memory, else None."""
+
+    @property
+    def identity(self) -> Hashable | None:
+        """Equal for two contents of one storage that share their stored bytes; None if the driver cannot tell."""
+
     def fileno(self) -> int | None:
         """Return a descriptor that sendfile can read at any offset, or None if the driver has none."""
+
+    async def location(self) -> Location | None:
+        """Return where a client gets all of it without this server, None if it cannot. Raises StorageError."""
 
     async def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`, fewer only at the end. Raises StorageError."""
@@ -90,6 +118,34 @@ class Content(Protocol):
 
     def close(self) -> None:
         """Release it. Idempotent."""
+
+
+class HeldContent:
+    """Content whose bytes are in memory (a `Content`)."""
+
+    def __init__(self, data: bytes, identity: Hashable | None = None) -> None:
+        """Keep the bytes, also when the content is removed concurrently."""
+        self.data = data
+        self.size = len(data)
+        self.identity = identity
+
+    def fileno(self) -> int | None:
+        """Return None: there is no file."""
+        return None
+
+    async def location(self) -> Location | None:
+        """Return None: sending the bytes takes no longer than a redirect."""
+        return None
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`, fewer only at the end."""
+        return self.data[offset : offset + length]
+
+    def will_need(self, offset: int, length: int) -> None:
+        """Do nothing: the bytes are here."""
+
+    def close(self) -> None:
+        """Do nothing: the bytes go with this object."""
 
 
 class FoundFile(NamedTuple):

@@ -18,6 +18,7 @@ from zot.storage.interface import (
     ContentMissingError,
     DigestMismatchError,
     FoundFile,
+    HeldContent,
     Progress,
     UploadKey,
     UploadLockedError,
@@ -40,7 +41,7 @@ class MemoryStorage:
 
     async def open(self, repository: Repository, digest: Digest) -> Content:
         """Open content for reading. Raises ContentMissingError."""
-        return MemoryContent(self._stored(repository, digest).content)
+        return HeldContent(self._stored(repository, digest).content)
 
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of content in bytes, or None if it is missing."""
@@ -187,30 +188,6 @@ class MemoryStorage:
     def _require_current(self, upload: UploadKey, staged: _Staged) -> None:
         if self._staged.get(upload) is not staged:
             raise UploadMissingError(f"upload {upload.session} is finished")
-
-
-class MemoryContent:
-    """Open content (a `Content`)."""
-
-    def __init__(self, content: bytes) -> None:
-        """Keep the bytes, even if the content is removed concurrently."""
-        self._content = content
-        self.size = len(content)
-
-    def fileno(self) -> int | None:
-        """Return None: there is no file."""
-        return None
-
-    async def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from `offset`, fewer only at the end."""
-        return self._content[offset : offset + length]
-
-    def will_need(self, offset: int, length: int) -> None:
-        """Do nothing: the bytes are here."""
-
-    def close(self) -> None:
-        """Release the bytes."""
-        self._content = b""
 
 
 @dataclass(frozen=True, slots=True)
