@@ -9,7 +9,7 @@ import pytest
 
 from zot.accounts.interface import Accounts, AccountsUnavailableError, ApiKey, User
 from zot.accounts.memory import MemoryAccounts
-from zot.accounts.sqlite import KIND, SqliteAccounts
+from zot.accounts.sqlite import SCHEMA, SqliteAccounts
 from zot.foundation.threads import ThreadPool
 from zot.oci.names import parse_repository
 
@@ -56,9 +56,9 @@ async def test_a_file_of_the_first_version_is_brought_to_the_present_one(tmp_pat
     """Its users stay, and how they logged in is not known."""
     path, pool = tmp_path / "identity.db", ThreadPool("accounts", 1, 64)
     with closing(apsw.Connection(str(path))) as connection:
-        connection.execute(KIND.migrations[0])
+        connection.execute(SCHEMA.migrations[0])
         connection.execute("INSERT INTO user VALUES ('alice', '[\"dev\"]', 0)")
-        connection.pragma("application_id", KIND.application_id)
+        connection.pragma("application_id", SCHEMA.application_id)
         connection.pragma("user_version", 1)
     accounts = SqliteAccounts(path, pool)
     assert await accounts.user("alice") == User("alice", ("dev",))

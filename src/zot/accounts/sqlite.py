@@ -10,6 +10,7 @@ import msgspec
 
 from zot.accounts.interface import AccountsUnavailableError, ApiKey, KeyedUser, User
 from zot.foundation.sqlite_file import FileKind, SqliteFile
+from zot.foundation.sqlite_schema import SqliteSchema
 from zot.foundation.threads import ThreadPool
 from zot.oci.names import Repository
 
@@ -51,7 +52,8 @@ REMEDY = (
 """What to do about a damaged file."""
 
 # "zoti"
-KIND = FileKind("accounts", 0x7A6F7469, (_FIRST, _SECOND), "full", AccountsUnavailableError, REMEDY)
+SCHEMA = SqliteSchema(0x7A6F7469, (_FIRST, _SECOND))
+_KIND = FileKind("accounts", SCHEMA, "full", AccountsUnavailableError, REMEDY)
 
 _KEY = "SELECT hash, id, owner, label, scopes, created_s, expires_s, last_used_s, creator_agent FROM api_key"
 
@@ -65,7 +67,7 @@ class SqliteAccounts:
         While `awaited` returns True, an unknown API key may still be imported from another program's store. Raises
         AccountsUnavailableError if the file is of another program, or of a newer version.
         """
-        self._file = SqliteFile(path, KIND, threads)
+        self._file = SqliteFile(path, _KIND, threads)
         self._awaited = awaited
 
     async def record_login(self, name: str, groups: Sequence[str], origin: str = "") -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import apsw
 
+from zot.foundation.sqlite_schema import SchemaMismatchError, SqliteSchema, immediate
 from zot.foundation.threads import ThreadPool
 
 Statement = tuple[str, tuple[Any, ...]]
@@ -34,10 +35,7 @@ class FileKind(NamedTuple):
     """The schema of a file, its durability, and the error of a file that cannot be used."""
 
     name: str
-    application_id: int
-    """Distinguishes it from databases of other programs."""
-    migrations: tuple[str, ...]
-    """Scripts from each version to the next. A released script is never edited."""
+    schema: SqliteSchema
     synchronous: Literal["full", "normal"]
     """`full`: changes are durable; `normal`: a power loss may take the last ones."""
     unavailable: type[Exception]
@@ -81,20 +79,24 @@ class SqliteFile:
         await self._threads.run(self._close)
 
     def _open(self) -> tuple[apsw.Connection, apsw.Connection]:
-        """Open both connections. Raises apsw.Error."""
+        """Open both connections. Raises apsw.Error, and the kind's error as the constructor does."""
         if time.monotonic() < self._not_before_s:
             raise apsw.CantOpenError(self._reason)
         # Before SQLite creates it, since SQLite gives its log the mode of the database.
         with suppress(OSError):
             self._path.touch(mode=0o600)
         try:
-            writing = _connect(self._path, _WRITE_PATIENCE_MS, self._kind)
-            _migrate(writing, self._path, self._kind)
-            reading = _connect(self._path, _READ_PATIENCE_MS, self._kind)
+            with ExitStack() as opened:
+                writing = opened.enter_context(closing(_connect(self._path, _WRITE_PATIENCE_MS, self._kind)))
+                self._kind.schema.migrate(writing, self._path)
+                reading = _connect(self._path, _READ_PATIENCE_MS, self._kind)
+                opened.pop_all()
         except apsw.Error as error:
             self._log_reason(error)
             self._not_before_s = time.monotonic() + _REOPEN_S
             raise
+        except SchemaMismatchError as error:
+            raise self._kind.unavailable(str(error)) from error
         self._connections = writing, reading
         return self._connections
 
@@ -114,17 +116,10 @@ class SqliteFile:
     def _transact(self, statements: Sequence[Statement]) -> bool:
         with self._translated():
             writing, _ = self._connections or self._open()
-            # Immediate: two transactions that begin with a read cannot wait for each other.
-            writing.execute("BEGIN IMMEDIATE")
-            try:
+            with immediate(writing):
                 for statement, values in statements:
                     writing.execute(statement, values)
                 changed = writing.changes() > 0
-                writing.execute("COMMIT")
-            except BaseException:
-                if writing.in_transaction:
-                    writing.execute("ROLLBACK")
-                raise
         return changed
 
     @contextmanager
@@ -191,21 +186,3 @@ def _begin_log(connection: apsw.Connection) -> None:
             time.sleep(_RETRY_S)
         else:
             return
-
-
-def _migrate(connection: apsw.Connection, path: Path, kind: FileKind) -> None:
-    application: int = connection.pragma("application_id")
-    if application not in (0, kind.application_id):
-        raise kind.unavailable(f"{path} is a database of another program")
-    if application and connection.pragma("user_version") == len(kind.migrations):
-        return  # nothing to write, which a full disk would refuse
-    connection.execute("BEGIN IMMEDIATE")
-    version: int = connection.pragma("user_version")
-    if version > len(kind.migrations):
-        connection.execute("ROLLBACK")
-        raise kind.unavailable(f"{path} was written by a newer zot (schema {version}): start that version")
-    for script in kind.migrations[version:]:
-        connection.execute(script)
-    connection.pragma("application_id", kind.application_id)
-    connection.pragma("user_version", len(kind.migrations))
-    connection.execute("COMMIT")

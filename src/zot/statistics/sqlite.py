@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zot.foundation.sqlite_file import FileKind, SqliteFile
+from zot.foundation.sqlite_schema import SqliteSchema
 from zot.foundation.threads import ThreadPool
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
@@ -25,7 +26,8 @@ CREATE TABLE statistic (
 """
 
 # "zota"
-KIND = FileKind("statistics", 0x7A6F7461, (_FIRST,), "normal", StatisticsUnavailableError)
+_SCHEMA = SqliteSchema(0x7A6F7461, (_FIRST,))
+_KIND = FileKind("statistics", _SCHEMA, "normal", StatisticsUnavailableError)
 
 # Merges as `Statistic.merged` does.
 _ADD = """
@@ -46,7 +48,7 @@ class SqliteStatistics:
 
         Raises StatisticsUnavailableError if it is of another program, or of a newer version.
         """
-        self._file = SqliteFile(path, KIND, threads)
+        self._file = SqliteFile(path, _KIND, threads)
 
     async def add(self, counts: StatisticsByManifest) -> None:
         """See `StatisticsStore`."""

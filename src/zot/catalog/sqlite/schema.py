@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 
 from zot.catalog.interface import CatalogUnavailableError, CatalogUnusableError
+from zot.foundation.sqlite_schema import SchemaMismatchError, SqliteSchema
 
 _FIRST = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -223,35 +224,25 @@ ALTER TABLE upload RENAME COLUMN boot TO recorded_by;
 MIGRATIONS = (_FIRST, _PLACED, _OWNED, _CARRIED, _CHANGE_LOG, _OWNERS)
 """Scripts that lead from each version to the next; what was released is never edited. Each takes less than a second."""
 
-# "zotc": what tells our database from anybody's.
-_APPLICATION_ID = 0x7A6F7463
+# "zotc"
+SCHEMA = SqliteSchema(0x7A6F7463, MIGRATIONS)
 
 
 def check_present(connection: apsw.Connection) -> None:
     """Raise CatalogUnavailableError unless the writer has brought the database to the present version."""
     version: int = connection.pragma("user_version")
-    if version != len(MIGRATIONS):
+    if version != SCHEMA.version:
         raise CatalogUnavailableError(
-            f"the catalog has schema {version}, not {len(MIGRATIONS)}: its writer is to see to that"
+            f"the catalog has schema {version}, not {SCHEMA.version}: its writer has not migrated it yet"
         )
 
 
 def migrate(connection: apsw.Connection, path: Path) -> None:
-    """Bring the database to the present version, step by step, each step whole or not at all.
+    """Migrate the database to the present version. Raises CatalogUnusableError if another program or version wrote it.
 
-    Raises CatalogUnusableError if a newer program wrote it, or if it is none of ours.
+    Each step is carried out whole or not at all. Raises apsw.Error.
     """
-    application: int = connection.pragma("application_id")
-    version: int = connection.pragma("user_version")
-    if application not in (0, _APPLICATION_ID):
-        raise CatalogUnusableError(f"{path} is a database of another program; name another directory for the catalog")
-    if version > len(MIGRATIONS):
-        raise CatalogUnusableError(
-            f"{path} was written by a newer zot (schema {version}, this one knows up to {len(MIGRATIONS)}); "
-            "start that version, or restore a backup made before"
-        )
-    for number, script in enumerate(MIGRATIONS[version:], version + 1):
-        with connection:
-            connection.execute(script)
-            connection.pragma("application_id", _APPLICATION_ID)
-            connection.pragma("user_version", number)
+    try:
+        SCHEMA.migrate(connection, path)
+    except SchemaMismatchError as error:
+        raise CatalogUnusableError(str(error)) from error
