@@ -6,6 +6,7 @@ import resource
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
@@ -298,3 +299,27 @@ def test_what_a_server_keeps_is_its_own(server: ZotServer) -> None:
     made = [path for path in (server.root / ".zot").iterdir() if path.name not in {"control", "writer.sock"}]
     assert {"catalog.db", "metrics"} <= {path.name for path in made}
     assert {path.name for path in made if stat.S_IMODE(path.stat().st_mode) & 0o077} == set()
+
+
+def test_a_start_imports_little_before_it_listens() -> None:
+    """What is in no process, in the jobs process alone, or needed after listening, is not imported to get there."""
+    program = (
+        "import sys, zot.cli.main, zot.cli.serve, zot.processes.start, zot.server.store;"
+        "late = ('aiohttp', 'watchfiles', 'anyio', 'joserfc', 'cryptography', 'passlib', 'importlib.metadata');"
+        "assert not [name for name in late if name in sys.modules], sys.modules.keys();"
+        "from zot.processes import roles, supervisor;"
+        "late = ('zot.server.background', 'watchfiles', 'joserfc', 'cryptography', 'passlib');"
+        "assert not [name for name in late if name in sys.modules], sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_authorities_that_the_environment_names_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are put aside while aiohttp is imported, and no longer."""
+    for given in ("/etc/some.pem", None):
+        if given is None:
+            monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        else:
+            monkeypatch.setenv("SSL_CERT_FILE", given)
+        start.import_aiohttp()
+        assert os.environ.get("SSL_CERT_FILE") == given

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
 
@@ -35,6 +37,7 @@ class Fetcher:
 
     def __init__(self) -> None:
         self._client: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
         self._closed = False
 
     async def get(
@@ -72,13 +75,15 @@ class Fetcher:
     ) -> FetchedResponse:
         if self._closed:
             raise FetchError("the configuration has changed")
+        if tls is None:
+            tls = await self._system_tls()
         if self._client is None:
             # Proxies come from the environment, as in zot.
             self._client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S), trust_env=True)
         try:
             # A redirect would carry secrets to a server that is not configured.
             async with self._client.request(
-                method, url, headers=headers, data=body, allow_redirects=False, ssl=tls if tls is not None else True
+                method, url, headers=headers, data=body, allow_redirects=False, ssl=tls
             ) as response:
                 content = bytearray()
                 async for piece in response.content.iter_any():
@@ -88,6 +93,13 @@ class Fetcher:
                 return FetchedResponse(response.status, dict(response.headers), bytes(content))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise FetchError(f"{_host(url)}: {str(error) or type(error).__name__}") from error
+
+    async def _system_tls(self) -> ssl.SSLContext:
+        """Return a context with the system's authorities, whose loading takes longer than the event loop may wait."""
+        if self._tls is None:
+            with ThreadPoolExecutor(1, thread_name_prefix="authorities") as pool:
+                self._tls = await asyncio.get_running_loop().run_in_executor(pool, ssl.create_default_context)
+        return self._tls
 
 
 def _document(url: str, response: FetchedResponse) -> Any:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-import bcrypt
-from passlib.hash import sha256_crypt, sha512_crypt
+from zot.foundation.imports import LazyModule
+
+if TYPE_CHECKING:
+    import bcrypt
+    from passlib import hash as hashes
+else:
+    bcrypt, hashes = LazyModule("bcrypt"), LazyModule("passlib.hash")
 
 # bcrypt uses 72 bytes of a password. The library refuses longer ones; those of zot and Apache ignore the rest.
 _BCRYPT_LENGTH = 72
@@ -23,7 +29,7 @@ def usable(hashed: str) -> bool:
     match = _BCRYPT.fullmatch(hashed)
     if match:
         return 4 <= int(match[1]) <= _BCRYPT_COST_LIMIT
-    for kind in (sha256_crypt, sha512_crypt):
+    for kind in (hashes.sha256_crypt, hashes.sha512_crypt):
         if kind.identify(hashed):
             try:
                 parsed = kind.from_string(hashed)
@@ -42,7 +48,7 @@ def verify(password: str, hashed: str) -> bool:
         return False
     if hashed.startswith("$2"):
         return bcrypt.checkpw(password.encode()[:_BCRYPT_LENGTH], hashed.encode())
-    kind = sha256_crypt if hashed.startswith("$5$") else sha512_crypt
+    kind = hashes.sha256_crypt if hashed.startswith("$5$") else hashes.sha512_crypt
     try:
         return bool(kind.verify(password, hashed))
     except ValueError:  # a password with a NUL, or of thousands of characters

@@ -11,15 +11,21 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from joserfc import jwt
-from joserfc.errors import JoseError, SecurityWarning
-from joserfc.jwk import ECKey, OKPKey, RSAKey
-from joserfc.jws import extract_compact
+
+from zot.foundation.imports import LazyModule
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from joserfc import errors, jwk, jws, jwt
+
+    PublicKey = jwk.RSAKey | jwk.ECKey | jwk.OKPKey
+else:
+    x509, serialization = LazyModule("cryptography.x509"), LazyModule("cryptography.hazmat.primitives.serialization")
+    errors, jwk, jws, jwt = map(LazyModule, ("joserfc.errors", "joserfc.jwk", "joserfc.jws", "joserfc.jwt"))
 
 TOKEN_LENGTH_LIMIT = 16 << 10
 LEEWAY_S = 5
@@ -29,8 +35,6 @@ _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _EC = {"P-256": frozenset({"ES256"}), "P-384": frozenset({"ES384"}), "P-521": frozenset({"ES512"})}
 _OKP = {"Ed25519": frozenset({"EdDSA", "Ed25519"})}
 _RSA_BITS_LEAST = 2048
-
-PublicKey = RSAKey | ECKey | OKPKey
 
 
 class InvalidTokenError(ValueError):
@@ -65,7 +69,7 @@ def verify(token: str, keys: Sequence[VerificationKey], *, needs_key_id: bool = 
     for candidate in candidates:
         try:
             claims = _decode(token, candidate.key, algorithm)
-        except (JoseError, ValueError, RecursionError):
+        except (errors.JoseError, ValueError, RecursionError):
             continue
         _check_times(claims)
         return claims
@@ -83,8 +87,8 @@ def _header(token: str) -> tuple[str, str | None]:
     Raises InvalidTokenError if the header is malformed or has critical extensions.
     """
     try:
-        header = extract_compact(token.encode()).headers()
-    except (JoseError, ValueError, RecursionError) as error:
+        header = jws.extract_compact(token.encode()).headers()
+    except (errors.JoseError, ValueError, RecursionError) as error:
         raise InvalidTokenError("the token is malformed") from error
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or not (key_id is None or isinstance(key_id, str)):
@@ -99,8 +103,8 @@ def unverified_claims(token: str) -> dict[str, Any] | None:
     if len(token) > TOKEN_LENGTH_LIMIT:
         return None
     try:
-        claims = msgspec.json.decode(extract_compact(token.encode()).payload)
-    except (JoseError, ValueError, RecursionError):
+        claims = msgspec.json.decode(jws.extract_compact(token.encode()).payload)
+    except (errors.JoseError, ValueError, RecursionError):
         return None
     return claims if isinstance(claims, dict) else None
 
@@ -148,14 +152,14 @@ def _parse_jwk(member: dict[str, Any]) -> VerificationKey | None:
     if member.get("use", "sig") != "sig":
         return None
     public = {name: value for name, value in member.items() if name in {"kty", "crv", "n", "e", "x", "y"}}
-    kinds: dict[object, type[PublicKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+    kinds: dict[object, type[PublicKey]] = {"RSA": jwk.RSAKey, "EC": jwk.ECKey, "OKP": jwk.OKPKey}
     kind = kinds.get(member.get("kty"))
     if kind is None:
         return None
     try:
         with _no_security_warnings():
             key = kind.import_key(public)
-    except (JoseError, ValueError, KeyError):
+    except (errors.JoseError, ValueError, KeyError):
         return None
     algorithms = _algorithms(key)
     if isinstance(member.get("alg"), str):
@@ -182,19 +186,19 @@ def _parse_pem(content: bytes) -> tuple[VerificationKey, ...]:
 
 
 def _import_pem(pem: bytes) -> PublicKey:
-    for kind in (RSAKey, ECKey, OKPKey):
+    for kind in (jwk.RSAKey, jwk.ECKey, jwk.OKPKey):
         try:
             with _no_security_warnings():
                 return kind.import_key(pem)
-        except (JoseError, ValueError, TypeError):
+        except (errors.JoseError, ValueError, TypeError):
             continue
     raise ValueError("a key has a type that is not supported for tokens")
 
 
 def _algorithms(key: PublicKey) -> frozenset[str]:
-    if isinstance(key, RSAKey):
+    if isinstance(key, jwk.RSAKey):
         return _RSA if key.public_key.key_size >= _RSA_BITS_LEAST else frozenset()
-    curves = _EC if isinstance(key, ECKey) else _OKP
+    curves = _EC if isinstance(key, jwk.ECKey) else _OKP
     return curves.get(key.curve_name, frozenset())
 
 
@@ -207,7 +211,7 @@ def _decode(token: str, key: PublicKey, algorithm: str) -> dict[str, Any]:
 def _no_security_warnings() -> Iterator[None]:
     """Suppress warnings of the library: about EdDSA (Ed25519 since RFC 9864), and about keys that are refused here."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SecurityWarning)
+        warnings.simplefilter("ignore", errors.SecurityWarning)
         yield
 
 

@@ -11,6 +11,7 @@ import click
 from zot import __version__
 from zot.cli.command_group import CommandGroup
 from zot.cli.errors import sentence
+from zot.foundation.imports import uncollected
 
 COMMANDS = {
     "serve": "zot.cli.serve",
@@ -46,7 +47,8 @@ class Commands(CommandGroup):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command = import_module(module).command
+        with uncollected():
+            command = import_module(module).command
         assert isinstance(command, click.Command)
         return command
 

@@ -8,6 +8,7 @@ import click
 
 from zot.cli.configuration import checked
 from zot.config.watch import signatures
+from zot.foundation.imports import uncollected
 
 
 @click.command("serve")
@@ -48,7 +49,8 @@ def command(
     # Before the file is read, so that a later change of it is reloaded.
     seen = signatures([] if file is None else [file.absolute()])
     config = checked(file, overrides)
-    from zot.processes.start import StartError, start
+    with uncollected():
+        from zot.processes.start import StartError, start
 
     try:
         status = start(config, file, workers=workers, read_only=read_only, overrides=overrides, seen=seen)

@@ -59,10 +59,10 @@ class AccessControlConfig(Section):
 
     repositories: dict[str, RepositoryPolicyConfig] = zot_key("repositories", {}, doc="Rules by glob of repositories.")
     admin_policy: PolicyConfig = zot_key(
-        "adminPolicy", PolicyConfig(), doc="Actions of administrators, in every repository."
+        "adminPolicy", PolicyConfig.model_construct(), doc="Actions of administrators, in every repository."
     )
     groups: dict[str, GroupConfig] = zot_key("groups", {}, doc="Groups by name; names are read in lower case.")
-    metrics: MetricsAccess = zot_key("metrics", MetricsAccess(), doc="Who may read the metrics.")
+    metrics: MetricsAccess = zot_key("metrics", MetricsAccess.model_construct(), doc="Who may read the metrics.")
     immutable_tags: Listed[ImmutableTagsConfig] = own_key("http.accessControl.immutableTags")
 
     @property

@@ -174,7 +174,9 @@ class AuthConfig(Section):
     """The authentication methods; without any every client is anonymous."""
 
     fail_delay_s: int = zot_key("failDelay", 0, doc="Seconds to wait before a failed authentication is answered.")
-    htpasswd: HtpasswdConfig = zot_key("htpasswd", HtpasswdConfig(), doc="Users in a password file.", reload=True)
+    htpasswd: HtpasswdConfig = zot_key(
+        "htpasswd", HtpasswdConfig.model_construct(), doc="Users in a password file.", reload=True
+    )
     ldap: LdapConfig | None = zot_key("ldap", None, doc="Users in an LDAP directory.", reload=True)
     bearer: BearerConfig | None = zot_key("bearer", None, doc="Bearer tokens, in place of passwords.")
     openid: OpenIdConfig | None = zot_key("openid", None, doc="Browser logins.", reload=True)

@@ -81,7 +81,7 @@ class Azure(Driver):
     account_name: str = zot_key("accountname", doc="Name of the account.")
     container: str = zot_key("container", doc="Name of the container.")
     root_directory: str = zot_key("rootdirectory", "/zot", doc="Prefix of keys.")
-    credentials: AzureCredentials = zot_key("credentials", AzureCredentials(), doc="Credentials.")
+    credentials: AzureCredentials = zot_key("credentials", AzureCredentials.model_construct(), doc="Credentials.")
     realm: str = zot_key("realm", "core.windows.net", doc="Domain of the service.")
     service_url: str = zot_key("serviceurl", "", doc="Address of the service.")
     connection_string: Secret | None = zot_key(

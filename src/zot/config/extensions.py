@@ -30,7 +30,9 @@ class TrivyConfig(Section):
     vuln_severity_sources: Listed[str] = zot_key(
         "vulnSeveritySources", ("auto",), doc="Sources of severities, in order of preference."
     )
-    sbom: SbomConfig = zot_key("sbom", SbomConfig(), doc="A software bill of materials for each scanned image.")
+    sbom: SbomConfig = zot_key(
+        "sbom", SbomConfig.model_construct(), doc="A software bill of materials for each scanned image."
+    )
 
 
 class CveConfig(Section):
@@ -39,7 +41,7 @@ class CveConfig(Section):
     update_interval_s: Seconds = zot_key(
         "updateInterval", 2 * HOUR_S, doc="Interval between updates of the databases; at least 2h.", reload=True
     )
-    trivy: TrivyConfig = zot_key("trivy", TrivyConfig(), doc="The Trivy scanner.", reload=True)
+    trivy: TrivyConfig = zot_key("trivy", TrivyConfig.model_construct(), doc="The Trivy scanner.", reload=True)
 
 
 class SearchConfig(Section):
@@ -65,7 +67,9 @@ class MetricsConfig(Section):
     """Metrics for monitoring."""
 
     enable: Flag = zot_key("enable", True, doc="Enable the metrics.")
-    prometheus: PrometheusConfig = zot_key("prometheus", PrometheusConfig(), doc="Metrics in Prometheus format.")
+    prometheus: PrometheusConfig = zot_key(
+        "prometheus", PrometheusConfig.model_construct(), doc="Metrics in Prometheus format."
+    )
 
 
 class ScrubConfig(Section):

@@ -83,7 +83,7 @@ class HttpConfig(Section):
         "writeTimeout", 60.0, doc="Disconnect a receiving client after this time without progress; 0 or less: no limit."
     )
     tls: TlsConfig | None = zot_key("tls", None, doc="HTTPS; needs `cert` and `key`.")
-    auth: AuthConfig = zot_key("auth", AuthConfig(), doc="Authentication methods.")
+    auth: AuthConfig = zot_key("auth", AuthConfig.model_construct(), doc="Authentication methods.")
     access_control: AccessControlConfig | None = zot_key(
         "accessControl",
         None,
@@ -101,7 +101,7 @@ class HttpConfig(Section):
     accept_sparse: Flag = own_key("http.acceptSparse")
     trusted_proxies: Listed[Cidr] = own_key("http.trustedProxies")
     drain_timeout_s: Seconds = own_key("http.drainTimeout")
-    limits: LimitsConfig = own_key("http.limits", default=LimitsConfig())
+    limits: LimitsConfig = own_key("http.limits", default=LimitsConfig.model_construct())
 
     @property
     def verifies_clients(self) -> bool:

@@ -61,14 +61,14 @@ class Config(Section):
     release_tag: str = zot_key("releaseTag", "", doc="Accepted and ignored, as zot does.")
     binary_type: str = zot_key("binaryType", "", doc="Accepted and ignored, as zot does.")
     storage: StorageConfig = zot_key(
-        "storage", StorageConfig(), doc="Stores of content, garbage collection and retention."
+        "storage", StorageConfig.model_construct(), doc="Stores of content, garbage collection and retention."
     )
-    http: HttpConfig = zot_key("http", HttpConfig(), doc="The HTTP server.")
-    log: LogConfig = zot_key("log", LogConfig(), doc="The log and the audit log.")
+    http: HttpConfig = zot_key("http", HttpConfig.model_construct(), doc="The HTTP server.")
+    log: LogConfig = zot_key("log", LogConfig.model_construct(), doc="The log and the audit log.")
     extensions: ExtensionsConfig = zot_key(
-        "extensions", ExtensionsConfig(), doc="Features beyond the distribution specification."
+        "extensions", ExtensionsConfig.model_construct(), doc="Features beyond the distribution specification."
     )
-    scheduler: SchedulerConfig = zot_key("scheduler", SchedulerConfig(), doc="Background tasks.")
+    scheduler: SchedulerConfig = zot_key("scheduler", SchedulerConfig.model_construct(), doc="Background tasks.")
     cluster: ClusterConfig | None = zot_key("cluster", None, doc="zot's static cluster members.")
 
     _secrets: Secrets = PrivateAttr(default_factory=Secrets)

@@ -144,7 +144,9 @@ class StoreConfig(Section):
     redirect_blob_url: Flag = zot_key(
         "redirectBlobURL", False, doc="Redirect blob downloads to signed URLs of the object store.", reload=True
     )
-    retention: RetentionConfig = zot_key("retention", RetentionConfig(), doc="Tags and manifests to delete by policy.")
+    retention: RetentionConfig = zot_key(
+        "retention", RetentionConfig.model_construct(), doc="Tags and manifests to delete by policy."
+    )
     storage_driver: DriverOptions = zot_key(
         "storageDriver",
         None,
@@ -190,7 +192,7 @@ class StorageConfig(StoreConfig):
     sub_paths: dict[str, SubPathConfig] = zot_key(
         "subPaths", {}, doc="Stores for the repositories below a route, such as `/team-a`."
     )
-    catalog: CatalogConfig = own_key("storage.catalog", default=CatalogConfig())
+    catalog: CatalogConfig = own_key("storage.catalog", default=CatalogConfig.model_construct())
     read_only: Flag = own_key("storage.readOnly")
     min_free_bytes: int = own_key("storage.minFreeBytes")
     min_free_percent: float = own_key("storage.minFreePercent")

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
-from watchfiles import awatch
-
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
     from pathlib import Path
@@ -80,6 +78,9 @@ class Watch:
             await asyncio.sleep(POLL_MS / 1000)
 
     def _events(self, directories: frozenset[Path]) -> AsyncGenerator[object, None]:
+        # Imported by the first watch, which begins once requests are answered: a start need not wait for it.
+        from watchfiles import awatch  # noqa: PLC0415
+
         return awatch(
             *directories,
             watch_filter=None,

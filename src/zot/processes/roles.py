@@ -6,9 +6,7 @@ import asyncio
 import os
 
 from zot.processes.child import FatalStartError, ProcessContext
-from zot.processes.control import control_socket
 from zot.processes.drain import DrainingServer
-from zot.server.background import open_background
 from zot.server.drivers import catalog_engine
 from zot.server.http_server import CANNOT_SERVE, open_http_server, recorded
 from zot.server.store import open_claimed_store, open_logs
@@ -31,6 +29,10 @@ async def write_catalog(context: ProcessContext) -> None:
 async def work_in_background(context: ProcessContext) -> None:
     """Do what takes long, so that no request waits for it; at the end export every layout."""
     os.nice(_BACKGROUND_NICE)
+    # Imported here: the others need none of it, and the first request does not wait for it.
+    from zot.processes.control import control_socket  # noqa: PLC0415
+    from zot.server.background import open_background  # noqa: PLC0415
+
     plan, state = context.plan, context.state
     try:
         async with open_claimed_store(state.config, plan, waits=context.replaces) as store:

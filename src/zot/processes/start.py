@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import socket
@@ -17,6 +18,7 @@ from zot.catalog.interface import CatalogError
 from zot.config.errors import ConfigurationError, ConfigWarning
 from zot.config.model import Config
 from zot.config.watch import Signature
+from zot.foundation.imports import uncollected
 from zot.processes.child import ProcessSpec
 from zot.processes.listeners import ListenError, is_wildcard, listen, listen_unix
 from zot.processes.sd_notify import notify
@@ -27,6 +29,9 @@ from zot.server.running_state import RunningState, first_state
 from zot.server.tls import TlsError
 from zot.storage.interface import StorageError
 from zot.storage.owner import other_user
+
+# Where OpenSSL looks for the authorities of the system.
+_AUTHORITIES = "SSL_CERT_FILE"
 
 
 class StartError(Exception):
@@ -52,7 +57,8 @@ def start(
     plan = replace(make_plan(config, file, workers=workers, read_only=read_only), overrides=overrides or {})
     _check(config, plan)
     # Imported here, since a check that fails before needs none of it.
-    from zot.server.store import claim_store  # noqa: PLC0415
+    with uncollected():
+        from zot.server.store import claim_store  # noqa: PLC0415
 
     try:
         state = first_state(config, plan, seen)
@@ -75,8 +81,10 @@ def _serve(config: Config, plan: ServerPlan, state: RunningState) -> int:
     if plan.workers:
         return _supervise(plan, state, sockets, ready)
     # Imported here, since several processes need none of it.
-    from zot.processes.single import serve  # noqa: PLC0415
-    from zot.server.http_server import CANNOT_SERVE  # noqa: PLC0415
+    with uncollected():
+        import_aiohttp()
+        from zot.processes.single import serve  # noqa: PLC0415
+        from zot.server.http_server import CANNOT_SERVE  # noqa: PLC0415
 
     try:
         return serve(config, plan, state, sockets[0], ready)
@@ -101,13 +109,31 @@ def _check(config: Config, plan: ServerPlan) -> None:
         raise StartError(ConfigurationError(*found).lines(plan.config or "zot serve"))
 
 
+def import_aiohttp() -> None:
+    """Import aiohttp without the file of the system's authorities, whose loading is a fifth of a start.
+
+    It loads that twice, for its client. The only client in a server has its own authorities (`zot.auth.fetch`).
+    """
+    given = os.environ.get(_AUTHORITIES)
+    os.environ[_AUTHORITIES] = os.devnull
+    try:
+        import aiohttp  # noqa: F401, PLC0415
+    finally:
+        if given is None:
+            del os.environ[_AUTHORITIES]
+        else:
+            os.environ[_AUTHORITIES] = given
+
+
 def _supervise(
     plan: ServerPlan, state: RunningState, sockets: Sequence[socket.socket], ready: Callable[[], None]
 ) -> int:
     """Import what the children need, once for all of them, and start them."""
-    from zot.processes import roles, supervisor  # noqa: PLC0415 (a single process needs none of them)
-    from zot.server.drivers import catalog_engine  # noqa: PLC0415
-    from zot.server.store import begin_catalog  # noqa: PLC0415
+    with uncollected():
+        import_aiohttp()
+        from zot.processes import roles, supervisor  # noqa: PLC0415 (a single process needs none of them)
+        from zot.server.drivers import catalog_engine  # noqa: PLC0415
+        from zot.server.store import begin_catalog  # noqa: PLC0415
 
     writers = [ProcessSpec("writer", roles.write_catalog)] if catalog_engine(plan).needs_writer else []
     jobs = [ProcessSpec("jobs", roles.work_in_background)]

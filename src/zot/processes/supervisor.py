@@ -87,8 +87,8 @@ class Supervisor:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(self._wakeup, selectors.EVENT_READ, None)
-        # All children share the memory of these objects for as long as no reference count in it changes.
-        gc.collect()
+        # All children share the memory of these objects for as long as no reference count in it changes. Their garbage,
+        # some 2,000 objects of the imports, is not worth looking for while the first clients wait.
         gc.freeze()
         for child in self._children:
             self._start(child)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zot.api.health import ProbeTimes
+from zot.api.probe_times import ProbeTimes
 from zot.catalog.command import new_id
 from zot.config.model import Config
 from zot.config.resources import worker_count

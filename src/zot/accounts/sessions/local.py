@@ -16,16 +16,21 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from zot.accounts.sessions.ids import LOCAL_BYTES, random_id, well_formed
 from zot.accounts.sessions.interface import SessionsUnavailableError
 from zot.config.secret_files import SessionKeys
+from zot.foundation.imports import LazyModule
 from zot.foundation.threads import ThreadPool
+
+if TYPE_CHECKING:
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives.ciphers import aead
+else:
+    exceptions, aead = map(LazyModule, ("cryptography.exceptions", "cryptography.hazmat.primitives.ciphers.aead"))
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,7 +63,7 @@ class LocalSessions:
         self._swept_s = float("-inf")
         encryption_key = keys.encrypt_key if keys is not None else None
         signing_key = keys.hash_key if keys is not None else None
-        self._cipher = AESGCM(encryption_key.get_secret_value().encode()) if encryption_key else None
+        self._cipher = aead.AESGCM(encryption_key.get_secret_value().encode()) if encryption_key else None
         self._encoder, self._decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(_StoredSession)
         with _translated():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -143,7 +148,7 @@ class LocalSessions:
                 nonce, encrypted = content[:_NONCE_BYTES], content[_NONCE_BYTES:]
                 content = self._cipher.decrypt(nonce, encrypted, path.name.encode())
             return self._decoder.decode(content)
-        except (FileNotFoundError, InvalidTag, ValueError):
+        except (FileNotFoundError, exceptions.InvalidTag, ValueError):
             # It was written by zot or with another key, or was deleted concurrently.
             return None
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from typing import Any
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
+from typing import TYPE_CHECKING, Any
 
 from zot.auth.principal import Principal
 from zot.config.auth import MtlsConfig
 from zot.config.regexes import compile_regex
 from zot.config.rules.auth import IDENTITY_ATTRIBUTES
+from zot.foundation.imports import LazyModule
+
+if TYPE_CHECKING:
+    from cryptography import x509
+else:
+    x509 = LazyModule("cryptography.x509")
 
 _log = logging.getLogger("zot.auth")
 
@@ -50,7 +53,7 @@ class MtlsAuthenticator:
         config = self._config
         match attribute:
             case "CommonName":
-                names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+                names = certificate.subject.get_attributes_for_oid(x509.oid.NameOID.COMMON_NAME)
                 return str(names[0].value) if names else None
             case "Subject":
                 return certificate.subject.rfc4514_string() or None

@@ -9,12 +9,8 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
-
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from zot.accounts.sessions.session import PendingLogin
 from zot.auth.fetch import Fetcher, FetchError
@@ -22,7 +18,13 @@ from zot.auth.last_good_files import read_last_good
 from zot.auth.oauth.interface import LoginError
 from zot.config.auth import OpenIdProviderConfig as ProviderConfig
 from zot.config.errors import ConfigProblem, ConfigurationError
+from zot.foundation.imports import LazyModule
 from zot.registry.errors import Unavailable
+
+if TYPE_CHECKING:
+    from joserfc import errors, jwk, jwt
+else:
+    errors, jwk, jwt = map(LazyModule, ("joserfc.errors", "joserfc.jwk", "joserfc.jwt"))
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_LIFETIME_S = 60
@@ -110,7 +112,7 @@ class _Signer:
         return jwt.encode(dict(self._header), claims, self._key, algorithms=[self._algorithm])
 
 
-def _parse_key_file(content: bytes) -> tuple[RSAKey | ECKey | OKPKey, str, dict[str, str]]:
+def _parse_key_file(content: bytes) -> tuple[jwk.RSAKey | jwk.ECKey | jwk.OKPKey, str, dict[str, str]]:
     text = content.decode()
     try:
         document = json.loads(text) if text.lstrip().startswith("{") else {"key": text}
@@ -120,15 +122,15 @@ def _parse_key_file(content: bytes) -> tuple[RSAKey | ECKey | OKPKey, str, dict[
     return key, algorithm, {"alg": algorithm, **({"kid": document["keyId"]} if "keyId" in document else {})}
 
 
-def _private_key(pem: str) -> tuple[RSAKey | ECKey | OKPKey, str]:
-    for kind in (RSAKey, ECKey, OKPKey):
+def _private_key(pem: str) -> tuple[jwk.RSAKey | jwk.ECKey | jwk.OKPKey, str]:
+    for kind in (jwk.RSAKey, jwk.ECKey, jwk.OKPKey):
         try:
             key = kind.import_key(pem)
-        except (JoseError, ValueError, TypeError):
+        except (errors.JoseError, ValueError, TypeError):
             continue
         if not key.is_private:
             raise ValueError("not a private key")
-        if isinstance(key, RSAKey):
+        if isinstance(key, jwk.RSAKey):
             return key, "RS256"
         return key, {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}.get(key.curve_name, "Ed25519")
     raise ValueError("not a private key")
