@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from zot.catalog.blob_commands import ClaimBlob, DoomBlob, DoomOutcome, PublishBlob
+from zot.catalog.blob_commands import ClaimBlob, Disposal, DoomBlob, DoomOutcome, PublishBlob
 from zot.catalog.manifest_commands import PutManifest
 from zot.oci.digest import digest_of
 from zot.oci.media_types import IMAGE_INDEX
 from zot.oci.names import parse_repository
-from zot.registry.blob_deletion import Disposal, delete_blob, finish_delete
+from zot.registry.blob_deletion import delete_blob, finish_delete
 from zot.registry.registry import Registry
 from zot.storage.memory import MemoryStorage
 
@@ -33,8 +33,8 @@ async def present(registry: Registry) -> None:
 async def test_a_deleted_blob_is_absent_and_can_be_pushed(registry: Registry, disposal: Disposal) -> None:
     """Its row is gone, and its file is unlinked, in quarantine, or left to the program that it belongs to."""
     await present(registry)
-    doom = DoomBlob(repository=APP, digest=DIGEST, token="delete", owner=registry.catalog.owner)
-    assert await delete_blob(registry.catalog, registry.storage, doom, disposal) is DoomOutcome.DOOMED
+    doom = DoomBlob(repository=APP, digest=DIGEST, token="delete", owner=registry.catalog.owner, disposal=disposal)
+    assert await delete_blob(registry.catalog, registry.storage, doom) is DoomOutcome.DOOMED
     assert await registry.catalog.blob(APP, DIGEST) is None
     is_left = disposal is Disposal.NO_FILE
     assert await registry.storage.stat(APP, DIGEST) == (len(CONTENT) if is_left else None)

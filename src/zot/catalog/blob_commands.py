@@ -86,6 +86,16 @@ class TouchBlob(RepositoryCommand[bool], frozen=True, kw_only=True, tag=True):
     digest: Digest
 
 
+class Disposal(StrEnum):
+    """What is done with the file of a doomed blob."""
+
+    UNLINK = "unlink"
+    QUARANTINE = "quarantine"
+    """Move it aside: it is damaged, and may be all that is left."""
+    NO_FILE = "no file"
+    """Touch nothing: the file is missing, and one that appears by now belongs to another program."""
+
+
 class DoomOutcome(StrEnum):
     """The outcome of DoomBlob."""
 
@@ -98,7 +108,9 @@ class DoomOutcome(StrEnum):
 
 
 class DoomBlob(OwnedCommand[DoomOutcome], frozen=True, kw_only=True, tag=True):
-    """Decide to delete a present, unreferenced, unclaimed blob; it is invisible from then on. Unlink, then forget.
+    """Decide to delete a present, unreferenced, unclaimed blob; it is invisible from then on. Dispose, then forget.
+
+    The row keeps the `disposal` of its file, so that another owner that takes the delete over does the same.
 
     With `marked_before_s` only if its mark by the collector's clock is not later than that (else CLAIMED). Idempotent
     by token; a blob doomed under another token is ABSENT already. With `orphan` it dooms a digest without a row, whose
@@ -115,6 +127,7 @@ class DoomBlob(OwnedCommand[DoomOutcome], frozen=True, kw_only=True, tag=True):
     orphan: bool = False
     damaged: bool = False
     placed_ns: int | None = None
+    disposal: Disposal = Disposal.UNLINK
 
 
 class ForgetBlob(RepositoryCommand[None], frozen=True, kw_only=True, tag=True):

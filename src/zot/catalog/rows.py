@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from zot.catalog.blob_commands import Disposal
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
 
@@ -164,6 +165,8 @@ class PendingDelete(msgspec.Struct, frozen=True):
     """The owner that removes the content; empty if an earlier version decided the delete."""
     abandoned: bool = False
     """Whether the owner's lease has ended: another owner takes the delete over (`TakePendingDelete`)."""
+    disposal: Disposal = Disposal.UNLINK
+    """What is done with the content; an earlier version always unlinked it."""
 
 
 class ExportRow(msgspec.Struct, frozen=True):

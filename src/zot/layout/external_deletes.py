@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from zot.catalog import paging
-from zot.catalog.blob_commands import DoomBlob
+from zot.catalog.blob_commands import Disposal, DoomBlob
 from zot.catalog.command import ChangeSource, new_id
 from zot.catalog.edges import edges
 from zot.catalog.interface import Catalog
@@ -14,7 +14,7 @@ from zot.catalog.rows import ManifestDetails
 from zot.oci.digest import Digest
 from zot.oci.manifest import InvalidManifestError, parse_manifest
 from zot.oci.names import Repository
-from zot.registry.blob_deletion import Disposal, delete_blob
+from zot.registry.blob_deletion import delete_blob
 from zot.storage.interface import Storage
 
 
@@ -88,8 +88,9 @@ async def _forget_blob(catalog: Catalog, storage: Storage, repository: Repositor
         owner=catalog.owner,
         damaged=True,
         source=ChangeSource.MERGE,
+        disposal=Disposal.NO_FILE,
     )
-    await delete_blob(catalog, storage, doom, Disposal.NO_FILE)
+    await delete_blob(catalog, storage, doom)
 
 
 async def _delete(catalog: Catalog, repository: Repository, lost: list[ManifestDetails], by: str) -> None:

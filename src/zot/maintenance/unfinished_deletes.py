@@ -56,7 +56,7 @@ class UnfinishedDeletes:
                     continue
             elif row.owner != catalog.owner or now_s - seen_s < _DEAD_S:
                 continue
-            await finish_delete(catalog, self._registry.storage, row.repository, row.digest, token)
+            await finish_delete(catalog, self._registry.storage, row.repository, row.digest, token, row.disposal)
             report(f"finished the interrupted delete of {row.digest} from {row.repository}")
             _log.warning("finished the interrupted delete of %s from %s", row.digest, row.repository)
             yield 0

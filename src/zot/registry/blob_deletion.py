@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from enum import Enum
 
-from zot.catalog.blob_commands import DoomBlob, DoomOutcome, ForgetBlob
+from zot.catalog.blob_commands import Disposal, DoomBlob, DoomOutcome, ForgetBlob
 from zot.catalog.command import ChangeSource, new_id
 from zot.catalog.interface import Catalog
 from zot.catalog.rows import BlobRow
@@ -16,19 +15,7 @@ from zot.registry.registry import Registry
 from zot.storage.interface import Storage
 
 
-class Disposal(Enum):
-    """What is done with the file of a doomed blob."""
-
-    UNLINK = "unlink"
-    QUARANTINE = "quarantine"
-    """Move it aside: it is damaged, and may be all that is left."""
-    NO_FILE = "no file"
-    """Touch nothing: the file is missing, and one that appears by now belongs to another program."""
-
-
-async def delete_blob(
-    catalog: Catalog, storage: Storage, doom: DoomBlob, disposal: Disposal = Disposal.UNLINK
-) -> DoomOutcome:
+async def delete_blob(catalog: Catalog, storage: Storage, doom: DoomBlob) -> DoomOutcome:
     """Delete a blob if the conditions of `doom` hold, and return what came of them.
 
     With DOOMED the blob is gone, durably, and so is its file. A caller that is cancelled leaves no blob half deleted.
@@ -36,7 +23,7 @@ async def delete_blob(
     """
     outcome = await catalog.do(doom)
     if outcome is DoomOutcome.DOOMED:
-        await asyncio.shield(finish_delete(catalog, storage, doom.repository, doom.digest, doom.token, disposal))
+        await asyncio.shield(finish_delete(catalog, storage, doom.repository, doom.digest, doom.token, doom.disposal))
     return outcome
 
 
@@ -46,7 +33,7 @@ async def finish_delete(
     repository: Repository,
     digest: Digest,
     token: str,
-    disposal: Disposal = Disposal.UNLINK,
+    disposal: Disposal,
 ) -> None:
     """Dispose of the file of a blob doomed under `token`, then forget its row. Idempotent.
 
@@ -89,8 +76,9 @@ async def quarantine_damaged(
         damaged=True,
         placed_ns=seen.placed_ns,
         source=source,
+        disposal=Disposal.QUARANTINE,
     )
-    outcome = await delete_blob(registry.catalog, registry.storage, doom, Disposal.QUARANTINE)
+    outcome = await delete_blob(registry.catalog, registry.storage, doom)
     if outcome is not DoomOutcome.DOOMED:
         return False
     registry.damage.report(repository, digest, error, found_by, "it is missing until it is pushed again")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from contract.catalog.examples import APP, OWNER, digest, push_blob
 from zot.catalog.blob_commands import (
     ClaimBlob,
     ClaimOutcome,
+    Disposal,
     DoomBlob,
     DoomOutcome,
     ForgetBlob,
@@ -204,6 +206,22 @@ async def test_a_pending_delete_of_an_ended_owner_is_taken_over_by_one(catalog: 
     assert await catalog.doomed(10) == [PendingDelete(APP, BLOB, "mine", OWNER)]
     await catalog.do(ForgetBlob(repository=APP, digest=BLOB, token="mine"))
     assert await catalog.do(claim(OWNER)) is ClaimOutcome.CLAIMED
+
+
+@pytest.mark.parametrize("disposal", Disposal)
+@pytest.mark.parametrize("of_orphan", [False, True])
+async def test_a_pending_delete_keeps_its_disposal(
+    catalog: Catalog, clock: Clock, disposal: Disposal, *, of_orphan: bool
+) -> None:
+    """What its owner was doing with the file is known to the owner that takes it over."""
+    await push_blob(catalog, "other" if of_orphan else "blob")
+    doomed = msgspec.structs.replace(orphan(PEER) if of_orphan else doom(PEER), token="delete", disposal=disposal)
+    assert await catalog.do(doomed) is DoomOutcome.DOOMED
+    assert await catalog.doomed(10) == [PendingDelete(APP, BLOB, "delete", PEER, disposal=disposal)]
+    clock.now_s += LEASE_S + 1
+    await end_expired(catalog)
+    assert await catalog.do(take(OWNER, "mine")) is True
+    assert await catalog.doomed(10) == [PendingDelete(APP, BLOB, "mine", OWNER, disposal=disposal)]
 
 
 async def test_abandoned_deletes_come_first(catalog: Catalog) -> None:

@@ -96,7 +96,8 @@ def doom(scope: MemoryScope, command: DoomBlob) -> DoomOutcome:
         return DoomOutcome.CLAIMED
     if command.marked_before_s is not None and (blob.marked_s is None or blob.marked_s > command.marked_before_s):
         return DoomOutcome.CLAIMED
-    blob.doom, blob.doomed_by, blob.marked_s = command.token, command.owner, None
+    blob.doom, blob.doomed_by, blob.disposal = command.token, command.owner, command.disposal
+    blob.marked_s = None
     if command.damaged:
         scope.log(ChangeKind.BLOB_LOST, before=command.digest)
     return DoomOutcome.DOOMED
@@ -107,7 +108,9 @@ def _doom_orphan(repository: StoredRepository, command: DoomBlob) -> DoomOutcome
         return DoomOutcome.REFERENCED
     if repository.claimed(command.digest):
         return DoomOutcome.CLAIMED
-    repository.blobs[command.digest] = StoredBlob(0, 0, doom=command.token, doomed_by=command.owner)
+    repository.blobs[command.digest] = StoredBlob(
+        0, 0, doom=command.token, doomed_by=command.owner, disposal=command.disposal
+    )
     return DoomOutcome.DOOMED
 
 

@@ -200,14 +200,14 @@ class MemoryCatalog:
     async def doomed(self, limit: int) -> Sequence[PendingDelete]:
         """Return pending deletes: blobs that are doomed and not yet forgotten, abandoned ones first."""
         doomed = (
-            (self._state.is_alive(blob.doomed_by), name, digest, blob.doom, blob.doomed_by)
+            (self._state.is_alive(blob.doomed_by), name, digest, blob.doom, blob.doomed_by, blob.disposal)
             for name, each in self._state.repositories.items()
             for digest, blob in each.blobs.items()
             if blob.doom is not None
         )
         return [
-            PendingDelete(name, digest, token, owner, abandoned=not alive)
-            for alive, name, digest, token, owner in _page(doomed, limit)
+            PendingDelete(name, digest, token, owner, not alive, disposal)
+            for alive, name, digest, token, owner, disposal in _page(doomed, limit)
         ]
 
     async def export(self, repository: Repository) -> ExportRow | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from zot.catalog.blob_commands import Disposal
 from zot.catalog.change_log import Change, ChangeCursor, ChangeKind, TrimChanges
 from zot.catalog.clock import Clock
 from zot.catalog.command import RepositoryCommand
@@ -37,6 +38,7 @@ class StoredBlob:
     marked_s: float | None = None
     doom: str | None = None
     doomed_by: str = ""
+    disposal: Disposal = Disposal.UNLINK
 
 
 @dataclass(slots=True, frozen=True)

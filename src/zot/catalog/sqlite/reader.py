@@ -15,6 +15,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from zot.catalog.blob_commands import Disposal
 from zot.catalog.change_log import Change, ChangeCursor, ChangeKind, ChangePage, TagChange, change_page
 from zot.catalog.clock import Source
 from zot.catalog.command import ChangeSource
@@ -99,7 +100,7 @@ WHERE repository = ? AND digest > ? AND NOT kept ORDER BY digest LIMIT ?
 """
 _DOOMED = """
 SELECT repository, digest, doom, coalesce(doomed_by, ''),
-  NOT EXISTS (SELECT 1 FROM owner WHERE id = doomed_by AND ended_ns IS NULL) AS abandoned
+  NOT EXISTS (SELECT 1 FROM owner WHERE id = doomed_by AND ended_ns IS NULL) AS abandoned, disposal
 FROM blob WHERE doom IS NOT NULL ORDER BY abandoned DESC, repository, digest LIMIT ?
 """
 _EXPORT = """
@@ -280,8 +281,8 @@ class Reader:
         """Return pending deletes: blobs that are doomed and not yet forgotten, abandoned ones first."""
         rows = self._rows(_DOOMED, (_page(limit),))
         return [
-            PendingDelete(repository, digest, token, owner, abandoned=bool(abandoned))
-            for repository, digest, token, owner, abandoned in rows
+            PendingDelete(repository, digest, token, owner, bool(abandoned), Disposal(disposal or Disposal.UNLINK))
+            for repository, digest, token, owner, abandoned, disposal in rows
         ]
 
     async def export(self, repository: Repository) -> ExportRow | None:

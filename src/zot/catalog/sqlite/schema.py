@@ -221,7 +221,12 @@ ALTER TABLE upload RENAME COLUMN owner TO client;
 ALTER TABLE upload RENAME COLUMN boot TO recorded_by;
 """
 
-MIGRATIONS = (_FIRST, _PLACED, _OWNED, _CARRIED, _CHANGE_LOG, _OWNERS)
+# What is done with the file of a doomed blob. NULL: it is unlinked, as earlier versions did.
+_DISPOSAL = """
+ALTER TABLE blob ADD COLUMN disposal TEXT;
+"""
+
+MIGRATIONS = (_FIRST, _PLACED, _OWNED, _CARRIED, _CHANGE_LOG, _OWNERS, _DISPOSAL)
 """Scripts that lead from each version to the next; what was released is never edited. Each takes less than a second."""
 
 # "zotc"

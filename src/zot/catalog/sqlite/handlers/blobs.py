@@ -32,10 +32,12 @@ _CLEAR_STAMP = "UPDATE blob SET stamp_s = NULL WHERE repository = ?1 AND digest 
 _CLAIM = "INSERT INTO claim (repository, digest, token, owner) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING"
 _DROP_CLAIM = "DELETE FROM claim WHERE repository = ?1 AND digest = ?2 AND token = ?3"
 _DOOM_STRAY = """
-INSERT INTO blob (repository, digest, size, referenced, doom, doomed_by)
-SELECT name, ?2, 0, 0, ?3, ?4 FROM repository WHERE name = ?1
+INSERT INTO blob (repository, digest, size, referenced, doom, doomed_by, disposal)
+SELECT name, ?2, 0, 0, ?3, ?4, ?5 FROM repository WHERE name = ?1
 """
-_DOOM = "UPDATE blob SET doom = ?3, doomed_by = ?4, stamp_s = NULL WHERE repository = ?1 AND digest = ?2"
+_DOOM = """
+UPDATE blob SET doom = ?3, doomed_by = ?4, disposal = ?5, stamp_s = NULL WHERE repository = ?1 AND digest = ?2
+"""
 _CLAIMED = "SELECT 1 FROM claim WHERE repository = ?1 AND digest = ?2 LIMIT 1"
 _STAMP = """
 UPDATE blob SET stamp_s = ?2 WHERE repository = ?1 AND digest IN (
@@ -132,7 +134,7 @@ def doom(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
         return DoomOutcome.CLAIMED
     if command.marked_before_s is not None and (marked_s is None or marked_s > command.marked_before_s):
         return DoomOutcome.CLAIMED
-    scope.change(_DOOM, command.digest, command.token, command.owner)
+    scope.change(_DOOM, command.digest, command.token, command.owner, command.disposal)
     scope.blobs -= 1
     if command.damaged:
         scope.log(ChangeKind.BLOB_LOST, before=command.digest)
@@ -147,7 +149,7 @@ def _doom_orphan(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
         return DoomOutcome.REFERENCED
     if scope.value(_CLAIMED, command.digest):
         return DoomOutcome.CLAIMED
-    doomed = scope.change(_DOOM_STRAY, command.digest, command.token, command.owner)
+    doomed = scope.change(_DOOM_STRAY, command.digest, command.token, command.owner, command.disposal)
     return DoomOutcome.DOOMED if doomed else DoomOutcome.ABSENT
 
 
