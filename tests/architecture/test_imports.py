@@ -15,7 +15,13 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 FENCES = {
     "aiobotocore": ["zot.catalog.dynamodb*", "zot.accounts.dynamodb*", "zot.storage.s3*", "zot.auth.aws*"],
     "aiohttp.web": ["zot.api*", "zot.processes*", "zot.server*", "zot.extensions.*.routes*", "zot.testing"],
-    "apsw": ["zot.catalog.sqlite*", "zot.foundation.sqlite_*", "zot.accounts.sqlite*", "zot.statistics.sqlite"],
+    "apsw": [
+        "zot.catalog.sqlite*",
+        "zot.foundation.sqlite_*",
+        "zot.accounts.sqlite*",
+        "zot.statistics.sqlite",
+        "zot.extensions.search.index*",
+    ],
     "bonsai": ["zot.auth.*ldap*"],
     "cel_expr_python": ["zot.auth.cel"],
     "graphql": ["zot.extensions.search*"],

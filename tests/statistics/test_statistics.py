@@ -132,3 +132,22 @@ async def test_counts_stay_pending_while_the_store_is_unavailable() -> None:
     statistic = await store.of(APP, ONE)
     assert statistic is not None
     assert statistic.pulls == 2
+
+
+async def test_pulls_are_followed(store: StatisticsStore) -> None:
+    """Pulled manifests come in the order of their last pull, page by page; those that were never pulled do not."""
+    await store.add(
+        {
+            (APP, ONE): Statistic(ONE, pulls=1, pulled_s=20.0),
+            (OTHER, ONE): Statistic(ONE, pulls=2, pulled_s=10.0),
+            (APP, TWO): Statistic(TWO, pulls=3, pulled_s=20.0),
+            (OTHER, TWO): Statistic(TWO, pushed_s=30.0, pushed_by="alice"),
+        }
+    )
+    found = [(repository, each.digest, each.pulls) for repository, each in await store.pulled_after(None, 10)]
+    assert found == [(OTHER, ONE, 2), (APP, ONE, 1), (APP, TWO, 3)]
+    ((repository, first),) = await store.pulled_after(None, 1)
+    assert first.pulled_s is not None
+    assert len(await store.pulled_after((first.pulled_s, repository, first.digest), 10)) == 2
+    await store.add({(OTHER, ONE): Statistic(ONE, pulls=1, pulled_s=40.0)})
+    assert [row[0] for row in await store.pulled_after((20.0, APP, TWO), 10)] == [OTHER]

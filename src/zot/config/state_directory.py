@@ -54,6 +54,11 @@ class StateDirectory:
         """Counts of pulls and pushes."""
         return self.catalog / "activity.db"
 
+    @property
+    def search_database(self) -> Path:
+        """The search index, which is made again from the catalog if it is lost."""
+        return self.catalog / "search.db"
+
     # --- state that a start needs from earlier ones ---
 
     @property

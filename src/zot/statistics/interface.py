@@ -53,6 +53,15 @@ class StatisticsStore(Protocol):
     async def of_repository(self, repository: Repository, after: str, limit: int) -> Sequence[Statistic]:
         """Return statistics of a repository's manifests with digests greater than `after`, in byte order."""
 
+    async def pulled_after(
+        self, after: tuple[float, Repository, Digest] | None, limit: int
+    ) -> Sequence[tuple[Repository, Statistic]]:
+        """Return statistics of pulled manifests, in the order of time, repository and digest of the last pull.
+
+        `after` is the position of the last row that the caller has: a process may store a pull up to some seconds later
+        than another process stores a later one, so a caller that follows pulls begins some seconds before it.
+        """
+
     async def settled(self) -> None:
         """Wait until every process had the time to store what it counted before the call."""
 

@@ -30,6 +30,18 @@ class MemoryStatistics:
         digests = sorted(digest for name, digest in self._statistics if name == repository and digest > after)
         return [self._statistics[repository, digest] for digest in digests[:limit]]
 
+    async def pulled_after(
+        self, after: tuple[float, Repository, Digest] | None, limit: int
+    ) -> Sequence[tuple[Repository, Statistic]]:
+        """See `StatisticsStore`."""
+        pulled = sorted(
+            (each.pulled_s, repository, digest)
+            for (repository, digest), each in self._statistics.items()
+            if each.pulled_s is not None
+        )
+        found = [row for row in pulled if after is None or row > after][:limit]
+        return [(repository, self._statistics[repository, digest]) for _, repository, digest in found]
+
     async def settled(self) -> None:
         """See `StatisticsStore`: there is no other process."""
 

@@ -25,8 +25,12 @@ CREATE TABLE statistic (
 ) STRICT, WITHOUT ROWID;
 """
 
+_SECOND = """
+CREATE INDEX statistic_by_pull ON statistic (pulled_s, repository, digest) WHERE pulled_s IS NOT NULL;
+"""
+
 # "zota"
-_SCHEMA = SqliteSchema(0x7A6F7461, (_FIRST,))
+_SCHEMA = SqliteSchema(0x7A6F7461, (_FIRST, _SECOND))
 _KIND = FileKind("statistics", _SCHEMA, "normal", StatisticsUnavailableError)
 
 # Merges as `Statistic.merged` does.
@@ -36,6 +40,11 @@ INSERT INTO statistic VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
   pulled_s = max(coalesce(pulled_s, excluded.pulled_s), coalesce(excluded.pulled_s, pulled_s)),
   pushed_by = iif(pushed_s IS NULL, excluded.pushed_by, pushed_by),
   pushed_s = coalesce(pushed_s, excluded.pushed_s)
+"""
+_PULLED_AFTER = """
+SELECT repository, digest, pulls, pulled_s, pushed_s, pushed_by FROM statistic
+WHERE pulled_s IS NOT NULL AND (pulled_s, repository, digest) > (?, ?, ?)
+ORDER BY pulled_s, repository, digest LIMIT ?
 """
 _SELECT = "SELECT digest, pulls, pulled_s, pushed_s, pushed_by FROM statistic WHERE repository = ?"
 
@@ -68,6 +77,13 @@ class SqliteStatistics:
         """See `StatisticsStore`."""
         rows = self._file.read(f"{_SELECT} AND digest > ? ORDER BY digest LIMIT ?", (repository, after, limit))
         return [Statistic(*row) for row in rows]
+
+    async def pulled_after(
+        self, after: tuple[float, Repository, Digest] | None, limit: int
+    ) -> Sequence[tuple[Repository, Statistic]]:
+        """See `StatisticsStore`."""
+        rows = self._file.read(_PULLED_AFTER, (*(after or (-1.0, "", "")), limit))
+        return [(repository, Statistic(*row)) for repository, *row in rows]
 
     async def settled(self) -> None:
         """See `StatisticsStore`."""

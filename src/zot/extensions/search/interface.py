@@ -16,7 +16,7 @@ import msgspec
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag
 
-PAGE_LIMIT = 2000
+PAGE_LIMIT = 1000
 """The most rows of one page. A caller that wants more asks for page after page."""
 
 TEXT_LIMIT = 256
@@ -88,7 +88,10 @@ class PageBounds(msgspec.Struct, frozen=True):
 
 
 class ImageFilter(msgspec.Struct, frozen=True):
-    """Conditions that all have to hold, and of each list one. A repository passes if one of its images does."""
+    """Conditions that all have to hold, and of each list one.
+
+    A repository passes if each condition holds for an image of it, `os` and `arch` for the same.
+    """
 
     os: tuple[str, ...] = ()
     """Operating systems, in any case."""
