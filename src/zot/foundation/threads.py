@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import ParamSpec, TypeVar
+from queue import SimpleQueue
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,7 +47,11 @@ class _Outcome(asyncio.Future[T]):
 
 
 class ThreadPool:
-    """A named thread pool. An accepted job runs to its end even if its caller is cancelled."""
+    """A named thread pool. An accepted job runs to its end even if its caller is cancelled.
+
+    The jobs of a request are short and many, so that handing them over counts: an executor's futures, with a condition
+    each, took most of the time of a pull's jobs.
+    """
 
     def __init__(
         self,
@@ -62,8 +66,17 @@ class ThreadPool:
         """
         self._name = name
         self._busy_error = busy_error
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"zot-{name}")
-        self._slots = threading.Semaphore(threads + queue_limit)
+        self._limit = threads + queue_limit
+        self._threads_limit = threads
+        self._threads: list[threading.Thread] = []
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        # Guards what follows, also against jobs that come while the pool is closed.
+        self._lock = threading.Lock()
+        self._limited = 0
+        """Accepted jobs that count against the limit and have not ended."""
+        self._unfinished = 0
+        """All accepted jobs that have not ended."""
+        self._closed = False
 
     async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a job in a thread and return its result; a cancelled call waits for the job's end.
@@ -86,52 +99,75 @@ class ThreadPool:
             raise
 
     async def complete(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a job that continues or ends an earlier one; it is never refused, however long the queue is."""
+        """Run a job that continues or ends an earlier one; it is not refused, however long the queue is."""
         outcome: _Outcome[T] = _Outcome()
-        self._executor.submit(_carry_out, outcome, partial(job, *args, **kwargs))
+        self._begin(_Job(partial(job, *args, **kwargs), outcome, limited=False))
         return await outcome
 
     def hint(self, job: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
         """Queue a job and ignore its outcome; return False if too many jobs are waiting."""
         try:
-            self._begin(partial(self._in_slot, partial(job, *args, **kwargs)))
+            self._begin(_Job(partial(job, *args, **kwargs), None, limited=True))
         except ThreadPoolBusyError:
             return False
         return True
 
     def close(self) -> None:
         """Finish the accepted jobs, then stop the threads."""
-        self._executor.shutdown()
+        with self._lock:
+            self._closed = True
+            for _ in self._threads:
+                self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
 
     def _submit(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> _Outcome[T]:
         outcome: _Outcome[T] = _Outcome()
-        self._begin(partial(_carry_out, outcome, partial(self._in_slot, partial(job, *args, **kwargs))))
+        self._begin(_Job(partial(job, *args, **kwargs), outcome, limited=True))
         return outcome
 
-    def _begin(self, work: Callable[[], object]) -> None:
-        if not self._slots.acquire(blocking=False):
-            raise self._busy_error(f"too many {self._name} operations are waiting")
+    def _begin(self, job: _Job) -> None:
+        with self._lock:
+            if self._closed:
+                raise self._busy_error(f"{self._name} operations are stopped: the process is shutting down")
+            if job.limited:
+                if self._limited == self._limit:
+                    raise self._busy_error(f"too many {self._name} operations are waiting")
+                self._limited += 1
+            self._unfinished += 1
+            self._queue.put(job)
+            if len(self._threads) < min(self._unfinished, self._threads_limit):
+                name = f"zot-{self._name}-{len(self._threads)}"
+                self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+                self._threads[-1].start()
+
+    def _work(self) -> None:
+        """Carry out jobs until the pool is closed."""
+        while (job := self._queue.get()) is not None:
+            report = job.carry_out()
+            with self._lock:
+                self._unfinished -= 1
+                self._limited -= job.limited
+            if report is not None and job.outcome is not None:
+                with suppress(RuntimeError):  # the loop is closed: the task that waited is gone
+                    job.outcome.get_loop().call_soon_threadsafe(report)
+            del job, report  # or this thread would keep them until its next job
+
+
+class _Job:
+    """A job of a pool, and the future that waits for its outcome."""
+
+    __slots__ = ("_call", "limited", "outcome")
+
+    def __init__(self, call: Callable[[], Any], outcome: _Outcome[Any] | None, *, limited: bool) -> None:
+        self._call = call
+        self.outcome = outcome
+        self.limited = limited
+
+    def carry_out(self) -> Callable[[], None] | None:
+        """Run the job in this thread; return what reports its outcome in the loop, None if no caller waits for it."""
         try:
-            self._executor.submit(work)
-        except RuntimeError as error:  # the pool is closed
-            self._slots.release()
-            raise self._busy_error(f"{self._name} operations are stopped: the process is shutting down") from error
-
-    def _in_slot(self, job: Callable[[], T]) -> T:
-        try:
-            return job()
-        finally:
-            self._slots.release()
-
-
-def _carry_out(outcome: _Outcome[T], job: Callable[[], T]) -> None:
-    """Run a job in this thread and report to the loop of `outcome`."""
-    report: Callable[[], None]
-    try:
-        result = job()
-    except BaseException as error:  # noqa: BLE001 (the caller raises it)
-        report = partial(outcome.set_exception, error)
-    else:
-        report = partial(outcome.set_result, result)
-    with suppress(RuntimeError):  # the loop is closed: the task that waited is gone
-        outcome.get_loop().call_soon_threadsafe(report)
+            result = self._call()
+        except BaseException as error:  # noqa: BLE001 (the caller raises it)
+            return None if self.outcome is None else partial(self.outcome.set_exception, error)
+        return None if self.outcome is None else partial(self.outcome.set_result, result)
