@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
+import socket
 
 import pytest
 from aiohttp import web
@@ -17,7 +19,7 @@ from zot.oci.media_types import IMAGE_MANIFEST
 from zot.storage.interface import Content
 
 NOWHERE = "sha256:" + "0" * 64
-CONTENT = bytes(range(256)) * 40
+CONTENT = bytes(range(256)) * 400
 SIZE = len(CONTENT)
 
 
@@ -243,7 +245,7 @@ def test_many_ranges_of_a_large_layer_fit_into_a_header(registry: Client, blob: 
 
 def test_many_ranges_that_touch_are_one(registry: Client, blob: str) -> None:
     """They are joined before they are sent, in whatever order they came."""
-    asked = ",".join(f"{10 * each}-{10 * each + 9}" for each in reversed(range(1024)))
+    asked = ",".join(f"{100 * each}-{100 * each + 99}" for each in reversed(range(1024)))
     got = registry.get(blob, Range=f"bytes={asked}")
     assert (got.status, got["Content-Range"], got.body) == (206, f"bytes 0-{SIZE - 1}/{SIZE}", CONTENT)
 
@@ -300,6 +302,58 @@ def test_large_content_is_sent_in_windows(
     assert registry.get(f"/v2/{repo}/blobs/{digest}").body == large
     assert sum(lengths) == len(large)
     assert max(lengths[1:]) == window_bytes
+
+
+SMALL = CONTENT[:50]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "content_range", "body"),
+    [
+        ("", 200, None, SMALL),
+        ("bytes=0-0", 206, "bytes 0-0/50", SMALL[:1]),
+        ("bytes=5-", 206, "bytes 5-49/50", SMALL[5:]),
+        ("bytes=-7", 206, "bytes 43-49/50", SMALL[-7:]),
+    ],
+)
+def test_small_content_is_sent_as_large(
+    registry: Client, repo: str, asked: str, status: int, content_range: str | None, body: bytes
+) -> None:
+    """Content that is sent from memory has the same responses, whole and in a range."""
+    path = f"/v2/{repo}/blobs/{registry.push_blob(repo, SMALL)}"
+    got = registry.get(path, **({"Range": asked} if asked else {}))
+    assert (got.status, got["Content-Range"], got.body) == (status, content_range, body)
+    assert got["Content-Length"] == str(len(body))
+
+
+def test_small_content_in_several_ranges(registry: Client, repo: str) -> None:
+    """Several ranges of content in memory come in parts; with none of them in it the size is told."""
+    path = f"/v2/{repo}/blobs/{registry.push_blob(repo, SMALL)}"
+    assert parts(registry.get(path, Range="bytes=0-4,9-12")) == [
+        ("bytes 0-4/50", SMALL[:5]),
+        ("bytes 9-12/50", SMALL[9:13]),
+    ]
+    refused = registry.get(path, Range="bytes=50-")
+    assert (refused.status, refused["Content-Range"]) == (416, "bytes */50")
+
+
+def test_a_slow_client_gets_the_rest_later(registry: Client, repo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a socket does not take at once of a body of one window is sent as the client reads."""
+    taken: list[int] = []
+    send = blob_stream._send_now
+
+    def recorded(http: HttpRequest, opened: Content, offset: int, length: int) -> int:
+        transport = http.transport
+        assert transport is not None
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        taken.append(send(http, opened, offset, length))
+        return taken[-1]
+
+    body = os.urandom(1024 * 1024)
+    digest = registry.push_blob(repo, body)
+    monkeypatch.setattr(blob_stream, "_send_now", recorded)
+    assert registry.get(f"/v2/{repo}/blobs/{digest}").body == body
+    assert taken[0] < len(body)
 
 
 # --- conditions ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from typing import IO, cast
 from uuid import uuid4
@@ -86,6 +87,7 @@ async def _send_parts(
     for opening, part in zip(openings, ranges, strict=True):
         await response.write(opening)
         await _transfer(http, response, content, part, limits)
+        await asyncio.sleep(0)
     await response.write(closing)
     await response.write_eof()
     return response
@@ -94,10 +96,17 @@ async def _send_parts(
 async def _transfer(
     http: HttpRequest, response: web.StreamResponse, content: Content, part: ByteRange, limits: TransferLimits
 ) -> None:
-    send = _by_sendfile if _can_sendfile(http, content) else _by_reading
+    sendfile = _can_sendfile(http, content)
+    offset = part.start
+    if sendfile and part.length <= _WINDOW_BYTES:
+        # Most clients take that at once, and need no timer, no wait and no further window.
+        offset += _send_now(http, content, offset, part.length)
+        if offset == part.stop:
+            return
+    send = _by_sendfile if sendfile else _by_reading
     loop = asyncio.get_running_loop()
     average, idle_s = ThroughputFloor(limits), limits.taking_idle_s
-    offset, window = part.start, _WINDOW_BYTES if idle_s is None else _SLOW_WINDOW_BYTES
+    window = _WINDOW_BYTES if idle_s is None else _SLOW_WINDOW_BYTES
     requests = _requests_of_all(http)
     while offset < part.stop:
         length = min(window, part.stop - offset)
@@ -134,6 +143,30 @@ def _can_sendfile(http: HttpRequest, content: Content) -> bool:
         and transport.get_extra_info("sslcontext") is None
         and hasattr(asyncio.get_running_loop(), "_sendfile_native")
     )
+
+
+def _send_now(http: HttpRequest, content: Content, offset: int, length: int) -> int:
+    """Send what the socket takes without waiting, and return how many bytes that is. Raises ConnectionError."""
+    transport, descriptor = _open_transport(http), content.fileno()
+    assert descriptor is not None
+    if transport.get_write_buffer_size():  # of the headers
+        return 0
+    connection = transport.get_extra_info("socket")
+    try:
+        sent = os.sendfile(connection.fileno(), descriptor, offset, length)
+    except ConnectionError:
+        raise
+    except OSError:  # it takes nothing, or the disk failed
+        return 0
+    http.sent_bytes += sent
+    return sent
+
+
+def _open_transport(http: HttpRequest) -> asyncio.Transport:
+    """Return the transport of the connection. Raises ConnectionResetError if it is closed."""
+    if http.transport is None or http.transport.is_closing():
+        raise ConnectionResetError("the client went away")
+    return http.transport
 
 
 class _File:

@@ -32,8 +32,9 @@ async def pull(registry: Registry, request: PullBlob) -> BlobRow:
     row = await registry.catalog.blob(request.repository, request.digest)
     if row is None:
         row = await _outside_catalog(registry, request)
-    touch = TouchBlob(repository=request.repository, digest=request.digest)
-    if row is None or (row.marked and not await registry.touch(touch)):
+    if row is None or (
+        row.marked and not await registry.touch(TouchBlob(repository=request.repository, digest=request.digest))
+    ):
         raise BlobUnknown(digest=request.digest)
     return row
 
