@@ -27,7 +27,7 @@ class Application:
     def __init__(
         self, distribution: Distribution, middleware: Middleware, routes: Routes, fallback: Handler | None = None
     ) -> None:
-        """Serve the distribution API and other routes; `fallback` serves a GET of any other path."""
+        """Serve the distribution API and other routes; `fallback` responds to any other path."""
         self._distribution = distribution
         self._middleware = middleware
         self.add_headers = middleware.add_headers
@@ -60,7 +60,7 @@ class Application:
             return _redirect(cleaned, query)
         if path.startswith(PREFIX):
             return await self._distribution.handle(http, path, query)
-        if self._fallback is not None and http.method in {"GET", "HEAD"}:
+        if self._fallback is not None:
             return await self._fallback(http)
         raise NoRouteError(path)
 

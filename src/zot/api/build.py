@@ -14,6 +14,7 @@ from zot.api.connection import ConnectionLimits, ConnectionServer
 from zot.api.cors import Cors
 from zot.api.distribution import Distribution
 from zot.api.health import Health
+from zot.api.http_request import Handler
 from zot.api.middleware import Middleware, RequestIds
 from zot.api.ratelimit import RateLimiter
 from zot.config.http import HttpConfig
@@ -30,6 +31,8 @@ class ApiParts:
     workers: int = 1
     routes: Routes = field(default_factory=dict)
     """Routes of logins and extensions, beside the distribution API."""
+    fallback: Handler | None = None
+    """Responds to every path without a route; None: such a path is unknown."""
 
 
 def build(http: HttpConfig, registry: Registry, parts: ApiParts) -> Application:
@@ -47,7 +50,7 @@ def build(http: HttpConfig, registry: Registry, parts: ApiParts) -> Application:
         **parts.routes,
     }
     distribution = Distribution(registry, parts.authorizer, transfer, parts.addresses, list)
-    return Application(distribution, _middleware(http, parts), routes)
+    return Application(distribution, _middleware(http, parts), routes, parts.fallback)
 
 
 def build_server(

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # a check of the configuration reads declarations, and needs none of these libraries
+    from zot.api.auth.authentication import HttpAuthenticator
+    from zot.api.authorization import Authorizer
     from zot.api.http_request import Handler
     from zot.api.metrics.metrics import Metrics
     from zot.api.metrics.state import ServerState
+    from zot.auth.build import Auth
     from zot.auth.credentials import ResourceClass
     from zot.auth.decision import Policy
     from zot.auth.principal import Principal
@@ -29,6 +32,12 @@ class HttpContext:
     state: ServerState
     metrics: Metrics | None
     """What this process records; None if no extension wants it recorded."""
+    authorizer: Authorizer
+    """Who sends a request, and whether it may: what guards every route."""
+    auth: Auth
+    """The ways to log in, accounts and sessions."""
+    authenticator: HttpAuthenticator | None
+    """Cookies and credentials; None: there is no way to log in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,10 @@ def _never(_: object) -> bool:
     return False
 
 
+def _no_pages(_: object) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Extension:
     """An extension: the server learns from this what it adds, and knows no extension by name.
@@ -65,6 +78,8 @@ class Extension:
     records: Callable[[Config], bool] = _never
     """Whether the processes of the server record metrics for it."""
     routes: Callable[[HttpContext], Sequence[ExtensionRoute]] = _none
+    pages: Callable[[HttpContext], Handler | None] = _no_pages
+    """What responds to every path that is no route, whatever the method; None: nothing does. It guards itself."""
     jobs: Callable[[Config, MaintenanceParts], Sequence[Task]] = _none
     """Tasks of the scheduler, in the one process that works in the background; a read-only registry has them too."""
     consumers: Callable[[Config, MaintenanceParts], Sequence[Callable[[], Awaitable[None]]]] = _none

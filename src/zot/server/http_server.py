@@ -17,6 +17,7 @@ from zot.api import build as api
 from zot.api.access_log import AccessLog
 from zot.api.application import Application
 from zot.api.audit_log import AuditLog
+from zot.api.auth.authentication import HttpAuthenticator
 from zot.api.auth.build import build as build_auth_http
 from zot.api.authorization import Authorizer
 from zot.api.client_address import ClientAddresses
@@ -123,19 +124,23 @@ class HttpServer:
 
     def _application(self, config: Config) -> Application:
         auth = self._auth = build_auth(config, self._auth_parts())
+        authenticator: HttpAuthenticator | None = None
         if auth.is_open:
             authorizer = Authorizer(None, auth.policy)
             routes: dict[str, Mapping[str, Handler]] = {}
         else:
             of_auth = build_auth_http(config.http, auth, self._addresses)
-            authorizer, routes = of_auth.authorizer, dict(of_auth.routes)
+            authorizer, authenticator, routes = of_auth.authorizer, of_auth.authenticator, dict(of_auth.routes)
         registry = self._store.registry(config)
-        context = HttpContext(config, registry, auth.policy, _state(self._store), self._metrics)
+        context = HttpContext(
+            config, registry, auth.policy, _state(self._store), self._metrics, authorizer, auth, authenticator
+        )
         for extension in EXTENSIONS:
             for each in extension.routes(context):
                 if self._metrics is not None and each.resource_class is ResourceClass.METRICS:
                     self._metrics.http.path = each.path
                 routes[each.path] = {**routes.get(each.path, {}), each.method: _guarded(authorizer, extension, each)}
+        pages = (extension.pages(context) for extension in EXTENSIONS)
         return api.build(
             config.http,
             registry,
@@ -145,6 +150,7 @@ class HttpServer:
                 addresses=self._addresses,
                 workers=max(1, self._store.plan.workers),
                 routes=routes,
+                fallback=next((each for each in pages if each is not None), None),
             ),
         )
 
