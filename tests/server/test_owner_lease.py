@@ -95,9 +95,9 @@ async def test_a_catalog_that_is_away_is_asked_again() -> None:
 
 
 async def test_a_server_whose_lease_has_ended_stops_its_background_work(caplog: pytest.LogCaptureFixture) -> None:
-    """Another server has taken over: the log says what to do."""
+    """Another server has taken over: the log says what follows."""
     catalog = MemoryCatalog()
     await catalog.do(EndOwner(owner=catalog.owner))
     with pytest.raises(LeaseEndedError):
         await OwnerLease(catalog).run()
-    assert "restart it" in caplog.text
+    assert "starts again" in caplog.text

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from zot.catalog.interface import LeaseEndedError
 from zot.processes.channel import READY, ChannelSender
 from zot.server.heartbeats import PERIOD_S
 from zot.server.plan import ServerPlan
@@ -19,6 +20,9 @@ from zot.server.running_state import RunningState, StateReport
 
 FATAL_STATUS = 78
 """A child exits with it (EX_CONFIG of sysexits.h) when it would fail the same way again: the server stops."""
+
+LEASE_ENDED_STATUS = 75
+"""A child exits with it (EX_TEMPFAIL of sysexits.h) when the owner's lease has ended: the server starts again."""
 
 
 class FatalStartError(Exception):
@@ -86,7 +90,16 @@ def run(plan: ServerPlan, spec: ProcessSpec, handover: Handover) -> int:
     except FatalStartError as error:
         sys.stderr.write(f"Error: {error}\n")
         return 1 if handover.replaces else FATAL_STATUS
+    except BaseExceptionGroup as group:
+        if not lease_has_ended(group):
+            raise
+        return LEASE_ENDED_STATUS
     return 0
+
+
+def lease_has_ended(group: BaseExceptionGroup) -> bool:
+    """Return whether tasks failed because the lease of the server's owner has ended."""
+    return group.subgroup(LeaseEndedError) is not None
 
 
 def _show_name(name: str) -> None:

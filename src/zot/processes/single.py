@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from zot.config.model import Config
+from zot.processes.child import LEASE_ENDED_STATUS, lease_has_ended
 from zot.processes.control import control_socket
 from zot.processes.drain import DrainingServer
 from zot.processes.sd_notify import notify
@@ -25,9 +26,15 @@ def serve(
 ) -> int:
     """Serve until a signal says to stop; return the exit status. `ready` is called once requests are answered.
 
-    A second signal ends requests under way at once.
+    A second signal ends requests under way at once. With LEASE_ENDED_STATUS another server has ended the lease of the
+    owner: requests under way were cut off, and a new owner may serve.
     """
-    asyncio.run(_until_signalled(config, plan, state, listener, ready))
+    try:
+        asyncio.run(_until_signalled(config, plan, state, listener, ready))
+    except BaseExceptionGroup as group:
+        if not lease_has_ended(group):
+            raise
+        return LEASE_ENDED_STATUS
     return 0
 
 

@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from zot.catalog.command import new_id
 from zot.catalog.interface import CatalogError
 from zot.config.errors import ConfigurationError, ConfigWarning
 from zot.config.model import Config
 from zot.config.watch import Signature
 from zot.foundation.imports import uncollected
-from zot.processes.child import ProcessSpec
+from zot.processes.child import LEASE_ENDED_STATUS, ProcessSpec
 from zot.processes.listeners import ListenError, is_wildcard, listen, listen_unix
 from zot.processes.sd_notify import notify
 from zot.server.heartbeats import Heartbeats
@@ -70,12 +71,7 @@ def start(
 
 def _serve(config: Config, plan: ServerPlan, state: RunningState) -> int:
     """Serve a claimed store. Raises ListenError, CatalogError, StartError."""
-    count = max(1, plan.workers)
-    if plan.unix_socket is not None:
-        sockets = [listen_unix(plan.unix_socket)] * count
-    else:
-        sockets = listen(plan.address, plan.port, count)
-        plan = replace(plan, port=sockets[0].getsockname()[1])
+    plan, sockets = _listen(plan)
     _empty_metrics(plan)
     ready = partial(_show_ready, plan, sockets[0].getsockname())
     if plan.workers:
@@ -87,9 +83,27 @@ def _serve(config: Config, plan: ServerPlan, state: RunningState) -> int:
         from zot.server.http_server import CANNOT_SERVE  # noqa: PLC0415
 
     try:
-        return serve(config, plan, state, sockets[0], ready)
+        while (status := serve(config, plan, state, sockets[0], ready)) == LEASE_ENDED_STATUS:
+            plan, sockets = _as_new_owner(plan, sockets)
     except CANNOT_SERVE as error:
         raise StartError(str(error)) from error
+    return status
+
+
+def _listen(plan: ServerPlan) -> tuple[ServerPlan, Sequence[socket.socket]]:
+    """Listen on the plan's address; return the plan with the port, and a socket for each worker. Raises ListenError."""
+    count = max(1, plan.workers)
+    if plan.unix_socket is not None:
+        return plan, [listen_unix(plan.unix_socket)] * count
+    sockets = listen(plan.address, plan.port, count)
+    return replace(plan, port=sockets[0].getsockname()[1]), sockets
+
+
+def _as_new_owner(plan: ServerPlan, sockets: Sequence[socket.socket]) -> tuple[ServerPlan, Sequence[socket.socket]]:
+    """Return the plan of a new owner, and sockets in place of those that the last one shut down. Raises ListenError."""
+    for each in sockets:
+        each.close()
+    return _listen(replace(plan, owner=new_id(), stop=plan.stop.again()))
 
 
 def _check(config: Config, plan: ServerPlan) -> None:
@@ -135,14 +149,24 @@ def _supervise(
         from zot.server.drivers import catalog_engine  # noqa: PLC0415
         from zot.server.store import begin_catalog  # noqa: PLC0415
 
-    writers = [ProcessSpec("writer", roles.write_catalog)] if catalog_engine(plan).needs_writer else []
-    jobs = [ProcessSpec("jobs", roles.work_in_background)]
-    workers = [ProcessSpec(f"worker-{slot}", roles.answer_requests, slot, each) for slot, each in enumerate(sockets)]
-    needed = [each.name for each in (*writers, *workers)]
-    plan = replace(begin_catalog(plan), heartbeats=Heartbeats(needed, [each.name for each in jobs]))
-    # A group stops when those that need it are gone.
-    groups = [group for group in (writers, jobs, workers) if group]
-    return supervisor.Supervisor(plan, state, groups, ready).run()
+    def arrange() -> tuple[ServerPlan, supervisor.Groups]:
+        writers = [ProcessSpec("writer", roles.write_catalog)] if catalog_engine(plan).needs_writer else []
+        jobs = [ProcessSpec("jobs", roles.work_in_background)]
+        workers = [
+            ProcessSpec(f"worker-{slot}", roles.answer_requests, slot, each) for slot, each in enumerate(sockets)
+        ]
+        needed = [each.name for each in (*writers, *workers)]
+        begun = replace(begin_catalog(plan), heartbeats=Heartbeats(needed, [each.name for each in jobs]))
+        # A group stops when those that need it are gone.
+        return begun, [group for group in (writers, jobs, workers) if group]
+
+    def renew() -> tuple[ServerPlan, supervisor.Groups]:
+        nonlocal plan, sockets
+        plan, sockets = _as_new_owner(plan, sockets)
+        return arrange()
+
+    begun, groups = arrange()
+    return supervisor.Supervisor(begun, state, groups, ready, renew).run()
 
 
 def raise_descriptor_limit() -> None:

@@ -3,6 +3,9 @@
 It has imported what the others need and has one thread, so that a child is a fork: it starts in milliseconds, and the
 code is in memory once. The supervisor itself only waits, so that it has no reason to die. If it is killed (kill -9),
 the others see the end of a pipe that it holds, and leave in the same order as otherwise.
+
+When another server has ended the lease of the owner, every process is refused by the catalog. Then all of them stop in
+the same order, and start again as those of a new owner.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import NoReturn
 import msgspec
 
 from zot.processes.channel import READY, ChannelReceiver, ChannelSender
-from zot.processes.child import FATAL_STATUS, Handover, ProcessSpec, run
+from zot.processes.child import FATAL_STATUS, LEASE_ENDED_STATUS, Handover, ProcessSpec, run
 from zot.processes.sd_notify import notify
 from zot.server.heartbeats import HUNG_S, HUNG_STARTING_S, PERIOD_S, Silence
 from zot.server.plan import ServerPlan
@@ -34,6 +37,10 @@ _STABLE_S = 10.0
 # A stop waits so long for processes that are being replaced: without them, layouts are not written.
 _REPLACED_WITHIN_S = 8.0
 _CLOSED = -1
+
+
+Groups = Sequence[Sequence[ProcessSpec]]
+"""Groups of processes start together, and stop one group after the other, the last one first."""
 
 
 @dataclass
@@ -56,27 +63,37 @@ class Supervisor:
     """Keeps the processes of a server running until a signal stops it."""
 
     def __init__(
-        self, plan: ServerPlan, state: RunningState, groups: Sequence[Sequence[ProcessSpec]], ready: Callable[[], None]
+        self,
+        plan: ServerPlan,
+        state: RunningState,
+        groups: Groups,
+        ready: Callable[[], None],
+        renew: Callable[[], tuple[ServerPlan, Groups]],
     ) -> None:
-        """Groups of processes start together, and stop one group after the other, the last one first.
+        """`ready` is called once, when all processes do their work.
 
-        `ready` is called once, when all processes do their work.
+        `renew` returns plan and processes of a new owner, when no process of the last one runs any more.
         """
-        self._plan = plan
         self._state = state
         self._reports: dict[bytes, bytes] = {}
         self._ready = ready
+        self._renew = renew
+        self._arrange(plan, groups)
+        self._selector = selectors.DefaultSelector()
+        self._wakeup, self._wakeup_held = os.pipe()
+        self._stop_signals = 0
+        self._failed = False
+        self._lease_ended = False
+        self._announced = False
+        self._ticked_s = time.monotonic()
+
+    def _arrange(self, plan: ServerPlan, groups: Groups) -> None:
+        self._plan = plan
         self._groups = [[_Child(spec, number) for spec in group] for number, group in enumerate(groups)]
         # A pipe a group, whose end tells its processes to leave. The other end is held by the supervisor and all later
         # groups, so that also without a supervisor each group goes when those that need it are gone.
         self._lifelines = [os.pipe() for _ in groups]
         self._children = [child for group in self._groups for child in group]
-        self._selector = selectors.DefaultSelector()
-        self._wakeup, self._wakeup_held = os.pipe()
-        self._stop_signals = 0
-        self._failed = False
-        self._announced = False
-        self._ticked_s = time.monotonic()
 
     def run(self) -> int:
         """Serve until a signal says to stop, or a child fails for good; return the exit status."""
@@ -90,17 +107,32 @@ class Supervisor:
         # All children share the memory of these objects for as long as no reference count in it changes. Their garbage,
         # some 2,000 objects of the imports, is not worth looking for while the first clients wait.
         gc.freeze()
-        for child in self._children:
-            self._start(child)
-        while not self._stop_signals and not self._failed:
-            self._wait(self._next_restart_s())
-            self._reap()
-            if not self._failed:
-                self._restart()
-                self._end_hung()
-        notify("STOPPING=1")
-        self._stop_all()
+        while not self._stops():
+            for child in self._children:
+                self._start(child)
+            while not (self._stops() or self._lease_ended):
+                self._wait(self._next_restart_s())
+                self._reap()
+                if not (self._failed or self._lease_ended):
+                    self._restart()
+                    self._end_hung()
+            if self._stops():
+                notify("STOPPING=1")
+            self._stop_all()
+            if not self._stops():
+                self._begin_again()
         return 1 if self._failed else 0
+
+    def _stops(self) -> bool:
+        """Return whether the server is to stop for good."""
+        return bool(self._stop_signals) or self._failed
+
+    def _begin_again(self) -> None:
+        """Get processes of a new owner, after those of the last one have ended."""
+        for read, _ in self._lifelines:
+            os.close(read)
+        self._arrange(*self._renew())
+        self._lease_ended = False
 
     # --- starting ---
 
@@ -168,6 +200,9 @@ class Supervisor:
             status = os.waitstatus_to_exitcode(ending)
             if status == FATAL_STATUS:
                 self._failed = True
+            elif status == LEASE_ENDED_STATUS:
+                self._lease_ended = child.stopping = True
+                _log("another server has ended the lease of this one: it starts again as a new owner", pid)
             elif not child.stopping:
                 self._replace(child, pid, status)
 
@@ -214,7 +249,7 @@ class Supervisor:
         """Stop in the order of need: when the writer stops, no process needs it any more."""
         stop = self._plan.stop
         stop.begin()
-        if self._announced and not self._failed:
+        if self._announced and self._stop_signals:
             sys.stderr.write(f"{stop.announcement()}\n")
             sys.stderr.flush()
         workers, *others = reversed(self._groups)

@@ -41,7 +41,7 @@ class OwnerLease:
             try:
                 await self.renew()
             except LeaseEndedError:
-                _log.exception("another server has taken over the work of this one: restart it")
+                _log.exception("another server has taken over the work of this one: it starts again as a new owner")
                 raise
             except CatalogError as error:
                 _log.warning("the lease of this server is not renewed: %s", error)

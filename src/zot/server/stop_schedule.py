@@ -23,6 +23,7 @@ class StopSchedule:
 
     def __init__(self, total_s: float) -> None:
         """`total_s` is `http.drainTimeout`."""
+        self._total_s = total_s
         self.requests_s = max(total_s - _AFTER_REQUESTS_S, total_s / 2)
         self.exports_s = max(total_s - _EXPORTS_S, self.requests_s + _EXPORTS_S)
         self._began_s = mmap(-1, _TIME.size)
@@ -31,6 +32,10 @@ class StopSchedule:
         """Record that the stop begins now, unless it has begun."""
         if not self._began():
             _TIME.pack_into(self._began_s, 0, time.monotonic())
+
+    def again(self) -> StopSchedule:
+        """Return a schedule with the same limits for a later stop."""
+        return StopSchedule(self._total_s)
 
     def announcement(self) -> str:
         """Return the sentence that the operator sees when the stop begins."""
