@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from types import ModuleType
 from typing import Any, get_args
 
 import pytest
 
-from zot.catalog.command import Command
+from zot.catalog.command import Command, new_id
 from zot.catalog.commands import AnyCommand, handlers_in
 from zot.catalog.memory import blobs, driver
 from zot.catalog.sqlite import writer
@@ -34,3 +35,20 @@ def test_a_missing_handler_is_noticed_when_the_driver_is_imported() -> None:
     """It is named, with where it was looked for."""
     with pytest.raises(AssertionError, match=r"no handler of .*PutManifest.* in zot\.catalog\.memory\.blobs"):
         handlers_in(blobs)
+
+
+def test_ids_differ_in_a_process_that_was_forked() -> None:
+    """Parent and child go on with ids that no other process has."""
+    new_id()
+    receiving, sending = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(sending, ",".join(new_id() for _ in range(100)).encode())
+        os._exit(0)
+    os.close(sending)
+    mine = [new_id() for _ in range(100)]
+    with os.fdopen(receiving) as pipe:
+        ids = [*mine, *pipe.read().split(",")]
+    assert os.waitpid(pid, 0)[1] == 0
+    assert len(set(ids)) == 200
+    assert {len(each) for each in ids} == {32}

@@ -183,6 +183,38 @@ async def test_so_many_commands_wait_at_most(socket: Path) -> None:
     await client.close()
 
 
+async def test_each_command_has_its_own_deadline(socket: Path) -> None:
+    """One timer for all: what is given later waits as long, and is then answered in its turn."""
+    loop, client = asyncio.get_running_loop(), WriterClient(socket, deadline_s=0.3)
+    ended_s: list[float] = []
+
+    async def wait() -> None:
+        given_s = loop.time()
+        with pytest.raises(CatalogUnavailableError, match=r"did not answer in 0\.3 s"):
+            await client.do(put("image"))
+        ended_s.append(loop.time() - given_s)
+
+    first = asyncio.create_task(wait())
+    await asyncio.sleep(0.1)
+    await asyncio.gather(first, wait(), wait())
+    await wait()
+    assert min(ended_s) >= 0.3
+    await client.close()
+
+
+async def test_a_command_is_not_given_again_before_its_outcome(tmp_path: Path, socket: Path) -> None:
+    """Its id stands for one answer: the second caller gets an error at once, the first one its outcome."""
+    command = put("image")
+    async with serving(tmp_path, socket):
+        client = WriterClient(socket)
+        first = asyncio.create_task(client.do(command))
+        await asyncio.sleep(0)
+        with pytest.raises(CatalogError, match="PutManifest was given again before its outcome"):
+            await client.do(command)
+        assert await first == Stored(created=True, changes=())
+        await client.close()
+
+
 async def test_closing_waits_for_what_was_begun(tmp_path: Path, socket: Path) -> None:
     """Commands given before the close are answered, later ones refused."""
     async with serving(tmp_path, socket):

@@ -15,9 +15,11 @@ refuses the owned commands of an owner whose lease has ended (LeaseEndedError).
 
 from __future__ import annotations
 
+import os
+import secrets
 from enum import StrEnum
+from itertools import count
 from typing import ClassVar, Generic, TypeVar
-from uuid import uuid4
 
 import msgspec
 
@@ -29,9 +31,24 @@ REMEMBERED_S = 60
 """How long outcomes are kept: longer than any caller repeats a command."""
 
 
-def new_id() -> str:
-    """Return an id that no other command, claim, pending delete or owner has."""
-    return uuid4().hex
+class _Ids:
+    """Ids of 32 hexadecimal digits: random ones of the process, and a number."""
+
+    def __init__(self) -> None:
+        self.begin()
+        # A fork would go on with the same numbers.
+        os.register_at_fork(after_in_child=self.begin)
+
+    def begin(self) -> None:
+        self._process = secrets.token_hex(12)
+        self._numbers = count()
+
+    def new(self) -> str:
+        return f"{self._process}{next(self._numbers):08x}"
+
+
+new_id = _Ids().new
+"""Return an id that no other command, claim, pending delete or owner has, in any process. It is no secret."""
 
 
 class ChangeSource(StrEnum):

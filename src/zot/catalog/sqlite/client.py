@@ -25,19 +25,25 @@ class _PendingReply(NamedTuple):
     command: Command[Any]
     frame: bytes
     future: asyncio.Future[Any]
+    deadline_s: float
+    """By the clock of the event loop."""
 
 
 class WriterClient:
     """Sends commands to the writer, and resends them to its replacement, until answer or deadline.
 
-    It connects when the first command is given. All of it belongs to one event loop.
+    It connects when the first command is given. All of it belongs to one event loop, and commands of one turn of that
+    travel together.
     """
 
     def __init__(self, socket_path: Path, deadline_s: float = DEADLINE_S) -> None:
         """Connect to `socket_path` with the first command; the writer need not listen yet."""
         self._socket_path = socket_path
         self._deadline_s = deadline_s
+        # In the order of their deadlines.
         self._waiting: dict[str, _PendingReply] = {}
+        self._unsent: list[bytes] = []
+        self._expiry: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._closed = False
@@ -48,14 +54,17 @@ class WriterClient:
             raise CatalogUnavailableError("the catalog was closed")
         if len(self._waiting) >= WAITING_LIMIT:
             raise CatalogUnavailableError(f"{WAITING_LIMIT} commands wait for the catalog's writer already")
-        waiting = _PendingReply(command, frame(encode(command)), asyncio.get_running_loop().create_future())
+        if command.id in self._waiting:
+            raise CatalogError(f"{type(command).__name__} was given again before its outcome")
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._deadline_s
+        waiting = _PendingReply(command, frame(encode(command)), loop.create_future(), deadline_s)
         self._waiting[command.id] = waiting
+        if self._expiry is None:
+            self._expiry = loop.call_at(deadline_s, self._expire)
         self._send(waiting.frame)
         try:
-            async with asyncio.timeout(self._deadline_s):
-                outcome: Outcome = await waiting.future
-        except TimeoutError as error:
-            raise CatalogUnavailableError(f"the catalog's writer did not answer in {self._deadline_s:g} s") from error
+            outcome: Outcome = await waiting.future
         finally:
             del self._waiting[command.id]
         return outcome
@@ -64,6 +73,8 @@ class WriterClient:
         """Let the commands given so far be answered, then disconnect."""
         self._closed = True
         await asyncio.gather(*(each.future for each in self._waiting.values()), return_exceptions=True)
+        if self._expiry is not None:
+            self._expiry.cancel()
         if self._connecting is not None:
             self._connecting.cancel()
         if self._transport is not None:
@@ -72,11 +83,13 @@ class WriterClient:
     def connected(self, transport: asyncio.Transport) -> None:
         """Send all unanswered commands: the client cannot know which of them an earlier writer received."""
         self._transport = transport
+        self._unsent.clear()
         transport.write(b"".join(each.frame for each in self._waiting.values()))
 
     def disconnected(self) -> None:
         """Connect to the next writer, if commands wait for it."""
         self._transport = None
+        self._unsent.clear()
         if self._waiting:
             self._connect()
 
@@ -93,10 +106,34 @@ class WriterClient:
             waiting.future.set_result(outcome)
 
     def _send(self, content: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(content)
-        else:
+        if self._transport is None:
             self._connect()  # which sends it with the others
+            return
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(content)
+
+    def _flush(self) -> None:
+        """Send the commands of one turn of the loop at once."""
+        if self._transport is not None and self._unsent:
+            self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
+
+    def _expire(self) -> None:
+        """End the wait of commands whose deadline has passed; look again at the next deadline.
+
+        One timer for all, since hardly any is ever late: it looks again at the oldest that still waits.
+        """
+        loop = asyncio.get_running_loop()
+        self._expiry = None
+        for waiting in self._waiting.values():
+            if waiting.deadline_s > loop.time():
+                self._expiry = loop.call_at(waiting.deadline_s, self._expire)
+                return
+            if not waiting.future.done():
+                waiting.future.set_exception(
+                    CatalogUnavailableError(f"the catalog's writer did not answer in {self._deadline_s:g} s")
+                )
 
     def _connect(self) -> None:
         if self._connecting is None or self._connecting.done():

@@ -36,7 +36,6 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
 
 
 _decode_answer = msgspec.msgpack.Decoder(Reply).decode
-_NO_OUTCOME = msgspec.Raw(encode(None))
 
 
 def frame(content: bytes) -> bytes:
@@ -49,8 +48,8 @@ def frame(content: bytes) -> bytes:
 def answer_frame(command: Command[Any], outcome: Any) -> bytes:
     """Return the frame that answers a command with its outcome or CatalogError."""
     if isinstance(outcome, CatalogError):
-        return frame(encode(Reply(command.id, _NO_OUTCOME, type(outcome).__name__, str(outcome))))
-    return frame(encode(Reply(command.id, msgspec.Raw(encode(outcome)))))
+        return frame(encode((command.id, None, type(outcome).__name__, str(outcome))))
+    return frame(encode((command.id, outcome)))
 
 
 def read_answer(content: bytes) -> Reply:
@@ -74,16 +73,22 @@ class Frames:
 
     def feed(self, received: bytes) -> Iterator[bytes]:
         """Yield the contents of the frames that are complete now. Raises FrameTooLargeError, and then it is over."""
-        pending = self._pending
-        pending += received
+        # Frames mostly arrive whole: then nothing is kept, and each is copied once.
+        stream: bytes | bytearray = received
+        if self._pending:
+            self._pending += received
+            stream = self._pending
         start = 0
-        while len(pending) - start >= _LENGTH_BYTES:
+        while len(stream) - start >= _LENGTH_BYTES:
             begin = start + _LENGTH_BYTES
-            length = int.from_bytes(pending[start:begin], "big")
+            length = int.from_bytes(stream[start:begin], "big")
             if length > FRAME_LIMIT_BYTES:
                 raise FrameTooLargeError(f"a frame of {length} bytes, the limit is {FRAME_LIMIT_BYTES}")
-            if len(pending) - begin < length:
+            if len(stream) - begin < length:
                 break
-            yield bytes(pending[begin : begin + length])
+            yield bytes(stream[begin : begin + length])
             start = begin + length
-        del pending[:start]
+        if stream is received:
+            self._pending += received[start:]
+        else:
+            del self._pending[:start]

@@ -155,9 +155,10 @@ class _Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._connections: deque[_ServerConnection] = deque()
         self._called = False
-        self._pause: asyncio.TimerHandle | None = None
+        self._worked = False
+        """Whether there was a batch since the last look for a pause."""
         self._empty = asyncio.Event()
-        self._wait()
+        self._next_look = self._loop.call_later(IDLE_S, self._look)
 
     def add(self, connection: _ServerConnection) -> None:
         self._connections.append(connection)
@@ -184,29 +185,22 @@ class _Dispatcher:
             self._empty.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), _FLUSH_S)
-        self._rest()
+        self._next_look.cancel()
 
     def _work(self) -> None:
         self._called = False
         self._batch()
         self._writer.tend(idle=False)
-        self._rest()
+        self._worked = True
         if any(connection.waiting for connection in self._connections):
             self.call()
-        else:
-            self._wait()
 
-    def _wait(self) -> None:
-        self._pause = self._loop.call_later(IDLE_S, self._idle)
-
-    def _idle(self) -> None:
-        self._writer.tend(idle=True)
-        self._wait()
-
-    def _rest(self) -> None:
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
+    def _look(self) -> None:
+        """Let the writer tidy up in each second without a batch: one timer, not one a batch."""
+        if not self._worked:
+            self._writer.tend(idle=True)
+        self._worked = False
+        self._next_look = self._loop.call_later(IDLE_S, self._look)
 
     def _batch(self) -> bool:
         """Carry out a batch and answer it; tell whether there was anything to do."""
