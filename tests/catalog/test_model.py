@@ -22,7 +22,10 @@ from zot.catalog.blob_commands import (
     DropClaim,
     ForgetBlob,
     MarkUnreferenced,
+    PlacedBlob,
     PublishBlob,
+    PutBlob,
+    ReleaseBlobs,
     TouchBlob,
 )
 from zot.catalog.change_log import ChangeCursor, ChangePage, TrimChanges
@@ -147,6 +150,13 @@ BLOBS = [
         session=st.none() | st.sampled_from(SESSIONS),
         quotas=st.just(()) | quotas,
     ),
+    commands(
+        partial(of_digest, PutBlob),
+        digest=digests,
+        session=st.none() | st.sampled_from(SESSIONS),
+        epoch=st.integers(0, 2),
+        quotas=st.just(()) | quotas,
+    ),
     commands(partial(of_digest, CheckQuota), digest=digests, quotas=quotas),
     commands(DropClaim, digest=digests, token=tokens),
     commands(TouchBlob, digest=digests),
@@ -247,8 +257,17 @@ def stories(draw: st.DrawFn) -> list[Command[Any]]:
     edge = Edge(blob, "a", 0, draw(seldom))
     puts = [of_digest(PutManifest, image, media_type="manifest", edges=(edge,), **of) for image in images]
     return [
-        ClaimBlob(digest=blob, token="push", owner=THIS, **of),
-        of_digest(PublishBlob, blob, token="push", **of),
+        *draw(
+            st.sampled_from(
+                [
+                    [
+                        ClaimBlob(digest=blob, token="push", owner=THIS, **of),
+                        of_digest(PublishBlob, blob, token="push", **of),
+                    ],
+                    [of_digest(PutBlob, blob, **of)],
+                ]
+            )
+        ),
         *puts[: draw(st.integers(0, 2))],
         draw(
             st.sampled_from(
@@ -312,6 +331,8 @@ async def everything(catalog: Catalog) -> list[Any]:
             await catalog.tag_log(name, None, None, 9),
             await catalog.tag_log(name, TAGS[0], 5, 2),
             await catalog.blobs(name, "", 9),
+            await catalog.held_blobs(name, "", 9),
+            await catalog.held_blobs(name, DIGESTS[0], 1),
             await catalog.unreferenced_blobs(name, "", 9),
             await catalog.unreferenced_blobs(name, DIGESTS[0], 1),
             await catalog.dangling_manifests(name, "", 9),
@@ -340,6 +361,7 @@ async def _all_of(catalog: Catalog, name: Repository, digest: Digest) -> list[An
         await catalog.manifest_content(name, digest),
         await catalog.manifest(name, digest),
         await catalog.blob(name, digest),
+        await catalog.held_content(name, digest),
         await catalog.referrers(name, digest, (), "", 9),
         await catalog.referrers(name, digest, ("alice",), DIGESTS[0], 1),
     ]
@@ -402,6 +424,14 @@ class Comparison(RuleBasedStateMachine):
         command = data.draw(st.sampled_from(self.given))
         if data.draw(st.booleans()):
             command = msgspec.structs.replace(command, id=self.new_id())
+        assert self._outcome(self.catalog, command) == self._outcome(self.model, command)
+
+    @rule(name=repositories, digest=digests, later_ns=st.sampled_from([0, 0, 1]))
+    def release(self, name: Repository, digest: Digest, later_ns: int) -> None:
+        """Release a blob, in its version or another."""
+        row = self.loop.run_until_complete(self.model.blob(name, digest))
+        placed = PlacedBlob(digest, (row.placed_ns if row else 0) + later_ns)
+        command = ReleaseBlobs(repository=name, placed=(placed,), id=self.new_id())
         assert self._outcome(self.catalog, command) == self._outcome(self.model, command)
 
     @rule(seconds=st.sampled_from([1, 61]))

@@ -1,13 +1,22 @@
-"""Changes to blobs: absent -> claimed -> present -> doomed -> absent; only `present` is visible."""
+"""Changes to blobs: absent -> claimed -> present -> doomed -> absent; only `present` is visible.
+
+A small blob becomes present in one command that has its bytes. The catalog holds these until the file is in the layout:
+`PutBlob` -> export -> `ReleaseBlobs`.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import ClassVar
 
+import msgspec
+
 from zot.catalog.command import OwnedCommand, RepositoryCommand
 from zot.catalog.quotas import OverQuota, RepositoryQuota
 from zot.oci.digest import Digest
+
+HELD_LIMIT_BYTES = 64 * 1024
+"""The largest blob whose bytes the catalog holds until its file is in the layout."""
 
 
 class ClaimOutcome(StrEnum):
@@ -54,6 +63,53 @@ class PublishBlob(RepositoryCommand[PublishOutcome | OverQuota], frozen=True, kw
     size: int
     session: str | None = None
     quotas: tuple[RepositoryQuota, ...] = ()
+
+
+class PutOutcome(StrEnum):
+    """The outcome of PutBlob."""
+
+    STORED = "stored"
+    """It is present, and the catalog holds its bytes."""
+    PRESENT = "present"
+    """It was present before; nobody compared the bytes of its file."""
+    DOOMED = "doomed"
+    """It is being deleted: try again in some milliseconds."""
+    UPLOAD_LOST = "upload lost"
+    """Nothing was changed: the upload is gone, finished as another blob, or a newer request has it."""
+
+
+class PutBlob(RepositoryCommand[PutOutcome | OverQuota], frozen=True, kw_only=True, tag=True):
+    """Make a small blob present with its bytes, which the caller has verified. Durable; then 201 may be answered.
+
+    STORED creates the repository and makes an export due, which places the file. With `session`, that upload is
+    finished in the same commit if it is still at `epoch`, and keeps its row for a repeated finish. A blob that is
+    present already keeps its file and loses its mark; bytes that are held and damaged are replaced. OverQuota: one of
+    the `quotas` would be exceeded. At most HELD_LIMIT_BYTES. Idempotent, with PRESENT when it is repeated.
+    """
+
+    digest: Digest
+    content: bytes
+    session: str | None = None
+    epoch: int = 0
+    quotas: tuple[RepositoryQuota, ...] = ()
+
+
+class PlacedBlob(msgspec.Struct, frozen=True):
+    """A held blob whose file is in the layout now, in the version that was placed at that time."""
+
+    digest: Digest
+    placed_ns: int
+
+
+class ReleaseBlobs(RepositoryCommand[None], frozen=True, kw_only=True, tag=True):
+    """Drop the bytes of held blobs whose files are in the layout, durably. Idempotent.
+
+    A blob that was deleted and pushed again since, and so has another `placed_ns`, is held further: the file may be
+    gone. If a power loss undoes it, the blobs are held once more.
+    """
+
+    durable: ClassVar[bool] = False
+    placed: tuple[PlacedBlob, ...]
 
 
 class CheckQuota(RepositoryCommand[OverQuota | None], frozen=True, kw_only=True, tag=True):
@@ -111,6 +167,8 @@ class DoomBlob(OwnedCommand[DoomOutcome], frozen=True, kw_only=True, tag=True):
     """Decide to delete a present, unreferenced, unclaimed blob; it is invisible from then on. Dispose, then forget.
 
     The row keeps the `disposal` of its file, so that another owner that takes the delete over does the same.
+
+    Bytes that the catalog holds are dropped with the decision.
 
     With `marked_before_s` only if its mark by the collector's clock is not later than that (else CLAIMED). Idempotent
     by token; a blob doomed under another token is ABSENT already. With `orphan` it dooms a digest without a row, whose

@@ -14,6 +14,8 @@ from zot.catalog.blob_commands import (
     ForgetBlob,
     MarkUnreferenced,
     PublishBlob,
+    PutBlob,
+    ReleaseBlobs,
     TouchBlob,
 )
 from zot.catalog.change_log import TrimChanges
@@ -41,6 +43,8 @@ from zot.catalog.upload_commands import AdvanceUpload, CancelUploadRow, CreateUp
 AnyCommand = (
     ClaimBlob
     | PublishBlob
+    | PutBlob
+    | ReleaseBlobs
     | CheckQuota
     | DropClaim
     | TouchBlob

@@ -126,6 +126,12 @@ class Catalog(Protocol):
     async def blobs(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, int]]:
         """Return present blobs, digest and size, with digests greater than `after`."""
 
+    async def held_content(self, repository: Repository, digest: Digest) -> bytes | None:
+        """Return the bytes of a present blob that the catalog holds; None: its file has them."""
+
+    async def held_blobs(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, int]]:
+        """Return held blobs, digest and `placed_ns`, with digests greater than `after`."""
+
     async def repositories_with(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
         """Return repositories in which the blob is present, with names greater than `after`.
 

@@ -100,6 +100,8 @@ class BlobRow(msgspec.Struct, frozen=True):
     """A sweep found it unreferenced: a reader that relies on it has to touch it."""
     placed_ns: int = 0
     """When it became present: a blob that was removed and pushed again has a later time."""
+    held: bool = False
+    """The catalog holds its bytes: its file may not be in the layout yet."""
 
 
 class ReferrerRow(msgspec.Struct, frozen=True):

@@ -15,10 +15,14 @@ from zot.catalog.blob_commands import (
     MarkUnreferenced,
     PublishBlob,
     PublishOutcome,
+    PutBlob,
+    PutOutcome,
+    ReleaseBlobs,
     TouchBlob,
 )
 from zot.catalog.change_log import ChangeKind
 from zot.catalog.interface import PAGE_LIMIT
+from zot.catalog.memory import uploads
 from zot.catalog.memory.state import MemoryScope, StoredBlob, StoredRepository
 from zot.catalog.quotas import OverQuota, exceeded_quota
 
@@ -54,15 +58,45 @@ def publish(scope: MemoryScope, command: PublishBlob) -> PublishOutcome | OverQu
     return PublishOutcome.PRESENT
 
 
+def put(scope: MemoryScope, command: PutBlob) -> PutOutcome | OverQuota:
+    """Carry out PutBlob."""
+    blob = scope.repository.blobs.get(command.digest)
+    if blob is not None and blob.doom is not None:
+        return PutOutcome.DOOMED
+    if refused := _over_quota(scope, command):
+        return refused
+    if command.session is not None and not uploads.finish(scope, command.session, command.epoch, command.digest):
+        return PutOutcome.UPLOAD_LOST
+    if blob is None:
+        size, held = len(command.content), command.content
+        scope.create().blobs[command.digest] = StoredBlob(size, scope.now_ns, held=held)
+        scope.changed()
+        return PutOutcome.STORED
+    blob.marked_s = None
+    if blob.held not in (None, command.content):
+        blob.held = command.content
+        scope.changed()
+    return PutOutcome.PRESENT
+
+
+def release(scope: MemoryScope, command: ReleaseBlobs) -> None:
+    """Carry out ReleaseBlobs."""
+    for placed in command.placed:
+        blob = scope.repository.present(placed.digest)
+        if blob is not None and blob.placed_ns == placed.placed_ns:
+            blob.held = None
+
+
 def check_room(scope: MemoryScope, command: CheckQuota) -> OverQuota | None:
     """Carry out CheckQuota."""
     return _over_quota(scope, command)
 
 
-def _over_quota(scope: MemoryScope, command: CheckQuota | PublishBlob) -> OverQuota | None:
+def _over_quota(scope: MemoryScope, command: CheckQuota | PublishBlob | PutBlob) -> OverQuota | None:
     repository = scope.repository
     is_here = command.digest in repository.manifests or repository.present(command.digest)
-    return exceeded_quota(command.quotas, 0 if is_here else command.size, scope.used)
+    size = len(command.content) if isinstance(command, PutBlob) else command.size
+    return exceeded_quota(command.quotas, 0 if is_here else size, scope.used)
 
 
 def drop_claim(scope: MemoryScope, command: DropClaim) -> None:
@@ -97,7 +131,7 @@ def doom(scope: MemoryScope, command: DoomBlob) -> DoomOutcome:
     if command.marked_before_s is not None and (blob.marked_s is None or blob.marked_s > command.marked_before_s):
         return DoomOutcome.CLAIMED
     blob.doom, blob.doomed_by, blob.disposal = command.token, command.owner, command.disposal
-    blob.marked_s = None
+    blob.marked_s = blob.held = None
     if command.damaged:
         scope.log(ChangeKind.BLOB_LOST, before=command.digest)
     return DoomOutcome.DOOMED

@@ -169,6 +169,17 @@ class MemoryCatalog:
         known = self._repository(repository).blobs
         return _page(((digest, each.size) for digest, each in known.items() if not each.doom and digest > after), limit)
 
+    async def held_content(self, repository: Repository, digest: Digest) -> bytes | None:
+        """Return the bytes of a present blob that the catalog holds; None: its file has them."""
+        blob = self._repository(repository).blobs.get(digest)
+        return blob.held if blob else None
+
+    async def held_blobs(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, int]]:
+        """Return held blobs, digest and `placed_ns`, with digests greater than `after`."""
+        known = self._repository(repository).blobs
+        held = ((digest, each.placed_ns) for digest, each in known.items() if each.held is not None and digest > after)
+        return _page(held, limit)
+
     async def repositories_with(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
         """Return repositories in which the blob is present, with names greater than `after`."""
         known = self._state.repositories

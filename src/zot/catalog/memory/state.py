@@ -39,6 +39,8 @@ class StoredBlob:
     doom: str | None = None
     doomed_by: str = ""
     disposal: Disposal = Disposal.UNLINK
+    held: bytes | None = None
+    """Its bytes, until its file is in the layout."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -187,7 +189,8 @@ class StoredRepository:
         blob = self.present(digest)
         if blob is None:
             return None
-        return BlobRow(blob.size, self._named_as(digest), blob.marked_s is not None, blob.placed_ns)
+        marked, held = blob.marked_s is not None, blob.held is not None
+        return BlobRow(blob.size, self._named_as(digest), marked, blob.placed_ns, held)
 
     def details(self, digest: Digest) -> ManifestDetails | None:
         """Return what is known of a manifest."""

@@ -83,10 +83,16 @@ _BLOB = """
 SELECT size,
   (SELECT media_type FROM edge
     WHERE repository = blob.repository AND digest = blob.digest ORDER BY manifest_id LIMIT 1),
-  stamp_s IS NOT NULL, placed_ns
+  stamp_s IS NOT NULL, placed_ns,
+  EXISTS (SELECT 1 FROM held WHERE repository = blob.repository AND digest = blob.digest)
 FROM blob WHERE repository = ? AND digest = ? AND doom IS NULL
 """
 _BLOBS = "SELECT digest, size FROM blob WHERE repository = ? AND digest > ? AND doom IS NULL ORDER BY digest LIMIT ?"
+_HELD_CONTENT = "SELECT bytes FROM held WHERE repository = ? AND digest = ?"
+_HELD_BLOBS = """
+SELECT digest, (SELECT placed_ns FROM blob WHERE repository = held.repository AND digest = held.digest) FROM held
+WHERE repository = ? AND digest > ? ORDER BY digest LIMIT ?
+"""
 _REPOSITORIES_WITH = (
     "SELECT repository FROM blob WHERE digest = ? AND repository > ? AND doom IS NULL ORDER BY repository LIMIT ?"
 )
@@ -243,13 +249,22 @@ class Reader:
 
     async def blob(self, repository: Repository, digest: Digest) -> BlobRow | None:
         """Return a present blob."""
-        for size, media_type, marked, placed_ns in self._rows(_BLOB, (repository, digest)):
-            return BlobRow(size, media_type, bool(marked), placed_ns)
+        for size, media_type, marked, placed_ns, held in self._rows(_BLOB, (repository, digest)):
+            return BlobRow(size, media_type, bool(marked), placed_ns, bool(held))
         return None
 
     async def blobs(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, int]]:
         """Return present blobs, digest and size, with digests greater than `after`."""
         return self._rows(_BLOBS, (repository, after, _page(limit)))
+
+    async def held_content(self, repository: Repository, digest: Digest) -> bytes | None:
+        """Return the bytes of a present blob that the catalog holds; None: its file has them."""
+        rows = self._rows(_HELD_CONTENT, (repository, digest))
+        return rows[0][0] if rows else None
+
+    async def held_blobs(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, int]]:
+        """Return held blobs, digest and `placed_ns`, with digests greater than `after`."""
+        return self._rows(_HELD_BLOBS, (repository, after, _page(limit)))
 
     async def repositories_with(self, digest: Digest, after: str, limit: int) -> Sequence[Repository]:
         """Return repositories in which the blob is present, with names greater than `after`."""

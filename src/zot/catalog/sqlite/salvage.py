@@ -53,12 +53,18 @@ _NEW_FEED = (
 _REPOSITORIES = """
 INSERT OR IGNORE INTO repository (name)
 SELECT repository FROM blob UNION SELECT repository FROM manifest UNION SELECT repository FROM tag
-UNION SELECT repository FROM upload UNION SELECT repository FROM carried
+UNION SELECT repository FROM upload UNION SELECT repository FROM carried UNION SELECT repository FROM held
+"""
+# Blobs whose rows are gone, but whose bytes are here. The export verifies them.
+_HELD_BLOBS = """
+INSERT OR IGNORE INTO blob (repository, digest, size, placed_ns, referenced)
+SELECT repository, digest, length(bytes), 1, 0 FROM held
 """
 _WITHOUT_OWNER = (
     "DELETE FROM tag WHERE manifest_id NOT IN (SELECT id FROM manifest)",
     "DELETE FROM edge WHERE manifest_id NOT IN (SELECT id FROM manifest)",
     "DELETE FROM content WHERE manifest_id NOT IN (SELECT id FROM manifest)",
+    "DELETE FROM held WHERE (repository, digest) IN (SELECT repository, digest FROM blob WHERE doom IS NOT NULL)",
 )
 # What the commands keep up, worked out again; and every layout is to be imported, then exported.
 _SETTLED = (
@@ -177,7 +183,7 @@ class _Salvage:
             self._execute(*_WITHOUT_OWNER)
             if self._gaps["tag"] or self._gaps["manifest"]:
                 self._execute(_TAGS_FROM_LOG)
-            self._execute(_REPOSITORIES, *_SETTLED, *_NEW_FEED)
+            self._execute(_HELD_BLOBS, _REPOSITORIES, *_SETTLED, *_NEW_FEED)
             without_content = self._number(
                 "SELECT count(*) FROM manifest WHERE id NOT IN (SELECT manifest_id FROM content)"
             )

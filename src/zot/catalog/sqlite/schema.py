@@ -226,7 +226,17 @@ _DISPOSAL = """
 ALTER TABLE blob ADD COLUMN disposal TEXT;
 """
 
-MIGRATIONS = (_FIRST, _PLACED, _OWNED, _CARRIED, _CHANGE_LOG, _OWNERS, _DISPOSAL)
+# Bytes of small blobs whose files are not in the layout yet: a few rows, or none.
+_HELD = """
+CREATE TABLE held (
+  repository TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  bytes BLOB NOT NULL,
+  PRIMARY KEY (repository, digest)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS = (_FIRST, _PLACED, _OWNED, _CARRIED, _CHANGE_LOG, _OWNERS, _DISPOSAL, _HELD)
 """Scripts that lead from each version to the next; what was released is never edited. Each takes less than a second."""
 
 # "zotc"

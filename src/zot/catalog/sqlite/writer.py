@@ -17,6 +17,7 @@ from typing import Any
 
 import apsw
 
+from zot.catalog.blob_commands import PutBlob
 from zot.catalog.clock import Clock, Source
 from zot.catalog.command import REMEMBERED_S, Command, OwnedCommand, RepositoryCommand
 from zot.catalog.commands import handlers_in
@@ -62,7 +63,7 @@ _FORGET_LATER = "DELETE FROM remembered WHERE at_ns > ?"
 _REPAIR_RETRY_S = 5.0
 
 # What takes room for good. All others free some, or go with what is there already.
-_GROWING = (PutManifest, ImportLayout, CreateUploadRow, LeaseUpload)
+_GROWING = (PutManifest, PutBlob, ImportLayout, CreateUploadRow, LeaseUpload)
 _HOLD_RETRY_S = 5.0
 _NO_ROOM = "too little room is free on the catalog's disk: only deletes are carried out"
 
@@ -243,7 +244,7 @@ class Writer:
         """Tell whether a command may be carried out that takes room: the log is to be copied into the database, too."""
         if not isinstance(command, _GROWING):
             return True
-        if isinstance(command, PutManifest):
+        if isinstance(command, PutManifest | PutBlob):
             size = len(command.content)
         elif isinstance(command, ImportLayout):
             size = sum(len(each.content) for each in command.manifests)

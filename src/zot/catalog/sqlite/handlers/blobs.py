@@ -13,12 +13,15 @@ from zot.catalog.blob_commands import (
     MarkUnreferenced,
     PublishBlob,
     PublishOutcome,
+    PutBlob,
+    PutOutcome,
+    ReleaseBlobs,
     TouchBlob,
 )
 from zot.catalog.change_log import ChangeKind
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.quotas import OverQuota, exceeded_quota
-from zot.catalog.sqlite.handlers import carried
+from zot.catalog.sqlite.handlers import carried, uploads
 from zot.catalog.sqlite.scope import RepositoryScope
 from zot.oci.digest import Digest
 
@@ -37,6 +40,16 @@ SELECT name, ?2, 0, 0, ?3, ?4, ?5 FROM repository WHERE name = ?1
 """
 _DOOM = """
 UPDATE blob SET doom = ?3, doomed_by = ?4, disposal = ?5, stamp_s = NULL WHERE repository = ?1 AND digest = ?2
+"""
+_HOLD = """
+INSERT INTO held (repository, digest, bytes) VALUES (?1, ?2, ?3)
+ON CONFLICT DO UPDATE SET bytes = excluded.bytes WHERE bytes <> excluded.bytes
+"""
+_IS_HELD = "SELECT 1 FROM held WHERE repository = ?1 AND digest = ?2"
+_DROP_HELD = "DELETE FROM held WHERE repository = ?1 AND digest = ?2"
+_RELEASE = """
+DELETE FROM held WHERE repository = ?1 AND digest = ?2
+  AND EXISTS (SELECT 1 FROM blob WHERE repository = ?1 AND digest = ?2 AND placed_ns = ?3 AND doom IS NULL)
 """
 _CLAIMED = "SELECT 1 FROM claim WHERE repository = ?1 AND digest = ?2 LIMIT 1"
 _STAMP = """
@@ -89,6 +102,31 @@ def publish(scope: RepositoryScope, command: PublishBlob) -> PublishOutcome | Ov
     return PublishOutcome.PRESENT
 
 
+def put(scope: RepositoryScope, command: PutBlob) -> PutOutcome | OverQuota:
+    """Carry out PutBlob."""
+    found = scope.row(_BLOB, command.digest)
+    if found is not None and found[3] is not None:
+        return PutOutcome.DOOMED
+    if found is None and (refused := exceeded_quota(command.quotas, _growth_bytes(scope, command), scope.used)):
+        return refused
+    if command.session is not None and not uploads.finish(scope, command.session, command.epoch, command.digest):
+        return PutOutcome.UPLOAD_LOST
+    if found is None:
+        scope.create()
+        add(scope, command.digest, len(command.content))
+    else:
+        scope.change(_CLEAR_STAMP, command.digest)
+    if found is None or scope.value(_IS_HELD, command.digest):
+        scope.changed = bool(scope.change(_HOLD, command.digest, command.content))
+    return PutOutcome.STORED if found is None else PutOutcome.PRESENT
+
+
+def release(scope: RepositoryScope, command: ReleaseBlobs) -> None:
+    """Carry out ReleaseBlobs."""
+    for placed in command.placed:
+        scope.change(_RELEASE, placed.digest, placed.placed_ns)
+
+
 def add(scope: RepositoryScope, digest: Digest, size: int) -> None:
     """Make a blob present unless there is one, doomed or not."""
     is_manifest = _is_manifest(scope, digest)
@@ -135,6 +173,7 @@ def doom(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
     if command.marked_before_s is not None and (marked_s is None or marked_s > command.marked_before_s):
         return DoomOutcome.CLAIMED
     scope.change(_DOOM, command.digest, command.token, command.owner, command.disposal)
+    scope.change(_DROP_HELD, command.digest)
     scope.blobs -= 1
     if command.damaged:
         scope.log(ChangeKind.BLOB_LOST, before=command.digest)
@@ -167,9 +206,11 @@ def mark_unreferenced(scope: RepositoryScope, command: MarkUnreferenced) -> int:
     return blobs + scope.change(_STAMP_MANIFESTS, command.now_s, limit - blobs)
 
 
-def _growth_bytes(scope: RepositoryScope, command: PublishBlob | CheckQuota) -> int:
+def _growth_bytes(scope: RepositoryScope, command: PublishBlob | PutBlob | CheckQuota) -> int:
     """Return what a blob that is not here would add."""
-    return 0 if _is_manifest(scope, command.digest) else command.size
+    if _is_manifest(scope, command.digest):
+        return 0
+    return len(command.content) if isinstance(command, PutBlob) else command.size
 
 
 def _is_manifest(scope: RepositoryScope, digest: Digest) -> bool:
