@@ -88,6 +88,20 @@ class SteppedCatalog(MemoryCatalog):
             self._placings.append(placed_ns)
         return self._placings.index(placed_ns)
 
+    async def held_content(self, repository: Repository, digest: Digest) -> bytes | None:
+        """Read as one step: by then the bytes may be released."""
+        await self._gate.step("")
+        content = await super().held_content(repository, digest)
+        self._gate.note(("held_content", content))
+        return content
+
+    async def held_blobs(self, repository: Repository, after: str, limit: int) -> Any:
+        """Read as one step: the export relies on the versions later."""
+        await self._gate.step("")
+        rows = await super().held_blobs(repository, after, limit)
+        self._gate.note(("held_blobs", [(digest, self._number(placed_ns)) for digest, placed_ns in rows]))
+        return rows
+
     async def unreferenced_blobs(self, repository: Repository, after: str, limit: int) -> Any:
         """Read as one step."""
         await self._gate.step("")
@@ -138,6 +152,11 @@ class SteppedStorage(MemoryStorage):
         await self._gate.step("place")
         await super().place(*args)
 
+    async def put_all(self, *args: Any) -> None:
+        """Put as one step."""
+        await self._gate.step("put")
+        await super().put_all(*args)
+
     async def link(self, *args: Any) -> None:
         """Link as one step."""
         await self._gate.step("link")
@@ -153,7 +172,9 @@ def snapshot(catalog: MemoryCatalog, storage: MemoryStorage) -> str:
     """Return a state without times and tokens, which are new in each run."""
     found: list[object] = []
     for name, repository in sorted(catalog._state.repositories.items()):
-        blobs = [(digest, each.marked_s, each.doom is None) for digest, each in sorted(repository.blobs.items())]
+        blobs = [
+            (digest, each.marked_s, each.doom is None, each.held) for digest, each in sorted(repository.blobs.items())
+        ]
         claims = sorted(digest for digest, _ in repository.claims)
         tags = [(tag, row.digest) for tag, row in sorted(repository.tags.items())]
         found.append((name, blobs, claims, sorted(repository.manifests), tags))

@@ -12,12 +12,22 @@ import pytest
 
 from maintenance.harness import APP, DELAY_S, OTHER, Seconds
 from maintenance.interleavings import World, explore
-from zot.catalog.blob_commands import ClaimBlob, DoomBlob, ForgetBlob, MarkUnreferenced, PublishBlob
+from zot.catalog.blob_commands import (
+    ClaimBlob,
+    DoomBlob,
+    ForgetBlob,
+    MarkUnreferenced,
+    PlacedBlob,
+    PublishBlob,
+    PutBlob,
+    ReleaseBlobs,
+)
 from zot.catalog.command import new_id
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import ImportLayout
 from zot.catalog.manifest_commands import TagMove
 from zot.catalog.memory import driver
+from zot.catalog.memory.state import MemoryScope
 from zot.catalog.owner_commands import EndOwner, RenewOwner
 from zot.config.storage import StorageConfig
 from zot.maintenance.clock import CollectorClock
@@ -30,7 +40,8 @@ from zot.maintenance.unfinished_deletes import UnfinishedDeletes
 from zot.oci.digest import Digest, digest_of
 from zot.oci.media_types import IMAGE_MANIFEST, OCTET_STREAM
 from zot.oci.names import Repository, Tag
-from zot.registry import blob_commit, blob_deletion, blobs, manifests
+from zot.registry import blob_commit, blob_deletion, blobs, held_blobs, manifests
+from zot.registry.damage import DamageReports, FoundBy
 from zot.registry.errors import BlobUnknown, InUse, ManifestBlobUnknown, Unavailable
 from zot.registry.existing_files import register_existing
 from zot.registry.registry import Registry
@@ -55,6 +66,7 @@ Actor = Callable[[], Awaitable[object]]
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a push that waits for a removal ask again at once."""
     monkeypatch.setattr(blob_commit, "_DOOMED_POLL_S", 0)
+    monkeypatch.setattr(held_blobs, "_POLL_S", 0)
 
 
 class Blob(World):
@@ -90,7 +102,11 @@ class Blob(World):
             await self.storage.remove(APP, BLOB)
         elif self._start in DAMAGES:
             await self.storage.put(APP, BLOB, DAMAGES[self._start])
-        await self._put(OTHER)
+        if self._start == "held":
+            for repository in (APP, OTHER):
+                await self.catalog.do(PutBlob(repository=repository, digest=BLOB, content=CONTENT))
+        else:
+            await self._put(OTHER)
         await self.catalog.do(MarkUnreferenced(repository=APP, now_s=self.clock.now_s()))
         seconds.now_s += DELAY_S
         for name in self._names:
@@ -98,6 +114,10 @@ class Blob(World):
         every: dict[str, Actor] = {
             "push": lambda: self._push("push"),
             "push again": lambda: self._push("push again"),
+            "push held": lambda: self._push_held("push-held"),
+            "push held again": lambda: self._push_held("push-held-again"),
+            "place": lambda: self._place(APP),
+            "place other": lambda: self._place(OTHER),
             "look and push": self._look_and_push,
             "mount": self._mount,
             "delete": self._delete,
@@ -135,8 +155,9 @@ class Blob(World):
             for digest, blob in row.blobs.items() if row else ():
                 if blob.doom is None and (self.acknowledged or not self._damaged):
                     stored = self.storage._content.get((repository, digest))
-                    assert stored is not None, f"{repository} lost a blob"
-                    assert repository != APP or stored.content == CONTENT, f"{repository} serves a damaged blob"
+                    content = blob.held if blob.held is not None else stored.content if stored else None
+                    assert content is not None, f"{repository} lost a blob"
+                    assert repository != APP or content == CONTENT, f"{repository} serves a damaged blob"
         for tag in self.acknowledged:
             assert await self.catalog.resolve(APP, Tag(tag)), f"{tag} is gone"
             repository_state = self.catalog._state.repositories[APP]
@@ -147,6 +168,16 @@ class Blob(World):
     async def _push(self, tag: str) -> str:
         await self._publish(tag)
         return await self._finish(tag.replace(" ", "-"))
+
+    async def _push_held(self, tag: str) -> str:
+        """Push with the bytes in the catalog's commit."""
+        await held_blobs.put_blob(self.registry, APP, BLOB, CONTENT, FoundBy.PUSH)
+        return await self._finish(tag)
+
+    async def _place(self, repository: Repository) -> str:
+        """Place the files of held blobs, as an export does."""
+        await held_blobs.place_held(self.catalog, self.storage, DamageReports(), repository)
+        return "placed"
 
     async def _look_and_push(self) -> str:
         """Push as clients do: a blob that is there is not sent."""
@@ -269,6 +300,19 @@ async def _not_now(_: Repository) -> bool:
         ("stray", ("push", "remove stray")),
         ("stray", ("mount", "remove stray", "collect")),
         ("stray", ("push", "remove stray", "take in")),
+        ("absent", ("push held", "push", "place")),
+        ("absent", ("push held", "push held again", "place")),
+        ("absent", ("push held", "delete", "place")),
+        ("held", ("push", "place")),
+        ("held", ("push held", "delete", "place")),
+        ("held", ("push held", "collect", "place")),
+        ("held", ("look and push", "collect", "place")),
+        ("held", ("pull", "delete", "place")),
+        ("held", ("mount", "collect other", "place other")),
+        ("held", ("mount", "delete", "place")),
+        ("loose", ("push held", "collect", "place")),
+        ("loose", ("push held", "delete", "collect")),
+        ("stray", ("push held", "remove stray", "place")),
     ],
 )
 async def test_no_order_of_steps_loses_a_blob(start: str, actors: tuple[str, ...]) -> None:
@@ -285,6 +329,10 @@ async def test_no_order_of_steps_loses_a_blob(start: str, actors: tuple[str, ...
         ("short", ("push", "pull")),
         ("short", ("mount", "look")),
         ("rotten", ("push", "pull")),
+        ("missing", ("push held", "pull")),
+        ("missing", ("push held", "push")),
+        ("rotten", ("push held", "push")),
+        ("short", ("push held", "look", "place")),
     ],
 )
 async def test_a_push_heals_in_any_order_of_steps(damage: str, actors: tuple[str, ...]) -> None:
@@ -303,6 +351,39 @@ async def test_a_late_observation_that_counts_is_found(monkeypatch: pytest.Monke
     monkeypatch.setattr(driver, "_HANDLERS", dict(driver._HANDLERS) | {Unconditional: driver._HANDLERS[DoomBlob]})
     with pytest.raises(AssertionError, match=r"lost its blob|just seen or pushed"):
         await explore(lambda: Blob("missing", "push", "pull"))
+
+
+async def test_a_release_of_another_version_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exploration sees a release that drops the bytes of a later push, whose file is unlinked already."""
+
+    class Unconditional(ReleaseBlobs, frozen=True, kw_only=True, tag="ReleaseBlobs"):
+        pass
+
+    def release(scope: MemoryScope, command: Unconditional) -> None:
+        for placed in command.placed:
+            if (blob := scope.repository.present(placed.digest)) is not None:
+                blob.held = None
+
+    monkeypatch.setattr(held_blobs, "ReleaseBlobs", Unconditional)
+    monkeypatch.setattr(driver, "_HANDLERS", dict(driver._HANDLERS) | {Unconditional: release})
+    with pytest.raises(AssertionError, match="lost a blob"):
+        await explore(lambda: Blob("held", "push held", "delete", "place"))
+
+
+async def test_a_release_before_the_file_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exploration sees bytes that leave the catalog before they are in a file."""
+
+    async def release_first(catalog: Catalog, storage: Storage, _: DamageReports, repository: Repository) -> None:
+        for digest, placed_ns in await catalog.held_blobs(repository, "", 9):
+            content = await catalog.held_content(repository, digest)
+            placed = (PlacedBlob(digest, placed_ns),)
+            await catalog.do(ReleaseBlobs(repository=repository, placed=placed))
+            if content is not None:
+                await storage.put(repository, digest, content)
+
+    monkeypatch.setattr(held_blobs, "place_held", release_first)
+    with pytest.raises(AssertionError, match="lost a blob"):
+        await explore(lambda: Blob("held", "pull", "place"))
 
 
 async def test_a_touch_that_clears_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,10 +148,12 @@ def _refuse_inside(directory: str, places: Sequence[str]) -> None:
 async def _copy_content(
     catalog: Catalog, directory: BackupDirectory, root_of: Callable[[Repository], SavedRoot], pool: ThreadPool
 ) -> AsyncIterator[OperationProgress]:
-    """Copy the blobs of a catalog that the directory lacks; yield progress."""
+    """Copy the blobs of a catalog that the directory lacks; yield progress. What it holds is copied with it."""
     total, count = sum([row.blobs async for row in usage.repositories(catalog, None)]), 0
     async for repository in paging.repositories(catalog):
+        held = {digest async for digest, _ in paging.held_blobs(catalog, repository)}
         async for page in paging.blob_pages(catalog, repository, _TOGETHER):
-            await pool.run(directory.copy_blobs, root_of(repository), repository, page)
+            files = [(digest, size) for digest, size in page if digest not in held]
+            await pool.run(directory.copy_blobs, root_of(repository), repository, files)
             count += len(page)
         yield OperationProgress(f"{count} of {total} blobs, up to {repository}")

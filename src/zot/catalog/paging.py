@@ -43,6 +43,11 @@ def blob_pages(
     return pages(lambda last: catalog.blobs(repository, last, limit), lambda row: row[0], "")
 
 
+def held_blobs(catalog: Catalog, repository: Repository) -> AsyncIterator[tuple[Digest, int]]:
+    """Iterate over a repository's held blobs, digest and `placed_ns`, in the order of digests."""
+    return rows(lambda last: catalog.held_blobs(repository, last, PAGE_LIMIT), lambda row: row[0], "")
+
+
 def repositories_with(catalog: Catalog, digest: Digest) -> AsyncIterator[Repository]:
     """Iterate over the names of the repositories in which a blob is present, in byte order."""
     return rows(lambda last: catalog.repositories_with(digest, last, PAGE_LIMIT), lambda name: name, "")

@@ -24,6 +24,7 @@ from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.registry.blob_deletion import delete_blob
 from zot.registry.damage import DamageReports, FoundBy
+from zot.registry.held_blobs import place_held
 from zot.registry.manifest_bytes import read_manifest
 from zot.storage.interface import Storage
 
@@ -131,6 +132,8 @@ class Exporter:
         async with self._previous(repository, seen) as (head, previous):
             new = catalog_entries(self._catalog, repository, shown_ns, previous, put)
             staged = await self._files.stage(repository, index_json.encode(head.showing(shown_ns), new))
+        # What the staged file lists may name blobs up to here. A crash before the release leaves them held.
+        await place_held(self._catalog, self._storage, self._damage, repository)
         begin = BeginExport(repository=repository, digest=staged.digest, owner=self._catalog.owner)
         if not await self._catalog.do(begin):
             return True  # removed concurrently

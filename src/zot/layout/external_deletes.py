@@ -74,9 +74,10 @@ async def _names(
 
 async def _is_gone(catalog: Catalog, storage: Storage, repository: Repository, blob: Digest) -> bool:
     """Return whether a blob existed and its file is missing; a read may have recorded that before."""
-    if await storage.stat(repository, blob) is not None:
+    row = await catalog.blob(repository, blob)
+    if (row is not None and row.held) or await storage.stat(repository, blob) is not None:
         return False
-    return await catalog.blob(repository, blob) is not None or await storage.is_quarantined(repository, blob)
+    return row is not None or await storage.is_quarantined(repository, blob)
 
 
 async def _forget_blob(catalog: Catalog, storage: Storage, repository: Repository, digest: Digest) -> None:

@@ -169,7 +169,11 @@ class Reconciler:
         """Return whether a content file exists, or none is needed. Raises StorageError, CatalogError."""
         async for _ in self._storage.walk(repository):
             return True
-        return not await self._catalog.blobs(repository, "", 1)
+        held = {digest async for digest, _ in paging.held_blobs(self._catalog, repository)}
+        async for page in paging.blob_pages(self._catalog, repository):
+            if not held.issuperset(digest for digest, _ in page):
+                return False
+        return True
 
     async def _additions(self, repository: Repository, index: Index, exported_ns: int) -> _Added:
         added = _Added()

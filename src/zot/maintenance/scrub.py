@@ -119,12 +119,12 @@ class Scrubber:
         """Verify the repository's blobs; yield the number of bytes read since the last yield."""
         unreported = 0
         async for page in paging.blob_pages(self._catalog, repository):
-            for digest, size in page:
+            for digest, _ in page:
                 row = await self._catalog.blob(repository, digest)
                 if row is None:  # removed concurrently
                     continue
                 error = ""
-                async for read in self._verifier.read(repository, digest, size):
+                async for read in self._read(repository, digest, row):
                     if isinstance(read, str):
                         error = read
                     else:
@@ -137,6 +137,17 @@ class Scrubber:
                     damages[digest] = await self._quarantine(repository, digest, row, error)
             yield unreported
             unreported = 0
+
+    async def _read(self, repository: Repository, digest: Digest, row: BlobRow) -> AsyncGenerator[int | str, None]:
+        """Read a present blob where its bytes are; yield the number of bytes read, and a text if it is damaged."""
+        content = await self._catalog.held_content(repository, digest) if row.held else None
+        if content is None:
+            async for read in self._verifier.read(repository, digest, row.size):
+                yield read
+            return
+        yield len(content)
+        if not has_digest(content, digest):
+            yield f"{BAD_DIGEST} of a blob in the catalog"
 
     async def _quarantine(self, repository: Repository, digest: Digest, row: BlobRow, error: str) -> _Damage:
         """Quarantine a damaged blob, and replace it by an intact copy if there is one."""
@@ -161,7 +172,10 @@ class Scrubber:
 
     async def _heal(self, repository: Repository, digest: Digest, size: int) -> bool:
         async for holder in paging.repositories_with(self._catalog, digest):
-            if holder == repository or not await self._verifier.is_intact(holder, digest, size):
+            row = await self._catalog.blob(holder, digest)
+            if holder == repository or row is None or row.size != size:
+                continue
+            if [read async for read in self._read(holder, digest, row) if isinstance(read, str)]:
                 continue
             try:
                 healed = await blobs.mount(self._registry, repository, digest, holder, lambda _: True)

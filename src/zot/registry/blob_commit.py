@@ -25,6 +25,7 @@ from zot.registry import quota
 from zot.registry.blob_deletion import delete_blob, quarantine_damaged
 from zot.registry.damage import BAD_DIGEST, FoundBy, size_mismatch
 from zot.registry.errors import Unavailable
+from zot.registry.held_blobs import is_held_intact
 from zot.registry.registry import MIB, Registry
 from zot.storage.interface import StorageFullError, UploadKey, UploadMissingError
 
@@ -157,6 +158,8 @@ async def commit_blob(registry: Registry, blob: BlobCommit) -> bool:
 async def _is_intact(registry: Registry, blob: BlobCommit) -> bool:
     """Return whether a present blob is undamaged; a damaged one is made absent, unless it is being pushed."""
     row = await registry.catalog.blob(blob.repository, blob.digest)
+    if row is not None and row.held:
+        return await is_held_intact(registry, blob.repository, blob.digest, row, blob.found_by)
     if row is None:
         return False
     if blob.damage is not None:
@@ -214,7 +217,8 @@ async def _twin(registry: Registry, upload: UploadKey, digest: Digest, size: int
         if holder == upload.repository or not registry.shares(upload.repository, holder):
             continue
         row = await registry.catalog.blob(holder, digest)
-        if row is None:
+        # It has no file yet, if the catalog holds its bytes.
+        if row is None or row.held:
             continue
         if row.size == size and await _equals_staged(registry, upload, size, holder, digest):
             return holder

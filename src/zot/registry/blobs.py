@@ -15,9 +15,10 @@ from zot.registry.blob_deletion import delete_blob, quarantine_damaged
 from zot.registry.damage import FoundBy, size_mismatch
 from zot.registry.errors import BlobUnknown, InUse, NameUnknown, Unavailable
 from zot.registry.fetch import fetch_blob
+from zot.registry.held_blobs import put_blob, read_held
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob
-from zot.storage.interface import Content, ContentDamagedError, ContentMissingError
+from zot.storage.interface import Content, ContentDamagedError, ContentMissingError, HeldContent
 
 # Pages of repositories searched for one that has the blob and that the principal may read.
 _HOLDER_PAGES = 10
@@ -60,6 +61,12 @@ async def open_content(registry: Registry, request: PullBlob, row: BlobRow) -> t
     it, and if it was deleted since `row` was read; StorageError.
     """
     while True:
+        if row.held:
+            content = await read_held(registry, request.repository, request.digest, row, FoundBy.PULL)
+            if content is not None:
+                return HeldContent(content), row
+            row = await _later_row(registry, request)
+            continue
         try:
             opened = await registry.storage.open(request.repository, request.digest)
         except ContentMissingError:
@@ -69,7 +76,7 @@ async def open_content(registry: Registry, request: PullBlob, row: BlobRow) -> t
                 return opened, row
             found = opened.size
             opened.close()
-        row = await _later_row(registry, request, row, found)
+        row = await _row_after_damage(registry, request, row, found)
 
 
 async def check_content(registry: Registry, request: PullBlob, row: BlobRow) -> BlobRow:
@@ -77,22 +84,28 @@ async def check_content(registry: Registry, request: PullBlob, row: BlobRow) -> 
 
     A client that finds a blob here does not push it.
     """
-    while (found := await registry.storage.stat(request.repository, request.digest)) != row.size:
-        row = await _later_row(registry, request, row, found)
+    while not row.held and (found := await registry.storage.stat(request.repository, request.digest)) != row.size:
+        row = await _row_after_damage(registry, request, row, found)
     return row
 
 
-async def _later_row(registry: Registry, request: PullBlob, row: BlobRow, found: int | None) -> BlobRow:
+async def _later_row(registry: Registry, request: PullBlob) -> BlobRow:
+    """Return the row of a blob as it is by now. Raises BlobUnknown."""
+    row = await registry.catalog.blob(request.repository, request.digest)
+    if row is None:
+        raise BlobUnknown(digest=request.digest)
+    return row
+
+
+async def _row_after_damage(registry: Registry, request: PullBlob, row: BlobRow, found: int | None) -> BlobRow:
     """Return the row of a later push of a blob that was found damaged; without one the blob is made absent.
 
     `found` is the size of its content, None if it is missing. Raises BlobUnknown.
     """
-    now = await registry.catalog.blob(request.repository, request.digest)
-    if now is not None and now.placed_ns == row.placed_ns:
+    now = await _later_row(registry, request)
+    if now.placed_ns == row.placed_ns:
         error = size_mismatch(found, row.size)
         await quarantine_damaged(registry, request.repository, request.digest, row, error, FoundBy.PULL)
-        now = None
-    if now is None:
         raise BlobUnknown(digest=request.digest)
     return now
 
@@ -151,14 +164,28 @@ async def _mount_from(registry: Registry, repository: Repository, digest: Digest
     row = await registry.catalog.blob(source, digest)
     if row is None:
         return False
+    await ensure_space(registry, repository, digest, row.size)
+    if row.held:
+        try:
+            content = await read_held(registry, source, digest, row, FoundBy.MOUNT)
+        except BlobUnknown:
+            return False
+        if content is not None:
+            await put_blob(registry, repository, digest, content, FoundBy.MOUNT)
+            return True
+        # Its file is placed by now, or it was deleted.
+    return await _mount_file(registry, repository, digest, source, row)
 
+
+async def _mount_file(
+    registry: Registry, repository: Repository, digest: Digest, source: Repository, row: BlobRow
+) -> bool:
     async def place() -> None:
         if source == repository:
             # The claim says that it is absent, so it was deleted since its row was read.
             raise ContentMissingError(f"{repository} has no content {digest}")
         await registry.storage.link(source, repository, digest, row.size)
 
-    await ensure_space(registry, repository, digest, row.size)
     try:
         await commit_blob(registry, BlobCommit(repository, digest, row.size, place, FoundBy.MOUNT))
     except (ContentMissingError, ContentDamagedError) as error:  # or it was collected concurrently

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Generator, Hashable
+from collections.abc import Generator, Hashable, Mapping
 from contextlib import ExitStack, suppress
 from itertools import islice
 
@@ -150,8 +150,15 @@ class ContentFiles:
             self._sync_name(target, digest)
         return shared
 
-    def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
-        """Write small content. It may use the space that is kept free of uploads."""
+    def put_all(self, repository: Repository, contents: Mapping[Digest, bytes]) -> None:
+        """Write small contents, then sync their names. They may use the space that is kept free of uploads."""
+        for digest, content in contents.items():
+            self._put(repository, digest, content)
+        # One sync of a directory covers all names in it.
+        for digest in {algorithm_of(digest): digest for digest in contents}.values():
+            self._sync_name(repository, digest)
+
+    def _put(self, repository: Repository, digest: Digest, content: bytes) -> None:
         target = self._paths.content(repository, digest)
         self._directories.for_content(repository, algorithm_of(digest))
         if self._holds(target, content):
@@ -163,7 +170,6 @@ class ContentFiles:
                 if self._durable:
                     self._disk.sync(file)
                 self._disk.rename(file.path, target)
-        self._sync_name(repository, digest)
 
     def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content. Idempotent, and durable: an emptied layout could otherwise be imported with it."""

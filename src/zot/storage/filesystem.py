@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -156,8 +156,12 @@ class FilesystemStorage:
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
         """Store small content. Durable."""
-        doing = f"store {digest} in {repository}"
-        await _run(self._pools.durable, doing, self._content.put, repository, digest, content)
+        await self.put_all(repository, {digest: content})
+
+    async def put_all(self, repository: Repository, contents: Mapping[Digest, bytes]) -> None:
+        """Store several small contents in one job. Durable."""
+        doing = f"store {', '.join(contents)} in {repository}"
+        await _run(self._pools.durable, doing, self._content.put_all, repository, contents)
 
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content."""

@@ -7,7 +7,7 @@ it and one that removes it, may run concurrently: the catalog's claims order the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -219,6 +219,9 @@ class Storage(Protocol):
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
         """Store small content, such as a manifest, in one call. Durable and idempotent."""
+
+    async def put_all(self, repository: Repository, contents: Mapping[Digest, bytes]) -> None:
+        """Store several small contents, all of which are in memory, as `put` does. If it raises, some may be there."""
 
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content. Durable and idempotent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -88,6 +88,11 @@ class MemoryStorage:
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
         """Store small content."""
         self._store(repository, digest, content)
+
+    async def put_all(self, repository: Repository, contents: Mapping[Digest, bytes]) -> None:
+        """Store several small contents."""
+        for digest, content in contents.items():
+            self._store(repository, digest, content)
 
     async def quarantine(self, repository: Repository, digest: Digest) -> bool:
         """Remove damaged content and record that; the bytes are not kept."""

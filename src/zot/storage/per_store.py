@@ -79,6 +79,10 @@ class PerStoreStorage:
         """Store small content."""
         await self.of(repository).put(repository, digest, content)
 
+    async def put_all(self, repository: Repository, contents: Mapping[Digest, bytes]) -> None:
+        """Store several small contents."""
+        await self.of(repository).put_all(repository, contents)
+
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content."""
         await self.of(repository).remove(repository, digest)

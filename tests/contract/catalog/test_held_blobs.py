@@ -5,7 +5,20 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from contract.catalog.examples import APP, LAYER_TYPE, OTHER, OWNER, V1, digest, doom, layer, push, push_blob, put, stamp
+from contract.catalog.examples import (
+    APP,
+    LAYER_TYPE,
+    OTHER,
+    OWNER,
+    V1,
+    digest,
+    doom,
+    layer,
+    push,
+    push_blob,
+    put,
+    stamp,
+)
 from zot.catalog.blob_commands import (
     DoomBlob,
     DoomOutcome,
