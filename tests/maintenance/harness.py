@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from zot.catalog.blob_commands import ClaimBlob, PublishBlob
+from zot.catalog.blob_commands import ClaimBlob, PublishBlob, PutBlob
 from zot.catalog.edges import edges
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import ImportLayout
@@ -109,6 +109,13 @@ class Site:
         await self.catalog.do(ClaimBlob(repository=repository, digest=digest, token="t", owner=self.catalog.owner))
         await self.storage.put(repository, digest, content)
         await self.catalog.do(PublishBlob(repository=repository, digest=digest, token="t", size=len(content)))
+        return digest
+
+    async def hold(self, content: bytes, repository: Repository = APP) -> Digest:
+        """Push a small blob whose bytes the catalog holds."""
+        digest = digest_of(content)
+        await self.catalog.do(ImportLayout(repository=repository, complete=True))
+        await self.catalog.do(PutBlob(repository=repository, digest=digest, content=content))
         return digest
 
     async def image(

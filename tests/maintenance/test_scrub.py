@@ -276,3 +276,43 @@ async def test_a_manifest_that_changed_in_the_catalog_is_found(
     assert disk.found == ["scrub"]
     again = ScrubResult(APP, "v1", ok=True) if exported else first
     assert await disk.scrub() == [again]
+
+
+async def test_held_blobs_are_verified(disk: Disk) -> None:
+    """An image whose config has no file yet is intact."""
+    await disk.hold(b"config of image")
+    await disk.image("v1")
+    assert table(await disk.scrub()) == [(APP, "v1", "ok", "", "")]
+
+
+@pytest.mark.parametrize("copy", ["none", "held", "a file"])
+async def test_a_damaged_held_blob_is_found_and_healed(disk: Disk, copy: str) -> None:
+    """Bytes that changed in the catalog are served no more; a copy heals them, wherever its bytes are."""
+    content = b"config of image"
+    config = digest_of(content)
+    await disk.hold(content)
+    await disk.image("v1")
+    if copy == "held":
+        await disk.hold(content, OTHER)
+    elif copy == "a file":
+        await disk.blob(content, OTHER)
+    assert isinstance(disk.catalog, MemoryCatalog)
+    disk.catalog._state.repositories[APP].blobs[config].held = b"damaged"
+    status = "affected" if copy == "none" else "healed"
+    assert table(await disk.scrub())[0][:4] == (APP, "v1", status, hex_of(config))
+    assert disk.found == ["scrub"]
+    row = await disk.catalog.blob(APP, config)
+    if copy == "none":
+        assert row is None
+    else:
+        assert row is not None
+        assert row.held is (copy == "held")
+
+
+async def test_a_held_copy_heals_a_file(disk: Disk) -> None:
+    """The bytes of another repository's held blob replace a damaged file."""
+    await disk.image("v1")
+    config = await disk.hold(b"config of image", OTHER)
+    disk.flip(config, 3)
+    assert table(await disk.scrub())[0][2] == "healed"
+    assert await disk.catalog.held_content(APP, config) == b"config of image"

@@ -379,7 +379,7 @@ async def test_a_release_before_the_file_is_found(monkeypatch: pytest.MonkeyPatc
             placed = (PlacedBlob(digest, placed_ns),)
             await catalog.do(ReleaseBlobs(repository=repository, placed=placed))
             if content is not None:
-                await storage.put(repository, digest, content)
+                await storage.put_all(repository, {digest: content})
 
     monkeypatch.setattr(held_blobs, "place_held", release_first)
     with pytest.raises(AssertionError, match="lost a blob"):
