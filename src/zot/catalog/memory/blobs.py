@@ -22,9 +22,9 @@ from zot.catalog.blob_commands import (
 )
 from zot.catalog.change_log import ChangeKind
 from zot.catalog.interface import PAGE_LIMIT
-from zot.catalog.memory import uploads
 from zot.catalog.memory.state import MemoryScope, StoredBlob, StoredRepository
 from zot.catalog.quotas import OverQuota, exceeded_quota
+from zot.oci.digest import Digest
 
 
 def claim(scope: MemoryScope, command: ClaimBlob) -> ClaimOutcome:
@@ -65,7 +65,7 @@ def put(scope: MemoryScope, command: PutBlob) -> PutOutcome | OverQuota:
         return PutOutcome.DOOMED
     if refused := _over_quota(scope, command):
         return refused
-    if command.session is not None and not uploads.finish(scope, command.session, command.epoch, command.digest):
+    if command.session is not None and not _finish(scope, command.session, command.epoch, command.digest):
         return PutOutcome.UPLOAD_LOST
     if blob is None:
         size, held = len(command.content), command.content
@@ -77,6 +77,16 @@ def put(scope: MemoryScope, command: PutBlob) -> PutOutcome | OverQuota:
         blob.held = command.content
         scope.changed()
     return PutOutcome.PRESENT
+
+
+def _finish(scope: MemoryScope, session: str, epoch: int, digest: Digest) -> bool:
+    """Finish an upload that is still at that epoch, or was finished as this blob; False: nothing was changed."""
+    row = scope.upload(session)
+    if row is None or (row.finished is None and row.epoch != epoch):
+        return False
+    if row.finished is None:
+        scope.record(msgspec.structs.replace(row, finished=digest, updated_ns=scope.now_ns))
+    return row.finished in (None, digest)
 
 
 def release(scope: MemoryScope, command: ReleaseBlobs) -> None:

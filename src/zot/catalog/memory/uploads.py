@@ -7,7 +7,6 @@ import msgspec
 from zot.catalog.memory.state import MemoryScope
 from zot.catalog.rows import UploadRow
 from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploadRow, CreateUploadRow, LeaseUpload
-from zot.oci.digest import Digest
 
 
 def begin(scope: MemoryScope, command: CreateUploadRow) -> BeginOutcome:
@@ -63,16 +62,6 @@ def advance(scope: MemoryScope, command: AdvanceUpload) -> bool:
         )
     )
     return True
-
-
-def finish(scope: MemoryScope, session: str, epoch: int, digest: Digest) -> bool:
-    """Finish an upload that is still at that epoch, or was finished as this blob; False: nothing was changed."""
-    row = scope.upload(session)
-    if row is None or (row.finished is None and row.epoch != epoch):
-        return False
-    if row.finished is None:
-        scope.record(msgspec.structs.replace(row, finished=digest, updated_ns=scope.now_ns))
-    return row.finished in (None, digest)
 
 
 def cancel(scope: MemoryScope, command: CancelUploadRow) -> bool:

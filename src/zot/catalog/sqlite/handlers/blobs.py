@@ -21,7 +21,7 @@ from zot.catalog.blob_commands import (
 from zot.catalog.change_log import ChangeKind
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.quotas import OverQuota, exceeded_quota
-from zot.catalog.sqlite.handlers import carried, uploads
+from zot.catalog.sqlite.handlers import carried
 from zot.catalog.sqlite.scope import RepositoryScope
 from zot.oci.digest import Digest
 
@@ -51,6 +51,11 @@ _RELEASE = """
 DELETE FROM held WHERE repository = ?1 AND digest = ?2
   AND EXISTS (SELECT 1 FROM blob WHERE repository = ?1 AND digest = ?2 AND placed_ns = ?3 AND doom IS NULL)
 """
+_FINISH = """
+UPDATE upload SET finished = ?4, updated_ns = ?5
+WHERE repository = ?1 AND session = ?2 AND epoch = ?3 AND finished IS NULL
+"""
+_FINISHED_AS = "SELECT 1 FROM upload WHERE repository = ?1 AND session = ?2 AND finished = ?3"
 _CLAIMED = "SELECT 1 FROM claim WHERE repository = ?1 AND digest = ?2 LIMIT 1"
 _STAMP = """
 UPDATE blob SET stamp_s = ?2 WHERE repository = ?1 AND digest IN (
@@ -109,7 +114,7 @@ def put(scope: RepositoryScope, command: PutBlob) -> PutOutcome | OverQuota:
         return PutOutcome.DOOMED
     if found is None and (refused := exceeded_quota(command.quotas, _growth_bytes(scope, command), scope.used)):
         return refused
-    if command.session is not None and not uploads.finish(scope, command.session, command.epoch, command.digest):
+    if command.session is not None and not _finish(scope, command.session, command.epoch, command.digest):
         return PutOutcome.UPLOAD_LOST
     if found is None:
         scope.create()
@@ -119,6 +124,13 @@ def put(scope: RepositoryScope, command: PutBlob) -> PutOutcome | OverQuota:
     if found is None or scope.value(_IS_HELD, command.digest):
         scope.changed = bool(scope.change(_HOLD, command.digest, command.content))
     return PutOutcome.STORED if found is None else PutOutcome.PRESENT
+
+
+def _finish(scope: RepositoryScope, session: str, epoch: int, digest: Digest) -> bool:
+    """Finish an upload that is still at that epoch, or was finished as this blob; False: nothing was changed."""
+    if scope.change(_FINISH, session, epoch, digest, scope.now_ns):
+        return True
+    return bool(scope.value(_FINISHED_AS, session, digest))
 
 
 def release(scope: RepositoryScope, command: ReleaseBlobs) -> None:

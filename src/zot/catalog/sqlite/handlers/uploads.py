@@ -5,7 +5,6 @@ from __future__ import annotations
 from zot.catalog.rows import UploadRow
 from zot.catalog.sqlite.scope import RepositoryScope
 from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploadRow, CreateUploadRow, LeaseUpload
-from zot.oci.digest import Digest
 
 SELECT = """
 SELECT session, repository, principal, epoch, received, algorithm, prefix, recorded_by, updated_ns, finished, client
@@ -17,11 +16,6 @@ _ADVANCE = """
 UPDATE upload SET received = ?4, algorithm = ?5, prefix = ?6, recorded_by = ?7, updated_ns = ?8
 WHERE repository = ?1 AND session = ?2 AND epoch = ?3 AND finished IS NULL
 """
-_FINISH = """
-UPDATE upload SET finished = ?4, updated_ns = ?5
-WHERE repository = ?1 AND session = ?2 AND epoch = ?3 AND finished IS NULL
-"""
-_FINISHED_AS = "SELECT 1 FROM upload WHERE repository = ?1 AND session = ?2 AND finished = ?3"
 
 
 def begin(scope: RepositoryScope, command: CreateUploadRow) -> BeginOutcome:
@@ -73,13 +67,6 @@ def advance(scope: RepositoryScope, command: AdvanceUpload) -> bool:
             scope.now_ns,
         )
     )
-
-
-def finish(scope: RepositoryScope, session: str, epoch: int, digest: Digest) -> bool:
-    """Finish an upload that is still at that epoch, or was finished as this blob; False: nothing was changed."""
-    if scope.change(_FINISH, session, epoch, digest, scope.now_ns):
-        return True
-    return bool(scope.value(_FINISHED_AS, session, digest))
 
 
 def cancel(scope: RepositoryScope, command: CancelUploadRow) -> bool:
