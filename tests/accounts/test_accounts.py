@@ -127,6 +127,7 @@ async def test_stars_and_bookmarks_are_toggled_by_user(accounts: Accounts) -> No
     assert await accounts.toggle_star("bob", APP)
     assert await accounts.toggle_bookmark("alice", OTHER)
     assert await accounts.stars(APP) == 2
+    assert await accounts.star_counts() == {APP: 2}
     assert list(await accounts.starred("alice")) == [APP]
     assert list(await accounts.bookmarked("alice")) == [OTHER]
     assert not await accounts.toggle_star("alice", APP)

@@ -6,7 +6,7 @@ may have happened, and may be retried. Lists come in byte order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -109,6 +109,9 @@ class Accounts(Protocol):
 
     async def stars(self, repository: Repository) -> int:
         """Return the number of users who have starred the repository."""
+
+    async def star_counts(self) -> Mapping[Repository, int]:
+        """Return the number of users who have starred each repository that has a star."""
 
     async def close(self) -> None:
         """Close the store after the changes that have begun."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -94,6 +95,10 @@ class MemoryAccounts:
     async def stars(self, repository: Repository) -> int:
         """See `Accounts`."""
         return sum(starred == repository for _, starred in self._stars)
+
+    async def star_counts(self) -> Mapping[Repository, int]:
+        """See `Accounts`."""
+        return Counter(starred for _, starred in self._stars)
 
     async def close(self) -> None:
         """See `Accounts`: there is nothing to close."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +163,13 @@ class SqliteAccounts:
     async def stars(self, repository: Repository) -> int:
         """See `Accounts`."""
         return int(self._file.read("SELECT count(*) FROM star WHERE repository = ?", (repository,))[0][0])
+
+    async def star_counts(self) -> Mapping[Repository, int]:
+        """See `Accounts`."""
+        return {
+            Repository(repository): int(count)
+            for repository, count in self._file.read("SELECT repository, count(*) FROM star GROUP BY repository", ())
+        }
 
     async def close(self) -> None:
         """See `Accounts`."""
