@@ -131,6 +131,8 @@ class Authorizer:
         http.request = request
         principal = await self.authenticator.principal(http, request)
         http.principal = principal
+        if self.policy.conditional:
+            http.context = self._context(http)
         if not may(principal):
             refused = Decision(allowed=False, reason=f"{request.name} is not for {principal.name!r}")
             raise await self._refusal(http, request, principal, refused)

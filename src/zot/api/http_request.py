@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from zot.auth.decision import NO_CONTEXT, RequestContext
 from zot.auth.principal import Principal
 from zot.registry.errors import RegistryError
 from zot.registry.request import Request
@@ -35,6 +36,8 @@ class HttpRequest(web.BaseRequest):
     """Its meaning, once it was parsed."""
     principal: Principal | None = None
     """Its sender, once it is authenticated."""
+    context: RequestContext = NO_CONTEXT
+    """How and from where it came, once it is authenticated, if conditions of access control look at it."""
     client: SocketAddress | None = None
     """The client's address, once it was computed from the headers of proxies."""
     complete: CompleteResponse | None = None

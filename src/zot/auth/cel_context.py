@@ -52,6 +52,9 @@ class CelContext:
 ACTION_VARIABLES = frozenset({"req.action"})
 """Variables that differ between the actions of one right."""
 
+TIME_VARIABLES = frozenset({"req.time"})
+"""Variables that differ between two requests that are the same."""
+
 RIGHT_VARIABLES = frozenset({"req.repository", "req.reference", "req.referenceType", "req.tag", "req.digest"})
 """Variables that differ between the rights of one request."""
 

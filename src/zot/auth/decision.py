@@ -63,6 +63,8 @@ class Policy(Protocol):
     """Whether a user who logs in may get more rights than an anonymous client."""
     conditional: bool
     """Whether a decision may depend on the context; if not, callers need not collect it."""
+    timed: bool
+    """Whether a decision may depend on the time; if not, it holds as long as the policy and the context do."""
 
     def decide(self, principal: Principal, request: Request, context: RequestContext = NO_CONTEXT) -> Decision:
         """Decide whether the principal may do everything that the request does."""
@@ -77,6 +79,9 @@ class Policy(Protocol):
 
     def immutable(self, principal: Principal, repository: Repository, tag: Tag) -> bool:
         """Tell whether the principal may neither move nor delete an existing tag."""
+
+    def reads_everything(self, principal: Principal) -> bool:
+        """Tell whether the principal may read every repository, whatever its name; False may be wrong."""
 
     def is_admin(self, principal: Principal) -> bool:
         """Tell whether the principal is an administrator."""
@@ -95,6 +100,7 @@ class AllowAll:
     exempts_users = False
     names_users = True
     conditional = False
+    timed = False
 
     def decide(self, principal: Principal, request: Request, context: RequestContext = NO_CONTEXT) -> Decision:  # noqa: ARG002
         """Grant every right within the scopes of the credentials."""
@@ -130,6 +136,10 @@ class AllowAll:
     def immutable(self, principal: Principal, repository: Repository, tag: Tag) -> bool:  # noqa: ARG002
         """Return False: no tag is immutable."""
         return False
+
+    def reads_everything(self, principal: Principal) -> bool:
+        """Return True unless the credentials are limited."""
+        return not principal.limited
 
     def is_admin(self, principal: Principal) -> bool:
         """Return True unless the credentials are limited."""

@@ -12,7 +12,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 
 from zot.auth.cel import Expression, compile_condition
-from zot.auth.cel_context import ACTION_VARIABLES, RIGHT_VARIABLES, CelContext
+from zot.auth.cel_context import ACTION_VARIABLES, RIGHT_VARIABLES, TIME_VARIABLES, CelContext
 from zot.auth.decision import NO_CONTEXT, Decision, Grant, RequestContext
 from zot.auth.immutability import TagImmutability
 from zot.auth.patterns import Patterns
@@ -45,6 +45,7 @@ class AccessPolicy:
         )
         entries = [entry for each in rules.repositories.values() for entry in each.policies]
         self.conditional = any(entry.conditions for entry in [rules.admin_policy, *entries])
+        self.timed = self._admin.timed or any(each.timed for each in self._repositories)
 
     def decide(self, principal: Principal, request: Request, context: RequestContext = NO_CONTEXT) -> Decision:
         """Decide whether the principal may do everything that the request does."""
@@ -63,6 +64,13 @@ class AccessPolicy:
         """Tell whether listings show the repository: reading is granted for any reference."""
         right = Right((Action.READ,), repository)
         return bool(self._grant(self._subject(principal, context), right).actions)
+
+    def reads_everything(self, principal: Principal) -> bool:
+        """Tell whether the admin policy lets the principal read in every repository, without a condition."""
+        admin = self._admin
+        return (
+            not principal.limited and Action.READ in admin.actions and not admin.conditions and self.is_admin(principal)
+        )
 
     def detects_collisions(
         self, principal: Principal, repository: Repository, context: RequestContext = NO_CONTEXT
@@ -146,6 +154,7 @@ class _PolicyEntry:
         named = frozenset(name for expression, _ in self.conditions for name in expression.names)
         self.by_right = not RIGHT_VARIABLES.isdisjoint(named)
         self.by_action = not ACTION_VARIABLES.isdisjoint(named)
+        self.timed = not TIME_VARIABLES.isdisjoint(named)
 
 
 class _RepositoryRules:
@@ -159,8 +168,10 @@ class _RepositoryRules:
         self._users: dict[tuple[str, str], list[_PolicyEntry]] = {}
         self._groups: dict[tuple[str, str], list[_PolicyEntry]] = {}
         self._configured: dict[tuple[str, str], list[_PolicyEntry]] = {}
+        self.timed = False
         for number, entry_config in enumerate(config.policies):
             entry = _PolicyEntry(f"{self.key}.policies[{number}]", entry_config, rules)
+            self.timed = self.timed or entry.timed
             _index(self._users, entry.members.users, entry)
             _index(self._groups, entry.members.groups, entry)
             _index(self._configured, entry.members.configured, entry)
