@@ -29,7 +29,14 @@ async def send_list(
     it. Raises ConnectionError if the client is gone, SlowClientError if it reads too slowly.
     """
     opening = msgspec.json.encode(document).removesuffix(b"]}")
-    async with aclosing(_encoded(opening, steps)) as pieces:
+    return await send_pieces(http, limits, _encoded(opening, steps), headers)
+
+
+async def send_pieces(
+    http: HttpRequest, limits: TransferLimits, pieces: AsyncGenerator[bytes], headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Send a body in pieces, whole if it is short. Raises as `send_list` does."""
+    async with aclosing(pieces):
         begun = b""
         async for piece in pieces:
             begun += piece
