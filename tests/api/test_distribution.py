@@ -26,7 +26,7 @@ def concrete(request: type[Request]) -> list[type[Request]]:
 def distribution() -> Distribution:
     """The distribution API on nothing much."""
     registry = Registry(catalog=MemoryCatalog(), storage=MemoryStorage())
-    return Distribution(registry, Authorizer(), TransferLimits(), ClientAddresses(), list)
+    return Distribution(registry, Authorizer(), TransferLimits(), ClientAddresses(), ())
 
 
 @pytest.mark.parametrize("request_class", [each for each in concrete(Request) if each.__module__ == Request.__module__])

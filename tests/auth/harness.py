@@ -98,7 +98,7 @@ async def serving(
         config, registry_of.RegistryParts(catalog, storage, NothingUnimported(), ContentCache())
     )
     outside = auth_build.build(config.http, auth, addresses)
-    distribution = Distribution(registry, outside.authorizer, TransferLimits(), addresses, list)
+    distribution = Distribution(registry, outside.authorizer, TransferLimits(), addresses, ())
     middleware = Middleware(
         RequestIds(addresses), Cors(config.http.allow_origin, credentials=outside.authenticator.has_passwords)
     )

@@ -37,11 +37,6 @@ class ApiParts:
 
 def build(http: HttpConfig, registry: Registry, parts: ApiParts) -> Application:
     """Return the application that responds to requests."""
-    transfer = TransferLimits(
-        sending_idle_s=_limit(http.read_timeout_s),
-        taking_idle_s=_limit(http.write_timeout_s),
-        floor_bytes_per_s=http.limits.min_bytes_per_second,
-    )
     health = parts.health
     routes: Routes = {
         "/livez": {"GET": health.live},
@@ -49,8 +44,17 @@ def build(http: HttpConfig, registry: Registry, parts: ApiParts) -> Application:
         "/readyz": {"GET": health.ready},
         **parts.routes,
     }
-    distribution = Distribution(registry, parts.authorizer, transfer, parts.addresses, list)
+    distribution = Distribution(registry, parts.authorizer, transfer_limits(http), parts.addresses, list(parts.routes))
     return Application(distribution, _middleware(http, parts), routes, parts.fallback)
+
+
+def transfer_limits(http: HttpConfig) -> TransferLimits:
+    """Return how slow a client may be."""
+    return TransferLimits(
+        sending_idle_s=_limit(http.read_timeout_s),
+        taking_idle_s=_limit(http.write_timeout_s),
+        floor_bytes_per_s=http.limits.min_bytes_per_second,
+    )
 
 
 def build_server(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -39,6 +40,14 @@ from zot.registry.request import (
     UploadStatus,
 )
 
+# zot's extension, which its clients look for by this name, and the endpoints that it may have, in zot's order.
+_EXTENSION = {
+    "name": "_zot",
+    "url": "https://github.com/project-zot/zot/blob/main/pkg/extensions/_zot.md",
+    "description": "zot registry extensions",
+}
+_ENDPOINTS = tuple(f"/v2/_zot/ext/{name}" for name in ("notation", "cosign", "search", "userprefs", "mgmt"))
+
 # Of a path whose parsed form is remembered: 4,096 of them have to stay small.
 _REMEMBERED_LENGTH = 400
 
@@ -58,12 +67,15 @@ class Distribution:
         authorizer: Authorizer,
         limits: TransferLimits,
         addresses: ClientAddresses,
-        extensions: Callable[[], list[dict[str, Any]]],
+        other_paths: Collection[str],
     ) -> None:
-        """Serve one registry; `extensions` returns the list that `discover` shows."""
+        """Serve one registry; `discover` lists which of the `other_paths` are endpoints of extensions."""
         self._authorizer = authorizer
         self._tags_limit = registry.limits.tags_per_push
-        self._extensions = extensions
+        endpoints = [each for each in _ENDPOINTS if each in other_paths]
+        self._discovered = msgspec.json.encode(
+            {"extensions": [{**_EXTENSION, "endpoints": endpoints}] if endpoints else []}
+        )
         self._handlers: dict[type[Request], Callable[[Call[Any]], Awaitable[web.StreamResponse]]] = {}
         manifests = Manifests(registry, authorizer.policy, limits)
         blobs = Blobs(registry, authorizer.policy, limits)
@@ -115,4 +127,4 @@ class Distribution:
 
     async def _discover(self, call: Call[Discover]) -> web.Response:
         del call
-        return web.json_response({"extensions": self._extensions()})
+        return web.Response(body=self._discovered, headers={"Content-Type": "application/json"})

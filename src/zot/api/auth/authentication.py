@@ -136,9 +136,10 @@ def _resource_class(http: HttpRequest, request: Request) -> ResourceClass:
     if isinstance(request, Ping):
         return ResourceClass.PING
     if isinstance(request, UseExtension):
-        if request.name == "mgmt" and http.raw_path == MANAGEMENT_PATH:
-            return ResourceClass.MANAGEMENT
-        return ResourceClass(request.resource_class)
+        resource = ResourceClass(request.resource_class)
+        if resource is ResourceClass.MANAGEMENT and http.raw_path != MANAGEMENT_PATH:
+            return ResourceClass.REGISTRY
+        return resource
     return ResourceClass.REGISTRY
 
 
