@@ -1,0 +1,1 @@
+"""GraphQL at `/v2/_zot/ext/search`: zot's schema, answered from the search index."""
