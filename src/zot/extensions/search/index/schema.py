@@ -24,9 +24,9 @@ CREATE TABLE state (
   filled_to TEXT NOT NULL,        -- the last repository that was read
   done INTEGER NOT NULL,
   total INTEGER NOT NULL,
-  names INTEGER NOT NULL          -- grows when a repository gets its first image or loses its last one
+  names INTEGER NOT NULL          -- the version of the set of repositories with an image; begins anywhere
 ) STRICT;
-INSERT INTO state VALUES (0, 0, 2, '', 0, 0, 0);
+INSERT INTO state VALUES (0, 0, 2, '', 0, 0, abs(random() % 1000000000000));
 
 CREATE TABLE repository (
   id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again

@@ -1,0 +1,251 @@
+"""Answers queries from the index (`Search`): in threads of its own, with live counts of pulls."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from msgspec.structs import replace
+
+from zot.catalog.change_log import ChangeCursor
+from zot.catalog.interface import Catalog, CatalogError
+from zot.extensions.search.index import images, repositories, usage
+from zot.extensions.search.index.database import Filling, IndexState
+from zot.extensions.search.index.snapshot import Snapshot, SnapshotReader
+from zot.extensions.search.interface import (
+    Facets,
+    ImagePage,
+    ImageQuery,
+    ImageSort,
+    ImageSummary,
+    ImageUsage,
+    IndexStatus,
+    ManifestSummary,
+    PageBounds,
+    Referrer,
+    RepositoryPage,
+    RepositoryQuery,
+    RepositorySummary,
+    RepositoryUsage,
+    SearchUnavailableError,
+    Suggestion,
+    Visible,
+)
+from zot.foundation.threads import ThreadPool, ThreadPoolBusyError
+from zot.oci.digest import Digest
+from zot.oci.names import Reference, Repository, Tag
+from zot.statistics.interface import Statistic, StatisticsStore, StatisticsUnavailableError
+
+_THREADS = 2
+_QUEUE_LIMIT = 64
+_FRESH_S = 1.0
+_POLL_S = 0.01
+_BREATH = 64
+"""Images whose counts are read at once, before other tasks run."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class IndexSearch:
+    """`Search` on the index of a file, which another process may write. Threads end with this object."""
+
+    def __init__(self, path: Path, catalog: Catalog, statistics: StatisticsStore | None = None) -> None:
+        self._reader = SnapshotReader(path)
+        self._catalog = catalog
+        self._statistics = statistics
+        self._threads = ThreadPool("search", _THREADS, _QUEUE_LIMIT)
+        self._names: tuple[int, frozenset[Repository]] = (-1, frozenset())
+
+    # --- how far the index is ---
+
+    async def caught_up(self) -> bool:
+        """See `Search`."""
+        deadline_s = time.monotonic() + _FRESH_S
+        wanted: ChangeCursor | None = None
+        while True:
+            try:
+                wanted = wanted or (await self._catalog.changes(None, 1)).cursor
+            except CatalogError as error:
+                raise SearchUnavailableError(f"the catalog cannot be read: {error}") from error
+            state = await self._run(lambda snapshot: snapshot.state)
+            if state.filling is Filling.DONE and state.sequence >= wanted.sequence:
+                return True
+            if state.filling is not Filling.DONE or time.monotonic() > deadline_s:
+                return False
+            await asyncio.sleep(_POLL_S)
+
+    async def status(self) -> IndexStatus:
+        """See `Search`."""
+        state, found, count = await self._run(_counts)
+        try:
+            newest = (await self._catalog.changes(None, 1)).cursor
+        except CatalogError as error:
+            raise SearchUnavailableError(f"the catalog cannot be read: {error}") from error
+        complete = state.filling is Filling.DONE
+        return IndexStatus(
+            complete=complete,
+            done=found if complete else state.done,
+            total=found if complete else state.total,
+            behind=max(0, newest.sequence - state.sequence),
+            repositories=found,
+            images=count,
+        )
+
+    async def names(self) -> frozenset[Repository]:
+        """See `Search`."""
+        known = self._names[0]
+        found = await self._run(_names, known)
+        if found is not None:
+            self._names = found
+        return self._names[1]
+
+    # --- repositories ---
+
+    async def repositories(self, visible: Visible, query: RepositoryQuery) -> RepositoryPage:
+        """See `Search`."""
+        page = await self._run(repositories.repositories, visible, query)
+        return replace(page, rows=tuple([await self._completed(each) for each in page.rows]))
+
+    async def repository(self, visible: Visible, repository: Repository) -> RepositorySummary | None:
+        """See `Search`."""
+        found = await self._run(repositories.repository, visible, repository)
+        return None if found is None else await self._completed(found)
+
+    async def facets(self, visible: Visible, query: RepositoryQuery) -> Facets:
+        """See `Search`."""
+        return await self._run(repositories.facets, visible, query)
+
+    async def suggestions(self, visible: Visible, text: str, limit: int = 10) -> tuple[Suggestion, ...]:
+        """See `Search`."""
+        return await self._run(repositories.suggestions, visible, text, limit)
+
+    # --- images ---
+
+    async def images(self, visible: Visible, query: ImageQuery) -> ImagePage:
+        """See `Search`."""
+        return await self._counted_page(await self._run(images.images, visible, query))
+
+    async def untagged(self, visible: Visible, repository: Repository, page: PageBounds) -> ImagePage:
+        """See `Search`."""
+        return await self._counted_page(await self._run(images.untagged, visible, repository, page))
+
+    async def image(self, visible: Visible, repository: Repository, reference: Reference) -> ImageSummary | None:
+        """See `Search`."""
+        found = await self._run(images.image, visible, repository, reference)
+        return None if found is None else await self._counted(found)
+
+    async def base_images(
+        self,
+        visible: Visible,
+        image: ImageSummary,
+        *,
+        manifest: Digest | None = None,
+        sort: ImageSort = ImageSort.UPDATED,
+        page: PageBounds = PageBounds(),  # noqa: B008 (it is frozen)
+    ) -> ImagePage:
+        """See `Search`."""
+        found = self._run(images.related_images, visible, image, manifest, sort, page, derived=False)
+        return await self._counted_page(await found)
+
+    async def derived_images(
+        self,
+        visible: Visible,
+        image: ImageSummary,
+        *,
+        manifest: Digest | None = None,
+        sort: ImageSort = ImageSort.UPDATED,
+        page: PageBounds = PageBounds(),  # noqa: B008 (it is frozen)
+    ) -> ImagePage:
+        """See `Search`."""
+        found = self._run(images.related_images, visible, image, manifest, sort, page, derived=True)
+        return await self._counted_page(await found)
+
+    async def referrers(
+        self, visible: Visible, repository: Repository, subjects: Sequence[Digest], artifact_types: Sequence[str] = ()
+    ) -> dict[Digest, tuple[Referrer, ...]]:
+        """See `Search`."""
+        return await self._run(images.referrers, visible, repository, subjects, artifact_types)
+
+    # --- usage ---
+
+    async def repository_usage(self, visible: Visible, repository: Repository) -> RepositoryUsage | None:
+        """See `Search`."""
+        return await self._run(usage.repository_usage, visible, repository)
+
+    async def image_usage(self, visible: Visible, repository: Repository, tags: Sequence[Tag]) -> dict[Tag, ImageUsage]:
+        """See `Search`."""
+        return await self._run(usage.image_usage, visible, repository, tags)
+
+    async def freed_bytes(self, visible: Visible, repository: Repository, tags: Sequence[Tag]) -> int:
+        """See `Search`."""
+        return await self._run(usage.freed_bytes, visible, repository, tags)
+
+    # --- threads, and what is read live ---
+
+    async def _run(self, query: Callable[Concatenate[Snapshot, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        def read() -> R:
+            with self._reader.snapshot() as snapshot:
+                return query(snapshot, *args, **kwargs)
+
+        try:
+            return await self._threads.run(read)
+        except ThreadPoolBusyError as error:
+            raise SearchUnavailableError(str(error)) from error
+
+    async def _completed(self, repository: RepositorySummary) -> RepositorySummary:
+        """Return a summary with the repository's size, and the counts of its newest image."""
+        try:
+            row = await self._catalog.repository(repository.name)
+        except CatalogError as error:
+            raise SearchUnavailableError(f"the catalog cannot be read: {error}") from error
+        newest = None if repository.newest is None else await self._counted(repository.newest)
+        return replace(repository, size=row.bytes if row is not None else 0, newest=newest)
+
+    async def _counted_page(self, page: ImagePage) -> ImagePage:
+        rows: list[ImageSummary] = []
+        for number, each in enumerate(page.rows, 1):
+            rows.append(await self._counted(each))
+            if not number % _BREATH:
+                await asyncio.sleep(0)
+        return replace(page, rows=tuple(rows))
+
+    async def _counted(self, image: ImageSummary) -> ImageSummary:
+        """Return an image with how often it and its manifests were pulled; without statistics as it is."""
+        if self._statistics is None:
+            return image
+        try:
+            of_image = await self._statistics.of(image.repository, image.digest)
+            manifests = []
+            for each in image.manifests:
+                same = each.digest == image.digest
+                statistic = of_image if same else await self._statistics.of(image.repository, each.digest)
+                manifests.append(_with_pulls(each, statistic))
+        except StatisticsUnavailableError:  # counts are not worth an error
+            return image
+        return replace(_with_pulls(image, of_image), manifests=tuple(manifests))
+
+
+T = TypeVar("T", ImageSummary, ManifestSummary)
+
+
+def _with_pulls(summary: T, statistic: Statistic | None) -> T:
+    if statistic is None:
+        return summary
+    return replace(summary, pulls=statistic.pulls, pulled_s=statistic.pulled_s)
+
+
+def _counts(snapshot: Snapshot) -> tuple[IndexState, int, int]:
+    ((found, count),) = snapshot.rows("SELECT count(*), coalesce(sum(images), 0) FROM repository WHERE images > 0")
+    return snapshot.state, found, count
+
+
+def _names(snapshot: Snapshot, known: int) -> tuple[int, frozenset[Repository]] | None:
+    """Return the names of all repositories that have an image, with their version; None if it is the known one."""
+    if snapshot.state.names == known:
+        return None
+    rows = snapshot.rows("SELECT name FROM repository WHERE images > 0")
+    return snapshot.state.names, frozenset(name for (name,) in rows)

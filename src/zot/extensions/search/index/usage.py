@@ -1,0 +1,139 @@
+"""What repositories and images use: bytes by digest, each once, and what deleting frees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from zot.extensions.search.index.images import NEEDED
+from zot.extensions.search.index.snapshot import Snapshot
+from zot.extensions.search.interface import ImageUsage, RepositoryUsage, Visible
+from zot.oci.names import Repository, Tag
+
+# The digests and sizes that some contents reference.
+_BLOBS = """
+SELECT digest, max(size) AS size FROM (
+  SELECT digest, own_size AS size FROM content WHERE id IN ({0})
+  UNION ALL SELECT config, config_size FROM content WHERE config IS NOT NULL AND id IN ({0})
+  UNION ALL SELECT digest, size FROM layer WHERE content IN ({0})
+) GROUP BY digest
+"""
+# The contents that reference a digest.
+_USERS = """
+SELECT id FROM content WHERE digest = {0} UNION ALL SELECT id FROM content WHERE config = {0}
+UNION ALL SELECT content FROM layer WHERE digest = {0}
+"""
+_MINE = "SELECT content FROM manifest WHERE repository = ?1"
+_UNIQUE = """
+SELECT coalesce(sum(size), 0) FROM ({0}) AS blob WHERE NOT EXISTS (
+  SELECT 1 FROM manifest WHERE content IN ({1}) AND repository <> ?1 AND {2})
+"""
+_NEXT = """
+SELECT manifest.content FROM child JOIN content ON content.digest = child.digest
+  JOIN manifest ON manifest.repository = ?1 AND manifest.content = content.id WHERE child.content = ?2
+UNION
+SELECT content FROM manifest WHERE repository = ?1 AND subject = (SELECT digest FROM content WHERE id = ?2)
+"""
+_KEEPERS = """
+SELECT manifest.content FROM child JOIN manifest ON manifest.repository = ?1 AND manifest.content = child.content
+  WHERE child.digest = (SELECT digest FROM content WHERE id = ?2)
+UNION
+SELECT other.content FROM manifest JOIN content ON content.digest = manifest.subject
+  JOIN manifest AS other ON other.repository = ?1 AND other.content = content.id
+  WHERE manifest.repository = ?1 AND manifest.content = ?2
+"""
+_KEPT = f"""
+WITH RECURSIVE {NEEDED} SELECT coalesce(sum(size), 0) FROM ({_BLOBS.format("SELECT content FROM needed")})
+"""  # noqa: S608 (a statement of constants)
+_UNTAGGED = f"""
+WITH RECURSIVE {NEEDED} SELECT count(*) FROM manifest WHERE repository = ?1 AND content NOT IN needed
+"""  # noqa: S608
+_CLOSURE_LIMIT = 10_000
+
+
+def repository_usage(snapshot: Snapshot, visible: Visible, name: Repository) -> RepositoryUsage | None:
+    """Return what a repository uses. Its cost grows with all that the repository's manifests name."""
+    repository = snapshot.repository(visible, name)
+    if repository is None:
+        return None
+    blobs = _BLOBS.format(_MINE)
+    ((total,),) = snapshot.rows(f"SELECT coalesce(sum(size), 0) FROM ({blobs})", repository)  # noqa: S608
+    others = snapshot.among("repository", visible)
+    ((unique,),) = snapshot.rows(_UNIQUE.format(blobs, _USERS.format("blob.digest"), others), repository)
+    ((kept,),) = snapshot.rows(_KEPT, repository)
+    ((count,),) = snapshot.rows(_UNTAGGED, repository)
+    return RepositoryUsage(total, unique, total - kept, count)
+
+
+def image_usage(snapshot: Snapshot, visible: Visible, name: Repository, tags: Sequence[Tag]) -> dict[Tag, ImageUsage]:
+    """Return what images use, each for itself."""
+    found: dict[Tag, ImageUsage] = {}
+    repository = snapshot.repository(visible, name)
+    for tag in tags if repository is not None else ():
+        roots = _roots(snapshot, repository, [tag])
+        if roots:
+            contents = _closure(snapshot, repository, roots, referrers=False)
+            size = sum(size for _, size in _blobs(snapshot, contents))
+            found[tag] = ImageUsage(size, _freed(snapshot, repository, roots))
+    return found
+
+
+def freed_bytes(snapshot: Snapshot, visible: Visible, name: Repository, tags: Sequence[Tag]) -> int:
+    """Return the bytes of the repository that nothing needs if some tags are deleted."""
+    repository = snapshot.repository(visible, name)
+    return 0 if repository is None else _freed(snapshot, repository, _roots(snapshot, repository, tags))
+
+
+def _roots(snapshot: Snapshot, repository: int | None, tags: Iterable[Tag]) -> dict[int, int]:
+    """Return the contents that tags point to, each with how many of the tags do."""
+    roots: dict[int, int] = {}
+    for tag in set(tags):
+        for (content,) in snapshot.rows("SELECT content FROM image WHERE repository = ? AND tag = ?", repository, tag):
+            roots[content] = roots.get(content, 0) + 1
+    return roots
+
+
+def _closure(snapshot: Snapshot, repository: int | None, roots: Iterable[int], *, referrers: bool) -> set[int]:
+    """Return contents, with what indexes list and, if asked for, with their referrers."""
+    query = _NEXT if referrers else _NEXT.partition("UNION")[0]
+    found: set[int] = set()
+    left = list(roots)
+    while left and len(found) < _CLOSURE_LIMIT:
+        content = left.pop()
+        if content not in found:
+            found.add(content)
+            left += [each for (each,) in snapshot.rows(query, repository, content)]
+    return found
+
+
+def _freed(snapshot: Snapshot, repository: int | None, roots: dict[int, int]) -> int:
+    freed = _closure(snapshot, repository, roots, referrers=True)
+    while kept := {content for content in freed if _is_kept(snapshot, repository, content, roots, freed)}:
+        freed -= kept
+    size = 0
+    for digest, each in _blobs(snapshot, freed):
+        users = snapshot.rows(
+            f"SELECT content FROM manifest WHERE repository = ?1 AND content IN ({_USERS.format('?2')})",  # noqa: S608
+            repository,
+            digest,
+        )
+        if all(content in freed for (content,) in users):
+            size += each
+    return size
+
+
+def _is_kept(snapshot: Snapshot, repository: int | None, content: int, roots: dict[int, int], freed: set[int]) -> bool:
+    """Tell whether a content is needed by other tags, by an index, or for its subject."""
+    ((tags, is_attached),) = snapshot.rows(
+        "SELECT tags, EXISTS (SELECT 1 FROM attached WHERE repository = ?1 AND content = ?2) "
+        "FROM manifest WHERE repository = ?1 AND content = ?2",
+        repository,
+        content,
+    )
+    if tags > roots.get(content, 0) or is_attached:
+        return True
+    return any(keeper not in freed for (keeper,) in snapshot.rows(_KEEPERS, repository, content))
+
+
+def _blobs(snapshot: Snapshot, contents: Iterable[int]) -> list[tuple[bytes, int]]:
+    listed = ",".join(str(int(content)) for content in contents)
+    return snapshot.rows(_BLOBS.format(listed))

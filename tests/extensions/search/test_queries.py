@@ -1,0 +1,394 @@
+"""What queries answer, compared with a naive reading of what was pushed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extensions.search.rig import Registry, image, in_sync, index, indexing
+from zot.catalog.manifest_commands import DeleteTag
+from zot.extensions.search.index.repositories import rank
+from zot.extensions.search.index.search import IndexSearch
+from zot.extensions.search.interface import (
+    ImageFilter,
+    ImageKind,
+    ImageQuery,
+    ImageSort,
+    PageBounds,
+    Platform,
+    RepositoryQuery,
+    RepositorySort,
+    Suggestion,
+    Visible,
+)
+from zot.oci.digest import Digest, digest_of
+from zot.oci.names import Repository, Tag
+from zot.statistics.interface import Statistic
+
+ALL = PageBounds(1000)
+NOTATION = "application/vnd.cncf.notary.signature"
+
+
+@asynccontextmanager
+async def searched(registry: Registry, path: Path) -> AsyncIterator[IndexSearch]:
+    """Index what the registry has, and answer queries from it during the block."""
+    async with indexing(registry, path):
+        await in_sync(registry, path)
+        yield IndexSearch(path, registry.catalog, registry.statistics)
+
+
+@dataclass
+class Pushed:
+    """An image of the example store."""
+
+    repository: str
+    tag: str
+    digest: Digest
+    os: str
+    arch: str
+    created: int
+    layers: int
+    label: str
+    moved_ns: int = 0
+
+
+@dataclass
+class Store:
+    """A store of random images, and what is in it."""
+
+    registry: Registry
+    search: IndexSearch
+    images: list[Pushed]
+
+    def seen(self, visible: Visible) -> list[Pushed]:
+        """Return what a principal may see."""
+        return [each for each in self.images if visible is None or each.repository in visible]
+
+
+VISIBLE: list[Visible] = [
+    None,
+    frozenset(),
+    frozenset({Repository("a/app"), Repository("tools"), Repository("missing")}),
+]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """A store of 60 images in some repositories."""
+    chosen, registry, pushed = random.Random(7), Registry(), {}
+    for number in range(60):
+        repository = chosen.choice(["a/app", "a/other", "tools", "b/app/x"])
+        tag = f"{chosen.choice(['v', 'V', 'release-'])}{chosen.randrange(12)}"
+        os, arch = chosen.choice([("linux", "amd64"), ("linux", "arm64"), ("windows", "amd64")])
+        created, layers, label = chosen.randrange(1, 28), chosen.randrange(4), chosen.choice("xyz")
+        config = {
+            "os": os,
+            "architecture": arch,
+            "variant": "v8" if arch == "arm64" else "",
+            "created": f"2026-01-{created:02}T00:00:00Z",
+            "config": {"Labels": {"team": label, "number": str(number)}},
+        }
+        digest = await registry.push(repository, tag, config=config, layers=["base", "run", "copy", "more"][:layers])
+        row = await registry.catalog.tag(Repository(repository), Tag(tag))
+        assert row is not None
+        pushed[repository, tag] = Pushed(repository, tag, digest, os, arch, created, layers, label, row.moved_ns)
+    async with searched(registry, tmp_path / "search.db") as search:
+        yield Store(registry, search, list(pushed.values()))
+
+
+@pytest.mark.parametrize("visible", VISIBLE)
+@pytest.mark.parametrize("sort", ImageSort)
+async def test_pages_are_the_parts_of_one_order(store: Store, visible: Visible, sort: ImageSort) -> None:
+    """Pages of any size put together are all visible images, each once, in order; every page has the right total."""
+    keys: dict[ImageSort, Any] = {
+        ImageSort.NAME: lambda each: (each.repository, each.tag),
+        ImageSort.UPDATED: lambda each: (-each.created, each.repository, each.tag),
+        ImageSort.PUSHED: lambda each: (-each.moved_ns, each.repository, each.tag),
+        ImageSort.DOWNLOADS: lambda each: (each.repository, each.tag),
+    }
+    seen = store.seen(visible)
+    if sort in keys:
+        expected = sorted(seen, key=keys[sort])
+    elif sort is ImageSort.NAME_DESCENDING:
+        expected = sorted(seen, key=keys[ImageSort.NAME], reverse=True)
+    else:
+        sizes = {each.digest: each.size for each in (await store.search.images(None, ImageQuery(page=ALL))).rows}
+        expected = sorted(seen, key=lambda each: (-sizes[each.digest], each.repository, each.tag))
+    for limit in (1, 7, 1000):
+        found = []
+        for offset in range(0, len(seen) + limit, limit):
+            page = await store.search.images(visible, ImageQuery(sort=sort, page=PageBounds(limit, offset)))
+            assert page.total == len(seen)
+            found += [(each.repository, each.tag) for each in page.rows]
+        assert found == [(each.repository, each.tag) for each in expected]
+
+
+QUERIES: list[tuple[ImageQuery, Any]] = [
+    (ImageQuery(repository=Repository("a/app")), lambda each: each.repository == "a/app"),
+    (ImageQuery(repository=Repository("missing")), lambda _: False),
+    (ImageQuery(tag="v1"), lambda each: each.tag == "v1"),
+    (ImageQuery(tag_prefix="v1"), lambda each: each.tag.startswith("v1")),
+    (ImageQuery(tag_contains="EASE-1"), lambda each: "ease-1" in each.tag.lower()),
+    (ImageQuery(tag_contains="1"), lambda each: "1" in each.tag),
+    (ImageQuery(tag_contains='a"b'), lambda _: False),
+    (ImageQuery(tag_contains="x" * 300), lambda _: False),
+    (ImageQuery(tag_contains="v\0"), lambda _: False),
+    (ImageQuery(label="team=x"), lambda each: each.label == "x"),
+    (ImageQuery(label="team"), lambda _: True),
+    (ImageQuery(label="none"), lambda _: False),
+    (ImageQuery(filter=ImageFilter(os=("LINUX",))), lambda each: each.os == "linux"),
+    (ImageQuery(filter=ImageFilter(arch=("arm64",))), lambda each: each.arch == "arm64"),
+    (ImageQuery(filter=ImageFilter(arch=("arm64/V8",))), lambda each: each.arch == "arm64"),
+    (ImageQuery(filter=ImageFilter(arch=("arm64/v7",))), lambda _: False),
+    (
+        ImageQuery(filter=ImageFilter(os=("linux", "windows"), arch=("amd64",))),
+        lambda each: each.arch == "amd64",
+    ),
+    (ImageQuery(filter=ImageFilter(kinds=(ImageKind.CHART,))), lambda _: False),
+    (ImageQuery(filter=ImageFilter(kinds=(ImageKind.IMAGE,), signed=False)), lambda _: True),
+    (ImageQuery(filter=ImageFilter(signed=True)), lambda _: False),
+    (ImageQuery(digest=digest_of(b"run")), lambda each: each.layers >= 2),
+    (ImageQuery(digest=digest_of(b"run")[:20]), lambda each: each.layers >= 2),
+    (ImageQuery(digest=digest_of(b"run")[9:30]), lambda each: each.layers >= 2),
+    (ImageQuery(digest="sha256:"), lambda _: True),
+    (ImageQuery(digest=""), lambda _: True),
+    (ImageQuery(digest="sha256:xyz"), lambda _: False),
+]
+
+
+@pytest.mark.parametrize("visible", VISIBLE)
+@pytest.mark.parametrize("number", range(len(QUERIES)))
+async def test_filters_find_what_a_naive_search_finds(store: Store, visible: Visible, number: int) -> None:
+    """Each condition, alone and with the repositories that may be seen, gives the images of a plain filter."""
+    query, matches = QUERIES[number]
+    expected = sorted((each.repository, each.tag) for each in store.seen(visible) if matches(each))
+    page = await store.search.images(visible, query)
+    assert [(each.repository, each.tag) for each in page.rows] == expected[:50]
+    assert page.total == len(expected)
+
+
+@pytest.mark.parametrize("visible", VISIBLE)
+@pytest.mark.parametrize("sort", RepositorySort)
+async def test_repositories_are_sorted_and_paged(store: Store, visible: Visible, sort: RepositorySort) -> None:
+    """Repositories come in the order that is asked for; hidden ones neither come nor count."""
+    stars = {Repository("tools"): 3, Repository("a/other"): 5}
+    names = sorted({each.repository for each in store.seen(visible)})
+
+    def newest(name: str, what: str) -> int:
+        return max(int(getattr(each, what)) for each in store.images if each.repository == name)
+
+    keys: dict[RepositorySort, Any] = {
+        RepositorySort.UPDATED: lambda name: -newest(name, "created"),
+        RepositorySort.PUSHED: lambda name: -newest(name, "moved_ns"),
+        RepositorySort.STARS: lambda name: -stars.get(Repository(name), 0),
+    }
+    expected = sorted(names, key=keys.get(sort, lambda _: 0))
+    if sort is RepositorySort.NAME_DESCENDING:
+        expected.reverse()
+    query = RepositoryQuery(sort=sort, stars=stars)
+    page = await store.search.repositories(visible, query)
+    assert ([each.name for each in page.rows], page.total) == (expected, len(names))
+    assert [each.stars for each in page.rows] == [stars.get(Repository(name), 0) for name in expected]
+    for offset, name in enumerate(expected):
+        (row,) = (
+            await store.search.repositories(
+                visible, RepositoryQuery(sort=sort, stars=stars, page=PageBounds(1, offset))
+            )
+        ).rows
+        assert row.name == name
+
+
+async def test_repositories_are_found_by_text_and_lists(store: Store) -> None:
+    """A text is part of a name, the best fit first; lists of names include and exclude."""
+    by_text = RepositoryQuery(" /APP/ ", sort=RepositorySort.RELEVANCE)
+    found = await store.search.repositories(None, by_text)
+    assert [(each.name, each.rank) for each in found.rows] == [("a/app", 1), ("b/app/x", 300)]
+    tools = frozenset({Repository("tools")})
+    assert [each.name for each in (await store.search.repositories(None, RepositoryQuery(among=tools))).rows] == [
+        "tools"
+    ]
+    without = await store.search.repositories(None, RepositoryQuery(without=tools, sort=RepositorySort.NAME))
+    assert [each.name for each in without.rows] == ["a/app", "a/other", "b/app/x"]
+    assert (await store.search.repositories(None, RepositoryQuery("x\0"))).total == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [("a/b", "a/b", 0), ("ap", "team/api", 1), ("tea", "team/api", 10), ("team/", "team/api", 10), ("b", "a/b/c", 300)],
+)
+def test_names_are_ranked_as_by_zot(text: str, name: str, expected: int) -> None:
+    """The same name is best, then the last component, then the first, then anything else; early is better."""
+    assert rank(text, Repository(name)) == expected
+
+
+@pytest.mark.parametrize("visible", VISIBLE)
+async def test_facets_count_repositories(store: Store, visible: Visible) -> None:
+    """A facet is how many visible repositories have an image with the property."""
+    facets = await store.search.facets(visible, RepositoryQuery())
+    seen = store.seen(visible)
+    platforms = {
+        Platform(os, arch, "v8" if arch == "arm64" else ""): len(
+            {each.repository for each in seen if (each.os, each.arch) == (os, arch)}
+        )
+        for os, arch in {(each.os, each.arch) for each in seen}
+    }
+    assert dict(facets.platforms) == platforms
+    assert facets.total == len({each.repository for each in seen})
+    filtered = RepositoryQuery(filter=ImageFilter(os=("windows",), kinds=(ImageKind.IMAGE,), signed=False))
+    names = {each.repository for each in seen if each.os == "windows"}
+    assert {each.name for each in (await store.search.repositories(visible, filtered)).rows} == names
+
+
+@pytest.mark.parametrize("visible", VISIBLE)
+async def test_base_and_derived_images(store: Store, visible: Visible) -> None:
+    """A base has the first layers of an image, or all of them, in another manifest; derived is the converse."""
+    for of in store.images[::7]:
+        found = await store.search.image(None, Repository(of.repository), Tag(of.tag))
+        assert found is not None
+        others = [each for each in store.seen(visible) if each.digest != of.digest and each.layers and of.layers]
+        bases = {(each.repository, each.tag) for each in others if each.layers <= of.layers}
+        derived = {(each.repository, each.tag) for each in others if each.layers >= of.layers}
+        page = await store.search.base_images(visible, found, page=ALL)
+        assert {(each.repository, each.tag) for each in page.rows} == bases
+        assert page.total == len(bases)
+        page = await store.search.derived_images(visible, found, manifest=of.digest, page=ALL)
+        assert {(each.repository, each.tag) for each in page.rows} == derived
+
+
+async def test_a_hidden_repository_is_a_missing_one(store: Store) -> None:
+    """Queries for one repository answer the same for a hidden and for a missing one."""
+    search, some = store.search, VISIBLE[2]
+    for name in (Repository("a/other"), Repository("missing")):
+        assert await search.repository(some, name) is None
+        assert await search.image(some, name, Tag("v1")) is None
+        assert await search.image(some, name, store.images[0].digest) is None
+        assert (await search.images(some, ImageQuery(repository=name))).total == 0
+        assert (await search.untagged(some, name, ALL)).total == 0
+        assert await search.referrers(some, name, [store.images[0].digest]) == {}
+        assert await search.repository_usage(some, name) is None
+        assert await search.image_usage(some, name, [Tag("v1")]) == {}
+        assert await search.freed_bytes(some, name, [Tag("v1")]) == 0
+        assert await search.suggestions(some, f"{name}:v") == ()
+
+
+async def test_suggestions(store: Store) -> None:
+    """A text suggests repositories, `repo:tag` and `:tag` images, and a digest the images that have it."""
+    assert (await store.search.suggestions(None, "tool"))[0] == Suggestion(Repository("tools"))
+    tags = {each.tag for each in store.images if each.repository == "tools" and each.tag.startswith("v1")}
+    assert {each.tag for each in await store.search.suggestions(None, "tools:v1", 50)} == tags
+    digest = store.images[0].digest
+    assert {each.digest for each in await store.search.suggestions(None, digest[:30])} == {digest}
+    assert {each.tag for each in await store.search.suggestions(None, ":v1", 3)} <= {each.tag for each in store.images}
+    assert await store.search.suggestions(None, "  ") == ()
+
+
+async def test_an_index_has_the_parts_that_are_here(tmp_path: Path) -> None:
+    """An index shows its manifests that the repository has, in its order, and is found by what they are."""
+    registry = Registry()
+    arm = await registry.push("a", config={"os": "linux", "architecture": "arm64", "created": "2026-01-02T00:00:00Z"})
+    amd = await registry.push(
+        "a", config={"os": "linux", "architecture": "amd64", "created": "2026-01-01T00:00:00.5Z"}, layers=["x"]
+    )
+    missing = digest_of(b"missing")
+    top = await registry.put("a", index(amd, missing, arm, annotations={"org.opencontainers.image.title": "T"}), "1")
+    async with searched(registry, tmp_path / "search.db") as search:
+        found = await search.image(None, Repository("a"), Tag("1"))
+        assert found is not None
+        assert [each.digest for each in found.manifests] == [amd, arm]
+        assert found.digest == top
+        assert found.size == sum(each.size for each in found.manifests)
+        assert found.updated_ns == found.manifests[1].created_ns == 1767312000 * 10**9
+        assert found.manifests[0].created_ns == 1767225600_500_000_000
+        assert found.description.title == "T"
+        for query in (
+            ImageQuery(filter=ImageFilter(arch=("arm64",))),
+            ImageQuery(digest=digest_of(b"x")),
+            ImageQuery(digest=arm),
+            ImageQuery(digest=top),
+        ):
+            assert [each.tag for each in (await search.images(None, query)).rows] == ["1"]
+        assert (await search.images(None, ImageQuery(digest=missing))).total == 0
+        assert (await search.untagged(None, Repository("a"), ALL)).total == 0
+
+
+async def test_signatures_and_referrers(tmp_path: Path) -> None:
+    """Signatures are found by tag and as referrers; tags of them are no images, and no tag is missed."""
+    registry = Registry()
+    signed = await registry.push("a", "1", config={"os": "linux"})
+    await registry.push("a", "2", config={"os": "windows"})
+    notation = await registry.put("a", image(subject=signed, artifact_type=NOTATION))
+    cosign = await registry.push("a", signed.replace(":", "-") + ".sig", config={"signature": 1})
+    sbom = await registry.put("a", image(subject=signed, artifact_type="application/spdx+json", annotations={"k": "v"}))
+    await registry.put("a", index(sbom), signed.replace(":", "-"))
+    async with searched(registry, tmp_path / "search.db") as search:
+        page = await search.images(None, ImageQuery(filter=ImageFilter(signed=True)))
+        (found,) = page.rows
+        assert {(each.tool, each.digest) for each in found.signatures} == {("cosign", cosign), ("notation", notation)}
+        assert found.signatures == found.manifests[0].signatures
+        assert [each.tag for each in (await search.images(None, ImageQuery())).rows] == ["1", "2"]
+        summary = await search.repository(None, Repository("a"))
+        assert summary is not None
+        assert summary.tags == 2
+        referrers = await search.referrers(None, Repository("a"), [signed, sbom])
+        assert {each.digest for each in referrers[signed]} == {notation, sbom}
+        assert set(referrers) == {signed}
+        (only,) = (await search.referrers(None, Repository("a"), [signed], ["application/spdx+json"]))[signed]
+        assert only.annotations == {"k": "v"}
+
+
+async def test_counts_of_pulls(tmp_path: Path) -> None:
+    """Rows have the counts of the moment; downloads sort by those that were copied."""
+    registry = Registry()
+    one = await registry.push("a", "1", config={"n": 1})
+    two = await registry.push("a", "2", config={"n": 2})
+    await registry.push("b", "1", config={"n": 3})
+    name = Repository("a")
+    await registry.statistics.add(
+        {(name, one): Statistic(one, pulls=1, pulled_s=5.0), (name, two): Statistic(two, pulls=4, pulled_s=6.0)}
+    )
+    query = ImageQuery(sort=ImageSort.DOWNLOADS)
+    async with searched(registry, tmp_path / "search.db") as search:
+        while [each.tag for each in (await search.images(None, query)).rows] != ["2", "1", "1"]:
+            pass
+        rows = (await search.images(None, query)).rows
+        assert [(each.pulls, each.pulled_s, each.manifests[0].pulls) for each in rows[:2]] == [(4, 6.0, 4), (1, 5.0, 1)]
+        by_downloads = RepositoryQuery(sort=RepositorySort.DOWNLOADS)
+        repositories = (await search.repositories(None, by_downloads)).rows
+        assert [(each.name, each.downloads) for each in repositories] == [("a", 5), ("b", 0)]
+
+
+async def test_usage(tmp_path: Path) -> None:
+    """Bytes count once a digest; what another repository, or another tag, references is shared and is not freed."""
+    registry = Registry()
+    a = Repository("a")
+    await registry.push("a", "1", config={"n": 1}, layers=["shared", "only-one"])
+    await registry.push("a", "2", config={"n": 2}, layers=["shared", "only-two!"])
+    await registry.push("b", "1", config={"n": 3}, layers=["only-two!"])
+    loose = await registry.push("a", "3", config={"n": 4}, layers=["loose"])
+    await registry.catalog.do(DeleteTag(repository=a, tag=Tag("3")))
+    async with searched(registry, tmp_path / "search.db") as search:
+        one, two = [await search.image(None, a, Tag(tag)) for tag in "12"]
+        untagged = await search.untagged(None, a, ALL)
+        assert one is not None
+        assert two is not None
+        assert [each.digest for each in untagged.rows] == [loose]
+        usage = await search.repository_usage(None, a)
+        assert usage is not None
+        assert usage.bytes == one.size + two.size - 600 + untagged.rows[0].size
+        assert usage.shared_bytes == 900
+        assert (usage.untagged, usage.untagged_bytes) == (1, untagged.rows[0].size)
+        alone = await search.repository_usage(frozenset({a}), a)
+        assert alone is not None
+        assert alone.shared_bytes == 0
+        of_tags = await search.image_usage(None, a, [Tag("1"), Tag("2"), Tag("none")])
+        assert {tag: (each.bytes, each.unique_bytes) for tag, each in of_tags.items()} == {
+            "1": (one.size, one.size - 600),
+            "2": (two.size, two.size - 600),
+        }
+        assert await search.freed_bytes(None, a, [Tag("1"), Tag("2")]) == one.size + two.size - 600
