@@ -17,17 +17,20 @@ _HEAD = """\
 # {title}
 
 What `{name} --help` and `{name} COMMAND --help` say, on one page; `python scripts/cli_reference.py` writes it.
-Exit status 0: done; 1: it failed, and standard error says why; 2: wrong usage. {more}
+Exit status 0: done; 1: it failed, and standard error says why; {statuses}. {more}
 """
 _ZOT = "Clients have pages of their own:\n[zli](zli.md) asks a registry, [zb](zb.md) measures it."
+_FOUND = "3: vulnerabilities as bad as `--fail-on` says"
 _ZLI = "How it is used:\n[Ask a registry](../how-to/ask-a-registry.md)."
 
 
 def pages() -> dict[str, str]:
     """Return the pages by their names in REFERENCE."""
     return {
-        "cli.md": _page(zot, "zot", _HEAD.format(title="Command line", name="zot", more=_ZOT)),
-        "zli.md": _page(zli, "zli", _HEAD.format(title="zli", name="zli", more=_ZLI)),
+        "cli.md": _page(
+            zot, "zot", _HEAD.format(title="Command line", name="zot", statuses="2: wrong usage", more=_ZOT)
+        ),
+        "zli.md": _page(zli, "zli", _HEAD.format(title="zli", name="zli", statuses=_FOUND, more=_ZLI)),
     }
 
 

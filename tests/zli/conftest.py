@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from zli.recorded_zot import RecordedZot, recorded_zot
 from zot.zli.cli import cli
 
 
@@ -53,9 +54,16 @@ def zli(tmp_path: Path) -> Zli:
     return Zli(tmp_path / "home")
 
 
+@pytest.fixture
+def zot() -> Iterator[RecordedZot]:
+    """Serve what a zot with all extensions answered."""
+    with recorded_zot() as served:
+        yield served
+
+
 @contextmanager
-def answering(answers: dict[str, tuple[int, bytes]]) -> Iterator[str]:
-    """Serve fixed answers by path, 404 elsewhere, and give the URL.
+def answering(answers: dict[str, tuple[int, bytes]], headers: dict[str, str] | None = None) -> Iterator[str]:
+    """Serve fixed answers by path, 404 elsewhere, all with the headers, and give the URL.
 
     A redirect's body is where it leads; instead of an answer with status 0 the connection is closed.
     """
@@ -68,6 +76,8 @@ def answering(answers: dict[str, tuple[int, bytes]]) -> Iterator[str]:
             self.send_response(status)
             if status == 307:
                 self.send_header("Location", body.decode())
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -16,6 +16,7 @@ from zot.zli.cli import main
 
 PAGE = ROOT / "docs" / "how-to" / "ask-a-registry.md"
 COMMAND = Path(sys.executable).with_name("zli")
+COMMANDS = ["completion", "config", "cve", "explain", "image", "repo", "search", "status"]
 COMPLETED = """
 source <(zli completion bash)
 COMP_WORDS=({words} '')
@@ -32,11 +33,11 @@ def test_it_is_installed() -> None:
 
 
 def test_the_help_says_what_there_is(zli: Zli) -> None:
-    """Its commands, and what comes later; also when nothing is asked."""
+    """Its commands; also when nothing is asked, and of a group of commands."""
     said = zli("--help")
     assert zli("-h") == zli() == said
-    assert "Queries of images, repositories and vulnerabilities come with the search" in said
-    assert [line.split()[0] for line in said.split("Commands:\n")[1].splitlines()] == ["completion", "config", "status"]
+    assert [line.split()[0] for line in said.split("Commands:\n")[1].splitlines()] == COMMANDS
+    assert zli("image") == zli("image", "--help")
 
 
 @pytest.mark.parametrize("flag", ["-v", "--version"])
@@ -54,9 +55,43 @@ def test_the_lines_of_the_documentation_work(zli: Zli) -> None:
         zli(*line.split()[1:])
 
 
-def test_an_unknown_command_is_wrong_usage(zli: Zli) -> None:
-    """What needs the search extension is not there."""
-    assert "No such command 'image'" in zli.refused("image", "list", status=2)
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["imag"], 'unknown command "imag" for "zli"\n\nDid you mean this?\n\timage\nRun \'zli --help\' for usage.'),
+        (["image", "lst"], "unknown cli subcommand 'lst' for 'image'\n\nDid you mean this?\n\tlist"),
+        (["image", "xyz"], "unknown cli subcommand 'xyz' for 'image'"),
+        (["--nope"], "unknown flag: --nope"),
+        (["image", "list", "--nope"], "unknown flag: --nope"),
+        (["cve", "fixed", "a"], "accepts 2 arg(s): REPO CVE-ID: see 'zli cve fixed --help'"),
+        (["image", "list", "a"], "accepts 0 arg(s): see 'zli image list --help'"),
+        (["cve", "affected", "GHSA-1"], "invalid cli parameter: expected a cveid 'CVE-...' got 'GHSA-1'"),
+        (["cve", "fixed", "A:b", "x"], "invalid cli parameter: expected a valid repo name for first argument 'A:b'"),
+        (["cve", "diff", "a:1"], "accepts between 2 and 4 arg(s), received 1"),
+        (["cve", "diff", "linux/amd64", "a:1"], "invalid cli arguments: 'linux/amd64' should be a repo:tag"),
+        (["cve", "diff", "a:1", "x/y", "x/y", "b:1"], "invalid cli arguments: 'x/y' should be a repo:tag"),
+        (["cve", "diff", "a:1", "b:1", "c:1"], "invalid cli arguments: 2 images are compared, not 3"),
+        (["cve", "list", "a"], "invalid image reference format, use [repo:tag] or [repo@digest]"),
+        (["search", "subject", ":1"], "invalid image reference format, use [repo:tag] or [repo@digest]"),
+        (["image", "name", ":1"], "invalid image reference format, use [repo:tag] or [repo@digest]"),
+    ],
+)
+def test_wrong_usage_is_one_error_with_status_1(zli: Zli, words: list[str], error: str) -> None:
+    """As zot's zli: no usage is printed, and nothing is asked."""
+    assert zli.refused(*words) == f"Error: {error}\n"
+
+
+def test_help_and_completion_import_little() -> None:
+    """Neither the HTTP client nor YAML, and nothing of the server: a shell asks for completions at every tab."""
+    code = "import sys, zot.zli.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert (
+        loaded & {"aiohttp", "asyncio", "importlib.metadata", "msgspec", "pydantic", "yaml", "rich", "subprocess"}
+        == set()
+    )
+    own = {name for name in loaded if name.startswith("zot.")}
+    assert {name for name in own if not name.startswith(("zot.zli", "zot.oci"))} == set()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -65,13 +100,15 @@ def test_each_shell_gets_a_script(zli: Zli, shell: str) -> None:
     script = zli("completion", shell)
     assert "_ZLI_COMPLETE" in script
     assert f"{shell}_complete" in script
-    assert "'tcsh' is not one of" in zli.refused("completion", "tcsh", status=2)
+    assert "'tcsh' is not one of" in zli.refused("completion", "tcsh")
 
 
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("zli", ["completion", "config", "status"]),
+        ("zli", COMMANDS),
+        ("zli image", ["base", "cve", "derived", "digest", "list", "name"]),
+        ("zli repo list --sort-by", ["alpha-asc", "alpha-dsc"]),
         ("zli config show", ["main", "other"]),
         ("zli config get main", ["url", "showspinner", "verify-tls"]),
         ("zli status -c", ["main", "other"]),

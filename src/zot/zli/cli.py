@@ -1,25 +1,33 @@
 """The command line of `zli`."""
 
-import json
-import platform
 import sys
 
 import click
 
-from zot import __version__
 from zot.zli.completion import completion
 from zot.zli.config import config
+from zot.zli.cve import cve
+from zot.zli.explain import explain
+from zot.zli.image import image
+from zot.zli.repo import repo
+from zot.zli.search import search
 from zot.zli.status import status
+from zot.zli.usage import RootGroup
 
 
 def _show_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
     if asked and not context.resilient_parsing:
+        import json
+        import platform
+
+        from zot import __version__
+
         version = {"distribution-spec": "1.1.1", "version": __version__, "python": platform.python_version()}
         click.echo(json.dumps({"level": "info", **version, "message": "version"}))
         context.exit()
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=RootGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "-v",
     "--version",
@@ -31,21 +39,23 @@ def _show_version(context: click.Context, _parameter: click.Parameter, asked: bo
 )
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Ask a registry from the command line.
+    """Ask a registry from the command line: this one, zot, or any that speaks the distribution API.
 
-    Queries of images, repositories and vulnerabilities come with the search extension.
+    Vulnerabilities and searches need the search extension.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-cli.add_command(config)
-cli.add_command(status)
-cli.add_command(completion)
+for _command in (completion, config, cve, explain, image, repo, search, status):
+    cli.add_command(_command)
 
 
 def main() -> None:
-    """Run the command line. Exit status 0: done; 1: failed, with the error on standard error; 2: wrong usage."""
+    """Run the command line.
+
+    Exit status 0: done; 1: failed, with the error on standard error; 3: vulnerabilities as bad as --fail-on.
+    """
     try:
         cli(prog_name="zli")
     except BrokenPipeError:  # the pager was closed

@@ -1,9 +1,10 @@
-"""Asking a registry: a GET at a time, whose answer is small."""
+"""Requests to a registry: a GET or HEAD at a time, whose answer has a limit."""
 
 import ipaddress
 import os
 import socket
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,10 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import click
+from yarl import URL
 
+from zot.zli.spinner import spinner
 from zot.zli.target import RegistryTarget
 from zot.zli.tls import certificate_folders, tls_context
 
@@ -29,6 +33,7 @@ class RegistryResponse:
 
     status: int
     body: bytes
+    headers: Mapping[str, str]
 
 
 class RegistryClient:
@@ -61,22 +66,53 @@ class RegistryClient:
         """Return the URL of a path on the registry's host: the path of its own URL does not count."""
         return urljoin(self._target.url, path)
 
-    async def get(self, path: str) -> RegistryResponse:
-        """Return the answer to a GET of `path`. Raises NoResponseError."""
+    async def get(
+        self, path: str, *, accept: str | None = None, limit_bytes: int = ANSWER_LIMIT_BYTES
+    ) -> RegistryResponse:
+        """Return the answer to a GET of `path`, which is encoded. Raises NoResponseError.
+
+        An answer of more than `limit_bytes` is no answer.
+        """
+        return await self._request("GET", path, accept, limit_bytes)
+
+    async def head(self, path: str, *, accept: str | None = None) -> RegistryResponse:
+        """Return the answer to a HEAD of `path`, which is encoded. Raises NoResponseError."""
+        return await self._request("HEAD", path, accept, 0)
+
+    async def _request(self, method: str, path: str, accept: str | None, limit_bytes: int) -> RegistryResponse:
+        url = URL(self.url(path), encoded=True)
+        headers = {"Accept": accept} if accept else {}
+        if self._target.debug:
+            sent = {**self._session.headers, **headers}
+            click.echo(f"[debug]  {method}   {url} [request header]  {_header_map(sent)}", err=True)
         try:
-            async with self._session.get(self.url(path)) as response:
-                return RegistryResponse(response.status, await _body(response))
+            async with (
+                spinner(shown=self._target.spinner),
+                self._session.request(method, url, headers=headers) as response,
+            ):
+                if self._target.debug:
+                    said = _header_map(response.headers)
+                    click.echo(
+                        f"[debug]  {method} {url} [status]  {response.status}   [response header]  {said}", err=True
+                    )
+                return RegistryResponse(response.status, await _body(response, limit_bytes), response.headers)
         except (aiohttp.ClientError, OSError) as error:
             raise NoResponseError(_reason(error)) from error
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
+async def _body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > ANSWER_LIMIT_BYTES:
-            raise NoResponseError(f"the answer has more than {ANSWER_LIMIT_BYTES >> 20} MiB")
+        if len(body) > limit_bytes:
+            raise NoResponseError(f"the answer has more than {limit_bytes >> 20} MiB")
     return bytes(body)
+
+
+def _header_map(headers: Mapping[str, str]) -> str:
+    """Return headers as zot's zli shows them, without the password, which it shows."""
+    shown = {name: "***" if name.lower() == "authorization" else value for name, value in headers.items()}
+    return f"map[{' '.join(f'{name}:[{shown[name]}]' for name in sorted(shown))}]"
 
 
 def _is_near(host: str) -> bool:

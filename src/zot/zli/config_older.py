@@ -2,8 +2,10 @@
 
 import click
 
+from zot.zli.usage import SuggestingGroup
 
-class OlderSpellings(click.Group):
+
+class OlderSpellings(SuggestingGroup):
     """Takes `config NAME KEY [VALUE]`, `config -l`, `config NAME -l` and `config NAME KEY --reset` beside commands."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
