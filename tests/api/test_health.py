@@ -52,9 +52,10 @@ def full(root: Path) -> Iterator[Client]:
 
 
 def test_a_full_disk_takes_no_uploads(full: Client) -> None:
-    """Uploads are 503 with a time to come back, in each way; nothing is left of them."""
+    """Bytes of uploads are 503 with a time to come back, in each way; nothing is left of them."""
     for answer in (
-        full.ask("POST", "/v2/app/blobs/uploads/"),
+        full.ask("PATCH", full.begin("app"), CONTENT, OCTETS),
+        full.ask("PUT", f"{full.begin('app')}?digest={DIGEST}", CONTENT, OCTETS),
         full.ask("POST", f"/v2/app/blobs/uploads/?digest={DIGEST}", CONTENT, OCTETS),
         full.ask("POST", f"/v2/new/blobs/uploads/?digest={DIGEST}", CONTENT, OCTETS),
     ):
@@ -159,7 +160,7 @@ def test_a_lost_identity_is_503_and_named_in_the_log_alone(
         answers = [
             client.get("/readyz"),
             client.ask("POST", f"/v2/app/blobs/uploads/?digest={DIGEST}", CONTENT, OCTETS),
-            client.ask("POST", "/v2/app/blobs/uploads/"),
+            client.ask("PATCH", client.begin("app"), CONTENT, OCTETS),
             client.ask("POST", f"/v2/new/blobs/uploads/?mount={sha256(LOOSE)}&from=app"),
             client.put_manifest("new", "v1", pushed.content, pushed.media_type),
         ]

@@ -26,7 +26,7 @@ GROWING: list[Command[Any]] = [
     put("new"),
     ImportLayout(repository=APP),
     CreateUploadRow(repository=APP, session="s", principal="", algorithm="sha256"),
-    LeaseUpload(repository=APP, session="s", principal="alice"),
+    LeaseUpload(repository=APP, session="s", principal="alice", owner="o"),
 ]
 
 

@@ -25,7 +25,7 @@ from zot.catalog.sqlite.protocol import (
     outcome_of,
     read_answer,
 )
-from zot.catalog.upload_commands import LeaseUpload
+from zot.catalog.upload_commands import AdvanceUpload, LeasedUpload, LeaseUpload
 
 PUT = put("image", layer("blob"), tags=(V1,))
 
@@ -59,6 +59,9 @@ def test_commands_come_out_as_they_went_in(command: Command[Any]) -> None:
     assert decode_command(encode(command)) == command
 
 
+ADVANCE = AdvanceUpload(repository=APP, session="s", epoch=1, offset=2, owner="o", driver_state=b"\x00\xff")
+
+
 @pytest.mark.parametrize(
     ("command", "outcome"),
     [
@@ -70,11 +73,14 @@ def test_commands_come_out_as_they_went_in(command: Command[Any]) -> None:
         (PUT, TagRefused(V1, Refusal.IMMUTABLE)),
         (PUT, OverQuota(3, 2, of_repositories=True)),
         (PUT, OverQuota(3, 2, of_repositories=False, patterns=("a/**",))),
-        (LeaseUpload(repository=APP, session="s", principal="alice"), None),
+        (LeaseUpload(repository=APP, session="s", principal="alice", owner="o"), None),
         (
-            LeaseUpload(repository=APP, session="s", principal="alice"),
-            UploadRow("s", APP, "alice", 1, 2, "sha256", None, "boot", 3, digest("x")),
+            LeaseUpload(repository=APP, session="s", principal="alice", owner="o"),
+            LeasedUpload(UploadRow("s", APP, "alice", 1, 2, "sha256", None, "boot", 3, digest("x"))),
         ),
+        (ADVANCE, False),
+        (ADVANCE, True),
+        (ADVANCE, ClaimOutcome.DOOMED),
     ],
 )
 def test_outcomes_come_out_as_they_went_in(command: Command[Any], outcome: Any) -> None:

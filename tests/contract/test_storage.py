@@ -109,6 +109,13 @@ async def body(*chunks: bytes, then: Exception | None = None) -> AsyncIterator[b
         raise then
 
 
+async def unread() -> AsyncIterator[bytes]:
+    """Fail when a byte is asked for."""
+    for piece in (b"",):
+        assert piece, "the body is read"
+        yield piece
+
+
 async def stalling(chunk: bytes, given: asyncio.Event, release: asyncio.Event) -> AsyncIterator[bytes]:
     """Yield a chunk, set `given` once it was consumed, and wait."""
     yield chunk
@@ -119,8 +126,7 @@ async def stalling(chunk: bytes, given: asyncio.Event, release: asyncio.Event) -
 async def stage(
     storage: Storage, content: bytes = CONTENT, upload: UploadKey = UPLOAD, algorithm: str = CANONICAL
 ) -> Progress:
-    """Begin an upload and append the content."""
-    await storage.begin(upload)
+    """Append the content to a new upload, or from its start again."""
     return await storage.append(upload, Progress(0, algorithm), body(content), Checkpoints())
 
 
@@ -271,22 +277,6 @@ async def test_content_is_its_repositorys(storage: Storage) -> None:
     assert await storage.stat(NESTED, digest) is None
 
 
-# --- begin ---
-
-
-async def test_a_begun_upload_is_staged(storage: Storage) -> None:
-    """An upload that was begun is listed."""
-    await storage.begin(UPLOAD)
-    assert await sessions(storage) == [UPLOAD.session]
-
-
-async def test_beginning_is_idempotent(storage: Storage) -> None:
-    """Beginning an upload again keeps its bytes."""
-    progress = await stage(storage)
-    await storage.begin(UPLOAD)
-    await storage.verify(UPLOAD, progress, digest_of(CONTENT))
-
-
 # --- append ---
 
 
@@ -348,10 +338,24 @@ async def test_an_append_at_offset_0_starts_over(storage: Storage) -> None:
     assert progress == Progress(4, CANONICAL, digest_of(b"anew"))
 
 
-async def test_an_append_to_nothing_fails(storage: Storage) -> None:
-    """An upload that was never begun is missing."""
+async def test_an_upload_is_staged_from_its_first_append_on(storage: Storage) -> None:
+    """An upload needs no beginning: an append at offset 0 stages it, also without a byte."""
+    assert await sessions(storage) == []
+    await storage.append(UPLOAD, Progress(0), body(), Checkpoints())
+    assert await sessions(storage) == [UPLOAD.session]
+
+
+async def test_an_append_to_lost_bytes_fails(storage: Storage) -> None:
+    """An upload that has recorded bytes and no staged ones is missing; none are staged for it."""
     with pytest.raises(UploadMissingError):
-        await storage.append(UPLOAD, Progress(0), body(CONTENT), Checkpoints())
+        await storage.append(UPLOAD, Progress(1), body(CONTENT), Checkpoints())
+    assert await sessions(storage) == []
+
+
+async def test_an_upload_goes_on_where_it_was_recorded(storage: Storage) -> None:
+    """These drivers lose no part of what they staged."""
+    progress = await stage(storage)
+    assert await storage.resume_point(UPLOAD, progress) == progress
 
 
 async def test_an_append_beyond_the_end_fails(storage: Storage) -> None:
@@ -381,7 +385,6 @@ async def test_a_session_is_no_path(storage: Storage, session: str) -> None:
 )
 async def test_chunks_of_any_size(storage: Storage, chunks: list[bytes]) -> None:
     """The sizes of a body's chunks make no difference."""
-    await storage.begin(UPLOAD)
     progress = await storage.append(UPLOAD, Progress(0), body(*chunks), Checkpoints())
     whole = b"".join(chunks)
     assert progress == Progress(len(whole), CANONICAL, digest_of(whole))
@@ -400,16 +403,35 @@ async def test_checkpoints_come_first_and_last(storage: Storage) -> None:
     assert checkpoints.seen == [start, progress]
 
 
+async def test_the_end_of_a_body_can_be_recorded_in_another_way(storage: Storage) -> None:
+    """`last` is called once, with all bytes; a body that breaks off is recorded by `checkpoint` as ever."""
+    checkpoints, last = Checkpoints(), Checkpoints()
+    progress = await storage.append(UPLOAD, Progress(0), body(CONTENT), checkpoints, last)
+    assert (checkpoints.seen, last.seen) == ([], [progress])
+    with pytest.raises(BrokenError):
+        await storage.append(UPLOAD, progress, body(b"more", then=BrokenError()), checkpoints, last)
+    assert (checkpoints.offsets, last.seen) == ([len(CONTENT), len(CONTENT) + 4], [progress])
+
+
+async def test_the_first_bytes_of_an_upload_need_no_confirmation(storage: Storage) -> None:
+    """Where nothing is staged no request can lose bytes, so that the first checkpoint tells of the body."""
+    checkpoints = Checkpoints()
+    await storage.append(UPLOAD, Progress(0), body(), Checkpoints())
+    progress = await storage.append(UPLOAD, Progress(0), body(CONTENT), checkpoints)
+    assert checkpoints.seen == [progress]
+    await storage.append(UPLOAD, Progress(0), body(), checkpoints)
+    assert checkpoints.offsets == [len(CONTENT), 0, 0]
+
+
 async def test_long_bodies_are_recorded_while_they_arrive(storage: Storage) -> None:
     """A checkpoint is called about every 64 MiB; its digests are those of the bytes so far."""
-    await storage.begin(UPLOAD)
     checkpoints = Checkpoints()
     await storage.append(UPLOAD, Progress(0), body(*[bytes(8 * MIB)] * 18), checkpoints)
-    first, *between, last = checkpoints.offsets
-    assert (first, last) == (0, 144 * MIB)
+    *between, last = checkpoints.offsets
+    assert last == 144 * MIB
     assert len(between) == 2
     assert all(64 * MIB <= later - earlier <= 80 * MIB for earlier, later in zip([0, *between], between, strict=False))
-    assert checkpoints.seen[1].prefix == digest_of(bytes(between[0]))
+    assert checkpoints.seen[0].prefix == digest_of(bytes(between[0]))
 
 
 async def test_a_fenced_append_changes_nothing(storage: Storage) -> None:
@@ -422,29 +444,26 @@ async def test_a_fenced_append_changes_nothing(storage: Storage) -> None:
 
 async def test_nothing_follows_a_checkpoint_that_raised(storage: Storage) -> None:
     """If a later checkpoint raises, nothing is written or recorded after it."""
-    await storage.begin(UPLOAD)
-    checkpoints = Checkpoints(fails_at=1)
+    checkpoints = Checkpoints(fails_at=0)
     with pytest.raises(FencedError):
         await storage.append(UPLOAD, Progress(0), body(*[bytes(MIB)] * 80), checkpoints)
     written = checkpoints.offsets[-1]
-    assert len(checkpoints.seen) == 2
+    assert len(checkpoints.seen) == 1
     with pytest.raises(UploadMissingError):
         await storage.append(UPLOAD, Progress(written + 1), body(), Checkpoints())
 
 
 async def test_an_exception_of_the_last_checkpoint_is_raised(storage: Storage) -> None:
     """If the last checkpoint raises, the append fails with that exception."""
-    await storage.begin(UPLOAD)
-    checkpoints = Checkpoints(fails_at=1)
+    checkpoints = Checkpoints(fails_at=0)
     with pytest.raises(FencedError):
         await storage.append(UPLOAD, Progress(0), body(b"abc"), checkpoints)
-    assert checkpoints.offsets == [0, 3]
+    assert checkpoints.offsets == [3]
 
 
 @pytest.mark.parametrize("chunks", [[b"abc"], [bytes(MIB), bytes(MIB), b"abc"]], ids=["small", "large"])
 async def test_the_bytes_of_a_broken_body_are_kept(storage: Storage, chunks: list[bytes]) -> None:
     """The bytes before a body breaks off are recorded, its exception is raised, and the upload can be continued."""
-    await storage.begin(UPLOAD)
     checkpoints = Checkpoints()
     with pytest.raises(BrokenError):
         await storage.append(UPLOAD, Progress(0), body(*chunks, then=BrokenError()), checkpoints)
@@ -457,16 +476,14 @@ async def test_the_bytes_of_a_broken_body_are_kept(storage: Storage, chunks: lis
 
 async def test_the_exception_of_a_body_is_raised_even_if_recording_fails(storage: Storage) -> None:
     """The caller sees the body's exception; a failure to record is added to it as a note."""
-    await storage.begin(UPLOAD)
     with pytest.raises(BrokenError) as caught:
-        await storage.append(UPLOAD, Progress(0), body(b"abc", then=BrokenError()), Checkpoints(fails_at=1))
+        await storage.append(UPLOAD, Progress(0), body(b"abc", then=BrokenError()), Checkpoints(fails_at=0))
     assert any("FencedError" in note for note in caught.value.__notes__)
 
 
 @pytest.mark.parametrize("size", [10, 3 * MIB])
 async def test_a_cancelled_append_is_recorded(storage: Storage, size: int) -> None:
     """A cancelled append keeps and records the received bytes, releases the upload, and raises the cancellation."""
-    await storage.begin(UPLOAD)
     given, checkpoints = asyncio.Event(), Checkpoints()
     appending = asyncio.create_task(
         storage.append(UPLOAD, Progress(0), stalling(bytes(size), given, asyncio.Event()), checkpoints)
@@ -484,7 +501,6 @@ async def test_a_cancelled_append_is_recorded(storage: Storage, size: int) -> No
 
 async def test_a_second_append_waits_for_the_first(storage: Storage) -> None:
     """Two appends to one upload do not run concurrently: the second begins when the first ended."""
-    await storage.begin(UPLOAD)
     given, release = asyncio.Event(), asyncio.Event()
     first = asyncio.create_task(storage.append(UPLOAD, Progress(0), stalling(b"old", given, release), Checkpoints()))
     await given.wait()
@@ -503,7 +519,6 @@ async def test_waiting_for_an_upload_is_bounded(storage: Storage, act: str, monk
     """While an append holds the upload, other calls that need it raise UploadLockedError after a bounded wait."""
     monkeypatch.setattr(filesystem, "_LOCK_WAIT_S", 0.01)
     monkeypatch.setattr(memory, "_LOCK_WAIT_S", 0.01)
-    await storage.begin(UPLOAD)
     given, release = asyncio.Event(), asyncio.Event()
     first = asyncio.create_task(storage.append(UPLOAD, Progress(0), stalling(b"old", given, release), Checkpoints()))
     await given.wait()
@@ -514,6 +529,8 @@ async def test_waiting_for_an_upload_is_bounded(storage: Storage, act: str, monk
     }
     with pytest.raises(UploadLockedError):
         await calls[act]()
+    with pytest.raises(UploadLockedError):
+        await storage.append(UPLOAD, Progress(0), unread(), Checkpoints(), waits=False)
     release.set()
     assert (await first).prefix == digest_of(b"old")
 
@@ -529,10 +546,11 @@ async def test_a_fenced_request_that_stalled_changes_nothing(storage: Storage) -
 
 
 async def test_placed_bytes_are_out_of_reach(storage: Storage) -> None:
-    """After an upload was placed, an append finds it missing, and the content stays as it was."""
+    """After an upload was placed, a later append finds it missing, or stages other bytes: the content stays."""
     digest = await push(storage, APP, session=UPLOAD.session)
     with pytest.raises(UploadMissingError):
-        await storage.append(UPLOAD, Progress(0), body(b"!"), Checkpoints())
+        await storage.append(UPLOAD, Progress(len(CONTENT)), body(b"!"), Checkpoints())
+    await storage.append(UPLOAD, Progress(0), body(b"!"), Checkpoints())
     assert await read(storage, APP, digest) == CONTENT
 
 
@@ -556,7 +574,6 @@ async def test_an_upload_that_is_discarded_while_it_is_placed_is_missing(storage
     for round_ in range(20):
         content = CONTENT + bytes([round_])
         upload, digest = UploadKey(APP, f"session-{round_}"), digest_of(content)
-        await storage.begin(upload)
         await storage.append(upload, Progress(0), body(content), Checkpoints())
         placed, _ = await asyncio.gather(
             storage.place(upload, digest, len(content), None), storage.discard(upload), return_exceptions=True
@@ -682,8 +699,8 @@ async def test_another_algorithm_is_verified(storage: Storage, algorithm: str) -
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_verifying_cuts_the_rest(storage: Storage, known: bool) -> None:
-    """Only the recorded bytes are verified, and only they are placed."""
+async def test_only_recorded_bytes_are_verified_and_placed(storage: Storage, known: bool) -> None:
+    """Bytes after them do not count, and are cut off by placing."""
     await stage(storage)
     progress = Progress(4, CANONICAL, digest_of(CONTENT[:4]) if known else None)
     await storage.verify(UPLOAD, progress, digest_of(CONTENT[:4]))
@@ -691,15 +708,21 @@ async def test_verifying_cuts_the_rest(storage: Storage, known: bool) -> None:
     assert await read(storage, APP, digest_of(CONTENT[:4])) == CONTENT[:4]
 
 
-@pytest.mark.parametrize("known", [True, False])
-async def test_missing_bytes_are_not_verified(storage: Storage, known: bool) -> None:
-    """An upload that is unknown, or shorter than recorded, is missing, whatever digest was recorded."""
-    prefix = digest_of(CONTENT) if known else None
+async def test_missing_bytes_are_not_verified(storage: Storage) -> None:
+    """An upload that is unknown, or shorter than recorded, is missing where it has to be read."""
     with pytest.raises(UploadMissingError):
-        await storage.verify(UPLOAD, Progress(len(CONTENT), CANONICAL, prefix), digest_of(CONTENT))
+        await storage.verify(UPLOAD, Progress(len(CONTENT)), digest_of(CONTENT))
     await stage(storage, CONTENT[:-1])
     with pytest.raises(UploadMissingError):
-        await storage.verify(UPLOAD, Progress(len(CONTENT), CANONICAL, prefix), digest_of(CONTENT))
+        await storage.verify(UPLOAD, Progress(len(CONTENT)), digest_of(CONTENT))
+
+
+async def test_missing_bytes_of_a_known_digest_are_not_placed(storage: Storage) -> None:
+    """A recorded digest is compared without a look at the bytes; placing looks at them."""
+    progress = Progress(len(CONTENT), CANONICAL, digest_of(CONTENT))
+    await storage.verify(UPLOAD, progress, digest_of(CONTENT))
+    with pytest.raises(UploadMissingError):
+        await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
 
 
 # --- place ---
@@ -892,12 +915,11 @@ async def test_discarded_bytes_are_gone(storage: Storage) -> None:
     await storage.discard(UPLOAD)
     assert await sessions(storage) == []
     with pytest.raises(UploadMissingError):
-        await storage.verify(UPLOAD, progress, digest_of(CONTENT))
+        await storage.append(UPLOAD, progress, body(), Checkpoints())
 
 
 async def test_an_upload_is_discarded_during_an_append(storage: Storage) -> None:
     """Discarding does not wait for a running append; the bytes of that are gone, too."""
-    await storage.begin(UPLOAD)
     given, release = asyncio.Event(), asyncio.Event()
     appending = asyncio.create_task(
         storage.append(UPLOAD, Progress(0), stalling(CONTENT, given, release), Checkpoints())
@@ -907,14 +929,14 @@ async def test_an_upload_is_discarded_during_an_append(storage: Storage) -> None
     release.set()
     progress = await appending
     with pytest.raises(UploadMissingError):
-        await storage.verify(UPLOAD, progress, digest_of(CONTENT))
+        await storage.place(UPLOAD, digest_of(CONTENT), progress.offset, None)
 
 
 async def test_uploads_are_listed_by_repository(storage: Storage) -> None:
     """Each repository lists its own uploads, with the time of the last change."""
     other = UploadKey(OTHER, "other-session")
     await stage(storage)
-    await storage.begin(other)
+    await stage(storage, upload=other)
     [(session, changed_s)] = await storage.staged(APP)
     assert session == UPLOAD.session
     assert changed_s > 1_600_000_000
@@ -1002,7 +1024,6 @@ async def test_an_upload_ends_with_cancelled_calls(storage: Storage) -> None:
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await storage.begin(upload)
         progress = await storage.append(upload, Progress(0), body(CONTENT), Checkpoints())
         await storage.verify(upload, progress, digest)
         await storage.place(upload, digest, len(CONTENT), None)
@@ -1012,8 +1033,6 @@ async def test_an_upload_ends_with_cancelled_calls(storage: Storage) -> None:
 
 async def test_an_upload_is_busy_while_a_request_works_on_it(storage: Storage) -> None:
     """An upload is busy while an append holds it; a missing one is not busy."""
-    assert not await storage.busy(UPLOAD)
-    await storage.begin(UPLOAD)
     assert not await storage.busy(UPLOAD)
     given, release = asyncio.Event(), asyncio.Event()
     appending = asyncio.create_task(

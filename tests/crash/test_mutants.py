@@ -9,13 +9,14 @@ import pytest
 from crash.explore import Explorer
 from crash.scenarios import SCENARIOS
 from crash.stage import Stage
-from zot.catalog.rows import UploadRow
 from zot.catalog.sqlite.database import Database
 from zot.layout.index_files import IndexFiles
 from zot.layout.interface import FileSignature, IndexVersion, Placement
+from zot.oci.digest import Digest
 from zot.oci.names import Repository
-from zot.registry import blob_commit, uploads
+from zot.registry import blob_commit
 from zot.registry.registry import Registry
+from zot.registry.upload_session import UploadSession
 from zot.storage.content import ContentFiles
 from zot.storage.interface import Progress
 
@@ -68,11 +69,13 @@ def commit_before_content(patch: pytest.MonkeyPatch) -> None:
     """Commit a blob before its file is there."""
     make_present = blob_commit.commit_blob
 
-    async def early(registry: Registry, intent: blob_commit.BlobCommit) -> bool:
+    async def early(
+        registry: Registry, intent: blob_commit.BlobCommit, claim: blob_commit.BlobClaim | None = None
+    ) -> bool:
         async def placed() -> None:
             """Do nothing: the file is placed later."""
 
-        was_here = await make_present(registry, intent._replace(place=placed))
+        was_here = await make_present(registry, intent._replace(place=placed), claim)
         await intent.place()
         return was_here
 
@@ -88,10 +91,10 @@ def never_sync_the_catalog(patch: pytest.MonkeyPatch) -> None:
 def believe_old_digests(patch: pytest.MonkeyPatch) -> None:
     """Believe the digest that was recorded of an unfinished upload, whatever happened to its bytes."""
 
-    def progress(_: Registry, lease: UploadRow) -> Progress:
-        return Progress(lease.offset, lease.algorithm, lease.prefix)
+    async def resume_point(self: UploadSession, _: Digest | None = None) -> Progress:
+        return Progress(self.row.offset, self.row.algorithm, self.row.prefix)
 
-    patch.setattr(uploads, "_progress", progress)
+    patch.setattr(UploadSession, "resume_point", resume_point)
 
 
 def forget_before_unlink(patch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from layout.conftest import MakeStore
 from layout.images import REF_NAME, Layout, image, index
 from layout.store import APP, Store
 from storage.failing_disk import ObservedDisk
+from storage.pushing import begin
 from zot.catalog.blob_commands import ClaimBlob, DoomBlob, ForgetBlob, PublishBlob
 from zot.catalog.command import Command
 from zot.catalog.interface import Outcome
@@ -284,7 +285,7 @@ async def test_a_repository_with_unknown_files_is_not_removed(store: Store) -> N
     assert not await store.exporter.remove(APP)
     async for file in store.storage.walk(APP):
         await store.storage.remove(APP, file.digest)
-    await store.storage.begin(UploadKey(APP, "left"))
+    await begin(store.storage, UploadKey(APP, "left"))
     assert not await store.exporter.remove(APP)
     await store.storage.discard(UploadKey(APP, "left"))
     assert await store.exporter.remove(APP)

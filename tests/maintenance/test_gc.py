@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from maintenance.harness import APP, DELAY_S, OTHER, Site, drain
+from storage.pushing import begin
 from zot.catalog.blob_commands import ClaimBlob, DoomBlob, DoomOutcome, TouchBlob
 from zot.catalog.layout_commands import ImportLayout
 from zot.catalog.manifest_commands import DeleteTag, RemoveManifest, TouchManifest
@@ -74,7 +75,7 @@ async def test_the_wall_clock_ages_nothing(site: Site) -> None:
     blob = await site.blob(b"young")
     image = await site.image(name="untagged")
     await site.catalog.do(CreateUploadRow(repository=APP, session="s"))
-    await site.storage.begin(UploadKey(APP, "s"))
+    await begin(site.storage, UploadKey(APP, "s"))
     for jump_s in (365 * 86400, -700 * 86400):
         await site.sweep()
         site.wall.now_s += jump_s
@@ -218,10 +219,10 @@ async def test_a_stale_upload_is_removed(site: Site) -> None:
     """A session without a change for a delay is removed with its bytes; after a change it has another delay."""
     for session in ("still", "moves"):
         await site.catalog.do(CreateUploadRow(repository=APP, session=session))
-        await site.storage.begin(UploadKey(APP, session))
+        await begin(site.storage, UploadKey(APP, session))
     site.wall.now_s += DELAY_S
     await site.sweep()
-    await site.catalog.do(LeaseUpload(repository=APP, session="moves", principal=""))
+    await site.catalog.do(LeaseUpload(repository=APP, session="moves", principal="", owner=site.catalog.owner))
     site.wall.now_s += DELAY_S
     site.monotonic.now_s += DELAY_S
     assert "1 uploads" in await site.sweep()
@@ -234,7 +235,7 @@ async def test_an_upload_that_receives_bytes_stays(site: Site) -> None:
     """A session is not stale while a request holds it, however long and slow; after that it has a whole delay."""
     key = UploadKey(APP, "slow")
     await site.catalog.do(CreateUploadRow(repository=APP, session="slow"))
-    await site.storage.begin(key)
+    await begin(site.storage, key)
     stalling, go_on = asyncio.Event(), asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
@@ -358,7 +359,7 @@ async def test_an_orphan_file_is_removed_a_delay_later(site: Site) -> None:
     orphan, claimed, late = (digest_of(content) for content in (b"stray", b"claimed", b"late"))
     for content in (b"stray", b"claimed", b"late"):
         await site.storage.put(APP, digest_of(content), content)
-    await site.storage.begin(UploadKey(APP, "left"))
+    await begin(site.storage, UploadKey(APP, "left"))
     await site.catalog.do(ClaimBlob(repository=APP, digest=claimed, token="t", owner=site.catalog.owner))
     steps = _walk(site)
     while await anext(steps) != DELAY_S:

@@ -251,8 +251,7 @@ class Blob(World):
         await self.catalog.do(PublishBlob(repository=repository, digest=BLOB, token="t", size=len(CONTENT)))
 
     async def _stage(self, name: str) -> None:
-        key = UploadKey(APP, name)
-        await self.storage.begin(key)
+        key = _upload(name)
 
         async def body() -> AsyncIterator[bytes]:
             yield CONTENT
@@ -263,13 +262,19 @@ class Blob(World):
         await self.storage.append(key, Progress(0), body(), checkpoint)
 
     async def _publish(self, name: str) -> None:
-        await blob_commit.commit_upload(self.registry, UploadKey(APP, name), BLOB, len(CONTENT))
+        await blob_commit.commit_upload(
+            self.registry, _upload(name), len(CONTENT), blob_commit.BlobClaim(self.registry, APP, BLOB)
+        )
 
     async def _push_manifest(self, tag: str) -> None:
         content = MANIFEST + b" " * len(tag)  # so that each is another
         request = PushManifest(repository=APP, reference=Tag(tag), tags=(Tag(tag),))
         await manifests.push(self.registry, request, content, IMAGE_MANIFEST, [TagMove(Tag(tag))], "")
         self.acknowledged.append(tag)
+
+
+def _upload(actor: str) -> UploadKey:
+    return UploadKey(APP, actor.replace(" ", "-"))
 
 
 async def _ready(_: Repository) -> None:

@@ -32,16 +32,15 @@ async def staged(registry: Registry, content: bytes = CONTENT, repository: Repos
     key = UploadKey(repository, str(uuid4()))
     begin = CreateUploadRow(repository=repository, session=key.session, principal="", algorithm="sha256", limit=99)
     await registry.catalog.do(begin)
-    await registry.storage.begin(key)
     await registry.storage.append(key, Progress(0), body(content), ignore)
     return key
 
 
 async def push(registry: Registry, content: bytes = CONTENT, repository: Repository = APP) -> None:
     """Push content."""
-    await blob_commit.commit_upload(
-        registry, await staged(registry, content, repository), digest_of(content), len(content)
-    )
+    key = await staged(registry, content, repository)
+    claim = blob_commit.BlobClaim(registry, repository, digest_of(content))
+    await blob_commit.commit_upload(registry, key, len(content), claim)
 
 
 async def is_there(registry: Registry, digest: Digest = DIGEST, repository: Repository = APP) -> bool:

@@ -88,7 +88,7 @@ async def test_a_push_puts_verified_bytes_in_the_place_of_damaged_ones(
         with pytest.raises(BlobUnknown):
             await head(registry)
     key = await staged(registry)
-    await blob_commit.commit_upload(registry, key, DIGEST, len(CONTENT))
+    await blob_commit.commit_upload(registry, key, len(CONTENT), blob_commit.BlobClaim(registry, APP, DIGEST))
     assert (await get(registry), await head(registry)) == (CONTENT, len(CONTENT))
     row = await registry.catalog.upload(key.session)
     assert row is not None

@@ -12,6 +12,7 @@ from zot.catalog.blob_commands import CheckQuota
 from zot.catalog.command import Command
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.owner_commands import RenewOwner
+from zot.catalog.upload_commands import CancelUploadRow
 from zot.oci.digest import digest_of
 from zot.oci.names import parse_repository
 from zot.oci.ranges import ByteRange
@@ -20,6 +21,7 @@ from zot.registry.errors import DigestInvalid, QuotaExceeded, RangeInvalid, Uplo
 from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Registry
 from zot.registry.request import AppendUpload, CancelUpload, FinishUpload, UploadStatus
+from zot.registry.upload_session import LeaseLostError
 from zot.storage.memory import MemoryStorage
 
 APP = parse_repository("app")
@@ -80,7 +82,7 @@ async def test_a_newer_request_fences_the_older(registry: Registry, session: str
     older = asyncio.create_task(uploads.append(registry, chunk(session), ALICE, stalls(), None))
     await waiting.wait()
     assert await uploads.append(registry, chunk(session), ALICE, body(CONTENT), ByteRange(0, 10)) == len(CONTENT)
-    with pytest.raises(uploads.LeaseLostError):
+    with pytest.raises(LeaseLostError):
         await older
     await uploads.finish(registry, finish(session), ALICE, None, None)
     assert await registry.storage.stat(APP, DIGEST) == len(CONTENT)
@@ -132,22 +134,44 @@ async def test_a_digest_of_the_last_start_does_not_count(registry: Registry, ses
     assert await registry.catalog.blob(APP, DIGEST) is None
 
 
-async def test_a_wrong_digest_ends_neither_a_newer_request_nor_a_finished_session(
-    registry: Registry, session: str
-) -> None:
+class SlowCancel(MemoryCatalog):
+    """A catalog in which cancelling an upload waits for `go_on`."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__()
+        self.cancelling, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def do(self, command: Command[Outcome]) -> Outcome:
+        """Wait, and do it."""
+        if isinstance(command, CancelUploadRow):
+            self.cancelling.set()
+            await self.go_on.wait()
+        return await super().do(command)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+async def test_a_wrong_digest_ends_neither_a_newer_request_nor_a_finished_session(finished: bool) -> None:
     """Of two that finish at once, the older one's wrong digest is its own error; the newer one succeeds."""
+    catalog = SlowCancel()
+    registry = Registry(catalog=catalog, storage=MemoryStorage())
+    session = await uploads.begin(registry, APP, ALICE)
     await uploads.append(registry, chunk(session), ALICE, body(CONTENT), None)
     wrong = FinishUpload(repository=APP, session=session, digest=digest_of(b"wrong"))
-    outcomes = await asyncio.gather(
-        uploads.finish(registry, wrong, ALICE, None, None),
-        uploads.finish(registry, finish(session), ALICE, None, None),
-        return_exceptions=True,
-    )
-    assert isinstance(outcomes[0], DigestInvalid | UploadUnknown)
-    assert outcomes[1] is None
-    with pytest.raises(UploadUnknown):
-        await uploads.finish(registry, wrong, ALICE, None, None)
-    await uploads.finish(registry, finish(session), ALICE, None, None)
+    older = asyncio.create_task(uploads.finish(registry, wrong, ALICE, None, None))
+    await catalog.cancelling.wait()
+    if finished:
+        await uploads.finish(registry, finish(session), ALICE, None, None)
+    else:
+        assert await uploads.append(registry, chunk(session), ALICE, body(b"!"), None) == len(CONTENT) + 1
+    catalog.go_on.set()
+    with pytest.raises(DigestInvalid):
+        await older
+    assert await registry.catalog.upload(session) is not None
+    if finished:
+        with pytest.raises(UploadUnknown):
+            await uploads.finish(registry, wrong, ALICE, None, None)
+        await uploads.finish(registry, finish(session), ALICE, None, None)
 
 
 async def test_a_wrong_digest_ends_the_session(registry: Registry, session: str) -> None:

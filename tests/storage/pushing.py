@@ -20,10 +20,14 @@ async def ignore(_: Progress) -> None:
     """Record nothing."""
 
 
+async def begin(storage: Storage, upload: UploadKey) -> None:
+    """Stage an upload without a byte."""
+    await storage.append(upload, Progress(0), body(), ignore)
+
+
 async def push(storage: Storage, repository: Repository, content: bytes, twin: Repository | None = None) -> Digest:
     """Upload, verify and place content."""
     upload, digest = UploadKey(repository, str(uuid4())), digest_of(content)
-    await storage.begin(upload)
     progress = await storage.append(upload, Progress(0), body(content), ignore)
     await storage.verify(upload, progress, digest)
     await storage.place(upload, digest, len(content), twin)

@@ -41,7 +41,7 @@ async def test_stalled_bodies_are_bounded_together() -> None:
         await go_on.wait()
         yield CHUNK
 
-    appends = [asyncio.create_task(append_body(target, body(), nothing, collected)) for target in targets]
+    appends = [asyncio.create_task(append_body(target, body(), nothing, nothing, collected)) for target in targets]
     for _ in range(count):
         await stalled.acquire()
     assert collected.held_bytes <= limit_bytes
@@ -60,7 +60,7 @@ async def test_a_single_body_is_written_in_large_pieces() -> None:
             yield CHUNK
 
     target, collected = Staged(), AppendBuffers()
-    await append_body(target, body(), nothing, collected)
+    await append_body(target, body(), nothing, nothing, collected)
     assert target.writes == [PIECE_BYTES, PIECE_BYTES, 40 * len(CHUNK) - 2 * PIECE_BYTES]
     assert collected.held_bytes == 0
 
@@ -73,7 +73,7 @@ async def test_a_broken_body_holds_nothing() -> None:
         raise ConnectionResetError
 
     target, collected = Staged(), AppendBuffers()
-    (outcome,) = await asyncio.gather(append_body(target, body(), nothing, collected), return_exceptions=True)
+    (outcome,) = await asyncio.gather(append_body(target, body(), nothing, nothing, collected), return_exceptions=True)
     assert isinstance(outcome, ConnectionResetError)
     assert target.progress.offset == len(CHUNK)
     assert collected.held_bytes == 0

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from storage.failing_disk import FailingDisk
-from storage.pushing import push
+from storage.pushing import begin, push
 from zot.oci.names import parse_repository
 from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
@@ -54,7 +54,7 @@ async def test_an_empty_root_is_not_the_store(tmp_path: Path, pools: ThreadPools
     with pytest.raises(StorageError, match="is its disk mounted"):
         await storage.ready()
     with pytest.raises(StorageError, match="is its disk mounted"):
-        await storage.begin(UploadKey(APP, "session"))
+        await begin(storage, UploadKey(APP, "session"))
     assert not missing or not root.exists()
     assert missing or not list(root.iterdir())
 
@@ -75,14 +75,14 @@ async def test_a_root_that_vanishes_is_noticed(tmp_path: Path, pools: ThreadPool
     root.rename(aside)
     root.mkdir()
     with pytest.raises(StorageError, match="is its disk mounted"):
-        await storage.begin(UploadKey(APP, "session"))
+        await begin(storage, UploadKey(APP, "session"))
     with pytest.raises(StorageError, match="is its disk mounted"):
         await storage.ready()
     assert list(root.iterdir()) == []
     root.rmdir()
     aside.rename(root)
     await storage.ready()
-    await storage.begin(UploadKey(APP, "session"))
+    await begin(storage, UploadKey(APP, "session"))
     assert await storage.stat(APP, digest) == 7
 
 
@@ -97,9 +97,9 @@ async def test_a_lost_identity_is_noticed_while_serving(
     kept = file.read_text()
     file.unlink() if content is None else file.write_text(content)
     with pytest.raises(StorageError):
-        await storage.begin(UploadKey(APP, "session"))
+        await begin(storage, UploadKey(APP, "session"))
     file.write_text(kept)
-    await storage.begin(UploadKey(APP, "session"))
+    await begin(storage, UploadKey(APP, "session"))
 
 
 async def test_a_damaged_identity_is_an_error(tmp_path: Path, pools: ThreadPools) -> None:

@@ -28,6 +28,7 @@ from zot.registry.request import (
     OfUpload,
     UploadStatus,
 )
+from zot.registry.upload_session import LeaseLostError
 
 
 class Uploads:
@@ -133,7 +134,7 @@ class Uploads:
             offset = await uploads.status(self._registry, request, call.principal.name)
             headers = {"Location": _location(request.repository, request.session), "Range": _range(offset)}
             raise ErrorResponse(error, headers) from error
-        except uploads.LeaseLostError as error:
+        except LeaseLostError as error:
             raise ConnectionAbortedError("a newer request has the upload") from error
 
 

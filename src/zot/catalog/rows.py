@@ -134,6 +134,8 @@ class UploadRow(msgspec.Struct, frozen=True):
     """The digest that it was finished as; such a row answers a repeated finish and nothing else."""
     client: str = ""
     """The client whose limit on open sessions it counts against."""
+    driver_state: bytes = b""
+    """What the storage needs to find the staged bytes again; the catalog only keeps it."""
 
 
 class UnreferencedBlob(msgspec.Struct, frozen=True):

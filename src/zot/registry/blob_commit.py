@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from zot.catalog.blob_commands import (
     CheckQuota,
@@ -19,6 +19,7 @@ from zot.catalog.blob_commands import (
 from zot.catalog.command import new_id
 from zot.catalog.quotas import OverQuota, exceeded_quota
 from zot.catalog.rows import BlobRow
+from zot.catalog.upload_commands import Claim
 from zot.oci.digest import Digest, has_digest
 from zot.oci.names import Repository
 from zot.registry import quota
@@ -56,6 +57,58 @@ class BlobCommit(NamedTuple):
     """The upload that is finished by the commit."""
 
 
+class BlobClaim:
+    """A push's claim of a digest, taken by itself or with another command. It is dropped if the block fails."""
+
+    def __init__(self, registry: Registry, repository: Repository, digest: Digest) -> None:
+        """Prepare a claim: no command is given yet."""
+        self._registry = registry
+        self._repository = repository
+        self.digest = digest
+        self.token = new_id()
+        self.outcome: ClaimOutcome | None = None
+        self.is_standing = False
+        """Whether the catalog may have it."""
+
+    def wanted(self) -> Claim:
+        """Return what makes another command take the claim; its outcome is to be set as `outcome`."""
+        self.is_standing = True
+        return Claim(self.digest, self.token)
+
+    async def take(self) -> ClaimOutcome:
+        """Return what came of the claim; take it, unless it was taken, waiting while the blob is being deleted.
+
+        Raises Unavailable.
+        """
+        claiming = ClaimBlob(
+            repository=self._repository, digest=self.digest, token=self.token, owner=self._registry.catalog.owner
+        )
+        deadline = asyncio.get_running_loop().time() + _DOOMED_WAIT_S
+        while self.outcome in (None, ClaimOutcome.DOOMED):
+            self.is_standing = True
+            self.outcome = await self._registry.catalog.do(claiming)
+            if self.outcome is ClaimOutcome.DOOMED:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise Unavailable("the blob is being removed", retry_after_s=1, digest=self.digest)
+                await asyncio.sleep(_DOOMED_POLL_S)
+        assert self.outcome is not None
+        return self.outcome
+
+    async def __aenter__(self) -> Self:
+        """Drop the claim if the block raises."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Drop the claim after an error, if it may stand."""
+        if error is not None and self.is_standing:
+            self.is_standing = False
+            await self._registry.catalog.do(
+                DropClaim(repository=self._repository, digest=self.digest, token=self.token)
+            )
+
+
 async def ensure_space(registry: Registry, repository: Repository, digest: Digest | None, size: int) -> None:
     """Refuse content that the quota or the disk has no space for, before it is received.
 
@@ -77,12 +130,13 @@ async def ensure_space(registry: Registry, repository: Repository, digest: Diges
             raise StorageFullError(f"{size} bytes are announced, and {free_bytes} are free")
 
 
-async def commit_upload(registry: Registry, upload: UploadKey, digest: Digest, size: int) -> None:
-    """Make verified staged bytes a blob of the upload's repository, and finish the session. Durable when it returns.
+async def commit_upload(registry: Registry, upload: UploadKey, size: int, claim: BlobClaim) -> None:
+    """Make verified staged bytes the blob that is claimed, and finish the session. Durable when it returns.
 
     Content that is there already is compared with the staged bytes, and replaced if it is damaged. The caller has
     checked the quota. Raises QuotaExceeded, StorageFullError, Unavailable.
     """
+    digest = claim.digest
 
     async def place() -> None:
         twin = await _twin(registry, upload, digest, size)
@@ -94,7 +148,7 @@ async def commit_upload(registry: Registry, upload: UploadKey, digest: Digest, s
         return "" if await _equals_staged(registry, upload, size, upload.repository, digest) else _OTHER_BYTES
 
     blob = BlobCommit(upload.repository, digest, size, place, FoundBy.PUSH, damage, upload.session)
-    if await commit_blob(registry, blob):
+    if await commit_blob(registry, blob, claim):
         await registry.storage.discard(upload)
 
 
@@ -119,16 +173,19 @@ async def manifest_as_blob(registry: Registry, repository: Repository, digest: D
     return await registry.catalog.blob(repository, digest)
 
 
-async def commit_blob(registry: Registry, blob: BlobCommit) -> bool:
+async def commit_blob(registry: Registry, blob: BlobCommit, claim: BlobClaim | None = None) -> bool:
     """Have content placed, under a claim, and commit it; return whether the blob was present before.
 
-    Damaged content that is there is made absent first. Durable when it returns. Raises QuotaExceeded, Unavailable.
+    The first attempt uses `claim`, if it is given. Damaged content that is there is made absent first. Durable when it
+    returns. Raises QuotaExceeded, Unavailable.
     """
     repository, digest = blob.repository, blob.digest
     deadline = asyncio.get_running_loop().time() + _DAMAGED_WAIT_S
     while True:
-        async with _claimed(registry, repository, digest) as (claim, token):
-            if claim is ClaimOutcome.CLAIMED:
+        async with claim or BlobClaim(registry, repository, digest) as held:
+            claim = None
+            outcome = await held.take()
+            if outcome is ClaimOutcome.CLAIMED:
                 await blob.place()
             elif not await _is_intact(registry, blob):
                 if asyncio.get_running_loop().time() > deadline:
@@ -139,15 +196,16 @@ async def commit_blob(registry: Registry, blob: BlobCommit) -> bool:
                 PublishBlob(
                     repository=repository,
                     digest=digest,
-                    token=token,
+                    token=held.token,
                     size=blob.size,
                     session=blob.session,
                     quotas=registry.quotas.of(repository),
                 )
             )
+            held.is_standing = False
         match published:
             case PublishOutcome.PRESENT:
-                return claim is ClaimOutcome.PRESENT
+                return outcome is ClaimOutcome.PRESENT
             case OverQuota():  # other pushes used the quota concurrently
                 await _take_back(registry, repository, digest)
                 raise quota.exceeded(repository, published)
@@ -187,25 +245,6 @@ async def _take_back(registry: Registry, repository: Repository, digest: Digest)
     """Delete content that was placed and may not become a blob, unless another push is about to commit it."""
     doom = DoomBlob(repository=repository, digest=digest, token=new_id(), owner=registry.catalog.owner, orphan=True)
     await delete_blob(registry.catalog, registry.storage, doom)
-
-
-@asynccontextmanager
-async def _claimed(
-    registry: Registry, repository: Repository, digest: Digest
-) -> AsyncIterator[tuple[ClaimOutcome, str]]:
-    """Claim the digest, waiting while it is being deleted; drop the claim if what follows fails."""
-    token = new_id()
-    claiming = ClaimBlob(repository=repository, digest=digest, token=token, owner=registry.catalog.owner)
-    deadline = asyncio.get_running_loop().time() + _DOOMED_WAIT_S
-    while (claim := await registry.catalog.do(claiming)) is ClaimOutcome.DOOMED:
-        if asyncio.get_running_loop().time() > deadline:
-            raise Unavailable("the blob is being removed", retry_after_s=1, digest=digest)
-        await asyncio.sleep(_DOOMED_POLL_S)
-    try:
-        yield claim, token
-    except BaseException:
-        await registry.catalog.do(DropClaim(repository=repository, digest=digest, token=token))
-        raise
 
 
 async def _twin(registry: Registry, upload: UploadKey, digest: Digest, size: int) -> Repository | None:

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from zot.catalog.interface import CatalogUnavailableError
 from zot.catalog.rows import UploadRow
-from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploadRow, CreateUploadRow, LeaseUpload
+from zot.catalog.upload_commands import BeginOutcome, CancelUploadRow, CreateUploadRow
 from zot.oci.digest import CANONICAL, Digest, algorithm_of
 from zot.oci.names import Repository
 from zot.oci.ranges import ByteRange
-from zot.registry.blob_commit import commit_upload, ensure_space
+from zot.registry.blob_commit import BlobClaim, commit_upload, ensure_space
 from zot.registry.errors import DigestInvalid, RangeInvalid, SizeInvalid, TooManyRequests, UploadUnknown
 from zot.registry.registry import Registry
 from zot.registry.request import AppendUpload, FinishUpload, OfUpload
 from zot.registry.request import CancelUpload as Cancel
-from zot.storage.interface import DigestMismatchError, Progress, UploadKey, UploadMissingError
+from zot.registry.upload_session import LeaseLostError, UploadSession
+from zot.storage.interface import DigestMismatchError, Progress, UploadKey, UploadLockedError, UploadMissingError
 
 Body = AsyncIterator[bytes]
 
-_FENCE_POLL_S = 0.5
 _FINISHING_S = 2.0
 _FINISHING_POLL_S = 0.005
-
-
-class LeaseLostError(Exception):
-    """A newer request took the session: the older one's bytes do not count, its connection is closed."""
 
 
 async def begin(
@@ -36,8 +30,8 @@ async def begin(
 ) -> str:
     """Open a session and return its id. It survives a crash of all processes, not of the machine.
 
-    It counts against the limit of its client: of a user, or of the address of an anonymous client. Raises
-    TooManyRequests, StorageFullError, Unavailable.
+    Only the catalog knows it until bytes come. It counts against the limit of its client: of a user, or of the address
+    of an anonymous client. Raises TooManyRequests, Unavailable.
     """
     await registry.writable(repository)
     session = str(uuid4())
@@ -54,17 +48,13 @@ async def begin(
     )
     if begun is BeginOutcome.TOO_MANY:
         raise TooManyRequests("the client has too many open uploads in the repository: finish or cancel some")
-    try:
-        await registry.storage.begin(UploadKey(repository, session))
-    except BaseException:
-        await registry.catalog.do(CancelUploadRow(repository=repository, session=session))
-        raise
     return session
 
 
 async def status(registry: Registry, request: OfUpload, principal: str) -> int:
-    """Return the number of bytes received. Raises UploadUnknown."""
-    return (await _unfinished(registry, request, principal)).offset
+    """Return where the upload goes on: the number of bytes received. Raises UploadUnknown."""
+    session = UploadSession(registry, await _unfinished(registry, request, principal))
+    return (await session.resume_point()).offset
 
 
 async def append(
@@ -81,12 +71,12 @@ async def append(
     `announced` is the body's length, None if it is not known. The bytes of a broken body are kept. Raises RangeInvalid,
     UploadUnknown, UploadLockedError, LeaseLostError, QuotaExceeded, StorageFullError.
     """
-    lease = await _lease(registry, request, principal)
-    if lease.finished is not None:
-        raise UploadUnknown(session_id=request.session)
-    await ensure_space(registry, request.repository, None, lease.offset + (announced or 0))
+    registry.refuse_if_read_only()
+    session = UploadSession(registry, await _unfinished(registry, request, principal))
+    start = await session.resume_point()
+    await ensure_space(registry, request.repository, None, start.offset + (announced or 0))
     try:
-        return (await _append(registry, lease, body, chunk)).offset
+        return (await _append(session, start, body, chunk)).offset
     except UploadMissingError as missing:
         raise UploadUnknown(session_id=request.session) from missing
 
@@ -106,33 +96,42 @@ async def finish(
     request has it), RangeInvalid, UploadUnknown, UploadLockedError, LeaseLostError, QuotaExceeded, StorageFullError,
     Unavailable.
     """
-    lease = await _lease(registry, request, principal)
-    if lease.finished is not None:
-        if lease.finished == request.digest:
+    registry.refuse_if_read_only()
+    row = await _session(registry, request, principal)
+    if row.finished is not None:
+        if row.finished == request.digest:
             return
         raise UploadUnknown("the upload was finished with another digest", session_id=request.session)
-    progress = _progress(registry, lease)
-    if progress.offset == 0:
-        progress = Progress(0, algorithm_of(request.digest))
-    expected = progress.offset + (announced or 0)
+    session = UploadSession(registry, row)
+    start = await session.resume_point(request.digest)
+    if body is None and start.offset == 0:
+        body, announced = _nothing(), 0
+    expected = start.offset + (announced or 0)
     await ensure_space(registry, request.repository, request.digest, expected)
-    key = UploadKey(lease.repository, lease.session)
     try:
-        if body is not None:
-            progress = await _append(registry, lease, body, chunk, progress)
-        elif chunk is not None:
-            _check_chunk(chunk, progress.offset)
-        if progress.offset != expected:  # the length of the body was not announced
-            await ensure_space(registry, request.repository, request.digest, progress.offset)
-        await registry.storage.verify(key, progress, request.digest)
-        await commit_upload(registry, key, request.digest, progress.offset)
+        async with BlobClaim(registry, request.repository, request.digest) as claim:
+            if body is not None:
+                # The commit needs the quota's leave first: without a length that is asked for after the body.
+                progress = await _append(session, start, body, chunk, claim if announced is not None else None)
+            else:
+                progress = await session.take(claim)
+                _check_chunk(chunk, progress.offset)
+                if progress.offset < session.row.offset:
+                    raise RangeInvalid("the last bytes are to be sent again", offset=progress.offset)
+            if progress.offset != expected:  # the length of the body was not announced
+                await ensure_space(registry, request.repository, request.digest, progress.offset)
+            await registry.storage.verify(session.key, progress, request.digest)
+            await commit_upload(registry, session.key, progress.offset, claim)
     except DigestMismatchError as mismatch:
         # These bytes can never become that digest. A session that is finished, or that a newer request has, is kept.
-        await _discard(registry, lease.repository, lease.session, if_epoch=lease.epoch)
+        await _discard(registry, request.repository, request.session, if_epoch=session.row.epoch)
         raise DigestInvalid(f"the uploaded content has digest {mismatch.actual}", digest=request.digest) from mismatch
     except UploadMissingError as missing:
         if not await _finished_concurrently(registry, request):
             raise UploadUnknown(session_id=request.session) from missing
+    except LeaseLostError:
+        if (await _session(registry, request, principal)).finished != request.digest:
+            raise
 
 
 async def _finished_concurrently(registry: Registry, request: FinishUpload) -> bool:
@@ -185,93 +184,47 @@ async def _discard(registry: Registry, repository: Repository, session: str, if_
     return cancelled
 
 
-async def _lease(registry: Registry, request: OfUpload, principal: str) -> UploadRow:
-    registry.refuse_if_read_only()
-    lease = LeaseUpload(repository=request.repository, session=request.session, principal=principal)
-    leased = await registry.catalog.do(lease)
-    if leased is None:
-        raise UploadUnknown(session_id=request.session)
-    return leased
-
-
-async def _unfinished(registry: Registry, request: OfUpload, principal: str) -> UploadRow:
-    """Return the unfinished session of the repository and the principal: its id alone is no authority.
-
-    Raises UploadUnknown.
-    """
+async def _session(registry: Registry, request: OfUpload, principal: str) -> UploadRow:
+    """Return the session of the repository and the principal: its id alone is no authority. Raises UploadUnknown."""
     row = await registry.catalog.upload(request.session)
-    if row is None or row.finished is not None or (row.repository, row.principal) != (request.repository, principal):
+    if row is None or (row.repository, row.principal) != (request.repository, principal):
         raise UploadUnknown(session_id=request.session)
     return row
 
 
-def _progress(registry: Registry, lease: UploadRow) -> Progress:
-    return Progress(
-        lease.offset, lease.algorithm, lease.prefix if lease.recorded_by == registry.catalog.owner else None
-    )
+async def _unfinished(registry: Registry, request: OfUpload, principal: str) -> UploadRow:
+    """Return the session, which must not be finished. Raises UploadUnknown."""
+    row = await _session(registry, request, principal)
+    if row.finished is not None:
+        raise UploadUnknown(session_id=request.session)
+    return row
 
 
-def _check_chunk(chunk: ByteRange, offset: int) -> None:
-    if chunk.start != offset:
+def _check_chunk(chunk: ByteRange | None, offset: int) -> None:
+    if chunk is not None and chunk.start != offset:
         raise RangeInvalid(f"the chunk starts at {chunk.start}, the upload is at {offset}", offset=offset)
 
 
 async def _append(
-    registry: Registry, lease: UploadRow, body: Body, chunk: ByteRange | None, start: Progress | None = None
+    session: UploadSession, start: Progress, body: Body, chunk: ByteRange | None, claim: BlobClaim | None = None
 ) -> Progress:
-    start = start or _progress(registry, lease)
+    """Append the body and claim the digest, if it has that. While another request holds the upload, fence that off."""
     if chunk is not None:
-        _check_chunk(chunk, start.offset)
         body = _exactly(body, chunk.length)
-
-    async def record(progress: Progress) -> None:
-        command = AdvanceUpload(
-            repository=lease.repository,
-            session=lease.session,
-            epoch=lease.epoch,
-            offset=progress.offset,
-            algorithm=progress.algorithm,
-            prefix=progress.prefix,
-            owner=registry.catalog.owner,
-        )
-        if not await registry.catalog.do(command):
-            raise LeaseLostError(lease.session)
-
-    async with _unless_fenced(registry, lease):
-        return await registry.storage.append(UploadKey(lease.repository, lease.session), start, body, record)
-
-
-@asynccontextmanager
-async def _unless_fenced(registry: Registry, lease: UploadRow) -> AsyncIterator[None]:
-    """Cancel the block, by raising LeaseLostError, soon after a newer request took the session.
-
-    A client whose connection broke retries at once, while the server may still wait for bytes of the old one.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    fenced = False
-
-    async def watch() -> None:
-        nonlocal fenced
-        while not fenced:
-            await asyncio.sleep(_FENCE_POLL_S)
-            try:
-                row = await registry.catalog.upload(lease.session)
-            except CatalogUnavailableError:
-                continue
-            fenced = row is None or row.epoch != lease.epoch
-        task.cancel()
-
-    watcher = asyncio.create_task(watch())
+    _check_chunk(chunk, start.offset)
     try:
-        yield
-    except (asyncio.CancelledError, LeaseLostError):
-        # Recording may have raised LeaseLostError while the cancellation was under way.
-        if fenced and not task.uncancel():
-            raise LeaseLostError(lease.session) from None
-        raise
-    finally:
-        watcher.cancel()
+        return await session.append(start, body, claim, waits=False)
+    except UploadLockedError:
+        start = await session.take(algorithm=start.algorithm)
+    _check_chunk(chunk, start.offset)
+    return await session.append(start, body, claim)
+
+
+async def _nothing() -> Body:
+    """Iterate over a body without bytes."""
+    pieces: tuple[bytes, ...] = ()
+    for piece in pieces:
+        yield piece
 
 
 async def _exactly(body: Body, length: int) -> Body:

@@ -46,7 +46,7 @@ class AppendBuffers:
 
 
 async def append_body(
-    target: AppendTarget, body: AsyncIterator[bytes], checkpoint: Checkpoint, collected: AppendBuffers
+    target: AppendTarget, body: AsyncIterator[bytes], checkpoint: Checkpoint, last: Checkpoint, collected: AppendBuffers
 ) -> Progress:
     """Add the body to the target and return its progress, as `Storage.append` states.
 
@@ -55,13 +55,13 @@ async def append_body(
     """
     writer = _Writer(target, collected)
     try:
-        return await _append_body(target, body, checkpoint, writer)
+        return await _append_body(target, body, checkpoint, last, writer)
     finally:
         writer.release()
 
 
 async def _append_body(
-    target: AppendTarget, body: AsyncIterator[bytes], checkpoint: Checkpoint, writer: _Writer
+    target: AppendTarget, body: AsyncIterator[bytes], checkpoint: Checkpoint, last: Checkpoint, writer: _Writer
 ) -> Progress:
     may_write = True
 
@@ -90,8 +90,9 @@ async def _append_body(
         else:
             await writer.settle()
         raise
-    await record()
-    return target.progress
+    progress = target.progress
+    await last(progress)
+    return progress
 
 
 class _Writer:

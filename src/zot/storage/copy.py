@@ -25,7 +25,6 @@ async def copy_content(
         raise ContentDamagedError(f"{digest} of {repository} has {content.size} bytes instead of {size}")
     upload = UploadKey(target, str(uuid4()))
     try:
-        await target_storage.begin(upload)
         progress = await target_storage.append(
             upload, Progress(0, algorithm_of(digest)), _pieces(content), _nothing_to_record
         )

@@ -191,20 +191,30 @@ class FilesystemStorage:
 
     # --- uploads ---
 
-    async def begin(self, upload: UploadKey) -> None:
-        """Create an empty staged file."""
-        await _run(self._pools.hash, f"begin an upload to {upload.repository}", self._uploads.begin, upload)
+    async def resume_point(self, upload: UploadKey, recorded: Progress) -> Progress:
+        """Return `recorded`: a file that lost bytes is missing as a whole."""
+        del upload
+        return recorded
 
     async def append(
-        self, upload: UploadKey, start: Progress, body: AsyncIterator[bytes], checkpoint: Checkpoint
+        self,
+        upload: UploadKey,
+        start: Progress,
+        body: AsyncIterator[bytes],
+        checkpoint: Checkpoint,
+        last: Checkpoint | None = None,
+        *,
+        waits: bool = True,
     ) -> Progress:
         """Write the body after the first `start.offset` bytes and return the new progress."""
-        held = await self._open_locked(upload, start.offset)
+        held = await self._open_to_append(upload, start.offset, waits=waits)
         staged = StagedUpload(self._uploads, self._pools, held.file, start, self._states.take(upload, start))
         try:
-            await checkpoint(start)
-            await self._cut(upload, held, start.offset)
-            progress = await append_body(staged, body, checkpoint, self._collected)
+            # In an empty file no bytes of a newer request can be cut or overwritten.
+            if held.size:
+                await checkpoint(start)
+                await self._cut(upload, held, start.offset)
+            progress = await append_body(staged, body, checkpoint, last or checkpoint, self._collected)
             await staged.settle()
         finally:
             self._states.keep(upload, staged.progress, staged.state)
@@ -212,12 +222,9 @@ class FilesystemStorage:
         return progress
 
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
-        """Check that the first `progress.offset` bytes have this digest, and cut off the rest."""
+        """Check that the first `progress.offset` bytes have this digest."""
         actual = progress.prefix
-        if actual is not None and algorithm_of(actual) == algorithm_of(digest):
-            doing = f"cut an upload to {upload.repository}"
-            await _once_free(lambda: _run(self._pools.hash, doing, self._uploads.cut, upload, progress.offset))
-        else:
+        if actual is None or algorithm_of(actual) != algorithm_of(digest):
             actual = await self._hash(upload, progress.offset, algorithm_of(digest))
         if actual != digest:
             raise DigestMismatchError(digest, actual)
@@ -274,6 +281,15 @@ class FilesystemStorage:
         except (OSError, ContentMissingError):
             return None
 
+    async def _open_to_append(self, upload: UploadKey, offset: int, *, waits: bool) -> LockedFile:
+        def attempt() -> Awaitable[LockedFile]:
+            return self._pools.hash.acquire(
+                lambda: self._uploads.open_to_append(upload, offset), lambda held: held.file.close()
+            )
+
+        with storage_errors(f"begin an upload to {upload.repository}"):
+            return await (_once_free(attempt) if waits else attempt())
+
     async def _open_locked(self, upload: UploadKey, offset: int) -> LockedFile:
         with storage_errors(f"open an upload to {upload.repository}"):
             return await _once_free(
@@ -290,7 +306,6 @@ class FilesystemStorage:
     async def _hash(self, upload: UploadKey, length: int, algorithm: str) -> Digest:
         held = await self._open_locked(upload, length)
         try:
-            await self._cut(upload, held, length)
             with storage_errors(f"read an upload to {upload.repository}"):
                 return await self._digest(held.file, length, algorithm)
         finally:

@@ -72,6 +72,8 @@ class Progress(msgspec.Struct, frozen=True):
     offset: int
     algorithm: str = CANONICAL
     prefix: Digest | None = None
+    driver_state: bytes = b""
+    """What the driver needs to find these bytes again, recorded and handed back as it is; empty if it needs nothing."""
 
 
 SMALL_BYTES = 64 * 1024
@@ -169,28 +171,40 @@ class Storage(Protocol):
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of content in bytes, or None if it is missing."""
 
-    async def begin(self, upload: UploadKey) -> None:
-        """Create an empty staged file. Idempotent. Raises StorageFullError, StorageError."""
+    async def resume_point(self, upload: UploadKey, recorded: Progress) -> Progress:
+        """Return where the upload goes on: at `recorded`, or earlier if the driver does not have all of its bytes.
+
+        Raises StorageError.
+        """
 
     async def append(
-        self, upload: UploadKey, start: Progress, body: AsyncIterator[bytes], checkpoint: Checkpoint
+        self,
+        upload: UploadKey,
+        start: Progress,
+        body: AsyncIterator[bytes],
+        checkpoint: Checkpoint,
+        last: Checkpoint | None = None,
+        *,
+        waits: bool = True,
     ) -> Progress:
         """Write the body after the first `start.offset` bytes and return the new progress.
 
-        An append locks its upload; another one waits for the lock, at most 2 s. `checkpoint` is called with `start`
-        first, under the lock and before anything is changed: a request that was fenced ends there. Then the bytes
-        after the offset are cut off, so that those of a fenced request vanish. `checkpoint` is called again about
-        every 64 MiB and at the end. If the body breaks off or the call is cancelled, it is called with what was
-        written, and then the exception is raised. The digest of the bytes so far is known when the append began at
-        offset 0, or when this process hashed the bytes before. Raises UploadMissingError, UploadLockedError,
-        StorageFullError, StorageError.
+        No upload is begun: one without staged bytes is at offset 0. An append locks its upload. Another one waits for
+        the lock, at most 2 s, and with `waits` false not at all. If bytes are staged, `checkpoint` is called with
+        `start` first, under the lock and before anything is changed: a request that was fenced ends there. Then the
+        bytes after the offset are cut off, so that those of a fenced request vanish. `checkpoint` is called about
+        every 64 MiB, and `last` (if given, else `checkpoint`) at the end of the body. If the body breaks off or the
+        call is cancelled, `checkpoint` is called with what was written, and then the exception is raised. The digest
+        of the bytes so far is known when the append began at offset 0, or when this process hashed the bytes before.
+        Raises UploadMissingError; UploadLockedError, with nothing of the body read; StorageFullError, StorageError.
         """
 
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
-        """Check that the first `progress.offset` bytes have this digest, and cut off the rest.
+        """Check that the first `progress.offset` bytes have this digest.
 
-        The file is read only if `progress` lacks their digest by the same algorithm. Raises DigestMismatchError,
-        UploadMissingError, UploadLockedError, StorageError.
+        They are read only if `progress` lacks their digest by the same algorithm. Otherwise that is compared, and
+        nothing tells whether they are still staged: `place` does. Raises DigestMismatchError, UploadMissingError,
+        UploadLockedError, StorageError.
         """
 
     async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:

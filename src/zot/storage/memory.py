@@ -24,6 +24,7 @@ from zot.storage.interface import (
     UploadLockedError,
     UploadMissingError,
 )
+from zot.storage.layout_paths import is_session
 
 _LOCK_WAIT_S = 2.0
 
@@ -115,30 +116,40 @@ class MemoryStorage:
 
     # --- uploads ---
 
-    async def begin(self, upload: UploadKey) -> None:
-        """Create empty staged bytes."""
-        self._staged.setdefault(upload, _Staged())
+    async def resume_point(self, upload: UploadKey, recorded: Progress) -> Progress:
+        """Return `recorded`: memory loses no bytes."""
+        del upload
+        return recorded
 
     async def append(
-        self, upload: UploadKey, start: Progress, body: AsyncIterator[bytes], checkpoint: Checkpoint
+        self,
+        upload: UploadKey,
+        start: Progress,
+        body: AsyncIterator[bytes],
+        checkpoint: Checkpoint,
+        last: Checkpoint | None = None,
+        *,
+        waits: bool = True,
     ) -> Progress:
         """Add the body after the first `start.offset` bytes and return the new progress."""
+        if start.offset == 0 and is_session(upload.session):
+            self._staged.setdefault(upload, _Staged())
         staged = self._require(upload, start.offset)
-        async with staged.held():
+        async with staged.held(waits=waits):
             self._require_current(upload, staged)
-            await checkpoint(start)
+            if staged.content:
+                await checkpoint(start)
             staged.cut(start)
-            return await append_body(staged, body, checkpoint, AppendBuffers())
+            return await append_body(staged, body, checkpoint, last or checkpoint, AppendBuffers())
 
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
-        """Check that the first `progress.offset` bytes have this digest, and cut off the rest."""
-        staged = self._require(upload, progress.offset)
-        async with staged.held():
-            self._require_current(upload, staged)
-            del staged.content[progress.offset :]
-            actual = progress.prefix
-            if actual is None or algorithm_of(actual) != algorithm_of(digest):
-                actual = digest_of(staged.content, algorithm_of(digest))
+        """Check that the first `progress.offset` bytes have this digest."""
+        actual = progress.prefix
+        if actual is None or algorithm_of(actual) != algorithm_of(digest):
+            staged = self._require(upload, progress.offset)
+            async with staged.held():
+                self._require_current(upload, staged)
+                actual = digest_of(staged.content[: progress.offset], algorithm_of(digest))
         if actual != digest:
             raise DigestMismatchError(digest, actual)
 
@@ -212,9 +223,9 @@ class _Staged:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
+    async def held(self, *, waits: bool = True) -> AsyncIterator[None]:
         try:
-            await asyncio.wait_for(self.lock.acquire(), _LOCK_WAIT_S)
+            await asyncio.wait_for(self.lock.acquire(), _LOCK_WAIT_S if waits or not self.lock.locked() else 0)
         except TimeoutError:
             raise UploadLockedError("another request writes to the upload") from None
         try:

@@ -38,15 +38,22 @@ class PerStoreStorage:
         """Return the size of content in bytes, or None if it is missing."""
         return await self.of(repository).stat(repository, digest)
 
-    async def begin(self, upload: UploadKey) -> None:
-        """Create an empty staged file."""
-        await self.of(upload.repository).begin(upload)
+    async def resume_point(self, upload: UploadKey, recorded: Progress) -> Progress:
+        """Return where the upload goes on."""
+        return await self.of(upload.repository).resume_point(upload, recorded)
 
     async def append(
-        self, upload: UploadKey, start: Progress, body: AsyncIterator[bytes], checkpoint: Checkpoint
+        self,
+        upload: UploadKey,
+        start: Progress,
+        body: AsyncIterator[bytes],
+        checkpoint: Checkpoint,
+        last: Checkpoint | None = None,
+        *,
+        waits: bool = True,
     ) -> Progress:
         """Write the body after the first `start.offset` bytes."""
-        return await self.of(upload.repository).append(upload, start, body, checkpoint)
+        return await self.of(upload.repository).append(upload, start, body, checkpoint, last, waits=waits)
 
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
         """Check that the staged bytes have this digest."""

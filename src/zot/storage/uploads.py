@@ -46,12 +46,29 @@ class UploadFiles:
         self._directories = directories
         self._free_space = free_space
 
-    def begin(self, upload: UploadKey) -> None:
-        """Create the staged file. Idempotent. Raises StorageFullError."""
+    def open_to_append(self, upload: UploadKey, offset: int) -> LockedFile:
+        """Open and lock the staged file as `open_locked` does; at offset 0, create it if there is none.
+
+        Raises StorageFullError before the bytes of a client are asked for.
+        """
+        if offset == 0:
+            return self._create_locked(upload)
+        with ExitStack() as failing:
+            held = self.open_locked(upload, offset)
+            failing.enter_context(held.file)
+            self._free_space.check()
+            failing.pop_all()
+        return held
+
+    def _create_locked(self, upload: UploadKey) -> LockedFile:
         path = self._paths.staged(upload)
         self._directories.for_uploads(upload.repository)
         self._free_space.check()
-        self._disk.create(path).close()
+        try:
+            file = self._disk.create(path, exclusive=True)
+        except FileExistsError:
+            return self.open_locked(upload, 0)
+        return self._lock(upload, file, 0)
 
     def open_locked(self, upload: UploadKey, offset: int) -> LockedFile:
         """Open and lock the staged file, which must have at least `offset` bytes.
@@ -62,6 +79,9 @@ class UploadFiles:
             file = self._disk.open_to_write(self._paths.staged(upload))
         except (FileNotFoundError, NotADirectoryError):
             raise UploadMissingError(f"no staged bytes of upload {upload.session}") from None
+        return self._lock(upload, file, offset)
+
+    def _lock(self, upload: UploadKey, file: File, offset: int) -> LockedFile:
         with ExitStack() as failing:
             failing.enter_context(file)
             if not self._disk.lock(file):
@@ -96,12 +116,6 @@ class UploadFiles:
         """Cut off the bytes after the first `length`."""
         if held.size > length:
             self._disk.truncate(held.file, length)
-
-    def cut(self, upload: UploadKey, length: int) -> None:
-        """Lock the staged file and cut off the bytes after the first `length`."""
-        held = self.open_locked(upload, length)
-        with held.file:
-            self.cut_locked(held, length)
 
     def write(self, file: File, chunks: Sequence[bytes], offset: int) -> int:
         """Write the chunks at `offset` and return the offset of their end. Raises StorageFullError."""

@@ -80,9 +80,9 @@ async def stamp(catalog: Catalog, now_s: float = 100, repository: Repository = A
 
 
 async def doom(
-    catalog: Catalog, blob: Digest, token: str = "doom", marked_before_s: float | None = None
+    catalog: Catalog, blob: Digest, token: str = "doom", marked_before_s: float | None = None, *, orphan: bool = False
 ) -> DoomOutcome:
     """Let a delete or a collector come by."""
     return await catalog.do(
-        DoomBlob(repository=APP, digest=blob, token=token, marked_before_s=marked_before_s, owner=OWNER)
+        DoomBlob(repository=APP, digest=blob, token=token, marked_before_s=marked_before_s, owner=OWNER, orphan=orphan)
     )

@@ -142,7 +142,7 @@ async def test_late_commands_of_an_ended_owner_are_refused(catalog: Catalog) -> 
     """They change nothing, whatever they are: others may hold by now what it held."""
     await push_blob(catalog, "present")
     await catalog.do(CreateUploadRow(repository=APP, session="s"))
-    await catalog.do(LeaseUpload(repository=APP, session="s", principal=""))
+    await catalog.do(LeaseUpload(repository=APP, session="s", principal="", owner=PEER))
     await catalog.do(EndOwner(owner=PEER))
     late = [
         claim(PEER),

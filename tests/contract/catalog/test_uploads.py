@@ -5,15 +5,23 @@ from __future__ import annotations
 import msgspec
 
 from contract.catalog.examples import APP, OTHER, OWNER, digest, doom
-from zot.catalog.blob_commands import ClaimBlob, ClaimOutcome, ForgetBlob, PublishBlob
+from zot.catalog.blob_commands import ClaimBlob, ClaimOutcome, DoomOutcome, ForgetBlob, PublishBlob, PublishOutcome
 from zot.catalog.command import new_id
 from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import RemoveRepository
 from zot.catalog.rows import UploadRow
-from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploadRow, CreateUploadRow, LeaseUpload
+from zot.catalog.upload_commands import (
+    AdvanceUpload,
+    BeginOutcome,
+    CancelUploadRow,
+    Claim,
+    CreateUploadRow,
+    LeasedUpload,
+    LeaseUpload,
+)
 
 BEGIN = CreateUploadRow(repository=APP, session="s", principal="alice", algorithm="sha512")
-LEASE = LeaseUpload(repository=APP, session="s", principal="alice")
+LEASE = LeaseUpload(repository=APP, session="s", principal="alice", owner=OWNER)
 ADVANCE = AdvanceUpload(
     repository=APP, session="s", epoch=1, offset=10, algorithm="sha256", prefix=digest("prefix"), owner=OWNER
 )
@@ -85,21 +93,85 @@ async def test_a_lease_fences_the_one_before(catalog: Catalog) -> None:
     """The newer request's epoch is greater; the older one can record nothing any more."""
     await catalog.do(BEGIN)
     first = await catalog.do(LEASE)
-    second = await catalog.do(LeaseUpload(repository=APP, session="s", principal="alice"))
+    second = await catalog.do(LeaseUpload(repository=APP, session="s", principal="alice", owner=OWNER))
     assert first is not None
     assert second is not None
-    assert second.epoch > first.epoch
-    assert second == await row(catalog)
-    assert await catalog.do(msgspec.structs.replace(ADVANCE, epoch=first.epoch)) is False
+    assert second.row.epoch > first.row.epoch
+    assert second == LeasedUpload(await row(catalog))
+    assert await catalog.do(msgspec.structs.replace(ADVANCE, epoch=first.row.epoch)) is False
     assert (await row(catalog)).offset == 0
-    assert await catalog.do(msgspec.structs.replace(ADVANCE, epoch=second.epoch)) is True
+    assert await catalog.do(msgspec.structs.replace(ADVANCE, epoch=second.row.epoch)) is True
+
+
+async def test_a_lease_can_demand_an_unchanged_session(catalog: Catalog) -> None:
+    """A request that saw the session before another changed it takes nothing, and fences no request."""
+    await catalog.do(BEGIN)
+    unchanged = msgspec.structs.replace(LEASE, id=new_id(), if_epoch=0, if_offset=0)
+    leased = await catalog.do(unchanged)
+    assert leased is not None
+    assert leased.row.epoch == 1
+    assert await catalog.do(unchanged) == leased  # the same command again
+    assert await catalog.do(msgspec.structs.replace(unchanged, id=new_id())) is None
+    await catalog.do(ADVANCE)
+    assert await catalog.do(msgspec.structs.replace(LEASE, id=new_id(), if_epoch=1, if_offset=0)) is None
+    assert (await row(catalog)).epoch == 1
+    assert await catalog.do(msgspec.structs.replace(LEASE, id=new_id(), if_epoch=1, if_offset=10)) is not None
+
+
+async def test_a_digest_is_claimed_with_the_last_bytes(catalog: Catalog) -> None:
+    """What is recorded and what is claimed are one commit: a fenced request claims nothing."""
+    await catalog.do(BEGIN)
+    await catalog.do(LEASE)
+    claim = Claim(digest("blob"), "t")
+    assert await catalog.do(msgspec.structs.replace(ADVANCE, epoch=0, claim=claim)) is False
+    assert await doom(catalog, digest("blob"), "d", orphan=True) is DoomOutcome.DOOMED
+    assert await catalog.do(msgspec.structs.replace(ADVANCE, claim=claim)) is ClaimOutcome.DOOMED
+    assert (await row(catalog)).offset == 10
+    await catalog.do(ForgetBlob(repository=APP, digest=digest("blob"), token="d"))
+    for _ in range(2):  # idempotent by token
+        assert await catalog.do(msgspec.structs.replace(ADVANCE, claim=claim)) is ClaimOutcome.CLAIMED
+    assert await doom(catalog, digest("blob"), "d", orphan=True) is DoomOutcome.CLAIMED
+    publish = PublishBlob(repository=APP, digest=digest("blob"), token="t", size=10, session="s")
+    assert await catalog.do(publish) is PublishOutcome.PRESENT
+    assert await catalog.do(msgspec.structs.replace(ADVANCE, claim=Claim(digest("blob"), "u"))) is False
+
+
+async def test_a_digest_is_claimed_with_a_lease(catalog: Catalog) -> None:
+    """A lease tells what came of the claim; one that is refused, or of a finished session, claims nothing."""
+    await catalog.do(BEGIN)
+    claiming = msgspec.structs.replace(LEASE, id=new_id(), claim=Claim(digest("blob"), "t"))
+    assert await catalog.do(msgspec.structs.replace(claiming, id=new_id(), principal="bob")) is None
+    assert await catalog.do(msgspec.structs.replace(claiming, id=new_id(), if_epoch=7)) is None
+    assert await doom(catalog, digest("blob"), "d", orphan=True) is DoomOutcome.DOOMED
+    await catalog.do(ForgetBlob(repository=APP, digest=digest("blob"), token="d"))
+    leased = await catalog.do(claiming)
+    assert leased == LeasedUpload(await row(catalog), ClaimOutcome.CLAIMED)
+    await catalog.do(PublishBlob(repository=APP, digest=digest("blob"), token="t", size=1))
+    again = await catalog.do(msgspec.structs.replace(claiming, id=new_id()))
+    assert again == LeasedUpload(await row(catalog), ClaimOutcome.PRESENT)
+    await finish(catalog)
+    finished = await catalog.do(msgspec.structs.replace(claiming, id=new_id()))
+    assert finished == LeasedUpload(await row(catalog))
+
+
+async def test_the_state_of_a_driver_is_kept_as_it_is(catalog: Catalog) -> None:
+    """It is recorded with the offset, and comes back with each lease and read."""
+    await catalog.do(BEGIN)
+    assert (await row(catalog)).driver_state == b""
+    await catalog.do(LEASE)
+    state = bytes(range(256)) * 100
+    assert await catalog.do(msgspec.structs.replace(ADVANCE, driver_state=state)) is True
+    assert (await row(catalog)).driver_state == state
+    leased = await catalog.do(msgspec.structs.replace(LEASE, id=new_id()))
+    assert leased is not None
+    assert leased.row.driver_state == state
 
 
 async def test_only_a_session_of_the_repository_is_leased(catalog: Catalog) -> None:
     """A session is its repository's: its id alone opens nothing."""
     assert await catalog.do(LEASE) is None
     await catalog.do(BEGIN)
-    assert await catalog.do(LeaseUpload(repository=OTHER, session="s", principal="alice")) is None
+    assert await catalog.do(LeaseUpload(repository=OTHER, session="s", principal="alice", owner=OWNER)) is None
     assert (await row(catalog)).epoch == 0
 
 
@@ -111,7 +183,7 @@ async def test_only_its_principal_leases_a_session(catalog: Catalog) -> None:
     assert await catalog.do(LEASE) is not None
     await finish(catalog)
     assert await catalog.do(msgspec.structs.replace(LEASE, id=new_id(), principal="bob")) is None
-    assert await catalog.do(msgspec.structs.replace(LEASE, id=new_id())) == await row(catalog)
+    assert await catalog.do(msgspec.structs.replace(LEASE, id=new_id())) == LeasedUpload(await row(catalog))
 
 
 async def test_progress_is_recorded(catalog: Catalog) -> None:
@@ -143,9 +215,9 @@ async def test_a_finished_session_stays_as_it_is(catalog: Catalog) -> None:
     await catalog.do(BEGIN)
     await catalog.do(LEASE)
     await finish(catalog)
-    leased = await catalog.do(LeaseUpload(repository=APP, session="s", principal="alice"))
+    leased = await catalog.do(LeaseUpload(repository=APP, session="s", principal="alice", owner=OWNER))
     assert leased is not None
-    assert (leased.finished, leased.epoch) == (digest("s"), 1)
+    assert (leased.row.finished, leased.row.epoch) == (digest("s"), 1)
     assert await catalog.do(ADVANCE) is False
 
 

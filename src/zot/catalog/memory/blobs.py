@@ -6,11 +6,8 @@ import msgspec
 
 from zot.catalog.blob_commands import (
     CheckQuota,
-    ClaimBlob,
-    ClaimOutcome,
     DoomBlob,
     DoomOutcome,
-    DropClaim,
     ForgetBlob,
     MarkUnreferenced,
     PublishBlob,
@@ -25,18 +22,6 @@ from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.memory.state import MemoryScope, StoredBlob, StoredRepository
 from zot.catalog.quotas import OverQuota, exceeded_quota
 from zot.oci.digest import Digest
-
-
-def claim(scope: MemoryScope, command: ClaimBlob) -> ClaimOutcome:
-    """Carry out ClaimBlob."""
-    blob = scope.repository.blobs.get(command.digest)
-    if blob is None:
-        scope.create().claims.setdefault((command.digest, command.token), command.owner)
-        return ClaimOutcome.CLAIMED
-    if blob.doom is not None:
-        return ClaimOutcome.DOOMED
-    blob.marked_s = None
-    return ClaimOutcome.PRESENT
 
 
 def publish(scope: MemoryScope, command: PublishBlob) -> PublishOutcome | OverQuota:
@@ -107,11 +92,6 @@ def _over_quota(scope: MemoryScope, command: CheckQuota | PublishBlob | PutBlob)
     is_here = command.digest in repository.manifests or repository.present(command.digest)
     size = len(command.content) if isinstance(command, PutBlob) else command.size
     return exceeded_quota(command.quotas, 0 if is_here else size, scope.used)
-
-
-def drop_claim(scope: MemoryScope, command: DropClaim) -> None:
-    """Carry out DropClaim."""
-    scope.repository.claims.pop((command.digest, command.token), None)
 
 
 def touch(scope: MemoryScope, command: TouchBlob) -> bool:

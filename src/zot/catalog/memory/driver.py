@@ -11,7 +11,7 @@ from zot.catalog.clock import Clock, Source
 from zot.catalog.command import REMEMBERED_S, Command, OwnedCommand, RepositoryCommand, new_id
 from zot.catalog.commands import handlers_in
 from zot.catalog.interface import PAGE_LIMIT, Outcome
-from zot.catalog.memory import blobs, layouts, manifests, owners, uploads
+from zot.catalog.memory import blobs, claims, layouts, manifests, owners, uploads
 from zot.catalog.memory.state import MemoryCatalogScope, MemoryScope, State, StoredRepository
 from zot.catalog.owner_commands import RenewOwner
 from zot.catalog.rows import (
@@ -32,7 +32,7 @@ from zot.catalog.rows import (
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag, as_digest
 
-_HANDLERS = handlers_in(blobs, manifests, uploads, layouts, owners, MemoryCatalogScope)
+_HANDLERS = handlers_in(blobs, claims, manifests, uploads, layouts, owners, MemoryCatalogScope)
 
 Item = TypeVar("Item")
 

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
+from zot.catalog.blob_commands import ClaimOutcome
+from zot.catalog.memory import claims
 from zot.catalog.memory.state import MemoryScope
 from zot.catalog.rows import UploadRow
-from zot.catalog.upload_commands import AdvanceUpload, BeginOutcome, CancelUploadRow, CreateUploadRow, LeaseUpload
+from zot.catalog.upload_commands import (
+    AdvanceUpload,
+    BeginOutcome,
+    CancelUploadRow,
+    CreateUploadRow,
+    LeasedUpload,
+    LeaseUpload,
+)
 
 
 def begin(scope: MemoryScope, command: CreateUploadRow) -> BeginOutcome:
@@ -34,19 +43,21 @@ def begin(scope: MemoryScope, command: CreateUploadRow) -> BeginOutcome:
     return BeginOutcome.BEGUN
 
 
-def lease(scope: MemoryScope, command: LeaseUpload) -> UploadRow | None:
+def lease(scope: MemoryScope, command: LeaseUpload) -> LeasedUpload | None:
     """Carry out LeaseUpload."""
     row = scope.upload(command.session)
     if row is None or row.principal != command.principal:
         return None
     if row.finished is not None:
-        return row
+        return LeasedUpload(row)
+    if command.if_epoch not in (None, row.epoch) or command.if_offset not in (None, row.offset):
+        return None
     row = msgspec.structs.replace(row, epoch=row.epoch + 1, updated_ns=scope.now_ns)
     scope.record(row)
-    return row
+    return LeasedUpload(row, _claim(scope, command))
 
 
-def advance(scope: MemoryScope, command: AdvanceUpload) -> bool:
+def advance(scope: MemoryScope, command: AdvanceUpload) -> bool | ClaimOutcome:
     """Carry out AdvanceUpload."""
     row = scope.upload(command.session)
     if row is None or row.finished is not None or row.epoch != command.epoch:
@@ -59,9 +70,17 @@ def advance(scope: MemoryScope, command: AdvanceUpload) -> bool:
             prefix=command.prefix,
             recorded_by=command.owner,
             updated_ns=scope.now_ns,
+            driver_state=command.driver_state,
         )
     )
-    return True
+    return _claim(scope, command) or True
+
+
+def _claim(scope: MemoryScope, command: LeaseUpload | AdvanceUpload) -> ClaimOutcome | None:
+    """Claim the digest that the command asks for, if it does."""
+    if command.claim is None:
+        return None
+    return claims.take(scope, command.claim.digest, command.claim.token, command.owner)
 
 
 def cancel(scope: MemoryScope, command: CancelUploadRow) -> bool:

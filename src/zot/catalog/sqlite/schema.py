@@ -236,7 +236,12 @@ CREATE TABLE held (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS = (_FIRST, _PLACED, _OWNED, _CARRIED, _CHANGE_LOG, _OWNERS, _DISPOSAL, _HELD)
+# What a storage driver needs to find the staged bytes of an upload again.
+_DRIVER_STATE = """
+ALTER TABLE upload ADD COLUMN driver_state BLOB NOT NULL DEFAULT x'';
+"""
+
+MIGRATIONS = (_FIRST, _PLACED, _OWNED, _CARRIED, _CHANGE_LOG, _OWNERS, _DISPOSAL, _HELD, _DRIVER_STATE)
 """Scripts that lead from each version to the next; what was released is never edited. Each takes less than a second."""
 
 # "zotc"

@@ -37,7 +37,7 @@ from zot.catalog.sqlite.codec import decode_outcome, encode
 from zot.catalog.sqlite.connection import DAMAGED, translated
 from zot.catalog.sqlite.database import Database
 from zot.catalog.sqlite.disk_reserve import DiskReserve
-from zot.catalog.sqlite.handlers import blobs, change_log, layouts, owners, tags, uploads
+from zot.catalog.sqlite.handlers import blobs, change_log, claims, layouts, owners, tags, uploads
 from zot.catalog.sqlite.handlers import manifests as manifest_handlers
 from zot.catalog.sqlite.quota_totals import QuotaTotals
 from zot.catalog.sqlite.recovery import SUSPECT, held_boot, last_ns, open_at_start, open_later, reopen
@@ -51,7 +51,7 @@ BATCH_LIMIT = 256
 SHORTEST_BATCH_S = 0.002
 LONGEST_BATCH_S = 0.02
 
-_HANDLERS = handlers_in(blobs, manifest_handlers, tags, uploads, layouts, owners, change_log)
+_HANDLERS = handlers_in(blobs, claims, manifest_handlers, tags, uploads, layouts, owners, change_log)
 
 # Faults of the command itself; any other error of SQLite concerns the whole batch.
 _OF_COMMAND = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from zot.catalog.blob_commands import (
     CheckQuota,
-    ClaimBlob,
-    ClaimOutcome,
     DoomBlob,
     DoomOutcome,
-    DropClaim,
     ForgetBlob,
     MarkUnreferenced,
     PublishBlob,
@@ -21,19 +18,16 @@ from zot.catalog.blob_commands import (
 from zot.catalog.change_log import ChangeKind
 from zot.catalog.interface import PAGE_LIMIT
 from zot.catalog.quotas import OverQuota, exceeded_quota
-from zot.catalog.sqlite.handlers import carried
+from zot.catalog.sqlite.handlers import carried, claims
+from zot.catalog.sqlite.handlers.claims import BLOB, CLEAR_STAMP
 from zot.catalog.sqlite.scope import RepositoryScope
 from zot.oci.digest import Digest
 
-_BLOB = "SELECT size, referenced, stamp_s, doom, placed_ns FROM blob WHERE repository = ?1 AND digest = ?2"
 _ADD = """
 INSERT INTO blob (repository, digest, size, placed_ns, referenced) VALUES (?1, ?2, ?3, ?4,
   ?5 OR EXISTS (SELECT 1 FROM edge WHERE repository = ?1 AND digest = ?2))
 ON CONFLICT DO NOTHING
 """
-_CLEAR_STAMP = "UPDATE blob SET stamp_s = NULL WHERE repository = ?1 AND digest = ?2 AND stamp_s IS NOT NULL"
-_CLAIM = "INSERT INTO claim (repository, digest, token, owner) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING"
-_DROP_CLAIM = "DELETE FROM claim WHERE repository = ?1 AND digest = ?2 AND token = ?3"
 _DOOM_STRAY = """
 INSERT INTO blob (repository, digest, size, referenced, doom, doomed_by, disposal)
 SELECT name, ?2, 0, 0, ?3, ?4, ?5 FROM repository WHERE name = ?1
@@ -56,7 +50,6 @@ UPDATE upload SET finished = ?4, updated_ns = ?5
 WHERE repository = ?1 AND session = ?2 AND epoch = ?3 AND finished IS NULL
 """
 _FINISHED_AS = "SELECT 1 FROM upload WHERE repository = ?1 AND session = ?2 AND finished = ?3"
-_CLAIMED = "SELECT 1 FROM claim WHERE repository = ?1 AND digest = ?2 LIMIT 1"
 _STAMP = """
 UPDATE blob SET stamp_s = ?2 WHERE repository = ?1 AND digest IN (
   SELECT digest FROM blob AS garbage
@@ -70,27 +63,12 @@ UPDATE manifest SET stamp_s = ?2 WHERE id IN (
 """
 
 
-def claim(scope: RepositoryScope, command: ClaimBlob) -> ClaimOutcome:
-    """Carry out ClaimBlob."""
-    found = scope.row(_BLOB, command.digest)
-    if found is None:
-        scope.create()
-        scope.change(_CLAIM, command.digest, command.token, command.owner)
-        return ClaimOutcome.CLAIMED
-    _, _, marked_s, doom, _ = found
-    if doom is not None:
-        return ClaimOutcome.DOOMED
-    if marked_s is not None:
-        scope.change(_CLEAR_STAMP, command.digest)
-    return ClaimOutcome.PRESENT
-
-
 def publish(scope: RepositoryScope, command: PublishBlob) -> PublishOutcome | OverQuota:
     """Carry out PublishBlob."""
-    claimed = scope.change(_DROP_CLAIM, command.digest, command.token)
-    found = scope.row(_BLOB, command.digest)
+    claimed = claims.end(scope, command.digest, command.token)
+    found = scope.row(BLOB, command.digest)
     if found is not None and found[3] is None:
-        scope.change(_CLEAR_STAMP, command.digest)
+        scope.change(CLEAR_STAMP, command.digest)
     elif not claimed:
         return PublishOutcome.CLAIM_LOST
     elif refused := exceeded_quota(command.quotas, _growth_bytes(scope, command), scope.used):
@@ -109,7 +87,7 @@ def publish(scope: RepositoryScope, command: PublishBlob) -> PublishOutcome | Ov
 
 def put(scope: RepositoryScope, command: PutBlob) -> PutOutcome | OverQuota:
     """Carry out PutBlob."""
-    found = scope.row(_BLOB, command.digest)
+    found = scope.row(BLOB, command.digest)
     if found is not None and found[3] is not None:
         return PutOutcome.DOOMED
     if found is None and (refused := exceeded_quota(command.quotas, _growth_bytes(scope, command), scope.used)):
@@ -120,7 +98,7 @@ def put(scope: RepositoryScope, command: PutBlob) -> PutOutcome | OverQuota:
         scope.create()
         add(scope, command.digest, len(command.content))
     else:
-        scope.change(_CLEAR_STAMP, command.digest)
+        scope.change(CLEAR_STAMP, command.digest)
     if found is None or scope.value(_IS_HELD, command.digest):
         scope.changed = bool(scope.change(_HOLD, command.digest, command.content))
     return PutOutcome.STORED if found is None else PutOutcome.PRESENT
@@ -149,28 +127,23 @@ def add(scope: RepositoryScope, digest: Digest, size: int) -> None:
 
 def check_room(scope: RepositoryScope, command: CheckQuota) -> OverQuota | None:
     """Carry out CheckQuota."""
-    found = scope.row(_BLOB, command.digest)
+    found = scope.row(BLOB, command.digest)
     is_present = found is not None and found[3] is None
     return None if is_present else exceeded_quota(command.quotas, _growth_bytes(scope, command), scope.used)
 
 
-def drop_claim(scope: RepositoryScope, command: DropClaim) -> None:
-    """Carry out DropClaim."""
-    scope.change(_DROP_CLAIM, command.digest, command.token)
-
-
 def touch(scope: RepositoryScope, command: TouchBlob) -> bool:
     """Carry out TouchBlob."""
-    found = scope.row(_BLOB, command.digest)
+    found = scope.row(BLOB, command.digest)
     if found is None or found[3] is not None:
         return False
-    scope.change(_CLEAR_STAMP, command.digest)
+    scope.change(CLEAR_STAMP, command.digest)
     return True
 
 
 def doom(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
     """Carry out DoomBlob."""
-    found = scope.row(_BLOB, command.digest)
+    found = scope.row(BLOB, command.digest)
     if found is None:
         return _doom_orphan(scope, command) if command.orphan else DoomOutcome.ABSENT
     size, referenced, marked_s, token, placed_ns = found
@@ -180,7 +153,7 @@ def doom(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
         return DoomOutcome.REFERENCED
     if command.marked_before_s is not None and carried.has_unread(scope):
         return DoomOutcome.REFERENCED
-    if command.orphan or command.placed_ns not in (None, placed_ns) or scope.value(_CLAIMED, command.digest):
+    if command.orphan or command.placed_ns not in (None, placed_ns) or claims.stands(scope, command.digest):
         return DoomOutcome.CLAIMED
     if command.marked_before_s is not None and (marked_s is None or marked_s > command.marked_before_s):
         return DoomOutcome.CLAIMED
@@ -198,7 +171,7 @@ def _doom_orphan(scope: RepositoryScope, command: DoomBlob) -> DoomOutcome:
     named = scope.value("SELECT 1 FROM edge WHERE repository = ?1 AND digest = ?2 LIMIT 1", command.digest)
     if named or _is_manifest(scope, command.digest) or carried.has_unread(scope):
         return DoomOutcome.REFERENCED
-    if scope.value(_CLAIMED, command.digest):
+    if claims.stands(scope, command.digest):
         return DoomOutcome.CLAIMED
     doomed = scope.change(_DOOM_STRAY, command.digest, command.token, command.owner, command.disposal)
     return DoomOutcome.DOOMED if doomed else DoomOutcome.ABSENT
