@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 
 from storage.pushing import body
-from zot.catalog.blob_commands import CheckQuota
+from zot.catalog.blob_commands import CheckQuota, DoomBlob, DoomOutcome
 from zot.catalog.command import Command
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.owner_commands import RenewOwner
@@ -21,7 +21,8 @@ from zot.registry.errors import DigestInvalid, QuotaExceeded, RangeInvalid, Uplo
 from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Registry
 from zot.registry.request import AppendUpload, CancelUpload, FinishUpload, UploadStatus
-from zot.registry.upload_session import LeaseLostError
+from zot.registry.upload_session import LeaseLostError, UploadSession
+from zot.storage.interface import Progress, StorageError
 from zot.storage.memory import MemoryStorage
 
 APP = parse_repository("app")
@@ -227,3 +228,83 @@ async def test_a_push_asks_for_its_quota_once(announced: int) -> None:
         await uploads.append(registry, chunk(session), ALICE, body(CONTENT), None)
         await uploads.finish(registry, finish(session), ALICE, None, None)
     assert catalog.asked == 1
+
+
+class Named(MemoryCatalog):
+    """A catalog that remembers the names of its commands."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__()
+        self.names: list[str] = []
+
+    async def do(self, command: Command[Outcome]) -> Outcome:
+        """Remember the name, and do it."""
+        self.names.append(type(command).__name__)
+        return await super().do(command)
+
+
+async def test_a_blob_costs_few_commands() -> None:
+    """A blob of one PUT costs three, one of PATCH and PUT four, and each further PATCH two."""
+    catalog = Named()
+    registry = Registry(catalog=catalog, storage=MemoryStorage())
+    session = await uploads.begin(registry, APP, ALICE)
+    await uploads.finish(registry, finish(session), ALICE, body(CONTENT), None, announced=len(CONTENT))
+    assert catalog.names == ["CreateUploadRow", "AdvanceUpload", "PublishBlob"]
+    catalog.names.clear()
+    session = await uploads.begin(registry, APP, ALICE)
+    await uploads.append(registry, chunk(session), ALICE, body(CONTENT[:4]), None)
+    await uploads.append(registry, chunk(session), ALICE, body(CONTENT[4:]), None)
+    await uploads.finish(registry, finish(session), ALICE, None, None)
+    assert catalog.names == [
+        "CreateUploadRow",
+        "AdvanceUpload",
+        "LeaseUpload",
+        "AdvanceUpload",
+        "LeaseUpload",
+        "PublishBlob",
+    ]
+
+
+async def test_a_failed_finish_leaves_no_claim(
+    registry: Registry, session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The digest that was claimed with the last bytes can be deleted once the request has failed."""
+
+    async def fails(*_: object) -> None:
+        raise StorageError("the disk")
+
+    monkeypatch.setattr(registry.storage, "place", fails)
+    with pytest.raises(StorageError):
+        await uploads.finish(registry, finish(session), ALICE, body(CONTENT), None, announced=len(CONTENT))
+    doom = DoomBlob(repository=APP, digest=DIGEST, token="d", owner=registry.catalog.owner, orphan=True)
+    assert await registry.catalog.do(doom) is DoomOutcome.DOOMED
+
+
+async def test_a_request_that_came_before_another_changed_the_session_changes_nothing(
+    registry: Registry, session: str
+) -> None:
+    """A request that stalled between its look at the session and its bytes ends, although no request fenced it."""
+    seen = await registry.catalog.upload(session)
+    assert seen is not None
+    stalled = UploadSession(registry, seen)
+    start = await stalled.resume_point()
+    await uploads.append(registry, chunk(session), ALICE, body(CONTENT[:4]), None)
+    with pytest.raises(LeaseLostError):
+        await stalled.append(start, body(b"stale"))
+    assert await offset(registry, session) == 4
+    await uploads.finish(registry, finish(session), ALICE, body(CONTENT[4:]), None)
+
+
+@pytest.mark.parametrize("end", ["finished", "cancelled"])
+async def test_bytes_that_come_too_late_are_removed(registry: Registry, session: str, end: str) -> None:
+    """A request whose session is finished or cancelled when its bytes have come leaves none behind."""
+    seen = await registry.catalog.upload(session)
+    assert seen is not None
+    if end == "finished":
+        await uploads.finish(registry, finish(session), ALICE, body(CONTENT), None)
+    else:
+        await uploads.cancel(registry, CancelUpload(repository=APP, session=session), ALICE)
+    with pytest.raises(LeaseLostError):
+        await UploadSession(registry, seen).append(Progress(0), body(b"late"))
+    assert await registry.storage.staged(APP) == []
