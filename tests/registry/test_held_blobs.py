@@ -185,7 +185,7 @@ async def test_a_lost_upload_stores_nothing(registry: Registry) -> None:
     """A newer request has the session: the older one's bytes do not count."""
     await registry.catalog.do(CreateUploadRow(repository=APP, session="s", principal="p"))
     row = await registry.catalog.upload("s")
-    await registry.catalog.do(LeaseUpload(repository=APP, session="s", principal="p"))
+    await registry.catalog.do(LeaseUpload(repository=APP, session="s", principal="p", owner=registry.catalog.owner))
     with pytest.raises(UploadLostError):
         await held_blobs.put_blob(registry, APP, DIGEST, CONTENT, FoundBy.PUSH, row)
     assert await registry.catalog.blob(APP, DIGEST) is None

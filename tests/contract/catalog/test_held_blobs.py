@@ -230,7 +230,7 @@ async def test_nothing_is_stored_without_its_upload(catalog: Catalog, why: str) 
         repository = OTHER if why == "another repository" else APP
         await catalog.do(CreateUploadRow(repository=repository, session="s", principal="alice"))
     if why == "a newer request":
-        await catalog.do(LeaseUpload(repository=APP, session="s", principal="alice"))
+        await catalog.do(LeaseUpload(repository=APP, session="s", principal="alice", owner=OWNER))
     if why == "another blob":
         other = PutBlob(repository=APP, digest=digest("other"), content=b"other", session="s")
         assert await catalog.do(other) is PutOutcome.STORED
