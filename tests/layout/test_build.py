@@ -54,13 +54,15 @@ async def test_the_jobs_keep_layouts_in_sync(tmp_path: Path, pools: ThreadPools)
     catalog = MemoryCatalog()
     storage = build_storage(config, pools)
     layouts = build(config, catalog, storage, pools)
-    running = asyncio.create_task(build_jobs(catalog, storage, layouts).run())
+    jobs = build_jobs(catalog, storage, layouts)
+    running = [asyncio.create_task(each) for each in (jobs.schedule.run(), jobs.scanner.run())]
 
     async def imported() -> bool:
         row = await catalog.repository(parse_repository("app"))
         return row is not None and row.imported
 
     await eventually(imported)
-    running.cancel()
-    await asyncio.wait({running})
+    for each in running:
+        each.cancel()
+    await asyncio.wait(running)
     await layouts.close()

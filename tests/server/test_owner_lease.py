@@ -9,7 +9,15 @@ import pytest
 from zot.catalog.command import Command
 from zot.catalog.interface import CatalogUnavailableError, LeaseEndedError, Outcome
 from zot.catalog.memory.driver import MemoryCatalog
-from zot.catalog.owner_commands import JOBS_LEASE, LEASE_S, AcquireLease, EndOwner, RenewOwner
+from zot.catalog.owner_commands import (
+    EXPORT_LEASE,
+    LEASE_S,
+    WORK_LEASES,
+    AcquireLease,
+    EndOwner,
+    ReleaseLease,
+    RenewOwner,
+)
 from zot.server.owner_lease import OwnerLease
 
 PEER = "peer"
@@ -39,19 +47,37 @@ class UnavailableCatalog(MemoryCatalog):
         return await super().do(command)
 
 
-async def jobs_holder(catalog: MemoryCatalog, owner: str) -> bool:
-    """Tell whether an owner holds the lease of the background work, or can have it."""
-    return await catalog.do(AcquireLease(name=JOBS_LEASE, owner=owner)) is not None
+async def acquirable(catalog: MemoryCatalog, owner: str) -> list[str]:
+    """Return which leases of the background work an owner holds, or can have."""
+    return [name for name in WORK_LEASES if await catalog.do(AcquireLease(name=name, owner=owner)) is not None]
 
 
 async def test_the_first_server_works_in_the_background_at_once() -> None:
-    """With no other owner the first renewal acquires the lease of the background work."""
+    """With no other owner the first renewal acquires all leases of the background work."""
     catalog = MemoryCatalog()
     lease = OwnerLease(catalog)
+    assert not any(map(lease.holds, WORK_LEASES))
     await lease.renew()
-    await lease.acquired()
+    for name in WORK_LEASES:
+        await lease.acquired(name)
+    assert all(map(lease.holds, WORK_LEASES))
     await catalog.do(RenewOwner(owner=PEER))
-    assert not await jobs_holder(catalog, PEER)
+    assert await acquirable(catalog, PEER) == []
+
+
+async def test_each_part_of_the_work_is_done_by_the_server_that_has_its_lease() -> None:
+    """Two servers may share the work: a lease that one of them does not hold is the other's, and only that one."""
+    catalog = MemoryCatalog()
+    await catalog.do(RenewOwner(owner=PEER))
+    export = await catalog.do(AcquireLease(name=EXPORT_LEASE, owner=PEER))
+    assert export is not None
+    lease = OwnerLease(catalog)
+    await lease.renew()
+    assert [name for name in WORK_LEASES if lease.holds(name)] == [name for name in WORK_LEASES if name != EXPORT_LEASE]
+    assert await acquirable(catalog, PEER) == [EXPORT_LEASE]
+    await catalog.do(ReleaseLease(lease=export))
+    await lease.renew()
+    assert lease.holds(EXPORT_LEASE)
 
 
 async def test_a_second_server_takes_over_when_the_lease_of_the_first_has_expired() -> None:
@@ -59,9 +85,9 @@ async def test_a_second_server_takes_over_when_the_lease_of_the_first_has_expire
     clock = Clock()
     catalog = MemoryCatalog(clock.ns)
     await catalog.do(RenewOwner(owner=PEER))
-    assert await jobs_holder(catalog, PEER)
+    assert await acquirable(catalog, PEER) == list(WORK_LEASES)
     lease = OwnerLease(catalog)
-    acquired = asyncio.create_task(lease.acquired())
+    acquired = asyncio.create_task(lease.acquired(EXPORT_LEASE))
     clock.now_s += LEASE_S / 2
     await catalog.do(RenewOwner(owner=PEER))
     clock.now_s += LEASE_S / 2 + 1
@@ -81,7 +107,7 @@ async def test_a_server_that_stops_leaves_its_lease_at_once() -> None:
     await lease.renew()
     await lease.end()
     await catalog.do(RenewOwner(owner=PEER))
-    assert await jobs_holder(catalog, PEER)
+    assert await acquirable(catalog, PEER) == list(WORK_LEASES)
 
 
 async def test_a_catalog_that_is_away_is_asked_again() -> None:
@@ -89,7 +115,7 @@ async def test_a_catalog_that_is_away_is_asked_again() -> None:
     catalog = UnavailableCatalog()
     lease = OwnerLease(catalog, retry_s=0)
     task = asyncio.create_task(lease.run())
-    await lease.acquired()
+    await lease.acquired(EXPORT_LEASE)
     assert catalog.failures == 0
     task.cancel()
 

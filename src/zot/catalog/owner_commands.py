@@ -26,8 +26,14 @@ LEASE_S = 60.0
 ENDED_KEPT_S = 7 * 86400
 """How long the catalog remembers that a lease has ended: no suspended process is expected back after it."""
 
-JOBS_LEASE = "jobs"
-"""The named lease of background work: export, import of layouts, collection, scrub."""
+EXPORT_LEASE = "export"
+"""The named lease of writing layouts."""
+IMPORT_LEASE = "import"
+"""The named lease of looking for layouts, and for what other programs changed in them."""
+MAINTENANCE_LEASE = "maintenance"
+"""The named lease of collection, retention, scrub, and of finishing interrupted deletes."""
+WORK_LEASES = (EXPORT_LEASE, IMPORT_LEASE, MAINTENANCE_LEASE)
+"""All named leases of background work."""
 
 
 def lease_ended(owner: str) -> LeaseEndedError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from zot.catalog.interface import Catalog
@@ -58,14 +57,8 @@ class LayoutJobs:
     schedule: ExportSchedule
     scanner: LayoutScanner
 
-    async def run(self) -> None:
-        """Export, import and look for the changes of other programs, until it is cancelled."""
-        async with asyncio.TaskGroup() as jobs:
-            jobs.create_task(self.schedule.run())
-            jobs.create_task(self.scanner.run())
-
     async def drain(self, limit_s: float) -> bool:
-        """Export all layouts that are due, after `run` and all writers have ended; return False if some are left."""
+        """Export all layouts that are due, after all writers have ended; return False if some are left."""
         return await self.schedule.drain(limit_s)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from zot.accounts.interface import AccountsUnavailableError
@@ -13,6 +13,7 @@ from zot.admin.requests import AdminRequest
 from zot.api.metrics.maintenance import MaintenanceMetrics
 from zot.api.metrics.metrics import Metrics
 from zot.api.metrics.registry import Recorded
+from zot.catalog.owner_commands import EXPORT_LEASE, IMPORT_LEASE, MAINTENANCE_LEASE
 from zot.config.model import Config
 from zot.layout.build import build_jobs
 from zot.layout.layouts import StoreLayouts
@@ -78,7 +79,10 @@ class Background:
             yield
         if not self._store.read_only:
             stop = self._store.plan.stop
-            await self._layout_jobs.drain(stop.left_s(stop.exports_s))
+            if not self._lease.holds(EXPORT_LEASE):
+                await self._lease.renew()  # it stops before the first renewal, or the lease has become free since
+            if self._lease.holds(EXPORT_LEASE):
+                await self._layout_jobs.drain(stop.left_s(stop.exports_s))
             await self._lease.end()
         _log.info("zot stops")
         if self._metrics is not None:
@@ -93,17 +97,20 @@ class Background:
         if self._store.read_only:
             tasks.append(self._scheduler.run)
         else:
-            tasks += [self._lease.run, self._work_alone]
+            tasks += [
+                self._lease.run,
+                partial(self._alone, MAINTENANCE_LEASE, self._scheduler.run),
+                partial(self._alone, EXPORT_LEASE, self._layout_jobs.schedule.run),
+                partial(self._alone, IMPORT_LEASE, self._layout_jobs.scanner.run),
+            ]
         if self._metrics is not None:
             tasks.append(self._metrics.run)
         return tasks
 
-    async def _work_alone(self) -> None:
-        """Maintain the store and its layouts, once no other server does."""
-        await self._lease.acquired()
-        async with asyncio.TaskGroup() as work:
-            work.create_task(self._scheduler.run())
-            work.create_task(self._layout_jobs.run())
+    async def _alone(self, lease: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do work once no other server does it."""
+        await self._lease.acquired(lease)
+        await work()
 
     async def _apply(self, config: Config) -> None:
         parts = self._parts(config)

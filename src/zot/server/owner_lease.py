@@ -1,4 +1,4 @@
-"""The lease of a running server: it is renewed here, and with it the named lease of the background work is held."""
+"""The lease of a running server: it is renewed here, and with it the named leases of the background work are held."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import logging
 
 from zot.catalog.interface import Catalog, CatalogError, LeaseEndedError
 from zot.catalog.owner_commands import (
-    JOBS_LEASE,
     LEASE_S,
+    WORK_LEASES,
     AcquireLease,
     EndExpiredOwners,
     EndOwner,
@@ -30,7 +30,7 @@ class OwnerLease:
         self._catalog = catalog
         self._renew_s = renew_s
         self._retry_s = retry_s
-        self._acquired = asyncio.Event()
+        self._acquired = {name: asyncio.Event() for name in WORK_LEASES}
 
     async def run(self) -> None:
         """Renew the lease until cancelled. Raises LeaseEndedError once it has ended.
@@ -50,23 +50,28 @@ class OwnerLease:
                 await asyncio.sleep(self._renew_s)
 
     async def renew(self) -> None:
-        """Renew the lease, end the expired leases of others, and acquire the lease of the background work.
+        """Renew the lease, end the expired leases of others, and acquire the leases of the background work.
 
-        The last is left until the next time if another owner holds it. Raises LeaseEndedError, CatalogError.
+        A lease that another owner holds is tried again the next time. Raises LeaseEndedError, CatalogError.
         """
         catalog = self._catalog
         if not await catalog.do(RenewOwner(owner=catalog.owner)):
             raise lease_ended(catalog.owner)
         for owner in await catalog.do(EndExpiredOwners(owner=catalog.owner)):
             _log.warning("the lease of owner %s has expired: what it held is taken over", owner)
-        if self._acquired.is_set():
-            return
-        if await catalog.do(AcquireLease(name=JOBS_LEASE, owner=catalog.owner)) is not None:
-            self._acquired.set()
+        for name, acquired in self._acquired.items():
+            if acquired.is_set():
+                continue
+            if await catalog.do(AcquireLease(name=name, owner=catalog.owner)) is not None:
+                acquired.set()
 
-    async def acquired(self) -> None:
-        """Return once this server holds the lease of the background work."""
-        await self._acquired.wait()
+    async def acquired(self, name: str) -> None:
+        """Return once this server holds a lease of the background work."""
+        await self._acquired[name].wait()
+
+    def holds(self, name: str) -> bool:
+        """Return whether this server has acquired a lease of the background work."""
+        return self._acquired[name].is_set()
 
     async def end(self) -> None:
         """End the lease, so that another server need not wait until it expires. Raises CatalogError."""
