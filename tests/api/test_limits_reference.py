@@ -18,6 +18,9 @@ from zot.catalog.sqlite.client import WAITING_LIMIT
 from zot.config.http import HttpConfig
 from zot.config.own_keys import KEYS, OwnKey
 from zot.config.parse import DEPTH_LIMIT, FILE_LIMIT_BYTES
+from zot.extensions.search.graphql import document
+from zot.extensions.search.interface import PAGE_LIMIT, TEXT_LIMIT
+from zot.extensions.search.routes import graphql
 from zot.layout.interface import INDEX_LIMIT_BYTES
 from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
 from zot.logs.writer import KEPT_LIMIT_BYTES, QUEUE_LIMIT_BYTES
@@ -69,6 +72,14 @@ MANIFESTS_ON_THEIR_WAY = (
         ("Lists and objects in a manifest", f"{CONTAINERS_LIMIT:,}"),
         ("Ranges of one request", f"{RANGES_LIMIT:,}"),
         ("`index.json` to import", size(INDEX_LIMIT_BYTES)),
+        ("Text of a GraphQL query", f"{size(document.TEXT_LIMIT_BYTES)}, {document.TOKENS_LIMIT:,} tokens"),
+        ("Body of a GraphQL request", size(graphql.BODY_LIMIT_BYTES)),
+        ("Fields of a query, those of a fragment counted wherever it is used", f"{document.FIELDS_LIMIT}"),
+        ("Fields at the root of a query", f"{document.ROOT_FIELDS_LIMIT}"),
+        ("Operations and fragments of a query", f"{document.DEFINITIONS_LIMIT}"),
+        ("Levels of a query", f"{document.DEPTH_LIMIT}"),
+        ("Text that is searched for, and each name of a filter", f"{TEXT_LIMIT} characters"),
+        ("Rows held of a list that is sent whole", f"{PAGE_LIMIT:,}"),
         ("`Authorization` header", size(credentials.AUTHORIZATION_LENGTH_LIMIT)),
         ("Verified passwords in the cache", f"{password_cache.COUNT_LIMIT:,}, for {password_cache.LIFETIME_S:.0f} s"),
         (

@@ -13,6 +13,8 @@ import pytest
 
 from zot.api import health
 from zot.api.auth import apikey, explain, login, token
+from zot.extensions.search.graphql.schema import query_type
+from zot.extensions.search.routes import graphql, management, preferences
 from zot.registry.request import Request
 
 ROOT = Path(__file__).parent.parent.parent
@@ -33,13 +35,22 @@ def test_every_operation_is_in_the_reference(operation: str) -> None:
     assert f"`{operation}`" in (REFERENCE / "api.md").read_text()
 
 
-@pytest.mark.parametrize("module", [apikey, explain, login, token, health])
+@pytest.mark.parametrize(
+    "module", [apikey, explain, login, token, health, graphql, management, preferences], ids=lambda each: each.__name__
+)
 def test_every_other_route_is_in_the_reference(module: ModuleType) -> None:
     """A path in the source of a handler is on the page of the API."""
     page = (REFERENCE / "api.md").read_text()
     paths = set(re.findall(r"/(?:zot/auth|v2/_zot/ext)/[a-z]+|/(?:livez|readyz|startupz)", inspect.getsource(module)))
     assert paths
     assert {path for path in paths if path not in page} == set()
+
+
+@pytest.mark.parametrize("query", query_type().fields)
+def test_every_query_is_in_the_reference(query: str) -> None:
+    """The page of GraphQL has a row for each query, with its arguments in their order."""
+    arguments = ", ".join(f"`{name}`" for name in query_type().fields[query].args)
+    assert f"\n| `{query}` | {arguments} |" in (REFERENCE / "graphql.md").read_text()
 
 
 @pytest.mark.parametrize("page", ["cli.md", "zli.md"])

@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # a check of the configuration reads declarations, and needs 
     from zot.auth.decision import Policy
     from zot.auth.principal import Principal
     from zot.config.model import Config
+    from zot.extensions.search.interface import Search
+    from zot.foundation.threads import ThreadPool
     from zot.maintenance.build import MaintenanceParts
     from zot.maintenance.scheduler import Task
     from zot.registry.registry import Registry
@@ -38,6 +40,10 @@ class HttpContext:
     """The ways to log in, accounts and sessions."""
     authenticator: HttpAuthenticator | None
     """Cookies and credentials; None: there is no way to log in."""
+    pool: ThreadPool
+    """For work of handlers that would block the event loop; its threads last as long as the process."""
+    search: Search | None
+    """The index of all images; None: search is not enabled."""
 
 
 @dataclass(frozen=True, slots=True)

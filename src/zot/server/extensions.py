@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from zot.extensions.declaration import Extension
 from zot.extensions.metrics.extension import EXTENSION as METRICS
 from zot.extensions.scrub.extension import EXTENSION as SCRUB
+from zot.extensions.search.extension import EXTENSION as SEARCH
 
-EXTENSIONS: tuple[Extension, ...] = (METRICS, SCRUB)
+if TYPE_CHECKING:
+    from zot.extensions.search.interface import Search
+    from zot.server.store import Store
+
+EXTENSIONS: tuple[Extension, ...] = (METRICS, SCRUB, SEARCH)
 """The one list of extensions; each declares what it adds."""
+
+
+def open_search(store: Store) -> Search | None:
+    """Return what answers queries from the index in this process; None if search is not enabled."""
+    if not store.config.extensions.search_enabled:
+        return None
+    from zot.extensions.search.index.build import open_search as open_index  # noqa: PLC0415 (brings the index)
+
+    return open_index(store.config, store.catalog, store.statistics)
+
 
 _CORE = frozenset(
     {

@@ -40,13 +40,17 @@ from zot.migration.import_zot_metadata import accounts_awaited
 from zot.registry.request import UseExtension
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import CertificateReload, ConfigReload, certificates_of
-from zot.server.extensions import EXTENSIONS
+from zot.server.extensions import EXTENSIONS, open_search
 from zot.server.plan import ServerPlan
 from zot.server.running_state import RunningState, StateReport
 from zot.server.store import Store
 from zot.server.tls import TlsError
 from zot.statistics.interface import StatisticsUnavailableError
 from zot.statistics.recorder import StatisticsRecorder
+
+# Queries of extensions that take long are made one by one, so that they leave the processor to other requests.
+_HANDLER_THREADS = 1
+_HANDLER_QUEUE_LIMIT = 64
 
 CANNOT_SERVE = (
     TlsError,
@@ -71,6 +75,8 @@ class HttpServer:
         self._report = report
         self._accounts = accounts
         self._passwords = ThreadPool("passwords", PASSWORD_THREADS, PASSWORD_QUEUE_LIMIT)
+        self._handler_pool = ThreadPool("handlers", _HANDLER_THREADS, _HANDLER_QUEUE_LIMIT)
+        self._search = open_search(store)
         self._auth: Auth | None = None
         config = store.config
         self.health = Health(_usable(store), store.plan.probed, store.plan.heartbeats.unresponsive)
@@ -114,6 +120,7 @@ class HttpServer:
         if self._accounts is not None:
             await self._accounts.close()
         self._passwords.close()
+        self._handler_pool.close()
 
     async def _apply(self, config: Config) -> None:
         replaced = self._auth
@@ -133,7 +140,16 @@ class HttpServer:
             authorizer, authenticator, routes = of_auth.authorizer, of_auth.authenticator, dict(of_auth.routes)
         registry = self._store.registry(config)
         context = HttpContext(
-            config, registry, auth.policy, _state(self._store), self._metrics, authorizer, auth, authenticator
+            config=config,
+            registry=registry,
+            policy=auth.policy,
+            state=_state(self._store),
+            metrics=self._metrics,
+            authorizer=authorizer,
+            auth=auth,
+            authenticator=authenticator,
+            pool=self._handler_pool,
+            search=self._search,
         )
         for extension in EXTENSIONS:
             for each in extension.routes(context):

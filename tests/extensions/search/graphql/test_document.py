@@ -37,7 +37,7 @@ def refusal(text: str) -> tuple[str, str, list[dict[str, int]]]:
 @pytest.mark.parametrize(
     ("text", "code", "message", "column"),
     [
-        ("{RepoListWithNewestImage{", PARSE, "Expected Name, found <EOF>", 26),
+        ("{RepoListWithNewestImage{", PARSE, "Expected Name, found <EOF>.", 26),
         ("{RepoListWithNewestImage{Nope}}", VALIDATION, "Cannot query field 'Nope'", 26),
         ("{Image{Tag}}", VALIDATION, "of type 'String!' is required, but it was not provided", 2),
         ("{Image(image:5){Tag}}", VALIDATION, "String cannot represent a non string value: 5", 14),

@@ -20,7 +20,7 @@ from zot.extensions.search.graphql.errors import ErrorCode, GraphQLRequestError,
 from zot.extensions.search.graphql.schema import schema
 
 TEXT_LIMIT_BYTES = 16 << 10
-_TOKENS_LIMIT = 2000
+TOKENS_LIMIT = 2000
 DEFINITIONS_LIMIT = 32
 """The most operations and fragments of a document."""
 FIELDS_LIMIT = 300
@@ -61,7 +61,7 @@ def read_document(text: str) -> Document:
     if len(text.encode(errors="replace")) > TEXT_LIMIT_BYTES:
         raise _too_complex(f"the query has more than {TEXT_LIMIT_BYTES} bytes")
     try:
-        node = parse(text, max_tokens=_TOKENS_LIMIT)
+        node = parse(text, max_tokens=TOKENS_LIMIT)
     except GraphQLSyntaxError as error:
         raise invalid_document([error], ErrorCode.PARSE) from error
     document = Document(node)

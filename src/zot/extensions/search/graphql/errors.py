@@ -40,7 +40,7 @@ def invalid_document(errors: Sequence[GraphQLError], code: ErrorCode) -> GraphQL
     return GraphQLRequestError(
         *(
             {
-                "message": error.message.removeprefix("Syntax Error: ").removesuffix("."),
+                "message": error.message.removeprefix("Syntax Error: "),
                 "locations": [{"line": each.line, "column": each.column} for each in error.locations or ()],
                 "extensions": {"code": code.value},
             }
