@@ -38,6 +38,7 @@ from zot.registry.request import AppendUpload, FinishUpload, PushManifest
 from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.lock import lock_root
+from zot.storage.synced_directories import SyncedDirectories
 from zot.storage.threads import ThreadPools
 
 CATALOG = ".zot"
@@ -77,8 +78,11 @@ class Store:
             raise
         self.catalog = SqliteCatalog(self.root / CATALOG / DATABASE, writer, self.boot, self._now_ns)
         root = str(self.root)
-        self.storage = FilesystemStorage(root, pools, disk=disk, min_free_percent=0, min_free_bytes=room_bytes)
-        files = FilesystemLayouts([root], lambda _: root, self.storage.ready, pools, disk=disk)
+        synced = SyncedDirectories()
+        self.storage = FilesystemStorage(
+            root, pools, disk=disk, min_free_percent=0, min_free_bytes=room_bytes, synced=synced
+        )
+        files = FilesystemLayouts([root], lambda _: root, self.storage.ready, pools, disk=disk, synced=synced)
         reconciler = Reconciler(self.catalog, self.storage, files)
         self.layouts = StoreLayouts(self.catalog, self.storage, files, ExternalEdits(self.catalog, files, reconciler))
         self.jobs = build_jobs(self.catalog, self.storage, self.layouts)

@@ -16,10 +16,12 @@ from layout.store import APP, Store, eventually
 from storage.failing_disk import FailingDisk, ObservedDisk
 from zot.catalog.edges import edges
 from zot.catalog.manifest_commands import PutManifest, TagMove
+from zot.foundation.shared_marks import SharedMarks
 from zot.layout.first_reads import FirstReads
+from zot.layout.layouts import StoreLayouts
 from zot.oci.digest import Digest
 from zot.oci.manifest import parse_manifest
-from zot.oci.names import parse_tag
+from zot.oci.names import parse_repository, parse_tag
 from zot.registry import blobs, manifests, referrers, tags
 from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown, Unavailable
 from zot.registry.registry import Registry
@@ -334,3 +336,26 @@ async def test_deleted_images_are_restored_with_their_files(exported: Store, mak
     assert await later.tags() == {"one": ONE.digest, "two": TWO.digest, "four": FOUR.digest}
     for each in (*ONE.blobs, *TWO.blobs):
         assert await later.catalog.blob(APP, Digest(Image(each).digest)) is not None
+
+
+async def test_what_one_process_compared_no_other_compares(exported: Store) -> None:
+    """The processes of a server share what was compared since its start."""
+    shared = SharedMarks()
+    first, later = (FirstReads(exported.catalog, exported.files, exported.layouts.edits, shared) for _ in range(2))
+    assert first.is_due(APP)
+    await first.compare(APP)
+    assert not first.is_due(APP)
+    assert not later.is_due(APP)
+
+
+async def test_a_repository_that_was_just_made_or_imported_is_not_compared(make_store: MakeStore) -> None:
+    """Its import has read what another program wrote before, or found no directory."""
+    store, other = make_store(), parse_repository("team/other")
+    store.layout(other).put(ONE)
+    store.layout(other).write(ONE.descriptor("one"))
+    layouts = StoreLayouts(store.catalog, store.storage, store.files, store.layouts.edits)
+    for repository in (APP, other):
+        assert layouts.comparison_due(repository)
+        await layouts.ensure_imported(repository)
+        assert not layouts.comparison_due(repository)
+    await layouts.close()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import pytest
 
@@ -21,10 +24,28 @@ from zot.oci.media_types import OCTET_STREAM
 from zot.oci.names import parse_repository, parse_tag
 from zot.registry.damage import DamageReports
 from zot.registry.errors import Unavailable
+from zot.storage.disk import Disk, DiskOperation
 from zot.storage.interface import StorageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 ONE, TWO, THREE, FOUR = image("one"), image("two"), image("three", DOCKER_MANIFEST), image("four")
 NESTED = index(index(ONE, THREE), TWO)
+
+
+class VerbsDisk(Disk):
+    """A disk that counts its operations by their verbs."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.verbs: Counter[str] = Counter()
+
+    def perform(self, operation: DiskOperation, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Count an operation on content: the identity of the store is read in any case."""
+        if "/.zot" not in operation.path:
+            self.verbs[operation.verb] += 1
+        return super().perform(operation, call, *args, **kwargs)
 
 
 def write_like_zot(store: Store) -> None:
@@ -174,6 +195,19 @@ async def test_a_repository_that_is_nowhere_is_created(store: Store) -> None:
     assert row.imported
     assert not await store.is_due()
     assert not store.layout().path.exists()
+
+
+async def test_a_new_repository_has_nothing_to_read(make_store: MakeStore) -> None:
+    """One whose directory does not exist costs a look for it, and no search for files."""
+    disk = VerbsDisk()
+    store = make_store(disk=disk)
+    await store.files.ready(APP)
+    disk.verbs.clear()
+    await store.importer.ensure(APP)
+    assert not {"read", "list", "create", "mkdir"} & disk.verbs.keys()
+    row = await store.catalog.repository(APP)
+    assert row is not None
+    assert row.imported
 
 
 async def test_an_unmounted_disk_is_no_empty_repository(store: Store) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from zot.catalog.interface import Catalog
 from zot.config.storage import StorageConfig as Configuration
 from zot.config.store_table import StoreTable
+from zot.foundation.shared_marks import SharedMarks
 from zot.layout.export import Exporter
 from zot.layout.external_edits import ExternalEdits
 from zot.layout.filesystem import FilesystemLayouts
@@ -17,6 +18,7 @@ from zot.layout.scanner import LayoutScanner
 from zot.layout.schedule import ExportSchedule
 from zot.registry.damage import DamageReports
 from zot.storage.interface import Storage
+from zot.storage.synced_directories import SyncedDirectories
 from zot.storage.threads import ThreadPools
 
 
@@ -27,16 +29,19 @@ def build(
     pools: ThreadPools,
     damage: DamageReports | None = None,
     *,
+    synced: SyncedDirectories | None = None,
+    compared: SharedMarks | None = None,
     catalog_is_older_than_ns: int = 0,
     manifest_limit_bytes: int = MANIFEST_LIMIT_BYTES,
 ) -> StoreLayouts:
     """Return what the registry asks about layouts. To be closed before the catalog and the storage.
 
     `catalog_is_older_than_ns` is the time of this start if the catalog is older than its store, otherwise 0.
-    `manifest_limit_bytes` is the limit of pushes; a limit below the default does not hold for what is stored.
+    `manifest_limit_bytes` is the limit of pushes; a limit below the default does not hold for what is stored. The
+    processes of a server share `synced` and `compared`.
     """
     stores = StoreTable(config)
-    files = FilesystemLayouts(stores.roots, stores.root_of, storage.ready, pools)
+    files = FilesystemLayouts(stores.roots, stores.root_of, storage.ready, pools, synced=synced)
     limit_bytes = max(manifest_limit_bytes, MANIFEST_LIMIT_BYTES)
     reconciler = Reconciler(
         catalog,
@@ -46,7 +51,7 @@ def build(
         manifest_limit_bytes=limit_bytes,
     )
     edits = ExternalEdits(catalog, files, reconciler)
-    return StoreLayouts(catalog, storage, files, edits, damage, manifest_limit_bytes=limit_bytes)
+    return StoreLayouts(catalog, storage, files, edits, damage, manifest_limit_bytes=limit_bytes, compared=compared)
 
 
 @dataclass(frozen=True, slots=True)

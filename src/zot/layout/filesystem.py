@@ -27,6 +27,7 @@ from zot.oci.names import Repository
 from zot.registry.unimported import Unserved
 from zot.storage.disk import Disk, File
 from zot.storage.os_errors import storage_errors
+from zot.storage.synced_directories import SyncedDirectories
 from zot.storage.threads import ThreadPools
 
 _log = logging.getLogger(__name__)
@@ -51,17 +52,19 @@ class FilesystemLayouts:
         pools: ThreadPools,
         *,
         disk: Disk | None = None,
+        synced: SyncedDirectories | None = None,
     ) -> None:
         """Use the layouts below `roots`; `root_of` returns the root of a repository.
 
-        `ready` raises StorageError unless the repository's root is the expected store.
+        `ready` raises StorageError unless the repository's root is the expected store. `synced` is shared with the
+        storage of the same roots.
         """
         self._disk = disk or Disk()
         self._ready = ready
         self._root_of = root_of
         self._pools = pools
         self._directories = {root: LayoutDirectories(self._disk, root) for root in roots}
-        self._files = {root: IndexFiles(self._disk, root) for root in self._directories}
+        self._files = {root: IndexFiles(self._disk, root, synced) for root in self._directories}
 
     async def ready(self, repository: Repository) -> None:
         """Raise StorageError unless the root is the expected store and the repository's directory is its own."""
@@ -83,8 +86,13 @@ class FilesystemLayouts:
                 yield found
 
     async def obstacle(self, repository: Repository) -> str | None:
-        """Return what occupies the path of a file of a new layout of that name, or None."""
-        return await self._read(f"look at {repository}", self._directories_of(repository).obstacle, repository)
+        """Return what occupies the path of a file of a new layout of that name, or None; None for a layout."""
+        directories = self._directories_of(repository)
+
+        def look() -> str | None:
+            return None if directories.is_layout(repository) else directories.obstacle(repository)
+
+        return await self._read(f"look at {repository}", look)
 
     async def _found(self) -> AsyncIterator[Repository | Unserved]:
         for root, directories in self._directories.items():

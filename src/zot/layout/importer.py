@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from zot.catalog.command import ChangeSource
@@ -50,12 +51,17 @@ class LayoutImporter:
         *,
         wait_s: float = 5.0,
         manifest_limit_bytes: int = MANIFEST_LIMIT_BYTES,
+        in_sync: Callable[[Repository], object] = lambda _: None,
     ) -> None:
-        """Let a request wait for `wait_s`, report damaged content, read manifests up to `manifest_limit_bytes`."""
+        """Let a request wait for `wait_s`, report damaged content, read manifests up to `manifest_limit_bytes`.
+
+        `in_sync` is called with each repository whose layout and catalog say the same after its import.
+        """
         self._damage = damage or DamageReports()
         self._catalog = catalog
         self._storage = storage
         self._files = files
+        self._in_sync = in_sync
         self._wait_s = wait_s
         self._manifest_limit_bytes = manifest_limit_bytes
         self._runs: dict[Repository, _Run] = {}
@@ -133,6 +139,11 @@ class LayoutImporter:
         # `salvaged`: the catalog was damaged and keeps what is left of this repository; the layout adds what is lost.
         # A disk that is not mounted is not an empty layout.
         await self._files.ready(repository)
+        if await self._files.is_removed(repository):  # mostly it is new: there is nothing to read
+            await self._complete(repository)
+            if not begun and not salvaged:
+                self._in_sync(repository)
+            return
         contents = LayoutContents(
             self._catalog,
             self._storage,
@@ -149,7 +160,7 @@ class LayoutImporter:
         # Requests write only after it is complete: up to here the tag log has exactly what the file shows.
         shown_ns = await last_change_ns(self._catalog, repository)
         row = await self._catalog.repository(repository)
-        await self._catalog.do(ImportLayout(repository=repository, complete=True, source=ChangeSource.IMPORT))
+        await self._complete(repository)
         file = contents.index
         if file is None:
             return
@@ -165,3 +176,7 @@ class LayoutImporter:
                     signature=str(mark),
                 )
             )
+            self._in_sync(repository)
+
+    async def _complete(self, repository: Repository) -> None:
+        await self._catalog.do(ImportLayout(repository=repository, complete=True, source=ChangeSource.IMPORT))

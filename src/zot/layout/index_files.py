@@ -25,6 +25,7 @@ from zot.storage.disk import Disk, File, NotRegularFileError
 from zot.storage.identity import make_directories
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.os_errors import NO_LINK
+from zot.storage.synced_directories import SyncedDirectories
 
 _OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 # Pieces of some hundred descriptors.
@@ -37,8 +38,9 @@ _GONE = (FileNotFoundError, NotADirectoryError)
 class IndexFiles:
     """Operations on the `index.json` of the layouts below one root, and on the content that it lists."""
 
-    def __init__(self, disk: Disk, root: str) -> None:
-        """Operate below `root`."""
+    def __init__(self, disk: Disk, root: str, synced: SyncedDirectories | None = None) -> None:
+        """Operate below `root`; `synced` is shared with what makes directories there."""
+        self._synced = synced or SyncedDirectories()
         self._disk = disk
         self._paths = LayoutPaths(root)
 
@@ -207,10 +209,14 @@ class IndexFiles:
         blobs = [self._paths.blobs(repository, algorithm) for algorithm in HEX_LENGTHS]
         for path in (*blobs, f"{directory}/blobs", self._paths.uploads(repository), directory):
             with suppress(OSError):  # not empty, or not there
-                self._disk.rmdir(path)
+                self._remove_directory(path)
         with suppress(OSError):  # another repository's
             while (directory := directory.rpartition("/")[0]) != self._paths.root:
-                self._disk.rmdir(directory)
+                self._remove_directory(directory)
+
+    def _remove_directory(self, path: str) -> None:
+        with self._synced.removing(path):
+            self._disk.rmdir(path)
 
     def _make_layout(self, repository: Repository) -> None:
         path = self._paths.oci_layout(repository)

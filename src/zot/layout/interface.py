@@ -127,7 +127,7 @@ class LayoutFiles(Protocol):
         """Iterate over the layouts that cannot be repositories because of their names or places, with the reasons."""
 
     async def obstacle(self, repository: Repository) -> str | None:
-        """Return what occupies the path of a file of a new layout of that name, or None."""
+        """Return what occupies the path of a file of a new layout of that name, or None; None for a layout."""
 
     async def existing(self, names: Sequence[Repository]) -> list[Repository]:
         """Return the names that are layouts."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from zot.catalog.interface import Catalog
 from zot.catalog.rows import CarriedEntry
+from zot.foundation.shared_marks import SharedMarks
 from zot.layout.arrivals import Arrivals
 from zot.layout.external_edits import ExternalEdits
 from zot.layout.first_reads import FirstReads
@@ -34,10 +35,12 @@ class StoreLayouts:
         damage: DamageReports | None = None,
         *,
         manifest_limit_bytes: int = MANIFEST_LIMIT_BYTES,
+        compared: SharedMarks | None = None,
     ) -> None:
         """Serve one store. `edits` merges what other programs wrote; `damage` takes reports of damaged content.
 
-        Manifests of at most `manifest_limit_bytes` are read.
+        Manifests of at most `manifest_limit_bytes` are read. `compared` has the repositories that were compared with
+        their layouts since the start of the server, by any of its processes.
         """
         self._catalog = catalog
         self._storage = storage
@@ -45,8 +48,15 @@ class StoreLayouts:
         self.files = files
         self.manifest_limit_bytes = manifest_limit_bytes
         self.edits = edits
-        self.first_reads = FirstReads(catalog, files, edits)
-        self.importer = LayoutImporter(catalog, storage, files, self.damage, manifest_limit_bytes=manifest_limit_bytes)
+        self.first_reads = FirstReads(catalog, files, edits, compared)
+        self.importer = LayoutImporter(
+            catalog,
+            storage,
+            files,
+            self.damage,
+            manifest_limit_bytes=manifest_limit_bytes,
+            in_sync=self.first_reads.note,
+        )
         self.arrivals = Arrivals(catalog, storage, files, manifest_limit_bytes)
         self.unimported_names = UnimportedNames(catalog, files)
 
@@ -67,7 +77,7 @@ class StoreLayouts:
         return bool(await self.files.existing([repository]))
 
     async def obstacle(self, repository: Repository) -> str | None:
-        """Return what occupies the path of a file of a new repository of that name, or None."""
+        """Return what occupies the path of a file of a new repository of that name, or None; None for a layout."""
         return await self.files.obstacle(repository)
 
     def unserved(self) -> AsyncIterator[Unserved]:

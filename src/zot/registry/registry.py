@@ -94,8 +94,12 @@ class Registry:
         if row is not None and row.imported:
             await self.level(repository)
             return
-        if row is None and not await self.layouts.exists(repository):
-            refused = creation_refused(repository) or await self.layouts.obstacle(repository)
+        if row is None:
+            refused = creation_refused(repository)
+            if refused is None:
+                refused = await self.layouts.obstacle(repository)
+            elif await self.layouts.exists(repository):
+                refused = None
             if refused is not None:
                 raise NameInvalid(refused, name=repository)
         await self.layouts.ensure_imported(repository)

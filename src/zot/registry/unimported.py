@@ -40,7 +40,7 @@ class UnimportedRepositories(Source, Protocol):
         """Tell whether there is a layout of that name which the catalog does not know yet."""
 
     async def obstacle(self, repository: Repository) -> str | None:
-        """Return what lies where a new repository of that name would have its files, None if nothing does."""
+        """Return what lies where a new repository of that name would have its files; None if nothing, or its layout."""
 
     def unserved(self) -> AsyncIterator[Unserved]:
         """Iterate over the layouts that cannot be served, because of their names or where they lie."""

@@ -13,8 +13,10 @@ from zot.config.model import Config
 from zot.config.resources import worker_count
 from zot.config.state_directory import StateDirectory
 from zot.config.store_table import StoreTable
+from zot.foundation.shared_marks import SharedMarks
 from zot.server.heartbeats import Heartbeats
 from zot.server.stop_schedule import StopSchedule
+from zot.storage.synced_directories import SyncedDirectories
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,9 @@ class ServerPlan:
     probed: ProbeTimes = field(default_factory=ProbeTimes, compare=False)
     heartbeats: Heartbeats = field(default_factory=Heartbeats, compare=False)
     """Of the processes below the supervisor; a single process has none."""
+    synced_directories: SyncedDirectories = field(default_factory=SyncedDirectories, compare=False)
+    compared: SharedMarks = field(default_factory=SharedMarks, compare=False)
+    """Repositories that a process has compared with their layouts."""
     stores: tuple[tuple[str, str], ...] = ()
     """The roots and the identities that they must have."""
     catalog_boot: str = ""

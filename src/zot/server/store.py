@@ -243,13 +243,15 @@ def _assembled(config: Config, plan: ServerPlan, logs: Logs, engine: CatalogEngi
     if plan.memory:
         storage = MemoryStorage()
     else:
-        storage = build_storage(config.storage, pools, dict(plan.stores))
+        storage = build_storage(config.storage, pools, dict(plan.stores), plan.synced_directories)
         layouts = build_layouts(
             config.storage,
             catalog,
             storage,
             pools,
             damage,
+            synced=plan.synced_directories,
+            compared=plan.compared,
             catalog_is_older_than_ns=plan.catalog_is_older_than_ns,
             manifest_limit_bytes=config.http.limits.max_manifest_bytes,
         )

@@ -12,6 +12,7 @@ from zot.storage.filesystem import FilesystemStorage
 from zot.storage.free_space import Floor, FreeSpace
 from zot.storage.interface import Storage, StorageFullError
 from zot.storage.per_store import PerStoreStorage
+from zot.storage.synced_directories import SyncedDirectories
 from zot.storage.threads import ThreadPools
 
 
@@ -32,11 +33,16 @@ def space_warnings(config: Configuration) -> Iterator[str]:
             yield str(error)
 
 
-def build(config: Configuration, pools: ThreadPools, expected: Mapping[str, str] | None = None) -> Storage:
+def build(
+    config: Configuration,
+    pools: ThreadPools,
+    expected: Mapping[str, str] | None = None,
+    synced: SyncedDirectories | None = None,
+) -> Storage:
     """Return the storage of the main store and of the sub-paths.
 
     Sub-paths with the same root share one store. `expected` maps roots (absolute paths) to the identities that they
-    had before.
+    had before. `synced` is shared by the processes of a server.
     """
     stores: dict[str, FilesystemStorage] = {}
     floor = floor_of(config)
@@ -51,6 +57,7 @@ def build(config: Configuration, pools: ThreadPools, expected: Mapping[str, str]
                 expected=expected.get(root) if expected else None,
                 min_free_percent=floor.min_free_percent,
                 min_free_bytes=floor.min_free_bytes,
+                synced=synced,
             )
         return stores[root]
 

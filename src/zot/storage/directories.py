@@ -6,26 +6,36 @@ from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock
 
-from zot.foundation.bounded_map import BoundedMap
 from zot.oci.names import Repository
 from zot.storage.disk import Disk
 from zot.storage.identity import StoreIdentity
 from zot.storage.layout_paths import LayoutPaths
+from zot.storage.synced_directories import SyncedDirectories
 
-_REMEMBERED = 10_000
 _ATTEMPTS = 10
 
 
 class Directories:
     """Creates directories below one root. Without `durable` nothing is synced."""
 
-    def __init__(self, disk: Disk, paths: LayoutPaths, identity: StoreIdentity, *, durable: bool) -> None:
-        """Create directories only while `identity` confirms that the root is the expected store."""
+    def __init__(
+        self,
+        disk: Disk,
+        paths: LayoutPaths,
+        identity: StoreIdentity,
+        synced: SyncedDirectories | None = None,
+        *,
+        durable: bool,
+    ) -> None:
+        """Create directories only while `identity` confirms that the root is the expected store.
+
+        `synced` is shared with the processes that use the same root, and with what removes directories.
+        """
         self._disk = disk
         self._paths = paths
         self._identity = identity
         self._durable = durable
-        self._ready: BoundedMap[str, bool] = BoundedMap(_REMEMBERED)
+        self._synced = synced or SyncedDirectories()
         self._lock = Lock()
         self._syncs: dict[str, _Syncs] = {}
 
@@ -36,22 +46,22 @@ class Directories:
         """
         self._identity.check()
         uploads = self._paths.uploads(repository)
-        if self._is_ready(uploads):
-            return
-        self._make(uploads)
-        self._remember(uploads)
+        if not self._exists(uploads):
+            self._make(uploads)
 
     def for_content(self, repository: Repository, algorithm: str) -> None:
         """Create the directories of content. Durable. What makes them a layout is written by the export."""
         blobs = self._paths.blobs(repository, algorithm)
-        if self._is_ready(blobs):
+        # In this order: see `SyncedDirectories`.
+        if self._exists(blobs) and blobs in self._synced:
             return
+        removals = self._synced.removals(blobs)
         self.for_uploads(repository)
         made = self._make(blobs)
         # Also of those that existed: another process may have created them a moment ago.
         for path in made:
             self.sync(path.rpartition("/")[0])
-        self._remember(blobs)
+        self._synced.add(blobs, removals)
 
     def sync(self, path: str) -> None:
         """Sync a directory. One sync serves all callers that waited for it; all of them get its error."""
@@ -68,20 +78,13 @@ class Directories:
                 if not syncs.users:
                     self._syncs.pop(path, None)
 
-    def _is_ready(self, path: str) -> bool:
-        with self._lock:
-            if not self._ready.use(path):
-                return False
+    def _exists(self, path: str) -> bool:
         try:
             # Collection removes the directories of empty repositories.
             self._disk.status(path)
         except FileNotFoundError:
             return False
         return True
-
-    def _remember(self, path: str) -> None:
-        with self._lock:
-            self._ready[path] = True
 
     def _make(self, path: str) -> list[str]:
         """Create a directory and those above it up to the root; return all of them, the topmost first."""

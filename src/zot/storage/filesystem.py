@@ -32,6 +32,7 @@ from zot.storage.interface import (
 )
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.os_errors import storage_errors
+from zot.storage.synced_directories import SyncedDirectories
 from zot.storage.threads import ThreadPools
 from zot.storage.uploads import HashStates, LockedFile, StagedUpload, UploadFiles
 
@@ -62,11 +63,13 @@ class FilesystemStorage:
         min_free_percent: float = 1.0,
         min_free_bytes: int | None = None,
         disk: Disk | None = None,
+        synced: SyncedDirectories | None = None,
     ) -> None:
         """Use the directory `root`, which is created by the first write.
 
         With `expected` the root must be the store with that identity. Pushes leave `min_free_percent` and
-        `min_free_bytes` free (see `Floor`). The pools may be shared and stay open.
+        `min_free_bytes` free (see `Floor`). The pools may be shared and stay open. `synced` is shared with the other
+        processes of a server.
         """
         self.root = str(Path(root).absolute())
         disk = disk or Disk()
@@ -74,7 +77,7 @@ class FilesystemStorage:
         self._disk = disk
         self._pools = pools
         self._identity = StoreIdentity(disk, self.root, expected)
-        directories = Directories(disk, paths, self._identity, durable=durable)
+        directories = Directories(disk, paths, self._identity, synced, durable=durable)
         self._collected = AppendBuffers()
         self._free_space = FreeSpace(disk, self.root, Floor(min_free_percent, min_free_bytes))
         self._uploads = UploadFiles(disk, paths, directories, self._free_space, durable=durable)
