@@ -21,6 +21,19 @@ async def test_all_pages_are_read() -> None:
     assert [page async for page in pages(read, lambda row: row, 7)] == []
 
 
+async def test_a_page_of_fewer_rows_is_the_last() -> None:
+    """Nothing is read after it where the size of a page is known."""
+    reads: list[int] = []
+
+    async def counted(after: int) -> Sequence[int]:
+        reads.append(after)
+        return await read(after)
+
+    assert [page async for page in pages(counted, lambda row: row, 0, 3)] == [[1, 2, 3], [4, 5, 6], [7]]
+    assert [row async for row in rows(counted, lambda row: row, 4, 3)] == [5, 6, 7]
+    assert reads == [0, 3, 6, 4, 7]
+
+
 async def test_rows_are_read_one_by_one() -> None:
     """Rows keep the order of the list, from the start position on."""
     assert [row async for row in rows(read, lambda row: row, 2)] == [3, 4, 5, 6, 7]

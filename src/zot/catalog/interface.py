@@ -1,9 +1,9 @@
 """The catalog: what exists, decided in one place.
 
 Reads see every change that was answered before they began. Lists come in byte order, after a key and up to a limit,
-never more than `PAGE_LIMIT` rows; time is the catalog's own, in nanoseconds since the epoch, and later in each entry of
-a tag's log than in the one before. A driver that cannot be reached raises CatalogUnavailableError: nothing is known of
-the outcome then, and the same command may be given again.
+never more than `PAGE_LIMIT` rows, and fewer than either only at their end; time is the catalog's own, in nanoseconds
+since the epoch, and later in each entry of a tag's log than in the one before. A driver that cannot be reached raises
+CatalogUnavailableError: nothing is known of the outcome then, and the same command may be given again.
 
     CatalogError
     ├── CatalogUnavailableError (it may pass; the outcome is unknown)

@@ -16,7 +16,7 @@ from zot.catalog.manifest_commands import (
     TagMove,
     TagRefused,
 )
-from zot.oci.names import parse_tag
+from zot.oci.names import parse_repository, parse_tag
 
 
 def delete(*, if_name: str | None = None, immutable: bool = False) -> DeleteTag:
@@ -33,6 +33,28 @@ async def test_tags_come_in_byte_order(catalog: Catalog) -> None:
     first = await catalog.tags(APP, "", 3)
     rest = await catalog.tags(APP, first[-1].name, 10)
     assert [row.name for row in (*first, *rest)] == sorted(names)
+
+
+async def test_a_page_is_short_at_the_end_alone(catalog: Catalog) -> None:
+    """A list has as many rows as were asked for while there are more: a shorter page is the last."""
+    tags = [parse_tag(f"t{number}") for number in range(5)]
+    for number, tag in enumerate(tags):
+        await push(catalog, f"image {number}", tags=(tag,))
+        await push(catalog, "image", repository=parse_repository(f"team/r{number}"))
+    digests = [row.digest for row in await catalog.manifests(APP, "", 10)]
+    log = [row.sequence for row in await catalog.tag_log(APP, None, None, 10)]
+    names = await catalog.repositories("", 10)
+    assert (len(digests), len(log), len(names)) == (5, 5, 6)
+    for start in range(5):
+        for limit in range(1, 6):
+            after = digests[start - 1] if start else ""
+            assert [row.digest for row in await catalog.manifests(APP, after, limit)] == digests[start:][:limit]
+            assert [row.name for row in await catalog.tags(APP, tags[start - 1] if start else "", limit)] == tags[
+                start:
+            ][:limit]
+            before = log[start - 1] if start else None
+            assert [row.sequence for row in await catalog.tag_log(APP, None, before, limit)] == log[start:][:limit]
+            assert await catalog.repositories(names[start - 1] if start else "", limit) == names[start:][:limit]
 
 
 async def test_a_tag_belongs_to_its_repository(catalog: Catalog) -> None:
