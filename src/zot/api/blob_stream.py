@@ -13,6 +13,8 @@ from aiohttp import web
 from zot.api.body import SlowClientError, ThroughputFloor, TransferLimits
 from zot.api.connection import Connection
 from zot.api.http_request import HttpRequest
+from zot.api.sending_threads import BURST_BYTES, SendingThreads
+from zot.api.tls_transport import PIECE_BYTES, TlsTransport
 from zot.oci.ranges import ByteRange
 from zot.storage.interface import Content
 
@@ -21,8 +23,9 @@ from zot.storage.interface import Content
 # windows are smaller: four streams then hold up a request for a millisecond, not for five, and have less throughput.
 _WINDOW_BYTES = 1024 * 1024
 _SHARED_WINDOW_BYTES = 256 * 1024
-_SLOW_WINDOW_BYTES = 32 * 1024
+_SLOW_WINDOW_BYTES = PIECE_BYTES
 _SLOW_S = 1.0
+_FAST_S = 0.05
 _READ_AHEAD_BYTES = 8 * _WINDOW_BYTES
 
 
@@ -107,8 +110,22 @@ async def _transfer(
     loop = asyncio.get_running_loop()
     average, idle_s = ThroughputFloor(limits), limits.taking_idle_s
     window = _WINDOW_BYTES if idle_s is None else _SLOW_WINDOW_BYTES
+    threads, descriptor = _threads(http, part.length), content.fileno()
+    fast = threads is not None and descriptor is not None
     requests = _requests_of_all(http)
     while offset < part.stop:
+        if fast and threads is not None and descriptor is not None:
+            length = min(BURST_BYTES, part.stop - offset)
+            sent = await threads.send(http, descriptor, offset, length)
+            offset += sent
+            http.sent_bytes += sent
+            average.add(sent)
+            requests, before = _requests_of_all(http), requests
+            # Threads would take the processor from other requests, which windows of this loop leave in turn.
+            fast = sent == length and requests == before
+            if requests != before:
+                window = _SHARED_WINDOW_BYTES
+            continue
         length = min(window, part.stop - offset)
         content.will_need(offset, _READ_AHEAD_BYTES)
         began = loop.time()
@@ -127,6 +144,15 @@ async def _transfer(
             window = _SLOW_WINDOW_BYTES
         else:
             window = _WINDOW_BYTES if requests == before else _SHARED_WINDOW_BYTES
+        fast = requests == before and loop.time() - began < _FAST_S
+
+
+def _threads(http: HttpRequest, length: int) -> SendingThreads | None:
+    """Return the threads for a body that is worth one: by encryption, or by its length."""
+    connection = http.protocol
+    if not isinstance(connection, Connection):
+        return None
+    return connection.threads if length > _WINDOW_BYTES or isinstance(http.transport, TlsTransport) else None
 
 
 def _requests_of_all(http: HttpRequest) -> int:

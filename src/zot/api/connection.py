@@ -22,6 +22,7 @@ from zot.api.framing import bad_request, framing_fault
 from zot.api.headers import CONNECTION, SERVER, TRANSFER_ENCODING
 from zot.api.http_request import CompleteResponse, Handler, HttpRequest
 from zot.api.protocol import ReadBuffers, RegistryProtocol
+from zot.api.sending_threads import SendingThreads
 from zot.config import default_limits
 from zot.registry.errors import Unavailable
 
@@ -66,10 +67,12 @@ class ConnectionLimits:
 class Connection(RegistryProtocol):
     """One client's connection."""
 
-    __slots__ = ("_born_s", "_header_timer", "_limits", "client_fields", "idle_since_s")
+    __slots__ = ("_born_s", "_header_timer", "_limits", "client_fields", "idle_since_s", "threads")
 
     client_fields: object
     """The access log's fields of the last request's headers: a client sends the same ones again and again."""
+    threads: SendingThreads
+    """The threads that send large content of all connections."""
     idle_since_s: float
     """When the last response was sent, or the connection was made, by the event loop's clock."""
 
@@ -79,6 +82,7 @@ class Connection(RegistryProtocol):
         """Make the protocol; `parameters` are those of aiohttp's own."""
         super().__init__(server, buffers, **parameters)
         self._limits = limits
+        self.threads = server.threads
         self._born_s = self.idle_since_s = self._loop.time()
         self._header_timer: asyncio.TimerHandle | None = None
         self.client_fields = None
@@ -181,6 +185,7 @@ class ConnectionServer(Server):
         self._limits = limits
         self._observers = Observers(observers)
         self._buffers = ReadBuffers()
+        self.threads = SendingThreads()
         self._closed_idle_s = float("-inf")
         self.draining = False
 
@@ -248,6 +253,7 @@ class ConnectionServer(Server):
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (aiohttp's)
         """End all connections; requests under way get the time, in seconds."""
         await super().shutdown(timeout)
+        self.threads.close()
         self.flush()
 
     def busy(self) -> int:

@@ -20,7 +20,7 @@ from zot.api.http_request import HttpRequest
 BUFFERED_LIMIT_BYTES = 64 * 1024 * 1024
 """Bytes of bodies that the connections of a process hold together, apart from `HEAD_BYTES` of each."""
 HEAD_BYTES = 8 * 1024
-"""Bytes read at once while no body is wanted. TLS has separate buffers, of up to 256 KiB a connection."""
+"""Bytes read at once while no body is wanted. OpenSSL holds a record of up to 16 KiB besides."""
 
 HEADERS_BYTES = 128 * 1024
 """Longest request line with its headers."""

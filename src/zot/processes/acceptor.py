@@ -6,8 +6,10 @@ import asyncio
 import logging
 import socket
 import ssl
+from contextlib import ExitStack
 
 from zot.api.connection import ConnectionServer
+from zot.api.tls_transport import TlsTransport, handshake
 from zot.processes.plain_http import answer_plain_http, speaks_plain_http
 
 _log = logging.getLogger("zot.serving")
@@ -31,7 +33,7 @@ class Acceptor:
         self._server = server
         self._listener = listener
         self._tls = tls
-        self._handshake_s = handshake_s if tls is not None else None
+        self._handshake_s = handshake_s
         self._loop = asyncio.get_running_loop()
         self._connecting: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
@@ -70,7 +72,7 @@ class Acceptor:
 
     async def _connect(self, accepted: socket.socket) -> None:
         try:
-            if self._handshake_s is not None and await speaks_plain_http(accepted, self._handshake_s):
+            if self._tls is not None and await speaks_plain_http(accepted, self._handshake_s):
                 await answer_plain_http(accepted)
                 return
         except (OSError, TimeoutError) as error:
@@ -78,11 +80,20 @@ class Acceptor:
             _log.debug("connection not established: %s", error)
             return
         try:
-            await self._loop.connect_accepted_socket(
-                self._server, accepted, ssl=self._tls, ssl_handshake_timeout=self._handshake_s
-            )
-        except OSError as error:  # the handshake failed, or the client is gone
+            if self._tls is None:
+                await self._loop.connect_accepted_socket(self._server, accepted)
+            else:
+                await self._connect_tls(accepted, self._tls)
+        except (OSError, TimeoutError) as error:  # the handshake failed, or the client is gone
             _log.debug("connection not established: %s", error)
+
+    async def _connect_tls(self, accepted: socket.socket, context: ssl.SSLContext) -> None:
+        with ExitStack() as failing:
+            connection = context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+            failing.callback(connection.close)
+            await handshake(connection, self._handshake_s)
+            failing.pop_all()
+        TlsTransport(connection, self._server())
 
     def _pause(self, reason: str) -> None:
         """Leave clients in the queue for a moment; warn the operator at most once a minute."""

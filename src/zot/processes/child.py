@@ -109,7 +109,7 @@ def _show_name(name: str) -> None:
 
 
 def _loop_factory(plan: ServerPlan, spec: ProcessSpec) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop for TLS, which it writes several times faster; plain HTTP needs the standard loop's sendfile."""
+    """Return uvloop for TLS; plain HTTP needs the standard loop's sendfile."""
     if spec.listener is None or not plan.tls:
         return None
     import uvloop  # noqa: PLC0415 (only where it is used)
