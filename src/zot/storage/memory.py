@@ -253,3 +253,6 @@ class _Staged:
             if self.state is not None:
                 self.state.update(chunk)
         self.changed_s = time.time()
+
+    async def finish(self, chunks: Sequence[bytes]) -> None:
+        await self.write(chunks)
