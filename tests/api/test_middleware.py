@@ -1,4 +1,4 @@
-"""Each request has a name of its own."""
+"""Each request has a unique id."""
 
 from ipaddress import ip_network
 

@@ -314,7 +314,7 @@ def test_an_aborted_pull_is_an_access_line(logged: RunningRegistry, read_first: 
 
 
 def test_an_aborted_push_is_an_access_line(logged: RunningRegistry) -> None:
-    """A request whose client is gone before it was answered has a status of its own."""
+    """A request whose client disconnected before the response has a separate status."""
     client = Client(logged.host)
     location = client.begin("aborted")
     connection = client.socket()
