@@ -15,7 +15,6 @@ from crash.scenarios import RESTART, Scenario
 from crash.store import Store, configuration
 from crash.trace import Acknowledged, Began, Trace, begin_trace
 from zot.registry.errors import RegistryError
-from zot.storage.threads import ThreadPools
 
 
 class Stage:
@@ -25,7 +24,6 @@ class Stage:
         """Play below `directory`."""
         self.root = directory / "root"
         self.config = configuration(self.root)
-        self.pools = ThreadPools()
 
     def clear(self) -> None:
         """Start again with an empty root."""
@@ -35,7 +33,7 @@ class Stage:
     async def prepare(self, scenario: Scenario) -> None:
         """Carry out the preparation of a scenario."""
         self.clear()
-        store = Store(self.config, self.pools)
+        store = await Store.open(self.config)
         for step in scenario.before:
             await step.act(store)
         await store.close()
@@ -104,7 +102,7 @@ class Stage:
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[Store]:
-        store = Store(self.config, self.pools)
+        store = await Store.open(self.config)
         try:
             yield store
         finally:
@@ -114,7 +112,7 @@ class Stage:
     async def _opened(self, recorder: Recorder) -> AsyncIterator[Store]:
         vfs = RecordingVfs(recorder)
         try:
-            store = Store(self.config, self.pools, disk=RecordingDisk(recorder), vfs=vfs.name)
+            store = await Store.open(self.config, disk=RecordingDisk(recorder), vfs=vfs.name)
             try:
                 yield store
             finally:
