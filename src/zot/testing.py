@@ -65,14 +65,17 @@ def serve(
     Content is kept in `root`, or in a temporary directory. With `memory` it is kept in this process instead, with the
     catalog and the accounts: that starts in milliseconds, writes no image layouts, and runs no garbage collection.
     `config` is a configuration as in a file, without address and port; by default any client may do anything. Raises
-    ConfigurationError, StorageError if another registry has the directory, ValueError for `memory` with a `root`, and
-    any other reason not to start.
+    ConfigurationError, StorageError if another registry has the directory, ValueError for `memory` with a `root` or
+    with search, and any other reason not to start.
     """
     if memory and root is not None:
         raise ValueError("a registry in memory has no root")
     with TemporaryDirectory(prefix="zot-") as temporary:
         directory = root or Path(temporary, "content")
-        with _in_thread(_configuration(directory, config or {}), directory, memory=memory) as running:
+        loaded = _configuration(directory, config or {})
+        if memory and loaded.extensions.search_enabled:
+            raise ValueError("a registry in memory has no search: nothing would keep the index in sync")
+        with _in_thread(loaded, directory, memory=memory) as running:
             yield running
 
 

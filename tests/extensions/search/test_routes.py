@@ -287,6 +287,15 @@ def test_stars_and_bookmarks_are_kept(running: RunningRegistry, admin: Client) -
     assert data(alice, query)["StarredRepos"]["Results"] == []
 
 
+def test_a_registry_in_memory_has_no_search() -> None:
+    """It is refused, instead of an index that stays empty."""
+    with (
+        pytest.raises(ValueError, match="a registry in memory has no search"),
+        serve(config={"extensions": {"search": {}}}, memory=True),
+    ):
+        pass
+
+
 def test_search_is_there_only_where_it_is_enabled(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Without it none of the routes exists."""
     with serve(tmp_path_factory.mktemp("bare") / "content") as registry:
