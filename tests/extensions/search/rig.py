@@ -40,7 +40,10 @@ class Registry:
 
     async def put(self, repository: str, document: Mapping[str, Any], *tags: str, by: str = "alice") -> Digest:
         """Store a manifest, whose blobs need not be there, and point tags at it."""
-        content = json.dumps(document).encode()
+        return await self.put_content(repository, json.dumps(document).encode(), *tags, by=by)
+
+    async def put_content(self, repository: str, content: bytes, *tags: str, by: str) -> Digest:
+        """Store a manifest of exactly these bytes."""
         manifest = parse_manifest(content, None)
         stored = await self.catalog.do(
             PutManifest(
