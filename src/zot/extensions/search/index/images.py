@@ -27,6 +27,8 @@ from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository
 
 _TRIGRAM = 3
+_FEW = 20_000
+"""Tags that are read, or looked up one by one, without an index of what they contain."""
 _LAST = "\U0010ffff"
 
 _ORDERS = {
@@ -42,14 +44,19 @@ CASE substr(hex({0}), 1, 2) WHEN '01' THEN 'sha256:' WHEN '02' THEN 'sha384:' EL
 || lower(hex(substr({0}, 2)))
 """
 _BY_CONTENT = """
-image.id IN (
-  SELECT image.id FROM part JOIN image ON image.repository = part.repository AND image.content = part.content
-  WHERE part.manifest IN ({0})
-  UNION
-  SELECT image.id FROM manifest JOIN image
-    ON image.repository = manifest.repository AND image.content = manifest.content
-  WHERE manifest.content IN ({0}))
+(image.repository, image.content) IN (
+  SELECT repository, content FROM part WHERE manifest IN ({0})
+  UNION SELECT repository, content FROM manifest WHERE content IN ({0}))
 """
+_OF_ONE = "image.content IN (SELECT content FROM platform WHERE {0})"
+_OF_ALL = "(image.repository, image.content) IN (SELECT repository, content FROM platform WHERE {0})"
+_WALKS = {
+    ImageSort.NAME: "repository CROSS JOIN image ON image.repository = repository.id",
+    ImageSort.NAME_DESCENDING: "repository CROSS JOIN image ON image.repository = repository.id",
+    ImageSort.PUSHED: "image INDEXED BY image_by_push_anywhere CROSS JOIN repository "
+    "ON repository.id = image.repository",
+}
+_MATCHES = "SELECT count(*) FROM (SELECT rowid FROM tag_text WHERE tag_text MATCH ? LIMIT ?)"
 _LABELLED_ANYHOW = "SELECT content FROM label WHERE key = ?"
 _LABELLED = f"{_LABELLED_ANYHOW} AND value = ?"
 # What tags need: their manifests, what indexes list, and what has a subject that is needed.
@@ -57,11 +64,11 @@ NEEDED = """
 needed (content) AS (
   SELECT content FROM manifest WHERE repository = ?1 AND tags > 0
   UNION SELECT content FROM attached WHERE repository = ?1
-  UNION SELECT manifest.content FROM needed JOIN child ON child.content = needed.content
-    JOIN content ON content.digest = child.digest
-    JOIN manifest ON manifest.repository = ?1 AND manifest.content = content.id
-  UNION SELECT manifest.content FROM needed JOIN content ON content.id = needed.content
-    JOIN manifest ON manifest.repository = ?1 AND manifest.subject = content.digest)
+  UNION SELECT manifest.content FROM needed CROSS JOIN child ON child.content = needed.content
+    CROSS JOIN content ON content.digest = child.digest
+    CROSS JOIN manifest ON manifest.repository = ?1 AND manifest.content = content.id
+  UNION SELECT manifest.content FROM needed CROSS JOIN content ON content.id = needed.content
+    CROSS JOIN manifest ON manifest.repository = ?1 AND manifest.subject = content.digest)
 """
 _UNTAGGED = "FROM manifest JOIN content ON content.id = content WHERE repository = ?1 AND content NOT IN needed"
 _CONTENT = "SELECT id FROM content WHERE digest = ?"
@@ -97,6 +104,16 @@ class Conditions:
         return len(self._texts)
 
 
+class _ImageConditions(Conditions):
+    """Conditions on images: of all repositories, or of one."""
+
+    def __init__(self, repository: int | None) -> None:
+        super().__init__()
+        self.repository = repository
+        self.on_tags = False
+        """Whether one looks at the tag: else all tags of a manifest fulfil them, or none."""
+
+
 def images(snapshot: Snapshot, visible: Visible, query: ImageQuery) -> ImagePage:
     """Return a page of tagged images."""
     repository = None
@@ -104,37 +121,46 @@ def images(snapshot: Snapshot, visible: Visible, query: ImageQuery) -> ImagePage
         repository = snapshot.repository(visible, query.repository)
         if repository is None:
             return ImagePage(0, ())
-    conditions = Conditions()
-    if not _add_conditions(conditions, query):
+    texts = (query.tag or "", query.tag_prefix, query.tag_contains, query.digest or "", query.label or "")
+    if any(len(text) > TEXT_LIMIT or "\0" in text for text in texts):
         return ImagePage(0, ())
-    return selected_images(snapshot, visible, conditions, query.sort, query.page, repository)
+    conditions = _ImageConditions(repository)
+    _add_tag(snapshot, conditions, query)
+    if query.digest:
+        _add_digest(conditions, query.digest)
+    if query.label:
+        key, equals, value = query.label.partition("=")
+        chosen, values = (_LABELLED, (key, value[:NAME_LIMIT])) if equals else (_LABELLED_ANYHOW, (key,))
+        conditions.add(_BY_CONTENT.format(chosen), *(2 * values))
+    _add_filter(conditions, query.filter)
+    return _selected(snapshot, visible, conditions, query.sort, query.page)
 
 
-def selected_images(
-    snapshot: Snapshot,
-    visible: Visible,
-    conditions: Conditions,
-    sort: ImageSort,
-    page: PageBounds,
-    repository: int | None = None,
+def _selected(
+    snapshot: Snapshot, visible: Visible, conditions: _ImageConditions, sort: ImageSort, page: PageBounds
 ) -> ImagePage:
-    """Return a page of the visible images, or of those of one repository, for which conditions hold."""
-    whole = not len(conditions)
+    """Return a page of the visible images for which conditions hold."""
+    whole, repository = not len(conditions), conditions.repository
     if repository is not None:
         conditions.add("image.repository = ?", repository)
-        tables, order = "image", [each for each in _ORDERS[sort] if not each.startswith("name")]
     else:
         conditions.add(snapshot.among("image.repository", visible))
-        tables = "image JOIN repository ON repository.id = image.repository"
-        order = list(_ORDERS[sort])
     if whole:
         chosen = "id = ?" if repository is not None else snapshot.among("id", visible)
-        values = conditions.values
-        ((total,),) = snapshot.rows(f"SELECT coalesce(sum(images), 0) FROM repository WHERE {chosen}", *values)  # noqa: S608
+        count = f"SELECT coalesce(sum(images), 0) FROM repository WHERE {chosen}"  # noqa: S608 (the values are bound)
+    elif conditions.on_tags:
+        count = f"SELECT count(*) FROM image WHERE {conditions}"  # noqa: S608
     else:
-        ((total,),) = snapshot.rows(f"SELECT count(*) FROM image WHERE {conditions}", *conditions.values)  # noqa: S608
+        count = f"SELECT coalesce(sum(tags), 0) FROM manifest AS image WHERE {conditions}"  # noqa: S608
+    ((total,),) = snapshot.rows(count, *conditions.values)
     if page.offset >= total:
         return ImagePage(total, ())
+    if repository is not None:
+        tables, order = "image", [each for each in _ORDERS[sort] if not each.startswith("name")]
+    else:
+        # Without statistics SQLite does not know that walking these indexes in order is best.
+        walked = _WALKS.get(sort) if whole else None
+        tables, order = walked or "image JOIN repository ON repository.id = image.repository", list(_ORDERS[sort])
     rows = snapshot.rows(
         f"SELECT image.id FROM {tables} WHERE {conditions} ORDER BY {', '.join(order)} LIMIT ? OFFSET ?",  # noqa: S608
         *conditions.values,
@@ -144,34 +170,38 @@ def selected_images(
     return ImagePage(total, tagged_images(snapshot, [image for (image,) in rows]))
 
 
-def _add_conditions(conditions: Conditions, query: ImageQuery) -> bool:
-    """Add what a query asks for; return False if nothing can fulfil it."""
-    texts = (query.tag or "", query.tag_prefix, query.tag_contains, query.digest or "", query.label or "")
-    if any(len(text) > TEXT_LIMIT or "\0" in text for text in texts):
-        return False
+def _add_tag(snapshot: Snapshot, conditions: _ImageConditions, query: ImageQuery) -> None:
+    conditions.on_tags = bool(query.tag is not None or query.tag_prefix or query.tag_contains)
     if query.tag is not None:
         conditions.add("image.tag = ?", query.tag)
     if query.tag_prefix:
         conditions.add("image.tag >= ? AND image.tag < ?", query.tag_prefix, query.tag_prefix + _LAST)
-    if len(query.tag_contains) >= _TRIGRAM:
-        text = query.tag_contains.replace('"', '""')
-        conditions.add("image.id IN (SELECT rowid FROM tag_text WHERE tag_text MATCH ?)", f'"{text}"')
-    elif query.tag_contains:
-        conditions.add("instr(lower(image.tag), ?)", query.tag_contains.lower())
-    if query.digest:
-        _add_digest(conditions, query.digest)
-    if query.label:
-        key, equals, value = query.label.partition("=")
-        chosen, values = (_LABELLED, (key, value[:NAME_LIMIT])) if equals else (_LABELLED_ANYHOW, (key,))
-        conditions.add(_BY_CONTENT.format(chosen), *(2 * values))
-    _add_filter(conditions, query.filter)
-    return True
+    if query.tag_contains:
+        phrase = '"' + query.tag_contains.replace('"', '""') + '"'
+        if len(query.tag_contains) >= _TRIGRAM and _is_selective(snapshot, conditions.repository, phrase):
+            conditions.add("image.id IN (SELECT rowid FROM tag_text WHERE tag_text MATCH ?)", phrase)
+        else:
+            conditions.add("instr(lower(image.tag), ?)", query.tag_contains.lower())
+
+
+def _is_selective(snapshot: Snapshot, repository: int | None, phrase: str) -> bool:
+    """Tell whether few tags contain a text: else reading all of them in order is quicker."""
+    if repository is not None:
+        ((tags,),) = snapshot.rows("SELECT images FROM repository WHERE id = ?", repository)
+        if tags <= _FEW:
+            return False
+    ((found,),) = snapshot.rows(_MATCHES, phrase, _FEW + 1)
+    return bool(found <= _FEW)
 
 
 def _add_digest(conditions: Conditions, text: str) -> None:
     found = packed_range(text)
     values: tuple[object, ...] = found or (text.lower(),)
-    chosen = "{0} BETWEEN ? AND ?" if found else f"instr({_SHOWN}, ?)"
+    if found:
+        chosen = "{0} BETWEEN ? AND ?"
+    else:
+        is_hex = set(text.lower()) <= set("0123456789abcdef")
+        chosen = "instr(lower(hex(substr({0}, 2))), ?)" if is_hex else f"instr({_SHOWN}, ?)"
     contents = (
         f"SELECT id FROM content WHERE {chosen.format('digest')} "  # noqa: S608 (the values are bound)
         f"UNION SELECT id FROM content WHERE config IS NOT NULL AND {chosen.format('config')} "
@@ -180,21 +210,19 @@ def _add_digest(conditions: Conditions, text: str) -> None:
     conditions.add(_BY_CONTENT.format(contents), *(6 * values))
 
 
-def _add_filter(conditions: Conditions, asked: ImageFilter) -> None:
+def _add_filter(conditions: _ImageConditions, asked: ImageFilter) -> None:
     if asked.os or asked.arch:
         platform = Conditions()
+        if conditions.repository is not None:
+            platform.add("repository = ?", conditions.repository)
         if asked.os:
-            platform.add(f"os IN ({_marks(asked.os)})", *asked.os)
+            platform.add(f"os IN ({_marks(asked.os)})", *(os.lower() for os in asked.os))
         if asked.arch:
-            either = (
-                f"arch IN ({_marks(asked.arch)}) OR (arch || '/' || variant) COLLATE NOCASE IN ({_marks(asked.arch)})"
-            )
-            platform.add(either, *asked.arch, *asked.arch)
-        conditions.add(
-            "(image.repository, image.content) IN (SELECT part.repository, part.content "  # noqa: S608
-            f"FROM part JOIN content ON content.id = part.manifest WHERE {platform})",
-            *platform.values,
-        )
+            archs = tuple(arch.lower() for arch in asked.arch)
+            either = f"arch IN ({_marks(archs)}) OR arch || '/' || variant IN ({_marks(archs)})"
+            platform.add(either, *archs, *archs)
+        text = _OF_ONE if conditions.repository is not None else _OF_ALL
+        conditions.add(text.format(platform), *platform.values)
     if asked.kinds:
         conditions.add(f"image.kind IN ({_marks(asked.kinds)})", *asked.kinds)
     if asked.signed is not None:
@@ -259,15 +287,14 @@ def related_images(
             own.update(content for (content,) in snapshot.rows(_CONTENT, pack(each.digest)))
             rows = snapshot.rows(_DERIVED if derived else _BASES, pack(each.digest))
             related.update(content for (content,) in rows)
-    conditions = Conditions()
+    conditions = _ImageConditions(None)
     conditions.add(
-        "image.id IN (SELECT image.id FROM part JOIN image "
-        "ON image.repository = part.repository AND image.content = part.content "
-        "WHERE part.manifest IN (SELECT value FROM json_each(?)))",
+        "(image.repository, image.content) IN (SELECT repository, content FROM part "
+        "WHERE manifest IN (SELECT value FROM json_each(?)))",
         msgspec.json.encode(sorted(related - own)).decode(),
     )
     conditions.add("image.content IS NOT (SELECT id FROM content WHERE digest = ?)", pack(of.digest))
-    return selected_images(snapshot, visible, conditions, sort, page)
+    return _selected(snapshot, visible, conditions, sort, page)
 
 
 def referrers(

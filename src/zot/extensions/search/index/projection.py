@@ -69,13 +69,17 @@ SELECT digest, is_index, content.kind, content.size, content.created_ns,
 FROM manifest JOIN content ON content.id = content WHERE repository = ? AND content = ?
 """
 _TAGGED = """
-SELECT tags, traits, manifest.kind, signed, is_index, os, arch, variant, vendor
+SELECT tags, traits, manifest.kind, signed, is_index, vendor
 FROM manifest JOIN content ON content.id = content WHERE repository = ? AND content = ?
 """
-_PART_TRAITS = """
-SELECT os, arch, variant, vendor FROM part JOIN content ON content.id = part.manifest
-WHERE part.repository = ? AND part.content = ?
+_PART_VENDORS = """
+SELECT vendor FROM part JOIN content ON content.id = part.manifest WHERE part.repository = ? AND part.content = ?
 """
+_PART_PLATFORMS = """
+SELECT DISTINCT lower(os), lower(arch), lower(variant) FROM part JOIN content ON content.id = part.manifest
+WHERE part.repository = ? AND part.content = ? AND os || arch || variant <> '' ORDER BY 1, 2, 3
+"""
+_PLATFORMS = "SELECT os, arch, variant FROM platform WHERE repository = ? AND content = ? ORDER BY 1, 2, 3"
 _INSERT_IMAGE = """
 INSERT INTO image (repository, tag, content, tagged_ns, moved_ns, updated_ns, size, kind, signed, downloads)
 VALUES (?,?,?,?,?,?,?,?,?,?)
@@ -278,7 +282,11 @@ class Projection:
                 self._traits[repository, trait] -= 1
             self._mark(repository, content)
             self._mark_subject(repository, subject)
-            self._db.execute("DELETE FROM part WHERE repository = ? AND content = ?", (repository, content))
+            for table in ("part", "platform"):
+                self._db.execute(
+                    f"DELETE FROM {table} WHERE repository = ? AND content = ?",  # noqa: S608 (a constant)
+                    (repository, content),
+                )
             self._db.execute("DELETE FROM manifest WHERE repository = ? AND content = ?", (repository, content))
             self._db.execute("UPDATE repository SET downloads = downloads - ? WHERE id = ?", (downloads, repository))
             if not self._rows("SELECT 1 FROM manifest WHERE content = ? LIMIT 1", content):
@@ -361,6 +369,7 @@ class Projection:
                     kind, size, created_ns = self._put_index(repository, content, kind)  # noqa: PLW2901
                 elif not before[0]:  # it is new
                     self._db.execute("INSERT INTO part VALUES (?,?,0,?)", (repository, content, content))
+                self._put_platforms(repository, content)
                 name = unpack(digest).replace(":", "-", 1) + SIGNATURE_SUFFIX
                 ((signed,),) = self._rows(_IS_SIGNED, repository, digest, name)
                 derived = [kind, size, created_ns, signed]
@@ -388,6 +397,13 @@ class Projection:
         times = [created_ns for _, _, created_ns in found if created_ns is not None]
         size = min(sum(each for _, each, _ in found), _SIZE_LIMIT)
         return found[0][0] if found else kind, size, max(times, default=None)
+
+    def _put_platforms(self, repository: int, content: int) -> None:
+        """Write the platforms of the parts."""
+        found = self._rows(_PART_PLATFORMS, repository, content)
+        if found != self._rows(_PLATFORMS, repository, content):
+            self._db.execute("DELETE FROM platform WHERE repository = ? AND content = ?", (repository, content))
+            self._insert("INSERT INTO platform VALUES (?,?,?,?,?)", [(repository, *each, content) for each in found])
 
     def _parts(self, repository: int, index: int) -> Iterator[int]:
         """Yield the manifests that an index lists and that the repository has, also of indexes in it, in order."""
@@ -425,16 +441,13 @@ class Projection:
         self._retagged.clear()
 
     def _traits_of(
-        self, repository: int, content: int, kind: str, signed: int, is_index: int, *described: str
+        self, repository: int, content: int, kind: str, signed: int, is_index: int, vendor: str
     ) -> list[_Trait]:
         """Return each property of an image once, in order."""
         found: set[_Trait] = {("kind", kind, "", ""), ("signed", str(signed), "", "")}
-        for *platform, vendor in [described, *(self._rows(_PART_TRAITS, repository, content) if is_index else ())]:
-            if any(platform):
-                os, arch, variant = (text.lower() for text in platform)
-                found.add(("platform", os, arch, variant))
-            if vendor:
-                found.add(("vendor", vendor, "", ""))
+        found.update(("platform", *platform) for platform in self._rows(_PLATFORMS, repository, content))
+        vendors = self._rows(_PART_VENDORS, repository, content) if is_index else ()
+        found.update(("vendor", each, "", "") for each in (vendor, *(row[0] for row in vendors)) if each)
         return sorted(found)
 
     def _rows(self, statement: str, *values: Any) -> list[Any]:

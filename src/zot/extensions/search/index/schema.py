@@ -54,9 +54,9 @@ CREATE TABLE content (
   size INTEGER NOT NULL,          -- with config and layers
   config BLOB,                    -- digest
   config_size INTEGER NOT NULL,
-  os TEXT NOT NULL COLLATE NOCASE,
-  arch TEXT NOT NULL COLLATE NOCASE,
-  variant TEXT NOT NULL COLLATE NOCASE,
+  os TEXT NOT NULL,
+  arch TEXT NOT NULL,
+  variant TEXT NOT NULL,
   created_ns INTEGER,
   chain INTEGER,                  -- hash of all layers, in order
   vendor TEXT NOT NULL,
@@ -123,6 +123,17 @@ CREATE TABLE part (
   PRIMARY KEY (repository, content, ordinal)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX part_by_manifest ON part (manifest, repository);
+
+-- The platforms of those, in lower case.
+CREATE TABLE platform (
+  repository INTEGER NOT NULL,
+  os TEXT NOT NULL,
+  arch TEXT NOT NULL,
+  variant TEXT NOT NULL,
+  content INTEGER NOT NULL,
+  PRIMARY KEY (repository, os, arch, variant, content)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX platform_by_content ON platform (repository, content);
 
 CREATE TABLE image (
   id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -17,15 +17,16 @@ SELECT digest, max(size) AS size FROM (
   UNION ALL SELECT digest, size FROM layer WHERE content IN ({0})
 ) GROUP BY digest
 """
-# The contents that reference a digest.
-_USERS = """
-SELECT id FROM content WHERE digest = {0} UNION ALL SELECT id FROM content WHERE config = {0}
-UNION ALL SELECT content FROM layer WHERE digest = {0}
-"""
 _MINE = "SELECT content FROM manifest WHERE repository = ?1"
-_UNIQUE = """
-SELECT coalesce(sum(size), 0) FROM ({0}) AS blob WHERE NOT EXISTS (
-  SELECT 1 FROM manifest WHERE content IN ({1}) AND repository <> ?1 AND {2})
+# Whether a manifest for which a condition holds references a digest. The order of the tables is forced: common layers
+# have many users, of which the first one is enough.
+_IS_USED = """
+EXISTS (SELECT 1 FROM layer CROSS JOIN manifest ON manifest.content = layer.content
+    WHERE layer.digest = {0} AND {1})
+  OR EXISTS (SELECT 1 FROM content CROSS JOIN manifest ON manifest.content = content.id
+    WHERE content.config = {0} AND {1})
+  OR EXISTS (SELECT 1 FROM content CROSS JOIN manifest ON manifest.content = content.id
+    WHERE content.digest = {0} AND {1})
 """
 _NEXT = """
 SELECT manifest.content FROM child JOIN content ON content.digest = child.digest
@@ -57,11 +58,12 @@ def repository_usage(snapshot: Snapshot, visible: Visible, name: Repository) -> 
         return None
     blobs = _BLOBS.format(_MINE)
     ((total,),) = snapshot.rows(f"SELECT coalesce(sum(size), 0) FROM ({blobs})", repository)  # noqa: S608
-    others = snapshot.among("repository", visible)
-    ((unique,),) = snapshot.rows(_UNIQUE.format(blobs, _USERS.format("blob.digest"), others), repository)
+    others = f"manifest.repository <> ?1 AND {snapshot.among('manifest.repository', visible)}"
+    used = _IS_USED.format("blob.digest", others)
+    ((shared,),) = snapshot.rows(f"SELECT coalesce(sum(size), 0) FROM ({blobs}) AS blob WHERE {used}", repository)  # noqa: S608
     ((kept,),) = snapshot.rows(_KEPT, repository)
     ((count,),) = snapshot.rows(_UNTAGGED, repository)
-    return RepositoryUsage(total, unique, total - kept, count)
+    return RepositoryUsage(total, total - shared, total - kept, count)
 
 
 def image_usage(snapshot: Snapshot, visible: Visible, name: Repository, tags: Sequence[Tag]) -> dict[Tag, ImageUsage]:
@@ -109,16 +111,9 @@ def _freed(snapshot: Snapshot, repository: int | None, roots: dict[int, int]) ->
     freed = _closure(snapshot, repository, roots, referrers=True)
     while kept := {content for content in freed if _is_kept(snapshot, repository, content, roots, freed)}:
         freed -= kept
-    size = 0
-    for digest, each in _blobs(snapshot, freed):
-        users = snapshot.rows(
-            f"SELECT content FROM manifest WHERE repository = ?1 AND content IN ({_USERS.format('?2')})",  # noqa: S608
-            repository,
-            digest,
-        )
-        if all(content in freed for (content,) in users):
-            size += each
-    return size
+    others = f"manifest.repository = ?1 AND manifest.content NOT IN ({_listed(freed)})"
+    used = f"SELECT {_IS_USED.format('?2', others)}"
+    return sum(size for digest, size in _blobs(snapshot, freed) if not snapshot.rows(used, repository, digest)[0][0])
 
 
 def _is_kept(snapshot: Snapshot, repository: int | None, content: int, roots: dict[int, int], freed: set[int]) -> bool:
@@ -135,5 +130,8 @@ def _is_kept(snapshot: Snapshot, repository: int | None, content: int, roots: di
 
 
 def _blobs(snapshot: Snapshot, contents: Iterable[int]) -> list[tuple[bytes, int]]:
-    listed = ",".join(str(int(content)) for content in contents)
-    return snapshot.rows(_BLOBS.format(listed))
+    return snapshot.rows(_BLOBS.format(_listed(contents)))
+
+
+def _listed(contents: Iterable[int]) -> str:
+    return ",".join(str(int(content)) for content in contents)
