@@ -44,12 +44,10 @@ CASE substr(hex({0}), 1, 2) WHEN '01' THEN 'sha256:' WHEN '02' THEN 'sha384:' EL
 || lower(hex(substr({0}, 2)))
 """
 _BY_CONTENT = """
-(image.repository, image.content) IN (
-  SELECT repository, content FROM part WHERE manifest IN ({0})
-  UNION SELECT repository, content FROM manifest WHERE content IN ({0}))
+SELECT repository, content FROM part WHERE manifest IN ({0})
+UNION SELECT repository, content FROM manifest WHERE content IN ({0})
 """
-_OF_ONE = "image.content IN (SELECT content FROM platform WHERE {0})"
-_OF_ALL = "(image.repository, image.content) IN (SELECT repository, content FROM platform WHERE {0})"
+_ON_PLATFORM = "SELECT repository, content FROM platform WHERE {0}"
 _WALKS = {
     ImageSort.NAME: "repository CROSS JOIN image ON image.repository = repository.id",
     ImageSort.NAME_DESCENDING: "repository CROSS JOIN image ON image.repository = repository.id",
@@ -112,6 +110,29 @@ class _ImageConditions(Conditions):
         self.repository = repository
         self.on_tags = False
         """Whether one looks at the tag: else all tags of a manifest fulfil them, or none."""
+        self._sets: list[str] = []
+        self._set_values: list[Any] = []
+
+    def choose(self, contents: str, *values: Any) -> None:
+        """Add the condition that repository and content of an image are in a set."""
+        self._sets.append(f"SELECT repository, content FROM ({contents})")  # noqa: S608 (the values are bound)
+        self._set_values += values
+
+    @property
+    def are_none(self) -> bool:
+        """Whether all images fulfil them."""
+        return not len(self) and not self._sets
+
+    def source(self, table: str) -> tuple[str, list[Any]]:
+        """Return what to select from, named `image`, and its values.
+
+        A join, in this order: a condition that two columns are in a set has SQLite try all pairs of their values.
+        """
+        if not self._sets:
+            return f"{table} AS image", []
+        chosen = " INTERSECT ".join(self._sets)
+        join = f"CROSS JOIN {table} AS image ON image.repository = chosen.repository AND image.content = chosen.content"
+        return f"({chosen}) AS chosen {join}", self._set_values
 
 
 def images(snapshot: Snapshot, visible: Visible, query: ImageQuery) -> ImagePage:
@@ -131,7 +152,7 @@ def images(snapshot: Snapshot, visible: Visible, query: ImageQuery) -> ImagePage
     if query.label:
         key, equals, value = query.label.partition("=")
         chosen, values = (_LABELLED, (key, value[:NAME_LIMIT])) if equals else (_LABELLED_ANYHOW, (key,))
-        conditions.add(_BY_CONTENT.format(chosen), *(2 * values))
+        conditions.choose(_BY_CONTENT.format(chosen), *(2 * values))
     _add_filter(conditions, query.filter)
     return _selected(snapshot, visible, conditions, query.sort, query.page)
 
@@ -140,29 +161,33 @@ def _selected(
     snapshot: Snapshot, visible: Visible, conditions: _ImageConditions, sort: ImageSort, page: PageBounds
 ) -> ImagePage:
     """Return a page of the visible images for which conditions hold."""
-    whole, repository = not len(conditions), conditions.repository
+    whole, repository = conditions.are_none, conditions.repository
     if repository is not None:
         conditions.add("image.repository = ?", repository)
     else:
         conditions.add(snapshot.among("image.repository", visible))
+    values: list[Any] = []
     if whole:
         chosen = "id = ?" if repository is not None else snapshot.among("id", visible)
-        count = f"SELECT coalesce(sum(images), 0) FROM repository WHERE {chosen}"  # noqa: S608 (the values are bound)
-    elif conditions.on_tags:
-        count = f"SELECT count(*) FROM image WHERE {conditions}"  # noqa: S608
+        count = f"SELECT coalesce(sum(images), 0) FROM repository WHERE {chosen}"  # noqa: S608
     else:
-        count = f"SELECT coalesce(sum(tags), 0) FROM manifest AS image WHERE {conditions}"  # noqa: S608
-    ((total,),) = snapshot.rows(count, *conditions.values)
+        source, values = conditions.source("image" if conditions.on_tags else "manifest")
+        what = "count(*)" if conditions.on_tags else "coalesce(sum(tags), 0)"
+        count = f"SELECT {what} FROM {source} WHERE {conditions}"  # noqa: S608 (the values are bound)
+    ((total,),) = snapshot.rows(count, *values, *conditions.values)
     if page.offset >= total:
         return ImagePage(total, ())
+    source, values = conditions.source("image")
     if repository is not None:
-        tables, order = "image", [each for each in _ORDERS[sort] if not each.startswith("name")]
+        order = [each for each in _ORDERS[sort] if not each.startswith("name")]
     else:
-        # Without statistics SQLite does not know that walking these indexes in order is best.
-        walked = _WALKS.get(sort) if whole else None
-        tables, order = walked or "image JOIN repository ON repository.id = image.repository", list(_ORDERS[sort])
+        order = list(_ORDERS[sort])
+        source += " JOIN repository ON repository.id = image.repository"
+        if whole:  # without statistics SQLite does not know that walking these indexes in order is best
+            source = _WALKS.get(sort, source)
     rows = snapshot.rows(
-        f"SELECT image.id FROM {tables} WHERE {conditions} ORDER BY {', '.join(order)} LIMIT ? OFFSET ?",  # noqa: S608
+        f"SELECT image.id FROM {source} WHERE {conditions} ORDER BY {', '.join(order)} LIMIT ? OFFSET ?",  # noqa: S608
+        *values,
         *conditions.values,
         min(page.limit, PAGE_LIMIT),
         page.offset,
@@ -194,7 +219,7 @@ def _is_selective(snapshot: Snapshot, repository: int | None, phrase: str) -> bo
     return bool(found <= _FEW)
 
 
-def _add_digest(conditions: Conditions, text: str) -> None:
+def _add_digest(conditions: _ImageConditions, text: str) -> None:
     found = packed_range(text)
     values: tuple[object, ...] = found or (text.lower(),)
     if found:
@@ -207,7 +232,7 @@ def _add_digest(conditions: Conditions, text: str) -> None:
         f"UNION SELECT id FROM content WHERE config IS NOT NULL AND {chosen.format('config')} "
         f"UNION SELECT content FROM layer WHERE {chosen.format('digest')}"
     )
-    conditions.add(_BY_CONTENT.format(contents), *(6 * values))
+    conditions.choose(_BY_CONTENT.format(contents), *(6 * values))
 
 
 def _add_filter(conditions: _ImageConditions, asked: ImageFilter) -> None:
@@ -221,8 +246,11 @@ def _add_filter(conditions: _ImageConditions, asked: ImageFilter) -> None:
             archs = tuple(arch.lower() for arch in asked.arch)
             either = f"arch IN ({_marks(archs)}) OR arch || '/' || variant IN ({_marks(archs)})"
             platform.add(either, *archs, *archs)
-        text = _OF_ONE if conditions.repository is not None else _OF_ALL
-        conditions.add(text.format(platform), *platform.values)
+        if conditions.repository is not None:
+            # One column: here it pays to walk the images in order.
+            conditions.add(f"image.content IN (SELECT content FROM platform WHERE {platform})", *platform.values)  # noqa: S608
+        else:
+            conditions.choose(_ON_PLATFORM.format(platform), *platform.values)
     if asked.kinds:
         conditions.add(f"image.kind IN ({_marks(asked.kinds)})", *asked.kinds)
     if asked.signed is not None:
@@ -288,11 +316,8 @@ def related_images(
             rows = snapshot.rows(_DERIVED if derived else _BASES, pack(each.digest))
             related.update(content for (content,) in rows)
     conditions = _ImageConditions(None)
-    conditions.add(
-        "(image.repository, image.content) IN (SELECT repository, content FROM part "
-        "WHERE manifest IN (SELECT value FROM json_each(?)))",
-        msgspec.json.encode(sorted(related - own)).decode(),
-    )
+    listed = msgspec.json.encode(sorted(related - own)).decode()
+    conditions.choose("SELECT repository, content FROM part WHERE manifest IN (SELECT value FROM json_each(?))", listed)
     conditions.add("image.content IS NOT (SELECT id FROM content WHERE digest = ?)", pack(of.digest))
     return _selected(snapshot, visible, conditions, sort, page)
 
