@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from extensions.search.rig import Registry, dump, image, in_sync, index, index_of, indexing
@@ -87,7 +87,8 @@ async def carry_out(registry: Registry, step: Any, path: Path) -> None:
             await in_sync(registry, path)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example([("push", "other", ["1"], (0, 0)), ("cosign", "other", None, (0, 0))])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=20))
 def test_a_rebuilt_index_equals_one_that_followed(history: list[Any]) -> None:
     """After any history an index that followed it equals one that is made afterwards, and one that resumes."""

@@ -374,7 +374,7 @@ class Projection:
                 ((signed,),) = self._rows(_IS_SIGNED, repository, digest, name)
                 derived = [kind, size, created_ns, signed]
                 for table in ("manifest", "image") if derived != before else ():
-                    if table == "manifest" or tags:
+                    if table == "manifest" or tags or self._retagged[repository, content]:
                         self._db.execute(
                             f"UPDATE {table} SET kind = ?, size = ?, updated_ns = ?, signed = ? "  # noqa: S608 (a constant)
                             "WHERE repository = ? AND content = ?",

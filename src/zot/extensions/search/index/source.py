@@ -98,7 +98,8 @@ class CatalogSource:
             state = update.repositories.setdefault(change.repository, RepositoryState())
             if change.tag is not None:
                 state.tags[change.tag] = None
-            elif change.digest is not None and change.kind is not ChangeKind.BLOB_LOST:
+            if change.digest is not None and change.kind is not ChangeKind.BLOB_LOST:
+                # A manifest that is tagged counts as pushed then: it is read again, wherever the tag points now.
                 state.manifests[change.digest] = None
         for repository, state in update.repositories.items():
             await self._read(repository, state)
