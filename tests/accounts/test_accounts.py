@@ -102,7 +102,7 @@ async def test_a_key_is_found_by_its_hash_with_its_owner(accounts: Accounts) -> 
 
 
 async def test_two_keys_are_valid_at_once_and_go_one_by_one(accounts: Accounts) -> None:
-    """A key is rotated by making the new one before deleting the old one; no user deletes another's key."""
+    """A key is rotated by making the new one before the old one goes; nobody removes the key of another."""
     await accounts.add_key(KEY)
     await accounts.add_key(ApiKey("2", "alice", "bb", created_s=5.0))
     assert [key.id for key in await accounts.keys("alice")] == ["2", "1"]
@@ -114,7 +114,7 @@ async def test_two_keys_are_valid_at_once_and_go_one_by_one(accounts: Accounts) 
 
 
 async def test_the_use_of_a_key_is_noted(accounts: Accounts) -> None:
-    """Also of one that was deleted concurrently, which is no error."""
+    """Also of one that is gone meanwhile, which is no error."""
     await accounts.add_key(KEY)
     await accounts.key_used("aa", 30.0)
     await accounts.key_used("gone", 30.0)
@@ -149,7 +149,7 @@ async def test_whoever_is_deleted_leaves_nothing(accounts: Accounts) -> None:
 
 
 async def test_the_file_outlives_the_process_and_is_shared(tmp_path: Path) -> None:
-    """What one process wrote another reads at once, also after a restart; no other user may read the file."""
+    """What one process wrote another reads at once, also after a restart; nobody else may read the file."""
     pool, path = ThreadPool("accounts", 1, 64), tmp_path / "identity.db"
     first, second = SqliteAccounts(path, pool), SqliteAccounts(path, pool)
     await first.add_key(KEY)

@@ -97,7 +97,7 @@ async def test_the_secret_stays_and_is_no_session(store: SessionStore) -> None:
 
 @pytest.mark.parametrize("value", [b"", b"{", b"{}", b'{"user": "\xff"}', b'{"x": ' + b"[" * 20_000, b"[]"])
 async def test_a_value_that_is_no_session_is_none(store: SessionStore, value: bytes) -> None:
-    """Foreign bytes under the id of a session are no login, and no error of the server."""
+    """Whoever wrote something else under the id of a session has not logged in, and the server says so calmly."""
     session_id = store.new_id()
     await store.put(session_id, value, 60)
     assert await Sessions(store).find(session_id) is None
@@ -130,7 +130,7 @@ async def test_local_sessions_outlive_a_restart_and_are_shared(tmp_path: Path) -
 
 
 async def test_a_cookie_of_another_key_opens_nothing(tmp_path: Path) -> None:
-    """A file name alone is no id, and neither is one signed with another key."""
+    """A file name alone is no id, and neither is one signed by somebody else."""
     pool, directory = ThreadPool("sessions", 1, 64), tmp_path / "_sessions"
     store, other = LocalSessions(directory, pool, KEYS), LocalSessions(directory, pool)
     session_id = store.new_id()
@@ -145,7 +145,7 @@ async def test_a_cookie_of_another_key_opens_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_sealed_file_can_not_be_exchanged_for_another(tmp_path: Path) -> None:
-    """A user who can write files still cannot give one session the value of another."""
+    """Whoever may write files still can't give one session the value of another."""
     pool, directory = ThreadPool("sessions", 1, 64), tmp_path / "_sessions"
     store = LocalSessions(directory, pool, KEYS)
     mine, theirs = store.new_id(), store.new_id()
@@ -205,7 +205,7 @@ async def test_every_way_to_reach_redis_works(
 
 @pytest.mark.needs("redis-server")
 async def test_a_start_without_redis_fails_and_says_so(tmp_path: Path) -> None:
-    """A wrong password, and a server that does not listen, are found when the store is opened."""
+    """A wrong password, and nobody who listens, are found when the store is opened."""
     with RedisServer(tmp_path, ["--requirepass", "secret"]) as server, pytest.raises(SessionsUnavailableError):
         await RedisSessions.open({"name": "redis", "url": server.url, "max_retries": 0})
     with pytest.raises(SessionsUnavailableError):
@@ -214,7 +214,7 @@ async def test_a_start_without_redis_fails_and_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.needs("redis-server")
 async def test_redis_that_goes_away_is_an_error_until_it_is_back(tmp_path: Path) -> None:
-    """Until it is back the answer is an error, not "no session"; and the store heals by itself."""
+    """Nothing is known meanwhile, which is not the same as no session; and the store heals by itself."""
     with RedisServer(tmp_path) as server:
         url = f"{server.url}?max_retries=0&read_timeout=500ms&write_timeout=500ms"
         store = await RedisSessions.open({"name": "redis", "url": url})

@@ -1,4 +1,4 @@
-"""One registry for all tests of the API that need nothing special: each has a separate repository."""
+"""One registry for all tests of the API that need nothing special: each has a repository of its own."""
 
 from collections.abc import Iterator
 from uuid import uuid4
@@ -11,7 +11,7 @@ from zot.testing import RunningRegistry, serve
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
-    """A registry that anonymous clients may use, for the whole run. At its end its log may have no error."""
+    """A registry that everybody may use, for the whole run. At its end nothing may have gone wrong inside of it."""
     root = tmp_path_factory.mktemp("shared") / "content"
     with serve(root) as running:
         yield running

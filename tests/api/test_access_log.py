@@ -63,7 +63,7 @@ async def test_a_line_has_zots_fields(writer: LineWriter, tmp_path: Path) -> Non
 
 
 async def test_an_anonymous_line_leaves_out_the_name(writer: LineWriter, tmp_path: Path) -> None:
-    """Without a principal there is no username; a request without an id has none in its line."""
+    """Nobody known, no username; no name given to the request, none in the line."""
     async with serve_handler(ok, AccessLog(writer, NOBODY).observe) as server:
         await server.ask("GET", "/v2/")
     (line,) = lines(writer, tmp_path)

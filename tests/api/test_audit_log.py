@@ -92,13 +92,13 @@ async def test_whatever_is_denied_is_audited(logs: Logs, tmp_path: Path, status:
 
 
 async def test_a_failed_change_is_audited(logs: Logs, tmp_path: Path) -> None:
-    """A failed attempt is distinguished from one that succeeded."""
+    """An attempt that came to nothing is told from one that did not."""
     (line,) = await audited(logs, tmp_path, answering(404, PUSH, ALICE), "DELETE", "/v2/team/app/manifests/1.0")
     assert (line["result"], line["status"]) == ("failed", 404)
 
 
 async def test_a_wrong_password_names_who_was_claimed(logs: Logs, tmp_path: Path) -> None:
-    """The name given with a wrong password is logged, as a claim, and the password is not."""
+    """The name given with a password that was refused is told, as a claim, and the password is not."""
     given = {"Authorization": "Basic " + b64encode(b"mallory:hunter2").decode()}
     (line,) = await audited(logs, tmp_path, answering(401, Ping()), "GET", "/v2/", given)
     assert (line["subject"], line["claimed"], line["identifiedBy"]) == ("anonymous", "mallory", "none")

@@ -259,7 +259,7 @@ def test_more_ranges_are_the_whole(registry: Client, blob: str, count: int) -> N
 
 
 def test_other_units_and_methods_ignore_ranges(registry: Client, blob: str) -> None:
-    """An unknown range unit gets all of it, and so does HEAD (RFC 9110, 14.2)."""
+    """A unit that nobody knows gets all of it, and so does HEAD (RFC 9110, 14.2)."""
     assert registry.get(blob, Range="lines=1-2").body == CONTENT
     head = registry.head(blob, Range="bytes=0-1")
     assert (head.status, head["Content-Length"]) == (200, str(SIZE))
@@ -333,7 +333,7 @@ def test_small_content_is_sent_as_large(
 
 
 def test_small_content_in_several_ranges(registry: Client, repo: str) -> None:
-    """Several ranges of content in memory come in parts; if none is satisfiable the response has the size."""
+    """Several ranges of content in memory come in parts; with none of them in it the size is told."""
     path = f"/v2/{repo}/blobs/{registry.push_blob(repo, SMALL)}"
     assert parts(registry.get(path, Range="bytes=0-4,9-12")) == [
         ("bytes 0-4/50", SMALL[:5]),

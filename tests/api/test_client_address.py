@@ -1,4 +1,4 @@
-"""A client's address is what a trusted proxy says, and nothing that any other peer says."""
+"""A client's address is what a trusted proxy says, and nothing that anybody else says."""
 
 from ipaddress import ip_address, ip_network
 

@@ -1,4 +1,4 @@
-"""Observers get every completed request, in order, soon, and all of them before a stop."""
+"""Observers are told of every answer, in order, soon, and of all of them when it matters."""
 
 import asyncio
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ async def ask(host: tuple[str, int], *paths: str) -> None:
 
 
 async def test_they_are_told_soon_without_being_asked() -> None:
-    """A single completed request is passed on some milliseconds later, also when its connection is closed already."""
+    """A single answer is told of some milliseconds later, when its connection is gone already; its client is known."""
     witness = Witness()
     async with serve_handler(ok, witness.observe) as server:
         await ask(server.host, "/one")
@@ -55,7 +55,7 @@ async def test_they_are_told_soon_without_being_asked() -> None:
 
 
 async def test_many_are_told_of_together_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No completed request is left out and none is passed on twice, however they are grouped."""
+    """No answer is left out and none is told of twice, however they are gathered."""
     monkeypatch.setattr(completed_requests, "_DELAY_S", 60.0)  # a busy machine needs longer for 64 of them
     witness = Witness()
     paths = [f"/{number}" for number in range(200)]
@@ -66,7 +66,7 @@ async def test_many_are_told_of_together_and_in_order(monkeypatch: pytest.Monkey
 
 
 async def test_large_answers_are_not_held() -> None:
-    """Completed requests that wait for observers keep at most a mebibyte of bodies in memory."""
+    """What waits to be told of does not keep more than a mebibyte of bodies in memory."""
     witness = Witness()
 
     async def large(http: HttpRequest) -> web.StreamResponse:

@@ -202,7 +202,7 @@ def test_an_upgrade_is_not_taken(registry: Client) -> None:
 
 
 def test_answers_do_not_say_what_they_are_made_with(registry: Client) -> None:
-    """No response shows the version of a language or library to an attacker."""
+    """No version of a language or library is told to those who look for holes in it."""
     for answer in (registry.get("/v2/"), registry.get("/none"), parsed(registry.raw(b"hello\r\n\r\n"))):
         assert answer["Server"] == "zot"
 
@@ -218,7 +218,7 @@ def test_old_clients_are_answered(registry: Client) -> None:
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
-    """A registry that waits for no client longer than a second."""
+    """A registry that waits for nobody longer than a second."""
     limits = {"headerTimeout": "500ms", "idleTimeout": "500ms"}
     http = {"readTimeout": "1s", "writeTimeout": "1s", "limits": limits}
     with serve(tmp_path_factory.mktemp("hasty") / "content", {"http": http}) as running:

@@ -38,7 +38,7 @@ async def asked(cors: Cors, method: str, target: str) -> LoopbackResponse:
     ],
 )
 async def test_preflight_names_the_methods(path: str, methods: str) -> None:
-    """OPTIONS is answered 204 with zot's headers, for any origin and client."""
+    """OPTIONS is answered 204 with zot's headers, whoever asks."""
     answer = await asked(Cors("", credentials=True), "OPTIONS", path)
     assert answer.status == 204
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
@@ -61,7 +61,7 @@ async def test_other_resources_are_not_for_pages(path: str) -> None:
 
 @pytest.mark.parametrize("origin", ["", " ", "*", " * "])
 async def test_every_origin_never_has_credentials(origin: str) -> None:
-    """Any page may read what anonymous clients may read, and cannot act as the user who looks at it."""
+    """Any page may read what anybody may read, and cannot act as the user who looks at it."""
     headers = (await asked(Cors(origin, credentials=True), "GET", "/v2/")).headers
     assert headers["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Credentials" not in headers

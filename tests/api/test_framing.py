@@ -17,7 +17,7 @@ def test_other_versions_are_505(registry: Client, version: str) -> None:
 
 
 def test_the_preface_of_http2_is_505(registry: Client) -> None:
-    """A client that speaks HTTP/2 without negotiation gets an error."""
+    """A client that speaks HTTP/2 without asking is told."""
     assert parsed(registry.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")).status == 505
 
 

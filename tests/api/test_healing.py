@@ -37,7 +37,7 @@ def registry(running: RunningRegistry) -> Client:
 
 @pytest.fixture
 def file(running: RunningRegistry, registry: Client, repo: str) -> Path:
-    """The file of a pushed image's blob, which no other repository shares."""
+    """Where the blob of a pushed image is, in a file of its own."""
     registry.push(repo, IMAGE, "v1")
     path = running.root / repo / "blobs" / DIGEST.replace(":", "/")
     content = path.read_bytes()
@@ -132,7 +132,7 @@ def test_a_push_heals(
 
 @pytest.mark.parametrize("harm", [remove, empty, shorten, lengthen])
 def test_a_damaged_blob_is_not_mounted(registry: Client, repo: str, file: Path, harm: Harm) -> None:
-    """The client has to send it."""
+    """The client is told to send it."""
     harm(file)
     answer = registry.ask("POST", f"/v2/{repo}-target/blobs/uploads/?mount={DIGEST}&from={repo}")
     assert answer.status == 202

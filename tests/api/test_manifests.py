@@ -1,4 +1,4 @@
-"""/v2/{name}/manifests/{reference}: what is pushed is what is pulled, and a refusal says why."""
+"""/v2/{name}/manifests/{reference}: what is pushed is what is pulled, and what is refused is told why."""
 
 import hashlib
 import json
@@ -62,7 +62,7 @@ def test_a_tag_moves(registry: Client, repo: str) -> None:
 
 
 def test_a_subject_is_acknowledged(registry: Client, repo: str) -> None:
-    """The response to a pushed referrer says that it is listed as one, whether its subject is there or not."""
+    """Who pushes a referrer is told that it is listed as one, whether its subject is there or not."""
     subject = image("subject")
     referrer = image("referrer", subject=subject)
     for blob in referrer.blobs:

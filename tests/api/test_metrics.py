@@ -330,7 +330,7 @@ def process(directory: Path, name: str, count: int) -> Samples:
 
 
 def test_a_page_shows_all_processes(tmp_path: Path) -> None:
-    """Any process shows the sum of all, a process that replaces another counts on, and a start begins from zero."""
+    """Any process shows the sum of all, a process that replaces another counts on, and a start begins anew."""
     directory = tmp_path / "metrics"
     empty(directory)
     process(directory, "worker-0", 2)

@@ -1,4 +1,4 @@
-"""Each request has a unique id."""
+"""Each request has a name of its own."""
 
 from ipaddress import ip_network
 

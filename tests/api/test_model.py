@@ -61,7 +61,7 @@ class Registry(RuleBasedStateMachine):
     runs = 0
 
     def __init__(self) -> None:
-        """Use separate repositories."""
+        """Take repositories of its own."""
         super().__init__()
         Registry.runs += 1
         self.prefix = f"run{Registry.runs}"

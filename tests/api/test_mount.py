@@ -96,7 +96,7 @@ def test_a_deleted_blob_is_not_mounted(registry: Client, repo: str) -> None:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A registry where all clients can write `secret/**` and none can read it."""
+    """A registry where `secret/**` can be written by everybody and read by nobody."""
     every = {"anonymousPolicy": ["read", "create", "update", "delete"]}
     rules = {"secret/**": {"anonymousPolicy": ["create"]}, "public/**": every}
     with serve(tmp_path_factory.mktemp("guarded"), {"http": {"accessControl": {"repositories": rules}}}) as running:

@@ -79,7 +79,7 @@ OUTSIDE_V2 = UNPARSED | {"redirect", "no such path", "probe"}
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_response_has_the_common_headers(running: RunningRegistry, kind: str) -> None:
-    """Server, Date, a unique request id and the rate limit are in each response, once; others by its path."""
+    """Server, Date, a request id of its own and the rate limit are in each response, once; others by its path."""
     status, send = KINDS[kind]
     responses = [send(Client(running.host)) for _ in range(2)]
     for response in responses:

@@ -228,7 +228,7 @@ def test_a_single_post_takes_the_whole(registry: Client, repo: str) -> None:
 
 
 def test_a_single_post_that_is_refused_leaves_nothing(registry: Client, shared: RunningRegistry, repo: str) -> None:
-    """A wrong digest, type or form is refused, and neither a session nor a file stays."""
+    """A wrong digest, type or form is told, and neither a session nor a file stays."""
     target = f"/v2/{repo}/blobs/uploads/?digest="
     for refused, error in (
         (registry.ask("POST", target + NOWHERE, CONTENT, OCTETS), (400, "DIGEST_INVALID")),
@@ -339,7 +339,7 @@ def test_a_newer_request_takes_the_session(registry: Client, repo: str) -> None:
 
 
 def test_two_finish_one_upload_at_once(registry: Client, repo: str) -> None:
-    """Two clients that finish the same session at once both succeed, or one has to retry; the blob is whole."""
+    """Two clients that finish the same session at once both succeed, or one is told to try again; the blob is whole."""
     for _ in range(5):
         location = registry.begin(repo)
         patch(registry, location, CONTENT)
@@ -395,7 +395,7 @@ def test_old_clients_are_not_invited(registry: Client, repo: str) -> None:
 
 
 def test_an_upload_that_is_refused_is_not_read(registry: Client, repo: str) -> None:
-    """A body that is refused ends with the connection: what was announced is never received in full."""
+    """A body that nobody wants ends with the connection: what was announced is never taken in full."""
     head = f"PATCH /v2/{repo}/blobs/uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 40}\r\n\r\n"
     assert parsed(registry.raw(head.encode() + CONTENT)).error == (404, "BLOB_UPLOAD_UNKNOWN")
 
@@ -436,7 +436,7 @@ def test_open_uploads_are_limited(limited: Client) -> None:
 
 
 def test_idle_uploads_of_one_client_refuse_no_other(limited: Client) -> None:
-    """Anonymous clients are distinguished by address: one that uses its whole limit leaves others theirs."""
+    """Anonymous clients are told apart by their addresses: one that holds all it may leaves others theirs."""
     for _ in range(2):
         limited.begin("shared")
     refused = limited.ask("POST", f"/v2/shared/blobs/uploads/?digest={sha256(CONTENT)}", CONTENT, OCTETS)

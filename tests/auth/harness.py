@@ -48,7 +48,7 @@ def basic(name: str, password: str | None = None) -> dict[str, str]:
 
 
 def entered(name: str, password: str) -> Login:
-    """Give a login as a user types it."""
+    """Give a login as somebody types it."""
     return Login(name, password, f"{name}:{password}")
 
 

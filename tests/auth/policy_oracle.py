@@ -32,7 +32,7 @@ CONDITIONS: dict[str, Callable[["Asked"], bool]] = {
 
 @dataclass
 class Asked:
-    """One action that a principal requests."""
+    """One action that somebody asks for."""
 
     user: str | None
     groups: Sequence[str]

@@ -1,4 +1,4 @@
-"""Whatever credentials a request has, it is a user's, anonymous, or refused."""
+"""Whatever a request brings, it is somebody, nobody, or a refusal."""
 
 import base64
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ CREDENTIALS = st.builds(
 
 @pytest.fixture
 def auth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[auth_of.Auth]:
-    """Let alice in by password, and no other user; none has to wait."""
+    """Let alice in by password, and nobody else; nobody has to wait."""
 
     async def at_once(delay_s: float) -> None:
         del delay_s
@@ -62,7 +62,7 @@ def auth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[auth_of.Au
 @given(credentials=CREDENTIALS)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_only_the_right_password_is_somebody(auth: auth_of.Auth, credentials: Credentials) -> None:
-    """No other header, cookie or certificate is, none of them raises anything else, wrong ones are never anonymous."""
+    """No other header, cookie or certificate is, none of them raises anything else, and wrong ones never are nobody."""
     says_something = any(header.strip() not in {"", "Basic Og==", "basic Og=="} for header in credentials.authorization)
     try:
         principal = (await auth.chain.authenticate(credentials)).principal

@@ -24,7 +24,7 @@ RULES = {
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    """Serve for PEOPLE, with a repository that anonymous clients may read."""
+    """Serve for PEOPLE, with a repository that everybody may read."""
     path = tmp_path / "htpasswd"
     hashes = {name: bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode() for name, password in PEOPLE.items()}
     path.write_text("".join(f"{name}:{hashed}\n" for name, hashed in hashes.items()))
@@ -58,7 +58,7 @@ def image(tmp_path: Path) -> Path:
 
 
 class Client:
-    """A program with a separate home directory, that runs beside the registry in this process."""
+    """A program with a home of its own, that runs beside the registry in this process."""
 
     def __init__(self, program: str, home: Path) -> None:
         """Find it; the test is skipped without it."""
@@ -78,7 +78,7 @@ class Client:
 
 @pytest.mark.needs("skopeo")
 async def test_skopeo_logs_in_pushes_and_pulls(site: Site, image: Path, tmp_path: Path) -> None:
-    """By what it keeps from the login, and not without it; anonymous pulls go on where they may."""
+    """By what it keeps from the login, and not without it; nobody's pulls go on where they may."""
     host = site.url.removeprefix("http://")
     known, nobody = Client("skopeo", tmp_path / "known"), Client("skopeo", tmp_path / "nobody")
     login = ("login", "--tls-verify=false", "--username", "alice")

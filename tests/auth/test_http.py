@@ -54,14 +54,14 @@ async def push(site: Site, repository: str, tag: str, headers: dict[str, str]) -
 
 
 async def test_without_ways_in_everybody_is_anonymous(tmp_path: Path) -> None:
-    """Also with an unsolicited header, as in zot."""
+    """Also with a header that nobody asked for, as in zot."""
     async with serving(tmp_path, {}) as site:
         assert await site.status("/v2/") == 200
         assert await site.status("/v2/", headers=basic("alice")) == 200
 
 
 async def test_a_password_is_needed_and_has_to_be_right(site: Site) -> None:
-    """401 with a challenge without one, and with a wrong one; never a fallback to anonymous."""
+    """401 with a challenge without one, and with a wrong one; never a fall back to nobody."""
     async with site.client() as client:
         async with client.get("/v2/") as response:
             assert response.status == 401
@@ -106,13 +106,13 @@ async def test_two_authorization_headers_are_refused(site: Site) -> None:
 
 
 async def test_empty_credentials_are_none(ruled: Site) -> None:
-    """`Basic Og==`, which Docker's clients send without a login, is anonymous."""
+    """`Basic Og==`, which Docker's clients send for nobody, is nobody."""
     assert await ruled.status("/v2/_catalog", headers={"Authorization": "Basic Og=="}) == 200
     assert await ruled.status("/v2/_catalog", headers={"Authorization": "Basic Oko="}) == 401
 
 
 async def test_rules_hold_for_each_user(ruled: Site) -> None:
-    """A known user without the right gets 403, an unknown one 401, and lists show what may be read."""
+    """Who is known and may not is told 403, who is not known 401, and lists show what may be read."""
     assert await push(ruled, "team/app", "v1", basic("alice")) == 201
     assert await push(ruled, "public/app", "v1", basic("root")) == 201
     assert await push(ruled, "team/app", "v2", basic("bob")) == 403
@@ -135,7 +135,7 @@ async def test_a_refusal_tells_the_client_no_rules(ruled: Site) -> None:
 
 
 async def test_docker_is_asked_for_its_credentials_where_they_may_give_more(ruled: Site) -> None:
-    """Its clients send them only if `/v2/` answers 401; others go on as anonymous."""
+    """Its clients send them only if `/v2/` answers 401; others go on as nobody."""
     assert await ruled.status("/v2/", headers={"User-Agent": "docker/27.0 go/go1.22"}) == 401
     assert await ruled.status("/v2/", headers={"User-Agent": "x Docker-Client/27.0"}) == 401
     assert await ruled.status("/v2/", headers={"User-Agent": "skopeo/1.15"}) == 200
@@ -170,7 +170,7 @@ async def test_a_browser_logs_in_is_known_by_its_cookie_and_logs_out(site: Site)
 
 
 async def test_a_login_renews_the_session(site: Site) -> None:
-    """The id from before is invalid, so that an attacker cannot plant one; other logins make no session at all."""
+    """The id from before is dead, so that nobody can plant one; other logins make no session at all."""
     assert site.auth.sessions is not None
     async with site.client() as client:
         ids = []
@@ -186,7 +186,7 @@ async def test_a_login_renews_the_session(site: Site) -> None:
 
 @pytest.mark.parametrize("value", ["x", "A" * 52, "../../etc/passwd", "A" * 5000, "%00", '"quoted"', "a=b=c"])
 async def test_an_unknown_session_is_nobody_and_no_error(ruled: Site, value: str) -> None:
-    """The cookie is dropped, and what anonymous clients may do goes on."""
+    """The cookie is dropped, and what everybody may do goes on."""
     assert await ruled.status("/v2/_catalog", headers={**UI, "Cookie": f"session={value}"}) == 200
 
 
@@ -345,7 +345,7 @@ async def test_a_request_for_a_key_has_to_make_sense(site: Site, body: str, stat
 
 
 async def test_keys_are_for_who_is_logged_in(ruled: Site) -> None:
-    """An anonymous client has none, and an id is needed to revoke."""
+    """Nobody has none, and an id is needed to revoke."""
     assert await ruled.status("/zot/auth/apikey") == 401
     assert await ruled.status("/zot/auth/apikey", "DELETE", headers=basic("alice")) == 400
     assert await ruled.status("/zot/auth/apikey?id=a&id=b", "DELETE", headers=basic("alice")) == 400

@@ -89,7 +89,7 @@ ELSEWHERE = {**basic("alice"), "X-Forwarded-For": "192.0.2.1, 198.51.100.7"}
 async def test_conditions_hold_for_lists_and_mounts_as_for_pulls(
     conditional: Site, yes: dict[str, str], no: dict[str, str], repository: str
 ) -> None:
-    """A repository that a user may not pull from is neither in their catalog nor mountable; a proxy is no client."""
+    """Where somebody may not pull from, they neither see it in the catalog nor mount from it; a proxy is no client."""
     octets = {"Content-Type": "application/octet-stream"}
     path = f"/v2/{repository}/blobs/uploads/?digest={DIGEST}"
     assert await conditional.status(path, "POST", data=SECRET, headers={**yes, **octets}) == 201
@@ -133,7 +133,7 @@ async def test_every_way_to_change_an_immutable_tag_is_closed(site: Site) -> Non
 
 
 async def test_an_upload_session_is_of_its_repository_and_its_user(site: Site) -> None:
-    """CVE-2026-32589: the id of another user's session opens nothing, neither elsewhere nor for others."""
+    """CVE-2026-32589: the id of somebody's session opens nothing, neither elsewhere nor for others."""
     async with (
         site.client(headers=basic("alice")) as client,
         client.post("/v2/mine/blobs/uploads/") as response,
@@ -146,7 +146,7 @@ async def test_an_upload_session_is_of_its_repository_and_its_user(site: Site) -
 
 
 async def test_every_read_without_credentials_is_refused(site: Site) -> None:
-    """CVE-2026-27771: no route is readable without authentication."""
+    """CVE-2026-27771: whatever a route reads, nobody reads it without being asked who they are."""
     for path in (
         "/v2/private/tags/list",
         f"/v2/private/manifests/{DIGEST}",
@@ -163,7 +163,7 @@ async def test_every_read_without_credentials_is_refused(site: Site) -> None:
 
 
 async def test_absent_and_forbidden_look_alike(site: Site) -> None:
-    """A client that may not read a repository does not learn whether it exists."""
+    """Who may not read a repository is not told whether it is there."""
     assert await site.status("/v2/private/tags/list", headers=basic("alice")) == 403
     assert await site.status("/v2/absent/tags/list", headers=basic("alice")) == 403
 
@@ -178,7 +178,7 @@ def test_names_give_no_privilege() -> None:
 
 
 async def test_an_anonymous_rule_lets_no_listed_user_in_that_is_not_listed(site: Site) -> None:
-    """zot #4131: metrics for anonymous clients do not include users, who have to be on the list."""
+    """zot #4131: metrics for everybody are for who is nobody; users have to be on the list."""
     assert site.auth.policy.reads_metrics(ANONYMOUS)
     assert not site.auth.policy.reads_metrics(Principal("alice", "htpasswd"))
 

@@ -70,7 +70,7 @@ async def test_any_other_password_gives_nobody(slapd: Slapd, directory: Director
 
 @pytest.mark.parametrize("name", ["*", "ali*", "alice)(uid=*", "x)(|(uid=alice", "alice\\2a", "\\", "nobody"])
 async def test_a_name_is_a_value_and_no_filter(slapd: Slapd, directory: Directory, name: str) -> None:
-    """What has a meaning in filters is escaped, so that it finds no user."""
+    """What has a meaning in filters is escaped, so that it finds nobody."""
     assert await directory(slapd).verify(entered(name, PEOPLE["alice"])) is None
 
 
@@ -118,7 +118,7 @@ async def test_encrypted_connections_verify_the_server(
 
 
 async def test_a_directory_that_can_not_be_asked_is_no_answer(slapd: Slapd, directory: Directory) -> None:
-    """Wrong bind credentials, and a search that anonymous may not make, never let a user in."""
+    """Wrong bind credentials, and a search that anonymous may not make, never let anybody in."""
     wrong = LdapCredentials.model_validate({"bindDN": ADMIN, "bindPassword": "wrong"})
     with pytest.raises(Unavailable):
         await directory(slapd, wrong).verify(ALICE)

@@ -222,7 +222,7 @@ async def test_a_provider_that_is_down_is_503_and_basic_goes_on(tmp_path: Path) 
 
 @pytest.mark.needs("oidc-provider")
 async def test_a_key_stands_in_for_the_clients_secret(provider: tuple[OidcProvider, int], tmp_path: Path) -> None:
-    """A provider that knows no such key refuses, and no user is logged in; a broken file is refused at the start."""
+    """A provider that knows no such key refuses, and nobody is logged in; a broken file is refused at the start."""
     from joserfc.jwk import ECKey
 
     key = tmp_path / "key.pem"
@@ -397,7 +397,7 @@ async def test_groups_that_github_does_not_show_are_none(github: Github, tmp_pat
 async def test_an_address_that_is_not_verified_is_nobody(
     github: Github, tmp_path: Path, entry: dict[str, bool]
 ) -> None:
-    """Any account can claim the address of another user."""
+    """Anybody can claim the address of somebody else."""
     github.emails = [{"email": "root@example.org", **entry}]
     async with at_github(github, tmp_path) as (_, client), client.get("/zot/auth/login?provider=github") as response:
         assert response.status == 401

@@ -74,7 +74,7 @@ def test_a_certificate_that_names_nobody_is_nobody(authority: Authority) -> None
 
 
 async def test_a_verified_certificate_is_a_login(tmp_path: Path, authority: Authority) -> None:
-    """Without one, and with one of another authority, no client is let in; groups come from the configuration."""
+    """Without one, and with one of a stranger's authority, nobody gets in; groups come from the configuration."""
     server, server_key = authority.issue("registry", hosts=["127.0.0.1"])
     people = {name: authority.issue(name) for name in ("alice", "bob")}
     people["nobody"] = authority.issue("nobody", subject=[(NameOID.ORGANIZATION_NAME, "Example")])

@@ -148,7 +148,7 @@ async def test_a_swapped_link_is_a_changed_file(
 async def test_a_file_that_is_not_there_is_no_wrong_password(
     path: Path, tmp_path: Path, pool: ThreadPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until then no login succeeds, none is refused as a wrong password, and it heals."""
+    """Nobody is let in meanwhile, nobody is told that their password is wrong, and it heals."""
     monkeypatch.setattr(cached_file, "CHECK_INTERVAL_S", 0.0)
     htpasswd = HtpasswdAuthenticator(path, pool, pool)
     assert await htpasswd.verify(ALICE)
@@ -196,7 +196,7 @@ async def test_a_name_that_is_not_there_costs_a_hash_too(
 
 
 def test_what_is_remembered_is_bounded_in_time_and_holds_no_password() -> None:
-    """After its time a login is verified again, and the memory holds hashes alone."""
+    """After its time a login is verified anew, and the memory holds hashes alone."""
     now = 0.0
     remembered = PasswordCache(lambda: now)
     remembered.add(ALICE.encoded, Principal("alice", "htpasswd"))
@@ -211,7 +211,7 @@ def test_what_is_remembered_is_bounded_in_time_and_holds_no_password() -> None:
     "value", ["", "!!!!", "YWxpY2U=", "OnBhc3N3b3Jk", "/////w==", "YWxp\nY2U6eA==", "AGE6Yg==", "YWxpY2U6eA"]
 )
 def test_malformed_basic_credentials_are_refused(value: str) -> None:
-    """Not base64, no colon, no name, no text, a name with control characters: never a user."""
+    """Not base64, no colon, no name, no text, a name with control characters: never somebody."""
     with pytest.raises(Unauthorized):
         login(Authorization("basic", value))
 

@@ -53,7 +53,7 @@ TEAM = policy(
 
 
 def test_nothing_is_granted_without_a_rule() -> None:
-    """An empty access control denies every principal everything."""
+    """An empty access control denies everybody everything."""
     for principal in (ALICE, ANONYMOUS):
         assert not policy().decide(principal, PullManifest(APP, V1)).allowed
         assert not policy().readable(principal, APP)
@@ -156,7 +156,7 @@ def test_each_tag_that_a_push_moves_needs_its_own_right() -> None:
 
 
 def test_a_digest_that_is_known_is_no_right_on_where_it_lies() -> None:
-    """A principal who may push here still needs read there: that is what a mount requires."""
+    """Whoever may push here still needs read there: that is what a mount asks for."""
     rules = policy(
         repositories={
             "team/**": {"policies": [{"users": ["alice"], "actions": ["read", "create"]}]},
@@ -198,7 +198,7 @@ def test_lists_show_what_may_be_read_whatever_the_reference() -> None:
 
 
 def test_collisions_are_detected_for_who_has_the_action_but_no_admin() -> None:
-    """The action makes deletes stricter; it does not hold for administrators, nor without access control."""
+    """The action makes deletes stricter; administrators are not held up, and without access control nobody is."""
     rules = policy(
         repositories={"**": {"defaultPolicy": ["read", "delete", "detectManifestCollision"]}},
         adminPolicy={"users": ["root"], "actions": ["delete", "detectManifestCollision"]},

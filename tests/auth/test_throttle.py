@@ -151,7 +151,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 
 async def test_a_flood_of_guesses_gets_few_answers(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a hundred wrong passwords at once some are verified, the others are 429; another user logs in concurrently."""
+    """Of a hundred wrong passwords at once some are looked at, the others are 429; another user logs in meanwhile."""
     monkeypatch.setattr(throttle_module, "LONGEST_DELAY_S", 0.8)
     guesses = [asyncio.create_task(site.status("/v2/", headers=basic("alice", f"guess-{n}"))) for n in range(100)]
     assert await site.status("/v2/", headers=basic("bob")) == 200

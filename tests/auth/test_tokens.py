@@ -83,7 +83,7 @@ def by_shared_secret(secret: bytes) -> str:
 
 
 def test_key_confusion_does_not_pass() -> None:
-    """A public key is no shared secret, `none` is no signature, and a key in the token is not trusted."""
+    """A public key is no shared secret, `none` is no signature, and a key in the token is nobody's."""
     keys = parse_keys(pem(RSA))
     head, body, _ = sign({}).split(".")
     none = "eyJhbGciOiJub25lIn0"
@@ -339,7 +339,7 @@ async def test_challenges_say_which_token_is_needed(tmp_path: Path, http: dict[s
 
 
 async def test_tokens_stand_in_place_of_the_rules(tmp_path: Path, http: dict[str, Any]) -> None:
-    """They decide alone, as in zot; but their subject is no administrator."""
+    """They decide alone, as in zot; but their subject is nobody's administrator."""
     async with serving(tmp_path, http) as site:
         token = bearer(sign({**access("team/app", "pull", "push"), "sub": "root"}))
         put = {"Content-Type": INDEX_TYPE, **token}
@@ -398,7 +398,7 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def test_verify_says_that_the_rules_do_not_hold_for_tokens(tmp_path: Path) -> None:
-    """An operator who writes rules beside a token server gets a warning about what they are for."""
+    """Whoever writes rules beside a token server is told what they are for."""
     service = {"realm": "https://auth.example/token", "service": "zot", "cert": str(tmp_path / "key.pem")}
     http = {"auth": {"bearer": service}, "accessControl": {"adminPolicy": {"users": ["root"], "actions": ["read"]}}}
     warnings = load_tree({"storage": {"rootDirectory": str(tmp_path)}, "http": http}).warnings

@@ -99,7 +99,7 @@ async def status(site: Site, token: str, path: str = "/v2/") -> int:
 
 
 async def test_a_token_of_the_issuer_is_a_login(tmp_path: Path, platform: Platform) -> None:
-    """No token, or one of another issuer, is refused; the challenge says where tokens are issued."""
+    """And none, or one of anybody else, is not; the challenge says where tokens are to be had."""
     async with serving(tmp_path, configuration(platform)) as site:
         assert await status(site, platform.token()) == 200
         assert await status(site, platform.token(aud=["x", "other"])) == 200
@@ -122,7 +122,7 @@ async def test_a_token_of_the_issuer_is_a_login(tmp_path: Path, platform: Platfo
 
 
 async def test_claims_are_mapped_and_conditions_see_them(tmp_path: Path, platform: Platform) -> None:
-    """Variables, validations, name and groups by expressions; then the rules hold as for all principals."""
+    """Variables, validations, name and groups by expressions; then the rules hold as for everybody."""
     mapping = {
         "variables": [{"name": "team", "expression": "claims.sub.split(':')[1].split('/')[0]"}],
         "validations": [{"expression": "claims.env == 'production'", "message": "only production"}],
@@ -329,7 +329,7 @@ async def test_a_token_is_exchanged_for_a_password(tmp_path: Path, platform: Pla
 
 
 async def test_what_is_no_workloads_token_is_refused(tmp_path: Path, platform: Platform) -> None:
-    """With a Basic challenge: ours but not valid, of a browser's login, or of an unknown issuer."""
+    """With a Basic challenge: ours but not valid, of a browser's login, or of nobody known."""
     http = configuration(platform)
     http["auth"]["openid"] = {
         "providers": {"oidc": {"clientid": "zot", "issuer": "https://login.example", "scopes": ["openid"]}}

@@ -50,6 +50,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as directory, quietly():
         stage = Stage(Path(directory))
         yield stage
+        stage.pools.close()
 
 
 @pytest.fixture

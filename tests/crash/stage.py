@@ -15,6 +15,7 @@ from crash.scenarios import RESTART, Scenario
 from crash.store import Store, configuration
 from crash.trace import Acknowledged, Began, Trace, begin_trace
 from zot.registry.errors import RegistryError
+from zot.storage.threads import ThreadPools
 
 
 class Stage:
@@ -24,6 +25,7 @@ class Stage:
         """Play below `directory`."""
         self.root = directory / "root"
         self.config = configuration(self.root)
+        self.pools = ThreadPools()
 
     def clear(self) -> None:
         """Start again with an empty root."""
@@ -33,7 +35,7 @@ class Stage:
     async def prepare(self, scenario: Scenario) -> None:
         """Carry out the preparation of a scenario."""
         self.clear()
-        store = await Store.open(self.config)
+        store = Store(self.config, self.pools)
         for step in scenario.before:
             await step.act(store)
         await store.close()
@@ -102,7 +104,7 @@ class Stage:
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[Store]:
-        store = await Store.open(self.config)
+        store = Store(self.config, self.pools)
         try:
             yield store
         finally:
@@ -112,7 +114,7 @@ class Stage:
     async def _opened(self, recorder: Recorder) -> AsyncIterator[Store]:
         vfs = RecordingVfs(recorder)
         try:
-            store = await Store.open(self.config, disk=RecordingDisk(recorder), vfs=vfs.name)
+            store = Store(self.config, self.pools, disk=RecordingDisk(recorder), vfs=vfs.name)
             try:
                 yield store
             finally:

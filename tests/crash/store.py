@@ -1,24 +1,26 @@
-"""A store as `zot.server.store` opens it, on a disk that a test controls."""
+"""A server's stores as `zot.server.store` puts them together, on a disk that a test controls."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
+from uuid import uuid4
 
 from layout.images import Image
-from zot.accounts.memory_engine import MemoryAccountsEngine
-from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import TagMove
+from zot.catalog.sqlite.directory import DATABASE
 from zot.catalog.sqlite.driver import SqliteCatalog
-from zot.catalog.sqlite.engine import SqliteCatalogEngine
 from zot.catalog.sqlite.thread import WriterThread
 from zot.catalog.sqlite.writer import Writer
 from zot.config.load import load_tree
 from zot.config.model import Config
 from zot.layout.build import build_jobs
+from zot.layout.external_edits import ExternalEdits
+from zot.layout.filesystem import FilesystemLayouts
+from zot.layout.layouts import StoreLayouts
+from zot.layout.reconcile import Reconciler
 from zot.layout.scanner import LayoutScanner
 from zot.maintenance.clock import CollectorClock
 from zot.maintenance.gc import CollectedLayouts
@@ -30,85 +32,71 @@ from zot.maintenance.sweep_stats import Pauses
 from zot.maintenance.unfinished_deletes import UnfinishedDeletes
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, parse_tag
-from zot.registry import blobs, manifests, tags, uploads
+from zot.registry import blobs, build, manifests, tags, uploads
+from zot.registry.content_cache import ContentCache
 from zot.registry.request import AppendUpload, FinishUpload, PushManifest
-from zot.server.drivers import Drivers
-from zot.server.plan import ServerPlan, make_plan
-from zot.server.store import Store as OpenStore
-from zot.server.store import locked_roots, open_claimed_store
 from zot.storage.disk import Disk
+from zot.storage.filesystem import FilesystemStorage
+from zot.storage.lock import lock_root
+from zot.storage.synced_directories import SyncedDirectories
+from zot.storage.threads import ThreadPools
 
+CATALOG = ".zot"
 DRAIN_S = 30.0
 DAY_S = 24 * 3600
 
 
-def configuration(root: Path, room_bytes: int = 0) -> Config:
-    """Return a configuration that keeps `room_bytes` of space free."""
-    storage = {"rootDirectory": str(root), "minFreePercent": 0, "minFreeBytes": room_bytes, "gcDelay": "0s"}
-    return load_tree({"storage": storage}).config
-
-
-class Clock:
-    """The time of a store, which a test can put forward."""
-
-    ahead_s = 0
-
-    def now_s(self) -> float:
-        """Return seconds since the epoch."""
-        return time.time() + self.ahead_s
-
-    def now_ns(self) -> int:
-        """Return nanoseconds since the epoch."""
-        return time.time_ns() + self.ahead_s * 10**9
-
-
-class _Engine(SqliteCatalogEngine):
-    """The catalog, on a file system below SQLite that a test controls."""
-
-    def __init__(self, plan: ServerPlan, clock: Clock, vfs: str | None) -> None:
-        super().__init__(plan.state)
-        self._clock = clock
-        self._vfs = vfs
-
-    def open(self, owner: str) -> Catalog:
-        """Begin the catalog, with the writer as a thread."""
-        writer = WriterThread(Writer(self._directory, owner, self._clock.now_ns, self._vfs))
-        return SqliteCatalog(self._database, writer, owner, self._clock.now_ns)
+def configuration(root: Path) -> Config:
+    """Return a configuration that keeps no space free."""
+    return load_tree(
+        {"storage": {"rootDirectory": str(root), "minFreePercent": 0, "minFreeBytes": 0, "gcDelay": "0s"}}
+    ).config
 
 
 class Store:
     """One start of a server on `root`, with the registry's use cases as its API calls them."""
 
-    def __init__(self, store: OpenStore, clock: Clock, opened: AsyncExitStack) -> None:
-        """Use an open store until `opened` is closed."""
-        assert store.layouts is not None
-        self.root = Path(store.config.storage.root_directory)
-        self.config = store.config
-        self.catalog = store.catalog
-        self.storage = store.storage
-        self.layouts = store.layouts
-        self.registry = store.registry(store.config)
-        self.jobs = build_jobs(store.catalog, store.storage, store.layouts)
+    def __init__(
+        self,
+        config: Config,
+        pools: ThreadPools,
+        *,
+        disk: Disk | None = None,
+        vfs: str | None = None,
+        room_bytes: int = 0,
+    ) -> None:
+        """Open it as `zot serve` does in one process. Raises CatalogUnusableError, StorageError."""
+        self.root = Path(config.storage.root_directory)
+        self.boot = uuid4().hex
+        self.config = config
+        self._root_lock = lock_root(str(self.root), wait_s=0)
+        self._ahead_s = 0
+        try:
+            writer = WriterThread(Writer(self.root / CATALOG, self.boot, self._now_ns, vfs))
+        except BaseException:
+            self._root_lock.close()
+            raise
+        self.catalog = SqliteCatalog(self.root / CATALOG / DATABASE, writer, self.boot, self._now_ns)
+        root = str(self.root)
+        synced = SyncedDirectories()
+        self.storage = FilesystemStorage(
+            root, pools, disk=disk, min_free_percent=0, min_free_bytes=room_bytes, synced=synced
+        )
+        files = FilesystemLayouts([root], lambda _: root, self.storage.ready, pools, disk=disk, synced=synced)
+        reconciler = Reconciler(self.catalog, self.storage, files)
+        self.layouts = StoreLayouts(self.catalog, self.storage, files, ExternalEdits(self.catalog, files, reconciler))
+        self.jobs = build_jobs(self.catalog, self.storage, self.layouts)
         # No other program is writing an index.json.
         self.jobs.exporter._edits._retry_s = 0
-        self._clock = clock
-        self._opened = opened
-        self._removals = UnfinishedDeletes(self.registry, clock.now_s)
-
-    @classmethod
-    async def open(cls, config: Config, *, disk: Disk | None = None, vfs: str | None = None) -> Store:
-        """Open it as `zot serve` does in one process. Raises RootInUseError, CatalogUnusableError, StorageError."""
-        clock = Clock()
-        plan = make_plan(config, None, workers=0, read_only=False)
-        drivers = Drivers(lambda plan: _Engine(plan, clock, vfs), lambda _: MemoryAccountsEngine(), disk)
-        async with AsyncExitStack() as opened:
-            opened.enter_context(locked_roots(plan, wait_s=0))
-            store = await opened.enter_async_context(open_claimed_store(config, plan, drivers=drivers))
-            return cls(store, clock, opened.pop_all())
+        parts = build.RegistryParts(self.catalog, self.storage, self.layouts, ContentCache())
+        self.registry = build.build(config, parts)
+        self._removals = UnfinishedDeletes(self.registry, self._now_s)
 
     async def close(self) -> None:
         """Close it as at the end of a process."""
-        await self._opened.aclose()
+        await self.layouts.close()
+        await self.catalog.close()
+        self._root_lock.close()
 
     # --- what clients do ---
 
@@ -186,13 +174,19 @@ class Store:
         (rules,) = stores.all
         layouts = CollectedLayouts(self.layouts.files.ready, self.jobs.exporter.remove)
         await self.finish_removals()
-        self._clock.ahead_s += DAY_S
+        self._ahead_s += DAY_S
         await self.finish_removals()
         stale = StaleUploads(self.registry, stores, CollectorClock(), NoObserver())
         for _ in range(2):
             async for _removed in stale.collect(rules):
                 pass
         await _at_once(OrphanFiles(self.registry, stores, layouts).collect(rules, _say_nothing))
+
+    def _now_s(self) -> float:
+        return time.time() + self._ahead_s
+
+    def _now_ns(self) -> int:
+        return time.time_ns() + self._ahead_s * 10**9
 
 
 def digest_of(content: bytes) -> Digest:

@@ -90,7 +90,7 @@ async def test_every_change_fails_once(name: str, way: str, stage: Stage, figure
         stage.materialise(tree)
         failing = Failing(begin_trace(stage.root), WAYS[way], nth)
         vfs = RecordingVfs(failing)
-        store = await Store.open(stage.config, disk=RecordingDisk(failing), vfs=vfs.name)
+        store = Store(stage.config, stage.pools, disk=RecordingDisk(failing), vfs=vfs.name)
         failing.armed = True
         error = await _error_of(step, store)
         reached, failing.armed = failing.failed, False

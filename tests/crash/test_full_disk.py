@@ -13,7 +13,7 @@ import pytest
 from crash.scenarios import APP, FIRST, SECOND, push
 from crash.second_reader import Holdings
 from crash.stage import Stage
-from crash.store import Store, configuration, digest_of
+from crash.store import Store, digest_of
 from zot.catalog.interface import CatalogFullError
 from zot.registry.errors import InsufficientStorage
 from zot.storage.interface import StorageFullError
@@ -59,7 +59,7 @@ async def push_until_refused(store: Store) -> list[bytes]:
 
 async def test_uploads_leave_room_for_deletes(small: Stage) -> None:
     """Uploads are refused while other requests work: tags move, deletes free space, and uploads work again."""
-    store = await Store.open(configuration(small.root, KEPT_BYTES))
+    store = Store(small.config, small.pools, room_bytes=KEPT_BYTES)
     for step in push(FIRST, "one"):
         await step.act(store)
     pushed = await push_until_refused(store)
@@ -80,7 +80,7 @@ async def test_uploads_leave_room_for_deletes(small: Stage) -> None:
 
 async def test_no_room_at_all(small: Stage) -> None:
     """When another program takes the last byte, writes are refused and existing content stays intact."""
-    store = await Store.open(small.config)
+    store = Store(small.config, small.pools)
     for step in push(FIRST, "one"):
         await step.act(store)
     await store.sync_layouts()

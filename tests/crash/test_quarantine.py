@@ -50,7 +50,7 @@ QUARANTINE = Scenario("quarantine", [push_blob(LARGE), Step("damage", {}, damage
 
 async def check(stage: Stage) -> None:
     """After a start has finished what was begun, the blob is absent, its bytes are kept, and a push heals it."""
-    store = await Store.open(stage.config)
+    store = Store(stage.config, stage.pools)
     await store.finish_removals()
     await quarantine(store)
     assert quarantined(stage.root).read_bytes() == DAMAGED

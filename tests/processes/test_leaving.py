@@ -128,7 +128,7 @@ def test_a_stop_says_what_it_waits_for(tmp_path: Path, workers: str) -> None:
 
 
 def test_told_twice_it_ends_at_once(server: ZotServer) -> None:
-    """A second signal waits for no client, and loses nothing that was acknowledged."""
+    """A second signal does not wait for anybody, and loses nothing that was acknowledged."""
     server.start()
     server.client.push("app", PUSHED, "v1")
     with begin(server, f"PATCH {server.client.begin('app')} HTTP/1.1"):

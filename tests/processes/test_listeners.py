@@ -14,7 +14,7 @@ from zot.processes.listeners import ListenError, listen, listen_unix
 
 @pytest.mark.parametrize("port", [0, None])
 def test_sockets_of_all_workers_share_one_port(port: int | None) -> None:
-    """Each worker has a separate socket, on one port that is given or chosen."""
+    """Each worker has a socket of its own, on one port that is given or chosen."""
     with ExitStack() as opened:
         sockets = [opened.enter_context(each) for each in listen("127.0.0.1", free_port() if port is None else 0, 3)]
         assert len({each.getsockname() for each in sockets}) == 1

@@ -27,7 +27,7 @@ def trusting(authority: Authority, certificate: tuple[Path, Path] | None = None)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[ZotServer]:
-    """A server with HTTPS that lets in clients with a certificate; it has separate copies."""
+    """A server with HTTPS that lets in who shows a certificate; it has copies of its own."""
     folder = tmp_path_factory.mktemp("tls")
     for name in ("server.pem", "server.key"):
         shutil.copy(authority.folder / name, folder / name)

@@ -100,7 +100,7 @@ async def test_a_push_waits_for_a_removal(registry: Registry) -> None:
 
 
 async def test_it_does_not_wait_for_ever(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interrupted delete is reported as a temporary error."""
+    """A removal that nobody finishes is told as something that passes."""
     monkeypatch.setattr(blob_commit, "_DOOMED_WAIT_S", 0.02)
     await push(registry)
     await registry.catalog.do(DoomBlob(repository=APP, digest=DIGEST, token="t", owner=registry.catalog.owner))
@@ -153,7 +153,7 @@ async def test_a_source_that_is_collected_meanwhile_gives_nothing(registry: Regi
 
 
 class Busy(MemoryCatalog):
-    """A catalog in which another process acts as soon as a blob was read."""
+    """A catalog in which others do something as soon as somebody looked at a blob."""
 
     def __init__(self) -> None:
         """Leave it alone so far."""

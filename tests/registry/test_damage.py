@@ -1,4 +1,4 @@
-"""Content that is missing or damaged: found, reported, never taken for whole, and healed by the next push."""
+"""Content that is missing or damaged: found, told, never taken for whole, and healed by the next push."""
 
 import asyncio
 import logging
@@ -97,7 +97,7 @@ async def test_a_push_puts_verified_bytes_in_the_place_of_damaged_ones(
 
 
 async def test_a_push_of_what_is_whole_changes_nothing(registry: Registry) -> None:
-    """The bytes that are there stay, and no damage is reported."""
+    """The bytes that are there stay, and no damage is told."""
     found: list[str] = []
     registry.damage.observe(found.append)
     await push(registry)
@@ -131,7 +131,7 @@ async def test_many_pushes_heal_together(registry: Registry) -> None:
 
 @pytest.mark.parametrize("content", [MISSING, SHORT, ROTTEN])
 async def test_verified_bytes_are_never_given_up_for_damaged_ones(registry: Registry, content: bytes | None) -> None:
-    """Content is shared with another repository's only if that has the same bytes; damage is reported, and healed."""
+    """Content is shared with another repository's only if that has the same bytes; its damage is told, and healed."""
     await push(registry, repository=OTHER)
     await damage(registry, content, OTHER)
     await push(registry)

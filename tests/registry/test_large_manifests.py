@@ -79,7 +79,7 @@ async def test_turns_come_in_order_and_one_at_a_time(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_turn_that_does_not_come_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client gets 503 before it gives up; the manifest that has its turn goes on."""
+    """A client is told before it gives up; whose turn it is goes on."""
     monkeypatch.setattr(large_manifests, "_WAIT_LIMIT_S", 0.01)
     turns = LargeManifests()
     async with turns.turn():

@@ -17,7 +17,7 @@ def quotas(*rules: dict[str, Any]) -> Quotas:
 
 
 def test_every_total_holds_that_a_repository_is_part_of() -> None:
-    """One quota for the team lies within that for all repositories."""
+    """One quota for the team lies within that for everybody."""
     known = quotas({"repositories": ["team/**", "crew"], "bytes": 10}, {"repositories": ["**"], "bytes": 1000})
     everybody = RepositoryQuota(1000, ("**",))
     assert known.of(parse_repository("team/a")) == (RepositoryQuota(10, ("team/**", "crew")), everybody)

@@ -55,7 +55,7 @@ async def offset(registry: Registry, session: str) -> int:
 
 
 async def test_a_session_is_its_principals(registry: Registry, session: str) -> None:
-    """Another principal who learned the id finds no such session, by any request."""
+    """Somebody else who learned the id finds no such session, whatever they ask of it."""
     await uploads.append(registry, chunk(session), ALICE, body(CONTENT), None)
     with pytest.raises(UploadUnknown):
         await uploads.status(registry, UploadStatus(repository=APP, session=session), BOB)
@@ -186,7 +186,7 @@ async def test_a_wrong_digest_ends_the_session(registry: Registry, session: str)
 
 
 async def test_finishing_together_succeeds_for_both(registry: Registry, session: str) -> None:
-    """However the two meet, with or without a body, both succeed."""
+    """However the two meet, with or without a body to bring, both are told that it is done."""
     await uploads.append(registry, chunk(session), ALICE, body(CONTENT), None)
     finishing = [uploads.finish(registry, finish(session), ALICE, None, None) for _ in range(5)]
     assert await asyncio.gather(*finishing) == [None] * 5

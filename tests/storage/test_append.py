@@ -23,11 +23,6 @@ class Staged:
         self.writes.append(size)
         self.progress = Progress(self.progress.offset + size, "sha256")
 
-    async def finish(self, chunks: Sequence[bytes]) -> None:
-        """Add the last chunks."""
-        if chunks:
-            await self.write(chunks)
-
 
 async def nothing(progress: Progress) -> None:
     """Record nothing."""

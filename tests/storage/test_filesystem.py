@@ -7,9 +7,8 @@ import errno
 import os
 import stat
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -305,31 +304,6 @@ async def test_long_uploads_are_synced_while_they_arrive(tmp_path: Path, pools: 
     upload = UploadKey(APP, "session")
     await storage.append(upload, Progress(0), body(*[bytes(MIB)] * 70), ignore)
     assert disk.operations.count(DiskOperation("sync", str(tmp_path / APP / ".uploads" / "session"))) == 2
-
-
-async def test_a_small_body_takes_two_jobs(tmp_path: Path, pools: ThreadPools, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One opens its file, one writes, hashes and closes it; nothing reads it before it is placed."""
-    storage = on(tmp_path, pools)
-    digest = digest_of(CONTENT)
-    jobs: list[str] = []
-    for name in ("acquire", "run", "complete"):
-        for pool in ("hash", "read", "durable"):
-            monkeypatch.setattr(getattr(pools, pool), name, _counted(getattr(getattr(pools, pool), name), pool, jobs))
-    upload = UploadKey(APP, "session")
-    progress = await storage.append(upload, Progress(0), body(CONTENT[:5], CONTENT[5:]), ignore)
-    assert jobs == ["hash", "hash"]
-    await storage.verify(upload, progress, digest)
-    await storage.place(upload, digest, len(CONTENT), None)
-    assert jobs == ["hash", "hash", "durable"]
-    assert file_of(tmp_path, APP, digest).read_bytes() == CONTENT
-
-
-def _counted(run: Callable[..., Awaitable[object]], pool: str, jobs: list[str]) -> Callable[..., Awaitable[object]]:
-    def counted(*arguments: Any) -> Awaitable[object]:
-        jobs.append(pool)
-        return run(*arguments)
-
-    return counted
 
 
 # --- sharing ---

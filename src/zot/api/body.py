@@ -72,54 +72,21 @@ async def iter_chunks(http: HttpRequest, limits: TransferLimits) -> AsyncIterato
     connection = http.protocol
     assert isinstance(connection, RegistryProtocol)
     await send_continue(http)
-    with _interrupting_slow_clients(connection, limits):
-        while True:
-            try:
-                piece = await connection.read_body(http.content)
-            except web.RequestPayloadError as error:
-                if http.transport is None:
-                    raise ConnectionResetError("the connection broke in the body") from error
-                raise UploadInvalid("the body is malformed") from error
-            if not piece:
-                return
-            yield piece
-
-
-@contextmanager
-def _interrupting_slow_clients(connection: RegistryProtocol, limits: TransferLimits) -> Iterator[None]:
-    """Have the reads of a body raise SlowClientError when its client sends nothing, or too little.
-
-    One timer serves the whole body: most bodies have come before it fires.
-    """
-    loop = asyncio.get_running_loop()
-    average, counted = ThroughputFloor(limits), connection.body_bytes
-    idle_s = limits.sending_idle_s
-    period_s = _FLOOR_WINDOW_S if idle_s is None else min(idle_s, _FLOOR_WINDOW_S)
-
-    timer: asyncio.TimerHandle
-
-    def look() -> None:
-        nonlocal counted, timer
-        now, came, counted = loop.time(), connection.body_bytes - counted, connection.body_bytes
+    average = ThroughputFloor(limits)
+    while True:
         try:
-            average.add(came)
-        except SlowClientError as error:
-            connection.interrupt(error)
+            async with asyncio.timeout(limits.sending_idle_s):
+                piece = await connection.read_body(http.content)
+        except TimeoutError as error:
+            raise SlowClientError(f"no byte for {limits.sending_idle_s} s") from error
+        except web.RequestPayloadError as error:
+            if http.transport is None:
+                raise ConnectionResetError("the connection broke in the body") from error
+            raise UploadInvalid("the body is malformed") from error
+        if not piece:
             return
-        due = now + period_s
-        if connection.waits_since is not None and idle_s is not None:
-            due = min(due, connection.waits_since + idle_s)
-            if due <= now:
-                connection.interrupt(SlowClientError(f"no byte for {idle_s} s"))
-                return
-        timer = loop.call_at(due, look)
-
-    timer = loop.call_later(period_s, look)
-    try:
-        yield
-    finally:
-        timer.cancel()
-        connection.interrupt(None)
+        average.add(len(piece))
+        yield piece
 
 
 class MemoryBudget:

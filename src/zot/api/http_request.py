@@ -38,6 +38,8 @@ class HttpRequest(web.BaseRequest):
     """Its sender, once it is authenticated."""
     context: RequestContext = NO_CONTEXT
     """How and from where it came, once it is authenticated, if conditions of access control look at it."""
+    of_own_page: bool = False
+    """Whether it is a form that one of the registry's own pages sent: its cookie counts as a login then."""
     client: SocketAddress | None = None
     """The client's address, once it was computed from the headers of proxies."""
     complete: CompleteResponse | None = None

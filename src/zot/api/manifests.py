@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 
 from aiohttp import web
@@ -78,7 +77,7 @@ class Manifests:
         with self._budget.share() as take:
             limit_bytes = registry.limits.manifest_bytes
             content = await read_limited(call.http, self._limits, limit_bytes, take, ManifestTooLarge)
-            moves = self._moves(call)
+            moves = [tag_move(self._policy, call, tag) for tag in request.tags]
             stored = await manifests.push(registry, request, content, media_type, moves, call.principal.name)
         response = web.Response(status=201)
         response.headers["Location"] = f"/v2/{request.repository}/manifests/{stored.digest}"
@@ -89,20 +88,6 @@ class Manifests:
             for tag in stored.tags:
                 response.headers.add("OCI-Tag", tag)
         return response
-
-    def _moves(self, call: Call[PushManifest]) -> Sequence[TagMove]:
-        moves = []
-        for tag in call.request.tags:
-            granted = call.decision.granted(tag)
-            moves.append(
-                TagMove(
-                    tag=tag,
-                    may_create=Action.CREATE in granted,
-                    may_move=Action.UPDATE in granted,
-                    immutable=self._policy.immutable(call.principal, call.request.repository, tag),
-                )
-            )
-        return moves
 
     async def delete(self, call: Call[DeleteManifest]) -> web.Response:
         """DELETE: a tag, or a manifest with every tag that points to it."""
@@ -124,6 +109,17 @@ class Manifests:
                 by=principal.name,
             )
         return web.Response(status=202)
+
+
+def tag_move(policy: Policy, call: Call[PushManifest], tag: Tag) -> TagMove:
+    """Return the move of a tag of the request, with what was granted on it."""
+    granted = call.decision.granted(tag)
+    return TagMove(
+        tag=tag,
+        may_create=Action.CREATE in granted,
+        may_move=Action.UPDATE in granted,
+        immutable=policy.immutable(call.principal, call.request.repository, tag),
+    )
 
 
 def _media_type(http: HttpRequest) -> str | None:

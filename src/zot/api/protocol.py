@@ -27,9 +27,6 @@ HEADERS_BYTES = 128 * 1024
 HEADERS_BYTES_IF_FULL = 16 * 1024
 """Longest ones while the connections of the process hold as much as they may."""
 
-COLLECTED_BYTES = 1024 * 1024
-"""Bytes of a body that are collected before its reader continues, while the connections hold little."""
-
 _PIECE_BYTES = 256 * 1024
 _SMALL_PIECE_BYTES = 16 * 1024
 _HEADERS_TOO_LARGE = (
@@ -58,11 +55,6 @@ class ReadBuffers:
         return self._buffer
 
     @property
-    def collected_bytes(self) -> int:
-        """How many bytes of one body may be collected at the moment; at least one."""
-        return COLLECTED_BYTES if self.held_bytes * 2 < self._limit_bytes else 1
-
-    @property
     def headers_bytes(self) -> int:
         """How long the headers of one request may be at the moment."""
         return HEADERS_BYTES if self.held_bytes < self._limit_bytes else HEADERS_BYTES_IF_FULL
@@ -75,32 +67,14 @@ class ReadBuffers:
 class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
     """One connection.
 
-    A body is read from the socket only while `read_body` waits for it; at most one small piece is read unwanted. A
-    reader continues once for each MiB, not once for each time that the socket had bytes.
+    A body is read from the socket only while `read_body` waits for it; at most one small piece is read unwanted.
     Headers that are too long in all are refused. Complete requests of a client that then closed its side are served.
     """
 
-    __slots__ = (
-        "_buffers",
-        "_collecting",
-        "_dropped",
-        "_full",
-        "_half_closed",
-        "_headers_bytes",
-        "_held_bytes",
-        "_interruption",
-        "_rest",
-        "body_bytes",
-        "serving",
-        "waits_since",
-    )
+    __slots__ = ("_buffers", "_dropped", "_half_closed", "_headers_bytes", "_held_bytes", "_wanted", "serving")
 
     serving: HttpRequest | None
     """The request under way: from the moment it is taken up until its response is sent."""
-    body_bytes: int
-    """Bytes that came while `read_body` waited for them, of all bodies."""
-    waits_since: float | None
-    """When `read_body` began to wait, or the last byte came, by the loop's clock; None: it does not wait."""
 
     def __init__(self, server: Server, buffers: ReadBuffers, **parameters: Any) -> None:
         """Take the process' buffers, and what aiohttp's own protocol takes."""
@@ -109,14 +83,9 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
         self._held_bytes = 0
         self._headers_bytes = 0
         self._dropped: StreamReader | None = None
-        self._collecting: asyncio.Future[None] | None = None
-        self._interruption: Exception | None = None
-        self._full = False
-        self._rest = b""
+        self._wanted = False
         self._half_closed = False
         self.serving = None
-        self.body_bytes = 0
-        self.waits_since = None
 
     @property
     def busy(self) -> bool:
@@ -141,7 +110,7 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the event loop reads to."""
         del sizehint
-        return self._buffers.free(wanted=self._collecting is not None)
+        return self._buffers.free(wanted=self._wanted)
 
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what was read."""
@@ -152,13 +121,8 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
         waiting, before = len(self._messages), self._body() or self._dropped
         super().data_received(data)
         self._end_broken_body()
-        if self._collecting is not None:
+        if self._wanted:
             self._hold(len(data))
-            self.body_bytes += len(data)
-            self.waits_since = self._loop.time()
-            body = self._body()
-            if self._held_bytes >= self._buffers.collected_bytes or body is None or body.is_eof() or body.exception():
-                self._continue()
             return
         if len(self._messages) > waiting:
             self._hold_headers(0)
@@ -182,62 +146,28 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
         return self._half_closed
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Release the bytes that the connection held; what came of a body before it broke off can still be read."""
-        if self._collecting is not None and self.serving is not None and self.serving.content.exception() is None:
-            self._rest = self.serving.content.read_nowait()
+        """Release the bytes that the connection held."""
         self._free()
         self._hold_headers(0)
         super().connection_lost(exc)
-        self._continue()
-
-    def pause_reading(self) -> None:
-        """Let the reader of a body continue: aiohttp calls this when it buffers as much of the body as it may."""
-        self._full = True
-        super().pause_reading()
-        self._continue()
-
-    def interrupt(self, error: Exception | None) -> None:
-        """Have `read_body` raise an error, after the bytes that have come; None: do not."""
-        self._interruption = error
-        if error is not None:
-            self._continue()
 
     async def read_body(self, content: StreamReader) -> bytes:
-        """Return the next bytes of the body of the request under way, about a MiB of them; none at its end.
+        """Return the next bytes of the body of the request under way; none at its end.
 
         Asking for them means that the bytes returned before are not held by this connection any more.
         """
         self._free()
-        full, self._full = self._full, False
-        try:
-            if not (content.is_eof() or content.exception() or self._interruption or full):
-                await self._collect(content)
-            if self._rest:
-                piece, self._rest = self._rest, b""
-                return piece
-            if self._interruption is not None:
-                if content.exception() is None and (piece := content.read_nowait()):
-                    return piece
-                raise self._interruption
+        if content.is_eof():
             return await content.readany()
-        finally:
-            if not content.is_eof():
-                self._pause()
-
-    async def _collect(self, content: StreamReader) -> None:
-        """Wait until there are bytes to return, or none will come."""
-        content.set_read_chunk_size(COLLECTED_BYTES)
-        self._collecting = self._loop.create_future()
-        self.waits_since = self._loop.time()
+        self._wanted = True
         self._resume()
         try:
-            await self._collecting
+            piece = await content.readany()
         finally:
-            self._collecting = self.waits_since = None
-
-    def _continue(self) -> None:
-        if self._collecting is not None and not self._collecting.done():
-            self._collecting.set_result(None)
+            self._wanted = False
+            if not content.is_eof():
+                self._pause()
+        return piece
 
     def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
         """Note that the response is sent: aiohttp reads and drops the rest of the body for a moment, then closes."""

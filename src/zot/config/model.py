@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import PrivateAttr
 
-from zot.config.extensions import ExtensionsConfig
+from zot.config.extensions import ExtensionsConfig, SearchConfig, UiConfig
 from zot.config.http import HttpConfig, TlsConfig
 from zot.config.secret_files import Secrets
 from zot.config.section import Listed, Section, own_key, zot_key
@@ -15,7 +15,10 @@ from zot.config.storage import StorageConfig
 DIST_SPEC_VERSION = "1.1.1"
 
 _DEFAULT_ROOT = "./zot-data"
-DEFAULT_TREE = {"storage": {"rootDirectory": _DEFAULT_ROOT}}
+DEFAULT_TREE = {
+    "storage": {"rootDirectory": _DEFAULT_ROOT},
+    "extensions": {"search": {"enable": True}, "ui": {"enable": True}},
+}
 """The content of a configuration file that is equivalent to having none."""
 
 
@@ -86,5 +89,8 @@ class Config(Section):
 
     @classmethod
     def default(cls) -> Config:
-        """Return the configuration without a file: 127.0.0.1:8080, content in `./zot-data`."""
-        return cls(storage=StorageConfig(root_directory=_DEFAULT_ROOT))
+        """Return the configuration without a file: 127.0.0.1:8080, content in `./zot-data`, search and pages."""
+        return cls(
+            storage=StorageConfig(root_directory=_DEFAULT_ROOT),
+            extensions=ExtensionsConfig(search=SearchConfig(), ui=UiConfig()),
+        )

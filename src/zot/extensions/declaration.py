@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a check of the configuration reads declarations, and needs 
     from zot.auth.decision import Policy
     from zot.auth.principal import Principal
     from zot.config.model import Config
-    from zot.extensions.search.interface import Search
+    from zot.extensions.search.interface import Search, Visibility
     from zot.foundation.threads import ThreadPool
     from zot.maintenance.build import MaintenanceParts
     from zot.maintenance.scheduler import Task
@@ -44,6 +44,8 @@ class HttpContext:
     """For work of handlers that would block the event loop; its threads last as long as the process."""
     search: Search | None
     """The index of all images; None: search is not enabled."""
+    visibility: Visibility | None
+    """What each principal may see of it; None: search is not enabled."""
 
 
 @dataclass(frozen=True, slots=True)

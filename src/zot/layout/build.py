@@ -17,7 +17,6 @@ from zot.layout.reconcile import Reconciler
 from zot.layout.scanner import LayoutScanner
 from zot.layout.schedule import ExportSchedule
 from zot.registry.damage import DamageReports
-from zot.storage.disk import Disk
 from zot.storage.interface import Storage
 from zot.storage.synced_directories import SyncedDirectories
 from zot.storage.threads import ThreadPools
@@ -34,16 +33,15 @@ def build(
     compared: SharedMarks | None = None,
     catalog_is_older_than_ns: int = 0,
     manifest_limit_bytes: int = MANIFEST_LIMIT_BYTES,
-    disk: Disk | None = None,
 ) -> StoreLayouts:
     """Return what the registry asks about layouts. To be closed before the catalog and the storage.
 
     `catalog_is_older_than_ns` is the time of this start if the catalog is older than its store, otherwise 0.
     `manifest_limit_bytes` is the limit of pushes; a limit below the default does not hold for what is stored. The
-    processes of a server share `synced` and `compared`. `disk` carries out the operations on files.
+    processes of a server share `synced` and `compared`.
     """
     stores = StoreTable(config)
-    files = FilesystemLayouts(stores.roots, stores.root_of, storage.ready, pools, disk=disk, synced=synced)
+    files = FilesystemLayouts(stores.roots, stores.root_of, storage.ready, pools, synced=synced)
     limit_bytes = max(manifest_limit_bytes, MANIFEST_LIMIT_BYTES)
     reconciler = Reconciler(
         catalog,

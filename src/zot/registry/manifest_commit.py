@@ -11,7 +11,6 @@ from zot.catalog.command import ChangeSource, new_id
 from zot.catalog.manifest_commands import (
     MissingBlobs,
     PutManifest,
-    Refusal,
     Stored,
     TagMove,
     TagRefused,
@@ -21,11 +20,12 @@ from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
 from zot.registry import quota
 from zot.registry.blob_commit import manifest_as_blob
-from zot.registry.errors import ManifestBlobUnknown, NotGranted, TagImmutable, TooManyRequests
+from zot.registry.errors import ManifestBlobUnknown, TooManyRequests
 from zot.registry.large_manifests import LARGE_BYTES
 from zot.registry.pushed_manifest import PushedManifest, check
 from zot.registry.registry import Registry
 from zot.registry.request import PushManifest
+from zot.registry.tags import refusal_of
 
 # The catalog's log and database have a manifest's bytes, and so has its layout.
 _COPIES = 3
@@ -115,12 +115,8 @@ def _refusal(repository: Repository, outcome: MissingBlobs | TagRefused | OverQu
         case MissingBlobs(digests):
             shown = ", ".join(digests[:10])
             return ManifestBlobUnknown("the repository lacks blobs that the manifest names", digest=shown)
-        case TagRefused(tag, Refusal.IMMUTABLE):
-            return TagImmutable(f"tag {tag!r} is immutable and points elsewhere", reference=tag)
-        case TagRefused(tag, Refusal.MAY_NOT_MOVE):
-            return NotGranted(f"tag {tag!r} exists, and moving it needs the action 'update'", reference=tag)
-        case TagRefused(tag, _):
-            return NotGranted(f"tag {tag!r} does not exist, and creating it needs the action 'create'", reference=tag)
+        case TagRefused():
+            return refusal_of(outcome)
         case OverQuota(limit, _, of_repositories=True):
             return TooManyRequests("the registry's limit on repositories is reached", limit=limit)
         case OverQuota():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 
-from zot.catalog.manifest_commands import Absent, DeleteTag, TagRefused
+from zot.catalog.manifest_commands import Absent, DeleteTag, Refusal, RestoreTag, TagMove, TagRefused
+from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
-from zot.registry.errors import ManifestUnknown, TagImmutable
+from zot.registry.errors import ManifestUnknown, NotGranted, TagImmutable
 from zot.registry.pages import Page, Read, iter_steps, page_limit, read_page
 from zot.registry.registry import Registry
 from zot.registry.request import ListTags
@@ -49,3 +50,31 @@ async def delete(registry: Registry, repository: Repository, tag: Tag, *, immuta
             raise ManifestUnknown(reference=tag)
         case TagRefused():
             raise TagImmutable(f"tag {tag!r} is immutable", reference=tag)
+
+
+async def restore(registry: Registry, repository: Repository, digest: Digest, move: TagMove, by: str) -> None:
+    """Point a tag at a manifest that is still here. Durable when it returns.
+
+    `move` says what the caller may do to the tag. Raises ManifestUnknown, NameUnknown, NotGranted, TagImmutable,
+    Unavailable.
+    """
+    registry.refuse_if_read_only()
+    await registry.known(repository)
+    outcome = await registry.catalog.do(RestoreTag(repository=repository, digest=digest, move=move, by=by))
+    match outcome:
+        case Absent():
+            raise ManifestUnknown(reference=digest)
+        case TagRefused():
+            raise refusal_of(outcome)
+
+
+def refusal_of(refused: TagRefused) -> NotGranted:
+    """Return the error of a push or a restore that may not move or create a tag."""
+    tag = refused.tag
+    match refused.why:
+        case Refusal.IMMUTABLE:
+            return TagImmutable(f"tag {tag!r} is immutable and points elsewhere", reference=tag)
+        case Refusal.MAY_NOT_MOVE:
+            return NotGranted(f"tag {tag!r} exists, and moving it needs the action 'update'", reference=tag)
+        case Refusal.MAY_NOT_CREATE:
+            return NotGranted(f"tag {tag!r} does not exist, and creating it needs the action 'create'", reference=tag)

@@ -8,12 +8,15 @@ from zot.extensions.declaration import Extension
 from zot.extensions.metrics.extension import EXTENSION as METRICS
 from zot.extensions.scrub.extension import EXTENSION as SCRUB
 from zot.extensions.search.extension import EXTENSION as SEARCH
+from zot.extensions.ui.extension import EXTENSION as UI
 
 if TYPE_CHECKING:
-    from zot.extensions.search.interface import Search
+    from zot.auth.decision import Policy
+    from zot.extensions.search.interface import Search, Visibility
+    from zot.foundation.threads import ThreadPool
     from zot.server.store import Store
 
-EXTENSIONS: tuple[Extension, ...] = (METRICS, SCRUB, SEARCH)
+EXTENSIONS: tuple[Extension, ...] = (METRICS, SCRUB, SEARCH, UI)
 """The one list of extensions; each declares what it adds."""
 
 
@@ -24,6 +27,15 @@ def open_search(store: Store) -> Search | None:
     from zot.extensions.search.index.build import open_search as open_index  # noqa: PLC0415 (brings the index)
 
     return open_index(store.config, store.catalog, store.statistics)
+
+
+def visibility(policy: Policy, search: Search | None, pool: ThreadPool) -> Visibility | None:
+    """Return what each principal may see of the index by a policy; None if search is not enabled."""
+    if search is None:
+        return None
+    from zot.extensions.search.visibility import VisibleRepositories  # noqa: PLC0415 (only where there is search)
+
+    return VisibleRepositories(policy, search, pool)
 
 
 _CORE = frozenset(

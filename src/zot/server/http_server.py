@@ -40,7 +40,7 @@ from zot.migration.import_zot_metadata import accounts_awaited
 from zot.registry.request import UseExtension
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import CertificateReload, ConfigReload, certificates_of
-from zot.server.extensions import EXTENSIONS, open_search
+from zot.server.extensions import EXTENSIONS, open_search, visibility
 from zot.server.plan import ServerPlan
 from zot.server.running_state import RunningState, StateReport
 from zot.server.store import Store
@@ -150,6 +150,7 @@ class HttpServer:
             authenticator=authenticator,
             pool=self._handler_pool,
             search=self._search,
+            visibility=visibility(auth.policy, self._search, self._handler_pool),
         )
         for extension in EXTENSIONS:
             for each in extension.routes(context):

@@ -18,6 +18,7 @@ from zot.accounts.engine import AccountsEngine
 from zot.catalog.engine import CatalogEngine
 from zot.catalog.interface import Catalog, CatalogUnavailableError
 from zot.config.model import Config
+from zot.layout.build import build as build_layouts
 from zot.layout.layouts import StoreLayouts
 from zot.logs.setup import Logs
 from zot.registry import build as registry_build
@@ -25,7 +26,7 @@ from zot.registry.content_cache import ContentCache
 from zot.registry.damage import DamageReports
 from zot.registry.registry import Registry
 from zot.registry.unimported import NothingUnimported
-from zot.server.drivers import DRIVERS, Drivers, accounts_engine, catalog_engine
+from zot.server.drivers import accounts_engine, catalog_engine
 from zot.server.plan import ServerPlan
 from zot.server.store_registry import (
     catalog_is_older,
@@ -36,8 +37,10 @@ from zot.server.store_registry import (
     unusable_stores,
 )
 from zot.statistics.interface import StatisticsStore
+from zot.storage.build import build as build_storage
 from zot.storage.interface import Storage, StorageError
 from zot.storage.lock import lock_root
+from zot.storage.memory import MemoryStorage
 from zot.storage.threads import ThreadPools
 
 _OPENING_POLL_S = 0.2
@@ -170,9 +173,7 @@ def begin_catalog(plan: ServerPlan) -> ServerPlan:
 
 
 @asynccontextmanager
-async def open_claimed_store(
-    config: Config, plan: ServerPlan, *, waits: bool = False, drivers: Drivers = DRIVERS
-) -> AsyncIterator[Store]:
+async def open_claimed_store(config: Config, plan: ServerPlan, *, waits: bool = False) -> AsyncIterator[Store]:
     """Open a store that this process, or the one that started it, holds; it is closed at the end of the block.
 
     With `waits` this process replaces another one: it waits for a log file that cannot be opened. Raises CatalogError,
@@ -182,10 +183,10 @@ async def open_claimed_store(
         # What is open is closed if a later part cannot be opened.
         logs = open_logs(plan, waits=waits)
         opened.callback(logs.close)
-        engine = drivers.catalog(plan)
+        engine = catalog_engine(plan)
         catalog = await _connected(engine, plan) if plan.workers else engine.open(plan.owner)
         opened.push_async_callback(catalog.close)
-        store = _assembled(config, plan, logs, engine, catalog, drivers)
+        store = _assembled(config, plan, logs, engine, catalog)
         opened.pop_all()
     try:
         yield store
@@ -233,13 +234,26 @@ async def _connected(engine: CatalogEngine, plan: ServerPlan) -> Catalog:
             return catalog
 
 
-def _assembled(
-    config: Config, plan: ServerPlan, logs: Logs, engine: CatalogEngine, catalog: Catalog, drivers: Drivers
-) -> Store:
+def _assembled(config: Config, plan: ServerPlan, logs: Logs, engine: CatalogEngine, catalog: Catalog) -> Store:
     """Build each part, in order. Raises StatisticsUnavailableError."""
     pools, damage = ThreadPools(), DamageReports()
-    accounts = drivers.accounts(plan)
-    storage = drivers.open_storage(config, plan, pools)
-    layouts = drivers.open_layouts(config, plan, catalog, storage, pools, damage)
+    accounts = accounts_engine(plan)
+    storage: Storage
+    layouts = None
+    if plan.memory:
+        storage = MemoryStorage()
+    else:
+        storage = build_storage(config.storage, pools, dict(plan.stores), plan.synced_directories)
+        layouts = build_layouts(
+            config.storage,
+            catalog,
+            storage,
+            pools,
+            damage,
+            synced=plan.synced_directories,
+            compared=plan.compared,
+            catalog_is_older_than_ns=plan.catalog_is_older_than_ns,
+            manifest_limit_bytes=config.http.limits.max_manifest_bytes,
+        )
     statistics = accounts.open_statistics(pools.durable)
     return Store(config, plan, logs, pools, engine, catalog, storage, layouts, accounts, statistics, damage=damage)

@@ -30,9 +30,6 @@ class AppendTarget(Protocol):
     async def write(self, chunks: Sequence[bytes]) -> None:
         """Add the chunks. `progress` advances when all are written, and not at all if this raises."""
 
-    async def finish(self, chunks: Sequence[bytes]) -> None:
-        """Add the last chunks, as `write` does, and release what only writing needs; that also if it raises."""
-
 
 class AppendBuffers:
     """The memory budget of all appends to one store, so that many slow uploads are bounded together."""
@@ -82,7 +79,7 @@ async def _append_body(
                 await writer.settle()
                 recorded = target.progress.offset
                 await record()
-        await writer.finish()
+        await writer.flush()
     except BaseException as breaking:
         if may_write:
             try:
@@ -154,10 +151,3 @@ class _Writer:
         if self._chunks:
             self._write()
             await self.settle()
-
-    async def finish(self) -> None:
-        """Write all collected chunks, the last ones of the body."""
-        await self.settle()
-        chunks, size, self._chunks, self._size = self._chunks, self._size, [], 0
-        await self._target.finish(chunks)
-        self._hold(-size)

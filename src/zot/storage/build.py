@@ -1,4 +1,4 @@
-"""Build the storage in files from the configuration."""
+"""Build the storage from the configuration."""
 
 from __future__ import annotations
 
@@ -38,13 +38,11 @@ def build(
     pools: ThreadPools,
     expected: Mapping[str, str] | None = None,
     synced: SyncedDirectories | None = None,
-    *,
-    disk: Disk | None = None,
 ) -> Storage:
-    """Return the storage in files of the main store and of the sub-paths.
+    """Return the storage of the main store and of the sub-paths.
 
     Sub-paths with the same root share one store. `expected` maps roots (absolute paths) to the identities that they
-    had before. `synced` is shared by the processes of a server. `disk` carries out the operations on files.
+    had before. `synced` is shared by the processes of a server.
     """
     stores: dict[str, FilesystemStorage] = {}
     floor = floor_of(config)
@@ -60,7 +58,6 @@ def build(
                 min_free_percent=floor.min_free_percent,
                 min_free_bytes=floor.min_free_bytes,
                 synced=synced,
-                disk=disk,
             )
         return stores[root]
 

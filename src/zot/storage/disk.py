@@ -70,11 +70,6 @@ class File:
         self.descriptor = descriptor
         self.path = path
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it is not closed yet."""
-        return self.descriptor >= 0
-
     def close(self) -> None:
         """Close the file. Idempotent."""
         descriptor, self.descriptor = self.descriptor, -1

@@ -193,11 +193,10 @@ class Storage(Protocol):
         the lock, at most 2 s, and with `waits` false not at all. If bytes are staged, `checkpoint` is called with
         `start` first, under the lock and before anything is changed: a request that was fenced ends there. Then the
         bytes after the offset are cut off, so that those of a fenced request vanish. `checkpoint` is called about
-        every 64 MiB, and `last` (if given, else `checkpoint`) at the end of the body; the lock may be released by then:
-        the catalog refuses what a fenced request records. If the body breaks off or the call is cancelled, `checkpoint`
-        is called with what was written, and then the exception is raised. The digest of the bytes so far is known when
-        the append began at offset 0, or when this process hashed the bytes before. Raises UploadMissingError;
-        UploadLockedError, with nothing of the body read; StorageFullError, StorageError.
+        every 64 MiB, and `last` (if given, else `checkpoint`) at the end of the body. If the body breaks off or the
+        call is cancelled, `checkpoint` is called with what was written, and then the exception is raised. The digest
+        of the bytes so far is known when the append began at offset 0, or when this process hashed the bytes before.
+        Raises UploadMissingError; UploadLockedError, with nothing of the body read; StorageFullError, StorageError.
         """
 
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:

@@ -253,6 +253,3 @@ class _Staged:
             if self.state is not None:
                 self.state.update(chunk)
         self.changed_s = time.time()
-
-    async def finish(self, chunks: Sequence[bytes]) -> None:
-        await self.write(chunks)

@@ -243,12 +243,6 @@ class StagedUpload:
             self._synced = self._offset
             self._syncing = asyncio.ensure_future(self._pools.durable.complete(self._uploads.sync, self._file))
 
-    async def finish(self, chunks: Sequence[bytes]) -> None:
-        """Write the last chunks and close the file in one job, which releases the lock."""
-        await self.settle()  # a running sync needs the file
-        with storage_errors("write staged bytes"):
-            await self._pools.hash.complete(self._write_and_close, chunks)
-
     async def settle(self) -> None:
         """Wait for the running sync. Raises StorageError if it failed; the upload is dropped then."""
         syncing, self._syncing = self._syncing, None
@@ -263,13 +257,7 @@ class StagedUpload:
                 with suppress(OSError):  # a successful append calls `settle`; this one failed already
                     await settled(self._syncing)
         finally:
-            if self._file.is_open:
-                await self._pools.hash.complete(self._file.close)
-
-    def _write_and_close(self, chunks: Sequence[bytes]) -> None:
-        with self._file:
-            if chunks:
-                self._write(chunks)
+            await self._pools.hash.complete(self._file.close)
 
     def _write(self, chunks: Sequence[bytes]) -> None:
         # Offset and state advance here, in the thread: the waiting task may be cancelled.

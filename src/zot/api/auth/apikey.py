@@ -38,7 +38,9 @@ class ApiKeyInvalid(RegistryError):
     code, status, message = "UNSUPPORTED", 400, "bad request"
 
 
-class _ApiKeyRequest(msgspec.Struct, frozen=True):
+class ApiKeyRequest(msgspec.Struct, frozen=True):
+    """What a user asks for."""
+
     label: str | None = None
     scopes: tuple[str, ...] | None = None
     expirationDate: str | None = None  # noqa: N815 - zot's spelling
@@ -50,19 +52,8 @@ def routes(authorizer: Authorizer, accounts: Accounts) -> Routes:
     async def create(http: HttpRequest) -> web.StreamResponse:
         owner = await _owner(http, authorizer)
         requested = _parse(await read_limited(http, TransferLimits(), BODY_LIMIT_BYTES))
-        secret, key = _new_key(owner.name, requested, http.headers.get("User-Agent", ""))
-        try:
-            if len(await accounts.keys(owner.name)) >= KEYS_LIMIT:
-                raise TooManyRequests(f"a user has at most {KEYS_LIMIT} API keys")
-            if owner.method != ApiKeyAuthenticator.method:
-                user = await accounts.user(owner.name)
-                if user is not None and user.service:
-                    raise Denied(f"{owner.name} is a service account")
-                # API keys have the groups of the last login.
-                await accounts.record_login(owner.name, sorted(owner.groups))
-            await accounts.add_key(key)
-        except AccountsUnavailableError as error:
-            raise Unavailable("the accounts cannot be reached") from error
+        agent = http.headers.get("User-Agent", "")
+        secret, key = await create_key(accounts, owner, requested, agent)
         return _json({"apiKey": secret, **_details(key)}, status=201)
 
     async def list_keys(http: HttpRequest) -> web.StreamResponse:
@@ -87,20 +78,41 @@ def routes(authorizer: Authorizer, accounts: Accounts) -> Routes:
     return {PATH: {"GET": list_keys, "POST": create, "DELETE": revoke}}
 
 
+async def create_key(accounts: Accounts, owner: Principal, requested: ApiKeyRequest, agent: str) -> tuple[str, ApiKey]:
+    """Create a key of a user, durably; return its secret, which is stored nowhere, and the key.
+
+    Raises ApiKeyInvalid, Denied, TooManyRequests, Unavailable.
+    """
+    secret, key = _new_key(owner.name, requested, agent)
+    try:
+        if len(await accounts.keys(owner.name)) >= KEYS_LIMIT:
+            raise TooManyRequests(f"a user has at most {KEYS_LIMIT} API keys")
+        if owner.method != ApiKeyAuthenticator.method:
+            user = await accounts.user(owner.name)
+            if user is not None and user.service:
+                raise Denied(f"{owner.name} is a service account")
+            # API keys have the groups of the last login.
+            await accounts.record_login(owner.name, sorted(owner.groups))
+        await accounts.add_key(key)
+    except AccountsUnavailableError as error:
+        raise Unavailable("the accounts cannot be reached") from error
+    return secret, key
+
+
 async def _owner(http: HttpRequest, authorizer: Authorizer) -> Principal:
     # A limited key must not create an unlimited one, and the subject of a token server's token is not a user.
     request = UseExtension(name="apikey")
     return await authorizer.enter(http, request, lambda principal: principal.authenticated and not principal.limited)
 
 
-def _parse(body: bytes) -> _ApiKeyRequest:
+def _parse(body: bytes) -> ApiKeyRequest:
     try:
-        return msgspec.json.decode(body, type=_ApiKeyRequest) if body.strip() else _ApiKeyRequest()
+        return msgspec.json.decode(body, type=ApiKeyRequest) if body.strip() else ApiKeyRequest()
     except (ValueError, RecursionError) as error:
         raise ApiKeyInvalid(f"the body is not a request for an API key: {error}") from None
 
 
-def _new_key(owner: str, requested: _ApiKeyRequest, agent: str) -> tuple[str, ApiKey]:
+def _new_key(owner: str, requested: ApiKeyRequest, agent: str) -> tuple[str, ApiKey]:
     expiry = requested.expirationDate
     expires_s = _time(expiry) if expiry not in (None, "", _NEVER) else None
     if expires_s is not None and expires_s <= time.time():

@@ -68,7 +68,7 @@ class HttpAuthenticator:
 
     def challenge(self, http: HttpRequest, request: Request, error: str = "") -> Mapping[str, str]:
         """Return the WWW-Authenticate headers of a refusal; `error` is an error code of RFC 6750."""
-        credentials = Credentials(from_ui=http.headers.get(UI_HEADER) == UI)
+        credentials = Credentials(from_ui=_from_ui(http))
         challenges = self._auth.chain.challenges(credentials, request, self._realm(http), error)
         return CIMultiDict(("WWW-Authenticate", each) for each in challenges)
 
@@ -102,7 +102,7 @@ class HttpAuthenticator:
     def credentials(self, http: HttpRequest, request: Request) -> Credentials:
         """Return the credentials of the request, not verified yet."""
         headers = http.headers
-        from_ui = headers.get(UI_HEADER) == UI
+        from_ui = _from_ui(http)
         resource = _resource_class(http, request)
         return Credentials(
             authorization=tuple(headers.getall(AUTHORIZATION, ())),
@@ -130,6 +130,10 @@ class HttpAuthenticator:
     def origin(self, http: HttpRequest) -> str:
         """Return the registry's origin as browsers see it."""
         return self._external_origin or self._addresses.origin(http)
+
+
+def _from_ui(http: HttpRequest) -> bool:
+    return http.of_own_page or http.headers.get(UI_HEADER) == UI
 
 
 def _resource_class(http: HttpRequest, request: Request) -> ResourceClass:

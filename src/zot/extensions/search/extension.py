@@ -21,11 +21,12 @@ def _consumers(config: Config, parts: MaintenanceParts) -> Sequence[Callable[[],
 
 
 def _routes(context: HttpContext) -> Sequence[ExtensionRoute]:
-    if context.search is None or not context.config.extensions.search_enabled:
+    search, visibility = context.search, context.visibility
+    if search is None or visibility is None or not context.config.extensions.search_enabled:
         return ()
     from zot.extensions.search.routes import routes  # noqa: PLC0415 (brings graphql-core)
 
-    return routes(context, context.search)
+    return routes(context, search, visibility)
 
 
 EXTENSION = Extension("search", frozenset({"extensions.search"}), routes=_routes, consumers=_consumers)

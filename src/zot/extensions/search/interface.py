@@ -13,6 +13,8 @@ from typing import Protocol
 
 import msgspec
 
+from zot.auth.decision import NO_CONTEXT, RequestContext
+from zot.auth.principal import Principal
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag
 
@@ -448,3 +450,13 @@ class Search(Protocol):
 
     async def freed_bytes(self, visible: Visible, repository: Repository, tags: Sequence[Tag]) -> int:
         """Return how many bytes of the repository nothing needs any more if all these tags are deleted."""
+
+
+class Visibility(Protocol):
+    """Which repositories principals may read, by the policy of access control."""
+
+    async def of(self, principal: Principal, context: RequestContext = NO_CONTEXT) -> Visible:
+        """Return the repositories that the principal may read; None: all.
+
+        Raises SearchUnavailableError, ThreadPoolBusyError.
+        """

@@ -71,11 +71,17 @@ class IndexSearch:
                 wanted = wanted or (await self._catalog.changes(None, 1)).cursor
             except CatalogError as error:
                 raise SearchUnavailableError(f"the catalog cannot be read: {error}") from error
-            state = await self._run(lambda snapshot: snapshot.state)
-            if state.filling is Filling.DONE and state.sequence >= wanted.sequence:
-                return True
-            if state.filling is not Filling.DONE or time.monotonic() > deadline_s:
-                return False
+            late = time.monotonic() > deadline_s
+            try:
+                state = await self._run(lambda snapshot: snapshot.state)
+            except SearchUnavailableError:  # after a first start it is made within moments
+                if late:
+                    raise
+            else:
+                if state.filling is Filling.DONE and state.sequence >= wanted.sequence:
+                    return True
+                if state.filling is not Filling.DONE or late:
+                    return False
             await asyncio.sleep(_POLL_S)
 
     async def status(self) -> IndexStatus:

@@ -10,15 +10,15 @@ from zot.auth.credentials import ResourceClass
 from zot.auth.principal import Principal
 from zot.extensions.declaration import ExtensionRoute, HttpContext
 from zot.extensions.search.graphql.objects import Sources
-from zot.extensions.search.interface import Search
+from zot.extensions.search.interface import Search, Visibility
 from zot.extensions.search.routes import graphql, management, preferences
 
 
-def routes(context: HttpContext, search: Search) -> Sequence[ExtensionRoute]:
+def routes(context: HttpContext, search: Search, visibility: Visibility) -> Sequence[ExtensionRoute]:
     """Return the routes; any client that may be anonymous may use them, and each handler decides on what it shows."""
     config, accounts = context.config, context.auth.accounts
     sources = Sources(search, context.policy, accounts, read_only=context.registry.read_only)
-    queries = graphql.GraphQLRoute(sources, context.pool, transfer_limits(config.http))
+    queries = graphql.GraphQLRoute(sources, visibility, context.pool, transfer_limits(config.http))
     login_page = management.management(config, __version__)
     toggle = preferences.preferences(accounts, context.registry, context.policy)
     return [

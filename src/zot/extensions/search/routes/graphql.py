@@ -20,8 +20,7 @@ from zot.extensions.search.graphql.execution import execute
 from zot.extensions.search.graphql.objects import Caller, Sources
 from zot.extensions.search.graphql.planning import GraphQLRequest, Plan, PlannedQuery, Planner
 from zot.extensions.search.graphql.queries import Queries
-from zot.extensions.search.interface import SearchUnavailableError
-from zot.extensions.search.visibility import VisibleRepositories
+from zot.extensions.search.interface import SearchUnavailableError, Visibility
 from zot.foundation.threads import ThreadPool, ThreadPoolBusyError
 from zot.registry.errors import Unavailable
 
@@ -43,13 +42,13 @@ class _Body(msgspec.Struct):
 class GraphQLRoute:
     """Handles the requests of GraphQL."""
 
-    def __init__(self, sources: Sources, pool: ThreadPool, limits: TransferLimits) -> None:
+    def __init__(self, sources: Sources, visibility: Visibility, pool: ThreadPool, limits: TransferLimits) -> None:
         """Answer from `sources`; in `pool` runs what would block the event loop."""
         self._sources = sources
         self._pool = pool
         self._limits = limits
         self._planner = Planner(pool)
-        self._visible = VisibleRepositories(sources.policy, sources.search, pool)
+        self._visibility = visibility
 
     async def get(self, http: HttpRequest) -> web.StreamResponse:
         """GET `?query=TEXT[&variables=JSON][&operationName=NAME]`."""
@@ -86,7 +85,7 @@ class GraphQLRoute:
         if not any(isinstance(each, PlannedQuery) for each in plan.values()):
             return Queries(self._sources, Caller(principal, http.context, frozenset()))
         await self._sources.search.caught_up()
-        visible = await self._visible.of(principal, http.context)
+        visible = await self._visibility.of(principal, http.context)
         return Queries(self._sources, Caller(principal, http.context, visible))
 
 

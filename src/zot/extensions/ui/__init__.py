@@ -1,0 +1,1 @@
+"""The web interface: pages made on the server, straight on the search index."""

@@ -1,0 +1,86 @@
+"""What visitors change by forms: stars, and tags that they delete or restore."""
+
+from __future__ import annotations
+
+from zot.accounts.interface import Accounts, AccountsUnavailableError
+from zot.api.authorization import Authorizer
+from zot.api.http_request import HttpRequest
+from zot.api.manifests import tag_move
+from zot.auth.credentials import ResourceClass
+from zot.extensions.search.interface import Search, Visible
+from zot.extensions.ui.addresses import Links, RepositoryView
+from zot.extensions.ui.forms import Form, PageFormInvalid
+from zot.extensions.ui.page import HtmlPage
+from zot.registry import tags
+from zot.registry.errors import Denied, ManifestUnknown, NameUnknown, Unavailable
+from zot.registry.registry import Registry
+from zot.registry.request import DeleteManifest, PushManifest, UseExtension
+
+TAGS_LIMIT = 1000
+"""The most tags that one form deletes."""
+
+_USE = UseExtension(name="ui", resource_class=ResourceClass.PAGE)
+
+
+class PageActions:
+    """Carries out forms, each as a request of the API that does the same, by the same rules."""
+
+    def __init__(self, registry: Registry, authorizer: Authorizer, search: Search, accounts: Accounts | None) -> None:
+        """Change one registry; `accounts` is None if there are no users."""
+        self._registry = registry
+        self._authorizer = authorizer
+        self._search = search
+        self._accounts = accounts
+
+    async def toggle_star(self, http: HttpRequest, form: Form) -> str:
+        """Set the user's star of a repository, or remove it. Raises ErrorResponse, Denied, NameUnknown."""
+        principal = await self._authorizer.enter(http, _USE, lambda each: each.authenticated and not each.limited)
+        if self._accounts is None:
+            raise Denied("Stars belong to users, and this registry has none.")
+        name = form.repository
+        readable = self._authorizer.policy.readable(principal, name, http.context)
+        if not readable or not await self._registry.exists(name):
+            raise NameUnknown(f"There is no repository {name} that you may read.")
+        try:
+            await self._accounts.toggle_star(principal.name, name)
+        except AccountsUnavailableError as error:
+            raise Unavailable("The accounts cannot be reached at the moment.") from error
+        return Links.repository(name)
+
+    async def delete_tags(self, http: HttpRequest, form: Form) -> HtmlPage | str:
+        """Ask once more, saying what is freed; once confirmed, delete the tags. Their manifests stay for an undo.
+
+        Raises ErrorResponse, PageFormInvalid, TagImmutable: then none of the tags after that one was deleted.
+        """
+        name, chosen = form.repository, form.tags
+        if not 0 < len(chosen) <= TAGS_LIMIT:
+            raise PageFormInvalid(f"Choose between 1 and {TAGS_LIMIT} tags.")
+        calls = [
+            await self._authorizer.authorize(http, DeleteManifest(repository=name, reference=tag)) for tag in chosen
+        ]
+        if form.text("confirmed") != "yes":
+            seen: Visible = frozenset((name,))
+            freed = await self._search.freed_bytes(seen, name, chosen)
+            return HtmlPage("delete.html", {"name": name, "chosen": chosen, "freed_bytes": freed})
+        for call, tag in zip(calls, chosen, strict=True):
+            immutable = self._authorizer.policy.immutable(call.principal, name, tag)
+            try:
+                await tags.delete(self._registry, name, tag, immutable=immutable, by=call.principal.name)
+            except ManifestUnknown:  # deleted by another request: what the form wants is so
+                continue
+        return Links.repository(name, RepositoryView.HISTORY)
+
+    async def restore_tag(self, http: HttpRequest, form: Form) -> str:
+        """Point a tag at a manifest that it had. Raises ErrorResponse, PageFormInvalid, ManifestUnknown, NotGranted."""
+        name, digest = form.repository, form.digest
+        if len(form.tags) != 1:
+            raise PageFormInvalid("Choose one tag.")
+        (tag,) = form.tags
+        request = PushManifest(repository=name, reference=tag, tags=(tag,))
+        call = await self._authorizer.authorize(http, request)
+        move = tag_move(self._authorizer.policy, call, tag)
+        try:
+            await tags.restore(self._registry, name, digest, move, call.principal.name)
+        except ManifestUnknown as error:
+            raise ManifestUnknown("Its manifest was deleted: the tag cannot be moved back to it.") from error
+        return Links.image(name, tag)

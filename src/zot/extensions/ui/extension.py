@@ -1,0 +1,35 @@
+"""The declaration of `extensions.ui`."""
+
+from __future__ import annotations
+
+from zot.api.http_request import Handler
+from zot.extensions.declaration import Extension, HttpContext
+
+
+def _pages(context: HttpContext) -> Handler | None:
+    search, visibility = context.search, context.visibility
+    if search is None or visibility is None or not context.config.extensions.ui_enabled:
+        return None
+    # The libraries of pages are imported where there are pages.
+    from zot.extensions.ui.account import AccountPage  # noqa: PLC0415
+    from zot.extensions.ui.changes import PageActions  # noqa: PLC0415
+    from zot.extensions.ui.login import LoginWays  # noqa: PLC0415
+    from zot.extensions.ui.page import PageParts  # noqa: PLC0415
+    from zot.extensions.ui.rendering import Renderer  # noqa: PLC0415
+    from zot.extensions.ui.routes import Site, Visitors  # noqa: PLC0415
+
+    settings = context.config.http.auth
+    providers = settings.openid.providers if settings.openid is not None and context.auth.logins is not None else {}
+    ways = LoginWays(
+        passwords=settings.has_htpasswd or settings.ldap is not None,
+        providers={name: each.name or name for name, each in providers.items()},
+        guests=context.policy.allows_anonymous,
+    )
+    visitors = Visitors(context.authorizer, context.auth, context.authenticator, ways, visibility)
+    parts = PageParts(search, context.registry.catalog, context.auth.accounts)
+    changes = PageActions(context.registry, context.authorizer, search, context.auth.accounts)
+    account = AccountPage(context.authorizer, context.auth, api_keys=settings.apikey)
+    return Site(parts, visitors, changes, account, Renderer()).handle
+
+
+EXTENSION = Extension("ui", frozenset({"extensions.ui"}), pages=_pages)

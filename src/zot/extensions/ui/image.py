@@ -1,0 +1,242 @@
+"""The pages of an image: a summary with layers and referrers, its history, its manifest, and a comparison."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from zot.extensions.search.interface import (
+    Description,
+    ImageSummary,
+    Layer,
+    ManifestSummary,
+    PageBounds,
+)
+from zot.extensions.ui.addresses import ImageView, Links, parse_digest_or_none, parse_tag_or_none
+from zot.extensions.ui.page import HtmlPage, PageParts, PageVisit, not_found
+from zot.extensions.ui.pull_commands import pull_commands
+from zot.extensions.ui.repository import tag_changes
+from zot.oci.digest import Digest
+from zot.oci.names import Reference, Repository, as_digest, as_tag
+
+_RELATED = PageBounds(12)
+_RAW_LIMIT_BYTES = 512 * 1024
+_DESCRIBED = (
+    ("Licenses", "licenses"),
+    ("Source", "source"),
+    ("Documentation", "documentation"),
+    ("Vendor", "vendor"),
+    ("Authors", "authors"),
+)
+
+
+class Step(NamedTuple):
+    """A line of the table of layers: a command of the history, a layer, or both."""
+
+    number: int | None
+    command: str
+    layer: Layer | None
+
+
+class Difference(NamedTuple):
+    """A line of a comparison: what one image has, and the other."""
+
+    name: str
+    one: str
+    other: str
+
+
+async def image(
+    parts: PageParts, visit: PageVisit, name: Repository, reference: Reference, view: ImageView
+) -> HtmlPage:
+    """Return a page. Raises SearchUnavailableError, CatalogError."""
+    if visit.visible is not None and name not in visit.visible:
+        return not_found(f"image {_title(name, reference)}")
+    tag = as_tag(reference)
+    if view is ImageView.HISTORY and tag is not None:
+        changes, older = await tag_changes(parts, visit, name, tag)
+        address = Links.image(name, tag, view=view, before=older) if older else None
+        return HtmlPage("history.html", {**_head(name, reference, view), "changes": changes, "older": address})
+    found = await parts.search.image(visit.visible, name, reference)
+    if found is None:
+        return await _unknown(parts, visit, name, reference)
+    match view:
+        case ImageView.RAW:
+            return await _raw(parts, visit, name, reference, found)
+        case ImageView.COMPARE:
+            return await _compare(parts, visit, name, reference, found)
+        case _:
+            return await _summary(parts, visit, name, reference, found)
+
+
+async def _unknown(parts: PageParts, visit: PageVisit, name: Repository, reference: Reference) -> HtmlPage:
+    """Return the page of an image that is not here: a tag that was here once has a history."""
+    tag = as_tag(reference)
+    if tag is None or not await parts.catalog.tag_log(name, tag, None, 1):
+        return not_found(f"image {_title(name, reference)}")
+    return await image(parts, visit, name, reference, ImageView.HISTORY)
+
+
+async def _summary(
+    parts: PageParts, visit: PageVisit, name: Repository, reference: Reference, found: ImageSummary
+) -> HtmlPage:
+    manifest = _manifest_of(found, visit.fields.get("digest", ""))
+    tag = as_tag(reference)
+    usage = None
+    if tag is not None:
+        usage = (await parts.search.image_usage(visit.visible, name, [tag])).get(tag)
+    subjects = list(dict.fromkeys([found.digest, *(each.digest for each in found.manifests)]))
+    referrers = await parts.search.referrers(visit.visible, name, subjects)
+    digest = manifest.digest if manifest is not None else None
+    bases = await parts.search.base_images(visit.visible, found, manifest=digest, page=_RELATED)
+    derived = await parts.search.derived_images(visit.visible, found, manifest=digest, page=_RELATED)
+    steps = list(_steps(manifest)) if manifest is not None else []
+    values = {
+        **_head(name, reference, ImageView.SUMMARY),
+        "image": found,
+        "manifest": manifest,
+        "usage": usage,
+        "described": list(_described(found.description)),
+        "pulls": pull_commands(visit.host, found, secure=visit.secure),
+        "steps": steps,
+        "largest": max((each.layer.size for each in steps if each.layer is not None), default=0),
+        "tables": [("Labels", manifest.labels), ("Annotations", manifest.annotations)] if manifest is not None else [],
+        "referrers": [each for found_of in referrers.values() for each in found_of],
+        "related": [("Built on", bases), ("Used by", derived)],
+    }
+    return HtmlPage("image.html", values)
+
+
+async def _raw(
+    parts: PageParts, visit: PageVisit, name: Repository, reference: Reference, found: ImageSummary
+) -> HtmlPage:
+    digest = parse_digest_or_none(visit.fields.get("digest", "")) or found.digest
+    content = await parts.catalog.manifest_content(name, digest)
+    if content is None:
+        return not_found(f"manifest {digest}")
+    values = {
+        **_head(name, reference, ImageView.RAW),
+        "digest": digest,
+        "address": f"/v2/{name}/manifests/{digest}",
+        "length": len(content),
+        "pretty": _pretty(content) if len(content) <= _RAW_LIMIT_BYTES else None,
+    }
+    return HtmlPage("raw.html", values)
+
+
+async def _compare(
+    parts: PageParts, visit: PageVisit, name: Repository, reference: Reference, found: ImageSummary
+) -> HtmlPage:
+    wanted = visit.fields.get("with", "").strip()
+    other_reference = parse_digest_or_none(wanted) or parse_tag_or_none(wanted)
+    other = await parts.search.image(visit.visible, name, other_reference) if other_reference is not None else None
+    rows: list[Difference] = []
+    if other is not None:
+        rows = list(differences(_manifest_of(found, ""), _manifest_of(other, "")))
+    values = {
+        **_head(name, reference, ImageView.COMPARE),
+        "with": wanted,
+        "other": other,
+        "image": found,
+        "rows": rows,
+        "shared": _shared_bytes(_manifest_of(found, ""), _manifest_of(other, "")) if other is not None else 0,
+    }
+    return HtmlPage("compare.html", values)
+
+
+def _manifest_of(found: ImageSummary, wanted: str) -> ManifestSummary | None:
+    """Return the manifest of an image with this digest, else its first."""
+    chosen = next((each for each in found.manifests if each.digest == wanted), None)
+    return chosen or next(iter(found.manifests), None)
+
+
+def _steps(manifest: ManifestSummary) -> Iterator[Step]:
+    """Return the layers beside the commands that made them, in order, as far as the history tells."""
+    layers, number = list(manifest.layers), 0
+    for entry in manifest.history:
+        if entry.empty_layer or number >= len(layers):
+            yield Step(None, _command(entry.created_by or entry.comment), None)
+        else:
+            yield Step(number + 1, _command(entry.created_by or entry.comment), layers[number])
+            number += 1
+    for rest in layers[number:]:
+        number += 1
+        yield Step(number, "", rest)
+
+
+def _command(text: str) -> str:
+    """Return a command without what builders put before it."""
+    return text.removeprefix("/bin/sh -c #(nop) ").removeprefix("/bin/sh -c ").strip()
+
+
+def differences(one: ManifestSummary | None, other: ManifestSummary | None) -> Iterator[Difference]:
+    """Return in which layers, labels and annotations two manifests differ."""
+    if one is None or other is None:
+        return
+    yield from _different("size", str(one.size), str(other.size))
+    yield from _different("platform", _platform(one), _platform(other))
+    longest = max(len(one.layers), len(other.layers))
+    for at in range(longest):
+        yield from _different(f"layer {at + 1}", _layer(one.layers, at), _layer(other.layers, at))
+    for kind, ones, others in (
+        ("label", one.labels, other.labels),
+        ("annotation", one.annotations, other.annotations),
+    ):
+        for key in sorted(ones.keys() | others.keys()):
+            yield from _different(f"{kind} {key}", ones.get(key, ""), others.get(key, ""))
+
+
+def _different(name: str, one: str, other: str) -> Iterator[Difference]:
+    if one != other:
+        yield Difference(name, one, other)
+
+
+def _platform(manifest: ManifestSummary) -> str:
+    return "/".join(each for each in (manifest.platform.os, manifest.platform.full_arch) if each)
+
+
+def _layer(layers: Sequence[Layer], at: int) -> str:
+    return layers[at].digest if at < len(layers) else ""
+
+
+def _shared_bytes(one: ManifestSummary | None, other: ManifestSummary | None) -> int:
+    """Return the bytes of the layers that both have."""
+    if one is None or other is None:
+        return 0
+    others = {layer.digest for layer in other.layers}
+    sizes: dict[Digest, int] = {layer.digest: layer.size for layer in one.layers if layer.digest in others}
+    return sum(sizes.values())
+
+
+def _described(description: Description) -> Iterator[tuple[str, str]]:
+    for label, name in _DESCRIBED:
+        if value := getattr(description, name):
+            yield label, value
+
+
+def _pretty(content: bytes) -> str:
+    try:
+        return json.dumps(json.loads(content), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return content.decode(errors="replace")
+
+
+def _title(name: Repository, reference: Reference) -> str:
+    return f"{name}{'@' if as_digest(reference) else ':'}{reference}"
+
+
+def _head(name: Repository, reference: Reference, view: ImageView) -> dict[str, object]:
+    tag = as_tag(reference)
+    titles = {ImageView.SUMMARY: "Image", ImageView.RAW: "Manifest", ImageView.COMPARE: "Compare"}
+    if tag is not None:
+        titles[ImageView.HISTORY] = "History"
+    tabs = [
+        {
+            "title": title,
+            "href": Links.image(name, reference, view="" if each is ImageView.SUMMARY else each),
+            "current": each is view,
+        }
+        for each, title in titles.items()
+    ]
+    return {"name": name, "tag": tag, "reference": reference, "tabs": tabs}

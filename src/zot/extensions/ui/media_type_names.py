@@ -1,0 +1,34 @@
+"""What readers call the media types of manifests and artifacts."""
+
+from __future__ import annotations
+
+from zot.oci import media_types
+
+_NAMES = {
+    media_types.IMAGE_MANIFEST: "image",
+    media_types.IMAGE_INDEX: "index of images",
+    media_types.DOCKER_MANIFEST: "image (Docker)",
+    media_types.DOCKER_MANIFEST_LIST: "list of images (Docker)",
+    media_types.IMAGE_CONFIG: "image",
+    "application/vnd.cncf.helm.config.v1+json": "Helm chart",
+    "application/vnd.dev.cosign.artifact.sig.v1+json": "cosign signature",
+    "application/vnd.dev.sigstore.bundle.v0.3+json": "Sigstore bundle",
+    "application/vnd.cncf.notary.signature": "Notation signature",
+    "application/vnd.in-toto+json": "in-toto attestation",
+    "application/vnd.cyclonedx+json": "SBOM (CycloneDX)",
+    "application/vnd.cyclonedx+xml": "SBOM (CycloneDX)",
+    "application/spdx+json": "SBOM (SPDX)",
+    "text/spdx+json": "SBOM (SPDX)",
+    "text/spdx": "SBOM (SPDX)",
+    "application/sarif+json": "scan report (SARIF)",
+    "application/vnd.openvex+json": "VEX document",
+    "application/vnd.wasm.config.v0+json": "WebAssembly module",
+    "application/vnd.cncf.openpolicyagent.config.v1+json": "Open Policy Agent bundle",
+    "application/vnd.oci.empty.v1+json": "artifact",
+    "": "unknown",
+}
+
+
+def known_type(media_type: str) -> str:
+    """Return what readers call a media type; one that has no name is its own."""
+    return _NAMES.get(media_type.partition(";")[0].strip().lower(), media_type)

@@ -1,0 +1,116 @@
+"""What the pages have in common: the parts that they are made from, the visit, and the rows of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from zot.accounts.interface import Accounts
+from zot.auth.principal import Principal
+from zot.catalog.interface import Catalog
+from zot.extensions.search.interface import IndexStatus, PageBounds, Search, Visible
+
+ROWS = 50
+"""Rows of a page."""
+_OFFSET_LIMIT = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PageParts:
+    """What pages are made from."""
+
+    search: Search
+    catalog: Catalog
+    accounts: Accounts | None
+    """None: there are no users."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageVisit:
+    """A request for a page: who asks for what."""
+
+    principal: Principal
+    visible: Visible
+    index: IndexStatus
+    path: str
+    """The path with its query: where a login leads back to."""
+    fields: Mapping[str, str]
+    """The fields of the query."""
+    host: str
+    """The registry's host, with its port, as clients name it."""
+    secure: bool
+    """Whether clients reach it by HTTPS."""
+    may_log_in: bool
+    """Whether there is any way to log in."""
+
+    @property
+    def has_preferences(self) -> bool:
+        """Whether the visitor is a user who may have stars."""
+        return self.principal.authenticated and not self.principal.limited
+
+    @property
+    def user(self) -> Mapping[str, object]:
+        """Return what the templates know of the visitor."""
+        name = self.principal.name if self.principal.authenticated else ""
+        return {"name": name, "may_log_in": self.may_log_in, "has_preferences": self.has_preferences}
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlPage:
+    """A page before it is rendered."""
+
+    template: str
+    values: Mapping[str, object] = field(default_factory=dict)
+    status: int = 200
+
+
+def not_found(what: str) -> HtmlPage:
+    """Return the page of what is missing or hidden, which look the same."""
+    values = {"title": "Not found", "text": f"There is no {what} that you may read.", "asks": True}
+    return HtmlPage("problem.html", values, 404)
+
+
+def bounds_of(fields: Mapping[str, str], name: str = "offset") -> PageBounds:
+    """Return the part of a list that a field asks for; one that cannot be read means its beginning."""
+    text = fields.get(name, "")
+    offset = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    return PageBounds(ROWS, min(offset, _OFFSET_LIMIT))
+
+
+@dataclass(frozen=True, slots=True)
+class ListPages:
+    """Where a page of a list is, and the addresses of its neighbours; None: there is none."""
+
+    total: int
+    limit: int
+    offset: int
+    before: str | None
+    after: str | None
+
+    @property
+    def first(self) -> int:
+        """Return the number of the first row, from 1."""
+        return min(self.offset + 1, self.total)
+
+    @property
+    def last(self) -> int:
+        """Return the number of the last row."""
+        return min(self.offset + self.limit, self.total)
+
+
+def list_pages(bounds: PageBounds, total: int, address: str, name: str = "offset") -> ListPages:
+    """Return the neighbours of a page of the list at `address`, which has the other fields of the query."""
+
+    def at(offset: int) -> str:
+        return f"{address}{'&' if '?' in address else '?'}{name}={offset}" if offset else address
+
+    before = at(max(0, bounds.offset - bounds.limit)) if bounds.offset else None
+    after = at(bounds.offset + bounds.limit) if bounds.offset + bounds.limit < total else None
+    return ListPages(total, bounds.limit, bounds.offset, before, after)
+
+
+async def starred(parts: PageParts, visit: PageVisit) -> frozenset[str]:
+    """Return the repositories that the visitor has starred. Raises AccountsUnavailableError."""
+    if parts.accounts is None or not visit.has_preferences:
+        return frozenset()
+    return frozenset(await parts.accounts.starred(visit.principal.name))

@@ -1,0 +1,56 @@
+"""The commands that pages show, for the clients that readers have."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zot.extensions.search.interface import ImageKind, ImageSummary
+from zot.oci.names import Tag
+
+
+class ClientCommand(NamedTuple):
+    """A command line of a client."""
+
+    client: str
+    text: str
+
+
+def first_push(host: str, *, secure: bool) -> list[ClientCommand]:
+    """Return how to push a first image to a registry at `host`; without HTTPS some clients need to be told."""
+    plain = not secure
+    return [
+        ClientCommand("docker", f"docker tag alpine {host}/alpine:latest && docker push {host}/alpine:latest"),
+        ClientCommand("podman", f"podman push {'--tls-verify=false ' if plain else ''}alpine {host}/alpine:latest"),
+        ClientCommand(
+            "skopeo",
+            f"skopeo copy {'--dest-tls-verify=false ' if plain else ''}"
+            f"docker://docker.io/library/alpine docker://{host}/alpine:latest",
+        ),
+        ClientCommand("oras", f"oras push {'--plain-http ' if plain else ''}{host}/notes:1 notes.txt"),
+        ClientCommand("helm", f"helm push mychart-0.1.0.tgz oci://{host}/charts{' --plain-http' if plain else ''}"),
+    ]
+
+
+def pull_commands(host: str, image: ImageSummary, *, secure: bool) -> list[ClientCommand]:
+    """Return how to pull an image: by its tag, and by its digest, which always gives the same."""
+    plain = not secure
+    named = _reference(host, image, image.tag)
+    pinned = _reference(host, image, None)
+    result = [ClientCommand("reference", named)] if image.tag is not None else []
+    result.append(ClientCommand("pinned", pinned))
+    if image.kind is ImageKind.CHART:
+        version = f" --version {image.tag}" if image.tag is not None else ""
+        http = " --plain-http" if plain else ""
+        return [*result, ClientCommand("helm", f"helm pull oci://{host}/{image.repository}{version}{http}")]
+    if image.kind is ImageKind.IMAGE:
+        result += [
+            ClientCommand("docker", f"docker pull {named}"),
+            ClientCommand("podman", f"podman pull {'--tls-verify=false ' if plain else ''}{named}"),
+            ClientCommand("skopeo", f"skopeo inspect {'--tls-verify=false ' if plain else ''}docker://{named}"),
+            ClientCommand("kubernetes", f"image: {pinned}"),
+        ]
+    return [*result, ClientCommand("oras", f"oras pull {'--plain-http ' if plain else ''}{named}")]
+
+
+def _reference(host: str, image: ImageSummary, tag: Tag | None) -> str:
+    return f"{host}/{image.repository}:{tag}" if tag is not None else f"{host}/{image.repository}@{image.digest}"
