@@ -121,7 +121,8 @@ async def test_a_backup_under_load_is_complete(disk: Disk, tmp_path: Path) -> No
                 await disk.hold(f"config of load {count}".encode(), repository)
             await disk.image(f"w{count}", name=f"load {count}", repository=repository)
             if count % 3 == 0:
-                await place_held(disk.catalog, disk.storage, disk.registry.damage, repository)
+                async for release in place_held(disk.catalog, disk.storage, disk.registry.damage, repository):
+                    await disk.catalog.do(release)
             tag = Tag(f"w{chance.randrange(count + 1)}")
             await disk.catalog.do(DeleteTag(repository=repository, tag=tag))
             if count % 5 == 0:

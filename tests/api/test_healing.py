@@ -38,6 +38,7 @@ def registry(running: RunningRegistry) -> Client:
 @pytest.fixture
 def file(running: RunningRegistry, registry: Client, repo: str) -> Path:
     """Where the blob of a pushed image is, in a file of its own."""
+    assert in_chunks(registry, repo) == 201  # in one request its bytes would be in the catalog at first
     registry.push(repo, IMAGE, "v1")
     path = running.root / repo / "blobs" / DIGEST.replace(":", "/")
     content = path.read_bytes()
@@ -126,8 +127,9 @@ def test_a_push_heals(
         assert manifest.error == (404, "MANIFEST_BLOB_UNKNOWN")
     assert push(registry, repo) == 201
     assert (registry.head(blob).status, registry.get(blob).body) == (200, CONTENT)
-    assert file.read_bytes() == CONTENT
     assert registry.put_manifest(repo, "v2", IMAGE.content, IMAGE.media_type).status == 201
+    if push is in_chunks:  # by the others the catalog has the bytes until they are exported
+        assert file.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("harm", [remove, empty, shorten, lengthen])

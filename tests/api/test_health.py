@@ -10,7 +10,7 @@ from layout.images import MANIFEST, Image, image, index, sha256
 from zot.testing import RunningRegistry, serve
 
 PUSHED = image("a")
-LOOSE = b"content of no manifest"
+LOOSE = b"content of no manifest" * 3000
 CONTENT = b"more content"
 DIGEST = sha256(CONTENT)
 

@@ -9,6 +9,8 @@ from layout.images import image, sha256
 from zot.testing import RunningRegistry, serve
 
 CONTENT = b"content to be mounted"
+# Its bytes are in a file from the first moment on.
+LARGE = CONTENT * 4000
 DIGEST = sha256(CONTENT)
 NOWHERE = "sha256:" + "0" * 64
 
@@ -39,10 +41,10 @@ def test_a_mounted_blob_is_both_repositories(registry: Client, repo: str, named:
 def test_mounted_bytes_are_shared(registry: Client, shared: RunningRegistry, repo: str) -> None:
     """A mount, like a push of the same bytes, takes no more of the disk."""
     source = f"{repo}-source"
-    registry.push_blob(source, CONTENT)
-    mount(registry, repo, DIGEST, source)
-    registry.push_blob(f"{repo}-pushed", CONTENT)
-    files = [shared.root / each / "blobs" / DIGEST.replace(":", "/") for each in (source, repo, f"{repo}-pushed")]
+    digest = registry.push_blob(source, LARGE)
+    mount(registry, repo, digest, source)
+    registry.push_blob(f"{repo}-pushed", LARGE)
+    files = [shared.root / each / "blobs" / digest.replace(":", "/") for each in (source, repo, f"{repo}-pushed")]
     assert len({file.stat().st_ino for file in files}) == 1
 
 

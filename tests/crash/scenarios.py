@@ -23,6 +23,7 @@ FIRST, SECOND, THIRD = image("first"), image("second"), image("third")
 LIST = index(FIRST, SECOND)
 # Several pages, so that it can be torn; no page is like another, so that a wrong order shows.
 LARGE = b"".join(bytes([number]) * 1024 for number in range(17)) + b"its end"
+SMALL = b"a small blob"
 CHUNKS = (LARGE[:5000], LARGE[5000:9000], LARGE[9000:])
 
 Plan = Sequence[Step]
@@ -183,6 +184,19 @@ _TWO = [*push(FIRST, "one"), *push(SECOND, "two"), sync_layouts()]
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("first start", [], push(FIRST, "one", "latest")),
     Scenario("push", _TWO, push(THIRD, "three")),
+    Scenario(
+        "small blobs",
+        _TWO,
+        [
+            push_blob(SMALL),
+            mount(SMALL),
+            delete_blob(SMALL),
+            push_blob(SMALL),
+            sync_layouts(),
+            push_blob(SMALL),
+            delete_blob(SMALL),
+        ],
+    ),
     Scenario("push in chunks", _TWO, [push_chunks(), push_blob(b"after it")]),
     Scenario("re-tag", _TWO, [put(SECOND, "one"), put(FIRST, "one", "two"), put(SECOND, "one", "new")]),
     Scenario("index", _TWO, [put(LIST, "all"), sync_layouts()]),

@@ -32,6 +32,7 @@ SELECT tag.repository, tag.name, manifest.digest, manifest.repository FROM tag
 LEFT JOIN manifest ON manifest.id = tag.manifest_id
 """
 _MANIFESTS = "SELECT repository, digest, bytes FROM manifest LEFT JOIN content ON manifest_id = id"
+_HELD = "SELECT repository, digest, bytes FROM held"
 _BLOBS = "SELECT repository, digest, size FROM blob WHERE doom IS NULL"
 
 
@@ -72,14 +73,18 @@ class Holdings:
                 self.flaws.append(f"manifest {repository}@{digest} is damaged")
             else:
                 self._manifests[repository][digest] = content
+        held = {(repository, digest): content for repository, digest, content in catalog.execute(_HELD)}
         for repository, digest, size in catalog.execute(_BLOBS):
             self.contents[Key("blob", repository, digest)] = ""
-            content = self._content(repository, digest)
+            content = held.get((repository, digest))
+            if content is None:
+                content = self._content(repository, digest)
             if content is None or len(content) != size or not _has_digest(content, digest):
                 self.flaws.append(f"blob {repository}@{digest} is {'damaged' if content else 'gone'}")
         for found, question, what in (
             (self.litter, "SELECT repository, digest FROM blob WHERE doom IS NOT NULL", "a removal is not finished"),
             (self.litter, "SELECT repository, digest FROM claim", "a claim is left"),
+            (self.flaws, "SELECT repository, digest FROM held", "a blob has no file yet"),
             (self.flaws, "SELECT name FROM repository WHERE NOT adopted", "a repository is not imported"),
             (self.flaws, "SELECT name FROM repository WHERE exported <> revision", "a layout is not in sync"),
         ):

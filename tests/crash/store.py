@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -35,6 +36,7 @@ from zot.oci.names import Repository, parse_tag
 from zot.registry import blobs, build, manifests, tags, uploads
 from zot.registry.content_cache import ContentCache
 from zot.registry.request import AppendUpload, FinishUpload, PushManifest
+from zot.registry.small_bodies import SmallBodies
 from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.lock import lock_root
@@ -43,6 +45,7 @@ from zot.storage.threads import ThreadPools
 
 CATALOG = ".zot"
 DRAIN_S = 30.0
+SMALL_BYTES = 1024
 DAY_S = 24 * 3600
 
 
@@ -89,7 +92,8 @@ class Store:
         # No other program is writing an index.json.
         self.jobs.exporter._edits._retry_s = 0
         parts = build.RegistryParts(self.catalog, self.storage, self.layouts, ContentCache())
-        self.registry = build.build(config, parts)
+        # The parts of images are held by the catalog, and LARGE is a file from the first moment on.
+        self.registry = replace(build.build(config, parts), small_bodies=SmallBodies(SMALL_BYTES))
         self._removals = UnfinishedDeletes(self.registry, self._now_s)
 
     async def close(self) -> None:

@@ -33,13 +33,13 @@ async def lost(stage: Stage, name: str, seed: int, *leaving_out: str) -> str:
     return "\n".join(explorer.figures.lost)
 
 
-@pytest.mark.parametrize("scenario", ["push", "push in chunks", "export"])
+@pytest.mark.parametrize("scenario", ["small blobs", "push in chunks", "export"])
 async def test_a_sync_left_out_is_found(stage: Stage, seed: int, scenario: str) -> None:
     """Bytes that were not synced are lost although the name is there."""
     assert await lost(stage, scenario, seed, "sync")
 
 
-@pytest.mark.parametrize("scenario", ["push", "mount", "dedupe", "restart", "collect"])
+@pytest.mark.parametrize("scenario", ["small blobs", "push in chunks", "mount", "dedupe", "collect"])
 async def test_a_sync_of_the_directory_left_out_is_found(stage: Stage, seed: int, scenario: str) -> None:
     """A file whose name was not synced is gone."""
     assert await lost(stage, scenario, seed, "sync directory")
@@ -104,10 +104,10 @@ def forget_before_unlink(patch: pytest.MonkeyPatch) -> None:
 
 MUTANTS: dict[str, tuple[Mutate, str, str]] = {
     "in-place index.json": (write_index_in_place, "export", "index.json"),
-    "catalog before content": (commit_before_content, "push", "gone"),
+    "catalog before content": (commit_before_content, "push in chunks", "gone"),
     "synchronous=NORMAL": (never_sync_the_catalog, "re-tag", "lacks"),
     "old digest believed": (believe_old_digests, "resume", "damaged"),
-    "names of content not synced": (forget_before_unlink, "push", "gone"),
+    "names of content not synced": (forget_before_unlink, "push in chunks", "gone"),
 }
 
 

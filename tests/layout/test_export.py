@@ -334,15 +334,15 @@ async def test_a_manifest_is_not_lost_between_two_passes(store: Store, monkeypat
 
 
 async def _concurrently(store: Store, monkeypatch: pytest.MonkeyPatch, change: Callable[[], Awaitable[None]]) -> None:
-    """Have something changed when the first manifest file of the next export is put."""
-    put = store.storage.put
+    """Have something changed when the next export reads its first manifest, in the middle of its list."""
+    read = store.catalog.manifest_content
 
-    async def change_and_put(repository: Repository, digest: Digest, content: bytes) -> None:
+    async def change_and_read(repository: Repository, digest: Digest) -> bytes | None:
         monkeypatch.undo()
         await change()
-        await put(repository, digest, content)
+        return await read(repository, digest)
 
-    monkeypatch.setattr(store.storage, "put", change_and_put)
+    monkeypatch.setattr(store.catalog, "manifest_content", change_and_read)
 
 
 async def test_a_manifest_that_is_pushed_again_has_its_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,14 +104,14 @@ async def test_what_cannot_be_written_is_left_for_the_next_start(
     bad, good = parse_repository("bad"), parse_repository("good")
     for name in (bad, good):
         await store.push(ONE, "x", repository=name)
-    put = store.storage.put
+    put = store.storage.put_all
 
     async def fail(repository: Repository, *arguments: object) -> None:
         if repository == bad:
             raise StorageError("no")
         await put(repository, *arguments)  # type: ignore[arg-type] # as they came
 
-    monkeypatch.setattr(store.storage, "put", fail)
+    monkeypatch.setattr(store.storage, "put_all", fail)
     with caplog.at_level(logging.WARNING):
         assert not await store.schedule.drain(60)
     assert "1 layouts are not exported" in caplog.text
@@ -128,7 +128,7 @@ async def test_the_end_has_a_limit(store: Store, monkeypatch: pytest.MonkeyPatch
     await store.push(ONE, "x")
     await store.exporter.export(APP)
     await store.push(TWO, "x")
-    monkeypatch.setattr(store.storage, "put", never)
+    monkeypatch.setattr(store.storage, "put_all", never)
     assert not await store.schedule.drain(0.01)
     assert store.layout().tags() == {"x": ONE.digest}
     monkeypatch.undo()

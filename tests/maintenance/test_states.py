@@ -176,7 +176,8 @@ class Blob(World):
 
     async def _place(self, repository: Repository) -> str:
         """Place the files of held blobs, as an export does."""
-        await held_blobs.place_held(self.catalog, self.storage, DamageReports(), repository)
+        async for release in held_blobs.place_held(self.catalog, self.storage, DamageReports(), repository):
+            await self.catalog.do(release)
         return "placed"
 
     async def _look_and_push(self) -> str:
@@ -378,11 +379,12 @@ async def test_a_release_of_another_version_is_found(monkeypatch: pytest.MonkeyP
 async def test_a_release_before_the_file_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exploration sees bytes that leave the catalog before they are in a file."""
 
-    async def release_first(catalog: Catalog, storage: Storage, _: DamageReports, repository: Repository) -> None:
+    async def release_first(
+        catalog: Catalog, storage: Storage, _: DamageReports, repository: Repository
+    ) -> AsyncIterator[ReleaseBlobs]:
         for digest, placed_ns in await catalog.held_blobs(repository, "", 9):
             content = await catalog.held_content(repository, digest)
-            placed = (PlacedBlob(digest, placed_ns),)
-            await catalog.do(ReleaseBlobs(repository=repository, placed=placed))
+            yield ReleaseBlobs(repository=repository, placed=(PlacedBlob(digest, placed_ns),))
             if content is not None:
                 await storage.put_all(repository, {digest: content})
 

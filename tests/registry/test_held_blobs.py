@@ -16,9 +16,9 @@ from zot.catalog.upload_commands import CreateUploadRow, LeaseUpload
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Repository
 from zot.registry import blobs, held_blobs
-from zot.registry.damage import DamageReports, FoundBy
+from zot.registry.damage import FoundBy
 from zot.registry.errors import BlobUnknown, QuotaExceeded, Unavailable
-from zot.registry.held_blobs import UploadLostError, place_held
+from zot.registry.held_blobs import place_held
 from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Registry
 from zot.storage.interface import Storage, StorageBusyError, StorageError
@@ -45,7 +45,8 @@ async def is_held(registry: Registry, repository: Repository = APP, digest: Dige
 
 async def place(registry: Registry, repository: Repository = APP) -> None:
     """Place what is held, as an export does."""
-    await place_held(registry.catalog, registry.storage, registry.damage, repository)
+    async for release in place_held(registry.catalog, registry.storage, registry.damage, repository):
+        await registry.catalog.do(release)
 
 
 async def test_a_push_touches_no_storage(registry: Registry) -> None:
@@ -186,8 +187,7 @@ async def test_a_lost_upload_stores_nothing(registry: Registry) -> None:
     await registry.catalog.do(CreateUploadRow(repository=APP, session="s", principal="p"))
     row = await registry.catalog.upload("s")
     await registry.catalog.do(LeaseUpload(repository=APP, session="s", principal="p", owner=registry.catalog.owner))
-    with pytest.raises(UploadLostError):
-        await held_blobs.put_blob(registry, APP, DIGEST, CONTENT, FoundBy.PUSH, row)
+    assert not await held_blobs.put_blob(registry, APP, DIGEST, CONTENT, FoundBy.PUSH, upload=row)
     assert await registry.catalog.blob(APP, DIGEST) is None
 
 
@@ -277,5 +277,5 @@ async def test_a_deletion_leaves_nothing(registry: Registry) -> None:
         assert await registry.catalog.blob(APP, DIGEST) is None
         assert await registry.catalog.held_content(APP, DIGEST) is None
         assert await registry.storage.stat(APP, DIGEST) is None
-    await place_held(registry.catalog, registry.storage, DamageReports(), APP)
+    await place(registry)
     assert await registry.storage.stat(APP, DIGEST) is None

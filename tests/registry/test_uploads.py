@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 
 from storage.pushing import body
-from zot.catalog.blob_commands import CheckQuota, DoomBlob, DoomOutcome
+from zot.catalog.blob_commands import CheckQuota, DoomBlob, DoomOutcome, ForgetBlob
 from zot.catalog.command import Command
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.owner_commands import RenewOwner
@@ -21,11 +21,12 @@ from zot.registry.errors import DigestInvalid, QuotaExceeded, RangeInvalid, Uplo
 from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Registry
 from zot.registry.request import AppendUpload, CancelUpload, FinishUpload, UploadStatus
+from zot.registry.small_bodies import SmallBodies
 from zot.registry.upload_session import LeaseLostError, UploadSession
 from zot.storage.interface import Progress, StorageError
 from zot.storage.memory import MemoryStorage
 
-APP = parse_repository("app")
+APP, OTHER = parse_repository("app"), parse_repository("other")
 CONTENT = b"0123456789"
 DIGEST = digest_of(CONTENT)
 ALICE, BOB = "alice", "bob"
@@ -215,19 +216,20 @@ class Counting(MemoryCatalog):
         return await super().do(command)
 
 
-@pytest.mark.parametrize("announced", [len(CONTENT), 0])
-async def test_a_push_asks_for_its_quota_once(announced: int) -> None:
-    """The quota is asked for before the body, if its length is known; the commit decides and asks nothing more."""
+@pytest.mark.parametrize(("announced", "small"), [(len(CONTENT), False), (0, False), (len(CONTENT), True)])
+async def test_a_push_asks_for_its_quota_once(announced: int, small: bool) -> None:
+    """Before the body, if its length is known; the commit decides and asks nothing more. A small one asks it alone."""
     catalog = Counting()
     quotas = Quotas([ByteQuota(("**",), 15)])
-    registry = Registry(catalog=catalog, storage=MemoryStorage(), quotas=quotas)
+    bodies = SmallBodies() if small else SmallBodies(0)
+    registry = Registry(catalog=catalog, storage=MemoryStorage(), quotas=quotas, small_bodies=bodies)
     session = await uploads.begin(registry, APP, ALICE)
     if announced:
         await uploads.finish(registry, finish(session), ALICE, body(CONTENT), None, announced=announced)
     else:
         await uploads.append(registry, chunk(session), ALICE, body(CONTENT), None)
         await uploads.finish(registry, finish(session), ALICE, None, None)
-    assert catalog.asked == 1
+    assert catalog.asked == (0 if small else 1)
 
 
 class Named(MemoryCatalog):
@@ -245,9 +247,20 @@ class Named(MemoryCatalog):
 
 
 async def test_a_blob_costs_few_commands() -> None:
-    """A blob of one PUT costs three, one of PATCH and PUT four, and each further PATCH two."""
+    """A blob of one PUT costs three, a small one two, one of PATCH and PUT four, and each further PATCH two."""
     catalog = Named()
-    registry = Registry(catalog=catalog, storage=MemoryStorage())
+    small = Registry(catalog=catalog, storage=MemoryStorage())
+    session = await uploads.begin(small, APP, ALICE)
+    await uploads.finish(small, finish(session), ALICE, body(CONTENT), None, announced=len(CONTENT))
+    assert catalog.names == ["CreateUploadRow", "PutBlob"]
+    catalog.names.clear()
+    await uploads.whole(small, OTHER, ALICE, DIGEST, body(CONTENT), len(CONTENT))
+    assert catalog.names == ["PutBlob"]
+    catalog.names.clear()
+    registry = replace(small, small_bodies=SmallBodies(0))
+    await small.catalog.do(DoomBlob(repository=APP, digest=DIGEST, token="t", owner=catalog.owner))
+    await small.catalog.do(ForgetBlob(repository=APP, digest=DIGEST, token="t"))
+    catalog.names.clear()
     session = await uploads.begin(registry, APP, ALICE)
     await uploads.finish(registry, finish(session), ALICE, body(CONTENT), None, announced=len(CONTENT))
     assert catalog.names == ["CreateUploadRow", "AdvanceUpload", "PublishBlob"]
@@ -275,8 +288,9 @@ async def test_a_failed_finish_leaves_no_claim(
         raise StorageError("the disk")
 
     monkeypatch.setattr(registry.storage, "place", fails)
+    staging = replace(registry, small_bodies=SmallBodies(0))
     with pytest.raises(StorageError):
-        await uploads.finish(registry, finish(session), ALICE, body(CONTENT), None, announced=len(CONTENT))
+        await uploads.finish(staging, finish(session), ALICE, body(CONTENT), None, announced=len(CONTENT))
     doom = DoomBlob(repository=APP, digest=DIGEST, token="d", owner=registry.catalog.owner, orphan=True)
     assert await registry.catalog.do(doom) is DoomOutcome.DOOMED
 

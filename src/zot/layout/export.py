@@ -34,6 +34,9 @@ _log = logging.getLogger(__name__)
 _ATTEMPTS = 3
 # Manifests that are known to have files. A limit on memory: beyond it, files are written again.
 _REMEMBERED = 16384
+# Files of manifests that are written in one step.
+_STEP_FILES = 64
+_STEP_BYTES = 4 * 1024 * 1024
 
 
 class Exporter:
@@ -128,14 +131,16 @@ class Exporter:
         """
         # Changes from here on count as not shown.
         shown_ns = await last_change_ns(self._catalog, repository)
-        put = _WrittenFile(self._catalog, self._storage, self._damage, repository)
+        put = _ManifestFiles(self._catalog, self._storage, self._damage, repository)
         async with self._previous(repository, seen) as (head, previous):
             new = catalog_entries(self._catalog, repository, shown_ns, previous, put)
             staged = await self._files.stage(repository, index_json.encode(head.showing(shown_ns), new))
         # What the staged file lists may name blobs up to here. A crash before the release leaves them held.
-        await place_held(self._catalog, self._storage, self._damage, repository)
+        placed = place_held(self._catalog, self._storage, self._damage, repository, put.pending)
+        releases = [release async for release in placed]
         begin = BeginExport(repository=repository, digest=staged.digest, owner=self._catalog.owner)
-        if not await self._catalog.do(begin):
+        begun, *_ = await asyncio.gather(*map(self._catalog.do, (begin, *releases)))
+        if not begun:
             return True  # removed concurrently
         placement = await self._files.place(repository, seen.signature)
         if placement is Placement.REFUSED:
@@ -195,8 +200,8 @@ class Exporter:
         await delete_blob(self._catalog, self._storage, doom)
 
 
-class _WrittenFile:
-    """Ensures durably that manifests have files."""
+class _ManifestFiles:
+    """Ensures durably that manifests have files, in steps that share their syncs. The last step is left `pending`."""
 
     def __init__(self, catalog: Catalog, storage: Storage, damage: DamageReports, repository: Repository) -> None:
         self._catalog = catalog
@@ -204,6 +209,8 @@ class _WrittenFile:
         self._damage = damage
         self._repository = repository
         self._there: BoundedMap[Digest, bool] = BoundedMap(_REMEMBERED)
+        self.pending: dict[Digest, bytes] = {}
+        self._pending_bytes = 0
 
     async def __call__(self, digest: Digest) -> None:
         if digest in self._there:
@@ -216,8 +223,12 @@ class _WrittenFile:
         if content is None:
             return  # deleted concurrently, or damaged
         # Also if its file exists: an export may have been killed before it was synced.
-        await self._storage.put(self._repository, digest, content)
+        self.pending[digest] = content
         self._there[digest] = True
+        self._pending_bytes += len(content)
+        if self._pending_bytes >= _STEP_BYTES or len(self.pending) >= _STEP_FILES:
+            await self._storage.put_all(self._repository, self.pending)
+            self.pending, self._pending_bytes = {}, 0
 
 
 async def _read(content: AsyncIterator[bytes]) -> IndexListing | None:

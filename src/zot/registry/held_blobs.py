@@ -7,6 +7,7 @@ A push of one is one commit: nothing is staged, claimed or synced beside the cat
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
 
 from zot.catalog.blob_commands import PlacedBlob, PutBlob, PutOutcome, ReleaseBlobs
 from zot.catalog.interface import Catalog
@@ -30,23 +31,21 @@ _OTHER_BYTES = f"{BAD_DIGEST}: its bytes differ from those that were pushed agai
 _HELD_DAMAGE = f"{BAD_DIGEST} of a blob in the catalog"
 
 
-class UploadLostError(Exception):
-    """The upload is gone, finished as another blob, or a newer request has it: nothing was stored."""
-
-
 async def put_blob(
     registry: Registry,
     repository: Repository,
     digest: Digest,
     content: bytes,
     found_by: FoundBy,
+    *,
     upload: UploadRow | None = None,
-) -> None:
+    by: str = "",
+) -> bool:
     """Make verified bytes of at most HELD_LIMIT_BYTES a blob of the repository. Durable when it returns. Idempotent.
 
-    With `upload`, that session is finished in the same commit if no newer request has it. A file that is there already
-    is compared with the bytes, and replaced if it is damaged. Raises UploadLostError, QuotaExceeded, Unavailable,
-    StorageBusyError.
+    With `upload`, that session is finished in the same commit; False: it is gone, finished as another blob, or a newer
+    request has it, and nothing was changed. A file that is there already is compared with the bytes, and replaced if it
+    is damaged. Raises QuotaExceeded, Unavailable, StorageBusyError.
     """
     command = PutBlob(
         repository=repository,
@@ -55,6 +54,7 @@ async def put_blob(
         session=upload.session if upload is not None else None,
         epoch=upload.epoch if upload is not None else 0,
         quotas=registry.quotas.of(repository),
+        by=by,
     )
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _WAIT_S
@@ -65,13 +65,13 @@ async def put_blob(
             outcome = await _once_absent(registry, command)
             match outcome:
                 case PutOutcome.UPLOAD_LOST:
-                    raise UploadLostError(command.session)
+                    return False
                 case OverQuota():
                     raise quota.exceeded(repository, outcome)
                 case PutOutcome.STORED:
-                    return
+                    return True
                 case PutOutcome.PRESENT if compared:
-                    return
+                    return True
         if loop.time() > deadline:
             raise Unavailable("the blob is damaged, and being pushed", retry_after_s=1, digest=digest)
         await asyncio.sleep(_POLL_S)
@@ -112,30 +112,41 @@ async def _has_bytes(storage: Storage, repository: Repository, digest: Digest, c
         return False
 
 
-async def place_held(catalog: Catalog, storage: Storage, damage: DamageReports, repository: Repository) -> None:
-    """Place the files of a repository's held blobs, durably, and then have the catalog release their bytes.
+async def place_held(
+    catalog: Catalog,
+    storage: Storage,
+    damage: DamageReports,
+    repository: Repository,
+    others: Mapping[Digest, bytes] | None = None,
+) -> AsyncIterator[ReleaseBlobs]:
+    """Place the files of a repository's held blobs, in steps; yield what releases the bytes of each step. Durable.
 
-    A blob whose bytes are damaged is reported and stays as it is: a read makes it absent. Idempotent. Raises
-    CatalogError, StorageError.
+    `others` are further contents, such as manifests: they are written in the first step, and share its syncs. A blob
+    whose bytes are damaged is reported and stays as it is: a read makes it absent. Idempotent. Raises CatalogError,
+    StorageError.
     """
-    after = ""
-    while page := await catalog.held_blobs(repository, after, _TOGETHER):
-        contents: dict[Digest, bytes] = {}
-        for digest, _ in page:
+    after, contents = "", dict(others or {})
+    while True:
+        placed = []
+        page = await catalog.held_blobs(repository, after, _TOGETHER)
+        for digest, placed_ns in page:
             content = await catalog.held_content(repository, digest)
             if content is None:  # deleted concurrently
                 continue
             if has_digest(content, digest):
                 contents[digest] = content
+                # By the version that was read before: the file of a later one may have been unlinked.
+                placed.append(PlacedBlob(digest, placed_ns))
             else:
                 outcome = "it is not written to the layout: the next pull makes it missing until it is pushed again"
                 damage.report(repository, digest, _HELD_DAMAGE, FoundBy.EXPORT, outcome)
         if contents:
             await storage.put_all(repository, contents)
-            # By the version that was read before: the file of a later one may have been unlinked.
-            placed = tuple(PlacedBlob(digest, placed_ns) for digest, placed_ns in page if digest in contents)
-            await catalog.do(ReleaseBlobs(repository=repository, placed=placed))
-        after = page[-1][0]
+        if placed:
+            yield ReleaseBlobs(repository=repository, placed=tuple(placed))
+        if len(page) < _TOGETHER:
+            return
+        after, contents = page[-1][0], {}
 
 
 async def read_held(

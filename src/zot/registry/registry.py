@@ -16,6 +16,7 @@ from zot.registry.damage import DamageReports
 from zot.registry.errors import NameInvalid, NameUnknown, Unsupported
 from zot.registry.large_manifests import LargeManifests
 from zot.registry.quota import Quotas
+from zot.registry.small_bodies import SmallBodies
 from zot.registry.sources import Source, Upstream
 from zot.registry.unimported import NothingUnimported, UnimportedRepositories
 from zot.storage.interface import Storage
@@ -49,6 +50,8 @@ class Registry:
     """Held by the whole list that takes a step."""
     large_manifests: LargeManifests = field(default_factory=LargeManifests)
     """The queue of large manifests that are pushed."""
+    small_bodies: SmallBodies = field(default_factory=SmallBodies)
+    """The memory of small blobs that are pushed."""
     cache: ContentCache = field(default_factory=ContentCache)
     shares: Callable[[Repository, Repository], bool] = lambda _one, _other: True
     """Whether two repositories may have the same bytes: in one store, where content is deduplicated."""

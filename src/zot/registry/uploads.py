@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from zot.catalog.rows import UploadRow
@@ -12,7 +13,9 @@ from zot.oci.digest import CANONICAL, Digest, algorithm_of
 from zot.oci.names import Repository
 from zot.oci.ranges import ByteRange
 from zot.registry.blob_commit import BlobClaim, commit_upload, ensure_space
+from zot.registry.damage import FoundBy
 from zot.registry.errors import DigestInvalid, RangeInvalid, SizeInvalid, TooManyRequests, UploadUnknown
+from zot.registry.held_blobs import put_blob
 from zot.registry.registry import Registry
 from zot.registry.request import AppendUpload, FinishUpload, OfUpload
 from zot.registry.request import CancelUpload as Cancel
@@ -106,9 +109,13 @@ async def finish(
     start = await session.resume_point(request.digest)
     if body is None and start.offset == 0:
         body, announced = _nothing(), 0
-    expected = start.offset + (announced or 0)
-    await ensure_space(registry, request.repository, request.digest, expected)
     try:
+        if body is not None and start.offset == 0 and registry.small_bodies.admits(announced, request.digest):
+            _check_chunk(chunk, 0)
+            await _finish_small(registry, request, row, _exactly(body, announced or 0), announced or 0)
+            return
+        expected = start.offset + (announced or 0)
+        await ensure_space(registry, request.repository, request.digest, expected)
         async with BlobClaim(registry, request.repository, request.digest) as claim:
             if body is not None:
                 # The commit needs the quota's leave first: without a length that is asked for after the body.
@@ -134,6 +141,27 @@ async def finish(
             raise
 
 
+async def _finish_small(registry: Registry, request: FinishUpload, row: UploadRow, body: Body, length: int) -> None:
+    """Commit a small body with its bytes, and finish the session without staged bytes. Raises LeaseLostError."""
+    repository, digest = request.repository, request.digest
+    async with _small(registry, repository, digest, body, length) as content:
+        if not await put_blob(registry, repository, digest, content, FoundBy.PUSH, upload=row):
+            raise LeaseLostError(row.session)
+    if row.epoch or row.recorded_by:  # an earlier request may have staged bytes
+        await registry.storage.discard(UploadKey(repository, row.session))
+
+
+@asynccontextmanager
+async def _small(
+    registry: Registry, repository: Repository, digest: Digest, body: Body, length: int
+) -> AsyncIterator[bytes]:
+    """Receive a small body, if there is space for it. Its commit has the quota as a condition, which decides."""
+    await ensure_space(registry, repository, None, length)
+    await registry.storage.ensure_space(repository, length)
+    async with registry.small_bodies.received(body, length, digest) as content:
+        yield content
+
+
 async def _finished_concurrently(registry: Registry, request: FinishUpload) -> bool:
     """Return whether another request finishes the upload: it has placed the bytes and commits them soon."""
     deadline = asyncio.get_running_loop().time() + _FINISHING_S
@@ -157,7 +185,18 @@ async def whole(
     *,
     client: str = "",
 ) -> None:
-    """Push a blob in one request: as `begin` and `finish`, with nothing left behind if it fails."""
+    """Push a blob in one request: as `begin` and `finish`, with nothing left behind if it fails.
+
+    A small one needs no session.
+    """
+    if registry.small_bodies.admits(length, digest):
+        await registry.writable(repository)
+        try:
+            async with _small(registry, repository, digest, _exactly(body, length), length) as content:
+                await put_blob(registry, repository, digest, content, FoundBy.PUSH, by=principal)
+        except DigestMismatchError as mismatch:
+            raise DigestInvalid(f"the uploaded content has digest {mismatch.actual}", digest=digest) from mismatch
+        return
     session = await begin(registry, repository, principal, algorithm_of(digest), client=client)
     request = FinishUpload(repository=repository, session=session, digest=digest)
     try:

@@ -257,7 +257,13 @@ class FilesystemStorage:
     async def ensure_space(self, repository: Repository, needed_bytes: int) -> None:
         """Raise StorageFullError unless a push of `needed_bytes` leaves the configured free space."""
         del repository
-        await _run(self._pools.read, f"look for free space on {self.root}", self._free_space.check, needed_bytes)
+
+        def check() -> None:
+            # The free space of another disk tells nothing.
+            self._identity.check()
+            self._free_space.check(needed_bytes)
+
+        await _run(self._pools.read, f"look for free space on {self.root}", check)
 
     async def ready(self, repository: Repository | None = None) -> None:
         """Raise StorageError unless the root is the expected store and writable."""

@@ -272,7 +272,10 @@ class Storage(Protocol):
         """Return the free bytes of the repository's store, or None if there is no limit."""
 
     async def ensure_space(self, repository: Repository, needed_bytes: int) -> None:
-        """Raise StorageFullError unless a push of `needed_bytes` leaves the configured free space."""
+        """Raise StorageFullError unless a push of `needed_bytes` leaves the configured free space.
+
+        Raises StorageUnavailableError if the root is not the expected store.
+        """
 
     async def ready(self, repository: Repository | None = None) -> None:
         """Raise StorageError unless the expected stores are reachable and writable.
