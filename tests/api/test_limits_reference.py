@@ -78,6 +78,7 @@ MANIFESTS_ON_THEIR_WAY = (
         ("Fields at the root of a query", f"{document.ROOT_FIELDS_LIMIT}"),
         ("Operations and fragments of a query", f"{document.DEFINITIONS_LIMIT}"),
         ("Levels of a query", f"{document.DEPTH_LIMIT}"),
+        ("Values of an introspection, by a rough count", f"{document.INTROSPECTION_LIMIT:,}"),
         ("Text that is searched for, and each name of a filter", f"{TEXT_LIMIT} characters"),
         ("Rows held of a list that is sent whole", f"{PAGE_LIMIT:,}"),
         ("`Authorization` header", size(credentials.AUTHORIZATION_LENGTH_LIMIT)),

@@ -101,6 +101,9 @@ def test_a_document_beyond_the_limits_is_refused(text: str, message: str) -> Non
         "subscription{a}",
         "\ud800{",
         "{__schema{types{fields{type{fields{type{fields{type{fields{name}}}}}}}}}}",
+        "{__schema{types{fields{type{fields{" + " ".join(f"a{n}:name" for n in range(280)) + "}}}}}}",
+        "{__schema{...T}} fragment T on __Schema{types{fields{...F args{type{fields{...F}}}}}}"
+        " fragment F on __Field{" + " ".join(f"a{n}:name" for n in range(100)) + "}",
     ],
 )
 def test_a_hostile_document_is_refused(text: str) -> None:

@@ -29,13 +29,19 @@ ROOT_FIELDS_LIMIT = 8
 """The most queries of one document, each alias counted."""
 DEPTH_LIMIT = 24
 """The most selections within selections, fragments included; the introspection of common tools has 19."""
+INTROSPECTION_LIMIT = 100_000
+"""The most values that introspection may return, by a rough count; that of common tools returns two thirds of it."""
 _ERRORS_LIMIT = 10
+
+# About how many entries the lists of introspection have. Lists within lists multiply.
+_ENTRIES = {"types": 32, "fields": 12, "args": 3, "inputFields": 4, "enumValues": 8, "directives": 6}
 
 
 class Document:
     """A valid document of at least one operation."""
 
-    def __init__(self, node: DocumentNode) -> None:
+    def __init__(self, node: DocumentNode, length: int) -> None:
+        self.length = length
         self.fragments = {
             each.name.value: each for each in node.definitions if isinstance(each, FragmentDefinitionNode)
         }
@@ -64,11 +70,13 @@ def read_document(text: str) -> Document:
         node = parse(text, max_tokens=TOKENS_LIMIT)
     except GraphQLSyntaxError as error:
         raise invalid_document([error], ErrorCode.PARSE) from error
-    document = Document(node)
-    _Size(document.fragments).check(node)
+    document = Document(node, len(text))
+    size = _Size(document.fragments)
+    size.check(node)
     # Suggestions would tell nothing secret, but comparing names costs time.
     if errors := validate(schema(), node, max_errors=_ERRORS_LIMIT, hide_suggestions=True):
         raise invalid_document([each for each in errors if _is_plain(each)] or errors, ErrorCode.VALIDATION)
+    size.check_introspection(node)
     return document
 
 
@@ -97,6 +105,24 @@ class _Size:
                     raise _too_complex(f"the query has more than {ROOT_FIELDS_LIMIT} fields at its root")
         if fields > FIELDS_LIMIT:
             raise _too_complex(f"the query has more than {FIELDS_LIMIT} fields")
+
+    def check_introspection(self, node: DocumentNode) -> None:
+        """Raise GraphQLRequestError if a valid document asks too much of the schema."""
+        for each in node.definitions:
+            if isinstance(each, OperationDefinitionNode) and self._values(each.selection_set) > INTROSPECTION_LIMIT:
+                raise _too_complex(f"the introspection returns more than about {INTROSPECTION_LIMIT:,} values")
+
+    def _values(self, selections: SelectionSetNode) -> int:
+        total = 0
+        for each in selections.selections:
+            if isinstance(each, FieldNode):
+                within = self._values(each.selection_set) if each.selection_set else 0
+                total += _ENTRIES.get(each.name.value, 1) * (1 + within)
+            elif isinstance(each, FragmentSpreadNode):
+                total += self._values(self._fragments[each.name.value].selection_set)
+            elif isinstance(each, InlineFragmentNode):
+                total += self._values(each.selection_set)
+        return total
 
     def _count(self, selections: SelectionSetNode, depth: int) -> tuple[int, int]:
         """Return how many fields there are in all, and at this level."""

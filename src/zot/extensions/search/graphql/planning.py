@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from graphql import (
     DocumentNode,
     ExecutionResult,
@@ -27,9 +28,11 @@ from zot.extensions.search.graphql.selection import Compiler, SelectedObject, ob
 from zot.foundation.bounded_map import BoundedMap
 from zot.foundation.threads import ThreadPool
 
-# Documents that clients repeat. Longer texts are not kept: they are written by hand.
-_DOCUMENTS_LIMIT = 256
-_DOCUMENT_LENGTH = 4096
+# Of documents with variables: characters in all. Each costs some 200 bytes of memory.
+_DOCUMENTS_LENGTH = 32 << 10
+# Of plans: bytes in all, by the length of their texts and what they know of the schema.
+_PLANS_BYTES = 8 << 20
+_PLAN_BYTES_PER_CHARACTER = 50
 
 
 class GraphQLRequest(NamedTuple):
@@ -54,7 +57,12 @@ class PlannedQuery(NamedTuple):
 
 
 Plan = Mapping[str, PlannedQuery | object]
-"""Key in the response -> a query, or the value itself: of introspection."""
+"""Key in the response -> a query, or the encoded value itself: of introspection."""
+
+
+class _KnownPlan(NamedTuple):
+    plan: Plan
+    size_bytes: int
 
 
 class Planner:
@@ -62,21 +70,26 @@ class Planner:
 
     def __init__(self, pool: ThreadPool) -> None:
         self._pool = pool
-        self._documents: BoundedMap[str, Document] = BoundedMap(_DOCUMENTS_LIMIT)
-        self._plans: BoundedMap[tuple[str, str], Plan] = BoundedMap(_DOCUMENTS_LIMIT)
+        self._documents: BoundedMap[str, Document] = BoundedMap(_DOCUMENTS_LENGTH, lambda known: known.length)
+        self._plans: BoundedMap[tuple[str, str], _KnownPlan] = BoundedMap(_PLANS_BYTES, lambda known: known.size_bytes)
 
     async def plan(self, request: GraphQLRequest) -> Plan:
         """Return the plan of a request. Raises GraphQLRequestError, ThreadPoolBusyError."""
         key = (request.text, request.operation)
         known = self._plans.use(key)
         if known is not None:
-            return known
+            return known.plan
         document, operation, plan = await self._pool.run(_planned, request, self._documents.use(request.text))
-        if len(request.text) <= _DOCUMENT_LENGTH:
+        if operation.variable_definitions:
             self._documents[request.text] = document
-            if not operation.variable_definitions:
-                self._plans[key] = plan
+        else:
+            self._plans[key] = _KnownPlan(plan, _size_bytes(request.text, plan))
         return plan
+
+
+def _size_bytes(text: str, plan: Plan) -> int:
+    known = sum(len(bytes(each)) for each in plan.values() if isinstance(each, msgspec.Raw))
+    return _PLAN_BYTES_PER_CHARACTER * len(text) + known
 
 
 def _planned(request: GraphQLRequest, known: Document | None) -> tuple[Document, OperationDefinitionNode, Plan]:
@@ -92,7 +105,9 @@ def _plan(document: Document, operation: OperationDefinitionNode, given: Mapping
     introspection = {key: nodes for key, nodes in selected.items() if nodes[0].name.value.startswith("__")}
     values = _introspected(document, operation, introspection, given) if introspection else {}
     return {
-        key: values[key] if key in introspection else _query(compiler, nodes, variables)
+        key: msgspec.Raw(msgspec.json.encode(values[key]))
+        if key in introspection
+        else _query(compiler, nodes, variables)
         for key, nodes in selected.items()
     }
 
