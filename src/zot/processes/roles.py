@@ -28,10 +28,12 @@ async def write_catalog(context: ProcessContext) -> None:
 
 async def work_in_background(context: ProcessContext) -> None:
     """Do what takes long, so that no request waits for it; at the end export every layout."""
-    os.nice(_BACKGROUND_NICE)
-    # Imported here: the others need none of it, and the first request does not wait for it.
+    # Imported here: the others need none of it, and the first request does not wait for it. At full priority: on a busy
+    # machine a stop would not wait until a background process has imported all that exports need.
     from zot.processes.control import control_socket  # noqa: PLC0415
     from zot.server.background import open_background  # noqa: PLC0415
+
+    os.nice(_BACKGROUND_NICE)
 
     plan, state = context.plan, context.state
     try:
