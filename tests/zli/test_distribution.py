@@ -119,7 +119,21 @@ def test_an_image_is_shown_with_its_layers(zli: Zli, registry: RunningRegistry) 
 def test_no_such_image_prints_nothing(zli: Zli, registry: RunningRegistry) -> None:
     """No such repository is an error, as zot's zli has it."""
     assert zli("image", "name", "team/app:nope", "--url", registry.url) == ""
-    assert "NAME_UNKNOWN" in zli.refused("image", "name", "nope", "--url", registry.url)
+    assert zli.refused("image", "name", "nope", "--url", registry.url) == "Error: no repository found\n"
+
+
+def test_a_repository_that_goes_meanwhile_is_left_out(zli: Zli) -> None:
+    """The catalog had it; any other failure is an error."""
+    gone = b'{"errors": [{"code": "NAME_UNKNOWN"}]}'
+    answers = {
+        "/v2/_catalog?n=1000": (200, b'{"repositories": ["a", "b"]}'),
+        "/v2/a/tags/list": (404, gone),
+        "/v2/b/tags/list": (200, b'{"tags": null}'),
+    }
+    with answering(answers) as url:
+        assert zli("image", "list", "--url", url) == ""
+        answers["/v2/a/tags/list"] = (503, b"")
+        assert "Got: 503" in zli.refused("image", "list", "--url", url)
 
 
 def test_referrers_are_listed(zli: Zli, registry: RunningRegistry) -> None:

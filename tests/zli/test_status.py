@@ -221,7 +221,9 @@ def test_a_profile_that_cannot_be_used_is_said(zli: Zli) -> None:
 
 def test_an_unknown_form_is_wrong_usage(zli: Zli) -> None:
     """Before anything is asked."""
-    assert zli.refused("status", "--url", "http://x", "-f", "table") == "Error: invalid cli output format\n"
+    assert zli.refused("status", "--url", "http://x", "-f", "table") == (
+        "Error: the given output format is not supported\n"
+    )
 
 
 def test_a_proxy_is_used_but_for_this_machine(

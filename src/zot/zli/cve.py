@@ -219,15 +219,17 @@ def _compared(words: tuple[str, ...]) -> tuple[str, str]:
     if not 2 <= len(words) <= 4:
         raise click.ClickException(f"accepts between 2 and 4 arg(s), received {len(words)}")
     images: list[list[str]] = []
-    for word in words:
+    for ordinal, word in zip(("first", "2nd", "3rd", "4th"), words, strict=False):
         if is_image_reference(word):
             images.append([word])
         elif images and len(images[-1]) == 1:
             images[-1].append(word)
         else:
-            raise click.ClickException(f"invalid cli arguments: '{word}' should be a repo:tag")
-    if len(images) != 2:
-        raise click.ClickException(f"invalid cli arguments: 2 images are compared, not {len(images)}")
+            raise click.ClickException(f"invalid cli arguments: {ordinal} argument should be a repo:tag")
+    if len(images) == 1:
+        raise click.ClickException("invalid cli arguments: not enough arguments, specified only 1 image with arch")
+    if len(images) > 2:
+        raise click.ClickException("invalid cli arguments: too many repo:tag inputs")
     return _input(*images[0]), _input(*images[1])
 
 

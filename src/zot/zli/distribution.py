@@ -64,13 +64,17 @@ async def images_by_name(
 ) -> AsyncIterator[list[ImageRecord]]:
     """Yield the images of a repository, or of all, by name or by time; with a tag, that one alone.
 
-    Each manifest is read: this takes some requests per image. An image that is deleted meanwhile is left out.
-    Raises ClickException.
+    Each manifest is read: this takes some requests per image. An image, or a repository, that is deleted meanwhile is
+    left out. Raises ClickException.
     """
     names = [repository] if repository else [name async for page in repositories(client) for name in page]
     images: list[ImageRecord] = []
     for name in sorted(names, reverse=sort_by == "alpha-dsc"):
-        tags = [each async for page in _lists(client, _path(name, "tags", "list"), "tags") for each in page]
+        tags = await _tags(client, name)
+        if tags is None:
+            if repository:
+                raise click.ClickException("no repository found")
+            continue
         chosen = [each for each in tags if not _is_signature(each) and tag in {"", each}]
         chosen.sort(reverse=sort_by == "alpha-dsc")
         for start in range(0, len(chosen), _CONCURRENT):
@@ -81,6 +85,16 @@ async def images_by_name(
                 yield images
                 images = []
     yield sorted(images, key=lambda image: image.last_updated, reverse=True)
+
+
+async def _tags(client: RegistryClient, repository: str) -> list[str] | None:
+    """Return the tags of a repository, or None when there is no such one."""
+    try:
+        return [each async for page in _lists(client, _path(repository, "tags", "list"), "tags") for each in page]
+    except click.ClickException as error:
+        if "NAME_UNKNOWN" in error.message:
+            return None
+        raise
 
 
 async def _image(client: RegistryClient, repository: str, tag: str, tags: frozenset[str]) -> ImageRecord | None:

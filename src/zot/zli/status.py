@@ -14,7 +14,7 @@ from zot.zli.usage import OutputFormat
     "-f",
     "--format",
     "form",
-    type=OutputFormat(),
+    type=OutputFormat(refusal="the given output format is not supported"),
     default="text",
     help="How to print it.",
 )

@@ -1,11 +1,14 @@
 """How zli words wrong usage: a line on standard error and exit status 1, as zot's zli."""
 
+import re
 from difflib import get_close_matches
 from typing import Any
 
 import click
 
 FORMATS = ("text", "json", "yaml", "yml")
+
+_EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)", re.DOTALL)
 
 
 class UnknownCommandError(click.UsageError):
@@ -55,14 +58,15 @@ class RootGroup(SuggestingGroup):
 class OutputFormat(click.Choice[str]):
     """A format of the output, in any case."""
 
-    def __init__(self, *more: str) -> None:
+    def __init__(self, *more: str, refusal: str = "invalid cli output format") -> None:
         super().__init__([*FORMATS, *more], case_sensitive=False)
+        self._refusal = refusal
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the format in lower case. Raises ClickException."""
         del param, ctx
         if value.lower() not in self.choices:
-            raise click.ClickException("invalid cli output format")
+            raise click.ClickException(self._refusal)
         return value.lower()
 
 
@@ -87,14 +91,19 @@ def _wording(error: click.UsageError) -> str:
     match error:
         case click.NoSuchOption(option_name=name):
             return f"unknown flag: {name}"
-        case click.MissingParameter(param=click.Argument()) if error.ctx is not None:
-            return f"{_needed(error.ctx.command)}: see '{error.ctx.command_path} --help'"
-        case click.UsageError(ctx=click.Context() as context) if "unexpected extra argument" in error.message:
-            return f"{_needed(context.command)}: see '{context.command_path} --help'"
+        case click.MissingParameter(param=click.Argument(), ctx=click.Context() as context):
+            return _miscounted(context, sum(context.params.get(each) is not None for each in _arguments(context)))
+        case click.UsageError(ctx=click.Context() as context) if match := _EXTRA.fullmatch(error.message):
+            extra = match[1].split()
+            if not _arguments(context):
+                return f'unknown command "{extra[0]}" for "{context.command_path}"'
+            return _miscounted(context, len(_arguments(context)) + len(extra))
     return error.format_message()
 
 
-def _needed(command: click.Command) -> str:
-    arguments = [each for each in command.params if isinstance(each, click.Argument)]
-    names = "".join(f" {each.make_metavar(click.Context(command))}" for each in arguments)
-    return f"accepts {len(arguments)} arg(s){names and ':' + names}"
+def _miscounted(context: click.Context, received: int) -> str:
+    return f"accepts {len(_arguments(context))} arg(s), received {received}"
+
+
+def _arguments(context: click.Context) -> list[str]:
+    return [each.name or "" for each in context.command.params if isinstance(each, click.Argument)]
