@@ -303,3 +303,20 @@ def test_search_is_there_only_where_it_is_enabled(tmp_path_factory: pytest.TempP
         for path in (SEARCH, MANAGEMENT, PREFERENCES):
             assert client.get(path).status == 404
         assert client.get("/v2/_oci/ext/discover").json == {"extensions": []}
+
+
+def test_without_anonymous_clients_only_the_login_page_is_told(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The ways to log in, at exactly that path; all else needs a login."""
+    place = tmp_path_factory.mktemp("closed")
+    place.joinpath("htpasswd").write_text(f"ada:{bcrypt.hashpw(b'ada', bcrypt.gensalt(4)).decode()}\n")
+    config = {"http": {"auth": {"htpasswd": {"path": str(place / "htpasswd")}}}, "extensions": {"search": {}}}
+    with serve(place / "content", config) as registry:
+        client, ada = Client(registry.host), Client(registry.host, user="ada:ada")
+        assert client.get(MANAGEMENT).json["http"] == {"auth": {"htpasswd": {}}}
+        closed = [f"{MANAGEMENT}?a=1", f"{MANAGEMENT}/", f"{SEARCH}?query={{__typename}}", "/v2/_oci/ext/discover"]
+        for path in closed:
+            assert client.get(path).error == (401, "UNAUTHORIZED"), path
+            assert ada.get(path).status == 200, path
+        preference = f"{PREFERENCES}?action=toggleStar&repo=a"
+        assert client.ask("PUT", preference).status == 401
+        assert ada.ask("PUT", preference).status == 404
