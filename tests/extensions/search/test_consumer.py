@@ -12,6 +12,7 @@ import apsw
 import pytest
 
 from extensions.search.rig import Registry, dump, image, in_sync, index_of, indexing
+from zot.catalog.blob_commands import PutBlob
 from zot.catalog.change_log import TrimChanges
 from zot.catalog.manifest_commands import DeleteTag
 from zot.extensions.search.index.database import Filling, IndexWriter, damage_marker
@@ -207,6 +208,19 @@ async def test_a_hostile_config_is_unknown(tmp_path: Path, name: str) -> None:
         assert manifest.created_ns is None
         assert sum(len(key) + len(value) for key, value in manifest.labels.items()) <= 64 * 1024
         assert len(manifest.layers) == 1
+
+
+async def test_a_config_that_the_catalog_holds_is_read(tmp_path: Path) -> None:
+    """A small config whose bytes are in the catalog, and not yet in a file, is known at once."""
+    registry, path = Registry(), tmp_path / "search.db"
+    config = json.dumps({"os": "linux"}).encode()
+    await registry.catalog.do(PutBlob(repository=A, digest=digest_of(config), content=config))
+    await registry.put("a", image(config), "1")
+    async with indexing(registry, path):
+        await in_sync(registry, path)
+        found = await IndexSearch(path, registry.catalog).image(ALL, A, Tag("1"))
+    assert found is not None
+    assert found.manifests[0].platform.os == "linux"
 
 
 async def test_a_config_that_arrives_later_is_read(tmp_path: Path) -> None:

@@ -162,10 +162,17 @@ class CatalogSource:
         return await self._catalog.manifest_content(repository, details.digest)
 
     async def _config(self, repository: Repository, manifest: ManifestFacts) -> bytes | None:
-        """Return the bytes of a config: empty if it is not to be read, None if it is missing. Raises StorageError."""
+        """Return the bytes of a config: empty if it is not to be read, None if it is missing.
+
+        Raises CatalogError, StorageError.
+        """
         if manifest.config is None or not manifest.config_is_read:
             return b""
         digest = manifest.config.digest
+        # Before the file is looked for: the catalog releases what it holds once the file is there.
+        held = await self._catalog.held_content(repository, digest)
+        if held is not None:
+            return held
         try:
             file = await self._storage.open(repository, digest)
         except ContentMissingError:
