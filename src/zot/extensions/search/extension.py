@@ -24,7 +24,7 @@ def _routes(context: HttpContext) -> Sequence[ExtensionRoute]:
     search, visibility = context.search, context.visibility
     if search is None or visibility is None or not context.config.extensions.search_enabled:
         return ()
-    from zot.extensions.search.routes import routes  # noqa: PLC0415 (brings graphql-core)
+    from zot.extensions.search.routes import routes  # noqa: PLC0415 (brings the index)
 
     return routes(context, search, visibility)
 

@@ -28,7 +28,7 @@ _NO_IMAGES = ImagePage(0, ())
 _DIGEST = re.compile(r"(?:sha(?:256|512):)?[0-9a-f]{7,128}|sha(?:256|512):[0-9a-f]*")
 _COLUMNS = (
     ("Repository", RepositorySort.NAME, ""),
-    ("Platforms", None, ""),
+    ("Platforms", None, "wide"),
     ("Tags", None, "number"),
     ("Size", None, "number wide"),
     ("Pulls", RepositorySort.DOWNLOADS, "number wide"),

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from zot.api.http_request import Handler
+from typing import TYPE_CHECKING
+
 from zot.extensions.declaration import Extension, HttpContext
+
+if TYPE_CHECKING:
+    from aiohttp.web import StreamResponse
+
+    from zot.api.http_request import Handler, HttpRequest
+    from zot.extensions.search.interface import Search, Visibility
+    from zot.extensions.ui.routes import Site
 
 
 def _pages(context: HttpContext) -> Handler | None:
     search, visibility = context.search, context.visibility
     if search is None or visibility is None or not context.config.extensions.ui_enabled:
         return None
-    # The libraries of pages are imported where there are pages.
+    from zot.foundation.first_use import FirstUse  # noqa: PLC0415
+
+    # The first visitor waits some 0.1 s for templates and their library; the start of a process does not.
+    site = FirstUse(lambda: _site(context, search, visibility), context.pool)
+
+    async def handle(http: HttpRequest) -> StreamResponse:
+        return await (await site.get()).handle(http)
+
+    return handle
+
+
+def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
     from zot.extensions.ui.account import AccountPage  # noqa: PLC0415
     from zot.extensions.ui.changes import PageActions  # noqa: PLC0415
     from zot.extensions.ui.login import LoginWays  # noqa: PLC0415
@@ -29,7 +48,7 @@ def _pages(context: HttpContext) -> Handler | None:
     parts = PageParts(search, context.registry.catalog, context.auth.accounts)
     changes = PageActions(context.registry, context.authorizer, search, context.auth.accounts)
     account = AccountPage(context.authorizer, context.auth, api_keys=settings.apikey)
-    return Site(parts, visitors, changes, account, Renderer()).handle
+    return Site(parts, visitors, changes, account, Renderer())
 
 
 EXTENSION = Extension("ui", frozenset({"extensions.ui"}), pages=_pages)

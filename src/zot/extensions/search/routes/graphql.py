@@ -24,7 +24,6 @@ from zot.extensions.search.interface import SearchUnavailableError, Visibility
 from zot.foundation.threads import ThreadPool, ThreadPoolBusyError
 from zot.registry.errors import Unavailable
 
-PATH = "/v2/_zot/ext/search"
 BODY_LIMIT_BYTES = 64 << 10
 _FIELDS_LIMIT = 16
 _NOSNIFF = {"X-Content-Type-Options": "nosniff"}
