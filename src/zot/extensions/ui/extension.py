@@ -7,26 +7,22 @@ from typing import TYPE_CHECKING
 from zot.extensions.declaration import Extension, HttpContext
 
 if TYPE_CHECKING:
-    from aiohttp.web import StreamResponse
-
-    from zot.api.http_request import Handler, HttpRequest
+    from zot.api.http_request import Handler
     from zot.extensions.search.interface import Search, Visibility
-    from zot.extensions.ui.routes import Site
+    from zot.extensions.ui.routes.site import Site
 
 
 def _pages(context: HttpContext) -> Handler | None:
     search, visibility = context.search, context.visibility
     if search is None or visibility is None or not context.config.extensions.ui_enabled:
         return None
+    from zot.extensions.ui.routes import handler  # noqa: PLC0415
     from zot.foundation.first_use import FirstUse  # noqa: PLC0415
 
     # The first visitor waits some 0.1 s for templates and their library; the start of a process does not.
     site = FirstUse(lambda: _site(context, search, visibility), context.pool)
 
-    async def handle(http: HttpRequest) -> StreamResponse:
-        return await (await site.get()).handle(http)
-
-    return handle
+    return handler(site)
 
 
 def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
@@ -35,7 +31,7 @@ def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
     from zot.extensions.ui.login import LoginWays  # noqa: PLC0415
     from zot.extensions.ui.page import PageParts  # noqa: PLC0415
     from zot.extensions.ui.rendering import Renderer  # noqa: PLC0415
-    from zot.extensions.ui.routes import Site, Visitors  # noqa: PLC0415
+    from zot.extensions.ui.routes.site import Site, Visitors  # noqa: PLC0415
 
     settings = context.config.http.auth
     providers = settings.openid.providers if settings.openid is not None and context.auth.logins is not None else {}
