@@ -220,9 +220,12 @@ class IndexWriter:
 
 
 def _is_usable(path: Path) -> bool:
-    """Tell whether a file is missing, or an index of this version. Raises apsw.Error if it cannot be told."""
+    """Tell whether a file is an index of this version. Raises apsw.Error if it cannot be told.
+
+    A missing one is not: its log may have been left behind, and is of no other.
+    """
     if not path.exists() or path.stat().st_size == 0:
-        return True
+        return False
     try:
         with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
             connection.set_busy_timeout(_PATIENCE_MS)
