@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from extensions.search.rig import Registry, image, in_sync, index, indexing
+from extensions.search.rig import LAYER_TYPE, Registry, image, in_sync, index, indexing
 from zot.catalog.manifest_commands import DeleteTag
 from zot.extensions.search.index.repositories import rank
 from zot.extensions.search.index.search import IndexSearch
@@ -392,3 +392,18 @@ async def test_usage(tmp_path: Path) -> None:
             "2": (two.size, two.size - 600),
         }
         assert await search.freed_bytes(None, a, [Tag("1"), Tag("2")]) == one.size + two.size - 600
+
+
+async def test_sizes_that_no_integer_can_sum_are_no_error(tmp_path: Path) -> None:
+    """Descriptors of layers that are elsewhere claim any size."""
+    registry = Registry()
+    document = image()
+    document["layers"] = [
+        {"mediaType": LAYER_TYPE, "digest": digest_of(bytes((number,))), "size": 2**62} for number in range(4)
+    ]
+    await registry.put("a", document, "1")
+    async with searched(registry, tmp_path / "search.db") as search:
+        usage = await search.repository_usage(None, Repository("a"))
+        assert usage is not None
+        assert usage.bytes == usage.unique_bytes == 2**63 - 1
+        assert usage.untagged_bytes == 0

@@ -42,8 +42,10 @@ SELECT other.content FROM manifest JOIN content ON content.digest = manifest.sub
   JOIN manifest AS other ON other.repository = ?1 AND other.content = content.id
   WHERE manifest.repository = ?1 AND manifest.content = ?2
 """
+# Descriptors claim any size, and `sum` fails where a sum is beyond 63 bits: this one stays at the greatest integer.
+_TOTAL = "CAST(total(size) AS INTEGER)"
 _KEPT = f"""
-WITH RECURSIVE {NEEDED} SELECT coalesce(sum(size), 0) FROM ({_BLOBS.format("SELECT content FROM needed")})
+WITH RECURSIVE {NEEDED} SELECT {_TOTAL} FROM ({_BLOBS.format("SELECT content FROM needed")})
 """  # noqa: S608 (a statement of constants)
 _UNTAGGED = f"""
 WITH RECURSIVE {NEEDED} SELECT count(*) FROM manifest WHERE repository = ?1 AND content NOT IN needed
@@ -57,10 +59,10 @@ def repository_usage(snapshot: Snapshot, visible: Visible, name: Repository) -> 
     if repository is None:
         return None
     blobs = _BLOBS.format(_MINE)
-    ((total,),) = snapshot.rows(f"SELECT coalesce(sum(size), 0) FROM ({blobs})", repository)  # noqa: S608
+    ((total,),) = snapshot.rows(f"SELECT {_TOTAL} FROM ({blobs})", repository)  # noqa: S608
     others = f"manifest.repository <> ?1 AND {snapshot.among('manifest.repository', visible)}"
     used = _IS_USED.format("blob.digest", others)
-    ((shared,),) = snapshot.rows(f"SELECT coalesce(sum(size), 0) FROM ({blobs}) AS blob WHERE {used}", repository)  # noqa: S608
+    ((shared,),) = snapshot.rows(f"SELECT {_TOTAL} FROM ({blobs}) AS blob WHERE {used}", repository)  # noqa: S608
     ((kept,),) = snapshot.rows(_KEPT, repository)
     ((count,),) = snapshot.rows(_UNTAGGED, repository)
     return RepositoryUsage(total, total - shared, total - kept, count)
