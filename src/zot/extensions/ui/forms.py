@@ -8,7 +8,7 @@ from zot.api.auth.authentication import HttpAuthenticator
 from zot.api.body import TransferLimits, read_limited
 from zot.api.http_request import HttpRequest
 from zot.auth.credentials import CrossOrigin
-from zot.auth.oauth.callbacks import safe_callback
+from zot.auth.oauth.callbacks import origin_of, safe_callback
 from zot.oci.digest import Digest, InvalidDigestError, parse_digest
 from zot.oci.names import InvalidNameError, InvalidTagError, Repository, Tag, parse_repository, parse_tag
 from zot.registry.errors import RegistryError
@@ -69,6 +69,18 @@ def own_path(text: str) -> str:
     return safe_callback(text, ()) or "/"
 
 
+def _from_same_host(http: HttpRequest) -> bool:
+    """Tell whether a form is of this host, in a registry without users, which knows no origins of its own.
+
+    Browsers send `Sec-Fetch-Site` by HTTPS and to loopback alone; by plain HTTP there is `Origin`. Its scheme is left
+    out: a proxy may terminate TLS. What sends neither is no browser.
+    """
+    site, origin = http.headers.get("Sec-Fetch-Site"), http.headers.get("Origin")
+    if site is not None:
+        return site in {"none", "same-origin"}
+    return origin is None or (origin_of(origin) or "").partition("://")[2] == http.host.lower()
+
+
 async def read_form(http: HttpRequest, authenticator: HttpAuthenticator | None) -> Form:
     """Read a form. From here on the cookie of its sender counts, since one of our own pages sent it.
 
@@ -78,7 +90,7 @@ async def read_form(http: HttpRequest, authenticator: HttpAuthenticator | None) 
         if not authenticator.same_origin(http):
             raise CrossOrigin("Forms are taken from the registry's own pages only.")
         http.of_own_page = True
-    elif http.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+    elif not _from_same_host(http):
         raise CrossOrigin("Forms are taken from the registry's own pages only.")
     if http.content_type != "application/x-www-form-urlencoded":
         raise PageFormInvalid
