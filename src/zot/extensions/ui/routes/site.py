@@ -127,14 +127,8 @@ class Site:
                 if isinstance(address, AccountAddress)
                 else await self._made(visit, address)
             )
-        except ErrorResponse as refused:
-            return self._refused(http, refused, http.raw_path)
-        except (SearchUnavailableError, AccountsUnavailableError, ThreadPoolBusyError) as error:
-            _log.warning("a page cannot be made: %s", error)
-            return self._problem(http, "Not now", "The registry is busy. Try again in a moment.", 503)
         except Exception as error:  # noqa: BLE001 (what the API answers as an error, pages show as one)
-            fault = to_registry_error(error)
-            return self._problem(http, "Not possible", str(fault), fault.status)
+            return self._failed(http, error, http.raw_path)
         return self._respond(http, page, visit)
 
     async def _made(self, visit: PageVisit, address: Address | None) -> HtmlPage:
@@ -165,11 +159,8 @@ class Site:
         """Carry out a form; then lead to a page."""
         try:
             page = await self._carried_out(http, path)
-        except ErrorResponse as refused:
-            return self._refused(http, refused, "/")
-        except Exception as error:  # noqa: BLE001 (what the API answers as an error, pages show as one)
-            fault = to_registry_error(error)
-            return self._problem(http, "Not possible", str(fault), fault.status)
+        except Exception as error:  # noqa: BLE001 (as above)
+            return self._failed(http, error, "/")
         return _redirect(page) if isinstance(page, str) else self._respond(http, page, None)
 
     async def _carried_out(self, http: HttpRequest, path: str) -> HtmlPage | str:
@@ -199,6 +190,18 @@ class Site:
         if asset is None:
             return self._problem(http, "Not found", "There is no such file.", 404)
         return _asset_response(http, asset)
+
+    def _failed(self, http: HttpRequest, error: Exception, after: str) -> web.Response:
+        """Return the page of an error; a visitor whom a login may help is led to it, and from there to `after`."""
+        match error:
+            case ErrorResponse():
+                return self._refused(http, error, after)
+            case SearchUnavailableError() | AccountsUnavailableError() | ThreadPoolBusyError():
+                _log.warning("a page cannot be made: %s", error)
+                return self._problem(http, "Not now", "The registry is busy. Try again in a moment.", 503)
+            case _:
+                fault = to_registry_error(error)
+                return self._problem(http, "Not possible", str(fault), fault.status)
 
     def _refused(self, http: HttpRequest, refused: ErrorResponse, after: str) -> web.Response:
         """Lead a visitor whom a login may help to the login, and from there to `after`; tell others."""
