@@ -204,8 +204,12 @@ def test_a_form_of_another_kind_or_size_is_refused(client: Client) -> None:
 def test_a_form_of_another_site_is_refused(client: Client) -> None:
     client.push("team/csrf", image("csrf"), "a")
     fields = {"repository": "team/csrf", "tag": "a", "confirmed": "yes"}
-    assert post(client, "/ui/delete", {"Sec-Fetch-Site": "cross-site"}, **fields).status == 403
+    # By plain HTTP browsers send `Origin` alone.
+    for header in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+        assert post(client, "/ui/delete", header, **fields).status == 403
     assert client.tags("team/csrf") == ["a"]
+    own = {"Origin": f"http://{client.host}"}
+    assert post(client, "/ui/delete", own, **fields).status == 303
 
 
 # --- with users ---
@@ -298,6 +302,32 @@ def test_a_form_needs_the_rights_of_the_request_that_does_the_same(guarded: Runn
     assert post(client, "/ui/delete", cookie, **fields).status == 303
     assert post(client, "/ui/restore", cookie, **fields, digest=pushed.digest).status == 403
     assert admin.tags("team/rights") == ["b"]
+
+
+def test_a_user_restores_the_last_tag_of_a_repository(guarded: RunningRegistry) -> None:
+    """Without any tag a repository still has its history, for all who may read it."""
+    client, admin = Client(guarded.host), Client(guarded.host, user="admin:admin")
+    pushed = image("last")
+    admin.push("team/last", pushed, "a")
+    cookie = log_in(client, "alice")
+    deleted = post(client, "/ui/delete", cookie, repository="team/last", tag="a", confirmed="yes")
+    history = page(client, deleted["Location"] or "", **cookie)
+    assert pushed.digest in history
+    assert pushed.digest in page(client, "/image/team%2Flast/untagged", **cookie)
+    assert client.get("/image/team%2Flast/history", **log_in(client, "bob")).status == 404
+
+
+def test_a_form_says_that_search_is_not_there_now(tmp_path: Path) -> None:
+    with serve(tmp_path / "content", {"extensions": EXTENSIONS}) as registry:
+        client = Client(registry.host)
+        client.push("team/app", image("app"), "1")
+        page(client, "/image/team%2Fapp")
+        index = tmp_path / "content" / ".zot" / "search.db"
+        index.unlink()
+        index.mkdir()
+        assert post(client, "/ui/delete", repository="team/app", tag="1").status == 503
+        deleted = post(client, "/ui/delete", repository="team/app", tag="1", confirmed="yes")
+        assert deleted.status == 303
 
 
 def test_pages_are_led_to_the_login_where_guests_may_read_nothing(tmp_path: Path) -> None:

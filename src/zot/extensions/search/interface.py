@@ -383,7 +383,10 @@ class Search(Protocol):
         """Tell how far the index is."""
 
     async def names(self) -> frozenset[Repository]:
-        """Return the names of all repositories that have a tagged image; the same object until that changes."""
+        """Return the names of all repositories; the same object until that changes.
+
+        Also of those without a tag: their history and their untagged manifests can be read.
+        """
 
     async def repositories(self, visible: Visible, query: RepositoryQuery) -> RepositoryPage:
         """Return a page of repositories that have a tagged image."""

@@ -96,7 +96,7 @@ UPDATE repository SET images = images + ?2,
   newest = (SELECT id FROM image WHERE repository = ?1 ORDER BY updated_ns DESC, tag LIMIT 1),
   updated_ns = (SELECT max(updated_ns) FROM image WHERE repository = ?1),
   pushed_ns = coalesce((SELECT max(moved_ns) FROM image WHERE repository = ?1), 0)
-WHERE id = ?1 RETURNING images
+WHERE id = ?1
 """
 
 
@@ -219,8 +219,11 @@ class Projection:
 
     def _repository(self, name: Repository) -> int:
         """Return the number of a repository, which is new if the index does not have it."""
-        self._db.execute("INSERT OR IGNORE INTO repository (name) VALUES (?)", (name,))
-        ((repository,),) = self._rows("SELECT id FROM repository WHERE name = ?", name)
+        known = self._rows("SELECT id FROM repository WHERE name = ?", name)
+        if not known:
+            known = self._rows("INSERT INTO repository (name) VALUES (?) RETURNING id", name)
+            self._rename()
+        ((repository,),) = known
         self._images[repository] += 0
         return int(repository)
 
@@ -232,6 +235,11 @@ class Projection:
                 self._remove_manifest(repository, unpack(digest))
             self._summarize()
             self._db.execute("DELETE FROM repository WHERE id = ?", (repository,))
+            self._rename()
+
+    def _rename(self) -> None:
+        """Count a version of the set of repositories."""
+        self._db.execute("UPDATE state SET names = names + 1")
 
     def _summarize(self) -> None:
         for (repository, trait), more in self._traits.items():
@@ -243,9 +251,7 @@ class Projection:
                 )
         self._traits.clear()
         for repository, more in self._images.items():
-            for (images,) in self._rows(_SUMMARIZE, repository, more):
-                if (images > 0) != (images - more > 0):
-                    self._db.execute("UPDATE state SET names = names + 1")
+            self._db.execute(_SUMMARIZE, (repository, more))
         self._images.clear()
 
     # --- manifests ---

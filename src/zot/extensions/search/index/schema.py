@@ -24,7 +24,7 @@ CREATE TABLE state (
   filled_to TEXT NOT NULL,        -- the last repository that was read
   done INTEGER NOT NULL,
   total INTEGER NOT NULL,
-  names INTEGER NOT NULL          -- the version of the set of repositories with an image; begins anywhere
+  names INTEGER NOT NULL          -- the version of the set of repositories; begins anywhere
 ) STRICT;
 INSERT INTO state VALUES (0, 0, 2, '', 0, 0, abs(random() % 1000000000000));
 

@@ -250,8 +250,8 @@ def _counts(snapshot: Snapshot) -> tuple[IndexState, int, int]:
 
 
 def _names(snapshot: Snapshot, known: int) -> tuple[int, frozenset[Repository]] | None:
-    """Return the names of all repositories that have an image, with their version; None if it is the known one."""
+    """Return the names of all repositories, with their version; None if it is the known one."""
     if snapshot.state.names == known:
         return None
-    rows = snapshot.rows("SELECT name FROM repository WHERE images > 0")
+    rows = snapshot.rows("SELECT name FROM repository")
     return snapshot.state.names, frozenset(name for (name,) in rows)
