@@ -15,6 +15,7 @@ from extensions.search.rig import LAYER_TYPE, Registry, image, in_sync, index, i
 from zot.catalog.manifest_commands import DeleteTag
 from zot.extensions.search.index.repositories import rank
 from zot.extensions.search.index.search import IndexSearch
+from zot.extensions.search.index.snapshot import Snapshot
 from zot.extensions.search.interface import (
     ImageFilter,
     ImageKind,
@@ -407,3 +408,27 @@ async def test_sizes_that_no_integer_can_sum_are_no_error(tmp_path: Path) -> Non
         assert usage is not None
         assert usage.bytes == usage.unique_bytes == 2**63 - 1
         assert usage.untagged_bytes == 0
+
+
+async def test_the_cost_of_usage_grows_with_what_an_image_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a chain of referrers each keeps the next one: they are looked at once, not once for each other."""
+    registry, count, length = Registry(), 0, 60
+    subject = await registry.push("a", "1", "2", config={"n": 1}, layers=["base"])
+    for number in range(length):
+        subject = await registry.put("a", image(f"{number}".encode(), subject=subject, artifact_type="application/x"))
+    read = Snapshot.rows
+
+    def counted(snapshot: Snapshot, statement: str, *values: Any) -> list[Any]:
+        nonlocal count
+        count += 1
+        return read(snapshot, statement, *values)
+
+    async with searched(registry, tmp_path / "search.db") as search:
+        monkeypatch.setattr(Snapshot, "rows", counted)
+        assert await search.freed_bytes(None, Repository("a"), [Tag("1")]) == 0
+        assert count < 10 * length
+        whole = await search.repository_usage(None, Repository("a"))
+        assert whole is not None
+        assert await search.freed_bytes(None, Repository("a"), [Tag("1"), Tag("2")]) == whole.bytes

@@ -110,12 +110,16 @@ def _closure(snapshot: Snapshot, repository: int | None, roots: Iterable[int], *
 
 
 def _freed(snapshot: Snapshot, repository: int | None, roots: dict[int, int]) -> int:
+    """Return the bytes that nothing else needs. Its cost grows with the manifests that the roots need."""
     freed = _closure(snapshot, repository, roots, referrers=True)
-    while kept := {content for content in freed if _is_kept(snapshot, repository, content, roots, freed)}:
-        freed -= kept
+    kept = [content for content in freed if _is_kept(snapshot, repository, content, roots, freed)]
+    # What is kept keeps all that it needs.
+    freed -= _closure(snapshot, repository, kept, referrers=True)
     others = f"manifest.repository = ?1 AND manifest.content NOT IN ({_listed(freed)})"
-    used = f"SELECT {_IS_USED.format('?2', others)}"
-    return sum(size for digest, size in _blobs(snapshot, freed) if not snapshot.rows(used, repository, digest)[0][0])
+    used = _IS_USED.format("blob.digest", others)
+    blobs = _BLOBS.format(_listed(freed))
+    ((size,),) = snapshot.rows(f"SELECT {_TOTAL} FROM ({blobs}) AS blob WHERE NOT ({used})", repository)  # noqa: S608
+    return int(size)
 
 
 def _is_kept(snapshot: Snapshot, repository: int | None, content: int, roots: dict[int, int], freed: set[int]) -> bool:
