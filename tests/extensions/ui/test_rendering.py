@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 
+from zot.extensions.search.interface import ImagePage, IndexStatus, RepositoryPage
 from zot.extensions.ui.rendering import ASSETS_PATH, Renderer, age, cut, format_size, is_link, iso_time, short_digest
 
 _HOUR_NS = 3600 * 10**9
@@ -59,6 +60,26 @@ def test_text_of_clients_is_escaped() -> None:
     page = Renderer().render("problem.html", {**common, "title": hostile, "text": hostile, "asks": True})
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_registry_is_empty_only_by_a_complete_index(*, complete: bool) -> None:
+    values = {
+        "user": {"name": "", "may_log_in": False, "has_preferences": False},
+        "path": "/",
+        "index": IndexStatus(complete, done=0, total=29, behind=0, repositories=0, images=0),
+        "search_text": "",
+        "narrowed": False,
+        "result": RepositoryPage(0, ()),
+        "images": ImagePage(0, ()),
+        "facets": [],
+        "columns": [],
+        "first_push": [],
+    }
+    page = Renderer().render("explore.html", values)
+    assert ("This registry is empty" in page) is complete
+    assert ("0 of 29 repositories" in page) is not complete
+    assert "Nothing matches" not in page
 
 
 def test_assets_are_named_by_their_content() -> None:
