@@ -330,6 +330,25 @@ def test_a_form_says_that_search_is_not_there_now(tmp_path: Path) -> None:
         assert deleted.status == 303
 
 
+def test_a_page_says_that_sessions_cannot_be_read_now(tmp_path: Path) -> None:
+    """A visitor whose session cannot be read is neither a guest nor logged out."""
+    users = tmp_path / "htpasswd"
+    users.write_bytes(b"alice:" + bcrypt.hashpw(b"alice", bcrypt.gensalt(4)))
+    config = {"extensions": EXTENSIONS, "http": {"auth": {"htpasswd": {"path": str(users)}}}}
+    with serve(tmp_path / "content", config) as registry:
+        client = Client(registry.host)
+        cookie = log_in(client, "alice")
+        sessions = tmp_path / "content" / "_sessions"
+        sessions.rename(tmp_path / "away")
+        sessions.touch()
+        answer = client.get("/explore", **cookie)
+        assert (answer.status, answer["Set-Cookie"]) == (503, None)
+        assert answer.body.startswith(b"<!doctype html>")
+        sessions.unlink()
+        (tmp_path / "away").rename(sessions)
+        assert "alice" in page(client, "/explore", **cookie)
+
+
 def test_pages_are_led_to_the_login_where_guests_may_read_nothing(tmp_path: Path) -> None:
     users = tmp_path / "htpasswd"
     users.write_bytes(b"alice:" + bcrypt.hashpw(b"alice", bcrypt.gensalt(4)))

@@ -118,9 +118,6 @@ class Site:
         """Return a page for the visitor; `None` for the address means suggestions."""
         try:
             principal = await self._visitors.authorizer.enter(http, _USE, lambda _: True)
-        except ErrorResponse as refused:
-            return self._refused(http, refused, http.raw_path)
-        try:
             visit = await self._visit(http, principal, fields)
             page = (
                 await self._account.page(http)
