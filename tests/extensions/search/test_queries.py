@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from extensions.search.rig import LAYER_TYPE, Registry, image, in_sync, index, indexing
 from zot.catalog.manifest_commands import DeleteTag
+from zot.extensions.search.index import usage
 from zot.extensions.search.index.repositories import rank
+from zot.extensions.search.index.schema import SCHEMA
 from zot.extensions.search.index.search import IndexSearch
 from zot.extensions.search.index.snapshot import Snapshot
 from zot.extensions.search.interface import (
@@ -432,3 +435,13 @@ async def test_the_cost_of_usage_grows_with_what_an_image_needs(
         whole = await search.repository_usage(None, Repository("a"))
         assert whole is not None
         assert await search.freed_bytes(None, Repository("a"), [Tag("1"), Tag("2")]) == whole.bytes
+
+
+@pytest.mark.parametrize("statement", [usage._NEXT, usage._KEEPERS])
+def test_what_a_manifest_needs_is_found_without_a_look_at_all_others(statement: str) -> None:
+    """The statements are carried out for each manifest: one that reads a whole repository takes quadratic time."""
+    with closing(apsw.Connection(":memory:")) as connection:
+        connection.execute(SCHEMA)
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", (1, 2))]
+    assert plan
+    assert [step for step in plan if step.startswith("SCAN") or step.endswith("(repository=?)")] == []

@@ -28,14 +28,15 @@ EXISTS (SELECT 1 FROM layer CROSS JOIN manifest ON manifest.content = layer.cont
   OR EXISTS (SELECT 1 FROM content CROSS JOIN manifest ON manifest.content = content.id
     WHERE content.digest = {0} AND {1})
 """
+# The order is forced here too: a repository has more manifests than an index lists.
 _NEXT = """
-SELECT manifest.content FROM child JOIN content ON content.digest = child.digest
-  JOIN manifest ON manifest.repository = ?1 AND manifest.content = content.id WHERE child.content = ?2
+SELECT manifest.content FROM child CROSS JOIN content ON content.digest = child.digest
+  CROSS JOIN manifest ON manifest.repository = ?1 AND manifest.content = content.id WHERE child.content = ?2
 UNION
 SELECT content FROM manifest WHERE repository = ?1 AND subject = (SELECT digest FROM content WHERE id = ?2)
 """
 _KEEPERS = """
-SELECT manifest.content FROM child JOIN manifest ON manifest.repository = ?1 AND manifest.content = child.content
+SELECT manifest.content FROM child CROSS JOIN manifest ON manifest.repository = ?1 AND manifest.content = child.content
   WHERE child.digest = (SELECT digest FROM content WHERE id = ?2)
 UNION
 SELECT other.content FROM manifest JOIN content ON content.digest = manifest.subject
