@@ -77,8 +77,8 @@ def test_sub_paths_are_checked() -> None:
 
 
 def test_the_default_configuration_is_accepted() -> None:
-    """The default configuration needs no optional feature."""
-    refuse_unbuilt(Config.default(), frozenset())
+    """The default configuration needs search and pages, and no other optional feature."""
+    refuse_unbuilt(Config.default(), frozenset({"extensions.search", "extensions.ui"}))
 
 
 def test_unknown_features_are_a_programming_error() -> None:

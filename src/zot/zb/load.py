@@ -69,9 +69,15 @@ def started(plan: Plan) -> Iterator[Load]:
     all_started = context.Barrier(processes + 1)
     with ProcessPoolExecutor(processes, context, initializer=_meet, initargs=(all_started,)) as pool:
         try:
-            for _ in range(processes):
-                pool.submit(int)
-            all_started.wait(_START_LIMIT_S)
+            # A process that is interrupted while it starts would leave the others, and this one, waiting for it. The
+            # processes inherit that the signal waits; here it is raised when all have started.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                for _ in range(processes):
+                    pool.submit(int)
+                all_started.wait(_START_LIMIT_S)
+            finally:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             yield Load(plan, pool, processes)
         except BaseException:
             # An interrupted run has no use for the remaining work, and the pool would wait for it.

@@ -12,7 +12,7 @@ import bcrypt
 import pytest
 
 from extensions.ui.visitor import EXTENSIONS, FORM, log_in, page, post
-from http_client import Client
+from http_client import Client, wait_for
 from layout.images import CONFIG, LAYER, MANIFEST, Image, image, sha256
 from zot.testing import RunningRegistry, serve
 
@@ -38,9 +38,10 @@ def described(name: str, hostile: str) -> Image:
 
 def test_an_empty_registry_says_how_to_push_to_it() -> None:
     with serve(config={"extensions": EXTENSIONS}) as registry:
-        text = page(Client(registry.host), "/")
-        assert "This registry is empty" in text
-        assert f"docker push {registry.host}/alpine:latest" in text
+        client = Client(registry.host)
+        # In its first moments the index may still be about to find that there is nothing.
+        wait_for(lambda: "This registry is empty" in page(client, "/"))
+        assert f"docker push {registry.host}/alpine:latest" in page(client, "/")
 
 
 def test_what_was_pushed_is_found_at_once(client: Client) -> None:
