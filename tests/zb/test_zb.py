@@ -93,7 +93,9 @@ def test_a_registry_that_is_not_there_ends_the_run(tmp_path: Path) -> None:
 @pytest.mark.needs("docker-registry")
 def test_an_interrupted_run_ends_at_once(docker_registry: DockerRegistry, tmp_path: Path) -> None:
     """Ctrl-C in the midst of a workload ends every client, and the blobs are removed."""
-    command = [sys.executable, "-m", "zot.zb", "-c", "2", "-n", "10000", "-t", "^Push Monolith 1MB$"]
+    # A shell starts background jobs with the signal ignored, which the tests and their programs then inherit.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "zot.zb"]
+    command += ["-c", "2", "-n", "10000", "-t", "^Push Monolith 1MB$"]
     with subprocess.Popen(
         [*command, docker_registry.url], cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE, text=True
     ) as process:
