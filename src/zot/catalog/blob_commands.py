@@ -71,7 +71,7 @@ class PutOutcome(StrEnum):
     STORED = "stored"
     """It is present, and the catalog holds its bytes."""
     PRESENT = "present"
-    """It was present before; nobody compared the bytes of its file."""
+    """It was present before, and the bytes of its file were not compared."""
     DOOMED = "doomed"
     """It is being deleted: try again in some milliseconds."""
     UPLOAD_LOST = "upload lost"

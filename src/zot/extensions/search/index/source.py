@@ -1,7 +1,7 @@
 """Reads from catalog and storage what the index has to know of some manifests and tags.
 
-What is read is the present state, not that of an entry of the change log: reading twice, or too late, does no harm,
-since each later change has an entry of its own.
+What is read is the present state, not that of an entry of the change log: reading is idempotent, and may be late, since
+each later change has an entry of its own.
 """
 
 from __future__ import annotations
