@@ -43,5 +43,10 @@ class Principal(msgspec.Struct, frozen=True):
         """Whether the credentials give fewer rights than their owner has; they never make an administrator."""
         return self.scopes is not None or self.authorized_elsewhere
 
+    @property
+    def is_full_user(self) -> bool:
+        """Whether the client is a user of this registry, with all rights of the user."""
+        return self.authenticated and not self.limited
+
 
 ANONYMOUS = Principal(name="", method="none")

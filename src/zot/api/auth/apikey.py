@@ -102,7 +102,7 @@ async def create_key(accounts: Accounts, owner: Principal, requested: ApiKeyRequ
 async def _owner(http: HttpRequest, authorizer: Authorizer) -> Principal:
     # A limited key must not create an unlimited one, and the subject of a token server's token is not a user.
     request = UseExtension(name="apikey")
-    return await authorizer.enter(http, request, lambda principal: principal.authenticated and not principal.limited)
+    return await authorizer.enter(http, request, lambda principal: principal.is_full_user)
 
 
 def _parse(body: bytes) -> ApiKeyRequest:

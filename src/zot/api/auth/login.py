@@ -104,6 +104,19 @@ async def _log_out(
     http.request = UseExtension(name="logout")
     if not authenticator.same_origin(http):
         raise CrossOrigin("logouts are accepted from the registry's own pages only")
+    url = await end_session(http, authenticator, sessions, logins)
+    body = msgspec.json.encode({"endSessionUrl": url} if url else {})
+    return web.Response(body=body, headers={"Content-Type": "application/json", "Cache-Control": "no-store"})
+
+
+async def end_session(
+    http: HttpRequest, authenticator: HttpAuthenticator, sessions: Sessions, logins: BrowserLogins | None
+) -> str | None:
+    """End the session of the cookie, which the browser then forgets; return the URL that ends it at its provider.
+
+    None: there was no session, or nothing is to be done at a provider. The caller has checked that no other site sent
+    the request. Raises Unavailable.
+    """
     try:
         session = await sessions.end(cookie(http, cookies.SESSION))
     except SessionsUnavailableError as error:
@@ -111,11 +124,9 @@ async def _log_out(
     set_later(http, authenticator.cookies.without_session())
     if session is not None:
         http.principal = Principal(session.user, "session", frozenset(session.groups))
-    url = None
-    if session is not None and session.provider and logins is not None:
-        url = await logins.end_session_url(session.provider, authenticator.origin(http))
-    body = msgspec.json.encode({"endSessionUrl": url} if url else {})
-    return web.Response(body=body, headers={"Content-Type": "application/json", "Cache-Control": "no-store"})
+    if session is None or not session.provider or logins is None:
+        return None
+    return await logins.end_session_url(session.provider, authenticator.origin(http))
 
 
 def _query(http: HttpRequest) -> dict[str, str]:

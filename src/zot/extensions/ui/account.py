@@ -12,15 +12,12 @@ from zot.api.auth.apikey import ApiKeyRequest, create_key
 from zot.api.authorization import Authorizer
 from zot.api.http_request import HttpRequest
 from zot.auth.build import Auth
-from zot.auth.credentials import ResourceClass
 from zot.auth.principal import Principal
 from zot.extensions.ui.addresses import ACCOUNT_PATH
 from zot.extensions.ui.forms import Form, PageFormInvalid
-from zot.extensions.ui.page import HtmlPage
+from zot.extensions.ui.page import USE_PAGES, HtmlPage
 from zot.registry.errors import Denied, Unavailable
-from zot.registry.request import UseExtension
 
-_USE = UseExtension(name="ui", resource_class=ResourceClass.PAGE)
 _SESSIONS_LIMIT = 5000
 """Sessions of all users that are looked through for the user's own."""
 _EXPIRIES_DAYS = (7, 30, 90, 365)
@@ -103,7 +100,7 @@ class AccountPage:
 
     async def _owner(self, http: HttpRequest) -> Principal:
         # A limited key must not create an unlimited one.
-        return await self._authorizer.enter(http, _USE, lambda each: each.authenticated and not each.limited)
+        return await self._authorizer.enter(http, USE_PAGES, lambda each: each.is_full_user)
 
     def _accounts(self) -> Accounts:
         if self._auth.accounts is None:

@@ -6,20 +6,17 @@ from zot.accounts.interface import Accounts, AccountsUnavailableError
 from zot.api.authorization import Authorizer
 from zot.api.http_request import HttpRequest
 from zot.api.manifests import tag_move
-from zot.auth.credentials import ResourceClass
 from zot.extensions.search.interface import Search, Visible
 from zot.extensions.ui.addresses import Links, RepositoryView
 from zot.extensions.ui.forms import Form, PageFormInvalid
-from zot.extensions.ui.page import HtmlPage
+from zot.extensions.ui.page import USE_PAGES, HtmlPage
 from zot.registry import tags
 from zot.registry.errors import Denied, ManifestUnknown, NameUnknown, Unavailable
 from zot.registry.registry import Registry
-from zot.registry.request import DeleteManifest, PushManifest, UseExtension
+from zot.registry.request import DeleteManifest, PushManifest
 
 TAGS_LIMIT = 1000
 """The most tags that one form deletes."""
-
-_USE = UseExtension(name="ui", resource_class=ResourceClass.PAGE)
 
 
 class PageActions:
@@ -34,7 +31,7 @@ class PageActions:
 
     async def toggle_star(self, http: HttpRequest, form: Form) -> str:
         """Set the user's star of a repository, or remove it. Raises ErrorResponse, Denied, NameUnknown."""
-        principal = await self._authorizer.enter(http, _USE, lambda each: each.authenticated and not each.limited)
+        principal = await self._authorizer.enter(http, USE_PAGES, lambda each: each.is_full_user)
         if self._accounts is None:
             raise Denied("Stars belong to users, and this registry has none.")
         name = form.repository

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from zot.accounts.sessions.interface import SessionsUnavailableError
-from zot.api import cookies
+import msgspec
+
 from zot.api.auth.authentication import HttpAuthenticator
-from zot.api.cookies import cookie, set_later
+from zot.api.auth.login import end_session
+from zot.api.cookies import set_later
 from zot.api.http_request import HttpRequest
 from zot.auth.build import Auth
-from zot.auth.credentials import Credentials, ResourceClass, is_user_name
+from zot.auth.credentials import is_user_name
 from zot.extensions.ui.forms import Form, own_path
-from zot.extensions.ui.page import HtmlPage
-from zot.registry.errors import Unauthorized, Unavailable
+from zot.extensions.ui.page import USE_PAGES, HtmlPage
+from zot.registry.errors import Unauthorized
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,8 @@ class Logins:
         if not is_user_name(name):
             return refused("This is no user name.")
         encoded = base64.b64encode(f"{name}:{password}".encode()).decode()
-        credentials = Credentials(
-            authorization=(f"Basic {encoded}",),
-            session=cookie(http, cookies.SESSION),
-            from_ui=True,
-            method=http.method,
-            resource=ResourceClass.PAGE,
-            user_agent=http.headers.get("User-Agent", ""),
-            address=self._authenticator.address(http),
+        credentials = msgspec.structs.replace(
+            self._authenticator.credentials(http, USE_PAGES), authorization=(f"Basic {encoded}",)
         )
         try:
             result = await self._auth.chain.authenticate(credentials)
@@ -89,13 +84,6 @@ class Logins:
 
     async def log_out(self, http: HttpRequest) -> str:
         """End the session, here and at its provider; return the address that follows. Raises Unavailable."""
-        url = None
-        if self._auth.sessions is not None:
-            try:
-                session = await self._auth.sessions.end(cookie(http, cookies.SESSION))
-            except SessionsUnavailableError as error:
-                raise Unavailable("Sessions cannot be ended at the moment.") from error
-            if session is not None and session.provider and self._auth.logins is not None:
-                url = await self._auth.logins.end_session_url(session.provider, self._authenticator.origin(http))
-        set_later(http, self._authenticator.cookies.without_session())
-        return url or "/"
+        if self._auth.sessions is None:
+            return "/"
+        return await end_session(http, self._authenticator, self._auth.sessions, self._auth.logins) or "/"

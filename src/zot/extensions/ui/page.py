@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from zot.accounts.interface import Accounts
+from zot.auth.credentials import ResourceClass
 from zot.auth.principal import Principal
 from zot.catalog.interface import Catalog
 from zot.extensions.search.interface import IndexStatus, PageBounds, Search, Visible
+from zot.registry.request import UseExtension
+
+USE_PAGES = UseExtension(name="ui", resource_class=ResourceClass.PAGE)
+"""What a request for a page is, or a form of one."""
 
 ROWS = 50
 """Rows of a page."""
@@ -46,7 +51,7 @@ class PageVisit:
     @property
     def has_preferences(self) -> bool:
         """Whether the visitor is a user who may have stars."""
-        return self.principal.authenticated and not self.principal.limited
+        return self.principal.is_full_user
 
     @property
     def user(self) -> Mapping[str, object]:

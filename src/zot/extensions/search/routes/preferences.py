@@ -9,7 +9,7 @@ from aiohttp import web
 from zot.accounts.interface import Accounts, AccountsUnavailableError
 from zot.api.http_request import Handler, HttpRequest
 from zot.auth.decision import Policy
-from zot.auth.principal import ANONYMOUS, Principal
+from zot.auth.principal import ANONYMOUS
 from zot.oci.names import InvalidNameError, parse_repository
 from zot.registry.errors import Denied, NameUnknown, RegistryError, Unavailable
 from zot.registry.registry import Registry
@@ -33,7 +33,7 @@ def preferences(accounts: Accounts | None, registry: Registry, policy: Policy) -
     async def put(http: HttpRequest) -> web.Response:
         principal = http.principal or ANONYMOUS
         action, name = _requested(http)
-        if accounts is None or not _has_preferences(principal):
+        if accounts is None or not principal.is_full_user:
             raise Denied("stars and bookmarks belong to users: log in with a password, in a browser or by an API key")
         try:
             repository = parse_repository(name)
@@ -52,11 +52,6 @@ def preferences(accounts: Accounts | None, registry: Registry, policy: Policy) -
         return web.Response(headers={"X-Content-Type-Options": "nosniff"})
 
     return put
-
-
-def _has_preferences(principal: Principal) -> bool:
-    """Tell whether the principal is a user of this registry, with all rights of the user."""
-    return principal.authenticated and not principal.limited
 
 
 def _requested(http: HttpRequest) -> tuple[str, str]:

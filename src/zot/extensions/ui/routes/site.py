@@ -15,7 +15,6 @@ from zot.api.authorization import Authorizer
 from zot.api.errors import ErrorResponse, method_not_allowed, to_registry_error
 from zot.api.http_request import HttpRequest
 from zot.auth.build import Auth
-from zot.auth.credentials import ResourceClass
 from zot.auth.principal import ANONYMOUS, Principal
 from zot.extensions.search.interface import SearchUnavailableError, Visibility
 from zot.extensions.ui import explore, image, repository
@@ -35,16 +34,14 @@ from zot.extensions.ui.addresses import (
 from zot.extensions.ui.changes import PageActions
 from zot.extensions.ui.forms import PageFormInvalid, read_form
 from zot.extensions.ui.login import Logins, LoginWays, login_page
-from zot.extensions.ui.page import HtmlPage, PageParts, PageVisit
+from zot.extensions.ui.page import USE_PAGES, HtmlPage, PageParts, PageVisit
 from zot.extensions.ui.rendering import ASSETS_PATH, Asset, Renderer
 from zot.foundation.threads import ThreadPoolBusyError
-from zot.registry.request import UseExtension
 
 SUGGESTIONS_PATH = "/ui/suggestions"
 
 _log = logging.getLogger("zot.ui")
 
-_USE = UseExtension(name="ui", resource_class=ResourceClass.PAGE)
 _SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -98,7 +95,7 @@ class Site:
     async def handle(self, http: HttpRequest) -> web.StreamResponse:
         """Return the page of a request, a redirect, or a page that says what is wrong."""
         path, _, query = http.raw_path.partition("?")
-        http.request = _USE
+        http.request = USE_PAGES
         if http.method == "POST":
             return await self._post(http, path)
         if http.method not in {"GET", "HEAD"}:
@@ -117,7 +114,7 @@ class Site:
     async def _page(self, http: HttpRequest, address: Address | None, fields: Mapping[str, str]) -> web.StreamResponse:
         """Return a page for the visitor; `None` for the address means suggestions."""
         try:
-            principal = await self._visitors.authorizer.enter(http, _USE, lambda _: True)
+            principal = await self._visitors.authorizer.enter(http, USE_PAGES, lambda _: True)
             visit = await self._visit(http, principal, fields)
             page = (
                 await self._account.page(http)
