@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -105,8 +105,18 @@ class Authorizer:
 
     async def authorize(self, http: HttpRequest, request: AnyRequest) -> Call[AnyRequest]:
         """Return the call if it may be made. Raises ErrorResponse (401 with a challenge, 403 with the reason)."""
-        principal = await self.authenticator.principal(http, request)
-        http.principal = principal
+        principal = http.principal = await self.authenticator.principal(http, request)
+        return await self._admitted(http, request, principal)
+
+    async def authorize_each(self, http: HttpRequest, requests: Sequence[AnyRequest]) -> list[Call[AnyRequest]]:
+        """Return the calls of one or more requests that one HTTP request stands for; its sender is authenticated once.
+
+        Raises ErrorResponse for the first that may not be made.
+        """
+        principal = http.principal = await self.authenticator.principal(http, requests[0])
+        return [await self._admitted(http, each, principal) for each in requests]
+
+    async def _admitted(self, http: HttpRequest, request: AnyRequest, principal: Principal) -> Call[AnyRequest]:
         context = self._context(http) if self.policy.conditional else NO_CONTEXT
         if principal.lists_catalog and principal.token_owner is not None and isinstance(request, ListRepositories):
             principal = principal.token_owner

@@ -52,9 +52,8 @@ class PageActions:
         name, chosen = form.repository, form.tags
         if not 0 < len(chosen) <= TAGS_LIMIT:
             raise PageFormInvalid(f"Choose between 1 and {TAGS_LIMIT} tags.")
-        calls = [
-            await self._authorizer.authorize(http, DeleteManifest(repository=name, reference=tag)) for tag in chosen
-        ]
+        requests = [DeleteManifest(repository=name, reference=tag) for tag in chosen]
+        calls = await self._authorizer.authorize_each(http, requests)
         if form.text("confirmed") != "yes":
             seen: Visible = frozenset((name,))
             freed = await self._search.freed_bytes(seen, name, chosen)
