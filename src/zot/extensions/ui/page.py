@@ -36,7 +36,8 @@ class PageVisit:
 
     principal: Principal
     visible: Visible
-    index: IndexStatus
+    index: IndexStatus | None
+    """How far the index is; None: it has all that was acknowledged before the visit."""
     path: str
     """The path with its query: where a login leads back to."""
     fields: Mapping[str, str]

@@ -137,11 +137,11 @@ class Site:
                 return await explore.suggestions(self._parts, visit)
 
     async def _visit(self, http: HttpRequest, principal: Principal, fields: Mapping[str, str]) -> PageVisit:
-        await self._parts.search.caught_up()
+        search = self._parts.search
         return PageVisit(
             principal=principal,
+            index=None if await search.caught_up() else await search.status(),
             visible=await self._visitors.visibility.of(principal, http.context),
-            index=await self._parts.search.status(),
             path=http.raw_path,
             fields=fields,
             host=self._visitors.origin(http).partition("://")[2],
