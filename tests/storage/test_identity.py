@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -35,6 +35,30 @@ async def test_an_identity_is_made_once(tmp_path: Path, pools: ThreadPools) -> N
     again = at(tmp_path / "root", pools, expected=made)
     await again.ready()
     assert await again.identity() == made
+
+
+def test_threads_that_begin_together_agree(tmp_path: Path) -> None:
+    """Of two first requests to a new root, one that looked before the other made the identity finds it, too."""
+
+    class Overtaken(Disk):
+        other: Future[str] | None = None
+
+        def read_file(self, path: str, limit_bytes: int) -> bytes:
+            try:
+                return super().read_file(path, limit_bytes)
+            except FileNotFoundError:
+                if self.other is None:
+                    self.other = pool.submit(identity.establish)
+                    # It may have to wait for this thread: then it goes on afterwards.
+                    wait([self.other], 0.2)
+                raise
+
+    disk = Overtaken()
+    identity = StoreIdentity(disk, str(tmp_path / "root"), None)
+    with ThreadPoolExecutor(1) as pool:
+        made = identity.establish()
+        assert disk.other is not None
+        assert disk.other.result() == made
 
 
 async def test_a_foreign_store_gets_an_identity(tmp_path: Path, pools: ThreadPools) -> None:

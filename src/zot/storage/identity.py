@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from threading import Lock
 from uuid import uuid4
 
 from zot.storage.disk import Disk
@@ -23,16 +24,19 @@ class StoreIdentity:
         self._root = root
         self._expected = expected
         self._seen: tuple[int, int, int] | None = None
+        self._establishing = Lock()
 
     def establish(self) -> str:
         """Return the store's id; create the root and the id if both are missing and none is expected.
 
         Raises StorageUnavailableError if another id is expected, OSError.
         """
-        found = self._read()
-        if found is None and self._expected is None:
-            found = self._make()
-        return self._compare(found)
+        # Else a thread that looked before another one made the identity would compare that with nothing.
+        with self._establishing:
+            found = self._read()
+            if found is None and self._expected is None:
+                found = self._make()
+            return self._compare(found)
 
     def check(self) -> None:
         """Raise StorageUnavailableError if the root is not the expected store. Raises OSError."""
