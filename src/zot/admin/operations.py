@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -13,6 +13,8 @@ from zot.admin import requests, tag_history
 from zot.admin.backup import BackupOutput
 from zot.admin.preview import CollectionPreview, Delays, preview
 from zot.admin.requests import AdminError, AdminRequest, CollectResult, Noted, OperationProgress
+from zot.admin.space import DiskSpace, usage_report
+from zot.admin.status import StatusReport
 from zot.catalog import paging
 from zot.catalog.interface import CatalogError
 from zot.config.globs import compile_glob
@@ -48,9 +50,15 @@ class Operations:
         scheduler: Scheduler | None,
         back_up: BackUpTo,
         imports: Imports,
+        space: DiskSpace,
+        status: Callable[[], Awaitable[StatusReport]] | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """With a scheduler, a server runs and its tasks do the work; without one, this process has the store alone."""
+        """With a scheduler, a server runs and its tasks do the work; without one, this process has the store alone.
+
+        `status` tells how that server is.
+        """
+        self._config = config
         self._stores = MaintainedStores(config.storage)
         self._parts = parts
         self._registry = parts.registry
@@ -58,6 +66,8 @@ class Operations:
         self._scheduler = scheduler
         self._back_up = back_up
         self._imports = imports
+        self._space = space
+        self._status = status
         self._wall = wall
         self._scrubbing = asyncio.Lock()
 
@@ -66,6 +76,7 @@ class Operations:
         if request.changes and self._registry.read_only:
             raise AdminError("the registry is read-only")
         answers: dict[type[AdminRequest[Any]], Callable[[Any], Answers]] = {
+            requests.AskStatus: self._server_status,
             requests.ListJobs: self._jobs,
             requests.CollectGarbage: self._collect,
             requests.PreviewCollection: self._preview_collection,
@@ -74,6 +85,7 @@ class Operations:
             requests.TagsAsOf: self._as_of,
             requests.RestoreTags: self._restore,
             requests.StorageUsage: self._usage,
+            requests.ReportUsage: self._usage_report,
             requests.TagsUsage: self._tags_usage,
             requests.CreateBackup: self._create_backup,
             requests.Findings: self._findings,
@@ -92,6 +104,11 @@ class Operations:
             raise AdminError(str(error)) from error
 
     # --- background work ---
+
+    async def _server_status(self, _: requests.AskStatus) -> Answers:
+        if self._status is None:
+            raise AdminError("no server runs")
+        yield await self._status()
 
     async def _jobs(self, _: requests.ListJobs) -> Answers:
         if self._scheduler is None:
@@ -250,6 +267,20 @@ class Operations:
             yield row
         async for row in self._not_imported("counted"):
             yield row
+
+    async def _usage_report(self, request: requests.ReportUsage) -> Answers:
+        try:
+            yield await usage_report(
+                self._catalog,
+                self._config.storage,
+                self._space,
+                request.pattern,
+                request.sort,
+                request.limit,
+                request.offset,
+            )
+        except ValueError as error:
+            raise AdminError(str(error)) from error
 
     async def _not_imported(self, done: str) -> Answers:
         """Yield a note if there are layouts that are not imported."""

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 import msgspec
 
 from zot.admin.preview import CollectionPreview
+from zot.admin.space import UsageReport
+from zot.admin.status import StatusReport
 from zot.admin.tag_history import TagAt
 from zot.catalog.change_log import TagChange
 from zot.catalog.rows import UsageRow
@@ -42,6 +44,10 @@ class Noted(msgspec.Struct, frozen=True):
 
 class AdminError(Exception):
     """The request cannot be carried out; the message says why in one sentence."""
+
+
+class AskStatus(AdminRequest[StatusReport], frozen=True, kw_only=True, tag=True):
+    """Tell how the running server is."""
 
 
 class ListJobs(AdminRequest[TaskState], frozen=True, kw_only=True, tag=True):
@@ -113,6 +119,16 @@ class StorageUsage(AdminRequest[UsageRow], frozen=True, kw_only=True, tag=True):
     pattern: str = "**"
 
 
+class ReportUsage(AdminRequest[UsageReport], frozen=True, kw_only=True, tag=True):
+    """Tell what a page of the repositories that match a glob use, and what stores and quotas hold in all."""
+
+    pattern: str = "**"
+    sort: str = "size"
+    """One of `zot.admin.space.SORTS`."""
+    limit: int = 50
+    offset: int = 0
+
+
 class TagsUsage(AdminRequest[TagUsage], frozen=True, kw_only=True, tag=True):
     """List the bytes of a repository's tags."""
 
@@ -130,7 +146,8 @@ class Findings(AdminRequest[Finding], frozen=True, kw_only=True, tag=True):
 
 
 AnyRequest = (
-    ListJobs
+    AskStatus
+    | ListJobs
     | CollectGarbage
     | PreviewCollection
     | ScrubStores
@@ -138,6 +155,7 @@ AnyRequest = (
     | TagsAsOf
     | RestoreTags
     | StorageUsage
+    | ReportUsage
     | TagsUsage
     | CreateBackup
     | Findings

@@ -25,6 +25,7 @@ COMMANDS = {
     "scrub": "zot.cli.scrub",
     "tag": "zot.cli.tag",
     "jobs": "zot.cli.jobs",
+    "status": "zot.cli.status",
     "usage": "zot.cli.usage",
     "backup": "zot.cli.backup",
     "restore": "zot.cli.restore",

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from zot.oci.names import InvalidNameError, InvalidTagError, Repository, Tag, pa
 # A server that starts or stops may hold the lock this long before it answers, or after.
 _STARTING_S = 5.0
 _POLL_S = 0.2
+_ANSWER_S = 30.0
+"""How long a running server may take to say how it is."""
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 """For commands that print a table. Keys are added in later versions, never renamed; bytes and times are numbers."""
@@ -55,6 +58,23 @@ def ask(file: Path | None, request: AdminRequest[Any]) -> list[Any]:
         _show("")
         for note in notes:
             click.echo(f"Warning: {note}", err=True)
+
+
+def ask_running(file: Path | None, request: AdminRequest[Any]) -> list[Any]:
+    """Ask the server that runs on the store of a configuration, and return the rows of its answer.
+
+    Raises ClickException if none answers within `_ANSWER_S`, AdminError if the request fails.
+    """
+    from zot.admin.asking import NotAnsweredError, ask_for_rows
+    from zot.config.state_directory import StateDirectory
+    from zot.processes.control import ask_server
+
+    state = StateDirectory.of(checked(file).storage)
+    try:
+        return asyncio.run(ask_for_rows(partial(ask_server, state), request, limit_s=_ANSWER_S))
+    except NotAnsweredError as error:
+        why = error.__cause__
+        raise click.ClickException(str(why if isinstance(why, ConnectionError) else error)) from error
 
 
 async def _answers(file: Path | None, request: AdminRequest[Any]) -> AsyncGenerator[Any, None]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # a check of the configuration reads declarations, and needs none of these libraries
+    from zot.admin.asking import Ask
     from zot.api.auth.authentication import HttpAuthenticator
     from zot.api.authorization import Authorizer
     from zot.api.http_request import Handler
@@ -46,6 +47,8 @@ class HttpContext:
     """The index of all images; None: search is not enabled."""
     visibility: Visibility | None
     """What each principal may see of it; None: search is not enabled."""
+    ask: Ask
+    """Asks the process that works in the background, as commands of operators do."""
 
 
 @dataclass(frozen=True, slots=True)

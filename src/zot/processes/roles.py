@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
 
 from zot.processes.child import FatalStartError, ProcessContext
 from zot.processes.drain import DrainingServer
 from zot.server.drivers import catalog_engine
 from zot.server.http_server import CANNOT_SERVE, open_http_server, recorded
+from zot.server.plan import ServerPlan
 from zot.server.store import open_claimed_store, open_logs
 from zot.statistics.interface import StatisticsUnavailableError
+
+if TYPE_CHECKING:
+    from zot.admin.asking import Ask
+    from zot.admin.requests import AdminRequest
 
 # Requests have priority for the processor.
 _BACKGROUND_NICE = 10
@@ -55,7 +62,7 @@ async def answer_requests(context: ProcessContext) -> None:
     try:
         async with open_claimed_store(state.config, plan, waits=context.replaces) as store:
             http = await open_http_server(
-                store, context.slot, state, context.report, waits_for_dependencies=context.replaces
+                store, context.slot, state, context.report, _asking(plan), waits_for_dependencies=context.replaces
             )
             assert context.listener is not None
             serving = DrainingServer(http.server, http.health, plan)
@@ -67,3 +74,14 @@ async def answer_requests(context: ProcessContext) -> None:
                 await serving.drain(at_once=asyncio.Event())  # the supervisor ends a process that takes too long
     except CANNOT_SERVE as error:
         raise FatalStartError(str(error)) from error
+
+
+def _asking(plan: ServerPlan) -> Ask:
+    """Return what asks the process that works in the background."""
+
+    def ask(request: AdminRequest[Any]) -> AsyncGenerator[Any, None]:
+        from zot.processes.control import ask_server  # noqa: PLC0415 (few requests ask)
+
+        return ask_server(plan.state, request)
+
+    return ask

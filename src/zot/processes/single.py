@@ -8,10 +8,11 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from zot.config.model import Config
 from zot.processes.child import LEASE_ENDED_STATUS, lease_has_ended
-from zot.processes.control import control_socket
+from zot.processes.control import ask_server, control_socket
 from zot.processes.drain import DrainingServer
 from zot.processes.sd_notify import notify
 from zot.server.background import open_background
@@ -71,7 +72,7 @@ async def run(
     """
     state = state or first_state(config, plan)
     async with open_claimed_store(config, plan) as store:
-        http = await open_http_server(store, 0, state, unreported)
+        http = await open_http_server(store, 0, state, unreported, partial(ask_server, plan.state))
         async with _background(store, http, state):
             serving = DrainingServer(http.server, http.health, plan)
             await serving.start(listener, http.tls)

@@ -10,10 +10,12 @@ from pathlib import Path
 from zot.admin.backup import BackupOutput, BackupSource, back_up
 from zot.admin.operations import Operations
 from zot.admin.requests import AdminError
+from zot.admin.status import StatusReport
 from zot.catalog import paging
 from zot.catalog.interface import Catalog, CatalogError
 from zot.config.model import Config
 from zot.config.store_table import StoreTable
+from zot.extensions.search.interface import Search
 from zot.layout.build import LayoutJobs, build_jobs
 from zot.layout.index_json import InvalidLayoutError
 from zot.layout.layouts import StoreLayouts
@@ -24,6 +26,7 @@ from zot.maintenance.observer import NoObserver, Observer
 from zot.maintenance.scheduler import Scheduler
 from zot.oci.names import Repository
 from zot.server.plan import ServerPlan
+from zot.server.status import disk_space, server_status
 from zot.server.store import Notify, Store, open_store
 from zot.statistics.interface import StatisticsUnavailableError
 from zot.storage.interface import StorageError
@@ -78,9 +81,17 @@ def maintenance_parts(
 
 
 def operations(
-    config: Config, store: Store, layouts: StoreLayouts, parts: MaintenanceParts, scheduler: Scheduler | None
+    config: Config,
+    store: Store,
+    layouts: StoreLayouts,
+    parts: MaintenanceParts,
+    scheduler: Scheduler | None,
+    search: Search | None = None,
 ) -> Operations:
-    """Return what answers operators' requests on an open store; with a scheduler, on that of a server."""
+    """Return what answers operators' requests on an open store; with a scheduler, on that of a server.
+
+    `search` is the index of that server, None where search is off.
+    """
     imports = StoreImports(store.catalog, layouts, read_only=store.read_only)
 
     def save(directory: Path) -> list[str]:
@@ -98,7 +109,11 @@ def operations(
         )
         return back_up(source, store.catalog, target, store.pools.durable)
 
-    return Operations(config, parts, scheduler, back_up_to, imports)
+    async def status() -> StatusReport:
+        return await server_status(config, store, scheduler.states() if scheduler is not None else [], search)
+
+    known = status if scheduler is not None else None
+    return Operations(config, parts, scheduler, back_up_to, imports, disk_space(store), known)
 
 
 @asynccontextmanager

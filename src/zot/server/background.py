@@ -25,7 +25,7 @@ from zot.migration.import_zot_metadata import import_zot_metadata
 from zot.server.admin import maintenance_parts, operations
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import ConfigReload
-from zot.server.extensions import EXTENSIONS
+from zot.server.extensions import EXTENSIONS, open_search
 from zot.server.owner_lease import OwnerLease
 from zot.server.running_state import RunningState, StateReport
 from zot.server.start_log import log_start
@@ -70,7 +70,8 @@ class Background:
         parts = self._parts(store.config)
         self._scheduler = maintenance.scheduler(store.config, parts, _jobs(store.config, parts))
         self._consumers = [run for each in EXTENSIONS for run in each.consumers(store.config, parts)]
-        self._operations = operations(store.config, store, layouts, parts, self._scheduler)
+        self._search = open_search(store)
+        self._operations = operations(store.config, store, layouts, parts, self._scheduler, self._search)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -115,7 +116,7 @@ class Background:
     async def _apply(self, config: Config) -> None:
         parts = self._parts(config)
         self._scheduler.replace(_jobs(config, parts))
-        self._operations = operations(config, self._store, self._layouts, parts, self._scheduler)
+        self._operations = operations(config, self._store, self._layouts, parts, self._scheduler, self._search)
 
     def _parts(self, config: Config) -> maintenance.MaintenanceParts:
         return maintenance_parts(

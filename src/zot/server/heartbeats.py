@@ -32,6 +32,11 @@ class Heartbeats:
         for slot in self._slots.values():
             _TIME.pack_into(self._memory, slot, float("-inf"))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All processes, those that requests need first."""
+        return tuple(self._slots)
+
     def beat(self, name: str) -> None:
         """Record that a process responds now."""
         _TIME.pack_into(self._memory, self._slots[name], time.monotonic())

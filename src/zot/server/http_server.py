@@ -6,6 +6,7 @@ import resource
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -48,6 +49,9 @@ from zot.server.tls import TlsError
 from zot.statistics.interface import StatisticsUnavailableError
 from zot.statistics.recorder import StatisticsRecorder
 
+if TYPE_CHECKING:  # what operators ask brings maintenance with it
+    from zot.admin.asking import Ask
+
 # Queries of extensions that take long are made one by one, so that they leave the processor to other requests.
 _HANDLER_THREADS = 1
 _HANDLER_QUEUE_LIMIT = 64
@@ -66,13 +70,20 @@ class HttpServer:
     """The HTTP server of a process, on an open store."""
 
     def __init__(
-        self, store: Store, slot: int, accounts: AccountStores | None, state: RunningState, report: StateReport
+        self,
+        store: Store,
+        slot: int,
+        accounts: AccountStores | None,
+        state: RunningState,
+        report: StateReport,
+        ask: Ask,
     ) -> None:
         """Build it in the running event loop; `accounts` is None if there are no users. Raises TlsError."""
         self._store = store
         self._slot = slot
         self._state = state
         self._report = report
+        self._ask = ask
         self._accounts = accounts
         self._passwords = ThreadPool("passwords", PASSWORD_THREADS, PASSWORD_QUEUE_LIMIT)
         self._handler_pool = ThreadPool("handlers", _HANDLER_THREADS, _HANDLER_QUEUE_LIMIT)
@@ -151,6 +162,7 @@ class HttpServer:
             pool=self._handler_pool,
             search=self._search,
             visibility=visibility(auth.policy, self._search, self._handler_pool),
+            ask=self._ask,
         )
         for extension in EXTENSIONS:
             for each in extension.routes(context):
@@ -199,10 +211,11 @@ class HttpServer:
 
 
 async def open_http_server(
-    store: Store, slot: int, state: RunningState, report: StateReport, *, waits_for_dependencies: bool = False
+    store: Store, slot: int, state: RunningState, report: StateReport, ask: Ask, *, waits_for_dependencies: bool = False
 ) -> HttpServer:
     """Open the stores of accounts and build what answers requests, by the configuration of the store.
 
+    `ask` asks the process that works in the background.
     With `waits_for_dependencies` a session server that cannot be reached is only an error for requests that need it.
     Raises TlsError, ConfigurationError, AccountsUnavailableError and SessionsUnavailableError.
     """
@@ -210,7 +223,7 @@ async def open_http_server(
     accounts = await open_stores(
         store.config, store.accounts_engine, store.pools.read, awaited, waits=waits_for_dependencies
     )
-    return HttpServer(store, slot, accounts, state, report)
+    return HttpServer(store, slot, accounts, state, report, ask)
 
 
 def _usable(store: Store) -> Callable[[], Awaitable[None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,8 @@ class ServerPlan:
     stop: StopSchedule
     unready_s: float = 5.0
     """How long to go on accepting once /readyz says no, so that a load balancer stops sending clients here."""
+    started_s: float = field(default_factory=time.time, compare=False)
+    """When it started, in seconds since the epoch."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Keys that options of the command line put in the place of the configuration's."""
     probed: ProbeTimes = field(default_factory=ProbeTimes, compare=False)
