@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from zot.api import health
+from zot.api import health, tag_history
 from zot.api.auth import apikey, explain, login, token
 from zot.extensions.search.graphql.schema import query_type
 from zot.extensions.search.routes import graphql, management, preferences
@@ -36,7 +36,9 @@ def test_every_operation_is_in_the_reference(operation: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [apikey, explain, login, token, health, graphql, management, preferences], ids=lambda each: each.__name__
+    "module",
+    [apikey, explain, login, token, health, tag_history, graphql, management, preferences],
+    ids=lambda each: each.__name__,
 )
 def test_every_other_route_is_in_the_reference(module: ModuleType) -> None:
     """A path in the source of a handler is on the page of the API."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from zot.api import tag_history
 from zot.api.application import Application, Routes
 from zot.api.authorization import Authorizer
 from zot.api.body import TransferLimits
@@ -42,9 +43,10 @@ def build(http: HttpConfig, registry: Registry, parts: ApiParts) -> Application:
         "/livez": {"GET": health.live},
         "/startupz": {"GET": health.startup},
         "/readyz": {"GET": health.ready},
+        **tag_history.routes(registry, parts.authorizer),
         **parts.routes,
     }
-    distribution = Distribution(registry, parts.authorizer, transfer_limits(http), parts.addresses, list(parts.routes))
+    distribution = Distribution(registry, parts.authorizer, transfer_limits(http), parts.addresses, list(routes))
     return Application(distribution, _middleware(http, parts), routes, parts.fallback)
 
 

@@ -46,7 +46,14 @@ _EXTENSION = {
     "url": "https://github.com/project-zot/zot/blob/main/pkg/extensions/_zot.md",
     "description": "zot registry extensions",
 }
-_ENDPOINTS = tuple(f"/v2/_zot/ext/{name}" for name in ("notation", "cosign", "search", "userprefs", "mgmt"))
+_ENDPOINTS = tuple(
+    f"/v2/_zot/ext/{name}"
+    for name in (
+        *("notation", "cosign", "search", "userprefs", "mgmt"),
+        # Those beyond zot's.
+        *("explain", "history", "asof", "restore"),
+    )
+)
 
 # Of a path whose parsed form is remembered: 4,096 of them have to stay small.
 _REMEMBERED_LENGTH = 400

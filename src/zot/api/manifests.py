@@ -13,14 +13,14 @@ from zot.api.conditional import entity_tag, is_current
 from zot.api.headers import CONTENT_DIGEST, CONTENT_LENGTH, CONTENT_TYPE, ETAG
 from zot.api.http_request import HttpRequest
 from zot.auth.decision import Policy
-from zot.catalog.manifest_commands import TagMove
+from zot.catalog.manifest_commands import TagMove, TagPosition
 from zot.oci.names import Tag, as_digest, as_tag
 from zot.registry import manifests, tags
 from zot.registry.errors import ManifestTooLarge, MediaTypeUnsupported
 from zot.registry.large_manifests import LARGE_BYTES
 from zot.registry.manifests import OpenedManifest
 from zot.registry.registry import MIB, Registry
-from zot.registry.request import Action, DeleteManifest, PullManifest, PushManifest
+from zot.registry.request import Action, DeleteManifest, PullManifest, PushManifest, RestoreRepositoryTags
 
 MANIFESTS_LIMIT_BYTES = 64 * MIB
 """Bytes of manifests being received by one process; more if a single one may be larger than a quarter of it."""
@@ -111,14 +111,17 @@ class Manifests:
         return web.Response(status=202)
 
 
-def tag_move(policy: Policy, call: Call[PushManifest], tag: Tag) -> TagMove:
-    """Return the move of a tag of the request, with what was granted on it."""
+def tag_move(
+    policy: Policy, call: Call[PushManifest | RestoreRepositoryTags], tag: Tag, expected: TagPosition | None = None
+) -> TagMove:
+    """Return the move of a tag of the request, with what was granted on it, and where it has to point before."""
     granted = call.decision.granted(tag)
     return TagMove(
         tag=tag,
         may_create=Action.CREATE in granted,
         may_move=Action.UPDATE in granted,
         immutable=policy.immutable(call.principal, call.request.repository, tag),
+        expected=expected,
     )
 
 

@@ -31,6 +31,14 @@ class Refusal(StrEnum):
     MAY_NOT_CREATE = "may not create"
     MAY_NOT_MOVE = "may not move"
     IMMUTABLE = "immutable"
+    ELSEWHERE = "points elsewhere"
+    """It does not point where the caller expects it."""
+
+
+class TagPosition(msgspec.Struct, frozen=True):
+    """Where a tag points; None: there is no such tag."""
+
+    digest: Digest | None = None
 
 
 class TagMove(msgspec.Struct, frozen=True):
@@ -41,13 +49,17 @@ class TagMove(msgspec.Struct, frozen=True):
     may_move: bool = True
     immutable: bool = False
     """It may be created, but not moved once it exists."""
+    expected: TagPosition | None = None
+    """Where it has to point before the move; None: anywhere."""
 
     def refusal(self, before: Digest | None, after: Digest) -> Refusal | None:
         """Return why the tag, now at `before` (None: nowhere), may not point to `after`. It may always stay."""
-        if before is None:
-            return None if self.may_create else Refusal.MAY_NOT_CREATE
         if before == after:
             return None
+        if self.expected is not None and before != self.expected.digest:
+            return Refusal.ELSEWHERE
+        if before is None:
+            return None if self.may_create else Refusal.MAY_NOT_CREATE
         if not self.may_move:
             return Refusal.MAY_NOT_MOVE
         return Refusal.IMMUTABLE if self.immutable else None

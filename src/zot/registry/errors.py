@@ -7,6 +7,7 @@
     ├── BlobUnknown DigestInvalid SizeInvalid BodyTooLarge ContentTypeUnsupported
     ├── UploadUnknown UploadInvalid (RangeInvalid UploadBusy)
     ├── Unauthorized Denied (NotGranted (TagImmutable) QuotaExceeded InUse) Unsupported TooManyRequests
+    ├── TagChanged
     └── Unavailable (InsufficientStorage): the server cannot do it now
 
 Each class is one row of the table: code, HTTP status, message. Use cases raise them; `zot.api` renders them.
@@ -163,6 +164,12 @@ class NotGranted(Denied):
 
 class TagImmutable(NotGranted):
     """The tag may not be moved or deleted, except by certain groups."""
+
+
+class TagChanged(RegistryError):
+    """The tag does not point where the client expects it: another client moved, created or deleted it."""
+
+    code, status, message = "PRECONDITION_FAILED", 412, "the tag has changed"
 
 
 class QuotaExceeded(Denied):

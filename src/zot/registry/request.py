@@ -97,6 +97,43 @@ class ListTags(OfRepository, frozen=True):
     last: str = ""
 
 
+class ListTagChanges(OfRepository, frozen=True):
+    """GET /v2/_zot/ext/history: the changes of a tag, or of all tags, newest first."""
+
+    operation = "tags.history"
+    tag: Tag | None = None
+    limit: int | None = None
+    before: int | None = None
+    """A sequence number: only earlier changes."""
+
+
+class ListTagsAsOf(OfRepository, frozen=True):
+    """GET /v2/_zot/ext/asof: where a tag, or each tag, pointed at a time."""
+
+    operation = "tags.asof"
+    at_ns: int
+    tag: Tag | None = None
+    limit: int | None = None
+    last: str = ""
+
+
+class RestoreRepositoryTags(OfRepository, frozen=True):
+    """POST /v2/_zot/ext/restore: point tags at manifests that they pointed at before."""
+
+    operation = "tags.restore"
+    changes = True
+    tags: tuple[Tag, ...] = ()
+    """Empty: those that pointed elsewhere at that time, which are not known yet."""
+    digest: Digest | None = None
+    at_ns: int | None = None
+    """Without a digest or a time: to where the tag pointed before its last change."""
+
+    def rights(self) -> tuple[Right, ...]:
+        """Return the rights of a push of each tag; while the tags are not known, that to read them."""
+        either = (Action.CREATE, Action.UPDATE)
+        return tuple(Right(either, self.repository, tag) for tag in self.tags) or super().rights()
+
+
 class ListReferrers(OfRepository, frozen=True):
     """GET /v2/{name}/referrers/{digest}."""
 

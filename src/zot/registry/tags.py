@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from zot.catalog.manifest_commands import Absent, DeleteTag, Refusal, RestoreTag, TagMove, TagRefused
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
-from zot.registry.errors import ManifestUnknown, NotGranted, TagImmutable
+from zot.registry.errors import ManifestUnknown, NotGranted, RegistryError, TagChanged, TagImmutable
 from zot.registry.pages import Page, Read, iter_steps, page_limit, read_page
 from zot.registry.registry import Registry
 from zot.registry.request import ListTags
@@ -55,8 +55,8 @@ async def delete(registry: Registry, repository: Repository, tag: Tag, *, immuta
 async def restore(registry: Registry, repository: Repository, digest: Digest, move: TagMove, by: str) -> None:
     """Point a tag at a manifest that is still here. Durable when it returns.
 
-    `move` says what the caller may do to the tag. Raises ManifestUnknown, NameUnknown, NotGranted, TagImmutable,
-    Unavailable.
+    `move` says what the caller may do to the tag, and where it expects it. Raises ManifestUnknown, NameUnknown,
+    NotGranted, TagImmutable, TagChanged, Unavailable.
     """
     registry.refuse_if_read_only()
     await registry.known(repository)
@@ -68,7 +68,7 @@ async def restore(registry: Registry, repository: Repository, digest: Digest, mo
             raise refusal_of(outcome)
 
 
-def refusal_of(refused: TagRefused) -> NotGranted:
+def refusal_of(refused: TagRefused) -> RegistryError:
     """Return the error of a push or a restore that may not move or create a tag."""
     tag = refused.tag
     match refused.why:
@@ -76,5 +76,7 @@ def refusal_of(refused: TagRefused) -> NotGranted:
             return TagImmutable(f"tag {tag!r} is immutable and points elsewhere", reference=tag)
         case Refusal.MAY_NOT_MOVE:
             return NotGranted(f"tag {tag!r} exists, and moving it needs the action 'update'", reference=tag)
+        case Refusal.ELSEWHERE:
+            return TagChanged(f"tag {tag!r} does not point where it was expected", reference=tag)
         case Refusal.MAY_NOT_CREATE:
             return NotGranted(f"tag {tag!r} does not exist, and creating it needs the action 'create'", reference=tag)

@@ -37,6 +37,7 @@ from zot.catalog.manifest_commands import (
     RestoreTag,
     Stored,
     TagMove,
+    TagPosition,
     TagRefused,
     TagsDiffer,
 )
@@ -399,6 +400,25 @@ async def test_a_tag_points_to_a_manifest_again(catalog: Catalog) -> None:
     assert row.digest == digest("old")
     gone = RestoreTag(repository=APP, digest=digest("gone"), move=TagMove(V1))
     assert await catalog.do(gone) == Absent()
+
+
+async def test_a_tag_moves_only_from_where_it_is_expected(catalog: Catalog) -> None:
+    """Else nothing changes, in a restore; where it points there already, it stays there."""
+    await push(catalog, "old", tags=(V1,))
+    await push(catalog, "new", tags=(V1,))
+
+    def restore(name: str, *, expected: str | None) -> RestoreTag:
+        position = TagPosition(digest(expected) if expected else None)
+        return RestoreTag(repository=APP, digest=digest(name), move=TagMove(V1, expected=position))
+
+    elsewhere = TagRefused(V1, Refusal.ELSEWHERE)
+    assert await catalog.do(restore("old", expected="old")) == elsewhere
+    assert await catalog.do(restore("old", expected=None)) == elsewhere
+    assert await catalog.do(restore("old", expected="new")) == Stored(created=False, changes=((V1, digest("new")),))
+    assert await catalog.do(restore("old", expected="new")) == Stored(created=False, changes=())
+    await catalog.do(DeleteTag(repository=APP, tag=V1))
+    assert await catalog.do(restore("old", expected="old")) == elsewhere
+    assert await catalog.do(restore("old", expected=None)) == Stored(created=False, changes=((V1, None),))
 
 
 async def test_a_restore_counts_as_a_push(catalog: Catalog) -> None:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
-
 import msgspec
 from aiohttp import web
 
 from zot.api.application import Routes
 from zot.api.authorization import Authorizer
 from zot.api.http_request import HttpRequest
+from zot.api.query import QueryFields, QueryInvalid
 from zot.auth.explain import explain
 from zot.config.access_control import AccessControlConfig
-from zot.oci.names import parse_reference, parse_repository
-from zot.registry.errors import RegistryError
 from zot.registry.request import Action, UseExtension
 
 PATH = "/v2/_zot/ext/explain"
-FIELDS_LIMIT = 100
-
-
-class ExplainQueryInvalid(RegistryError):
-    """The query is invalid."""
-
-    code, status, message = "UNSUPPORTED", 400, "bad request"
 
 
 def routes(authorizer: Authorizer, rules: AccessControlConfig | None) -> Routes:
@@ -35,24 +25,13 @@ def routes(authorizer: Authorizer, rules: AccessControlConfig | None) -> Routes:
             UseExtension(name="explain"),
             lambda principal: principal.authenticated and authorizer.policy.is_admin(principal),
         )
+        query = QueryFields(http)
+        repository, reference = query.repository(), query.reference()
         try:
-            query = parse_qs(http.raw_path.partition("?")[2], keep_blank_values=True, max_num_fields=FIELDS_LIMIT)
-        except ValueError:
-            raise ExplainQueryInvalid(f"the query has more than {FIELDS_LIMIT} fields") from None
-
-        def single(name: str) -> str:
-            values = query.get(name, [""])
-            if len(values) != 1:
-                raise ExplainQueryInvalid(f"{name} is given more than once")
-            return values[0]
-
-        try:
-            action = Action(single("action") or "read")
-            repository = parse_repository(single("repo"))
-            reference = parse_reference(single("reference")) if single("reference") else None
+            action = Action(query.one("action") or "read")
         except ValueError as error:
-            raise ExplainQueryInvalid(str(error)) from None
-        explanation = explain(rules, single("user"), query.get("group", []), repository, action, reference)
+            raise QueryInvalid(str(error)) from None
+        explanation = explain(rules, query.one("user"), query.all("group"), repository, action, reference)
         headers = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
         return web.Response(body=msgspec.json.encode(explanation), headers=headers)
 

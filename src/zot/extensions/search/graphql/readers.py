@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -17,9 +16,9 @@ from zot.extensions.search.interface import (
     RepositorySummary,
     Signature,
 )
+from zot.foundation import times
 from zot.oci.digest import Digest
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = "1970-01-01T00:00:00Z"
 """What zot sends as the time of the last pull of what was never pulled."""
 
@@ -78,16 +77,8 @@ class HistoryObject(NamedTuple):
 
 
 def time_text(ns: int | None) -> str | None:
-    """Return a time as RFC 3339 with up to nine decimals, as Go does; None if it has no such form."""
-    if ns is None:
-        return None
-    seconds, fraction = divmod(ns, 1_000_000_000)
-    try:
-        text = (_EPOCH + timedelta(seconds=seconds)).isoformat()
-    except OverflowError:
-        return None
-    decimals = f".{fraction:09d}".rstrip("0") if fraction else ""
-    return f"{text.removesuffix('+00:00')}{decimals}Z"
+    """Return a time as RFC 3339; None if it is not known, or has no such form."""
+    return times.time_text(ns) if ns is not None else None
 
 
 def _pulled(seconds: float | None) -> str | None:

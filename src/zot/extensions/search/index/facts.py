@@ -5,15 +5,13 @@ Clients write both as they like: a field of another type is absent, a long text 
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from zot.extensions.search.interface import Description, History, ImageKind, Layer, Platform, SignatureTool
+from zot.foundation import times
 from zot.oci import media_types
 from zot.oci.digest import Digest, InvalidDigestError, parse_digest
 from zot.oci.manifest import CONTAINERS_LIMIT, MEDIA_TYPE
@@ -41,10 +39,6 @@ _SIGNATURES = {
     "application/vnd.cncf.notary.signature": SignatureTool.NOTATION,
 }
 _SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle"
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,18}))?([Zz]|[+-]\d\d:\d\d)")
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-# What an int64 of nanoseconds can express, with a day to spare.
-_EARLIEST, _LATEST = dt.datetime(1677, 9, 23, tzinfo=dt.UTC), dt.datetime(2262, 4, 10, tzinfo=dt.UTC)
 
 _ANNOTATION = "org.opencontainers.image."
 _OLDER = "org.label-schema."
@@ -170,23 +164,7 @@ def description_of(annotations: Mapping[str, str], labels: Mapping[str, str], au
 
 def parse_time_ns(value: object) -> int | None:
     """Return a time of RFC 3339 in nanoseconds since the epoch; None if it is none, or Go's zero time."""
-    return _time_ns(value) if isinstance(value, str) and len(value) <= NAME_LIMIT else None
-
-
-@lru_cache(maxsize=1024)  # the entries of a history often have one time
-def _time_ns(value: str) -> int | None:
-    found = _TIME.fullmatch(value)
-    if found is None:
-        return None
-    date, time, fraction, zone = found.groups()
-    try:
-        moment = dt.datetime.fromisoformat(f"{date}T{time}{'+00:00' if zone in 'Zz' else zone}")
-        if not _EARLIEST <= moment <= _LATEST:
-            return None
-    except (ValueError, OverflowError):
-        return None
-    since = moment - _EPOCH
-    return (since.days * 86400 + since.seconds) * 10**9 + int((fraction or "0")[:9].ljust(9, "0"))
+    return times.parse_time_ns(value) if isinstance(value, str) else None
 
 
 def _decoded(content: bytes, limit_bytes: int, type_: Any) -> Any:
