@@ -5,17 +5,9 @@ import gzip
 import pytest
 
 from zot.extensions.search.interface import ImagePage, IndexStatus, RepositoryPage
-from zot.extensions.ui.rendering import ASSETS_PATH, Renderer, age, cut, format_size, is_link, iso_time, short_digest
+from zot.extensions.ui.rendering import ASSETS_PATH, Renderer, age, cut, is_link, iso_time, short_digest
 
 _HOUR_NS = 3600 * 10**9
-
-
-@pytest.mark.parametrize(
-    ("size", "shown"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 KB"), (1536, "1.5 KB"), (23_400_000, "23 MB"), (10**12, "1.0 TB")],
-)
-def test_a_size_is_shown_with_at_most_three_digits(size: int, shown: str) -> None:
-    assert format_size(size) == shown
 
 
 @pytest.mark.parametrize(

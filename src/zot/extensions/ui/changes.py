@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from zot.accounts.interface import Accounts, AccountsUnavailableError
 from zot.api.authorization import Authorizer
 from zot.api.http_request import HttpRequest
 from zot.api.manifests import tag_move
 from zot.extensions.search.interface import Search, Visible
+from zot.extensions.search.preferences import Preference, Preferences, RepositoryHidden
 from zot.extensions.ui.addresses import Links, RepositoryView
 from zot.extensions.ui.forms import Form, PageFormInvalid
 from zot.extensions.ui.page import USE_PAGES, HtmlPage
 from zot.registry import tags
-from zot.registry.errors import Denied, ManifestUnknown, NameUnknown, Unavailable
+from zot.registry.errors import ManifestUnknown, NameUnknown
 from zot.registry.registry import Registry
 from zot.registry.request import DeleteManifest, PushManifest
 
@@ -22,26 +22,21 @@ TAGS_LIMIT = 1000
 class PageActions:
     """Carries out forms, each as a request of the API that does the same, by the same rules."""
 
-    def __init__(self, registry: Registry, authorizer: Authorizer, search: Search, accounts: Accounts | None) -> None:
-        """Change one registry; `accounts` is None if there are no users."""
+    def __init__(self, registry: Registry, authorizer: Authorizer, search: Search, preferences: Preferences) -> None:
+        """Change one registry."""
         self._registry = registry
         self._authorizer = authorizer
         self._search = search
-        self._accounts = accounts
+        self._preferences = preferences
 
     async def toggle_star(self, http: HttpRequest, form: Form) -> str:
-        """Set the user's star of a repository, or remove it. Raises ErrorResponse, Denied, NameUnknown."""
+        """Set the user's star of a repository, or remove it. Raises ErrorResponse, Denied, NameUnknown, Unavailable."""
         principal = await self._authorizer.enter(http, USE_PAGES, lambda each: each.is_full_user)
-        if self._accounts is None:
-            raise Denied("Stars belong to users, and this registry has none.")
         name = form.repository
-        readable = self._authorizer.policy.readable(principal, name, http.context)
-        if not readable or not await self._registry.exists(name):
-            raise NameUnknown(f"There is no repository {name} that you may read.")
         try:
-            await self._accounts.toggle_star(principal.name, name)
-        except AccountsUnavailableError as error:
-            raise Unavailable("The accounts cannot be reached at the moment.") from error
+            await self._preferences.toggle(principal, Preference.STAR, name, http.context)
+        except (RepositoryHidden, NameUnknown) as error:
+            raise NameUnknown(f"There is no repository {name} that you may read.") from error
         return Links.repository(name)
 
     async def delete_tags(self, http: HttpRequest, form: Form) -> HtmlPage | str:

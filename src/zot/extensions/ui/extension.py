@@ -26,6 +26,7 @@ def _pages(context: HttpContext) -> Handler | None:
 
 
 def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
+    from zot.extensions.search.preferences import Preferences  # noqa: PLC0415
     from zot.extensions.ui.account import AccountPage  # noqa: PLC0415
     from zot.extensions.ui.changes import PageActions  # noqa: PLC0415
     from zot.extensions.ui.login import LoginWays  # noqa: PLC0415
@@ -42,8 +43,9 @@ def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
     )
     visitors = Visitors(context.authorizer, context.auth, context.authenticator, ways, visibility)
     parts = PageParts(search, context.registry.catalog, context.auth.accounts)
-    changes = PageActions(context.registry, context.authorizer, search, context.auth.accounts)
-    account = AccountPage(context.authorizer, context.auth, api_keys=settings.apikey)
+    preferences = Preferences(context.auth.accounts, context.registry, context.policy)
+    changes = PageActions(context.registry, context.authorizer, search, preferences)
+    account = AccountPage(context.authorizer, context.auth, context.registry, api_keys=settings.apikey)
     return Site(parts, visitors, changes, account, Renderer())
 
 

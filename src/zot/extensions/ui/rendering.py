@@ -15,13 +15,13 @@ import msgspec
 
 from zot.extensions.ui.addresses import Links
 from zot.extensions.ui.media_type_names import known_type
+from zot.maintenance.units import size
 
 ASSETS_PATH = "/ui/assets/"
 
 _PACKAGE = "zot.extensions.ui"
 _CONTENT_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 _SCRIPTS = ("htmx.js", "zot.js")
-_UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 _AGES = ((365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
 
 
@@ -53,7 +53,7 @@ class Renderer:
         )
         environment.globals |= {"url": Links(), "asset": lambda name: self._assets[name].path}
         environment.filters |= {
-            "bytes": format_size,
+            "bytes": size,
             "short": short_digest,
             "iso": iso_time,
             "ago": age,
@@ -80,14 +80,6 @@ def _asset(name: str, content: bytes) -> Asset:
     mark = hashlib.sha256(content).hexdigest()[:16]
     compressed = gzip.compress(content, 9, mtime=0)
     return Asset(f"{ASSETS_PATH}{stem}.{mark}.{kind}", _CONTENT_TYPES[kind], content, compressed)
-
-
-def format_size(size: int) -> str:
-    """Return a size in bytes for readers: `0 B`, `1.5 KB`, `23 MB`."""
-    value, unit = float(size), 0
-    while value >= 999.5 and unit + 1 < len(_UNITS):
-        value, unit = value / 1000, unit + 1
-    return f"{value:.1f} {_UNITS[unit]}" if unit and value < 9.95 else f"{value:.0f} {_UNITS[unit]}"
 
 
 def short_digest(digest: str) -> str:

@@ -11,6 +11,7 @@ from zot.auth.credentials import ResourceClass
 from zot.auth.principal import Principal
 from zot.extensions.declaration import ExtensionRoute, HttpContext
 from zot.extensions.search.interface import Search, Visibility
+from zot.extensions.search.preferences import Preferences
 from zot.extensions.search.routes import management, preferences
 from zot.foundation.first_use import FirstUse
 
@@ -36,7 +37,7 @@ def routes(context: HttpContext, search: Search, visibility: Visibility) -> Sequ
         return await (await queries.get()).post(http)
 
     login_page = management.management(config, __version__)
-    toggle = preferences.preferences(accounts, context.registry, context.policy)
+    toggle = preferences.handler(Preferences(accounts, context.registry, context.policy))
     return [
         ExtensionRoute(GRAPHQL_PATH, "GET", ResourceClass.REGISTRY, get, _everyone),
         ExtensionRoute(GRAPHQL_PATH, "POST", ResourceClass.REGISTRY, post, _everyone),
