@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
+import bcrypt
 import pytest
 
-from extensions.ui.visitor import log_in, page, post
+from extensions.ui.visitor import EXTENSIONS, log_in, page, post
 from http_client import Client
-from zot.testing import RunningRegistry
+from layout.images import image
+from zot.testing import RunningRegistry, serve
 
 PATH = "/user/apikey"
 
@@ -78,3 +82,32 @@ def test_a_limited_key_sees_no_account(guarded: RunningRegistry) -> None:
     client = Client(guarded.host)
     secret = created(guarded, log_in(client, "alice"), label="limited", scopes="team/app")
     assert Client(guarded.host, user=f"alice:{secret}").get(PATH).status == 403
+
+
+def test_the_session_of_the_visit_is_marked(guarded: RunningRegistry) -> None:
+    client = Client(guarded.host)
+    others = log_in(client, "bob")
+    shown = page(client, PATH, **log_in(client, "bob"))
+    assert shown.count("this one") == 1
+    assert page(client, PATH, **others).count("this one") == 1
+
+
+def test_a_star_of_a_repository_that_cannot_be_read_any_more_is_no_link(tmp_path: Path) -> None:
+    users = tmp_path / "htpasswd"
+    users.write_bytes(b"alice:" + bcrypt.hashpw(b"alice", bcrypt.gensalt(4)) + b"\n")
+
+    def config(**rules: list[str]) -> dict[str, Any]:
+        repositories = {name: {"policies": [{"users": ["alice"], "actions": each}]} for name, each in rules.items()}
+        access = {"repositories": repositories}
+        return {"extensions": EXTENSIONS, "http": {"auth": {"htpasswd": {"path": str(users)}}, "accessControl": access}}
+
+    with serve(tmp_path / "content", config(kept=["read", "create"], lost=["read", "create"])) as registry:
+        client = Client(registry.host, user="alice:alice")
+        for name in ("kept", "lost"):
+            client.push(name, image(name), "1")
+            assert post(client, "/ui/star", repository=name).status == 303
+    with serve(tmp_path / "content", config(kept=["read"])) as registry:
+        shown = page(Client(registry.host, user="alice:alice"), PATH)
+    assert '<a href="/image/kept">kept</a>' in shown
+    assert "/image/lost" not in shown
+    assert "lost <span" in shown

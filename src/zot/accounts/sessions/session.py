@@ -92,7 +92,7 @@ class Sessions:
         async for session_id in self._store.ids():
             session = await self.find(session_id)
             if session is not None:
-                yield ListedSession(_fingerprint(session_id), session)
+                yield ListedSession(fingerprint_of(session_id), session)
 
     async def revoke(self, *, user: str = "", fingerprint: str = "") -> int:
         """End the sessions of a user, or the one with this fingerprint; return their number."""
@@ -100,7 +100,7 @@ class Sessions:
         async for session_id in self._store.ids():
             session = await self.find(session_id)
             if session is None or not (
-                (user and session.user == user) or (fingerprint and _fingerprint(session_id) == fingerprint)
+                (user and session.user == user) or (fingerprint and fingerprint_of(session_id) == fingerprint)
             ):
                 continue
             ended += await self._store.delete(session_id)
@@ -130,5 +130,6 @@ def _decoded(value: bytes | None, kind: type[T]) -> T | None:
         return None
 
 
-def _fingerprint(session_id: str) -> str:
+def fingerprint_of(session_id: str) -> str:
+    """Return the name of a session, derived from its id; it gives no access."""
     return hashlib.sha256(session_id.encode()).hexdigest()[:16]

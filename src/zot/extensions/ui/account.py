@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Sequence
 
 from zot.accounts.interface import Accounts, AccountsUnavailableError, ApiKey
 from zot.accounts.sessions.interface import SessionsUnavailableError
-from zot.accounts.sessions.session import ListedSession
+from zot.accounts.sessions.session import ListedSession, fingerprint_of
 from zot.api.auth.apikey import ApiKeyRequest, create_key
 from zot.api.authorization import Authorizer
+from zot.api.cookies import SESSION, cookie
 from zot.api.http_request import HttpRequest
 from zot.auth.build import Auth
 from zot.auth.principal import Principal
 from zot.extensions.ui.addresses import ACCOUNT_PATH
 from zot.extensions.ui.forms import Form, PageFormInvalid
 from zot.extensions.ui.page import USE_PAGES, HtmlPage
+from zot.oci.names import Repository
 from zot.registry.errors import Denied, Unavailable
+from zot.registry.registry import Registry
 
 _SESSIONS_LIMIT = 5000
 """Sessions of all users that are looked through for the user's own."""
@@ -26,8 +30,9 @@ _EXPIRIES_DAYS = (7, 30, 90, 365)
 class AccountPage:
     """Makes the page, and carries out its forms."""
 
-    def __init__(self, authorizer: Authorizer, auth: Auth, *, api_keys: bool) -> None:
+    def __init__(self, authorizer: Authorizer, auth: Auth, registry: Registry, *, api_keys: bool) -> None:
         """Serve the users of `auth`; `api_keys` tells whether they may have keys."""
+        self._registry = registry
         self._authorizer = authorizer
         self._auth = auth
         self._api_keys = api_keys
@@ -53,8 +58,9 @@ class AccountPage:
             "secret": secret,
             "expiries_days": _EXPIRIES_DAYS,
             "sessions": await self._sessions(owner),
-            "stars": stars,
-            "bookmarks": bookmarks,
+            "current_session": fingerprint_of(cookie(http, SESSION)),
+            "stars": await self._readable(http, owner, stars),
+            "bookmarks": await self._readable(http, owner, bookmarks),
         }
         return HtmlPage("account.html", values)
 
@@ -106,6 +112,15 @@ class AccountPage:
         if self._auth.accounts is None:
             raise Denied("This registry has no accounts.")
         return self._auth.accounts
+
+    async def _readable(
+        self, http: HttpRequest, owner: Principal, names: Sequence[Repository]
+    ) -> list[tuple[Repository, bool]]:
+        """Return each repository, and whether the user can still read it."""
+        policy = self._authorizer.policy
+        return [
+            (name, policy.readable(owner, name, http.context) and await self._registry.exists(name)) for name in names
+        ]
 
     async def _sessions(self, owner: Principal) -> list[ListedSession]:
         found: list[ListedSession] = []
