@@ -5,8 +5,8 @@ from __future__ import annotations
 from zot.api.authorization import Authorizer
 from zot.api.http_request import HttpRequest
 from zot.api.manifests import tag_move
+from zot.api.preferences import Preference, Preferences, RepositoryHidden
 from zot.extensions.search.interface import Search, Visible
-from zot.extensions.search.preferences import Preference, Preferences, RepositoryHidden
 from zot.extensions.ui.addresses import Links, RepositoryView
 from zot.extensions.ui.forms import Form, PageFormInvalid
 from zot.extensions.ui.page import USE_PAGES, HtmlPage

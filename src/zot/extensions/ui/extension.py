@@ -26,7 +26,7 @@ def _pages(context: HttpContext) -> Handler | None:
 
 
 def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
-    from zot.extensions.search.preferences import Preferences  # noqa: PLC0415
+    from zot.api.preferences import Preferences  # noqa: PLC0415
     from zot.extensions.ui.account import AccountPage  # noqa: PLC0415
     from zot.extensions.ui.changes import PageActions  # noqa: PLC0415
     from zot.extensions.ui.login import LoginWays  # noqa: PLC0415

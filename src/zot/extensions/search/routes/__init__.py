@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from zot import __version__
 from zot.api.build import transfer_limits
+from zot.api.preferences import Preferences
 from zot.auth.credentials import ResourceClass
 from zot.auth.principal import Principal
 from zot.extensions.declaration import ExtensionRoute, HttpContext
 from zot.extensions.search.interface import Search, Visibility
-from zot.extensions.search.preferences import Preferences
 from zot.extensions.search.routes import management, preferences
 from zot.foundation.first_use import FirstUse
 

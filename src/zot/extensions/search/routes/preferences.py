@@ -7,8 +7,8 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from zot.api.http_request import Handler, HttpRequest
+from zot.api.preferences import Preference, Preferences
 from zot.auth.principal import ANONYMOUS
-from zot.extensions.search.preferences import Preference, Preferences
 from zot.oci.names import InvalidNameError, parse_repository
 from zot.registry.errors import NameUnknown, RegistryError
 
