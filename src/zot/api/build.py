@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from zot.api import tag_history
+from zot.api import image_diff, tag_history
 from zot.api.application import Application, Routes
 from zot.api.authorization import Authorizer
 from zot.api.body import TransferLimits
@@ -44,6 +44,7 @@ def build(http: HttpConfig, registry: Registry, parts: ApiParts) -> Application:
         "/startupz": {"GET": health.startup},
         "/readyz": {"GET": health.ready},
         **tag_history.routes(registry, parts.authorizer),
+        **image_diff.routes(registry, parts.authorizer),
         **parts.routes,
     }
     distribution = Distribution(registry, parts.authorizer, transfer_limits(http), parts.addresses, list(routes))

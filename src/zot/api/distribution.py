@@ -51,7 +51,7 @@ _ENDPOINTS = tuple(
     for name in (
         *("notation", "cosign", "search", "userprefs", "mgmt"),
         # Those beyond zot's.
-        *("explain", "history", "asof", "restore"),
+        *("explain", "history", "asof", "restore", "diff", "usage"),
     )
 )
 

@@ -9,6 +9,7 @@ from zot.foundation.times import parse_time_ns
 from zot.oci.digest import Digest, parse_digest
 from zot.oci.names import Reference, Repository, Tag, parse_name, parse_reference, parse_repository
 from zot.registry.errors import RegistryError
+from zot.registry.request import PullManifest
 
 FIELDS_LIMIT = 100
 
@@ -73,6 +74,17 @@ class QueryFields:
         text = self.one(name)
         try:
             return parse_reference(text) if text else None
+        except ValueError as error:
+            raise QueryInvalid(f"{name}: {error}") from None
+
+    def image(self, name: str) -> PullManifest:
+        """Return the field, `NAME:TAG` or `NAME@DIGEST`, as the request that pulls the image."""
+        text = self.one(name)
+        repository, separator, reference = text.partition("@" if "@" in text else ":")
+        if not separator:
+            raise QueryInvalid(f"{name} is missing, or is neither NAME:TAG nor NAME@DIGEST")
+        try:
+            return PullManifest(repository=parse_repository(repository), reference=parse_reference(reference))
         except ValueError as error:
             raise QueryInvalid(f"{name}: {error}") from None
 

@@ -78,6 +78,14 @@ class ListRepositories(Request, frozen=True):
     last: str = ""
 
 
+class ListUsage(Request, frozen=True):
+    """GET /v2/_zot/ext/usage: what repositories use; those that the principal may read."""
+
+    operation = "usage.list"
+    limit: int | None = None
+    last: str = ""
+
+
 class OfRepository(Request, frozen=True):
     """A request within one repository: reading, unless a subclass says otherwise."""
 
@@ -134,6 +142,14 @@ class RestoreRepositoryTags(OfRepository, frozen=True):
         return tuple(Right(either, self.repository, tag) for tag in self.tags) or super().rights()
 
 
+class ListTagUsage(OfRepository, frozen=True):
+    """GET /v2/_zot/ext/usage?repo=: what a repository and its tags use."""
+
+    operation = "usage.tags"
+    limit: int | None = None
+    last: str = ""
+
+
 class ListReferrers(OfRepository, frozen=True):
     """GET /v2/{name}/referrers/{digest}."""
 
@@ -154,6 +170,19 @@ class PullManifest(OfRepository, frozen=True):
     def rights(self) -> tuple[Right, ...]:
         """Return the right to read this reference."""
         return (Right((Action.READ,), self.repository, self.reference),)
+
+
+class DiffImages(Request, frozen=True):
+    """GET /v2/_zot/ext/diff: in what two images differ."""
+
+    operation = "image.diff"
+    before: PullManifest
+    after: PullManifest
+    platform: str = ""
+
+    def rights(self) -> tuple[Right, ...]:
+        """Return the rights to read both."""
+        return (*self.before.rights(), *self.after.rights())
 
 
 class PushManifest(OfRepository, frozen=True):

@@ -322,3 +322,47 @@ def test_without_anonymous_clients_only_the_login_page_is_told(tmp_path_factory:
         preference = f"{PREFERENCES}?action=toggleStar&repo=a"
         assert client.ask("PUT", preference).status == 401
         assert ada.ask("PUT", preference).status == 404
+
+
+def usage(client: Client, **fields: object) -> Response:
+    """Ask what repositories or tags use."""
+    return client.get(f"/v2/_zot/ext/usage?{urlencode(fields)}")
+
+
+def test_usage_is_of_the_repositories_that_the_client_may_read(admin: Client, running: RunningRegistry) -> None:
+    """Each with its bytes, in pages; others are neither listed nor shown."""
+    rows = usage(admin).json["repositories"]
+    names = [each["repository"] for each in rows]
+    assert names == sorted(names)
+    assert {"library/debian", "payments/gateway", "team/api", "team/web"} <= set(names)
+    size = len(image("team/api").content) + sum(len(each) for each in image("team/api").blobs)
+    assert rows[names.index("team/api")] == {
+        "repository": "team/api",
+        "bytes": size,
+        "unique_bytes": size,
+        "shared_bytes": 0,
+        "untagged_bytes": 0,
+        "untagged": 0,
+    }
+    first = usage(admin, n=3)
+    assert len(first.json["repositories"]) == 3
+    link = first["Link"]
+    assert link is not None
+    assert admin.get(link[1:].partition(">")[0]).json["repositories"] == rows[3:]
+    alice = user(running, "alice")
+    assert [each["repository"] for each in usage(alice).json["repositories"]] == ["team/api", "team/web"]
+    assert usage(alice, repo="payments/gateway").error == (403, "DENIED")
+    assert usage(alice, repo="payments/none").error == (403, "DENIED")
+    assert usage(alice, repo="team/none").error == (404, "NAME_UNKNOWN")
+    assert usage(user(running, ""), repo="payments/gateway").error == (401, "UNAUTHORIZED")
+
+
+def test_usage_of_a_repository_is_by_tags(admin: Client) -> None:
+    """With what deleting one alone frees: of two tags of one image, nothing."""
+    found = usage(admin, repo="team/api").json
+    size = found["bytes"]
+    rows = [{"tag": tag, "bytes": size, "unique_bytes": 0} for tag in ("1.0", "latest")]
+    assert (found["repository"], found["complete"], found["tags"]) == ("team/api", True, rows)
+    page = usage(admin, repo="team/api", n=1)
+    assert page.json["tags"] == rows[:1]
+    assert page["Link"] == '</v2/_zot/ext/usage?repo=team%2Fapi&n=1&last=1.0>; rel="next"'

@@ -12,7 +12,7 @@ from zot.auth.credentials import ResourceClass
 from zot.auth.principal import Principal
 from zot.extensions.declaration import ExtensionRoute, HttpContext
 from zot.extensions.search.interface import Search, Visibility
-from zot.extensions.search.routes import management, preferences
+from zot.extensions.search.routes import management, preferences, usage
 from zot.foundation.first_use import FirstUse
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def routes(context: HttpContext, search: Search, visibility: Visibility) -> Sequ
         ExtensionRoute(GRAPHQL_PATH, "POST", ResourceClass.REGISTRY, post, _everyone),
         ExtensionRoute(management.PATH, "GET", ResourceClass.MANAGEMENT, login_page, _everyone),
         ExtensionRoute(f"{management.PATH}/", "GET", ResourceClass.MANAGEMENT, login_page, _everyone),
+        ExtensionRoute(usage.PATH, "GET", ResourceClass.REGISTRY, usage.usage(context, search, visibility), _everyone),
         ExtensionRoute(preferences.PATH, "PUT", ResourceClass.REGISTRY, toggle, _everyone),
     ]
 
