@@ -10,7 +10,7 @@ import msgspec
 from zot.extensions.search.index.facts import NAME_LIMIT, ManifestFacts
 from zot.extensions.search.index.schema import pack, packed_range, unpack
 from zot.extensions.search.index.snapshot import Snapshot
-from zot.extensions.search.index.summaries import manifest_image, tagged_images
+from zot.extensions.search.index.summaries import tagged_images, untagged_images
 from zot.extensions.search.interface import (
     PAGE_LIMIT,
     TEXT_LIMIT,
@@ -270,7 +270,7 @@ def image(snapshot: Snapshot, visible: Visible, name: Repository, reference: Ref
         rows = snapshot.rows("SELECT id FROM image WHERE repository = ? AND tag = ?", repository, reference)
         return tagged_images(snapshot, [rows[0][0]])[0] if rows else None
     content = _manifest_of(snapshot, repository, Digest(reference))
-    return None if content is None else manifest_image(snapshot, repository, name, content)
+    return None if content is None else untagged_images(snapshot, repository, name, [content])[0]
 
 
 def _manifest_of(snapshot: Snapshot, repository: int, digest: Digest) -> int | None:
@@ -294,7 +294,7 @@ def untagged(snapshot: Snapshot, visible: Visible, name: Repository, page: PageB
         min(page.limit, PAGE_LIMIT),
         page.offset,
     )
-    return ImagePage(total, tuple(manifest_image(snapshot, repository, name, content) for (content,) in rows))
+    return ImagePage(total, untagged_images(snapshot, repository, name, [content for (content,) in rows]))
 
 
 def related_images(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from zot.extensions.search.index.images import Conditions, images
 from zot.extensions.search.index.snapshot import Snapshot
-from zot.extensions.search.index.summaries import repository_summary
+from zot.extensions.search.index.summaries import repository_summaries
 from zot.extensions.search.interface import (
     PAGE_LIMIT,
     TEXT_LIMIT,
@@ -68,12 +69,9 @@ def repositories(snapshot: Snapshot, visible: Visible, query: RepositoryQuery) -
         else:
             rows.sort(key=lambda row: (rank(text, row[1]), row[1]))
         rows = rows[offset : offset + limit]
+    found = repository_summaries(snapshot, [number for number, _ in rows])
     return RepositoryPage(
-        total,
-        tuple(
-            repository_summary(snapshot, number, stars=query.stars.get(name, 0), rank=rank(text, name))
-            for number, name in rows
-        ),
+        total, tuple(replace(row, stars=query.stars.get(row.name, 0), rank=rank(text, row.name)) for row in found)
     )
 
 
@@ -82,7 +80,7 @@ def repository(snapshot: Snapshot, visible: Visible, name: Repository) -> Reposi
     number = snapshot.repository(visible, name)
     if number is None or not snapshot.rows("SELECT 1 FROM repository WHERE id = ? AND images > 0", number):
         return None
-    return repository_summary(snapshot, number)
+    return repository_summaries(snapshot, [number])[0]
 
 
 def facets(snapshot: Snapshot, visible: Visible, query: RepositoryQuery) -> Facets:

@@ -1,8 +1,11 @@
-"""Rows of the index as the summaries that queries return, without counts of pulls."""
+"""Rows of the index as the summaries that queries return, without counts of pulls.
+
+The rows of a page are read together: as many statements for a hundred as for one, but for signatures.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,25 +25,27 @@ from zot.extensions.search.interface import (
 )
 from zot.oci.names import Repository, Tag
 
-_TRAITS_LIMIT = 64
-
-_IMAGE = """
-SELECT repository.id, repository.name, image.tag, image.tagged_ns, image.moved_ns, manifest.content
-FROM image JOIN repository ON repository.id = image.repository
-JOIN manifest ON manifest.repository = image.repository AND manifest.content = image.content
-WHERE image.id = ?
+# The tables are joined in this order, from the few rows that are wanted.
+_IMAGES = """
+SELECT image.repository, repository.name, image.tag, image.tagged_ns, image.moved_ns, image.content
+FROM json_each(?) AS wanted CROSS JOIN image ON image.id = wanted.value
+CROSS JOIN repository ON repository.id = image.repository ORDER BY wanted.key
 """
-_MANIFEST = """
-SELECT digest, media_type, artifact_type, is_index, manifest.kind, manifest.size, manifest.updated_ns,
+_MANIFESTS = """
+SELECT wanted.key, digest, media_type, artifact_type, is_index, manifest.kind, manifest.size, manifest.updated_ns,
   pushed_ns, pushed_by, signed, manifest_facts
-FROM manifest JOIN content ON content.id = manifest.content WHERE repository = ? AND content = ?
+FROM json_each(?) AS wanted
+CROSS JOIN manifest ON manifest.repository = wanted.value ->> 0 AND manifest.content = wanted.value ->> 1
+CROSS JOIN content ON content.id = manifest.content ORDER BY wanted.key
 """
 _PARTS = """
-SELECT content.digest, media_type, artifact_type, content.kind, content.size, config, os, arch, variant, created_ns,
-  manifest_facts, config_facts, signed
-FROM part JOIN content ON content.id = part.manifest
-JOIN manifest ON manifest.repository = part.repository AND manifest.content = part.manifest
-WHERE part.repository = ? AND part.content = ? ORDER BY ordinal
+SELECT wanted.key, content.digest, media_type, artifact_type, content.kind, content.size, config, os, arch, variant,
+  created_ns, manifest_facts, config_facts, signed
+FROM json_each(?) AS wanted
+CROSS JOIN part ON part.repository = wanted.value ->> 0 AND part.content = wanted.value ->> 1
+CROSS JOIN content ON content.id = part.manifest
+CROSS JOIN manifest ON manifest.repository = part.repository AND manifest.content = part.manifest
+ORDER BY wanted.key, ordinal
 """
 _SIGNATURES = """
 SELECT content.tool, content.digest FROM manifest JOIN content ON content.id = manifest.content
@@ -50,10 +55,16 @@ SELECT 'cosign', content.digest FROM attached JOIN content ON content.id = attac
 WHERE attached.repository = ?1 AND attached.tag = ?3
 ORDER BY 1, 2
 """
-_REPOSITORY = "SELECT name, images, updated_ns, pushed_ns, newest, downloads FROM repository WHERE id = ?"
 _TRAITS = """
-SELECT value, arch, variant FROM trait WHERE name = ? AND repository = ? ORDER BY value, arch, variant LIMIT ?
+(
+  SELECT json_group_array(json_array(value, arch, variant)) FROM (
+    SELECT value, arch, variant FROM trait WHERE trait.name = '{0}' AND trait.repository = repository.id
+    ORDER BY value, arch, variant LIMIT 64))
 """
+_REPOSITORIES = f"""
+SELECT name, images, updated_ns, pushed_ns, newest, downloads, {_TRAITS.format("platform")}, {_TRAITS.format("vendor")}
+FROM json_each(?) AS wanted CROSS JOIN repository ON repository.id = wanted.value ORDER BY wanted.key
+"""  # noqa: S608 (a statement of constants)
 
 
 class _Key(NamedTuple):
@@ -69,38 +80,64 @@ class _Key(NamedTuple):
 
 def tagged_images(snapshot: Snapshot, images: Sequence[int]) -> tuple[ImageSummary, ...]:
     """Return the summaries of images by their numbers, in the same order."""
-    return tuple(_image(snapshot, _Key(*key)) for image in images for (*key,) in [snapshot.rows(_IMAGE, image)[0]])
+    return _summaries(snapshot, [_Key(*row) for row in snapshot.rows(_IMAGES, _json(images))])
 
 
-def manifest_image(snapshot: Snapshot, repository: int, name: Repository, content: int) -> ImageSummary:
-    """Return the summary of a manifest of a repository, without a tag."""
-    return _image(snapshot, _Key(repository, name, None, None, None, content))
+def untagged_images(
+    snapshot: Snapshot, repository: int, name: Repository, contents: Iterable[int]
+) -> tuple[ImageSummary, ...]:
+    """Return the summaries of manifests of a repository, without a tag, in the same order."""
+    return _summaries(snapshot, [_Key(repository, name, None, None, None, content) for content in contents])
 
 
-def repository_summary(snapshot: Snapshot, repository: int, *, stars: int = 0, rank: int = 0) -> RepositorySummary:
-    """Return the summary of a repository that has images; its size is not known to the index, and 0."""
-    ((name, images, updated_ns, pushed_ns, newest, downloads),) = snapshot.rows(_REPOSITORY, repository)
-    return RepositorySummary(
-        name=name,
-        tags=images,
-        size=0,
-        updated_ns=updated_ns,
-        pushed_ns=pushed_ns,
-        platforms=tuple(Platform(*row) for row in snapshot.rows(_TRAITS, "platform", repository, _TRAITS_LIMIT)),
-        vendors=tuple(value for value, *_ in snapshot.rows(_TRAITS, "vendor", repository, _TRAITS_LIMIT)),
-        newest=tagged_images(snapshot, [newest])[0] if newest is not None else None,
-        downloads=downloads,
-        stars=stars,
-        rank=rank,
+def repository_summaries(snapshot: Snapshot, repositories: Sequence[int]) -> tuple[RepositorySummary, ...]:
+    """Return the summaries of repositories that have images, by their numbers, in the same order.
+
+    The index does not know their sizes, which are 0, nor their stars.
+    """
+    rows = snapshot.rows(_REPOSITORIES, _json(repositories))
+    newest = iter(tagged_images(snapshot, [newest for *_, newest, _, _, _ in rows if newest is not None]))
+    return tuple(
+        RepositorySummary(
+            name=name,
+            tags=images,
+            size=0,
+            updated_ns=updated_ns,
+            pushed_ns=pushed_ns,
+            platforms=tuple(Platform(*row) for row in msgspec.json.decode(platforms)),
+            vendors=tuple(value for value, *_ in msgspec.json.decode(vendors)),
+            newest=None if image is None else next(newest),
+            downloads=downloads,
+        )
+        for name, images, updated_ns, pushed_ns, image, downloads, platforms, vendors in rows
     )
 
 
-def _image(snapshot: Snapshot, key: _Key) -> ImageSummary:
-    (row,) = snapshot.rows(_MANIFEST, key.repository, key.content)
+def _summaries(snapshot: Snapshot, keys: Sequence[_Key]) -> tuple[ImageSummary, ...]:
+    """Return a summary for each key. Tags of the same manifest share what is said of it."""
+    pairs = {(key.repository, key.content): key for key in keys}
+    if not pairs:
+        return ()
+    wanted = _json(list(pairs))
+    parts: dict[int, list[Any]] = {}
+    for number, *row in snapshot.rows(_PARTS, wanted):
+        parts.setdefault(number, []).append(row)
+    known = {
+        pair: _untagged(snapshot, key, row, parts.get(number, ()))
+        for (pair, key), (number, *row) in zip(pairs.items(), snapshot.rows(_MANIFESTS, wanted), strict=True)
+    }
+    return tuple(
+        msgspec.structs.replace(
+            known[key.repository, key.content], tag=key.tag, tagged_ns=key.tagged_ns, moved_ns=key.moved_ns
+        )
+        for key in keys
+    )
+
+
+def _untagged(snapshot: Snapshot, key: _Key, row: Sequence[Any], parts: Iterable[Any]) -> ImageSummary:
     digest, media_type, artifact_type, is_index, kind, size, updated_ns, pushed_ns, pushed_by, signed, facts = row
-    parts = snapshot.rows(_PARTS, key.repository, key.content)
     manifest = msgspec.msgpack.decode(facts, type=ManifestFacts)
-    manifests = tuple(_manifest(snapshot, key.repository, row) for row in parts)
+    manifests = tuple(_manifest(snapshot, key.repository, part) for part in parts)
     if is_index:
         description = description_of(manifest.annotations, {})
         signatures = _signatures(snapshot, key.repository, digest) if signed else ()
@@ -108,7 +145,7 @@ def _image(snapshot: Snapshot, key: _Key) -> ImageSummary:
         description, signatures = manifests[0].description, manifests[0].signatures
     return ImageSummary(
         repository=key.name,
-        tag=key.tag,
+        tag=None,
         digest=unpack(digest),
         media_type=media_type,
         artifact_type=artifact_type or "",
@@ -117,8 +154,8 @@ def _image(snapshot: Snapshot, key: _Key) -> ImageSummary:
         updated_ns=updated_ns,
         pushed_ns=pushed_ns,
         pushed_by=pushed_by,
-        tagged_ns=key.tagged_ns,
-        moved_ns=key.moved_ns,
+        tagged_ns=None,
+        moved_ns=None,
         manifests=manifests,
         description=description,
         annotations=manifest.annotations,
@@ -153,3 +190,7 @@ def _signatures(snapshot: Snapshot, repository: int, digest: bytes) -> tuple[Sig
     name = unpack(digest).replace(":", "-", 1) + SIGNATURE_SUFFIX
     rows = snapshot.rows(_SIGNATURES, repository, digest, name)
     return tuple(Signature(SignatureTool(tool), unpack(each)) for tool, each in rows)
+
+
+def _json(values: Sequence[object]) -> str:
+    return msgspec.json.encode(values).decode()
