@@ -84,6 +84,14 @@ async def test_each_repository_has_its_own_statistics(store: StatisticsStore) ->
     assert await all_of(store, APP, page=1) == {ONE: Statistic(ONE, 2), TWO: Statistic(TWO, 1)}
 
 
+async def test_many_are_read_at_once(store: StatisticsStore) -> None:
+    """Those of several repositories; a manifest without a statistic, or of another repository, is left out."""
+    await store.add({(APP, ONE): Statistic(ONE, 1, 100.0, 100.0, "alice"), (OTHER, TWO): Statistic(TWO, 2)})
+    found = await store.of_each([(OTHER, TWO), (APP, ONE), (APP, TWO)])
+    assert found == {(APP, ONE): await store.of(APP, ONE), (OTHER, TWO): Statistic(TWO, 2)}
+    assert await store.of_each([]) == {}
+
+
 async def test_statistics_are_deleted_by_manifest_or_repository(store: StatisticsStore) -> None:
     """Deletion takes one manifest, or all of a repository, and is idempotent."""
     await store.add({(APP, TWO): Statistic(TWO), (APP, ONE): Statistic(ONE), (OTHER, ONE): Statistic(ONE)})

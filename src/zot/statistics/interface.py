@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -49,6 +49,9 @@ class StatisticsStore(Protocol):
 
     async def of(self, repository: Repository, digest: Digest) -> Statistic | None:
         """Return the statistic of a manifest, None if there is none. Cheap enough for the event loop."""
+
+    async def of_each(self, manifests: Iterable[tuple[Repository, Digest]]) -> StatisticsByManifest:
+        """Return the statistics of manifests that have one; one read for some hundreds, cheap as `of`."""
 
     async def of_repository(self, repository: Repository, after: str, limit: int) -> Sequence[Statistic]:
         """Return statistics of a repository's manifests with digests greater than `after`, in byte order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
@@ -24,6 +24,10 @@ class MemoryStatistics:
     async def of(self, repository: Repository, digest: Digest) -> Statistic | None:
         """See `StatisticsStore`."""
         return self._statistics.get((repository, digest))
+
+    async def of_each(self, manifests: Iterable[tuple[Repository, Digest]]) -> StatisticsByManifest:
+        """See `StatisticsStore`."""
+        return {each: self._statistics[each] for each in manifests if each in self._statistics}
 
     async def of_repository(self, repository: Repository, after: str, limit: int) -> Sequence[Statistic]:
         """See `StatisticsStore`."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import msgspec
 
 from zot.foundation.sqlite_file import FileKind, SqliteFile
 from zot.foundation.sqlite_schema import SqliteSchema
@@ -46,6 +48,11 @@ SELECT repository, digest, pulls, pulled_s, pushed_s, pushed_by FROM statistic
 WHERE pulled_s IS NOT NULL AND (pulled_s, repository, digest) > (?, ?, ?)
 ORDER BY pulled_s, repository, digest LIMIT ?
 """
+# The order of the tables is forced: from the manifests that are wanted.
+_OF_EACH = """
+SELECT repository, digest, pulls, pulled_s, pushed_s, pushed_by FROM json_each(?) AS wanted
+CROSS JOIN statistic ON repository = wanted.value ->> 0 AND digest = wanted.value ->> 1
+"""
 _SELECT = "SELECT digest, pulls, pulled_s, pushed_s, pushed_by FROM statistic WHERE repository = ?"
 
 
@@ -72,6 +79,11 @@ class SqliteStatistics:
         """See `StatisticsStore`."""
         rows = self._file.read(f"{_SELECT} AND digest = ?", (repository, digest))
         return Statistic(*rows[0]) if rows else None
+
+    async def of_each(self, manifests: Iterable[tuple[Repository, Digest]]) -> StatisticsByManifest:
+        """See `StatisticsStore`."""
+        rows = self._file.read(_OF_EACH, (msgspec.json.encode(list(manifests)).decode(),))
+        return {(repository, row[0]): Statistic(*row) for repository, *row in rows}
 
     async def of_repository(self, repository: Repository, after: str, limit: int) -> Sequence[Statistic]:
         """See `StatisticsStore`."""

@@ -37,7 +37,7 @@ from zot.extensions.search.interface import (
 from zot.foundation.threads import ThreadPool, ThreadPoolBusyError
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag
-from zot.statistics.interface import Statistic, StatisticsStore, StatisticsUnavailableError
+from zot.statistics.interface import Statistic, StatisticsByManifest, StatisticsStore, StatisticsUnavailableError
 
 _THREADS = 2
 _QUEUE_LIMIT = 64
@@ -114,12 +114,12 @@ class IndexSearch:
     async def repositories(self, visible: Visible, query: RepositoryQuery) -> RepositoryPage:
         """See `Search`."""
         page = await self._run(repositories.repositories, visible, query)
-        return replace(page, rows=tuple([await self._completed(each) for each in page.rows]))
+        return replace(page, rows=tuple(await self._completed(page.rows)))
 
     async def repository(self, visible: Visible, repository: Repository) -> RepositorySummary | None:
         """See `Search`."""
         found = await self._run(repositories.repository, visible, repository)
-        return None if found is None else await self._completed(found)
+        return None if found is None else (await self._completed([found]))[0]
 
     async def facets(self, visible: Visible, query: RepositoryQuery) -> Facets:
         """See `Search`."""
@@ -142,7 +142,7 @@ class IndexSearch:
     async def image(self, visible: Visible, repository: Repository, reference: Reference) -> ImageSummary | None:
         """See `Search`."""
         found = await self._run(images.image, visible, repository, reference)
-        return None if found is None else await self._counted(found)
+        return None if found is None else (await self._counted([found]))[0]
 
     async def base_images(
         self,
@@ -202,40 +202,49 @@ class IndexSearch:
         except ThreadPoolBusyError as error:
             raise SearchUnavailableError(str(error)) from error
 
-    async def _completed(self, repository: RepositorySummary) -> RepositorySummary:
-        """Return a summary with the repository's size, and the counts of its newest image."""
+    async def _completed(self, repositories: Sequence[RepositorySummary]) -> list[RepositorySummary]:
+        """Return summaries with the repositories' sizes, and the counts of their newest images."""
         try:
-            row = await self._catalog.repository(repository.name)
+            known = [await self._catalog.repository(each.name) for each in repositories]
         except CatalogError as error:
             raise SearchUnavailableError(f"the catalog cannot be read: {error}") from error
-        newest = None if repository.newest is None else await self._counted(repository.newest)
-        return replace(repository, size=row.bytes if row is not None else 0, newest=newest)
+        newest = iter(await self._counted([each.newest for each in repositories if each.newest is not None]))
+        return [
+            replace(each, size=row.bytes if row else 0, newest=next(newest) if each.newest else None)
+            for each, row in zip(repositories, known, strict=True)
+        ]
 
     async def _counted_page(self, page: ImagePage) -> ImagePage:
-        rows: list[ImageSummary] = []
-        for number, each in enumerate(page.rows, 1):
-            rows.append(await self._counted(each))
-            if not number % _BREATH:
-                await asyncio.sleep(0)
-        return replace(page, rows=tuple(rows))
+        return replace(page, rows=tuple(await self._counted(page.rows)))
 
-    async def _counted(self, image: ImageSummary) -> ImageSummary:
-        """Return an image with how often it and its manifests were pulled; without statistics as it is."""
+    async def _counted(self, images: Sequence[ImageSummary]) -> list[ImageSummary]:
+        """Return images with how often they and their manifests were pulled; without statistics as they are."""
+        rows: list[ImageSummary] = []
+        for start in range(0, len(images), _BREATH):
+            some = images[start : start + _BREATH]
+            statistics = await self._statistics_of(some)
+            rows += [_counted(each, statistics) for each in some] if statistics else some
+            await asyncio.sleep(0)
+        return rows
+
+    async def _statistics_of(self, images: Sequence[ImageSummary]) -> StatisticsByManifest:
         if self._statistics is None:
-            return image
+            return {}
+        wanted = {(image.repository, image.digest) for image in images}
+        wanted.update((image.repository, each.digest) for image in images for each in image.manifests)
         try:
-            of_image = await self._statistics.of(image.repository, image.digest)
-            manifests = []
-            for each in image.manifests:
-                same = each.digest == image.digest
-                statistic = of_image if same else await self._statistics.of(image.repository, each.digest)
-                manifests.append(_with_pulls(each, statistic))
+            return await self._statistics.of_each(wanted)
         except StatisticsUnavailableError:  # counts are not worth an error
-            return image
-        return replace(_with_pulls(image, of_image), manifests=tuple(manifests))
+            return {}
 
 
 T = TypeVar("T", ImageSummary, ManifestSummary)
+
+
+def _counted(image: ImageSummary, statistics: StatisticsByManifest) -> ImageSummary:
+    manifests = tuple(_with_pulls(each, statistics.get((image.repository, each.digest))) for each in image.manifests)
+    of_image = statistics.get((image.repository, image.digest))
+    return replace(_with_pulls(image, of_image), manifests=manifests)
 
 
 def _with_pulls(summary: T, statistic: Statistic | None) -> T:
