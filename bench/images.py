@@ -18,22 +18,22 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _PUSHERS = 8
 
 
-def manifest(layer: bytes, note: str = "") -> bytes:
-    """Return the manifest of an image with one layer; equal notes give equal manifests."""
+def manifest(*layers: bytes, config: bytes = CONFIG, note: str = "") -> bytes:
+    """Return the manifest of an image; equal notes give equal manifests."""
     return msgspec.json.encode(
         {
             "schemaVersion": 2,
             "mediaType": IMAGE_MANIFEST,
-            "config": {"mediaType": IMAGE_CONFIG, "digest": digest_of(CONFIG), "size": len(CONFIG)},
-            "layers": [{"mediaType": _LAYER, "digest": digest_of(layer), "size": len(layer)}],
+            "config": {"mediaType": IMAGE_CONFIG, "digest": digest_of(config), "size": len(config)},
+            "layers": [{"mediaType": _LAYER, "digest": digest_of(each), "size": len(each)} for each in layers],
             "annotations": {"bench": note},
         }
     )
 
 
-def push_image(client: Client, repository: str, tag: str) -> bytes:
-    """Push a small image with a layer of its own; return its manifest."""
-    layer = os.urandom(1024)
+def push_image(client: Client, repository: str, tag: str, layer_bytes: int = 1024) -> bytes:
+    """Push an image with a layer of its own; return its manifest."""
+    layer = os.urandom(layer_bytes)
     client.push_blob(repository, layer)
     client.push_blob(repository, CONFIG)
     content = manifest(layer)

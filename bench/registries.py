@@ -27,6 +27,8 @@ class Setup:
     """Certificate and key: serve TLS."""
     commit: bool = True
     """Answer a push once it is durable: only zot can do without."""
+    search: bool = False
+    """Search and pages are on: only zot has them."""
     workers: int | None = None
     """Processes that answer requests, 0 for a single process, None for the default: zot only."""
 

@@ -41,10 +41,12 @@ class Zot:
 def _zot_settings(data: Path, port: int, setup: Setup) -> dict[str, Any]:
     storage: dict[str, Any] = {"rootDirectory": str(data), "gc": False}
     listener: dict[str, Any] = {"address": "127.0.0.1", "port": str(port)}
+    extensions: dict[str, Any] = {}
     settings: dict[str, Any] = {
         "storage": storage,
         "http": listener,
         "log": {"level": "info" if setup.access_log else "error"},
+        "extensions": extensions,
     }
     if not setup.commit:
         storage["commit"] = False
@@ -59,7 +61,9 @@ def _zot_settings(data: Path, port: int, setup: Setup) -> dict[str, Any]:
         actions = ["read", "create", "update"]
         rule = {"policies": [{"users": [USER], "actions": actions}]} if setup.htpasswd else {"anonymousPolicy": actions}
         listener["accessControl"] = {"repositories": {"**": rule}}
-        settings["extensions"] = {"metrics": {"enable": True}}
+        extensions["metrics"] = {"enable": True}
+    if setup.search:
+        extensions["search"] = extensions["ui"] = {"enable": True}
     return settings
 
 
@@ -81,8 +85,8 @@ class DockerRegistry:
         self.program = program
 
     def can(self, setup: Setup) -> bool:
-        """Tell whether it can run like this: it has one process and one way to commit."""
-        return setup.commit and setup.workers is None
+        """Tell whether it can run like this: it has one process, one way to commit, and no search."""
+        return setup.commit and setup.workers is None and not setup.search
 
     def url(self, port: int, setup: Setup) -> str:
         """Return where it then is."""

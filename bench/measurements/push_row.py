@@ -37,7 +37,7 @@ def _pushes_ms(registry: Registry, count: int) -> list[float]:
         client.push_blob(REPOSITORY, images.CONFIG)
         begun = time.time_ns()
         for number in range(count):
-            content = images.manifest(layer, f"{begun}-{number}")
+            content = images.manifest(layer, note=f"{begun}-{number}")
             started = time.perf_counter()
             client.put_manifest(REPOSITORY, f"p{begun}-{number}", content)
             taken_ms.append((time.perf_counter() - started) * 1000)

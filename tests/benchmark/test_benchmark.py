@@ -138,3 +138,30 @@ def test_what_was_not_measured_is_said_and_fails_the_run(tmp_path: Path) -> None
     assert "catalog: not measured: false did not start" in done.stdout
     assert document["figures"] == []
     assert list(document["not_measured"]) == ["catalog"]
+
+
+def test_described_layouts_hold_images_as_builds_make_them(tmp_path: Path) -> None:
+    """Each image has a config of its own, ten layers, of which nine are shared, and as many tags as asked for."""
+    layouts.write_described(tmp_path, "team/app", 3, tags_each=2)
+    blobs = {
+        f"sha256:{path.name}": path.read_bytes() for path in (tmp_path / "team" / "app" / "blobs/sha256").iterdir()
+    }
+    index = json.loads((tmp_path / "team" / "app" / "index.json").read_text())
+    tags = [each["annotations"]["org.opencontainers.image.ref.name"] for each in index["manifests"]]
+    assert tags == [layouts.tag(number) for number in range(6)]
+    manifests = [json.loads(blobs[digest]) for digest in {each["digest"] for each in index["manifests"]}]
+    assert len({each["config"]["digest"] for each in manifests}) == len(manifests) == 3
+    assert len({layer["digest"] for each in manifests for layer in each["layers"]}) == 9 + 3
+    for each in manifests:
+        parsed = parse_manifest(json.dumps(each).encode(), each["mediaType"])
+        assert all(digest_of(blobs[blob.digest]) == blob.digest for blob in parsed.blobs)
+
+
+def test_pages_are_measured_of_an_index_that_has_everything(tmp_path: Path) -> None:
+    """The store is imported and indexed before the pages and the query are asked for."""
+    done, document = run(tmp_path, "--only", "^pages$", "--alone")
+    assert done.returncode == 0, done.stderr
+    whats = [each["what"] for each in document["figures"]]
+    assert len(whats) == 12
+    assert whats[0] == "page: explore 100 repositories, processor time"
+    assert all(each["ours"]["median"] > 0 for each in document["figures"])
