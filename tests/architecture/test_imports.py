@@ -26,6 +26,7 @@ FENCES = {
     "cel_expr_python": ["zot.auth.cel"],
     "graphql": ["zot.extensions.search*"],
     "jinja2": ["zot.extensions.ui*"],
+    "markdown_it": ["zot.extensions.ui.markdown"],
     "nats": ["zot.extensions.events*"],
     "obstore": ["zot.storage.object_store*"],
     "pydantic": ["zot.config*"],

@@ -16,6 +16,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 import programs
+from extensions.ui.artifacts import artifact, envelope, readme, spdx, statement
 from extensions.ui.test_pages import HOSTILE, described
 from http_client import Client
 from layout.images import image
@@ -84,10 +85,37 @@ def filled(running: RunningRegistry) -> RunningRegistry:
     client.push("browser/app", image("browser"), "1.0", "2.0")
     client.push("browser/hostile", described("browser", HOSTILE), "1")
     client.push("browser/hostile", image("signature", subject=described("browser", HOSTILE)))
+    for each in ATTACHED:
+        client.push("browser/app", each)
+    client.push("browser/hostile", readme(f"# {HOSTILE}\n\n[a](javascript:alert(1)) ![b](https://x/i.png)"), "readme")
     return running
 
 
+README = """# The app
+
+A [page](https://example.org), ![a logo](https://example.org/logo.png) and `code`.
+
+| Setting | Default |
+| --- | --- |
+| a setting with a long name that takes much space | and a default value that takes as much |
+
+```
+a command line that is so long that it fits on no narrow screen, whatever its reader does with it
+```
+"""
+_BUILT = {"runDetails": {"builder": {"id": "https://example.org"}}, "buildDefinition": {"buildType": HOSTILE}}
+PROVENANCE = statement("https://slsa.dev/provenance/v1", _BUILT, HOSTILE)
+ATTACHED = (
+    readme(README, image("browser")),
+    artifact("application/spdx+json", "sbom.json", spdx(60, HOSTILE), "application/spdx+json", image("browser")),
+    artifact("application/x", "provenance.json", envelope(PROVENANCE), "application/x", image("browser")),
+    artifact("application/x", "text", HOSTILE.encode() * 50, "text/plain", image("browser")),
+)
+
 PAGES = [
+    "/image/browser%2Fapp/readme",
+    "/image/browser%2Fhostile/readme",
+    *(f"/image/browser%2Fapp/digest/{each.digest}/content" for each in ATTACHED),
     "/",
     "/explore?search=browser",
     "/explore?search=nothing-has-this-name",

@@ -319,6 +319,8 @@ class Referrer(msgspec.Struct, frozen=True):
     artifact_type: str
     size: int
     annotations: dict[str, str]
+    content_size: int = 0
+    """With its config and layers, in bytes."""
 
 
 class Suggestion(msgspec.Struct, frozen=True):

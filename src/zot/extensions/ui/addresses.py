@@ -29,6 +29,7 @@ class RepositoryView(StrEnum):
     """What a page shows of a repository."""
 
     TAGS = "tags"
+    README = "readme"
     UNTAGGED = "untagged"
     HISTORY = "history"
 
@@ -40,6 +41,7 @@ class ImageView(StrEnum):
     HISTORY = "history"
     RAW = "raw"
     COMPARE = "compare"
+    CONTENT = "content"
 
 
 class ExploreAddress(msgspec.Struct, frozen=True):

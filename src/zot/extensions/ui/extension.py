@@ -29,6 +29,7 @@ def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
     from zot.api.preferences import Preferences  # noqa: PLC0415
     from zot.extensions.ui.account import AccountPage  # noqa: PLC0415
     from zot.extensions.ui.changes import PageActions  # noqa: PLC0415
+    from zot.extensions.ui.documents import DocumentReader  # noqa: PLC0415
     from zot.extensions.ui.login import LoginWays  # noqa: PLC0415
     from zot.extensions.ui.page import PageParts  # noqa: PLC0415
     from zot.extensions.ui.rendering import Renderer  # noqa: PLC0415
@@ -42,7 +43,8 @@ def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
         guests=context.policy.allows_anonymous,
     )
     visitors = Visitors(context.authorizer, context.auth, context.authenticator, ways, visibility)
-    parts = PageParts(search, context.registry.catalog, context.auth.accounts)
+    documents = DocumentReader(context.registry, context.policy, context.pool)
+    parts = PageParts(search, context.registry.catalog, context.auth.accounts, context.policy, documents)
     preferences = Preferences(context.auth.accounts, context.registry, context.policy)
     changes = PageActions(context.registry, context.authorizer, search, preferences)
     account = AccountPage(context.authorizer, context.auth, context.registry, api_keys=settings.apikey)

@@ -14,8 +14,11 @@ from zot.extensions.search.interface import (
     PageBounds,
 )
 from zot.extensions.ui.addresses import ImageView, Links, parse_digest_or_none, parse_tag_or_none
-from zot.extensions.ui.page import HtmlPage, PageParts, PageVisit, not_found
+from zot.extensions.ui.content import content
+from zot.extensions.ui.documents import is_archive
+from zot.extensions.ui.page import Download, HtmlPage, PageParts, PageVisit, not_found
 from zot.extensions.ui.pull_commands import pull_commands
+from zot.extensions.ui.referrers import referrer_tree
 from zot.extensions.ui.repository import tag_changes
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, as_digest, as_tag
@@ -49,8 +52,8 @@ class Difference(NamedTuple):
 
 async def image(
     parts: PageParts, visit: PageVisit, name: Repository, reference: Reference, view: ImageView
-) -> HtmlPage:
-    """Return a page. Raises SearchUnavailableError, CatalogError."""
+) -> HtmlPage | Download:
+    """Return a page. Raises SearchUnavailableError, CatalogError, StorageError, ThreadPoolBusyError."""
     if visit.visible is not None and name not in visit.visible:
         return not_found(f"image {_title(name, reference)}")
     tag = as_tag(reference)
@@ -58,6 +61,8 @@ async def image(
         changes, older = await tag_changes(parts, visit, name, tag)
         address = Links.image(name, tag, view=view, before=older) if older else None
         return HtmlPage("history.html", {**_head(name, reference, view), "changes": changes, "older": address})
+    if view is ImageView.CONTENT:
+        return await content(parts, visit, name, reference)
     found = await parts.search.image(visit.visible, name, reference)
     if found is None:
         return await _unknown(parts, visit, name, reference)
@@ -70,7 +75,7 @@ async def image(
             return await _summary(parts, visit, name, reference, found)
 
 
-async def _unknown(parts: PageParts, visit: PageVisit, name: Repository, reference: Reference) -> HtmlPage:
+async def _unknown(parts: PageParts, visit: PageVisit, name: Repository, reference: Reference) -> HtmlPage | Download:
     """Return the page of an image that is not here: a tag that was here once has a history."""
     tag = as_tag(reference)
     if tag is None or not await parts.catalog.tag_log(name, tag, None, 1):
@@ -87,7 +92,6 @@ async def _summary(
     if tag is not None:
         usage = (await parts.search.image_usage(visit.visible, name, [tag])).get(tag)
     subjects = list(dict.fromkeys([found.digest, *(each.digest for each in found.manifests)]))
-    referrers = await parts.search.referrers(visit.visible, name, subjects)
     digest = manifest.digest if manifest is not None else None
     bases = await parts.search.base_images(visit.visible, found, manifest=digest, page=_RELATED)
     derived = await parts.search.derived_images(visit.visible, found, manifest=digest, page=_RELATED)
@@ -102,7 +106,8 @@ async def _summary(
         "steps": steps,
         "largest": max((each.layer.size for each in steps if each.layer is not None), default=0),
         "tables": [("Labels", manifest.labels), ("Annotations", manifest.annotations)] if manifest is not None else [],
-        "referrers": [each for found_of in referrers.values() for each in found_of],
+        "documents": [each for each in manifest.layers if not is_archive(each.media_type)] if manifest else [],
+        "referrers": await referrer_tree(parts, visit, name, subjects),
         "related": [("Built on", bases), ("Used by", derived)],
     }
     return HtmlPage("image.html", values)
@@ -112,15 +117,15 @@ async def _raw(
     parts: PageParts, visit: PageVisit, name: Repository, reference: Reference, found: ImageSummary
 ) -> HtmlPage:
     digest = parse_digest_or_none(visit.fields.get("digest", "")) or found.digest
-    content = await parts.catalog.manifest_content(name, digest)
-    if content is None:
+    stored = await parts.catalog.manifest_content(name, digest)
+    if stored is None:
         return not_found(f"manifest {digest}")
     values = {
         **_head(name, reference, ImageView.RAW),
         "digest": digest,
         "address": f"/v2/{name}/manifests/{digest}",
-        "length": len(content),
-        "pretty": _pretty(content) if len(content) <= _RAW_LIMIT_BYTES else None,
+        "length": len(stored),
+        "pretty": _pretty(stored) if len(stored) <= _RAW_LIMIT_BYTES else None,
     }
     return HtmlPage("raw.html", values)
 

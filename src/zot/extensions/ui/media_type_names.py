@@ -1,4 +1,4 @@
-"""What readers call the media types of manifests and artifacts."""
+"""What readers call the media types of manifests and artifacts, and the types of attestations."""
 
 from __future__ import annotations
 
@@ -24,6 +24,22 @@ _NAMES = {
     "application/vnd.openvex+json": "VEX document",
     "application/vnd.wasm.config.v0+json": "WebAssembly module",
     "application/vnd.cncf.openpolicyagent.config.v1+json": "Open Policy Agent bundle",
+    "application/vnd.dev.cosign.simplesigning.v1+json": "cosign signature",
+    "application/vnd.dsse.envelope.v1+json": "signed attestation (DSSE)",
+    "application/vnd.dev.sigstore.bundle+json": "Sigstore bundle",
+    "application/vnd.dev.sigstore.bundle.v0.1+json": "Sigstore bundle",
+    "application/vnd.dev.sigstore.bundle.v0.2+json": "Sigstore bundle",
+    "application/jose+json": "signature (JOSE)",
+    "application/cose": "signature (COSE)",
+    "text/markdown": "Markdown",
+    "text/plain": "text",
+    "application/json": "JSON",
+    "application/octet-stream": "file",
+    "https://slsa.dev/provenance/v0.2": "SLSA provenance",
+    "https://slsa.dev/provenance/v1": "SLSA provenance",
+    "https://spdx.dev/document": "SBOM (SPDX)",
+    "https://cyclonedx.org/bom": "SBOM (CycloneDX)",
+    "https://openvex.dev/ns": "VEX document",
     "application/vnd.oci.empty.v1+json": "artifact",
     "": "unknown",
 }

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from zot.accounts.interface import Accounts
 from zot.auth.credentials import ResourceClass
+from zot.auth.decision import NO_CONTEXT, Policy, RequestContext
 from zot.auth.principal import Principal
 from zot.catalog.interface import Catalog
 from zot.extensions.search.interface import IndexStatus, PageBounds, Search, Visible
 from zot.registry.request import UseExtension
+
+if TYPE_CHECKING:
+    from zot.extensions.ui.documents import DocumentReader
 
 USE_PAGES = UseExtension(name="ui", resource_class=ResourceClass.PAGE)
 """What a request for a page is, or a form of one."""
@@ -28,6 +33,8 @@ class PageParts:
     catalog: Catalog
     accounts: Accounts | None
     """None: there are no users."""
+    policy: Policy
+    documents: DocumentReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,8 @@ class PageVisit:
     """Whether clients reach it by HTTPS."""
     may_log_in: bool
     """Whether there is any way to log in."""
+    context: RequestContext = NO_CONTEXT
+    """How and from where the request came, if conditions of access control look at it."""
 
     @property
     def has_preferences(self) -> bool:
@@ -68,6 +77,15 @@ class HtmlPage:
     template: str
     values: Mapping[str, object] = field(default_factory=dict)
     status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file that the browser keeps, and never shows."""
+
+    name: str
+    """As a client wrote it."""
+    content: bytes
 
 
 def not_found(what: str) -> HtmlPage:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zot.extensions.search.interface import ImageKind, ImageSummary
-from zot.oci.names import Tag
+from zot.extensions.search.interface import ImageKind, ImageSummary, RepositorySummary
+from zot.oci.names import Repository, Tag
 
 
 class ClientCommand(NamedTuple):
@@ -50,6 +50,19 @@ def pull_commands(host: str, image: ImageSummary, *, secure: bool) -> list[Clien
             ClientCommand("kubernetes", f"image: {pinned}"),
         ]
     return [*result, ClientCommand("oras", f"oras pull {'--plain-http ' if plain else ''}{named}")]
+
+
+def attach_readme(
+    host: str, name: Repository, summary: RepositorySummary | None, *, secure: bool
+) -> list[ClientCommand]:
+    """Return how to give a repository a README."""
+    oras = f"oras {{}}{'' if secure else ' --plain-http'} "
+    pushed = f"{host}/{name}:readme README.md:text/markdown"
+    commands = [ClientCommand("own tag", oras.format("push") + pushed)]
+    if summary is not None and summary.newest is not None and summary.newest.tag is not None:
+        of = f"--artifact-type text/markdown {host}/{name}:{summary.newest.tag} README.md:text/markdown"
+        commands.insert(0, ClientCommand("of an image", oras.format("attach") + of))
+    return commands
 
 
 def _reference(host: str, image: ImageSummary, tag: Tag | None) -> str:

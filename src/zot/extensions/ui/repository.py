@@ -6,6 +6,8 @@ from zot.catalog.change_log import TagChange
 from zot.extensions.search.interface import ImageQuery, ImageSort
 from zot.extensions.ui.addresses import Links, RepositoryView
 from zot.extensions.ui.page import ROWS, HtmlPage, PageParts, PageVisit, bounds_of, list_pages, not_found, starred
+from zot.extensions.ui.pull_commands import attach_readme
+from zot.extensions.ui.readme import readme
 from zot.oci.names import Repository, Tag
 
 _SORTS = (
@@ -19,12 +21,18 @@ _SORTS = (
 
 
 async def repository(parts: PageParts, visit: PageVisit, name: Repository, view: RepositoryView) -> HtmlPage:
-    """Return a page. Raises SearchUnavailableError, AccountsUnavailableError, CatalogError."""
-    if visit.visible is not None and name not in visit.visible:
+    """Return a page.
+
+    Raises SearchUnavailableError, AccountsUnavailableError, CatalogError, StorageError, ThreadPoolBusyError.
+    """
+    is_hidden = visit.visible is not None and name not in visit.visible
+    if is_hidden or await parts.catalog.repository(name) is None:
         return not_found(f"repository {name}")
     match view:
         case RepositoryView.TAGS:
             return await _tags(parts, visit, name)
+        case RepositoryView.README:
+            return await _readme(parts, visit, name)
         case RepositoryView.UNTAGGED:
             return await _untagged(parts, visit, name)
         case RepositoryView.HISTORY:
@@ -33,8 +41,6 @@ async def repository(parts: PageParts, visit: PageVisit, name: Repository, view:
 
 async def _tags(parts: PageParts, visit: PageVisit, name: Repository) -> HtmlPage:
     summary = await parts.search.repository(visit.visible, name)
-    if summary is None and await parts.catalog.repository(name) is None:
-        return not_found(f"repository {name}")
     contains, sort = visit.fields.get("filter", ""), visit.fields.get("sortby", "")
     order = ImageSort(sort) if sort in set(ImageSort) else ImageSort.PUSHED
     bounds = bounds_of(visit.fields)
@@ -51,6 +57,17 @@ async def _tags(parts: PageParts, visit: PageVisit, name: Repository) -> HtmlPag
         "tag_pages": list_pages(bounds, result.total, Links.repository(name, filter=contains, sortby=sort)),
     }
     return HtmlPage("repository.html", values)
+
+
+async def _readme(parts: PageParts, visit: PageVisit, name: Repository) -> HtmlPage:
+    summary = await parts.search.repository(visit.visible, name)
+    found = await readme(parts, visit, name)
+    values = {
+        **await _head(parts, visit, name, RepositoryView.README),
+        "readme": found,
+        "attach": attach_readme(visit.host, name, summary, secure=visit.secure),
+    }
+    return HtmlPage("readme.html", values)
 
 
 async def _untagged(parts: PageParts, visit: PageVisit, name: Repository) -> HtmlPage:
@@ -85,7 +102,12 @@ async def tag_changes(
 
 
 async def _head(parts: PageParts, visit: PageVisit, name: Repository, view: RepositoryView) -> dict[str, object]:
-    titles = {RepositoryView.TAGS: "Tags", RepositoryView.UNTAGGED: "Untagged", RepositoryView.HISTORY: "History"}
+    titles = {
+        RepositoryView.TAGS: "Tags",
+        RepositoryView.README: "README",
+        RepositoryView.UNTAGGED: "Untagged",
+        RepositoryView.HISTORY: "History",
+    }
     tabs = [
         {
             "title": title,

@@ -77,7 +77,7 @@ WHERE content.digest = ?
 """
 _DERIVED = "SELECT layer.content FROM content JOIN layer ON layer.chain = content.chain WHERE content.digest = ?"
 _REFERRERS = """
-SELECT content.digest, media_type, artifact_type, own_size, manifest_facts
+SELECT content.digest, media_type, artifact_type, own_size, content.size, manifest_facts
 FROM manifest JOIN content ON content.id = manifest.content
 WHERE repository = ? AND subject = ? {0} ORDER BY content.digest LIMIT ?
 """
@@ -341,7 +341,8 @@ def referrers(
                     artifact_type or "",
                     size,
                     msgspec.msgpack.decode(facts, type=ManifestFacts).annotations,
+                    content_size,
                 )
-                for digest, media_type, artifact_type, size, facts in rows
+                for digest, media_type, artifact_type, size, content_size, facts in rows
             )
     return found

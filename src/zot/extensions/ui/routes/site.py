@@ -6,6 +6,7 @@ import gzip
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -34,7 +35,7 @@ from zot.extensions.ui.addresses import (
 from zot.extensions.ui.changes import PageActions
 from zot.extensions.ui.forms import PageFormInvalid, read_form
 from zot.extensions.ui.login import Logins, LoginWays, login_page
-from zot.extensions.ui.page import USE_PAGES, HtmlPage, PageParts, PageVisit
+from zot.extensions.ui.page import USE_PAGES, Download, HtmlPage, PageParts, PageVisit
 from zot.extensions.ui.rendering import ASSETS_PATH, Asset, Renderer
 from zot.foundation.threads import ThreadPoolBusyError
 
@@ -53,6 +54,8 @@ _SECURITY = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
 _COMPRESSED_FROM_BYTES = 1024
+_NAME_LIMIT = 128
+"""Characters of the name of a file that a browser keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +126,9 @@ class Site:
             )
         except Exception as error:  # noqa: BLE001 (what the API answers as an error, pages show as one)
             return self._failed(http, error, http.raw_path)
-        return self._respond(http, page, visit)
+        return _download(page) if isinstance(page, Download) else self._respond(http, page, visit)
 
-    async def _made(self, visit: PageVisit, address: Address | None) -> HtmlPage:
+    async def _made(self, visit: PageVisit, address: Address | None) -> HtmlPage | Download:
         match address:
             case RepositoryAddress():
                 return await repository.repository(self._parts, visit, address.repository, address.view)
@@ -147,6 +150,7 @@ class Site:
             host=self._visitors.origin(http).partition("://")[2],
             secure=self._visitors.origin(http).startswith("https://"),
             may_log_in=self._visitors.authorizer.authenticator.can_authenticate,
+            context=http.context,
         )
 
     async def _post(self, http: HttpRequest, path: str) -> web.StreamResponse:
@@ -254,6 +258,20 @@ def _asset_response(http: HttpRequest, asset: Asset) -> web.Response:
 
 def _takes_gzip(http: HttpRequest) -> bool:
     return "gzip" in http.headers.get("Accept-Encoding", "")
+
+
+def _download(file: Download) -> web.Response:
+    """Return a file of a client as one to keep: no browser shows it, whatever it is."""
+    name = quote("".join(each for each in file.name[-_NAME_LIMIT:] if each.isprintable() and each not in "/\\"))
+    headers = {
+        **_SECURITY,
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{name or 'file'}",
+        "Cache-Control": "private, no-store",
+        "Vary": "Cookie, Authorization",
+    }
+    return web.Response(body=file.content, headers=headers)
 
 
 def _redirect(location: str) -> web.Response:
