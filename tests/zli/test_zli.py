@@ -16,7 +16,10 @@ from zot.zli.cli import main
 
 PAGE = ROOT / "docs" / "how-to" / "ask-a-registry.md"
 COMMAND = Path(sys.executable).with_name("zli")
-COMMANDS = ["completion", "config", "cve", "explain", "image", "repo", "search", "status"]
+COMMANDS = [
+    *("completion", "config", "cve", "diff", "explain", "history"),
+    *("image", "repo", "restore", "search", "status", "usage"),
+]
 COMPLETED = """
 source <(zli completion bash)
 COMP_WORDS=({words} '')

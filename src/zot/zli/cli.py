@@ -7,11 +7,14 @@ import click
 from zot.zli.completion import completion
 from zot.zli.config import config
 from zot.zli.cve import cve
+from zot.zli.diff import diff
 from zot.zli.explain import explain
+from zot.zli.history import history, restore
 from zot.zli.image import image
 from zot.zli.repo import repo
 from zot.zli.search import search
 from zot.zli.status import status
+from zot.zli.storage_usage import usage
 from zot.zli.usage import RootGroup
 
 
@@ -47,7 +50,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (completion, config, cve, explain, image, repo, search, status):
+for _command in (completion, config, cve, diff, explain, history, image, repo, restore, search, status, usage):
     cli.add_command(_command)
 
 

@@ -1,4 +1,4 @@
-"""Requests to a registry: a GET or HEAD at a time, whose answer has a limit."""
+"""Requests to a registry: one at a time, whose answer has a limit."""
 
 import ipaddress
 import os
@@ -73,22 +73,25 @@ class RegistryClient:
 
         An answer of more than `limit_bytes` is no answer.
         """
-        return await self._request("GET", path, accept, limit_bytes)
+        return await self._request("GET", path, {"Accept": accept} if accept else {}, limit_bytes)
 
     async def head(self, path: str, *, accept: str | None = None) -> RegistryResponse:
         """Return the answer to a HEAD of `path`, which is encoded. Raises NoResponseError."""
-        return await self._request("HEAD", path, accept, 0)
+        return await self._request("HEAD", path, {"Accept": accept} if accept else {}, 0)
 
-    async def _request(self, method: str, path: str, accept: str | None, limit_bytes: int) -> RegistryResponse:
+    async def post(self, path: str, *, headers: Mapping[str, str]) -> RegistryResponse:
+        """Return the answer to a POST without a body; it follows no redirect. Raises NoResponseError."""
+        return await self._request("POST", path, headers, ANSWER_LIMIT_BYTES)
+
+    async def _request(self, method: str, path: str, headers: Mapping[str, str], limit_bytes: int) -> RegistryResponse:
         url = URL(self.url(path), encoded=True)
-        headers = {"Accept": accept} if accept else {}
         if self._target.debug:
             sent = {**self._session.headers, **headers}
             click.echo(f"[debug]  {method}   {url} [request header]  {_header_map(sent)}", err=True)
         try:
             async with (
                 spinner(shown=self._target.spinner),
-                self._session.request(method, url, headers=headers) as response,
+                self._session.request(method, url, headers=headers, allow_redirects=method != "POST") as response,
             ):
                 if self._target.debug:
                     said = _header_map(response.headers)

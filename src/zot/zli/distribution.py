@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote, urljoin
 
 import click
 import msgspec
 
+from zot.oci.image_diff import CONTENT_LIMIT_BYTES, ImageContent, child_of, config_of
+from zot.oci.image_diff import image_content as parse_image
 from zot.oci.media_types import INDEXES, MANIFESTS
 from zot.zli.client import RegistryClient, RegistryResponse
 from zot.zli.image_reference import ImageArgument
@@ -55,8 +58,39 @@ async def referrers(client: RegistryClient, repository: str, digest: str) -> lis
     while path:
         response = await client.get(path)
         found += [_referrer(each) for each in _list(_object(response), "manifests")]
-        path = _next(client, path, response)
+        path = next_page(client, path, response)
     return found
+
+
+async def image_content(client: RegistryClient, image: ImageArgument, platform: str) -> ImageContent:
+    """Return what an image is made of; of an index, its manifest for a platform. Raises ClickException.
+
+    A config that is missing, too large or no JSON leaves its fields empty.
+    """
+    digest, media_type, manifest = await _manifest_bytes(client, image.repository, image.reference)
+    if media_type in INDEXES:
+        child = child_of(manifest, platform)
+        if child is None:
+            wanted = f"manifest for {platform}" if platform else "manifest that can be compared"
+            raise click.ClickException(f"{image.repository}:{image.reference} has no {wanted}")
+        digest, media_type, manifest = await _manifest_bytes(client, image.repository, child)
+    descriptor = config_of(manifest)
+    config = None
+    if descriptor is not None and descriptor[1] <= CONTENT_LIMIT_BYTES:
+        response = await client.get(_path(image.repository, "blobs", descriptor[0]))
+        if response.status not in {200, 404}:
+            raise unexpected(response)
+        config = response.body if response.status == 200 else None
+    return parse_image(digest, media_type, manifest, config)
+
+
+async def _manifest_bytes(client: RegistryClient, repository: str, reference: str) -> tuple[str, str, bytes]:
+    """Return digest, media type and bytes of a manifest. Raises ClickException."""
+    response = await client.get(_path(repository, "manifests", reference), accept=_ACCEPTED)
+    if response.status != 200:
+        raise unexpected(response)
+    digest = response.headers.get("Docker-Content-Digest", "") or f"sha256:{sha256(response.body).hexdigest()}"
+    return digest, response.headers.get("Content-Type", "").partition(";")[0].strip(), response.body
 
 
 async def images_by_name(
@@ -172,11 +206,11 @@ async def _lists(client: RegistryClient, path: str, key: str) -> AsyncIterator[l
         response = await client.get(following)
         names = _object(response).get(key)
         yield [str(name) for name in names] if isinstance(names, list) else []
-        following = _next(client, following, response)
+        following = next_page(client, following, response)
 
 
-def _next(client: RegistryClient, path: str, response: RegistryResponse) -> str | None:
-    """Return where a list goes on, at the same registry."""
+def next_page(client: RegistryClient, path: str, response: RegistryResponse) -> str | None:
+    """Return where a list goes on, at the same registry; None at its end. Raises ClickException."""
     target, _, parameters = response.headers.get("Link", "").partition(">")
     if not target.startswith("<") or "next" not in parameters:
         return None

@@ -1,11 +1,14 @@
 """What a query prints: a table when all is known, or a document for each record as it comes."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import click
 
 from zot.zli.records import ImageRecord
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,26 @@ class QueryOutput:
         """Print a document for each value."""
         for value in values:
             self.document(value)
+
+    async def records(
+        self,
+        records: AsyncIterator[Record],
+        headings: tuple[str, ...],
+        cells: Callable[[Record], tuple[str, ...]],
+    ) -> None:
+        """Print records as they come; as text at the end, since the widths of columns depend on all of them."""
+        from msgspec import to_builtins
+
+        from zot.zli.tables import print_table
+
+        rows = []
+        async for each in records:
+            if self.is_text:
+                rows.append(cells(each))
+            else:
+                self.document(to_builtins(each))
+        if self.is_text:
+            print_table(headings, rows)
 
     async def images(self, pages: AsyncIterator[list[ImageRecord]]) -> None:
         """Print images as their pages come; a table, whose columns depend on all of them, at the end."""

@@ -126,6 +126,15 @@ def print_vulnerabilities(vulnerabilities: Sequence[CveRecord], summary: CveCoun
             click.echo(_cut_line(("", "", "", *_package_cells(package))))
 
 
+def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows below their headings, or nothing when there is none; columns are as wide as their longest cell."""
+    if not rows:
+        return
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in (headings, *rows):
+        click.echo(_line(row, widths).rstrip())
+
+
 def platform_text(platform: PlatformRecord) -> str:
     """Return a platform as `os/arch`."""
     return "/".join(part for part in (platform.os, platform.arch, platform.variant if platform.arch else "") if part)
