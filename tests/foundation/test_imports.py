@@ -28,6 +28,16 @@ def test_a_module_that_does_not_exist_is_an_import_error() -> None:
         LazyModule("zot.no_such_module").name  # noqa: B018
 
 
+def test_what_was_imported_is_not_looked_at_by_the_collection() -> None:
+    """The first collection after a start does not visit all that the start imported: nothing of it is garbage."""
+    program = (
+        "import gc; from zot.foundation.imports import uncollected\n"
+        "with uncollected(): made = [[] for _ in range(10_000)]\n"
+        "assert len(gc.get_objects()) < 10_000 <= gc.get_freeze_count()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_collection_goes_on_after_imports() -> None:
     """It is suspended in the block alone, an exception included; where it was off, it stays off."""
     with pytest.raises(ModuleNotFoundError), uncollected():

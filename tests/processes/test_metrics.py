@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,12 @@ def value(server: ZotServer, name: str, **labels: str) -> float:
         for sample in family.samples
         if sample.name == name and labels.items() <= sample.labels.items()
     )
+
+
+def test_others_on_the_machine_see_no_values(tmp_path: Path) -> None:
+    """Names of repositories are in the values, whose directory only the server's user may enter."""
+    with measured(tmp_path, workers=2) as server:
+        assert stat.S_IMODE((server.root / ".zot" / "metrics").stat().st_mode) & 0o077 == 0
 
 
 def test_one_process_counts_at_once(tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ from click.testing import CliRunner
 from http_client import parsed, read_all, wait_for
 from layout.images import image
 from servers.zot import ZOT, ZotServer
-from zot import __version__, storage
+from zot import __version__
 from zot.cli.main import cli
 from zot.config.load import load_tree
 from zot.config.model import Config
 from zot.processes import start
-from zot.server import store
 from zot.server.plan import make_plan
+from zot.storage.lock import locked_roots
 
 Refused = Callable[..., str]
 
@@ -95,7 +95,7 @@ def test_a_log_that_cannot_be_written_is_said(refused: Refused, tmp_path: Path, 
 
 def test_a_directory_in_use_is_said_with_who_has_it(server: ZotServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second server on one directory names the first one, which goes on."""
-    monkeypatch.setattr(store, "lock_root", partial(storage.lock.lock_root, wait_s=0))
+    monkeypatch.setattr(start, "locked_roots", partial(locked_roots, wait_s=0))
     result = CliRunner().invoke(cli, ["serve", str(server.config)])
     assert result.exit_code == 1
     assert f"Error: {server.root} is in use by process {server.pid}, since " in result.output
@@ -292,23 +292,24 @@ def test_the_catalog_is_as_durable_as_its_most_durable_store(of_sub_path: dict[s
 
 
 def test_what_a_server_keeps_is_its_own(server: ZotServer) -> None:
-    """Names of repositories are in the catalog, in logs and in the values of metrics: others on the machine see none.
+    """Names of repositories are in the catalog and in logs: others on the machine see none.
 
     The directory of the catalog may be open to all users; what is made in it is private by itself.
     """
     made = [path for path in (server.root / ".zot").iterdir() if path.name not in {"control", "writer.sock"}]
-    assert {"catalog.db", "metrics"} <= {path.name for path in made}
+    assert "catalog.db" in {path.name for path in made}
     assert {path.name for path in made if stat.S_IMODE(path.stat().st_mode) & 0o077} == set()
 
 
 def test_a_start_imports_little_before_it_listens() -> None:
     """What is in no process, in the jobs process alone, or needed after listening, is not imported to get there."""
     program = (
-        "import sys, zot.cli.main, zot.cli.serve, zot.processes.start, zot.server.store;"
-        "late = ('aiohttp', 'watchfiles', 'anyio', 'joserfc', 'cryptography', 'passlib', 'importlib.metadata');"
+        "import sys, zot.cli.main, zot.cli.serve, zot.processes.start;"
+        "from zot.config.load import load_tree; load_tree({'storage': {'rootDirectory': '.'}});"
+        "late = ('aiohttp', 'zot.server.store', 'watchfiles', 'anyio', 'joserfc', 'cryptography', 'passlib');"
         "assert not [name for name in late if name in sys.modules], sys.modules.keys();"
         "from zot.processes import roles, supervisor;"
-        "late = ('zot.server.background', 'watchfiles', 'joserfc', 'cryptography', 'passlib');"
+        "late = ('zot.server.background', 'watchfiles', 'prometheus_client', 'joserfc', 'cryptography', 'passlib');"
         "assert not [name for name in late if name in sys.modules], sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -323,3 +324,16 @@ def test_the_authorities_that_the_environment_names_stay(monkeypatch: pytest.Mon
             monkeypatch.setenv("SSL_CERT_FILE", given)
         start.import_aiohttp()
         assert os.environ.get("SSL_CERT_FILE") == given
+
+
+def test_background_work_starts_after_the_processes_that_answer(server: ZotServer) -> None:
+    """Its imports take no processor from the first answers."""
+    started = {name: _started_ticks(pid) for name, pid in server.processes().items()}
+    workers = [ticks for name, ticks in started.items() if name.startswith("worker-")]
+    assert len(workers) == 2
+    assert started["jobs"] >= max(workers)
+
+
+def _started_ticks(pid: int) -> int:
+    """Return when a process was forked, in the kernel's ticks since the machine was booted."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])

@@ -59,9 +59,11 @@ class ZotServer(Process):
 
     def _answers(self) -> bool:
         try:
-            return self.client.get("/startupz").status == 200
+            answers = self.client.get("/startupz").status == 200
         except OSError:
             return False
+        found = self.processes() if self.process else {}
+        return answers and (not found or "jobs" in found)  # which starts after the processes that answer
 
     @property
     def pid(self) -> int:

@@ -24,7 +24,7 @@ def command(directory: Path, file: Path | None) -> None:
     from zot.admin.restore import restore
     from zot.server.drivers import catalog_engine
     from zot.server.plan import make_plan
-    from zot.server.store import locked_roots
+    from zot.storage.lock import locked_roots
     from zot.storage.owner import give, owner_of
 
     plan = make_plan(checked(file), file, workers=0, read_only=False)
@@ -32,7 +32,7 @@ def command(directory: Path, file: Path | None) -> None:
     places = [*plan.roots, str(plan.state.catalog)]
     owners = {place: owner_of(place) or owner_of(plan.roots[0]) or owner_of(str(directory)) for place in places}
     mark_restored = catalog_engine(plan).mark_restored
-    with locked_roots(plan, wait_s=0):
+    with locked_roots(plan.roots, wait_s=0):
         for line in restore(str(directory.absolute()), plan.roots, str(plan.state.catalog), mark_restored):
             click.echo(line)
         for place, owner in owners.items():

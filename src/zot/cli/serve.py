@@ -48,8 +48,8 @@ def command(
     overrides = _overrides(address, port, root)
     # Before the file is read, so that a later change of it is reloaded.
     seen = signatures([] if file is None else [file.absolute()])
-    config = checked(file, overrides)
     with uncollected():
+        config = checked(file, overrides)
         from zot.processes.start import StartError, start
 
     try:

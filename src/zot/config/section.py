@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -17,6 +18,9 @@ RELOAD = "x-reload"
 KNOWN_TO_ZOT = "x-zot"
 
 T = TypeVar("T")
+
+# Looking for plugins of pydantic among all packages that are installed would be a twentieth of a start.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
 
 
 class Section(BaseModel):

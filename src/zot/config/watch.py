@@ -8,7 +8,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
     from pathlib import Path
 
 # Editors and deployments make several changes in a row, which are reported together.
@@ -32,6 +32,7 @@ class Watch:
         """Watch `paths`; `seen` are their signatures when they were read, by default those of now."""
         self._seen = signatures(paths) | dict(seen or {})
         self._stop = asyncio.Event()
+        self._awatch: Callable[..., AsyncGenerator[object, None]] | None = None
 
     @property
     def seen(self) -> dict[Path, Signature]:
@@ -52,7 +53,7 @@ class Watch:
             loop = asyncio.get_running_loop()
             while not self._stop.is_set():
                 directories = await loop.run_in_executor(pool, _directories, tuple(self._seen))
-                async with aclosing(self._notices(directories)) as notices:
+                async with aclosing(self._notices(directories, pool)) as notices:
                     async for _ in notices:
                         if changed := self._note(await loop.run_in_executor(pool, signatures, tuple(self._seen))):
                             yield changed
@@ -65,22 +66,24 @@ class Watch:
         self._seen |= changed
         return frozenset(changed)
 
-    async def _notices(self, directories: frozenset[Path]) -> AsyncGenerator[None, None]:
+    async def _notices(self, directories: frozenset[Path], pool: ThreadPoolExecutor) -> AsyncGenerator[None, None]:
         """Yield at once, after each change in the directories, and once a second."""
         yield
-        if directories:
+        if directories and self._awatch is not None:
             # If the directory is gone, or the kernel has no more watches, polling alone detects changes for a second.
             with suppress(OSError, RuntimeError):
-                async with aclosing(self._events(directories)) as events:
+                async with aclosing(self._events(self._awatch, directories)) as events:
                     async for _ in events:
                         yield
         if not self._stop.is_set():
             await asyncio.sleep(POLL_MS / 1000)
+        if self._awatch is None:
+            # After a second of polling, and in a thread: the first requests of a start do not wait for the import.
+            self._awatch = await asyncio.get_running_loop().run_in_executor(pool, _import_awatch)
 
-    def _events(self, directories: frozenset[Path]) -> AsyncGenerator[object, None]:
-        # Imported by the first watch, which begins once requests are answered: a start need not wait for it.
-        from watchfiles import awatch  # noqa: PLC0415
-
+    def _events(
+        self, awatch: Callable[..., AsyncGenerator[object, None]], directories: frozenset[Path]
+    ) -> AsyncGenerator[object, None]:
         return awatch(
             *directories,
             watch_filter=None,
@@ -91,6 +94,12 @@ class Watch:
             recursive=False,
             stop_event=self._stop,
         )
+
+
+def _import_awatch() -> Callable[..., AsyncGenerator[object, None]]:
+    from watchfiles import awatch  # noqa: PLC0415
+
+    return awatch
 
 
 def _directories(paths: tuple[Path, ...]) -> frozenset[Path]:

@@ -32,9 +32,10 @@ class HttpContext:
     config: Config
     registry: Registry
     policy: Policy
-    state: ServerState
     metrics: Metrics | None
     """What this process records; None if no extension wants it recorded."""
+    state: ServerState | None
+    """What is read when metrics are asked for; None as `metrics`."""
     authorizer: Authorizer
     """Who sends a request, and whether it may: what guards every route."""
     auth: Auth

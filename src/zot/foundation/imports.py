@@ -26,11 +26,15 @@ class LazyModule:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Suspend garbage collection during a block that imports: what it makes lives as long as the process."""
+    """Suspend garbage collection during a block that imports: what it makes lives as long as the process.
+
+    So it is never looked at by a later collection either, of which the first would look at all of it. For starts alone.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
+            gc.freeze()
             gc.enable()

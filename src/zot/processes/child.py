@@ -59,6 +59,8 @@ class ProcessSpec:
     role: Role
     slot: int = 0
     listener: socket.socket | None = None
+    late: bool = False
+    """Whether its start leaves the processor to the others until they are ready."""
 
 
 @dataclass(frozen=True, slots=True)

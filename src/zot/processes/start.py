@@ -23,12 +23,14 @@ from zot.foundation.imports import uncollected
 from zot.processes.child import LEASE_ENDED_STATUS, ProcessSpec
 from zot.processes.listeners import ListenError, is_wildcard, listen, listen_unix
 from zot.processes.sd_notify import notify
+from zot.server.extensions import EXTENSIONS
 from zot.server.heartbeats import Heartbeats
 from zot.server.plan import ServerPlan, make_plan
 from zot.server.preflight import preflight, problems, reachable_servers
 from zot.server.running_state import RunningState, first_state
 from zot.server.tls import TlsError
 from zot.storage.interface import StorageError
+from zot.storage.lock import locked_roots
 from zot.storage.owner import other_user
 
 # Where OpenSSL looks for the authorities of the system.
@@ -57,22 +59,22 @@ def start(
     raise_descriptor_limit()
     plan = replace(make_plan(config, file, workers=workers, read_only=read_only), overrides=overrides or {})
     _check(config, plan)
-    # Imported here, since a check that fails before needs none of it.
-    with uncollected():
-        from zot.server.store import claim_store  # noqa: PLC0415
-
     try:
         state = first_state(config, plan, seen)
-        with claim_store(plan, waiting=_show_waiting, notify=_show) as claimed:
-            return _serve(config, claimed, state)
+        with locked_roots(plan.roots, waiting=_show_waiting):
+            plan, sockets = _listen(plan)
+            # Imported here: a check that fails before needs none of it, and a client that comes now waits in the queue.
+            with uncollected():
+                from zot.server.store import prepare_store  # noqa: PLC0415
+
+            return _serve(config, prepare_store(plan, _show), state, sockets)
     except (StorageError, CatalogError, ListenError, TlsError) as error:
         raise StartError(str(error)) from error
 
 
-def _serve(config: Config, plan: ServerPlan, state: RunningState) -> int:
-    """Serve a claimed store. Raises ListenError, CatalogError, StartError."""
-    plan, sockets = _listen(plan)
-    _empty_metrics(plan)
+def _serve(config: Config, plan: ServerPlan, state: RunningState, sockets: Sequence[socket.socket]) -> int:
+    """Serve a claimed store on listening sockets. Raises ListenError, CatalogError, StartError."""
+    _empty_metrics(config, plan)
     ready = partial(_show_ready, plan, sockets[0].getsockname())
     if plan.workers:
         return _supervise(plan, state, sockets, ready)
@@ -151,7 +153,7 @@ def _supervise(
 
     def arrange() -> tuple[ServerPlan, supervisor.Groups]:
         writers = [ProcessSpec("writer", roles.write_catalog)] if catalog_engine(plan).needs_writer else []
-        jobs = [ProcessSpec("jobs", roles.work_in_background)]
+        jobs = [ProcessSpec("jobs", roles.work_in_background, late=True)]
         workers = [
             ProcessSpec(f"worker-{slot}", roles.answer_requests, slot, each) for slot, each in enumerate(sockets)
         ]
@@ -230,8 +232,10 @@ def first_push(host_port: str) -> list[str]:
     ]
 
 
-def _empty_metrics(plan: ServerPlan) -> None:
+def _empty_metrics(config: Config, plan: ServerPlan) -> None:
     """Remove the metrics of the last start, before a process of this one records any."""
+    if not any(each.records(config) for each in EXTENSIONS):
+        return
     from zot.api.metrics.registry import empty  # noqa: PLC0415 (brings the metrics library)
 
     empty(plan.state.metrics)

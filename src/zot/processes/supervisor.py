@@ -36,6 +36,8 @@ _RESTART_DELAYS_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 _STABLE_S = 10.0
 # A stop waits so long for processes that are being replaced: without them, layouts are not written.
 _REPLACED_WITHIN_S = 8.0
+# A late process starts after so long at the latest: the others may be recovering the catalog.
+_LATE_S = 2.0
 _CLOSED = -1
 
 
@@ -109,7 +111,10 @@ class Supervisor:
         gc.freeze()
         while not self._stops():
             for child in self._children:
-                self._start(child)
+                if child.spec.late:
+                    child.restart_s = time.monotonic() + _LATE_S
+                else:
+                    self._start(child)
             while not (self._stops() or self._lease_ended):
                 self._wait(self._next_restart_s())
                 self._reap()
@@ -159,9 +164,10 @@ class Supervisor:
                 if key.data is not None:
                     os.close(key.fd)  # the supervisor's end of another process's channel
             self._selector.close()
-            handover = Handover(
-                self._lifelines[child.group][0], ChannelSender(sending), self._state, self._reports, self._announced
-            )
+            # Until the server is ready, a late process finds changes of files by itself, and logs them.
+            reports = {} if child.spec.late and not self._announced else self._reports
+            lifeline = self._lifelines[child.group][0]
+            handover = Handover(lifeline, ChannelSender(sending), self._state, reports, self._announced)
             status = run(self._plan, child.spec, handover)
         except BaseException:  # noqa: BLE001 (nothing above reports it)
             traceback.print_exc()
@@ -183,6 +189,10 @@ class Supervisor:
             if channel.ended:
                 self._selector.unregister(key.fd)
                 channel.close()
+        if all(child.ready or child.spec.late for child in self._children):
+            for child in self._children:
+                if not child.started_s:
+                    child.restart_s = 0.0
         if not (self._announced or self._stop_signals) and all(child.ready for child in self._children):
             self._announced = True
             self._ready()

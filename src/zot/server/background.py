@@ -6,13 +6,10 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zot.accounts.interface import AccountsUnavailableError
 from zot.admin.requests import AdminRequest
-from zot.api.metrics.maintenance import MaintenanceMetrics
-from zot.api.metrics.metrics import Metrics
-from zot.api.metrics.registry import Recorded
 from zot.catalog.owner_commands import EXPORT_LEASE, IMPORT_LEASE, MAINTENANCE_LEASE
 from zot.config.model import Config
 from zot.layout.build import build_jobs
@@ -32,6 +29,10 @@ from zot.server.start_log import log_start
 from zot.server.store import Store
 from zot.storage.build import space_warnings
 from zot.storage.interface import StorageError
+
+if TYPE_CHECKING:  # the library of metrics is imported where something wants them recorded
+    from zot.api.metrics.metrics import Metrics
+    from zot.api.metrics.registry import Recorded
 
 _log = logging.getLogger("zot.server")
 
@@ -62,11 +63,16 @@ class Background:
         self._layout_jobs = build_jobs(store.catalog, store.storage, layouts)
         self._lease = OwnerLease(store.catalog)
         self._job_states = job_states
-        self._observer: Observer = NoObserver() if recorded is None else MaintenanceMetrics(recorded)
-        self._metrics = None
-        if measures and recorded is not None:
-            self._metrics = Metrics(recorded)
-            store.damage.observe(recorded.count_damaged)
+        self._observer: Observer = NoObserver()
+        self._metrics: Metrics | None = None
+        if recorded is not None:
+            from zot.api.metrics.maintenance import MaintenanceMetrics  # noqa: PLC0415
+            from zot.api.metrics.metrics import Metrics  # noqa: PLC0415
+
+            self._observer = MaintenanceMetrics(recorded)
+            if measures:
+                self._metrics = Metrics(recorded)
+                store.damage.observe(recorded.count_damaged)
         parts = self._parts(store.config)
         self._scheduler = maintenance.scheduler(store.config, parts, _jobs(store.config, parts))
         self._consumers = [run for each in EXTENSIONS for run in each.consumers(store.config, parts)]

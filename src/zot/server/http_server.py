@@ -26,9 +26,6 @@ from zot.api.completed_requests import Observe
 from zot.api.connection import ConnectionServer
 from zot.api.health import Health
 from zot.api.http_request import Handler, HttpRequest
-from zot.api.metrics.metrics import Metrics
-from zot.api.metrics.registry import Recorded
-from zot.api.metrics.state import ServerState
 from zot.api.pull_counts import PullCounts
 from zot.auth.build import PASSWORD_QUEUE_LIMIT, PASSWORD_THREADS, Auth, AuthParts
 from zot.auth.build import build as build_auth
@@ -49,8 +46,11 @@ from zot.server.tls import TlsError
 from zot.statistics.interface import StatisticsUnavailableError
 from zot.statistics.recorder import StatisticsRecorder
 
-if TYPE_CHECKING:  # what operators ask brings maintenance with it
+if TYPE_CHECKING:  # these bring maintenance and the library of metrics with them
     from zot.admin.asking import Ask
+    from zot.api.metrics.metrics import Metrics
+    from zot.api.metrics.registry import Recorded
+    from zot.api.metrics.state import ServerState
 
 # Queries of extensions that take long are made one by one, so that they leave the processor to other requests.
 _HANDLER_THREADS = 1
@@ -154,8 +154,8 @@ class HttpServer:
             config=config,
             registry=registry,
             policy=auth.policy,
-            state=_state(self._store),
             metrics=self._metrics,
+            state=None if self._metrics is None else _state(self._store),
             authorizer=authorizer,
             auth=auth,
             authenticator=authenticator,
@@ -192,6 +192,8 @@ class HttpServer:
     def _measuring(self) -> Metrics | None:
         if self.recorded is None:
             return None
+        from zot.api.metrics.metrics import Metrics  # noqa: PLC0415
+
         return Metrics(
             self.recorded,
             connections=lambda: len(self.server.connections),
@@ -240,6 +242,8 @@ def recorded(config: Config, plan: ServerPlan, process: str) -> Recorded | None:
     """Return what a process records, shared with all others of the server; None if no extension wants it recorded."""
     if not any(each.records(config) for each in EXTENSIONS):
         return None
+    from zot.api.metrics.registry import Recorded  # noqa: PLC0415
+
     return Recorded(process, plan.state.metrics if plan.workers else None)
 
 
@@ -255,6 +259,8 @@ def _guarded(authorizer: Authorizer, extension: Extension, route: ExtensionRoute
 
 
 def _state(store: Store) -> ServerState:
+    from zot.api.metrics.state import ServerState  # noqa: PLC0415
+
     info = {"commit": "", "binaryType": "python", "goVersion": "", "version": store.config.dist_spec_version}
     info["releaseTag"] = __version__
     return ServerState(store.catalog, info, store.plan.workers, store.catalog_engine.log_file)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
@@ -39,7 +39,7 @@ from zot.server.store_registry import (
 from zot.statistics.interface import StatisticsStore
 from zot.storage.build import build as build_storage
 from zot.storage.interface import Storage, StorageError
-from zot.storage.lock import lock_root
+from zot.storage.lock import locked_roots
 from zot.storage.memory import MemoryStorage
 from zot.storage.threads import ThreadPools
 
@@ -102,20 +102,6 @@ class Store:
 
 
 @contextmanager
-def locked_roots(plan: ServerPlan, wait_s: float = _LOCK_WAIT_S, waiting: Notify = lambda _: None) -> Iterator[None]:
-    """Hold the locks on all roots during the block; processes forked in it hold them until they end.
-
-    Waits up to `wait_s` for the process that has a root, which `waiting` is called with. It blocks. Raises
-    RootInUseError, StorageError.
-    """
-    with ExitStack() as held:
-        if not plan.memory:
-            for root in plan.roots:
-                held.callback(lock_root(root, wait_s=wait_s, waiting=waiting).close)
-        yield
-
-
-@contextmanager
 def claim_store(
     plan: ServerPlan,
     *,
@@ -126,24 +112,27 @@ def claim_store(
 ) -> Iterator[ServerPlan]:
     """Hold a store for this process and those that it forks during the block; yield the plan to open it by.
 
-    Makes directories and identities, and starts damaged statistics from scratch; `notify` is called with what is
-    damaged or cannot be used. With `must_exist` no store is made: it was served before, its catalog is whole, and root
-    makes no files in the store of another user. It blocks. Raises RootInUseError if another process has a root,
-    StorageError.
+    With `must_exist` no store is made: it was served before, its catalog is whole, and root makes no files in the store
+    of another user. It blocks, up to `wait_s` for the process that has a root, which `waiting` is called with. Raises
+    RootInUseError if it still has it, and as `prepare_store` does.
     """
     catalog = catalog_engine(plan)
     if must_exist:
         require_store(plan.state, catalog, plan.roots)
         refuse_root(plan.roots)
-    with locked_roots(plan, wait_s, waiting):
+    with locked_roots(() if plan.memory else plan.roots, wait_s, waiting):
         if must_exist:
             require_whole_catalog(catalog)
-        yield plan if plan.memory else _prepared(plan, catalog, notify)
+        yield plan if plan.memory else prepare_store(plan, notify)
 
 
-def _prepared(plan: ServerPlan, catalog: CatalogEngine, notify: Notify) -> ServerPlan:
-    """Make what all processes of a start share; return the plan with the identities of its stores."""
-    state = plan.state
+def prepare_store(plan: ServerPlan, notify: Notify) -> ServerPlan:
+    """Make what all processes of a start share; return the plan with the identities of its stores.
+
+    Its roots are locked. Makes directories and identities, and starts damaged statistics from scratch; `notify` is
+    called with what is damaged or cannot be used. It blocks. Raises StorageError.
+    """
+    state, catalog = plan.state, catalog_engine(plan)
     try:
         for directory in dict.fromkeys((state.catalog, state.runtime)):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)

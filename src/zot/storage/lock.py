@@ -6,8 +6,8 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -68,6 +68,17 @@ def lock_root(root: str, wait_s: float = 30.0, waiting: Callable[[str], object] 
             os.set_inheritable(each, True)
         failing.pop_all()
     return lock
+
+
+@contextmanager
+def locked_roots(
+    roots: Iterable[str], wait_s: float = 30.0, waiting: Callable[[str], object] = lambda _: None
+) -> Iterator[None]:
+    """Hold the locks on roots during the block, as by `lock_root`; processes forked in it hold them until they end."""
+    with ExitStack() as held:
+        for root in roots:
+            held.callback(lock_root(root, wait_s=wait_s, waiting=waiting).close)
+        yield
 
 
 def is_locked(root: str) -> bool:

@@ -23,7 +23,8 @@ def _routes(context: HttpContext) -> Sequence[ExtensionRoute]:
     from zot.auth.credentials import ResourceClass  # noqa: PLC0415
 
     path = page_path(context.config)
-    if path is None or context.metrics is None:  # what nothing has recorded since the start is not shown
+    # What nothing has recorded since the start is not shown.
+    if path is None or context.metrics is None or context.state is None:
         return []
     page = MetricsPage(context.metrics, context.state)
     return [ExtensionRoute(path, "GET", ResourceClass.METRICS, page.get, context.policy.reads_metrics)]
