@@ -861,6 +861,61 @@ async def test_missing_content_is_not_linked(storage: Storage) -> None:
     assert await sessions(storage, OTHER) == []
 
 
+# --- bytes in memory ---
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+async def test_bytes_in_memory_become_content_if_they_have_the_digest(storage: Storage, algorithm: str) -> None:
+    """All pieces together have it, storing them again changes nothing, and nothing is left staged."""
+    digest = digest_of(CONTENT, algorithm)
+    pieces = [CONTENT[:5], CONTENT[5:]]
+    await storage.verify_pieces(APP, digest, pieces)
+    await storage.put_verified(APP, digest, pieces, None)
+    await storage.put_verified(APP, digest, [CONTENT], None)
+    assert await read(storage, APP, digest) == CONTENT
+    assert await sessions(storage) == []
+
+
+async def test_bytes_in_memory_with_another_digest_are_refused(storage: Storage) -> None:
+    """They do not become content, whether they are to be written or shared."""
+    digest = await push(storage, NESTED)
+    with pytest.raises(DigestMismatchError):
+        await storage.verify_pieces(APP, digest, [CONTENT[:-1]])
+    for twin in (None, NESTED):
+        with pytest.raises(DigestMismatchError):
+            await storage.put_verified(APP, digest, [CONTENT[:-1]], twin)
+    assert await storage.stat(APP, digest) is None
+
+
+async def test_bytes_in_memory_replace_damaged_content(storage: Storage) -> None:
+    """What is there under the digest does not count."""
+    digest = digest_of(CONTENT)
+    await storage.put(APP, digest, b"damaged")
+    await storage.put_verified(APP, digest, [CONTENT], None)
+    assert await read(storage, APP, digest) == CONTENT
+
+
+@pytest.mark.parametrize("twin", [OTHER, NESTED])
+async def test_bytes_in_memory_are_shared_with_a_twin(storage: Storage, twin: Repository) -> None:
+    """Content that is shared with another repository's stays when that is removed, and replaces what was there."""
+    digest = await push(storage, twin)
+    await storage.put(APP, digest, b"damaged")
+    await storage.put_verified(APP, digest, [CONTENT[:5], CONTENT[5:]], twin)
+    await storage.remove(twin, digest)
+    assert await read(storage, APP, digest) == CONTENT
+
+
+@pytest.mark.parametrize("found", [None, CONTENT[:-1], CONTENT + b"x", CONTENT[:-1] + b"x"])
+async def test_a_damaged_twin_is_told(storage: Storage, found: bytes | None) -> None:
+    """Nothing is stored then: the caller repairs the twin's repository first."""
+    digest = digest_of(CONTENT)
+    if found is not None:
+        await storage.put(NESTED, digest, found)
+    with pytest.raises(ContentDamagedError):
+        await storage.put_verified(APP, digest, [CONTENT[:5], CONTENT[5:]], NESTED)
+    assert await storage.stat(APP, digest) is None
+
+
 # --- put, remove ---
 
 

@@ -92,8 +92,8 @@ class Store:
         # No other program is writing an index.json.
         self.jobs.exporter._edits._retry_s = 0
         parts = build.RegistryParts(self.catalog, self.storage, self.layouts, ContentCache())
-        # The parts of images are held by the catalog, and LARGE is a file from the first moment on.
-        self.registry = replace(build.build(config, parts), small_bodies=SmallBodies(SMALL_BYTES))
+        # The parts of images are held by the catalog; LARGE is a file at once, from memory if it comes in one request.
+        self.registry = replace(build.build(config, parts), small_bodies=SmallBodies(held_bytes=SMALL_BYTES))
         self._removals = UnfinishedDeletes(self.registry, self._now_s)
 
     async def close(self) -> None:

@@ -247,7 +247,7 @@ class Named(MemoryCatalog):
 
 
 async def test_a_blob_costs_few_commands() -> None:
-    """A blob of one PUT costs three, a small one two, one of PATCH and PUT four, and each further PATCH two."""
+    """A blob of one PUT costs three, one that is held two, one of PATCH and PUT four, and each further PATCH two."""
     catalog = Named()
     small = Registry(catalog=catalog, storage=MemoryStorage())
     session = await uploads.begin(small, APP, ALICE)
@@ -264,6 +264,12 @@ async def test_a_blob_costs_few_commands() -> None:
     session = await uploads.begin(registry, APP, ALICE)
     await uploads.finish(registry, finish(session), ALICE, body(CONTENT), None, announced=len(CONTENT))
     assert catalog.names == ["CreateUploadRow", "AdvanceUpload", "PublishBlob"]
+    catalog.names.clear()
+    in_memory = replace(small, small_bodies=SmallBodies(held_bytes=0))
+    session = await uploads.begin(in_memory, OTHER, ALICE)
+    request = FinishUpload(repository=OTHER, session=session, digest=digest_of(b"memory"))
+    await uploads.finish(in_memory, request, ALICE, body(b"memory"), None, announced=6)
+    assert catalog.names == ["CreateUploadRow", "LeaseUpload", "PublishBlob"]
     catalog.names.clear()
     session = await uploads.begin(registry, APP, ALICE)
     await uploads.append(registry, chunk(session), ALICE, body(CONTENT[:4]), None)

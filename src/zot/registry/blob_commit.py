@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -26,9 +26,9 @@ from zot.registry import quota
 from zot.registry.blob_deletion import delete_blob, quarantine_damaged
 from zot.registry.damage import BAD_DIGEST, FoundBy, size_mismatch
 from zot.registry.errors import Unavailable
-from zot.registry.held_blobs import is_held_intact
+from zot.registry.held_blobs import has_bytes, is_held_intact
 from zot.registry.registry import MIB, Registry
-from zot.storage.interface import StorageFullError, UploadKey, UploadMissingError
+from zot.storage.interface import ContentDamagedError, StorageFullError, UploadKey, UploadMissingError
 
 # A doomed blob is unlinked within milliseconds, unless the process that was about to unlink it died.
 _DOOMED_WAIT_S = 5.0
@@ -152,6 +152,36 @@ async def commit_upload(registry: Registry, upload: UploadKey, size: int, claim:
         await registry.storage.discard(upload)
 
 
+async def commit_pieces(
+    registry: Registry, repository: Repository, pieces: Sequence[bytes], claim: BlobClaim, session: str
+) -> None:
+    """Make bytes in memory the blob that is claimed, and finish the session. Durable when it returns.
+
+    They are verified in the job that writes them. Content that is there already is compared with them, and replaced if
+    it is damaged. Raises DigestMismatchError, QuotaExceeded, StorageFullError, Unavailable.
+    """
+    digest, size = claim.digest, sum(map(len, pieces))
+    if await claim.take() is ClaimOutcome.PRESENT:
+        await registry.storage.verify_pieces(repository, digest, pieces)
+
+    async def place() -> None:
+        async for holder, row in _holders(registry, repository, digest, size):
+            try:
+                await registry.storage.put_verified(repository, digest, pieces, holder)
+            except ContentDamagedError:
+                await quarantine_damaged(registry, holder, digest, row, _OTHER_BYTES, FoundBy.PUSH)
+            else:
+                return
+        await registry.storage.put_verified(repository, digest, pieces, None)
+
+    async def damage(row: BlobRow) -> str:
+        if row.size != size:
+            return size_mismatch(row.size, size)
+        return "" if await has_bytes(registry.storage, repository, digest, b"".join(pieces)) else _OTHER_BYTES
+
+    await commit_blob(registry, BlobCommit(repository, digest, size, place, FoundBy.PUSH, damage, session), claim)
+
+
 async def manifest_as_blob(registry: Registry, repository: Repository, digest: Digest) -> BlobRow | None:
     """Make a manifest's bytes a blob of its repository, and return its row; None: there is no such manifest.
 
@@ -252,14 +282,28 @@ async def _twin(registry: Registry, upload: UploadKey, digest: Digest, size: int
 
     A damaged one that is found on the way is made absent.
     """
+    async for holder, row in _holders(registry, upload.repository, digest, size):
+        if await _equals_staged(registry, upload, size, holder, digest):
+            return holder
+        await quarantine_damaged(registry, holder, digest, row, _OTHER_BYTES, FoundBy.PUSH)
+    return None
+
+
+async def _holders(
+    registry: Registry, repository: Repository, digest: Digest, size: int
+) -> AsyncIterator[tuple[Repository, BlobRow]]:
+    """Iterate over repositories whose file of that content may be shared with another one, as their rows say.
+
+    One of another size is made absent.
+    """
     for holder in await registry.catalog.repositories_with(digest, "", _TWINS):
-        if holder == upload.repository or not registry.shares(upload.repository, holder):
+        if holder == repository or not registry.shares(repository, holder):
             continue
         row = await registry.catalog.blob(holder, digest)
         # It has no file yet, if the catalog holds its bytes.
         if row is None or row.held:
             continue
-        if row.size == size and await _equals_staged(registry, upload, size, holder, digest):
-            return holder
-        await quarantine_damaged(registry, holder, digest, row, _OTHER_BYTES, FoundBy.PUSH)
-    return None
+        if row.size == size:
+            yield holder, row
+        else:
+            await quarantine_damaged(registry, holder, digest, row, _OTHER_BYTES, FoundBy.PUSH)

@@ -93,13 +93,14 @@ async def _is_intact(
 ) -> bool:
     """Return whether the file of a present blob has these bytes; a damaged one is made absent, unless it is pushed."""
     # PutBlob replaces damaged bytes that are held.
-    if row.held or await _has_bytes(registry.storage, repository, digest, content):
+    if row.held or await has_bytes(registry.storage, repository, digest, content):
         return True
     await quarantine_damaged(registry, repository, digest, row, _OTHER_BYTES, found_by)
     return False
 
 
-async def _has_bytes(storage: Storage, repository: Repository, digest: Digest, content: bytes) -> bool:
+async def has_bytes(storage: Storage, repository: Repository, digest: Digest, content: bytes) -> bool:
+    """Return whether stored content has these bytes; False if it cannot be read. Raises StorageBusyError."""
     try:
         opened = await storage.open(repository, digest)
         try:

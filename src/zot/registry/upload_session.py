@@ -75,6 +75,13 @@ class UploadSession:
         start = await self.resume_point()
         return Progress(0, algorithm) if algorithm is not None and start.offset == 0 else start
 
+    async def claim(self, claim: BlobClaim) -> None:
+        """Take the lease, with the claim, if no other request changed the session since its row was read.
+
+        Raises LeaseLostError; UploadMissingError if the session is finished.
+        """
+        await self._confirm(claim)
+
     async def append(
         self, start: Progress, body: AsyncIterator[bytes], claim: BlobClaim | None = None, *, waits: bool = True
     ) -> Progress:
@@ -101,7 +108,7 @@ class UploadSession:
                 await self._registry.storage.discard(self.key)
             raise
 
-    async def _confirm(self) -> None:
+    async def _confirm(self, claim: BlobClaim | None = None) -> None:
         """Take the lease if no other request changed the session since its row was read. Raises LeaseLostError."""
         await self._lease(
             LeaseUpload(
@@ -111,7 +118,9 @@ class UploadSession:
                 owner=self._registry.catalog.owner,
                 if_epoch=self.row.epoch,
                 if_offset=self.row.offset,
-            )
+                claim=claim.wanted() if claim else None,
+            ),
+            claim,
         )
 
     async def _lease(self, lease: LeaseUpload, claim: BlobClaim | None = None) -> None:

@@ -12,7 +12,7 @@ from zot.catalog.upload_commands import BeginOutcome, CancelUploadRow, CreateUpl
 from zot.oci.digest import CANONICAL, Digest, algorithm_of
 from zot.oci.names import Repository
 from zot.oci.ranges import ByteRange
-from zot.registry.blob_commit import BlobClaim, commit_upload, ensure_space
+from zot.registry.blob_commit import BlobClaim, commit_pieces, commit_upload, ensure_space
 from zot.registry.damage import FoundBy
 from zot.registry.errors import DigestInvalid, RangeInvalid, SizeInvalid, TooManyRequests, UploadUnknown
 from zot.registry.held_blobs import put_blob
@@ -20,7 +20,14 @@ from zot.registry.registry import Registry
 from zot.registry.request import AppendUpload, FinishUpload, OfUpload
 from zot.registry.request import CancelUpload as Cancel
 from zot.registry.upload_session import LeaseLostError, UploadSession
-from zot.storage.interface import DigestMismatchError, Progress, UploadKey, UploadLockedError, UploadMissingError
+from zot.storage.interface import (
+    DigestMismatchError,
+    Progress,
+    UploadKey,
+    UploadLockedError,
+    UploadMissingError,
+    require_digest,
+)
 
 Body = AsyncIterator[bytes]
 
@@ -112,7 +119,7 @@ async def finish(
     try:
         if body is not None and start.offset == 0 and registry.small_bodies.admits(announced, request.digest):
             _check_chunk(chunk, 0)
-            await _finish_small(registry, request, row, _exactly(body, announced or 0), announced or 0)
+            await _finish_small(registry, request, session, _exactly(body, announced or 0), announced or 0)
             return
         expected = start.offset + (announced or 0)
         await ensure_space(registry, request.repository, request.digest, expected)
@@ -141,24 +148,40 @@ async def finish(
             raise
 
 
-async def _finish_small(registry: Registry, request: FinishUpload, row: UploadRow, body: Body, length: int) -> None:
-    """Commit a small body with its bytes, and finish the session without staged bytes. Raises LeaseLostError."""
-    repository, digest = request.repository, request.digest
-    async with _small(registry, repository, digest, body, length) as content:
-        if not await put_blob(registry, repository, digest, content, FoundBy.PUSH, upload=row):
-            raise LeaseLostError(row.session)
+async def _finish_small(
+    registry: Registry, request: FinishUpload, session: UploadSession, body: Body, length: int
+) -> None:
+    """Commit a small body, and finish the session without staged bytes. Raises LeaseLostError."""
+    repository, digest, row = request.repository, request.digest, session.row
+    if length <= registry.small_bodies.held_bytes:
+        async with _small(registry, repository, digest, body, length) as content:
+            if not await put_blob(registry, repository, digest, content, FoundBy.PUSH, upload=row):
+                raise LeaseLostError(row.session)
+    else:
+        await ensure_space(registry, repository, digest, length)
+        async with (
+            registry.small_bodies.received(body, length) as pieces,
+            BlobClaim(registry, repository, digest) as claim,
+        ):
+            await session.claim(claim)
+            await commit_pieces(registry, repository, pieces, claim, row.session)
     if row.epoch or row.recorded_by:  # an earlier request may have staged bytes
-        await registry.storage.discard(UploadKey(repository, row.session))
+        await registry.storage.discard(session.key)
 
 
 @asynccontextmanager
 async def _small(
     registry: Registry, repository: Repository, digest: Digest, body: Body, length: int
 ) -> AsyncIterator[bytes]:
-    """Receive a small body, if there is space for it. Its commit has the quota as a condition, which decides."""
+    """Receive a body that the catalog holds, if there is space for it. Its commit decides on the quota.
+
+    Raises DigestMismatchError.
+    """
     await ensure_space(registry, repository, None, length)
     await registry.storage.ensure_space(repository, length)
-    async with registry.small_bodies.received(body, length, digest) as content:
+    async with registry.small_bodies.received(body, length) as pieces:
+        content = b"".join(pieces)
+        require_digest((content,), digest)
         yield content
 
 
@@ -187,9 +210,10 @@ async def whole(
 ) -> None:
     """Push a blob in one request: as `begin` and `finish`, with nothing left behind if it fails.
 
-    A small one needs no session.
+    One that the catalog holds needs no session.
     """
-    if registry.small_bodies.admits(length, digest):
+    bodies = registry.small_bodies
+    if length <= bodies.held_bytes and bodies.admits(length, digest):
         await registry.writable(repository)
         try:
             async with _small(registry, repository, digest, _exactly(body, length), length) as content:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Generator, Hashable, Mapping
+from collections.abc import Generator, Hashable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from itertools import islice
 
@@ -24,6 +24,7 @@ from zot.storage.interface import (
     Location,
     UploadKey,
     UploadMissingError,
+    require_digest,
 )
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.os_errors import NO_LINK, storage_errors
@@ -127,6 +128,47 @@ class ContentFiles:
             if shared:
                 self._uploads.discard(upload)
 
+    def put_verified(
+        self, repository: Repository, digest: Digest, pieces: Sequence[bytes], twin: Repository | None
+    ) -> None:
+        """Make bytes in memory content, or share the twin's, as `Storage.put_verified` states."""
+        require_digest(pieces, digest)
+        self._directories.for_content(repository, algorithm_of(digest))
+        # Only now: the free space of another disk tells nothing.
+        self._uploads.check_space(sum(map(len, pieces)))
+        if twin is None or not self._share_equal(twin, repository, digest, pieces):
+            self._write(self._paths.content(repository, digest), repository, pieces)
+        self._sync_name(repository, digest)
+
+    def _share_equal(self, twin: Repository, repository: Repository, digest: Digest, pieces: Sequence[bytes]) -> bool:
+        """Link the twin's content, whose bytes have to be the pieces; return False if that is impossible."""
+        try:
+            file = self._disk.open(self._paths.content(twin, digest))
+        except (FileNotFoundError, NotADirectoryError):
+            raise ContentDamagedError(f"{twin} has no content {digest}") from None
+        with file:
+            offset = 0
+            for piece in pieces:
+                try:
+                    same = self._disk.read(file, len(piece), offset) == piece
+                except OSError as error:
+                    raise ContentDamagedError(f"{file.path} cannot be read: {error.strerror}") from error
+                if not same:
+                    raise ContentDamagedError(f"{file.path} has other bytes")
+                offset += len(piece)
+            if self._disk.status_of(file).st_size != offset:
+                raise ContentDamagedError(f"{file.path} has another size than {offset}")
+            try:
+                if self._durable:
+                    self._disk.sync(file)
+            except OSError as error:
+                _log.warning("%s cannot be synced (%s): it is not shared", file.path, error.strerror)
+                return False
+        try:
+            return self._share(twin, repository, digest)
+        except FileNotFoundError:  # removed concurrently
+            return False
+
     def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> bool:
         """Link the source's content into the target; return False if the file system refuses hard links.
 
@@ -165,11 +207,14 @@ class ContentFiles:
             # Its writer may have died before it was synced.
             self._sync_file(target)
         else:
-            with self._disk.staged(self._paths.temporary(repository)) as file:
-                self._disk.write(file, [content], 0)
-                if self._durable:
-                    self._disk.sync(file)
-                self._disk.rename(file.path, target)
+            self._write(target, repository, [content])
+
+    def _write(self, target: str, repository: Repository, pieces: Sequence[bytes]) -> None:
+        with self._disk.staged(self._paths.temporary(repository)) as file:
+            self._disk.write(file, pieces, 0)
+            if self._durable:
+                self._disk.sync(file)
+            self._disk.rename(file.path, target)
 
     def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content. Idempotent, and durable: an emptied layout could otherwise be imported with it."""

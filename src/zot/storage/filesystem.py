@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -29,6 +29,7 @@ from zot.storage.interface import (
     UploadKey,
     UploadLockedError,
     UploadMissingError,
+    require_digest,
 )
 from zot.storage.layout_paths import LayoutPaths
 from zot.storage.os_errors import storage_errors
@@ -156,6 +157,17 @@ class FilesystemStorage:
         doing = f"link {digest} of {source} in {target}"
         if not await _run(self._pools.durable, doing, self._content.link, source, target, digest, size):
             await copy_content(self, source, self, target, digest, size)
+
+    async def put_verified(
+        self, repository: Repository, digest: Digest, pieces: Sequence[bytes], twin: Repository | None
+    ) -> None:
+        """Verify bytes in memory and make them content, all in one job. Durable."""
+        doing = f"store {digest} in {repository}"
+        await _run(self._pools.durable, doing, self._content.put_verified, repository, digest, pieces, twin)
+
+    async def verify_pieces(self, repository: Repository, digest: Digest, pieces: Sequence[bytes]) -> None:
+        """Check the digest of bytes in memory."""
+        await _run(self._pools.hash, f"verify {digest} of {repository}", require_digest, pieces, digest)
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
         """Store small content. Durable."""

@@ -7,13 +7,13 @@ it and one that removes it, may run concurrently: the catalog's claims order the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from zot.foundation.threads import ThreadPoolBusyError
-from zot.oci.digest import CANONICAL, Digest
+from zot.oci.digest import CANONICAL, Digest, algorithm_of, finished, hasher
 from zot.oci.names import Repository
 
 
@@ -57,6 +57,17 @@ class DigestMismatchError(Exception):
         super().__init__(f"content has digest {actual}, not {claimed}")
         self.claimed = claimed
         self.actual = actual
+
+
+def require_digest(pieces: Iterable[bytes], digest: Digest) -> None:
+    """Raise DigestMismatchError unless the pieces have this digest together."""
+    algorithm = algorithm_of(digest)
+    state = hasher(algorithm)
+    for piece in pieces:
+        state.update(piece)
+    actual = finished(state, algorithm)
+    if actual != digest:
+        raise DigestMismatchError(digest, actual)
 
 
 class UploadKey(NamedTuple):
@@ -230,6 +241,19 @@ class Storage(Protocol):
         The bytes are shared if the driver can. Raises ContentMissingError if the source no longer has the content,
         ContentDamagedError if it does not have `size` bytes, or if it had to be copied and has another digest.
         """
+
+    async def put_verified(
+        self, repository: Repository, digest: Digest, pieces: Sequence[bytes], twin: Repository | None
+    ) -> None:
+        """Make pieces of bytes that are in memory content, if together they have the digest. Durable and idempotent.
+
+        `twin` is a repository that has the content, as the catalog says: a driver that can share its bytes compares
+        them with the pieces and does so. Existing content is replaced. Raises DigestMismatchError; ContentDamagedError,
+        with nothing changed, if the twin's content has other bytes, cannot be read, or is missing; StorageFullError.
+        """
+
+    async def verify_pieces(self, repository: Repository, digest: Digest, pieces: Sequence[bytes]) -> None:
+        """Check that pieces of bytes that are in memory have this digest together. Raises DigestMismatchError."""
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
         """Store small content, such as a manifest, in one call. Durable and idempotent."""

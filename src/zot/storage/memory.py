@@ -23,6 +23,7 @@ from zot.storage.interface import (
     UploadKey,
     UploadLockedError,
     UploadMissingError,
+    require_digest,
 )
 from zot.storage.layout_paths import is_session
 
@@ -85,6 +86,24 @@ class MemoryStorage:
         if len(content) != size:
             raise ContentDamagedError(f"{digest} of {source} has {len(content)} bytes instead of {size}")
         self._store(target, digest, content)
+
+    async def put_verified(
+        self, repository: Repository, digest: Digest, pieces: Sequence[bytes], twin: Repository | None
+    ) -> None:
+        """Make bytes in memory content, or share the twin's."""
+        require_digest(pieces, digest)
+        content = b"".join(pieces)
+        if twin is not None:
+            shared = self._content.get((twin, digest))
+            if shared is None or shared.content != content:
+                raise ContentDamagedError(f"{digest} of {twin} has other bytes")
+            content = shared.content
+        self._store(repository, digest, content)
+
+    async def verify_pieces(self, repository: Repository, digest: Digest, pieces: Sequence[bytes]) -> None:
+        """Check the digest of bytes in memory."""
+        del repository
+        require_digest(pieces, digest)
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
         """Store small content."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, route_of
@@ -81,6 +81,18 @@ class PerStoreStorage:
     async def is_whole(self, repository: Repository, digest: Digest) -> bool:
         """Return whether content has its digest."""
         return await self.of(repository).is_whole(repository, digest)
+
+    async def put_verified(
+        self, repository: Repository, digest: Digest, pieces: Sequence[bytes], twin: Repository | None
+    ) -> None:
+        """Make bytes in memory content; a twin in another storage is ignored."""
+        if twin is not None and not self.same_root(repository, twin):
+            twin = None
+        await self.of(repository).put_verified(repository, digest, pieces, twin)
+
+    async def verify_pieces(self, repository: Repository, digest: Digest, pieces: Sequence[bytes]) -> None:
+        """Check the digest of bytes in memory."""
+        await self.of(repository).verify_pieces(repository, digest, pieces)
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
         """Store small content."""

@@ -60,6 +60,10 @@ class UploadFiles:
             failing.pop_all()
         return held
 
+    def check_space(self, needed_bytes: int) -> None:
+        """Raise StorageFullError unless a push may take `needed_bytes` of the root's disk."""
+        self._free_space.check(needed_bytes)
+
     def _create_locked(self, upload: UploadKey) -> LockedFile:
         path = self._paths.staged(upload)
         self._directories.for_uploads(upload.repository)
