@@ -20,9 +20,12 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "zot"
 PRIVATE_NAMES = {
     ("api/connection.py", "_connections"): "aiohttp Server: counts the open connections, and closes idle ones",
     ("api/connection.py", "_loop"): "aiohttp Server and RequestHandler: the event loop's clock and timers",
+    ("api/protocol.py", "_buffer_paused"): "aiohttp BaseProtocol: whether the parser may have read ahead",
     ("api/protocol.py", "_manager"): "aiohttp RequestHandler: its Server, which counts the requests of all connections",
     ("api/protocol.py", "_messages"): "aiohttp RequestHandler: the requests that wait, each with its body",
+    ("api/protocol.py", "_reading_paused"): "aiohttp BaseProtocol: whether the parser may have read ahead",
     ("api/protocol.py", "_request_count"): "aiohttp RequestHandler: the requests of one connection",
+    ("api/protocol.py", "_upgraded"): "aiohttp BaseProtocol: whether what comes is no HTTP",
     ("api/metrics/metrics.py", "_buckets"): "prometheus Histogram: adds many observations at once",
     ("api/metrics/metrics.py", "_count"): "prometheus Summary: adds many observations at once",
     ("api/metrics/metrics.py", "_sum"): "prometheus Histogram and Summary: adds many observations at once",
@@ -75,6 +78,8 @@ async def test_aiohttp_protocol_has_the_names_of_protocol_py() -> None:
     assert len(protocol._messages) == 0
     assert protocol._manager is server
     assert protocol._request_count == 0
+    assert (protocol._upgraded, protocol._reading_paused, protocol._buffer_paused) == (False, False, False)
+    assert protocol._parser is not None  # another one takes its place after a body that it does not see
     assert callable(protocol._loop.call_later)
 
 

@@ -320,8 +320,8 @@ def test_what_came_before_the_connection_broke_counts(registry: Client, repo: st
 
 
 def test_a_finish_that_broke_off_goes_on(registry: Client, repo: str) -> None:
-    """A PUT whose connection broke leaves the session open with what came; of a small one with nothing."""
-    large = CONTENT * (1 + 65536 // len(CONTENT))
+    """A PUT whose connection broke leaves the session open with what came; of up to a MiB with nothing."""
+    large = CONTENT * (1 + (1 << 20) // len(CONTENT))
     location = registry.begin(repo)
     begin_chunk(registry, f"{location}?digest={sha256(large)}", len(large), large[:7000], "PUT").close()
     wait_for(lambda: offset(registry, location) == 7000)

@@ -64,9 +64,10 @@ async def send_continue(http: HttpRequest) -> None:
         http.writer.output_size = 0
 
 
-async def iter_chunks(http: HttpRequest, limits: TransferLimits) -> AsyncIterator[bytes]:
+async def iter_chunks(http: HttpRequest, limits: TransferLimits, together_bytes: int = 1) -> AsyncIterator[bytes]:
     """Iterate over the body as it is received.
 
+    Of a fast client `together_bytes` are received before the first of them is returned.
     Raises SlowClientError, ConnectionError, UploadInvalid (broken framing).
     """
     connection = http.protocol
@@ -76,17 +77,22 @@ async def iter_chunks(http: HttpRequest, limits: TransferLimits) -> AsyncIterato
     while True:
         try:
             async with asyncio.timeout(limits.sending_idle_s):
-                piece = await connection.read_body(http.content)
+                pieces = await connection.read_body(http, together_bytes)
         except TimeoutError as error:
+            for piece in connection.taken():
+                yield piece
             raise SlowClientError(f"no byte for {limits.sending_idle_s} s") from error
         except web.RequestPayloadError as error:
             if http.transport is None:
                 raise ConnectionResetError("the connection broke in the body") from error
             raise UploadInvalid("the body is malformed") from error
-        if not piece:
+        for piece in pieces:
+            if not piece:
+                return
+            average.add(len(piece))
+            yield piece
+        if not pieces:
             return
-        average.add(len(piece))
-        yield piece
 
 
 class MemoryBudget:

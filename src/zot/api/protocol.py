@@ -1,20 +1,24 @@
 """aiohttp's HTTP protocol, changed to read bodies on demand and to serve half-closed clients.
 
+A body whose length is known passes by the parser: from the first piece that a handler asks for, the bytes that are left
+of it are counted here, and a new parser begins with the next request.
+
 `tests/api/test_private_names.py` lists the private names of aiohttp that this module and `connection.py` use.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from aiohttp import StreamReader, web
-from aiohttp.http import RawRequestMessage
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler
 from aiohttp.web_server import Server
 
+from zot.api.headers import TRANSFER_ENCODING
 from zot.api.http_request import HttpRequest
 
 BUFFERED_LIMIT_BYTES = 64 * 1024 * 1024
@@ -29,6 +33,9 @@ HEADERS_BYTES_IF_FULL = 16 * 1024
 
 _PIECE_BYTES = 256 * 1024
 _SMALL_PIECE_BYTES = 16 * 1024
+# Of pieces that are handed over together; those of a slow client are handed over as they come.
+_TOGETHER_PIECES = 64
+_TOGETHER_S = 0.25
 _HEADERS_TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nServer: zot\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )
@@ -50,9 +57,14 @@ class ReadBuffers:
         """Return where to read to: large for a body that is wanted, smaller the more the connections hold."""
         if not wanted or self.held_bytes >= self._limit_bytes:
             return self._buffer[:HEAD_BYTES]
-        if self.held_bytes * 2 >= self._limit_bytes:
+        if self.scarce:
             return self._buffer[:_SMALL_PIECE_BYTES]
         return self._buffer
+
+    @property
+    def scarce(self) -> bool:
+        """Whether the connections hold so much that each piece should be handed over at once."""
+        return self.held_bytes * 2 >= self._limit_bytes
 
     @property
     def headers_bytes(self) -> int:
@@ -71,7 +83,20 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
     Headers that are too long in all are refused. Complete requests of a client that then closed its side are served.
     """
 
-    __slots__ = ("_buffers", "_dropped", "_half_closed", "_headers_bytes", "_held_bytes", "_wanted", "serving")
+    __slots__ = (
+        "_arrival",
+        "_buffers",
+        "_dropped",
+        "_half_closed",
+        "_headers_bytes",
+        "_held_bytes",
+        "_parameters",
+        "_pieces",
+        "_rest",
+        "_rest_bytes",
+        "_wanted",
+        "serving",
+    )
 
     serving: HttpRequest | None
     """The request under way: from the moment it is taken up until its response is sent."""
@@ -82,7 +107,14 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
         self._buffers = buffers
         self._held_bytes = 0
         self._headers_bytes = 0
+        self._parameters = parameters
         self._dropped: StreamReader | None = None
+        self._rest: StreamReader | None = None
+        """The body whose next bytes pass by the parser."""
+        self._rest_bytes = 0
+        self._pieces: list[bytes] = []
+        """Of that body, not handed over yet."""
+        self._arrival: _Arrival | None = None
         self._wanted = False
         self._half_closed = False
         self.serving = None
@@ -110,16 +142,31 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the event loop reads to."""
         del sizehint
-        return self._buffers.free(wanted=self._wanted)
+        buffer = self._buffers.free(wanted=self._wanted)
+        # Not into the next request, which is the next parser's.
+        return buffer if self._rest is None else buffer[: self._rest_bytes]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Parse what was read."""
-        self.data_received(self._buffers.filled(nbytes))
+        """Parse what was read, or take it as the body's."""
+        data = self._buffers.filled(nbytes)
+        if self._rest is None or self._arrival is None:
+            self.data_received(data)
+            return
+        self._pieces.append(data)
+        self._hold(nbytes)
+        self._rest.total_bytes += nbytes
+        self._count_rest(nbytes)
+        self._arrival.add(nbytes, ends=self._rest is None)
 
     def data_received(self, data: bytes) -> None:
         """Parse, and stop reading if more of a body may come that is not wanted yet."""
         waiting, before = len(self._messages), self._body() or self._dropped
-        super().data_received(data)
+        if self._rest is not None:
+            rest, data = data[: self._rest_bytes], data[self._rest_bytes :]
+            self._rest.feed_data(rest)
+            self._count_rest(len(rest))
+        if self._rest is None:
+            super().data_received(data)
         self._end_broken_body()
         if self._wanted:
             self._hold(len(data))
@@ -150,24 +197,87 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
         self._free()
         self._hold_headers(0)
         super().connection_lost(exc)
+        if self._arrival is not None:
+            self._arrival.end()
 
-    async def read_body(self, content: StreamReader) -> bytes:
-        """Return the next bytes of the body of the request under way; none at its end.
+    async def read_body(self, http: HttpRequest, together_bytes: int = 1) -> Sequence[bytes]:
+        """Return the next pieces of the body of the request under way; none, or an empty one, at its end.
 
-        Asking for them means that the bytes returned before are not held by this connection any more.
+        Pieces of that many bytes are waited for, a quarter of a second at most, so that the caller is woken once for
+        all of them. Asking for the next ones means that those returned before are not held by this connection any more.
+        Those that came before an error are returned first.
         """
         self._free()
+        content = http.content
         if content.is_eof():
-            return await content.readany()
+            return [content.read_nowait()]
         self._wanted = True
         self._resume()
         try:
-            piece = await content.readany()
+            if self._rest is content or self._pass_parser(http):
+                return await self._collected(content, 1 if self._buffers.scarce else together_bytes)
+            return [await content.readany()]
         finally:
             self._wanted = False
             if not content.is_eof():
                 self._pause()
-        return piece
+
+    def taken(self) -> Sequence[bytes]:
+        """Return pieces of the body that came and that `read_body` did not return, because it was cancelled."""
+        pieces, self._pieces = self._pieces, []
+        return pieces
+
+    async def _collected(self, content: StreamReader, together_bytes: int) -> Sequence[bytes]:
+        """Return what comes of a body that passes by the parser."""
+        if before := content.read_nowait():
+            self._pieces.append(before)
+            together_bytes -= len(before)
+            if together_bytes <= 0:
+                return self.taken()
+        self._arrival = _Arrival(self._loop, together_bytes)
+        try:
+            await self._arrival.enough
+        finally:
+            self._arrival = None
+        if not self._pieces and (error := content.exception()) is not None:
+            raise error
+        return self.taken()
+
+    def _pass_parser(self, http: HttpRequest) -> bool:
+        """Take the rest of the body from here on, if its length is known and no other request is behind it."""
+        length, content = http.content_length, http.content
+        if length is None or TRANSFER_ENCODING in http.headers or http is not self.serving:
+            return False
+        if self._messages or self._upgraded or self._reading_paused or self._buffer_paused or content.exception():
+            return False
+        self._rest, self._rest_bytes = content, length - content.total_bytes
+        self._pieces = []
+        return True
+
+    def _count_rest(self, length: int) -> None:
+        """Count bytes of the body that passes by the parser; at its end, begin with the next request."""
+        assert self._rest is not None
+        self._rest_bytes -= length
+        if self._rest_bytes:
+            return
+        content, self._rest = self._rest, None
+        self._parser = self._new_parser()
+        content.feed_eof()
+
+    def _new_parser(self) -> HttpRequestParser:
+        """Return a parser as aiohttp makes it for a connection."""
+        parameters = self._parameters
+        return HttpRequestParser(
+            self,
+            self._loop,
+            parameters["read_bufsize"],
+            max_line_size=parameters["max_line_size"],
+            max_field_size=parameters["max_field_size"],
+            max_headers=parameters["max_headers"],
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=parameters["auto_decompress"],
+            max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
+        )
 
     def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
         """Note that the response is sent: aiohttp reads and drops the rest of the body for a moment, then closes."""
@@ -217,6 +327,31 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
 
     def _resume(self) -> None:
         _if_open(self.transport, lambda transport: transport.resume_reading())
+
+
+class _Arrival:
+    """The wait for some pieces of a body."""
+
+    __slots__ = ("_bytes_left", "_deadline_s", "_loop", "_pieces_left", "enough")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, together_bytes: int) -> None:
+        self._loop = loop
+        self._bytes_left = together_bytes
+        self._pieces_left = _TOGETHER_PIECES
+        self._deadline_s = loop.time() + _TOGETHER_S
+        self.enough: asyncio.Future[None] = loop.create_future()
+
+    def add(self, length: int, *, ends: bool) -> None:
+        """Count a piece that came; `ends` tells whether it is the body's last."""
+        self._bytes_left -= length
+        self._pieces_left -= 1
+        if ends or self._bytes_left <= 0 or not self._pieces_left or self._loop.time() >= self._deadline_s:
+            self.end()
+
+    def end(self) -> None:
+        """Hand over what came."""
+        if not self.enough.done():
+            self.enough.set_result(None)
 
 
 def _if_open(transport: asyncio.Transport | None, act: Callable[[asyncio.Transport], None]) -> None:

@@ -29,6 +29,7 @@ from zot.registry.request import (
     UploadStatus,
 )
 from zot.registry.upload_session import LeaseLostError
+from zot.storage.append import PIECE_BYTES
 
 
 class Uploads:
@@ -64,7 +65,7 @@ class Uploads:
     async def append(self, call: Call[AppendUpload]) -> web.Response:
         """PATCH: a chunk at its place (Content-Range), or the next bytes (without)."""
         http, request = call.http, call.request
-        body = iter_chunks(http, self._limits)
+        body = iter_chunks(http, self._limits, PIECE_BYTES)
         async with self._explaining_refusals(call):
             offset = await uploads.append(
                 self._registry, request, call.principal.name, body, _chunk(http), announced=http.content_length
@@ -74,7 +75,7 @@ class Uploads:
     async def finish(self, call: Call[FinishUpload]) -> web.Response:
         """PUT: the last bytes, if there are any, and the digest of all."""
         http, request = call.http, call.request
-        body = None if is_empty(http) else iter_chunks(http, self._limits)
+        body = None if is_empty(http) else iter_chunks(http, self._limits, PIECE_BYTES)
         async with self._explaining_refusals(call):
             await uploads.finish(
                 self._registry, request, call.principal.name, body, _chunk(http), announced=http.content_length
@@ -109,7 +110,7 @@ class Uploads:
             call.request.repository,
             call.principal.name,
             digest,
-            iter_chunks(http, self._limits),
+            iter_chunks(http, self._limits, PIECE_BYTES),
             length,
             client=self._counted_for(call),
         )
