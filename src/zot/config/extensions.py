@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ConfigDict, field_validator
 
 from zot.config.durations import Seconds
-from zot.config.section import Flag, Listed, Secret, Section, zot_key
+from zot.config.section import Flag, Listed, Secret, Section, own_key, zot_key
 from zot.config.sync import SyncConfig
 
 HOUR_S = 3600.0
@@ -55,6 +55,7 @@ class UiConfig(Section):
     """The web interface."""
 
     enable: Flag = zot_key("enable", True, doc="Enable the web interface. Needs `search`.")
+    path: str = own_key("extensions.ui.path")
 
 
 class PrometheusConfig(Section):

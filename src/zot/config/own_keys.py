@@ -157,6 +157,11 @@ KEYS = (
         "none",
     ),
     OwnKey(
+        "extensions.ui.path", "", "path",
+        "Folder of a build of zui, zot's interface, to serve in place of the pages. Read at the first visit.",
+        "zot serves the zui that is built into it.", "the pages",
+    ),
+    OwnKey(
         "log.format", None, "text | json", "`text` for operators, `json` for programs (zot's fields).",
         "zot logs JSON.", "`text` on a terminal, else `json`",
     ),

@@ -25,6 +25,7 @@ def preflight(config: Config, plan: ServerPlan) -> Iterator[Finding]:
     yield from _certificate(config)
     yield from _log_files(config)
     yield from _authentication(config)
+    yield from _zui(config)
     for root in plan.roots:
         yield from _directory(Path(root), Path(root, ".zot"))
     state = plan.state
@@ -104,6 +105,18 @@ def _authentication(config: Config) -> Iterator[Finding]:
         yield ConfigProblem(str(error))
     finally:
         pool.close()
+
+
+def _zui(config: Config) -> Iterator[Finding]:
+    ui = config.extensions.ui
+    if ui is None or not ui.enable or not ui.path:
+        return
+    from zot.extensions.ui.zui_build import ZuiBuildError, check_build  # noqa: PLC0415 - with a build alone
+
+    try:
+        check_build(Path(ui.path))
+    except ZuiBuildError as error:
+        yield ConfigProblem(f"extensions.ui.path {ui.path!r}: {error}", prefix="")
 
 
 def _directory(path: Path, own: Path) -> Iterator[Finding]:

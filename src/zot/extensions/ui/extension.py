@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zot.extensions.declaration import Extension, HttpContext
@@ -19,6 +20,13 @@ def _pages(context: HttpContext) -> Handler | None:
     from zot.extensions.ui.routes import handler  # noqa: PLC0415
     from zot.foundation.first_use import FirstUse  # noqa: PLC0415
 
+    ui = context.config.extensions.ui
+    if ui is not None and ui.path:
+        from zot.extensions.ui.routes import zui  # noqa: PLC0415
+        from zot.extensions.ui.zui_build import read_build  # noqa: PLC0415
+
+        folder = Path(ui.path)
+        return zui.handler(FirstUse(lambda: read_build(folder), context.pool))
     # The first visitor waits some 0.1 s for templates and their library; the start of a process does not.
     site = FirstUse(lambda: _site(context, search, visibility), context.pool)
 

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 USE_PAGES = UseExtension(name="ui", resource_class=ResourceClass.PAGE)
 """What a request for a page is, or a form of one."""
 
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+}
+"""Of each page, beside its Content-Security-Policy."""
+
 ROWS = 50
 """Rows of a page."""
 _OFFSET_LIMIT = 10_000_000

@@ -35,7 +35,7 @@ from zot.extensions.ui.addresses import (
 from zot.extensions.ui.changes import PageActions
 from zot.extensions.ui.forms import PageFormInvalid, read_form
 from zot.extensions.ui.login import Logins, LoginWays, login_page
-from zot.extensions.ui.page import USE_PAGES, Download, HtmlPage, PageParts, PageVisit
+from zot.extensions.ui.page import SECURITY_HEADERS, USE_PAGES, Download, HtmlPage, PageParts, PageVisit
 from zot.extensions.ui.rendering import ASSETS_PATH, Asset, Renderer
 from zot.foundation.threads import ThreadPoolBusyError
 
@@ -44,14 +44,9 @@ SUGGESTIONS_PATH = "/ui/suggestions"
 _log = logging.getLogger("zot.ui")
 
 _SECURITY = {
+    **SECURITY_HEADERS,
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
 _COMPRESSED_FROM_BYTES = 1024
 _NAME_LIMIT = 128
