@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from zot.auth.decision import NO_CONTEXT, RequestContext
+from zot.auth.decision import NO_CONTEXT, Policy, RequestContext
 from zot.auth.policy import AccessPolicy
 from zot.auth.principal import ANONYMOUS, Principal
 from zot.config.access_control import AccessControlConfig, PolicyConfig
@@ -45,6 +45,29 @@ class _ExplainedRequest(OfRepository, frozen=True):
 
     def rights(self) -> tuple[Right, ...]:
         return (Right((self.asked_action,), self.repository, self.reference),)
+
+
+class OwnRight(msgspec.Struct, frozen=True):
+    """Whether a client may do something, as the client itself may know it."""
+
+    action: Action
+    allowed: bool
+    rule: str
+    """The configuration key that grants it; empty for a denial, whose reasons are for operators."""
+    message: str = ""
+    """For a denial: the message of the failed condition."""
+
+
+def own_rights(
+    policy: Policy, principal: Principal, repository: Repository, context: RequestContext = NO_CONTEXT
+) -> tuple[OwnRight, ...]:
+    """Return what a client may do in a repository, whatever the tag."""
+    rights = []
+    for action in (Action.READ, Action.CREATE, Action.UPDATE, Action.DELETE):
+        decision = policy.decide(principal, _ExplainedRequest(repository, action), context)
+        rule = decision.grants[0].rule if decision.allowed else ""
+        rights.append(OwnRight(action, decision.allowed, rule, decision.message))
+    return tuple(rights)
 
 
 def explain(

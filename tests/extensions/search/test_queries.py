@@ -398,6 +398,37 @@ async def test_usage(tmp_path: Path) -> None:
         assert await search.freed_bytes(None, a, [Tag("1"), Tag("2")]) == one.size + two.size - 600
 
 
+async def test_growth_counts_a_digest_on_its_first_day(tmp_path: Path) -> None:
+    registry = Registry()
+    a = Repository("a")
+    await registry.push("a", "1", config={"n": 1}, layers=["shared", "only-one"])
+    await registry.push("a", "2", config={"n": 2}, layers=["shared", "only-two!"])
+    await registry.push("b", "1", config={"n": 3}, layers=["elsewhere"])
+    async with searched(registry, tmp_path / "search.db") as search:
+        growth, usage = await search.growth(None, a), await search.repository_usage(None, a)
+        assert usage is not None
+        assert sum(each.bytes for each in growth) == usage.bytes
+        assert [each.day for each in growth] == sorted({each.day for each in growth})
+        assert await search.growth(frozenset(), a) == ()
+
+
+async def test_deleted_manifests_free_what_only_they_need(tmp_path: Path) -> None:
+    """Also one that is still needed, or tagged: the delete takes its tags with it."""
+    registry = Registry()
+    a = Repository("a")
+    tagged = await registry.push("a", "1", "2", config={"n": 1}, layers=["shared", "only-one"])
+    loose = await registry.push("a", "3", config={"n": 4}, layers=["shared", "loose"])
+    await registry.catalog.do(DeleteTag(repository=a, tag=Tag("3")))
+    async with searched(registry, tmp_path / "search.db") as search:
+        whole, untagged = await search.repository_usage(None, a), await search.untagged(None, a, ALL)
+        assert whole is not None
+        size = untagged.rows[0].size
+        freed = [await search.freed_bytes(None, a, [], each) for each in ([loose], [tagged], [loose, tagged])]
+        assert 0 < freed[0] < size
+        assert freed[1] == whole.bytes - size
+        assert freed[2] == whole.bytes
+
+
 async def test_sizes_that_no_integer_can_sum_are_no_error(tmp_path: Path) -> None:
     """Descriptors of layers that are elsewhere claim any size."""
     registry = Registry()

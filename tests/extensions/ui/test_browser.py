@@ -120,7 +120,10 @@ PAGES = [
     "/explore?search=browser",
     "/explore?search=nothing-has-this-name",
     "/image/browser%2Fapp",
+    "/image/browser%2Fapp/usage",
+    "/image/browser%2Fapp/access",
     "/image/browser%2Fapp/untagged",
+    "/image/browser%2Fapp/tag/1.0/history?at=2200-01-01T00:00",
     "/image/browser%2Fapp/history",
     "/image/browser%2Fapp/tag/1.0",
     "/image/browser%2Fapp/tag/1.0/raw",
@@ -165,6 +168,37 @@ def test_tags_are_deleted_and_restored_by_clicks(clean: Chrome, running: Running
     appears(clean, "form[action='/ui/restore'] button").click()
     is_at(clean, "/browser%2Fundo/tag/gone")
     assert client.tags("browser/undo") == ["gone", "stays"]
+
+
+def test_untagged_manifests_get_a_tag_or_are_deleted_by_clicks(clean: Chrome, running: RunningRegistry) -> None:
+    client = Client(running.host)
+    back, gone = image("gets a tag"), image("goes")
+    for each in (back, gone, image("last")):
+        client.push("browser/untagged", each, "1")
+    clean.get(running.url + "/image/browser%2Funtagged/untagged")
+    appears(clean, f"main a[href$='{back.digest}']").click()
+    appears(clean, "form[action='/ui/restore'] input[name=tag]").send_keys("again", Keys.ENTER)
+    is_at(clean, "/browser%2Funtagged/tag/again")
+    clean.get(running.url + "/image/browser%2Funtagged/untagged")
+    appears(clean, f"input[value='{gone.digest}']").click()
+    appears(clean, "form[action='/ui/delete'] p button").click()
+    appears(clean, "form[action='/ui/delete'] button.first").click()
+    is_at(clean, "/browser%2Funtagged/untagged")
+    assert clean.find_elements(By.CSS_SELECTOR, "input[type=checkbox]") == []
+    assert client.tags("browser/untagged") == ["1", "again"]
+
+
+def test_packages_of_an_attached_sbom_are_found_by_clicks(clean: Chrome, filled: RunningRegistry) -> None:
+    clean.get(filled.url + "/image/browser%2Fapp/tag/1.0")
+    appears(clean, "table.tree").find_element(By.PARTIAL_LINK_TEXT, "SBOM (SPDX)").click()
+    appears(clean, "a[rel=next]").click()
+    appears(clean, "a[rel=prev]")
+    appears(clean, "main input[name=filter]").send_keys("-42@", Keys.ENTER)
+    rows = WebDriverWait(clean, _LIMIT_S).until(
+        lambda chrome: [each.text for each in chrome.find_elements(By.CSS_SELECTOR, "main tbody tr")][:2]
+    )
+    assert len(rows) == 1
+    assert "1.42" in rows[0]
 
 
 def test_a_user_logs_in_stars_and_logs_out(clean: Chrome, guarded: RunningRegistry) -> None:

@@ -64,6 +64,7 @@ def test_a_registry_is_empty_only_by_a_complete_index(*, complete: bool) -> None
         "narrowed": False,
         "result": RepositoryPage(0, ()),
         "images": ImagePage(0, ()),
+        "recent": (),
         "facets": [],
         "columns": [],
         "first_push": [],

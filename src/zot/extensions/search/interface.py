@@ -349,6 +349,15 @@ class RepositoryUsage(msgspec.Struct, frozen=True):
         return self.bytes - self.unique_bytes
 
 
+class DayOfGrowth(msgspec.Struct, frozen=True):
+    """The bytes of a repository that came on a day and are still there."""
+
+    day: int
+    """Days since the epoch, in UTC."""
+    bytes: int
+    """Each digest once, on the first day on which a manifest that references it was pushed."""
+
+
 class ImageUsage(msgspec.Struct, frozen=True):
     """Bytes of what an image references, each digest once."""
 
@@ -450,11 +459,16 @@ class Search(Protocol):
     async def repository_usage(self, visible: Visible, repository: Repository) -> RepositoryUsage | None:
         """Return what a repository uses, None if it is hidden or missing."""
 
+    async def growth(self, visible: Visible, repository: Repository) -> tuple[DayOfGrowth, ...]:
+        """Return on which days the present bytes of a repository came, in order; a day without any is left out."""
+
     async def image_usage(self, visible: Visible, repository: Repository, tags: Sequence[Tag]) -> dict[Tag, ImageUsage]:
         """Return what images use, each for itself; a missing tag is left out."""
 
-    async def freed_bytes(self, visible: Visible, repository: Repository, tags: Sequence[Tag]) -> int:
-        """Return how many bytes of the repository nothing needs any more if all these tags are deleted."""
+    async def freed_bytes(
+        self, visible: Visible, repository: Repository, tags: Sequence[Tag], manifests: Sequence[Digest] = ()
+    ) -> int:
+        """Return how many bytes of the repository nothing needs if all these tags and manifests are deleted."""
 
 
 class Visibility(Protocol):

@@ -30,8 +30,10 @@ class RepositoryView(StrEnum):
 
     TAGS = "tags"
     README = "readme"
+    USAGE = "usage"
     UNTAGGED = "untagged"
     HISTORY = "history"
+    ACCESS = "access"
 
 
 class ImageView(StrEnum):

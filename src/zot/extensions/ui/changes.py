@@ -1,8 +1,8 @@
-"""What visitors change by forms: stars, and tags that they delete or restore."""
+"""What visitors change by forms: stars, and tags and manifests that they delete or restore."""
 
 from __future__ import annotations
 
-from zot.api.authorization import Authorizer
+from zot.api.authorization import Authorizer, Call
 from zot.api.http_request import HttpRequest
 from zot.api.manifests import tag_move
 from zot.api.preferences import Preference, Preferences, RepositoryHidden
@@ -10,13 +10,14 @@ from zot.extensions.search.interface import Search, Visible
 from zot.extensions.ui.addresses import Links, RepositoryView
 from zot.extensions.ui.forms import Form, PageFormInvalid
 from zot.extensions.ui.page import USE_PAGES, HtmlPage
-from zot.registry import tags
+from zot.oci.names import Reference, as_digest, as_tag
+from zot.registry import manifests, tags
 from zot.registry.errors import ManifestUnknown, NameUnknown
 from zot.registry.registry import Registry
 from zot.registry.request import DeleteManifest, PushManifest
 
-TAGS_LIMIT = 1000
-"""The most tags that one form deletes."""
+DELETES_LIMIT = 1000
+"""The most tags and manifests that one form deletes."""
 
 
 class PageActions:
@@ -39,30 +40,51 @@ class PageActions:
             raise NameUnknown(f"There is no repository {name} that you may read.") from error
         return Links.repository(name)
 
-    async def delete_tags(self, http: HttpRequest, form: Form) -> HtmlPage | str:
-        """Ask once more, saying what is freed; once confirmed, delete the tags. Their manifests stay for an undo.
+    async def delete(self, http: HttpRequest, form: Form) -> HtmlPage | str:
+        """Ask once more, saying what is freed; once confirmed, delete tags and manifests.
 
-        Raises ErrorResponse, PageFormInvalid, TagImmutable: then none of the tags after that one was deleted.
+        The manifests of deleted tags stay for an undo; a deleted manifest is gone. Raises ErrorResponse,
+        PageFormInvalid, TagImmutable, InUse, ManifestConflict: then nothing after that one was deleted.
         """
-        name, chosen = form.repository, form.tags
-        if not 0 < len(chosen) <= TAGS_LIMIT:
-            raise PageFormInvalid(f"Choose between 1 and {TAGS_LIMIT} tags.")
-        requests = [DeleteManifest(repository=name, reference=tag) for tag in chosen]
+        name, chosen, digests = form.repository, form.tags, form.digests
+        if not 0 < len(chosen) + len(digests) <= DELETES_LIMIT:
+            raise PageFormInvalid(f"Choose between 1 and {DELETES_LIMIT} tags or manifests.")
+        references: list[Reference] = [*chosen, *digests]
+        requests = [DeleteManifest(repository=name, reference=each) for each in references]
         calls = await self._authorizer.authorize_each(http, requests)
         if form.text("confirmed") != "yes":
             seen: Visible = frozenset((name,))
-            freed = await self._search.freed_bytes(seen, name, chosen)
-            return HtmlPage("delete.html", {"name": name, "chosen": chosen, "freed_bytes": freed})
-        for call, tag in zip(calls, chosen, strict=True):
-            immutable = self._authorizer.policy.immutable(call.principal, name, tag)
+            freed = await self._search.freed_bytes(seen, name, chosen, digests)
+            values = {"name": name, "chosen": chosen, "digests": digests, "freed_bytes": freed}
+            return HtmlPage("delete.html", values)
+        for call in calls:
             try:
-                await tags.delete(self._registry, name, tag, immutable=immutable, by=call.principal.name)
+                await self._delete(call)
             except ManifestUnknown:  # deleted by another request: what the form wants is so
                 continue
-        return Links.repository(name, RepositoryView.HISTORY)
+        return Links.repository(name, RepositoryView.HISTORY if chosen else RepositoryView.UNTAGGED)
+
+    async def _delete(self, call: Call[DeleteManifest]) -> None:
+        name, principal, policy = call.request.repository, call.principal, self._authorizer.policy
+        tag, digest = as_tag(call.request.reference), as_digest(call.request.reference)
+        if tag is not None:
+            immutable = policy.immutable(principal, name, tag)
+            await tags.delete(self._registry, name, tag, immutable=immutable, by=principal.name)
+        elif digest is not None:
+            await manifests.delete(
+                self._registry,
+                name,
+                digest,
+                immutable=lambda each: policy.immutable(principal, name, each),
+                detect_collision=policy.detects_collisions(principal, name, call.context),
+                by=principal.name,
+            )
 
     async def restore_tag(self, http: HttpRequest, form: Form) -> str:
-        """Point a tag at a manifest that it had. Raises ErrorResponse, PageFormInvalid, ManifestUnknown, NotGranted."""
+        """Point a tag at a manifest that it had, or at an untagged one.
+
+        Raises ErrorResponse, PageFormInvalid, ManifestUnknown, NotGranted.
+        """
         name, digest = form.repository, form.digest
         if len(form.tags) != 1:
             raise PageFormInvalid("Choose one tag.")

@@ -15,6 +15,7 @@ from zot.extensions.search.interface import (
     ImagePage,
     ImageQuery,
     ImageSort,
+    PageBounds,
     RepositoryQuery,
     RepositorySort,
 )
@@ -25,6 +26,7 @@ from zot.oci.names import InvalidNameError, parse_repository
 
 _FACETS = 12
 _NO_IMAGES = ImagePage(0, ())
+_RECENT = ImageQuery(sort=ImageSort.PUSHED, page=PageBounds(6))
 _DIGEST = re.compile(r"(?:sha(?:256|512):)?[0-9a-f]{7,128}|sha(?:256|512):[0-9a-f]*")
 _COLUMNS = (
     ("Repository", RepositorySort.NAME, ""),
@@ -72,6 +74,9 @@ async def explore(parts: PageParts, visit: PageVisit) -> HtmlPage:
     if wanted is not None:
         wanted = msgspec.structs.replace(wanted, page=image_bounds, filter=query.filter)
         images = await parts.search.images(visit.visible, wanted)
+    recent = _NO_IMAGES
+    if not fields and not query.page.offset:
+        recent = await parts.search.images(visit.visible, _RECENT)
     address = Links.explore(fields)
     values = {
         "search_text": text,
@@ -79,6 +84,7 @@ async def explore(parts: PageParts, visit: PageVisit) -> HtmlPage:
         "result": result,
         "repository_pages": list_pages(query.page, result.total, address),
         "images": images,
+        "recent": recent.rows,
         "image_pages": list_pages(image_bounds, images.total, address, "images"),
         "facets": list(_facets(facets, fields, has_stars=bool(stars))),
         "columns": list(_columns(fields, query.sort)),

@@ -52,7 +52,15 @@ def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
     )
     visitors = Visitors(context.authorizer, context.auth, context.authenticator, ways, visibility)
     documents = DocumentReader(context.registry, context.policy, context.pool)
-    parts = PageParts(search, context.registry.catalog, context.auth.accounts, context.policy, documents)
+    parts = PageParts(
+        search=search,
+        catalog=context.registry.catalog,
+        accounts=context.auth.accounts,
+        policy=context.policy,
+        documents=documents,
+        rules=context.config.http.access_control,
+        pool=context.pool,
+    )
     preferences = Preferences(context.auth.accounts, context.registry, context.policy)
     changes = PageActions(context.registry, context.authorizer, search, preferences)
     account = AccountPage(context.authorizer, context.auth, context.registry, api_keys=settings.apikey)

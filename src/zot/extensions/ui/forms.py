@@ -51,6 +51,14 @@ class Form:
             raise PageFormInvalid(f"This is no tag: {error}.") from error
 
     @property
+    def digests(self) -> list[Digest]:
+        """All fields `manifest`, each once. Raises PageFormInvalid."""
+        try:
+            return [parse_digest(each) for each in dict.fromkeys(self._fields.get("manifest", []))]
+        except InvalidDigestError as error:
+            raise PageFormInvalid(f"This is no digest: {error}.") from error
+
+    @property
     def digest(self) -> Digest:
         """The field `digest`. Raises PageFormInvalid."""
         try:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from zot.admin.tag_history import as_of
 from zot.extensions.search.interface import (
     Description,
     ImageSummary,
@@ -16,13 +17,16 @@ from zot.extensions.search.interface import (
 from zot.extensions.ui.addresses import ImageView, Links, parse_digest_or_none, parse_tag_or_none
 from zot.extensions.ui.content import content
 from zot.extensions.ui.documents import is_archive
-from zot.extensions.ui.page import Download, HtmlPage, PageParts, PageVisit, not_found
-from zot.extensions.ui.pull_commands import pull_commands
+from zot.extensions.ui.page import Download, HtmlPage, PageParts, PageVisit, may, not_found
+from zot.extensions.ui.pull_commands import pinned_commands, pull_commands
 from zot.extensions.ui.referrers import referrer_tree
 from zot.extensions.ui.repository import tag_changes
+from zot.foundation.times import parse_time_ns
 from zot.oci.digest import Digest
-from zot.oci.names import Reference, Repository, as_digest, as_tag
+from zot.oci.names import Reference, Repository, Tag, as_digest, as_tag
+from zot.registry.request import BeginUpload, DeleteManifest
 
+_MINUTES, _AT_LIMIT = len("2026-01-02T03:04"), 40
 _RELATED = PageBounds(12)
 _RAW_LIMIT_BYTES = 512 * 1024
 _DESCRIBED = (
@@ -58,9 +62,7 @@ async def image(
         return not_found(f"image {_title(name, reference)}")
     tag = as_tag(reference)
     if view is ImageView.HISTORY and tag is not None:
-        changes, older = await tag_changes(parts, visit, name, tag)
-        address = Links.image(name, tag, view=view, before=older) if older else None
-        return HtmlPage("history.html", {**_head(name, reference, view), "changes": changes, "older": address})
+        return await _history(parts, visit, name, tag)
     if view is ImageView.CONTENT:
         return await content(parts, visit, name, reference)
     found = await parts.search.image(visit.visible, name, reference)
@@ -73,6 +75,24 @@ async def image(
             return await _compare(parts, visit, name, reference, found)
         case _:
             return await _summary(parts, visit, name, reference, found)
+
+
+async def _history(parts: PageParts, visit: PageVisit, name: Repository, tag: Tag) -> HtmlPage:
+    changes, older = await tag_changes(parts, visit, name, tag)
+    address = Links.image(name, tag, view=ImageView.HISTORY, before=older) if older else None
+    text = visit.fields.get("at", "")
+    at_ns = parse_time_ns(f"{text}:00Z" if len(text) == _MINUTES else f"{text}Z") if text else None
+    then = next(iter(await as_of(parts.catalog, name, tag, at_ns)), None) if at_ns is not None else None
+    values = {
+        **_head(name, tag, ImageView.HISTORY),
+        "changes": changes,
+        "older": address,
+        "at": text[:_AT_LIMIT],
+        "at_ns": at_ns,
+        "then": then,
+        "pulls": pinned_commands(visit.host, name, then.digest, secure=visit.secure) if then is not None else [],
+    }
+    return HtmlPage("history.html", values)
 
 
 async def _unknown(parts: PageParts, visit: PageVisit, name: Repository, reference: Reference) -> HtmlPage | Download:
@@ -101,6 +121,8 @@ async def _summary(
         "image": found,
         "manifest": manifest,
         "usage": usage,
+        "may_delete": may(parts, visit, DeleteManifest(repository=name, reference=reference)),
+        "may_tag": may(parts, visit, BeginUpload(repository=name)),
         "described": list(_described(found.description)),
         "pulls": pull_commands(visit.host, found, secure=visit.secure),
         "steps": steps,

@@ -12,10 +12,12 @@ from zot.auth.decision import NO_CONTEXT, Policy, RequestContext
 from zot.auth.principal import Principal
 from zot.catalog.interface import Catalog
 from zot.extensions.search.interface import IndexStatus, PageBounds, Search, Visible
-from zot.registry.request import UseExtension
+from zot.registry.request import OfRepository, UseExtension
 
 if TYPE_CHECKING:
+    from zot.config.access_control import AccessControlConfig
     from zot.extensions.ui.documents import DocumentReader
+    from zot.foundation.threads import ThreadPool
 
 USE_PAGES = UseExtension(name="ui", resource_class=ResourceClass.PAGE)
 """What a request for a page is, or a form of one."""
@@ -45,6 +47,10 @@ class PageParts:
     """None: there are no users."""
     policy: Policy
     documents: DocumentReader
+    rules: AccessControlConfig | None
+    """The rules of the policy; None: there are none."""
+    pool: ThreadPool
+    """For work that would block the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,11 @@ class Download:
     name: str
     """As a client wrote it."""
     content: bytes
+
+
+def may(parts: PageParts, visit: PageVisit, request: OfRepository) -> bool:
+    """Tell whether the visitor may send a request: a page offers nothing that would be refused."""
+    return parts.policy.decide(visit.principal, request, visit.context).allowed
 
 
 def not_found(what: str) -> HtmlPage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zot.extensions.search.interface import ImageKind, ImageSummary, RepositorySummary
+from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
 
 
@@ -47,9 +48,31 @@ def pull_commands(host: str, image: ImageSummary, *, secure: bool) -> list[Clien
             ClientCommand("docker", f"docker pull {named}"),
             ClientCommand("podman", f"podman pull {'--tls-verify=false ' if plain else ''}{named}"),
             ClientCommand("skopeo", f"skopeo inspect {'--tls-verify=false ' if plain else ''}docker://{named}"),
+            ClientCommand("nerdctl", f"nerdctl {'--insecure-registry ' if plain else ''}pull {named}"),
             ClientCommand("kubernetes", f"image: {pinned}"),
+            ClientCommand("hosts.toml", _hosts_toml(host, secure=secure)),
         ]
     return [*result, ClientCommand("oras", f"oras pull {'--plain-http ' if plain else ''}{named}")]
+
+
+def _hosts_toml(host: str, *, secure: bool) -> str:
+    """Return how containerd, which pulls for Kubernetes, is told how to reach a registry."""
+    address = f"{'https' if secure else 'http'}://{host}"
+    return (
+        f"# /etc/containerd/certs.d/{host}/hosts.toml\n"
+        f'server = "{address}"\n\n[host."{address}"]\n  capabilities = ["pull", "resolve"]'
+    )
+
+
+def pinned_commands(host: str, name: Repository, digest: Digest, *, secure: bool) -> list[ClientCommand]:
+    """Return how to pull a manifest by its digest."""
+    pinned = f"{host}/{name}@{digest}"
+    return [
+        ClientCommand("pinned", pinned),
+        ClientCommand("docker", f"docker pull {pinned}"),
+        ClientCommand("podman", f"podman pull {'' if secure else '--tls-verify=false '}{pinned}"),
+        ClientCommand("oras", f"oras pull {'' if secure else '--plain-http '}{pinned}"),
+    ]
 
 
 def attach_readme(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+
 from zot.catalog.change_log import TagChange
-from zot.extensions.search.interface import ImageQuery, ImageSort
+from zot.extensions.search.interface import ImagePage, ImageQuery, ImageSort
+from zot.extensions.ui.access import access
 from zot.extensions.ui.addresses import Links, RepositoryView
-from zot.extensions.ui.page import ROWS, HtmlPage, PageParts, PageVisit, bounds_of, list_pages, not_found, starred
+from zot.extensions.ui.page import ROWS, HtmlPage, PageParts, PageVisit, bounds_of, list_pages, may, not_found, starred
 from zot.extensions.ui.pull_commands import attach_readme
 from zot.extensions.ui.readme import readme
+from zot.extensions.ui.usage import usage
 from zot.oci.names import Repository, Tag
+from zot.registry.request import BeginUpload, DeleteManifest
 
 _SORTS = (
     (ImageSort.PUSHED, "Pushed last"),
@@ -28,15 +34,8 @@ async def repository(parts: PageParts, visit: PageVisit, name: Repository, view:
     is_hidden = visit.visible is not None and name not in visit.visible
     if is_hidden or await parts.catalog.repository(name) is None:
         return not_found(f"repository {name}")
-    match view:
-        case RepositoryView.TAGS:
-            return await _tags(parts, visit, name)
-        case RepositoryView.README:
-            return await _readme(parts, visit, name)
-        case RepositoryView.UNTAGGED:
-            return await _untagged(parts, visit, name)
-        case RepositoryView.HISTORY:
-            return await _history(parts, visit, name)
+    page = await _PAGES[view](parts, visit, name)
+    return replace(page, values={**await _head(parts, visit, name, view), **page.values})
 
 
 async def _tags(parts: PageParts, visit: PageVisit, name: Repository) -> HtmlPage:
@@ -47,13 +46,14 @@ async def _tags(parts: PageParts, visit: PageVisit, name: Repository) -> HtmlPag
     query = ImageQuery(repository=name, tag_contains=contains, sort=order, page=bounds)
     result = await parts.search.images(visit.visible, query)
     values = {
-        **await _head(parts, visit, name, RepositoryView.TAGS),
         "summary": summary,
         "usage": await parts.search.repository_usage(visit.visible, name),
         "filter": contains,
         "sort": order.value,
         "sorts": [(each.value, title) for each, title in _SORTS],
         "result": result,
+        "may_delete": _may_delete(parts, visit, result),
+        "may_push": may(parts, visit, BeginUpload(repository=name)),
         "tag_pages": list_pages(bounds, result.total, Links.repository(name, filter=contains, sortby=sort)),
     }
     return HtmlPage("repository.html", values)
@@ -63,7 +63,6 @@ async def _readme(parts: PageParts, visit: PageVisit, name: Repository) -> HtmlP
     summary = await parts.search.repository(visit.visible, name)
     found = await readme(parts, visit, name)
     values = {
-        **await _head(parts, visit, name, RepositoryView.README),
         "readme": found,
         "attach": attach_readme(visit.host, name, summary, secure=visit.secure),
     }
@@ -74,8 +73,8 @@ async def _untagged(parts: PageParts, visit: PageVisit, name: Repository) -> Htm
     bounds = bounds_of(visit.fields)
     result = await parts.search.untagged(visit.visible, name, bounds)
     values = {
-        **await _head(parts, visit, name, RepositoryView.UNTAGGED),
         "result": result,
+        "may_delete": _may_delete(parts, visit, result),
         "untagged_pages": list_pages(bounds, result.total, Links.repository(name, RepositoryView.UNTAGGED)),
     }
     return HtmlPage("untagged.html", values)
@@ -84,8 +83,13 @@ async def _untagged(parts: PageParts, visit: PageVisit, name: Repository) -> Htm
 async def _history(parts: PageParts, visit: PageVisit, name: Repository) -> HtmlPage:
     changes, older = await tag_changes(parts, visit, name, None)
     address = Links.repository(name, RepositoryView.HISTORY, before=older) if older else None
-    head = await _head(parts, visit, name, RepositoryView.HISTORY)
-    return HtmlPage("history.html", {**head, "tag": None, "changes": changes, "older": address})
+    return HtmlPage("history.html", {"tag": None, "changes": changes, "older": address})
+
+
+def _may_delete(parts: PageParts, visit: PageVisit, result: ImagePage) -> bool:
+    """Tell whether the visitor may delete anything of a page: with conditions, that may differ from tag to tag."""
+    requests = (DeleteManifest(repository=each.repository, reference=each.tag or each.digest) for each in result.rows)
+    return any(may(parts, visit, each) for each in requests)
 
 
 async def tag_changes(
@@ -102,18 +106,30 @@ async def tag_changes(
 
 
 async def _head(parts: PageParts, visit: PageVisit, name: Repository, view: RepositoryView) -> dict[str, object]:
-    titles = {
-        RepositoryView.TAGS: "Tags",
-        RepositoryView.README: "README",
-        RepositoryView.UNTAGGED: "Untagged",
-        RepositoryView.HISTORY: "History",
-    }
     tabs = [
         {
             "title": title,
             "href": Links.repository(name, "" if each is RepositoryView.TAGS else each),
             "current": each is view,
         }
-        for each, title in titles.items()
+        for each, title in _TITLES.items()
     ]
     return {"name": name, "tabs": tabs, "starred": name in await starred(parts, visit)}
+
+
+_PAGES: Mapping[RepositoryView, Callable[[PageParts, PageVisit, Repository], Awaitable[HtmlPage]]] = {
+    RepositoryView.TAGS: _tags,
+    RepositoryView.README: _readme,
+    RepositoryView.USAGE: usage,
+    RepositoryView.UNTAGGED: _untagged,
+    RepositoryView.HISTORY: _history,
+    RepositoryView.ACCESS: access,
+}
+_TITLES = {
+    RepositoryView.TAGS: "Tags",
+    RepositoryView.README: "README",
+    RepositoryView.USAGE: "Usage",
+    RepositoryView.UNTAGGED: "Untagged",
+    RepositoryView.HISTORY: "History",
+    RepositoryView.ACCESS: "Access",
+}

@@ -16,6 +16,7 @@ from zot.extensions.search.index import images, repositories, usage
 from zot.extensions.search.index.database import Filling, IndexState
 from zot.extensions.search.index.snapshot import Snapshot, SnapshotReader
 from zot.extensions.search.interface import (
+    DayOfGrowth,
     Facets,
     ImagePage,
     ImageQuery,
@@ -182,13 +183,19 @@ class IndexSearch:
         """See `Search`."""
         return await self._run(usage.repository_usage, visible, repository)
 
+    async def growth(self, visible: Visible, repository: Repository) -> tuple[DayOfGrowth, ...]:
+        """See `Search`."""
+        return await self._run(usage.growth, visible, repository)
+
     async def image_usage(self, visible: Visible, repository: Repository, tags: Sequence[Tag]) -> dict[Tag, ImageUsage]:
         """See `Search`."""
         return await self._run(usage.image_usage, visible, repository, tags)
 
-    async def freed_bytes(self, visible: Visible, repository: Repository, tags: Sequence[Tag]) -> int:
+    async def freed_bytes(
+        self, visible: Visible, repository: Repository, tags: Sequence[Tag], manifests: Sequence[Digest] = ()
+    ) -> int:
         """See `Search`."""
-        return await self._run(usage.freed_bytes, visible, repository, tags)
+        return await self._run(usage.freed_bytes, visible, repository, tags, manifests)
 
     # --- threads, and what is read live ---
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 from zot.extensions.search.index.images import NEEDED
+from zot.extensions.search.index.schema import pack
 from zot.extensions.search.index.snapshot import Snapshot
-from zot.extensions.search.interface import ImageUsage, RepositoryUsage, Visible
+from zot.extensions.search.interface import DayOfGrowth, ImageUsage, RepositoryUsage, Visible
+from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
 
 # The digests and sizes that some contents reference.
@@ -45,12 +48,30 @@ SELECT other.content FROM manifest JOIN content ON content.digest = manifest.sub
 """
 # Descriptors claim any size, and `sum` fails where a sum is beyond 63 bits: this one stays at the greatest integer.
 _TOTAL = "CAST(total(size) AS INTEGER)"
+_DAY_NS = 86400 * 10**9
+# The bytes of each day on which they first came, by what is here now.
+_GROWTH = f"""
+SELECT day, {_TOTAL} FROM (
+  SELECT digest, max(size) AS size, min(day) AS day FROM (
+    SELECT content.digest, own_size AS size, pushed_ns / {_DAY_NS} AS day
+      FROM manifest JOIN content ON content.id = manifest.content WHERE repository = ?1
+    UNION ALL SELECT config, config_size, pushed_ns / {_DAY_NS}
+      FROM manifest JOIN content ON content.id = manifest.content WHERE repository = ?1 AND config IS NOT NULL
+    UNION ALL SELECT layer.digest, layer.size, pushed_ns / {_DAY_NS}
+      FROM manifest JOIN layer ON layer.content = manifest.content WHERE repository = ?1
+  ) GROUP BY digest
+) GROUP BY day ORDER BY day
+"""  # noqa: S608 (a statement of constants)
 _KEPT = f"""
 WITH RECURSIVE {NEEDED} SELECT {_TOTAL} FROM ({_BLOBS.format("SELECT content FROM needed")})
 """  # noqa: S608 (a statement of constants)
 _UNTAGGED = f"""
 WITH RECURSIVE {NEEDED} SELECT count(*) FROM manifest WHERE repository = ?1 AND content NOT IN needed
 """  # noqa: S608
+_CONTENT = """
+SELECT manifest.content FROM content JOIN manifest ON manifest.content = content.id
+WHERE manifest.repository = ?1 AND content.digest = ?2
+"""
 _CLOSURE_LIMIT = 10_000
 
 
@@ -69,6 +90,13 @@ def repository_usage(snapshot: Snapshot, visible: Visible, name: Repository) -> 
     return RepositoryUsage(total, total - shared, total - kept, count)
 
 
+def growth(snapshot: Snapshot, visible: Visible, name: Repository) -> tuple[DayOfGrowth, ...]:
+    """Return on which days the bytes of a repository came. Its cost grows with all that its manifests name."""
+    repository = snapshot.repository(visible, name)
+    rows = snapshot.rows(_GROWTH, repository) if repository is not None else []
+    return tuple(DayOfGrowth(day, size) for day, size in rows)
+
+
 def image_usage(snapshot: Snapshot, visible: Visible, name: Repository, tags: Sequence[Tag]) -> dict[Tag, ImageUsage]:
     """Return what images use, each for itself."""
     found: dict[Tag, ImageUsage] = {}
@@ -82,10 +110,15 @@ def image_usage(snapshot: Snapshot, visible: Visible, name: Repository, tags: Se
     return found
 
 
-def freed_bytes(snapshot: Snapshot, visible: Visible, name: Repository, tags: Sequence[Tag]) -> int:
-    """Return the bytes of the repository that nothing needs if some tags are deleted."""
+def freed_bytes(
+    snapshot: Snapshot, visible: Visible, name: Repository, tags: Sequence[Tag], manifests: Sequence[Digest]
+) -> int:
+    """Return the bytes of the repository that nothing needs if some tags and manifests are deleted."""
     repository = snapshot.repository(visible, name)
-    return 0 if repository is None else _freed(snapshot, repository, _roots(snapshot, repository, tags))
+    if repository is None:
+        return 0
+    deleted = {content for digest in set(manifests) for (content,) in snapshot.rows(_CONTENT, repository, pack(digest))}
+    return _freed(snapshot, repository, _roots(snapshot, repository, tags), deleted)
 
 
 def _roots(snapshot: Snapshot, repository: int | None, tags: Iterable[Tag]) -> dict[int, int]:
@@ -110,12 +143,17 @@ def _closure(snapshot: Snapshot, repository: int | None, roots: Iterable[int], *
     return found
 
 
-def _freed(snapshot: Snapshot, repository: int | None, roots: dict[int, int]) -> int:
-    """Return the bytes that nothing else needs. Its cost grows with the manifests that the roots need."""
-    freed = _closure(snapshot, repository, roots, referrers=True)
-    kept = [content for content in freed if _is_kept(snapshot, repository, content, roots, freed)]
+def _freed(
+    snapshot: Snapshot, repository: int | None, roots: dict[int, int], deleted: AbstractSet[int] = frozenset()
+) -> int:
+    """Return the bytes that nothing else needs; `deleted` are deleted whatever needs them.
+
+    Its cost grows with the manifests that the roots need.
+    """
+    freed = _closure(snapshot, repository, roots.keys() | deleted, referrers=True)
+    kept = [content for content in freed - deleted if _is_kept(snapshot, repository, content, roots, freed)]
     # What is kept keeps all that it needs.
-    freed -= _closure(snapshot, repository, kept, referrers=True)
+    freed = (freed - _closure(snapshot, repository, kept, referrers=True)) | deleted
     others = f"manifest.repository = ?1 AND manifest.content NOT IN ({_listed(freed)})"
     used = _IS_USED.format("blob.digest", others)
     blobs = _BLOBS.format(_listed(freed))

@@ -172,7 +172,7 @@ class Site:
             case "/ui/star":
                 return await self._changes.toggle_star(http, form)
             case "/ui/delete":
-                return await self._changes.delete_tags(http, form)
+                return await self._changes.delete(http, form)
             case "/ui/restore":
                 return await self._changes.restore_tag(http, form)
             case _:
