@@ -65,6 +65,7 @@ def test_a_registry_is_empty_only_by_a_complete_index(*, complete: bool) -> None
         "result": RepositoryPage(0, ()),
         "images": ImagePage(0, ()),
         "recent": (),
+        "star_counts": {},
         "facets": [],
         "columns": [],
         "first_push": [],

@@ -174,6 +174,18 @@ def test_recent_pushes_are_on_the_first_page_alone(client: Client) -> None:
     assert "Recent pushes" not in page(client, "/explore?search=recent")
 
 
+def test_repositories_are_sorted_by_their_stars(guarded: RunningRegistry) -> None:
+    client, admin = Client(guarded.host), Client(guarded.host, user="admin:admin")
+    for name in ("team/starred", "team/unstarred"):
+        admin.push(name, image(name), "1")
+    cookie = log_in(client, "alice")
+    post(client, "/ui/star", cookie, repository="team/starred")
+    text = page(client, "/explore?sortby=stars&search=starred", **cookie)
+    assert text.index("team%2Fstarred") < text.index("team%2Funstarred")
+    assert '<td class="number wide">1</td>' in text
+    post(client, "/ui/star", cookie, repository="team/starred")
+
+
 def test_pull_commands_know_each_client(client: Client) -> None:
     client.push("pages/clients", image("clients"), "1")
     text = page(client, "/image/pages%2Fclients/tag/1")

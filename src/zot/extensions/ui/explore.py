@@ -36,6 +36,7 @@ _COLUMNS = (
     ("Pulls", RepositorySort.DOWNLOADS, "number wide"),
     ("Pushed", RepositorySort.PUSHED, ""),
 )
+_STARS = ("Stars", RepositorySort.STARS, "number wide")
 # The values of zui's addresses.
 _SORTS = {
     "alphabetic_asc": RepositorySort.NAME,
@@ -66,7 +67,12 @@ async def explore(parts: PageParts, visit: PageVisit) -> HtmlPage:
     if fields.get("starred"):
         query = msgspec.structs.replace(query, among=stars)
     query = msgspec.structs.replace(query, page=bounds_of(visit.fields))
+    if parts.accounts is not None and query.sort is RepositorySort.STARS:
+        query = msgspec.structs.replace(query, stars=await parts.accounts.star_counts())
     result = await parts.search.repositories(visit.visible, query)
+    counts = (
+        {} if parts.accounts is None else {each.name: await parts.accounts.stars(each.name) for each in result.rows}
+    )
     facets = await parts.search.facets(visit.visible, query)
     image_bounds = bounds_of(visit.fields, "images")
     wanted = image_query(text)
@@ -87,7 +93,8 @@ async def explore(parts: PageParts, visit: PageVisit) -> HtmlPage:
         "recent": recent.rows,
         "image_pages": list_pages(image_bounds, images.total, address, "images"),
         "facets": list(_facets(facets, fields, has_stars=bool(stars))),
-        "columns": list(_columns(fields, query.sort)),
+        "columns": list(_columns(fields, query.sort, has_stars=parts.accounts is not None)),
+        "star_counts": counts,
         "starred": stars,
         "first_push": first_push(visit.host, secure=visit.secure),
     }
@@ -131,7 +138,7 @@ def _repository_query(fields: Mapping[str, str]) -> RepositoryQuery:
     order = _SORTS.get(sort.lower())
     if order is None:
         default = RepositorySort.RELEVANCE if text else RepositorySort.PUSHED
-        order = RepositorySort(sort) if sort in set(RepositorySort) - {RepositorySort.STARS} else default
+        order = RepositorySort(sort) if sort in set(RepositorySort) else default
     return RepositoryQuery(text=text, filter=chosen, sort=order)
 
 
@@ -155,8 +162,8 @@ def image_query(text: str) -> ImageQuery | None:
         return None
 
 
-def _columns(fields: Mapping[str, str], sort: RepositorySort) -> Iterator[dict[str, object]]:
-    for title, order, css_class in _COLUMNS:
+def _columns(fields: Mapping[str, str], sort: RepositorySort, *, has_stars: bool) -> Iterator[dict[str, object]]:
+    for title, order, css_class in (*_COLUMNS, _STARS) if has_stars else _COLUMNS:
         href = Links.explore({**fields, "sortby": order.value}) if order is not None else ""
         yield {"title": title, "class": css_class, "href": href, "chosen": order is sort}
 
