@@ -112,7 +112,11 @@ def index(*children: Digest, annotations: Mapping[str, str] | None = None) -> di
 async def indexing(registry: Registry, path: Path, **options: Any) -> AsyncIterator[IndexConsumer]:
     """Keep an index of the registry during the block."""
     consumer = IndexConsumer(
-        path, registry.catalog, registry.storage, registry.statistics, **{"poll_s": 0.001, "pulls_s": 0.0, **options}
+        path,
+        registry.catalog,
+        registry.storage,
+        registry.statistics,
+        **{"poll_s": 0.001, "delay_s": 0.001, "pulls_s": 0.0, **options},
     )
     task = asyncio.create_task(consumer.run())
     try:

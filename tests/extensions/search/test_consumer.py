@@ -285,3 +285,21 @@ async def test_unexpected_errors_do_not_end_the_process(tmp_path: Path, monkeypa
     await registry.push("a", "1")
     async with indexing(registry, path):
         await eventually(IndexSearch(path, registry.catalog), ["1"])
+
+
+async def test_a_search_that_waits_wakes_the_consumer(tmp_path: Path) -> None:
+    """Pushes that no search asks for wait for the next look at the log; the search after them does not."""
+    registry, path = Registry(), tmp_path / "search.db"
+    async with indexing(registry, path, delay_s=3600.0):
+        search = IndexSearch(path, registry.catalog)
+        while not await search.caught_up():
+            pass
+        for number in range(5):
+            await registry.push("a", f"{number}")
+        assert await tags(search) == []
+        assert await search.caught_up()
+        assert await tags(search) == [str(number) for number in range(5)]
+        await registry.push("a", "5")
+        assert len(await tags(search)) == 5
+        assert await search.caught_up()
+        assert len(await tags(search)) == 6

@@ -27,7 +27,9 @@ from zot.statistics.interface import StatisticsStore, StatisticsUnavailableError
 from zot.storage.interface import Storage, StorageError
 
 POLL_S = 0.05
-"""How long an acknowledged change waits at most until the index begins with it."""
+"""How long a search waits at most until the index begins with what it wants."""
+DELAY_S = 1.0
+"""How long a change waits at most while no search wants it: what comes meanwhile is written with it."""
 _RETRY_S = 1.0
 _INCOMPLETE_S = 60.0
 """How often content is looked for that was missing: a mirror has a config only once a client has pulled it."""
@@ -53,11 +55,13 @@ class IndexConsumer:
         statistics: StatisticsStore | None = None,
         *,
         poll_s: float = POLL_S,
+        delay_s: float = DELAY_S,
         pulls_s: float = _PULLS_S,
     ) -> None:
         self._catalog = catalog
         self._statistics = statistics
         self._poll_s = poll_s
+        self._delay_s = delay_s
         self._pulls_s = pulls_s
         self._threads = ThreadPool("search-index", 1, 8)
         self._writer = IndexWriter(path)
@@ -104,6 +108,7 @@ class IndexConsumer:
             state = await self._threads.run(self._writer.open)
         cursor = state.cursor
         while self._writer.is_current():
+            self._writer.note_demand()  # before the changes are read: what a search asks for later is read later
             page = await self._catalog.changes(cursor, BATCH)
             if page.gap:
                 _log.info("the catalog's change log does not continue where the search index is: it is compared")
@@ -112,11 +117,20 @@ class IndexConsumer:
                 update = await self._source.changed(page.changes)
                 await self._threads.run(self._writer.apply, update, page.cursor)
                 cursor, self._problem = page.cursor, ""
-                continue
+                if len(page.changes) == BATCH:
+                    continue
             await self._read_pulls()
             await self._read_incomplete()
-            await asyncio.sleep(self._poll_s)
+            await self._pause()
         return None
+
+    async def _pause(self) -> None:
+        """Wait until a search wants the latest changes, at most `delay_s`."""
+        until_s = time.monotonic() + self._delay_s
+        while True:
+            await asyncio.sleep(self._poll_s)
+            if self._writer.is_wanted() or time.monotonic() >= until_s:
+                return
 
     # --- filling ---
 

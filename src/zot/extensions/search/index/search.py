@@ -83,6 +83,7 @@ class IndexSearch:
                     return True
                 if state.filling is not Filling.DONE or late:
                     return False
+            await self._in_thread(self._reader.demand)
             await asyncio.sleep(_POLL_S)
 
     async def status(self) -> IndexStatus:
@@ -204,6 +205,9 @@ class IndexSearch:
             with self._reader.snapshot() as snapshot:
                 return query(snapshot, *args, **kwargs)
 
+        return await self._in_thread(read)
+
+    async def _in_thread(self, read: Callable[[], R]) -> R:
         try:
             return await self._threads.run(read)
         except ThreadPoolBusyError as error:

@@ -15,7 +15,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from zot.extensions.search.index.database import IndexState, damage_marker, read_state
+from zot.extensions.search.index.database import IndexState, damage_marker, demand_marker, read_state
 from zot.extensions.search.index.schema import APPLICATION_ID, VERSION
 from zot.extensions.search.interface import SearchUnavailableError, Visible
 from zot.foundation.sqlite_file import DAMAGE
@@ -80,6 +80,11 @@ class SnapshotReader:
             if len(self._idle) < _IDLE_LIMIT:
                 self._idle.append(connection)
 
+    def demand(self) -> None:
+        """Tell the writer that a search waits for the latest changes."""
+        with suppress(OSError):  # else it reads them a moment later
+            demand_marker(self._path).touch(mode=0o600)
+
     def _connected(self) -> _ReadConnection:
         """Return a connection to the file that is there now: the writer may have replaced it."""
         inode = self._path.stat().st_ino
@@ -99,6 +104,7 @@ class SnapshotReader:
             _log.warning("the search index is damaged and is made again: %s", error)
         with suppress(OSError):
             marker.touch(mode=0o600)
+        self.demand()
 
 
 class _ReadConnection:
