@@ -44,14 +44,18 @@ class LayoutScanner:
         self._interval_s = interval_s
         self._pause_s = 1 / looks_per_s
 
-    async def run(self) -> None:
-        """Import and check until it is cancelled. Failures are logged and retried with the next scan."""
+    async def run(self, *, merges: bool = True) -> None:
+        """Import and check until it is cancelled. Failures are logged and retried with the next scan.
+
+        Without `merges` it only imports: edits of layouts that the catalog has are left alone.
+        """
         pause_s = 0.0  # the first scan makes all repositories known, and does not pause
         while True:
             try:
                 await self.import_all(pause_s)
                 pause_s = self._pause_s
-                await self.check_all()
+                if merges:
+                    await self.check_all()
             except (StorageError, CatalogError) as error:
                 _log.warning("layouts cannot be scanned: %s", error)
             await asyncio.sleep(self._interval_s)

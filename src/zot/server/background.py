@@ -103,6 +103,9 @@ class Background:
         tasks: list[Callable[[], Awaitable[None]]] = [self._reload.run, *self._consumers]
         if self._store.read_only:
             tasks.append(self._scheduler.run)
+            if self._store.config.extensions.search_enabled:
+                # Searches find what the catalog has; a pull needs no import, so that without search nothing does.
+                tasks.append(partial(self._layout_jobs.scanner.run, merges=False))
         else:
             tasks += [
                 self._lease.run,
