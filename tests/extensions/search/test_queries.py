@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
 from extensions.search.rig import LAYER_TYPE, Registry, image, in_sync, index, indexing
@@ -175,6 +176,37 @@ async def test_filters_find_what_a_naive_search_finds(store: Store, visible: Vis
     page = await store.search.images(visible, query)
     assert [(each.repository, each.tag) for each in page.rows] == expected[:50]
     assert page.total == len(expected)
+
+
+@pytest.mark.parametrize("few", [0, 3, 20_000])
+async def test_a_part_of_a_tag_is_looked_for_in_its_repository_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """By trigrams or by reading the tags, while tags come and go: those of other repositories make no difference."""
+    monkeypatch.setattr("zot.extensions.search.index.images._FEW", few)
+    rng, registry, path = random.Random(few), Registry(), tmp_path / "search.db"
+    expected: dict[str, set[str]] = {"a": set(), "b": set(), "c": set()}
+    async with indexing(registry, path):
+        await in_sync(registry, path)
+        search = IndexSearch(path, registry.catalog)
+        for _ in range(60):
+            repository, tag = rng.choice(sorted(expected)), f"build-{rng.randint(0, 12)}-{rng.choice('xyz')}"
+            if rng.random() < 0.4:
+                await registry.catalog.do(DeleteTag(repository=Repository(repository), tag=Tag(tag)))
+                expected[repository].discard(tag)
+            else:
+                await registry.push(repository, tag, config={"os": rng.choice(["linux", "windows"])})
+                expected[repository].add(tag)
+            if rng.random() < 0.3:
+                text = rng.choice(["uild", "d-1", "-1-X", "12-y", "build-7-z", "missing", "1"])
+                assert await search.caught_up()
+                for name, tags in expected.items():
+                    query = ImageQuery(repository=Repository(name), tag_contains=text, page=ALL)
+                    found = await search.images(None, query)
+                    wanted = sorted(each for each in tags if text.lower() in each)
+                    assert (found.total, [each.tag for each in found.rows]) == (len(wanted), wanted)
+                    both = msgspec.structs.replace(query, filter=ImageFilter(os=("linux", "windows")))
+                    assert (await search.images(None, both)).total == len(wanted)
 
 
 @pytest.mark.parametrize("visible", VISIBLE)

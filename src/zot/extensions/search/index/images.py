@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from zot.extensions.search.index.facts import NAME_LIMIT, ManifestFacts
-from zot.extensions.search.index.schema import pack, packed_range, unpack
+from zot.extensions.search.index.schema import image_range, pack, packed_range, unpack
 from zot.extensions.search.index.snapshot import Snapshot
 from zot.extensions.search.index.summaries import tagged_images, untagged_images
 from zot.extensions.search.interface import (
@@ -28,7 +28,7 @@ from zot.oci.names import Reference, Repository
 
 _TRIGRAM = 3
 _FEW = 20_000
-"""Tags that are read, or looked up one by one, without an index of what they contain."""
+"""If more tags contain a text, reading tags in order until a page is full is quicker than looking up each."""
 _LAST = "\U0010ffff"
 
 _ORDERS = {
@@ -54,7 +54,9 @@ _WALKS = {
     ImageSort.PUSHED: "image INDEXED BY image_by_push_anywhere CROSS JOIN repository "
     "ON repository.id = image.repository",
 }
-_MATCHES = "SELECT count(*) FROM (SELECT rowid FROM tag_text WHERE tag_text MATCH ? LIMIT ?)"
+_CONTAINING = "SELECT rowid FROM tag_text WHERE tag_text MATCH ? AND rowid BETWEEN ? AND ?"
+_MATCHES = f"SELECT count(*) FROM ({_CONTAINING} LIMIT ?)"  # noqa: S608 (a statement of constants)
+_ANYWHERE = (0, 2**63 - 1)
 _LABELLED_ANYHOW = "SELECT content FROM label WHERE key = ?"
 _LABELLED = f"{_LABELLED_ANYHOW} AND value = ?"
 # What tags need: their manifests, what indexes list, and what has a subject that is needed.
@@ -110,6 +112,8 @@ class _ImageConditions(Conditions):
         self.repository = repository
         self.on_tags = False
         """Whether one looks at the tag: else all tags of a manifest fulfil them, or none."""
+        self.total: int | None = None
+        """How many images fulfil them, where that is known already."""
         self._sets: list[str] = []
         self._set_values: list[Any] = []
 
@@ -174,7 +178,9 @@ def _selected(
         source, values = conditions.source("image" if conditions.on_tags else "manifest")
         what = "count(*)" if conditions.on_tags else "coalesce(sum(tags), 0)"
         count = f"SELECT {what} FROM {source} WHERE {conditions}"  # noqa: S608 (the values are bound)
-    ((total,),) = snapshot.rows(count, *values, *conditions.values)
+    total = conditions.total
+    if total is None:
+        ((total,),) = snapshot.rows(count, *values, *conditions.values)
     if page.offset >= total:
         return ImagePage(total, ())
     source, values = conditions.source("image")
@@ -203,20 +209,21 @@ def _add_tag(snapshot: Snapshot, conditions: _ImageConditions, query: ImageQuery
         conditions.add("image.tag >= ? AND image.tag < ?", query.tag_prefix, query.tag_prefix + _LAST)
     if query.tag_contains:
         phrase = '"' + query.tag_contains.replace('"', '""') + '"'
-        if len(query.tag_contains) >= _TRIGRAM and _is_selective(snapshot, conditions.repository, phrase):
-            conditions.add("image.id IN (SELECT rowid FROM tag_text WHERE tag_text MATCH ?)", phrase)
+        if len(query.tag_contains) < _TRIGRAM:
+            conditions.add("instr(lower(image.tag), ?)", query.tag_contains.lower())
+            return
+        place = _ANYWHERE if conditions.repository is None else image_range(conditions.repository)
+        # All are counted where nothing else is asked: it is the total.
+        is_alone = conditions.repository is not None and query == ImageQuery(
+            repository=query.repository, tag_contains=query.tag_contains, sort=query.sort, page=query.page
+        )
+        ((found,),) = snapshot.rows(_MATCHES, phrase, *place, -1 if is_alone else _FEW + 1)
+        if found <= _FEW:
+            conditions.add(f"image.id IN ({_CONTAINING})", phrase, *place)
         else:
             conditions.add("instr(lower(image.tag), ?)", query.tag_contains.lower())
-
-
-def _is_selective(snapshot: Snapshot, repository: int | None, phrase: str) -> bool:
-    """Tell whether few tags contain a text: else reading all of them in order is quicker."""
-    if repository is not None:
-        ((tags,),) = snapshot.rows("SELECT images FROM repository WHERE id = ?", repository)
-        if tags <= _FEW:
-            return False
-    ((found,),) = snapshot.rows(_MATCHES, phrase, _FEW + 1)
-    return bool(found <= _FEW)
+        if is_alone:
+            conditions.total = found
 
 
 def _add_digest(conditions: _ImageConditions, text: str) -> None:

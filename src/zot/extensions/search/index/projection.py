@@ -23,7 +23,7 @@ from zot.extensions.search.index.facts import (
     kind_of,
     signature_tool,
 )
-from zot.extensions.search.index.schema import chains, pack, unpack
+from zot.extensions.search.index.schema import chains, image_range, pack, unpack
 from zot.extensions.search.index.source import ContentState, RepositoryState, Update
 from zot.extensions.search.interface import ImageKind
 from zot.oci.digest import Digest, InvalidDigestError, parse_digest
@@ -81,8 +81,9 @@ WHERE part.repository = ? AND part.content = ? AND os || arch || variant <> '' O
 """
 _PLATFORMS = "SELECT os, arch, variant FROM platform WHERE repository = ? AND content = ? ORDER BY 1, 2, 3"
 _INSERT_IMAGE = """
-INSERT INTO image (repository, tag, content, tagged_ns, moved_ns, updated_ns, size, kind, signed, downloads)
-VALUES (?,?,?,?,?,?,?,?,?,?)
+INSERT INTO image (id, repository, tag, content, tagged_ns, moved_ns, updated_ns, size, kind, signed, downloads)
+VALUES (coalesce((SELECT id + 1 FROM image WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1), ?1),
+  ?,?,?,?,?,?,?,?,?,?)
 """
 _MOVE_IMAGE = """
 UPDATE image SET content = ?, tagged_ns = ?, moved_ns = ?, updated_ns = ?, size = ?, kind = ?, signed = ?, downloads = ?
@@ -321,7 +322,7 @@ class Projection:
         )
         if not known:
             values = (repository, row.name, content, row.created_ns, row.moved_ns, *derived)
-            self._db.execute(_INSERT_IMAGE, values)
+            self._db.execute(_INSERT_IMAGE, (*image_range(repository), *values))
             image = self._db.connection.last_insert_rowid()
             self._db.execute("INSERT INTO tag_text (rowid, tag) VALUES (?,?)", (image, row.name))
             self._images[repository] += 1

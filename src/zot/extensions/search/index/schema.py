@@ -13,7 +13,7 @@ from zot.oci.digest import HEX_LENGTHS, Digest
 
 APPLICATION_ID = 0x7A6F7473
 """`zots`."""
-VERSION = 1
+VERSION = 2
 """Grows with each change of the schema, or of what is written into it."""
 
 SCHEMA = """
@@ -136,7 +136,7 @@ CREATE TABLE platform (
 CREATE INDEX platform_by_content ON platform (repository, content);
 
 CREATE TABLE image (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  id INTEGER PRIMARY KEY,         -- in the range of its repository: `image_range`
   repository INTEGER NOT NULL,
   tag TEXT NOT NULL,
   content INTEGER NOT NULL,
@@ -181,6 +181,14 @@ CREATE TABLE trait (
 
 _CODES = dict(zip(sorted(HEX_LENGTHS), range(1, 1 + len(HEX_LENGTHS)), strict=True))
 _ALGORITHMS = {code: name for name, code in _CODES.items()}
+
+
+def image_range(repository: int) -> tuple[int, int]:
+    """Return the least and the greatest number of a repository's images.
+
+    The texts of tags have the same numbers: those of one repository are looked through without the others'.
+    """
+    return repository << 32, ((repository + 1) << 32) - 1
 
 
 def pack(digest: Digest) -> bytes:
