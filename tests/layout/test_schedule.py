@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 import pytest
 
 from layout.images import image
 from layout.store import APP, Store, eventually
 from zot.layout.schedule import ExportSchedule
+from zot.oci.digest import Digest
 from zot.oci.names import Repository, parse_repository
 from zot.storage.interface import StorageError
 
@@ -52,7 +54,7 @@ async def test_an_export_takes_a_tenth_of_the_time_at_most(store: Store, monkeyp
         due = await store.schedule._due_now()
         for name in due:
             store.schedule._running.add(name)
-            await store.schedule._export_in_turn(name)
+            await store.schedule._export_alone(name)
         now += 1
     assert times[:2] == [("a", 0), ("b", 1)]
     assert [time for name, time in times if name == "a"] == [0, 11]
@@ -78,7 +80,7 @@ async def test_a_repository_is_exported_once_it_is_quiet(store: Store, monkeypat
 async def test_the_smallest_come_first_at_the_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A drain exports all due layouts, the smallest first, whatever their pauses."""
     names = [parse_repository(name) for name in ("a", "b", "c")]
-    for name, tags in zip(names, (200, 2, 20), strict=True):
+    for name, tags in zip(names, (200, 30, 60), strict=True):
         await store.push(ONE, *(f"t{number}" for number in range(tags)), repository=name)
         await store.exporter.export(name)
         await store.push(TWO, "x", repository=name)
@@ -106,10 +108,10 @@ async def test_what_cannot_be_written_is_left_for_the_next_start(
         await store.push(ONE, "x", repository=name)
     put = store.storage.put_all
 
-    async def fail(repository: Repository, *arguments: object) -> None:
-        if repository == bad:
+    async def fail(contents: Mapping[Repository, Mapping[Digest, bytes]]) -> None:
+        if bad in contents:
             raise StorageError("no")
-        await put(repository, *arguments)  # type: ignore[arg-type] # as they came
+        await put(contents)
 
     monkeypatch.setattr(store.storage, "put_all", fail)
     with caplog.at_level(logging.WARNING):

@@ -386,7 +386,7 @@ async def test_a_release_before_the_file_is_found(monkeypatch: pytest.MonkeyPatc
             content = await catalog.held_content(repository, digest)
             yield ReleaseBlobs(repository=repository, placed=(PlacedBlob(digest, placed_ns),))
             if content is not None:
-                await storage.put_all(repository, {digest: content})
+                await storage.put_all({repository: {digest: content}})
 
     monkeypatch.setattr(held_blobs, "place_held", release_first)
     with pytest.raises(AssertionError, match="lost a blob"):

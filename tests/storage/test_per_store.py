@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage.pushing import push
-from zot.oci.digest import hex_of
+from zot.oci.digest import digest_of, hex_of
 from zot.oci.names import parse_repository
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.interface import StorageError
@@ -72,6 +72,18 @@ async def test_a_twin_elsewhere_is_not_looked_for_here(tmp_path: Path, pools: Th
     await left_over.put(APP, digest, b"damaged")
     await push(storage, INFRA, content, twin=APP)
     assert (tmp_path / "b" / INFRA / "blobs" / "sha256" / hex_of(digest)).read_bytes() == content
+
+
+async def test_small_contents_of_several_storages(tmp_path: Path, pools: ThreadPools) -> None:
+    """Each is stored where its repository is."""
+    storage = on(tmp_path, pools)
+    one, two = b"one", b"two"
+    contents = {digest_of(one): one, digest_of(two): two}
+    await storage.put_all({APP: contents, INFRA: {digest_of(two): two}})
+    assert {digest: await storage.stat(APP, digest) for digest in contents} == dict.fromkeys(contents, 3)
+    assert await storage.stat(INFRA, digest_of(one)) is None
+    assert (tmp_path / "b" / INFRA / "blobs" / "sha256" / hex_of(digest_of(two))).read_bytes() == two
+    assert not (tmp_path / "a" / INFRA).exists()
 
 
 async def test_all_storages_must_be_ready(tmp_path: Path, pools: ThreadPools) -> None:

@@ -24,6 +24,7 @@ from zot.catalog.rows import (
     CarriedEntry,
     DanglingManifest,
     ExportRow,
+    LayoutSnapshot,
     ManifestDetails,
     ManifestRow,
     PendingDelete,
@@ -158,6 +159,13 @@ class Catalog(Protocol):
 
     async def exports_due(self, limit: int) -> Sequence[Repository]:
         """Return imported repositories whose layout does not show all changes, longest due first."""
+
+    async def layout_snapshot(self, repository: Repository, limit: int, limit_bytes: int) -> LayoutSnapshot | None:
+        """Return all that a repository's layout has to show, read at one moment.
+
+        None: it is not imported, does not exist, or has more than `limit` tags, manifests, carried entries or held
+        blobs, or more than `limit_bytes` of held bytes.
+        """
 
     async def carried(self, repository: Repository, after: str, limit: int) -> Sequence[CarriedEntry]:
         """Return entries of the repository's `index.json` that are carried along, with keys greater than `after`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -185,6 +186,29 @@ class ExportRow(msgspec.Struct, frozen=True):
     """Its size, inode and modification time, as text: different means look again, not changed."""
     intent: str | None
     """sha256 of the `index.json` that was about to be renamed into place; ours too, if a crash came between."""
+
+
+class HeldBlob(msgspec.Struct, frozen=True):
+    """A blob whose bytes the catalog holds."""
+
+    digest: Digest
+    placed_ns: int
+    content: bytes
+
+
+class LayoutSnapshot(msgspec.Struct, frozen=True):
+    """All that the layout of a small repository has to show, at one moment."""
+
+    export: ExportRow
+    shown_ns: int
+    """The time of the last tag change, 0 for none."""
+    tags: Sequence[TagRow]
+    """In the order of names."""
+    manifests: Sequence[ManifestDetails]
+    """In the order of digests."""
+    carried: Sequence[CarriedEntry]
+    """In the order of keys."""
+    held: Sequence[HeldBlob]
 
 
 class UsageRow(msgspec.Struct, frozen=True):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
-from zot.catalog.blob_commands import DoomBlob
-from zot.catalog.command import ChangeSource, new_id
+from zot.catalog.command import ChangeSource
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import BeginExport, FinishExport, QueueExport
 from zot.catalog.manifest_commands import RemoveRepository
@@ -20,9 +19,10 @@ from zot.layout.export_stamp import ExportStamp, last_change_ns
 from zot.layout.external_edits import ExternalEdits, SeenIndex
 from zot.layout.index_json import Index, IndexHead, IndexListing, InvalidLayoutError
 from zot.layout.interface import LayoutFiles, Placement, locked
+from zot.layout.manifest_files import remove_manifest_file
+from zot.layout.small_exports import SmallExports
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
-from zot.registry.blob_deletion import delete_blob
 from zot.registry.damage import DamageReports, FoundBy
 from zot.registry.held_blobs import place_held
 from zot.registry.manifest_bytes import read_manifest
@@ -61,6 +61,7 @@ class Exporter:
         self._storage = storage
         self._files = files
         self._edits = edits
+        self._small = SmallExports(catalog, storage, files, self._damage)
         self._locks: WeakValueDictionary[Repository, asyncio.Lock] = WeakValueDictionary()
 
     async def export(self, repository: Repository) -> bool:
@@ -71,6 +72,19 @@ class Exporter:
         """
         async with self._locked(repository):
             return await self._export(repository)
+
+    async def export_together(self, repositories: Sequence[Repository]) -> set[Repository]:
+        """Write the layouts of small repositories, at most TURN of them, in one turn; return which ones. Idempotent.
+
+        All others are to be exported alone: large ones, those that another task works on, and those with something
+        that is out of the ordinary, which an export alone copes with or reports. Raises StorageError, CatalogError:
+        any of them may be exported then.
+        """
+        async with AsyncExitStack() as locked:
+            free = [name for name in repositories if not self._lock(name).locked()]
+            for name in free:
+                await locked.enter_async_context(self._lock(name))
+            return await self._small.export(free)
 
     async def check(self, repository: Repository) -> None:
         """Merge an `index.json` that another program wrote, or restore one that it removed. Raises StorageError."""
@@ -151,7 +165,7 @@ class Exporter:
         )
         if previous.whole:  # else another program listed them, and they are not ours to remove
             for digest in await self._unlisted(repository, previous.gone):
-                await self._remove_file(repository, digest)
+                await remove_manifest_file(self._catalog, self._storage, repository, digest)
         # A file that another program wrote at the last moment is merged, and shown by the next export.
         return placement is Placement.PLACED
 
@@ -161,7 +175,8 @@ class Exporter:
     ) -> AsyncIterator[tuple[IndexHead, PreviousEntries]]:
         """Open the file that is to be replaced; one that is missing or unreadable lists nothing."""
         index = Index()
-        if seen.signature is None:  # one that appears now is not the one that is replaced
+        # One that appears now is not the one that is replaced. Of a torn one no part is kept.
+        if seen.signature is None or not seen.readable:
             yield index.head, PreviousEntries(index_json.iterate(index.entries), whole=seen.whole)
             return
         async with aclosing(self._files.read(repository)) as content:
@@ -191,14 +206,6 @@ class Exporter:
                         return left
         return set()
 
-    async def _remove_file(self, repository: Repository, digest: Digest) -> None:
-        """Remove a manifest's file unless the catalog has a manifest or a blob of that digest."""
-        if await self._catalog.resolve(repository, digest) is not None:
-            return
-        # While it is doomed, no push of a blob with these bytes can be placed.
-        doom = DoomBlob(repository=repository, digest=digest, token=new_id(), owner=self._catalog.owner, orphan=True)
-        await delete_blob(self._catalog, self._storage, doom)
-
 
 class _ManifestFiles:
     """Ensures durably that manifests have files, in steps that share their syncs. The last step is left `pending`."""
@@ -227,7 +234,7 @@ class _ManifestFiles:
         self._there[digest] = True
         self._pending_bytes += len(content)
         if self._pending_bytes >= _STEP_BYTES or len(self.pending) >= _STEP_FILES:
-            await self._storage.put_all(self._repository, self.pending)
+            await self._storage.put_all({self._repository: self.pending})
             self.pending, self._pending_bytes = {}, 0
 
 

@@ -31,6 +31,8 @@ class SeenIndex(NamedTuple):
     signature: FileSignature | None
     whole: bool = False
     """Whether all manifests that it lists are known to have files."""
+    readable: bool = True
+    """False: it is torn or no index, and stayed so."""
 
 
 class ExternalEdits:
@@ -128,7 +130,7 @@ class ExternalEdits:
             return SeenIndex(signature)
         if file is None:
             await self._catalog.do(QueueExport(repository=repository))
-            return SeenIndex(signature)
+            return SeenIndex(signature, readable=False)
         if file.digest not in (row.digest, row.intent):
             await self._reconciler.merge(repository, file.parsed, last)
             return SeenIndex(file.signature)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple, ParamSpec, TypeVar
@@ -14,6 +14,7 @@ from zot.layout.index_files import IndexFiles, IndexStaging, OpenIndex
 from zot.layout.interface import (
     ContentFile,
     FileSignature,
+    FoundIndex,
     IndexFile,
     IndexScan,
     IndexSignatures,
@@ -205,13 +206,44 @@ class FilesystemLayouts:
             if isinstance(locked, File):
                 await self._pools.read.complete(locked.close)
 
+    @asynccontextmanager
+    async def lock_small(
+        self, repositories: Sequence[Repository], limit_bytes: int
+    ) -> AsyncIterator[Mapping[Repository, FoundIndex]]:
+        """Lock layouts and read their small `index.json`, those below a root in one job."""
+        found: dict[Repository, FoundIndex] = {}
+        locks: list[File] = []
+        try:
+            for root, names in self._by_root(repositories):
+                await self._ready(names[0])
+                found |= await self._read("read index.json files", self._lock_small, root, names, limit_bytes, locks)
+            yield found
+        finally:
+            await self._pools.read.complete(_close_all, locks)
+
+    def _lock_small(
+        self, root: str, names: Sequence[Repository], limit_bytes: int, locks: list[File]
+    ) -> dict[Repository, FoundIndex]:
+        directories, files = self._directories[root], self._files[root]
+        found: dict[Repository, FoundIndex] = {}
+        for name in names:
+            # What is wrong with one of them is told where it is exported alone.
+            with suppress(OSError):
+                directories.require_own_directory(name)
+                locked = directories.lock(name)
+                if isinstance(locked, File):
+                    locks.append(locked)
+                if locked and (index := files.small(name, limit_bytes)) is not None:
+                    found[name] = index
+        return found
+
     async def stage(self, repository: Repository, content: AsyncIterator[bytes]) -> StagedIndex:
         """Write a new `index.json` beside the current one. Durable."""
         doing = f"write index.json of {repository}"
         files, pool = self._files_of(repository), self._pools.durable
         first, second = await anext(content, b""), await anext(content, None)
         if second is None:
-            return await self._write(doing, files.stage_whole, repository, first)
+            return (await self._write(doing, files.stage_all, {repository: first}))[repository]
         with storage_errors(doing):
             staging = await pool.acquire(lambda: files.stage(repository), IndexStaging.drop)
         try:
@@ -225,11 +257,26 @@ class FilesystemLayouts:
             await pool.complete(staging.drop)
             raise
 
+    async def stage_all(self, indexes: Mapping[Repository, bytes]) -> Mapping[Repository, StagedIndex]:
+        """Write new small files, those below a root in one job. Durable."""
+        staged: dict[Repository, StagedIndex] = {}
+        for root, names in self._by_root(indexes):
+            its = {name: indexes[name] for name in names}
+            staged |= await self._write(f"write index.json of {', '.join(names)}", self._files[root].stage_all, its)
+        return staged
+
+    async def place_all(self, seen: Mapping[Repository, FileSignature | None]) -> Mapping[Repository, Placement]:
+        """Replace several files, those below a root in one job. Durable."""
+        placements: dict[Repository, Placement] = {}
+        for root, names in self._by_root(seen):
+            its = {name: seen[name] for name in names}
+            doing = f"replace index.json of {', '.join(names)}"
+            placements |= await self._write(doing, self._files[root].place_all, its)
+        return placements
+
     async def place(self, repository: Repository, seen: FileSignature | None) -> Placement:
         """Replace the `index.json` that was `seen` by the staged file. Durable."""
-        return await self._write(
-            f"replace index.json of {repository}", self._files_of(repository).place, repository, seen
-        )
+        return (await self.place_all({repository: seen}))[repository]
 
     async def forget_replaced(self, repository: Repository) -> None:
         """Remove the replaced `index.json`. Durable and idempotent."""
@@ -244,6 +291,12 @@ class FilesystemLayouts:
 
     def _files_of(self, repository: Repository) -> IndexFiles:
         return self._files[self._root_of(repository)]
+
+    def _by_root(self, repositories: Iterable[Repository]) -> Iterator[tuple[str, list[Repository]]]:
+        names = list(repositories)
+        for root in self._files:
+            if its := [name for name in names if self._root_of(name) == root]:
+                yield root, its
 
     async def _read(self, doing: str, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         with storage_errors(doing):
@@ -289,6 +342,11 @@ class _Scan:
     async def _next(self) -> list[bytes] | None:
         with storage_errors(self._doing):
             return await self._pools.read.run(self._scanning.next)
+
+
+def _close_all(files: Sequence[File]) -> None:
+    for file in files:
+        file.close()
 
 
 def _close(opened: File | OpenIndex | bool | None) -> None:

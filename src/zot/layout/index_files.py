@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 
 from zot.catalog.rows import Unread
 from zot.layout import index_json
@@ -13,6 +13,7 @@ from zot.layout.interface import (
     INDEX_LIMIT_BYTES,
     ContentFile,
     FileSignature,
+    FoundIndex,
     IndexFile,
     IndexSignatures,
     IndexVersion,
@@ -72,6 +73,15 @@ class IndexFiles:
             _check_size(signature)
             content = self._disk.read(file, signature.size, 0)
         return IndexFile(index_json.decode(content), hex_of(digest_of(content)), signature)
+
+    def small(self, repository: Repository, limit_bytes: int) -> FoundIndex | None:
+        """Return the signatures and the bytes of an `index.json`, None if it is larger than `limit_bytes`."""
+        signatures = self.signatures(repository)
+        if signatures.current is None:
+            return FoundIndex(signatures, b"")
+        if signatures.current.size > limit_bytes:
+            return None
+        return FoundIndex(signatures, self._disk.read_file(self._index(repository), limit_bytes))
 
     def open(self, repository: Repository) -> File | None:
         """Open `index.json` for reading."""
@@ -152,24 +162,43 @@ class IndexFiles:
             raise
         return staging
 
-    def stage_whole(self, repository: Repository, content: bytes) -> StagedIndex:
-        """Write and sync a new file beside `index.json`. If it raises, nothing is staged."""
-        staging = self.stage(repository)
-        try:
-            staging.write(content)
-            return staging.finish()
-        except BaseException:
-            staging.drop()
-            raise
+    def stage_all(self, indexes: Mapping[Repository, bytes]) -> dict[Repository, StagedIndex]:
+        """Write and sync new files beside `index.json`, and what makes directories layouts.
 
-    def place(self, repository: Repository, seen: FileSignature | None) -> Placement:
-        """Rename the staged file to `index.json`, if the current one is the one `seen`.
-
-        Another program may still write it at the last moment: so it keeps another name until it has been looked at.
+        If it raises, nothing is staged.
         """
-        if self.signature(repository, IndexVersion.CURRENT) != seen:
-            return Placement.REFUSED
-        self._make_layout(repository)
+        stagings: dict[Repository, IndexStaging] = {}
+        with ExitStack() as failing:
+            for repository, content in indexes.items():
+                stagings[repository] = self.stage(repository)
+                failing.callback(stagings[repository].drop)
+                stagings[repository].write(content)
+            self._make_layouts(indexes, [staging.file for staging in stagings.values()])
+            staged = {repository: staging.close() for repository, staging in stagings.items()}
+            failing.pop_all()
+        return staged
+
+    def place_all(self, seen: Mapping[Repository, FileSignature | None]) -> dict[Repository, Placement]:
+        """Rename the staged files to `index.json`, where the current ones are those `seen`."""
+        placements = dict.fromkeys(seen, Placement.REFUSED)
+        unchanged = [
+            name for name, signature in seen.items() if self.signature(name, IndexVersion.CURRENT) == signature
+        ]
+        self._make_layouts(unchanged, [])
+        directories: list[str] = []
+        for repository in unchanged:
+            placements[repository] = self._place(repository, seen[repository], directories)
+        # All changes are made before the syncs, so that one commit of a journal has them.
+        for directory in directories:
+            self._disk.sync_directory(directory)
+        return placements
+
+    def _place(self, repository: Repository, seen: FileSignature | None, directories: list[str]) -> Placement:
+        """Rename one staged file; add the directories that are to be synced.
+
+        Another program may still write the current one at the last moment: so it keeps another name until it has been
+        looked at.
+        """
         self.forget_replaced(repository)
         index = self._index(repository)
         try:
@@ -181,12 +210,10 @@ class IndexFiles:
                 raise
         self._disk.rename(self._staged(repository), index)
         replaced = self.signature(repository, IndexVersion.REPLACED)
+        directories.append(self._paths.repository(repository))
         if replaced == seen is not None:
             self._disk.unlink(self._index(repository, IndexVersion.REPLACED))
-        # Both changes are made before the syncs, so that one commit of a journal has them.
-        self._disk.sync_directory(self._paths.repository(repository))
-        if replaced == seen is not None:
-            self._disk.sync_directory(self._paths.uploads(repository))
+            directories.append(self._paths.uploads(repository))
         return Placement.PLACED if replaced in (None, seen) else Placement.PLACED_OVER_ANOTHER
 
     def forget_replaced(self, repository: Repository) -> None:
@@ -218,15 +245,21 @@ class IndexFiles:
         with self._synced.removing(path):
             self._disk.rmdir(path)
 
-    def _make_layout(self, repository: Repository) -> None:
-        path = self._paths.oci_layout(repository)
-        with suppress(FileNotFoundError):
-            self._disk.status(path)
-            return
-        with self._disk.staged(self._paths.temporary(repository)) as file:
-            self._disk.write(file, [_OCI_LAYOUT], 0)
-            self._disk.sync(file)
-            self._disk.rename(file.path, path)
+    def _make_layouts(self, repositories: Iterable[Repository], others: Sequence[File]) -> None:
+        """Write `oci-layout` where it is missing, and sync it together with the other files."""
+        with ExitStack() as opened:
+            made: list[tuple[File, str]] = []
+            for repository in repositories:
+                path = self._paths.oci_layout(repository)
+                try:
+                    self._disk.status(path)
+                except FileNotFoundError:
+                    file = opened.enter_context(self._disk.staged(self._paths.temporary(repository)))
+                    self._disk.write(file, [_OCI_LAYOUT], 0)
+                    made.append((file, path))
+            self._disk.sync_all([*others, *(file for file, _ in made)])
+            for file, path in made:
+                self._disk.rename(file.path, path)
 
     def _index(self, repository: Repository, version: IndexVersion = IndexVersion.CURRENT) -> str:
         if version is IndexVersion.REPLACED:
@@ -273,28 +306,32 @@ class IndexStaging:
     def __init__(self, disk: Disk, file: File) -> None:
         """Own the empty file."""
         self._disk = disk
-        self._file = file
+        self.file = file
         self._size = 0
         self._state = hasher()
 
     def write(self, piece: bytes) -> None:
         """Add a piece."""
-        self._disk.write(self._file, [piece], self._size)
+        self._disk.write(self.file, [piece], self._size)
         self._size += len(piece)
         self._state.update(piece)
 
     def finish(self) -> StagedIndex:
         """Sync and close the file."""
-        self._disk.sync(self._file)
-        signature = _signature(self._disk.status_of(self._file))
-        self._file.close()
+        self._disk.sync(self.file)
+        return self.close()
+
+    def close(self) -> StagedIndex:
+        """Close the file, which is synced."""
+        signature = _signature(self._disk.status_of(self.file))
+        self.file.close()
         return StagedIndex(self._state.hexdigest(), signature)
 
     def drop(self) -> None:
         """Close and remove the file."""
-        self._file.close()
+        self.file.close()
         with suppress(OSError):  # the first failure counts
-            self._disk.unlink(self._file.path)
+            self._disk.unlink(self.file.path)
 
 
 def _check_size(signature: FileSignature) -> None:

@@ -130,13 +130,10 @@ async def encode(head: IndexHead, entries: AsyncIterator[IndexEntry | bytes]) ->
 
     An entry of bytes is a descriptor that is written as it is.
     """
-    fields = {"schemaVersion": 2, **head.others}
-    if head.annotations:
-        fields["annotations"] = head.annotations
-    pieces = [msgspec.json.encode(fields)[:-1] + b"," + _OPENING]
+    pieces = [_opening(head)]
     size, separator = 0, b"\n"
     async for entry in entries:
-        line = separator + (entry if isinstance(entry, bytes) else encode_entry(entry))
+        line = separator + _line(entry)
         pieces.append(line)
         size, separator = size + len(line), b",\n"
         if size >= _CHUNK_BYTES:
@@ -144,6 +141,23 @@ async def encode(head: IndexHead, entries: AsyncIterator[IndexEntry | bytes]) ->
             pieces, size = [], 0
     pieces.append(b"\n" + _CLOSING)
     yield b"".join(pieces)
+
+
+def encode_whole(head: IndexHead, entries: Iterable[IndexEntry | bytes]) -> bytes:
+    """Encode an index of few entries, as `encode` does."""
+    lines = b",\n".join(map(_line, entries))
+    return _opening(head) + (b"\n" if lines else b"") + lines + b"\n" + _CLOSING
+
+
+def _opening(head: IndexHead) -> bytes:
+    fields = {"schemaVersion": 2, **head.others}
+    if head.annotations:
+        fields["annotations"] = head.annotations
+    return msgspec.json.encode(fields)[:-1] + b"," + _OPENING
+
+
+def _line(entry: IndexEntry | bytes) -> bytes:
+    return entry if isinstance(entry, bytes) else encode_entry(entry)
 
 
 class IndexListing(NamedTuple):

@@ -8,7 +8,7 @@ one looks at the file that it replaced.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -74,6 +74,14 @@ class StagedIndex(NamedTuple):
     digest: str
     """Its sha256, in hexadecimal digits."""
     signature: FileSignature
+
+
+class FoundIndex(NamedTuple):
+    """A locked layout's `index.json`, if it is small."""
+
+    signatures: IndexSignatures
+    content: bytes
+    """Empty if it is missing."""
 
 
 class IndexScan(Protocol):
@@ -171,6 +179,21 @@ class LayoutFiles(Protocol):
 
         Yields True if there is no directory, and so nothing to import. The lock ends with the block or the process.
         """
+
+    def lock_small(
+        self, repositories: Sequence[Repository], limit_bytes: int
+    ) -> AbstractAsyncContextManager[Mapping[Repository, FoundIndex]]:
+        """Lock layouts whose `index.json` has at most `limit_bytes` or is missing, and read it.
+
+        Left out: those that another process locks, whose `index.json` is larger, or that cannot be read or are not
+        their own (see `ready`). The locks end with the block or the process.
+        """
+
+    async def stage_all(self, indexes: Mapping[Repository, bytes]) -> Mapping[Repository, StagedIndex]:
+        """Write new small files as `stage` does, with their syncs shared. If it raises, some may be staged."""
+
+    async def place_all(self, seen: Mapping[Repository, FileSignature | None]) -> Mapping[Repository, Placement]:
+        """Replace several files as `place` does, with their syncs shared. If it raises, some may be placed."""
 
     async def stage(self, repository: Repository, content: AsyncIterator[bytes]) -> StagedIndex:
         """Write a new `index.json` beside the current one, replacing an earlier staged one. Durable.

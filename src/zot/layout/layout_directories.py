@@ -132,6 +132,8 @@ class LayoutDirectories:
 
     def require_own_directory(self, repository: Repository) -> None:
         """Raise SharedDirectoryError if a symbolic link makes the directory that of another repository."""
+        if not self._is_behind_link(repository):
+            return
         path = self._paths.repository(repository)
         try:
             target = self._disk.real_path(path)
@@ -145,15 +147,19 @@ class LayoutDirectories:
 
     def is_removed(self, repository: Repository) -> bool:
         """Return whether neither a directory of that name nor a symbolic link on its path exists."""
+        return self._is_behind_link(repository) is None
+
+    def _is_behind_link(self, repository: Repository) -> bool | None:
+        """Return whether a part of the path below the root is a symbolic link; None: a part before it is missing."""
         path = self._paths.root
         for component in repository.split("/"):
             path = f"{path}/{component}"
             try:
                 mode = self._disk.link_status(path).st_mode
             except _GONE:
-                return True
+                return None
             if stat.S_ISLNK(mode):
-                return False
+                return True
         return False
 
     def is_layout(self, repository: Repository) -> bool:

@@ -1,11 +1,14 @@
-"""Read the manifests of a layout: files below `blobs/` that `index.json` or an index names."""
+"""Read and remove the manifests of a layout: files below `blobs/` that `index.json` or an index names."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import NamedTuple
 
+from zot.catalog.blob_commands import DoomBlob
+from zot.catalog.command import new_id
 from zot.catalog.edges import edges
+from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import LayoutManifest
 from zot.catalog.rows import CarriedEntry, Unread
 from zot.config import default_limits
@@ -15,6 +18,8 @@ from zot.oci import media_types
 from zot.oci.digest import Digest
 from zot.oci.lenient import LenientManifest, parse_leniently
 from zot.oci.names import Repository
+from zot.registry.blob_deletion import delete_blob
+from zot.storage.interface import Storage
 
 MANIFEST_LIMIT_BYTES = default_limits.MANIFEST_BYTES
 """The least limit for reading, whatever the limit of pushes is: a manifest that was once pushed stays readable."""
@@ -75,6 +80,18 @@ async def read_manifests(
             }
             waiting.update(found)
             seen.update(found)
+
+
+async def remove_manifest_file(catalog: Catalog, storage: Storage, repository: Repository, digest: Digest) -> None:
+    """Remove a manifest's file unless the catalog has a manifest or a blob of that digest.
+
+    Durable and idempotent. Raises StorageError, CatalogError.
+    """
+    if await catalog.resolve(repository, digest) is not None:
+        return
+    # While it is doomed, no push of a blob with these bytes can be placed.
+    doom = DoomBlob(repository=repository, digest=digest, token=new_id(), owner=catalog.owner, orphan=True)
+    await delete_blob(catalog, storage, doom)
 
 
 def _layout_manifest(digest: Digest, file: ContentFile, reading: LenientManifest) -> LayoutManifest:

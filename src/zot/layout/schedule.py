@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog, CatalogError
 from zot.layout.export import Exporter
 from zot.layout.interface import LayoutFiles
+from zot.layout.small_exports import TURN
 from zot.oci.names import Repository
 from zot.storage.interface import StorageError
 
@@ -62,19 +64,20 @@ class ExportSchedule:
     async def run(self) -> None:
         """Export until it is cancelled: each repository once it is quiet, so that a push of many tags is one export.
 
-        A repository's next export waits ten times as long as its last one took, even if it is quiet.
+        Small repositories that are due at the same time are exported together. A repository's next export waits ten
+        times as long as its last one took, even if it is quiet.
 
         A failure is logged and retried after 30 s.
         """
         async with asyncio.TaskGroup() as exports:
             while True:
-                for repository in await self._due_now():
-                    self._running.add(repository)
-                    exports.create_task(self._export_in_turn(repository))
+                for turn in _turns(await self._due_now()):
+                    self._running.update(turn)
+                    exports.create_task(self._export_turn(turn))
                 await asyncio.sleep(self._poll_s)
 
     async def drain(self, limit_s: float) -> bool:
-        """Export all due layouts, the smallest `index.json` first, for at most `limit_s`; True if none is left.
+        """Export all due layouts, small ones first, for at most `limit_s`; return whether none is left.
 
         The number of the others is logged; they are due after the next start. `run` must have ended. Raises
         CatalogError.
@@ -89,8 +92,10 @@ class ExportSchedule:
         try:
             async with asyncio.timeout(limit_s):
                 while due := [name for name in await self._catalog.exports_due(PAGE_LIMIT) if name not in failed]:
+                    done = await asyncio.gather(*map(self._export_together, _turns(due)))
+                    alone = [name for name in due if name not in set().union(*done)]
                     async with asyncio.TaskGroup() as exports:
-                        for repository in await self._smallest_first(due):
+                        for repository in await self._smallest_first(alone):
                             exports.create_task(export(repository))
         except TimeoutError:
             pass
@@ -136,14 +141,36 @@ class ExportSchedule:
         row = await self._catalog.repository(repository)
         return row.revision if row is not None else 0
 
-    async def _export_in_turn(self, repository: Repository) -> None:
+    async def _export_turn(self, turn: Sequence[Repository]) -> None:
+        """Export what is small together, and then each of the others alone."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        done = await self._export_together(turn)
+        ended = loop.time()
+        for repository in done:
+            self._rest_until(repository, ended + _PACE * (ended - begun) / len(turn))
+        await asyncio.gather(*(self._export_alone(name) for name in turn if name not in done))
+
+    async def _export_alone(self, repository: Repository) -> None:
         loop = asyncio.get_running_loop()
         async with self._slots:
             begun = loop.time()
             done = await self._export(repository)
             ended = loop.time()
-        self._not_before[repository] = ended + (_PACE * (ended - begun) if done else _FAILED_WAIT_S)
+        self._rest_until(repository, ended + (_PACE * (ended - begun) if done else _FAILED_WAIT_S))
+
+    def _rest_until(self, repository: Repository, time_s: float) -> None:
+        self._not_before[repository] = time_s
         self._running.discard(repository)
+
+    async def _export_together(self, turn: Sequence[Repository]) -> set[Repository]:
+        """Export what is small, and return it; after an error nothing: an export alone tells what is wrong."""
+        async with self._slots:
+            try:
+                return await self._exporter.export_together(turn)
+            except (StorageError, CatalogError) as error:
+                _log.debug("%s are exported one by one: %s", ", ".join(turn), error)
+                return set()
 
     async def _export(self, repository: Repository) -> bool:
         try:
@@ -158,3 +185,7 @@ class ExportSchedule:
             signature = await self._files.signature(name)
             sizes[name] = signature.size if signature else 0
         return sorted(due, key=sizes.__getitem__)
+
+
+def _turns(due: list[Repository]) -> Iterator[list[Repository]]:
+    return (due[start : start + TURN] for start in range(0, len(due), TURN))

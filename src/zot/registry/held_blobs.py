@@ -142,7 +142,7 @@ async def place_held(
                 outcome = "it is not written to the layout: the next pull makes it missing until it is pushed again"
                 damage.report(repository, digest, _HELD_DAMAGE, FoundBy.EXPORT, outcome)
         if contents:
-            await storage.put_all(repository, contents)
+            await storage.put_all({repository: contents})
         if placed:
             yield ReleaseBlobs(repository=repository, placed=tuple(placed))
         if len(page) < _TOGETHER:

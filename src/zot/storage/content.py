@@ -192,22 +192,35 @@ class ContentFiles:
             self._sync_name(target, digest)
         return shared
 
-    def put_all(self, repository: Repository, contents: Mapping[Digest, bytes]) -> None:
-        """Write small contents, then sync their names. They may use the space that is kept free of uploads."""
-        for digest, content in contents.items():
-            self._put(repository, digest, content)
-        # One sync of a directory covers all names in it.
-        for digest in {algorithm_of(digest): digest for digest in contents}.values():
-            self._sync_name(repository, digest)
+    def put_all(self, contents: Mapping[Repository, Mapping[Digest, bytes]]) -> None:
+        """Write small contents, then sync their names. They may use the space that is kept free of uploads.
 
-    def _put(self, repository: Repository, digest: Digest, content: bytes) -> None:
-        target = self._paths.content(repository, digest)
-        self._directories.for_content(repository, algorithm_of(digest))
-        if self._holds(target, content):
-            # Its writer may have died before it was synced.
-            self._sync_file(target)
-        else:
-            self._write(target, repository, [content])
+        All are written before the first sync, and all have their names before the first sync of a directory, so that
+        one commit of the file system's journal covers them.
+        """
+        directories: set[str] = set()
+        with ExitStack() as opened:
+            written: list[tuple[File, str]] = []
+            for repository, its in contents.items():
+                for algorithm in {algorithm_of(digest) for digest in its}:
+                    self._directories.for_content(repository, algorithm)
+                    directories.add(self._paths.blobs(repository, algorithm))
+                for digest, content in its.items():
+                    target = self._paths.content(repository, digest)
+                    if self._holds(target, content):
+                        # Its writer may have died before it was synced.
+                        written.append((opened.enter_context(self._disk.open(target)), target))
+                    else:
+                        file = opened.enter_context(self._disk.staged(self._paths.temporary(repository)))
+                        self._disk.write(file, [content], 0)
+                        written.append((file, target))
+            if self._durable:
+                self._disk.sync_all([file for file, _ in written])
+            for file, target in written:
+                if file.path != target:
+                    self._disk.rename(file.path, target)
+        for path in sorted(directories):
+            self._directories.sync(path)
 
     def _write(self, target: str, repository: Repository, pieces: Sequence[bytes]) -> None:
         with self._disk.staged(self._paths.temporary(repository)) as file:

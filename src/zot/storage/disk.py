@@ -144,6 +144,25 @@ class Disk:
         """Make the file's bytes durable. After an error they are lost: a later success proves nothing."""
         self.perform(DiskOperation("sync", file.path), _sync, file.descriptor)
 
+    def sync_all(self, files: Sequence[File]) -> None:
+        """Make the bytes of several files durable, with less waiting than by a `sync` of each alone.
+
+        All are being written before the first one is waited for, so that one commit of a journal has all of them.
+        """
+        if len(files) > 1 and sys.platform == "linux":
+            for file in files:
+                # Begins to write the pages that are not written yet, and so drops none of them.
+                self.perform(
+                    DiskOperation("begin sync", file.path),
+                    os.posix_fadvise,
+                    file.descriptor,
+                    0,
+                    0,
+                    os.POSIX_FADV_DONTNEED,
+                )
+        for file in files:
+            self.sync(file)
+
     def lock(self, file: File) -> bool:
         """Lock the file until it is closed; return False at once if another open file holds the lock."""
         return self.perform(DiskOperation("lock", file.path), _lock, file.descriptor)

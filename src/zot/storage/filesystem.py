@@ -171,12 +171,12 @@ class FilesystemStorage:
 
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
         """Store small content. Durable."""
-        await self.put_all(repository, {digest: content})
+        await self.put_all({repository: {digest: content}})
 
-    async def put_all(self, repository: Repository, contents: Mapping[Digest, bytes]) -> None:
-        """Store several small contents in one job. Durable."""
-        doing = f"store {', '.join(contents)} in {repository}"
-        await _run(self._pools.durable, doing, self._content.put_all, repository, contents)
+    async def put_all(self, contents: Mapping[Repository, Mapping[Digest, bytes]]) -> None:
+        """Store small contents of one repository or several, in one job. Durable."""
+        doing = f"store small content in {', '.join(contents)}"
+        await _run(self._pools.durable, doing, self._content.put_all, contents)
 
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content."""

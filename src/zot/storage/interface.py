@@ -258,8 +258,11 @@ class Storage(Protocol):
     async def put(self, repository: Repository, digest: Digest, content: bytes) -> None:
         """Store small content, such as a manifest, in one call. Durable and idempotent."""
 
-    async def put_all(self, repository: Repository, contents: Mapping[Digest, bytes]) -> None:
-        """Store several small contents, all of which are in memory, as `put` does. If it raises, some may be there."""
+    async def put_all(self, contents: Mapping[Repository, Mapping[Digest, bytes]]) -> None:
+        """Store small contents of one repository or several, all of which are in memory, as `put` does.
+
+        If it raises, some may be there.
+        """
 
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content. Durable and idempotent."""

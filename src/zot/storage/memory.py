@@ -109,10 +109,11 @@ class MemoryStorage:
         """Store small content."""
         self._store(repository, digest, content)
 
-    async def put_all(self, repository: Repository, contents: Mapping[Digest, bytes]) -> None:
-        """Store several small contents."""
-        for digest, content in contents.items():
-            self._store(repository, digest, content)
+    async def put_all(self, contents: Mapping[Repository, Mapping[Digest, bytes]]) -> None:
+        """Store small contents of one repository or several."""
+        for repository, its in contents.items():
+            for digest, content in its.items():
+                self._store(repository, digest, content)
 
     async def quarantine(self, repository: Repository, digest: Digest) -> bool:
         """Remove damaged content and record that; the bytes are not kept."""

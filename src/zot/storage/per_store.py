@@ -98,9 +98,12 @@ class PerStoreStorage:
         """Store small content."""
         await self.of(repository).put(repository, digest, content)
 
-    async def put_all(self, repository: Repository, contents: Mapping[Digest, bytes]) -> None:
-        """Store several small contents."""
-        await self.of(repository).put_all(repository, contents)
+    async def put_all(self, contents: Mapping[Repository, Mapping[Digest, bytes]]) -> None:
+        """Store small contents of one repository or several."""
+        for storage in self._all():
+            its = {repository: each for repository, each in contents.items() if self.of(repository) is storage}
+            if its:
+                await storage.put_all(its)
 
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content."""

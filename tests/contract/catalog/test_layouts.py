@@ -18,7 +18,7 @@ from contract.catalog.examples import (
     push_blob,
     stamp,
 )
-from zot.catalog.blob_commands import ClaimBlob, ClaimOutcome, DoomOutcome, TouchBlob
+from zot.catalog.blob_commands import ClaimBlob, ClaimOutcome, DoomOutcome, PutBlob, TouchBlob
 from zot.catalog.interface import Catalog
 from zot.catalog.layout_commands import (
     BeginExport,
@@ -30,7 +30,8 @@ from zot.catalog.layout_commands import (
     QueueExport,
 )
 from zot.catalog.manifest_commands import Edge, RemoveManifest
-from zot.catalog.rows import BlobRow, ExportRow, RepositoryRow, UsageRow
+from zot.catalog.rows import BlobRow, CarriedEntry, ExportRow, HeldBlob, RepositoryRow, Unread, UsageRow
+from zot.oci.digest import digest_of
 from zot.oci.names import Repository
 
 
@@ -296,3 +297,43 @@ async def test_a_repetition_of_an_intent_is_the_same(catalog: Catalog) -> None:
     row = await catalog.export(APP)
     assert row is not None
     assert row.intent == "file"
+
+
+async def test_a_snapshot_has_all_that_a_layout_shows(catalog: Catalog) -> None:
+    """It has tags, manifests, carried entries and held bytes, as their own reads return them."""
+    await import_layout(catalog)
+    first, second = await push(catalog, "one", tags=(V2, V1)), await push(catalog, "two")
+    held = b"held"
+    await catalog.do(PutBlob(repository=APP, digest=digest_of(held), content=held))
+    carried = CarriedEntry("key", b'{"digest":"x"}', unread=Unread.DESCRIPTOR)
+    await catalog.do(ImportLayout(repository=APP, carried=(carried,)))
+    await exported(catalog, 1)
+    found = await catalog.layout_snapshot(APP, 9, 9)
+    assert found is not None
+    assert found.export == await catalog.export(APP)
+    assert found.shown_ns == (await catalog.tag_log(APP, None, None, 1))[0].at_ns > 0
+    assert list(found.tags) == list(await catalog.tags(APP, "", 9))
+    assert [tag.name for tag in found.tags] == sorted([V1, V2])
+    assert list(found.manifests) == list(await catalog.manifests(APP, "", 9))
+    assert [each.digest for each in found.manifests] == sorted([first, second])
+    assert list(found.carried) == [carried]
+    row = await catalog.blob(APP, digest_of(held))
+    assert row is not None
+    assert list(found.held) == [HeldBlob(digest_of(held), row.placed_ns, held)]
+
+
+async def test_only_a_small_repository_has_a_snapshot(catalog: Catalog) -> None:
+    """Each kind of row and the held bytes have a limit; a repository that is not imported has none."""
+    await push(catalog, "one", tags=(V1, V2))
+    assert await catalog.layout_snapshot(OTHER, 9, 9) is None
+    assert await catalog.layout_snapshot(APP, 9, 9) is None
+    await import_layout(catalog)
+    held = b"held"
+    await catalog.do(PutBlob(repository=APP, digest=digest_of(held), content=held))
+    assert await catalog.layout_snapshot(APP, 2, 4) is not None
+    assert await catalog.layout_snapshot(APP, 2, 3) is None
+    assert await catalog.layout_snapshot(APP, 1, 4) is None
+    await import_layout(catalog, OTHER)
+    found = await catalog.layout_snapshot(OTHER, 0, 0)
+    assert found is not None
+    assert (found.shown_ns, list(found.tags), list(found.manifests)) == (0, [], [])

@@ -11,6 +11,7 @@ from zot.catalog.clock import Clock, Source
 from zot.catalog.command import REMEMBERED_S, Command, OwnedCommand, RepositoryCommand, new_id
 from zot.catalog.commands import handlers_in
 from zot.catalog.interface import PAGE_LIMIT, Outcome
+from zot.catalog.layout_snapshot import read_layout_snapshot
 from zot.catalog.memory import blobs, claims, layouts, manifests, owners, uploads
 from zot.catalog.memory.state import MemoryCatalogScope, MemoryScope, State, StoredRepository
 from zot.catalog.owner_commands import RenewOwner
@@ -19,6 +20,7 @@ from zot.catalog.rows import (
     CarriedEntry,
     DanglingManifest,
     ExportRow,
+    LayoutSnapshot,
     ManifestDetails,
     ManifestRow,
     PendingDelete,
@@ -234,6 +236,10 @@ class MemoryCatalog:
             if each.imported and each.due_ns is not None
         )
         return [name for _, name in _page(due, limit)]
+
+    async def layout_snapshot(self, repository: Repository, limit: int, limit_bytes: int) -> LayoutSnapshot | None:
+        """Return all that a repository's layout has to show."""
+        return await read_layout_snapshot(self, repository, limit, limit_bytes)
 
     async def carried(self, repository: Repository, after: str, limit: int) -> Sequence[CarriedEntry]:
         """Return entries of the repository's `index.json` that are carried along, with keys greater than `after`."""

@@ -9,11 +9,14 @@ from typing import Protocol
 from zot.catalog.clock import Source
 from zot.catalog.command import Command
 from zot.catalog.interface import Outcome
+from zot.catalog.layout_snapshot import read_layout_snapshot
+from zot.catalog.rows import LayoutSnapshot
 from zot.catalog.sqlite.client import WriterClient
 from zot.catalog.sqlite.directory import DATABASE
 from zot.catalog.sqlite.reader import Reader
 from zot.catalog.sqlite.thread import WriterThread
 from zot.catalog.sqlite.writer import Writer
+from zot.oci.names import Repository
 
 
 class Submitter(Protocol):
@@ -40,6 +43,11 @@ class SqliteCatalog(Reader):
     async def do(self, command: Command[Outcome]) -> Outcome:
         """Carry out a change and return its outcome."""
         return await self._submitter.do(command)
+
+    async def layout_snapshot(self, repository: Repository, limit: int, limit_bytes: int) -> LayoutSnapshot | None:
+        """Return all that a repository's layout has to show, in one transaction."""
+        with self.one_moment():
+            return await read_layout_snapshot(self, repository, limit, limit_bytes)
 
     async def close(self) -> None:
         """Finish what was begun and close everything."""

@@ -7,8 +7,8 @@ open over an await: that would keep the log from starting again.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +337,19 @@ class Reader:
         if self._boot is not None and self._path.with_name(SUSPECT).exists():
             raise CatalogUnavailableError(DAMAGED)
         self._rows("SELECT 1 FROM setting LIMIT 1", ())
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Have the reads of the block, which must not wait for anything, see one state of the catalog."""
+        self._rows("BEGIN", ())
+        connection = self._connection
+        try:
+            yield
+        finally:
+            if connection is not None and connection is self._connection:
+                connection.execute("ROLLBACK")
+        if connection is not self._connection:
+            raise CatalogUnavailableError("the catalog was replaced while it was read")
 
     def stop_reading(self) -> None:
         """Close the database."""
