@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
 import stat
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from admin.harness import APP, Client, Place
+from zot.admin.asking import ask_for_rows
+from zot.admin.requests import AdminError, ListJobs, PreviewPage, StartJob, SummarizeCollection
+from zot.config.state_directory import StateDirectory
+from zot.config.storage import StorageConfig
 from zot.maintenance import scheduler
 from zot.oci.digest import digest_of, hex_of
+from zot.oci.names import Repository
+from zot.processes.control import ask_server
 from zot.statistics import recorder, sqlite
 
 
@@ -116,6 +124,43 @@ def test_a_dry_run_names_what_would_be_deleted(make_place: Callable[..., Place],
         assert lines[-1]["message"] == "retention check completed successfully"
     with place.serve() as registry:
         assert Client(registry).resolve("tmp") == gone
+
+
+async def test_a_preview_is_asked_for_in_parts(make_place: Callable[..., Place]) -> None:
+    """The summary of each repository counts what the parts of its preview list, in their order."""
+    place = make_place(retention={"policies": [{"repositories": ["**"], "keepTags": [{"patterns": ["^v"]}]}]})
+    with place.serve() as registry:
+        client = Client(registry)
+        client.push("kept", "v1")
+        client.push("gone", "tmp")
+        state = StateDirectory.of(StorageConfig(root_directory=str(place.root)))
+        ask = partial(ask_server, state)
+        (summary,) = await ask_for_rows(ask, SummarizeCollection())
+        assert (summary.tags, summary.manifests, summary.blobs) == (1, 1, 1)
+        assert summary.bytes_free > 0
+        assert await ask_for_rows(ask, SummarizeCollection(after=APP)) == []
+        rows = []
+        for offset in range(4):
+            (part,) = await ask_for_rows(ask, PreviewPage(repository=Repository(APP), limit=1, offset=offset))
+            assert part.summary == summary
+            rows += part.rows
+        assert [each.kind for each in rows] == ["tag", "manifest", "blob"]
+
+
+async def test_a_job_is_started_by_its_name(make_place: Callable[..., Place]) -> None:
+    """The answer does not wait for the end of the run."""
+    place = make_place()
+    with place.serve():
+        ask = partial(ask_server, StateDirectory.of(StorageConfig(root_directory=str(place.root))))
+        (before,) = await ask_for_rows(ask, StartJob(task="GCTaskGenerator /"))
+        assert before.last is None
+        while True:
+            (job,) = [each for each in await ask_for_rows(ask, ListJobs()) if each.task == before.task]
+            if job.last is not None and job.last.ended_s is not None:
+                break
+            await asyncio.sleep(0.01)
+        with pytest.raises(AdminError, match="there is no task none"):
+            await ask_for_rows(ask, StartJob(task="none"))
 
 
 def test_without_collection_no_retention_is_shown(make_place: Callable[..., Place]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from zot.admin import requests, tag_history
 from zot.admin.backup import BackupOutput
-from zot.admin.preview import CollectionPreview, Delays, preview
+from zot.admin.preview import CollectionPreview, Delays, PlannedDeletes, preview
 from zot.admin.requests import AdminError, AdminRequest, CollectResult, Noted, OperationProgress
 from zot.admin.space import DiskSpace, usage_report
 from zot.admin.status import StatusReport
@@ -78,8 +78,11 @@ class Operations:
         answers: dict[type[AdminRequest[Any]], Callable[[Any], Answers]] = {
             requests.AskStatus: self._server_status,
             requests.ListJobs: self._jobs,
+            requests.StartJob: self._start_job,
             requests.CollectGarbage: self._collect,
             requests.PreviewCollection: self._preview_collection,
+            requests.SummarizeCollection: self._summarize_collection,
+            requests.PreviewPage: self._preview_page,
             requests.ScrubStores: self._scrub,
             requests.TagHistory: self._history,
             requests.TagsAsOf: self._as_of,
@@ -115,6 +118,14 @@ class Operations:
             raise AdminError("no server runs, and so no background task")
         for state in self._scheduler.states():
             yield state
+
+    async def _start_job(self, request: requests.StartJob) -> Answers:
+        if self._scheduler is None:
+            raise AdminError("no server runs, and so no background task")
+        try:
+            yield self._scheduler.start_now(request.task)
+        except KeyError as error:
+            raise AdminError(f"there is no task {request.task}") from error
 
     async def _collect(self, request: requests.CollectGarbage) -> Answers:
         if request.delay_s is not None and self._scheduler is not None:
@@ -178,14 +189,9 @@ class Operations:
     # --- preview of collection ---
 
     async def _preview_collection(self, request: requests.PreviewCollection) -> Answers:
-        retentions = self._retentions(request)
-        if self._scheduler is not None and self._parts.statistics is not None:
-            await self._parts.statistics.settled()
+        retentions = await self._settled_retentions(request.retention)
         if request.repository is not None:
-            await self._require(request.repository)
-            if self._stores.of(request.repository).route not in retentions:
-                raise AdminError(f"nothing of {request.repository} is deleted: garbage collection is off in its store")
-            yield await self._preview(request.repository, retentions, request.of)
+            yield await self._preview_of(request.repository, retentions, request.of)
             return
         of = sum([1 async for _ in paging.repositories(self._catalog)])
         number = 0
@@ -195,14 +201,37 @@ class Operations:
                 yield OperationProgress(f"{number} of {of} repositories: {repository}")
                 yield await self._preview(repository, retentions)
 
-    def _retentions(self, request: requests.PreviewCollection) -> dict[str, RetentionRules]:
-        """Return the retention of each store that collects. Raises AdminError."""
-        if request.retention is None:
+    async def _summarize_collection(self, request: requests.SummarizeCollection) -> Answers:
+        retentions = await self._settled_retentions()
+        async for repository in paging.repositories(self._catalog, request.after):
+            if self._stores.of(repository).route in retentions:
+                yield (await self._preview(repository, retentions)).summary
+
+    async def _preview_page(self, request: requests.PreviewPage) -> Answers:
+        found = await self._preview_of(request.repository, await self._settled_retentions())
+        yield PlannedDeletes(found.summary, found.going[request.offset : request.offset + request.limit])
+
+    async def _settled_retentions(self, retention: dict[str, Any] | None = None) -> dict[str, RetentionRules]:
+        """Return the retention by the route of each store that collects, once all pulls count. Raises AdminError."""
+        retentions = self._retentions(retention)
+        if self._scheduler is not None and self._parts.statistics is not None:
+            await self._parts.statistics.settled()
+        return retentions
+
+    async def _preview_of(
+        self, repository: Repository, retentions: dict[str, RetentionRules], tag: Tag | None = None
+    ) -> CollectionPreview:
+        """Return the preview of a repository that there has to be. Raises AdminError."""
+        await self._require(repository)
+        if self._stores.of(repository).route not in retentions:
+            raise AdminError(f"nothing of {repository} is deleted: garbage collection is off in its store")
+        return await self._preview(repository, retentions, tag)
+
+    def _retentions(self, retention: dict[str, Any] | None) -> dict[str, RetentionRules]:
+        if retention is None:
             return {store.route: store.retention for store in self._stores.all if store.collects}
         try:
-            return {
-                route: RetentionRules(RetentionConfig.model_validate(each)) for route, each in request.retention.items()
-            }
+            return {route: RetentionRules(RetentionConfig.model_validate(each)) for route, each in retention.items()}
         except ValueError as error:
             raise AdminError(f"retention: {error}") from error
 

@@ -6,6 +6,7 @@ only these kept, and finally the blobs that no manifest names.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from enum import StrEnum
 
@@ -20,6 +21,7 @@ from zot.oci.digest import Digest
 from zot.oci.names import Repository, Tag
 
 UNREFERENCED = "no manifest names it"
+_REASONS = 3
 
 
 class DeleteKind(StrEnum):
@@ -59,6 +61,31 @@ class TagDecision(msgspec.Struct, frozen=True):
     pulled_s: float | None
 
 
+class CollectionSummary(msgspec.Struct, frozen=True):
+    """How much would be deleted of a repository."""
+
+    repository: Repository
+    tags: int
+    manifests: int
+    blobs: int
+    bytes_free: int
+    bytes_shared: int
+    reasons: list[tuple[str, int]]
+    """The most frequent ones, at most three, with how many deletes they cause."""
+
+    @property
+    def count(self) -> int:
+        """How many tags, manifests and blobs."""
+        return self.tags + self.manifests + self.blobs
+
+
+class PlannedDeletes(msgspec.Struct, frozen=True):
+    """A part of what would be deleted of a repository, and how much it is in all."""
+
+    summary: CollectionSummary
+    rows: list[PlannedDelete]
+
+
 class CollectionPreview(msgspec.Struct, frozen=True):
     """The decisions on a repository."""
 
@@ -73,6 +100,20 @@ class CollectionPreview(msgspec.Struct, frozen=True):
             each for each in self.going if (each.name == tag if each.kind is DeleteKind.TAG else each.name in needed)
         ]
         return CollectionPreview(self.repository, [each for each in self.tags if each.tag == tag], going)
+
+    @property
+    def summary(self) -> CollectionSummary:
+        """How much would be deleted."""
+        kinds = Counter(each.kind for each in self.going)
+        return CollectionSummary(
+            repository=self.repository,
+            tags=kinds[DeleteKind.TAG],
+            manifests=kinds[DeleteKind.MANIFEST],
+            blobs=kinds[DeleteKind.BLOB],
+            bytes_free=self.bytes_free,
+            bytes_shared=self.bytes_shared,
+            reasons=Counter(each.reason for each in self.going).most_common(_REASONS),
+        )
 
     @property
     def bytes_free(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 import msgspec
 
-from zot.admin.preview import CollectionPreview
+from zot.admin.preview import CollectionPreview, CollectionSummary, PlannedDeletes
 from zot.admin.space import UsageReport
 from zot.admin.status import StatusReport
 from zot.admin.tag_history import TagAt
@@ -54,6 +54,13 @@ class ListJobs(AdminRequest[TaskState], frozen=True, kw_only=True, tag=True):
     """List the states of background tasks."""
 
 
+class StartJob(AdminRequest[TaskState], frozen=True, kw_only=True, tag=True):
+    """Start a background task at once, or after the run that is in progress; does not wait for its end."""
+
+    task: str
+    """`TaskState.task`."""
+
+
 class CollectResult(msgspec.Struct, frozen=True):
     """The result of a store's sweep."""
 
@@ -81,6 +88,24 @@ class PreviewCollection(AdminRequest[CollectionPreview], frozen=True, kw_only=Tr
 
     Stores without a section do not collect.
     """
+
+
+class SummarizeCollection(AdminRequest[CollectionSummary], frozen=True, kw_only=True, tag=True):
+    """Summarize what collection would delete of each repository in the end, in the order of names.
+
+    One row a repository, also if nothing would be deleted of it: a caller that has enough rows ends the request.
+    """
+
+    after: str = ""
+    """Begins after this name."""
+
+
+class PreviewPage(AdminRequest[PlannedDeletes], frozen=True, kw_only=True, tag=True):
+    """List a part of what collection would delete of a repository in the end, with the reasons."""
+
+    repository: Repository
+    limit: int = 50
+    offset: int = 0
 
 
 class ScrubStores(AdminRequest[ScrubResult], frozen=True, kw_only=True, tag=True):
@@ -148,8 +173,11 @@ class Findings(AdminRequest[Finding], frozen=True, kw_only=True, tag=True):
 AnyRequest = (
     AskStatus
     | ListJobs
+    | StartJob
     | CollectGarbage
     | PreviewCollection
+    | SummarizeCollection
+    | PreviewPage
     | ScrubStores
     | TagHistory
     | TagsAsOf

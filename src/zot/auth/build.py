@@ -60,8 +60,10 @@ class Auth:
         tokens: RegistryTokens | None = None,
         fetcher: Fetcher | None = None,
         ldap: LdapAuthenticator | None = None,
+        htpasswd: HtpasswdAuthenticator | None = None,
     ) -> None:
         """Keep what `build` made."""
+        self.htpasswd = htpasswd
         self.chain = chain
         self.policy = policy
         self.sessions = sessions
@@ -95,10 +97,11 @@ def build(config: Config, parts: AuthParts) -> Auth:
     fetcher = Fetcher()
     ldap = LdapAuthenticator(auth.ldap, config.secrets.ldap) if auth.ldap is not None else None
     passwords: list[PasswordAuthenticator] = []
+    htpasswd = None
     if auth.has_htpasswd:
-        passwords.append(
-            HtpasswdAuthenticator(Path(auth.htpasswd.path), parts.passwords, parts.files, hides_names=ldap is None)
-        )
+        path = Path(auth.htpasswd.path)
+        htpasswd = HtpasswdAuthenticator(path, parts.passwords, parts.files, hides_names=ldap is None)
+        passwords.append(htpasswd)
     if ldap is not None:
         passwords.append(ldap)
     sessions = Sessions(parts.session_store) if parts.session_store is not None and auth.has_basic else None
@@ -142,6 +145,7 @@ def build(config: Config, parts: AuthParts) -> Auth:
         tokens=tokens,
         fetcher=fetcher,
         ldap=ldap,
+        htpasswd=htpasswd,
     )
 
 

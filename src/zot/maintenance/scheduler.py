@@ -131,6 +131,13 @@ class Scheduler:
         """Run a task at once, after a run that is in progress, and return the run. Raises KeyError."""
         return await self._runners[key].run_now()
 
+    def start_now(self, key: str) -> TaskState:
+        """Start a task at once, or after a run that is in progress; return its state before that. Raises KeyError."""
+        runner = self._runners[key]
+        state = runner.state()
+        runner.request_run()
+        return state
+
     def states(self) -> list[TaskState]:
         """Return the states of the tasks, sorted by name."""
         return [runner.state() for _, runner in sorted(self._runners.items())]
@@ -191,10 +198,13 @@ class _TaskRunner:
         self._wake.set()
 
     async def run_now(self) -> JobRun:
+        return await self.request_run()
+
+    def request_run(self) -> asyncio.Future[JobRun]:
         requested: asyncio.Future[JobRun] = asyncio.get_running_loop().create_future()
         self._requested.append(requested)
         self._wake.set()
-        return await requested
+        return requested
 
     def state(self) -> TaskState:
         task = self.task

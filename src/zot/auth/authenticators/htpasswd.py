@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from zot.auth.authenticators.htpasswd_file import HtpasswdFile, parse
@@ -78,6 +79,10 @@ class HtpasswdAuthenticator:
         if hashed is None or not usable(hashed):
             return None
         return hashlib.blake2b(hashed.encode(), digest_size=16).hexdigest()
+
+    async def names(self) -> Sequence[str]:
+        """Return the names of the file, sorted. Raises Unavailable if it cannot be read."""
+        return sorted((await self._refresh()).users)
 
     async def _refresh(self) -> HtpasswdFile:
         file = await self._file.content()
