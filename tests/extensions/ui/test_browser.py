@@ -78,6 +78,37 @@ def is_at(browser: Chrome, path: str) -> None:
     WebDriverWait(browser, _LIMIT_S).until(lambda chrome: chrome.current_url.partition("/image")[2] == path)
 
 
+def narrow_width(browser: Chrome, url: str) -> int:
+    """Return how wide a page is on a narrow screen."""
+    browser.set_window_size(*NARROW)
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": NARROW[0], "height": NARROW[1], "deviceScaleFactor": 1, "mobile": True},
+    )
+    try:
+        browser.get(url)
+        width: int = browser.execute_script("return document.documentElement.scrollWidth")
+        return width
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def violations(browser: Chrome, url: str, scheme: str) -> list[tuple[str, list[str]]]:
+    """Return what axe-core finds on a page in a colour scheme, with the elements concerned."""
+    browser.set_window_size(*WIDE)
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    browser.get(url)
+    browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
+    browser.execute_script(programs.require("axe-core").read_text())
+    found = browser.execute_async_script(
+        "const done = arguments[0]; axe.run().then(done, error => done({error: '' + error}))"
+    )
+    assert "error" not in found, found
+    return [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found["violations"]]
+
+
 @pytest.fixture(scope="module")
 def filled(running: RunningRegistry) -> RunningRegistry:
     """The shared registry with something on each of its pages."""
@@ -226,34 +257,14 @@ def test_pages_work_without_script(filled: RunningRegistry) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_fits_a_narrow_screen(browser: Chrome, filled: RunningRegistry, path: str) -> None:
-    browser.set_window_size(*NARROW)
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": NARROW[0], "height": NARROW[1], "deviceScaleFactor": 1, "mobile": True},
-    )
-    try:
-        browser.get(filled.url + path)
-        assert browser.execute_script("return document.documentElement.scrollWidth") <= NARROW[0]
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert narrow_width(browser, filled.url + path) <= NARROW[0]
 
 
 @pytest.mark.needs("axe-core")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_accessible(browser: Chrome, filled: RunningRegistry, path: str, scheme: str) -> None:
-    browser.set_window_size(*WIDE)
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
-    browser.get(filled.url + path)
-    browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
-    browser.execute_script(programs.require("axe-core").read_text())
-    found = browser.execute_async_script(
-        "const done = arguments[0]; axe.run().then(done, error => done({error: '' + error}))"
-    )
-    assert "error" not in found, found
-    shown = [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found["violations"]]
+    shown = violations(browser, filled.url + path, scheme)
     assert shown == [], json.dumps(shown, indent=1)
 
 

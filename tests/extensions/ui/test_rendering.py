@@ -48,7 +48,11 @@ def test_a_short_digest_is_twelve_characters_of_the_hash() -> None:
 
 def test_text_of_clients_is_escaped() -> None:
     hostile = '"><script>alert(1)</script>'
-    common = {"user": {"name": hostile, "may_log_in": True, "has_preferences": False}, "path": hostile, "index": None}
+    common = {
+        "user": {"name": hostile, "may_log_in": True, "has_preferences": False, "is_admin": False},
+        "path": hostile,
+        "index": None,
+    }
     page = Renderer().render("problem.html", {**common, "title": hostile, "text": hostile, "asks": True})
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
@@ -57,7 +61,7 @@ def test_text_of_clients_is_escaped() -> None:
 @pytest.mark.parametrize("complete", [True, False])
 def test_a_registry_is_empty_only_by_a_complete_index(*, complete: bool) -> None:
     values = {
-        "user": {"name": "", "may_log_in": False, "has_preferences": False},
+        "user": {"name": "", "may_log_in": False, "has_preferences": False, "is_admin": False},
         "path": "/",
         "index": IndexStatus(complete, done=0, total=29, behind=0, repositories=0, images=0),
         "search_text": "",

@@ -54,7 +54,7 @@ class AccountPage:
             "user_name": owner.name,
             "groups": sorted(owner.groups),
             "has_keys": self._api_keys,
-            "keys": [_shown(key) for key in keys],
+            "keys": [shown_key(key) for key in keys],
             "secret": secret,
             "expiries_days": _EXPIRIES_DAYS,
             "sessions": await self._sessions(owner),
@@ -139,7 +139,8 @@ class AccountPage:
         return found
 
 
-def _shown(key: ApiKey) -> dict[str, object]:
+def shown_key(key: ApiKey) -> dict[str, object]:
+    """Return what a page shows of an API key."""
     return {
         "id": key.id,
         "label": key.label or "no label",

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
 from zot.oci.digest import Digest, parse_digest
 from zot.oci.names import Reference, Repository, Tag, parse_reference, parse_repository, parse_tag
+
+View = TypeVar("View", bound=StrEnum)
 
 _FIELDS_LIMIT = 64
 _IMAGE = "/image/"
@@ -23,6 +26,9 @@ _DIGEST = "/digest/"
 
 class NoPageError(ValueError):
     """No page has this address; the message says why, for the reader."""
+
+    def __init__(self, why: str = "There is no page at this address.") -> None:
+        super().__init__(why)
 
 
 class RepositoryView(StrEnum):
@@ -44,6 +50,18 @@ class ImageView(StrEnum):
     RAW = "raw"
     COMPARE = "compare"
     CONTENT = "content"
+
+
+class AdministrationView(StrEnum):
+    """What a page shows to administrators."""
+
+    SERVER = ""
+    USAGE = "usage"
+    JOBS = "jobs"
+    COLLECTION = "collection"
+    USERS = "users"
+    AUDIT = "audit"
+    CONFIGURATION = "configuration"
 
 
 class ExploreAddress(msgspec.Struct, frozen=True):
@@ -73,9 +91,16 @@ class AccountAddress(msgspec.Struct, frozen=True):
     """The user's own page."""
 
 
-ACCOUNT_PATH = "/user/apikey"
+class AdministrationAddress(msgspec.Struct, frozen=True):
+    """A page for administrators."""
 
-Address = ExploreAddress | RepositoryAddress | ImageAddress | LoginAddress | AccountAddress
+    view: AdministrationView
+
+
+ACCOUNT_PATH = "/user/apikey"
+_ADMINISTRATION = "/admin"
+
+Address = ExploreAddress | RepositoryAddress | ImageAddress | LoginAddress | AccountAddress | AdministrationAddress
 
 
 def parse_address(path: str) -> Address:
@@ -86,8 +111,12 @@ def parse_address(path: str) -> Address:
         return LoginAddress()
     if path == ACCOUNT_PATH:
         return AccountAddress()
+    if path == _ADMINISTRATION:
+        return AdministrationAddress(AdministrationView.SERVER)
+    if path.startswith(f"{_ADMINISTRATION}/") and path != f"{_ADMINISTRATION}/":
+        return AdministrationAddress(_view(AdministrationView, path.removeprefix(f"{_ADMINISTRATION}/")))
     if not path.startswith(_IMAGE):
-        raise NoPageError("There is no page at this address.")
+        raise NoPageError
     rest = path.removeprefix(_IMAGE)
     for mark in (_TAG, _DIGEST):
         name, found, after = rest.rpartition(mark)
@@ -122,11 +151,11 @@ def _reference(text: str) -> Reference:
         raise NoPageError(f"This is neither a tag nor a digest: {error}.") from error
 
 
-def _view(kind: type[ImageView], text: str) -> ImageView:
+def _view(kind: type[View], text: str) -> View:
     try:
         return kind(text)
     except ValueError as error:
-        raise NoPageError("There is no page at this address.") from error
+        raise NoPageError from error
 
 
 def parse_tag_or_none(text: str) -> Tag | None:
@@ -170,6 +199,11 @@ class Links:
     def history(name: str, tag: str) -> str:
         """Return the address of the history of a tag."""
         return Links.image(name, tag, view=ImageView.HISTORY)
+
+    @staticmethod
+    def administration(view: str = "", **fields: str) -> str:
+        """Return the address of a page for administrators."""
+        return _with_query(f"{_ADMINISTRATION}/{view}" if view else _ADMINISTRATION, fields)
 
     @staticmethod
     def login(after: str) -> str:

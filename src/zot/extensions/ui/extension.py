@@ -36,6 +36,8 @@ def _pages(context: HttpContext) -> Handler | None:
 def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
     from zot.api.preferences import Preferences  # noqa: PLC0415
     from zot.extensions.ui.account import AccountPage  # noqa: PLC0415
+    from zot.extensions.ui.administration.pages import Administration  # noqa: PLC0415
+    from zot.extensions.ui.administration.parts import AdministrationParts  # noqa: PLC0415
     from zot.extensions.ui.changes import PageActions  # noqa: PLC0415
     from zot.extensions.ui.documents import DocumentReader  # noqa: PLC0415
     from zot.extensions.ui.login import LoginWays  # noqa: PLC0415
@@ -64,7 +66,17 @@ def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
     preferences = Preferences(context.auth.accounts, context.registry, context.policy)
     changes = PageActions(context.registry, context.authorizer, search, preferences)
     account = AccountPage(context.authorizer, context.auth, context.registry, api_keys=settings.apikey)
-    return Site(parts, visitors, changes, account, Renderer())
+    administration = Administration(
+        AdministrationParts(
+            config=context.config,
+            ask=context.ask,
+            search=search,
+            authorizer=context.authorizer,
+            auth=context.auth,
+            pool=context.pool,
+        )
+    )
+    return Site(parts, visitors, changes, account, administration, Renderer())
 
 
 EXTENSION = Extension("ui", frozenset({"extensions.ui"}), pages=_pages)

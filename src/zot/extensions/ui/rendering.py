@@ -15,7 +15,7 @@ import msgspec
 
 from zot.extensions.ui.addresses import Links
 from zot.extensions.ui.media_type_names import known_type
-from zot.maintenance.units import size
+from zot.maintenance.units import elapsed, size
 
 ASSETS_PATH = "/ui/assets/"
 
@@ -57,6 +57,8 @@ class Renderer:
             "short": short_digest,
             "iso": iso_time,
             "ago": age,
+            "moment": moment,
+            "span": elapsed,
             "cut": cut,
             "last_part": lambda name: name.rpartition("/")[2],
             "is_link": is_link,
@@ -113,6 +115,12 @@ def age(at_ns: int, now_s: float | None = None) -> str:
             count = int(passed_s // unit_s)
             return f"{count} {name}{'s' if count > 1 else ''} ago"
     return "just now"
+
+
+def moment(at_ns: int, now_s: float | None = None) -> str:
+    """Return how long ago a time was, or how long it is until then."""
+    left_s = at_ns / 1e9 - (time.time() if now_s is None else now_s)
+    return f"in {elapsed(left_s)}" if left_s >= 1 else age(at_ns, now_s)
 
 
 def cut(text: str, limit: int) -> str:

@@ -23,6 +23,7 @@ from zot.extensions.ui.account import AccountPage
 from zot.extensions.ui.addresses import (
     AccountAddress,
     Address,
+    AdministrationAddress,
     ExploreAddress,
     ImageAddress,
     Links,
@@ -32,6 +33,7 @@ from zot.extensions.ui.addresses import (
     parse_address,
     parse_query,
 )
+from zot.extensions.ui.administration.pages import Administration
 from zot.extensions.ui.changes import PageActions
 from zot.extensions.ui.forms import PageFormInvalid, read_form
 from zot.extensions.ui.login import Logins, LoginWays, login_page
@@ -80,6 +82,7 @@ class Site:
         visitors: Visitors,
         changes: PageActions,
         account: AccountPage,
+        administration: Administration,
         renderer: Renderer,
     ) -> None:
         """Make pages from `parts`, for visitors that `visitors` knows."""
@@ -87,6 +90,7 @@ class Site:
         self._visitors = visitors
         self._changes = changes
         self._account = account
+        self._administration = administration
         self._renderer = renderer
         self._logins = Logins(visitors.auth, visitors.authenticator, visitors.ways) if visitors.authenticator else None
 
@@ -111,6 +115,8 @@ class Site:
 
     async def _page(self, http: HttpRequest, address: Address | None, fields: Mapping[str, str]) -> web.StreamResponse:
         """Return a page for the visitor; `None` for the address means suggestions."""
+        if isinstance(address, AdministrationAddress):
+            return await self._administration_page(http, address, fields)
         try:
             principal = await self._visitors.authorizer.enter(http, USE_PAGES, lambda _: True)
             visit = await self._visit(http, principal, fields)
@@ -122,6 +128,18 @@ class Site:
         except Exception as error:  # noqa: BLE001 (what the API answers as an error, pages show as one)
             return self._failed(http, error, http.raw_path)
         return _download(page) if isinstance(page, Download) else self._respond(http, page, visit)
+
+    async def _administration_page(
+        self, http: HttpRequest, address: AdministrationAddress, fields: Mapping[str, str]
+    ) -> web.StreamResponse:
+        """Return a page for administrators, which also works while search does not."""
+        try:
+            page = await self._administration.page(http, address.view, fields)
+        except NoPageError as error:
+            return self._problem(http, "Not found", str(error), 404)
+        except Exception as error:  # noqa: BLE001 (as above)
+            return self._failed(http, error, http.raw_path)
+        return self._respond(http, page, None)
 
     async def _made(self, visit: PageVisit, address: Address | None) -> HtmlPage | Download:
         match address:
@@ -175,6 +193,8 @@ class Site:
                 return await self._changes.delete(http, form)
             case "/ui/restore":
                 return await self._changes.restore_tag(http, form)
+            case _ if path.startswith("/ui/admin/"):
+                return await self._administration.carry_out(http, form, path)
             case _:
                 raise PageFormInvalid("There is no form at this address.")
 
@@ -210,7 +230,7 @@ class Site:
     def _respond(self, http: HttpRequest, page: HtmlPage, visit: PageVisit | None) -> web.Response:
         """Return a page as HTML; without a visit it is the same for all."""
         principal = http.principal or ANONYMOUS
-        user = {
+        user: dict[str, object] = {
             "name": "",
             "may_log_in": self._visitors.authorizer.authenticator.can_authenticate,
             "has_preferences": False,
@@ -219,6 +239,7 @@ class Site:
             user = dict(visit.user)
         elif principal.authenticated:
             user["name"] = principal.name
+        user["is_admin"] = http.principal is not None and self._administration.is_administrator(http.principal)
         common = {
             "user": user,
             "path": http.raw_path if http.method != "POST" else "/",

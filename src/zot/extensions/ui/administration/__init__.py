@@ -1,0 +1,1 @@
+"""Pages for administrators: what the server holds and does, who uses it, and what was changed."""
