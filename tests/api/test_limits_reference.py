@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from zot.accounts.sessions import session
-from zot.api import access_log, client_address, ratelimit, route
+from zot.api import access_log, client_address, image_diff, ratelimit, route, tag_history
 from zot.api.auth import apikey, login, token
 from zot.api.body import TransferLimits
 from zot.api.connection import ConnectionLimits
@@ -21,9 +21,11 @@ from zot.config.parse import DEPTH_LIMIT, FILE_LIMIT_BYTES
 from zot.extensions.search.graphql import document
 from zot.extensions.search.interface import PAGE_LIMIT, TEXT_LIMIT
 from zot.extensions.search.routes import graphql
+from zot.extensions.ui import zui_build
 from zot.layout.interface import INDEX_LIMIT_BYTES
 from zot.layout.manifest_files import MANIFEST_LIMIT_BYTES
 from zot.logs.writer import KEPT_LIMIT_BYTES, QUEUE_LIMIT_BYTES
+from zot.oci.image_diff import CONTENT_LIMIT_BYTES
 from zot.oci.manifest import CONTAINERS_LIMIT
 from zot.oci.names import REPOSITORY_LENGTH_LIMIT
 from zot.oci.ranges import RANGES_LIMIT
@@ -80,6 +82,14 @@ MANIFESTS_ON_THEIR_WAY = (
         ("Levels of a query", f"{document.DEPTH_LIMIT}"),
         ("Values of an introspection, by a rough count", f"{document.INTROSPECTION_LIMIT:,}"),
         ("Text that is searched for, and each name of a filter", f"{TEXT_LIMIT} characters"),
+        ("Tags restored by one request", f"{tag_history.RESTORED_LIMIT:,}"),
+        ("Changes and tags of a page of history, where `n` is not given", f"{tag_history.ROWS}"),
+        ("Manifest or config that is compared", size(CONTENT_LIMIT_BYTES)),
+        ("Comparisons made at once by a process", f"{image_diff.AT_ONCE}"),
+        (
+            "Files of a build of zui (`extensions.ui.path`)",
+            f"{zui_build.FILES_LIMIT:,}, {size(zui_build.BYTES_LIMIT)} in all",
+        ),
         ("Rows held of a list that is sent whole", f"{PAGE_LIMIT:,}"),
         ("`Authorization` header", size(credentials.AUTHORIZATION_LENGTH_LIMIT)),
         ("Verified passwords in the cache", f"{password_cache.COUNT_LIMIT:,}, for {password_cache.LIFETIME_S:.0f} s"),

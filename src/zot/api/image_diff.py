@@ -18,13 +18,13 @@ from zot.registry.request import DiffImages, Request
 
 PATH = "/v2/_zot/ext/diff"
 
-# An answer holds two manifests and two configs of some MiB: so many at a time.
-_AT_ONCE = 4
+AT_ONCE = 4
+"""Comparisons made concurrently: each may hold two manifests and two configs of some MiB."""
 
 
 def routes(registry: Registry, authorizer: Authorizer) -> Routes:
     """Return the route `?before=IMAGE&after=IMAGE[&platform=OS/ARCH]`, images being `NAME:TAG` or `NAME@DIGEST`."""
-    turns = asyncio.Semaphore(_AT_ONCE)
+    turns = asyncio.Semaphore(AT_ONCE)
 
     async def respond(http: HttpRequest) -> web.Response:
         query = QueryFields(http)

@@ -32,7 +32,7 @@ HISTORY_PATH = "/v2/_zot/ext/history"
 AS_OF_PATH = "/v2/_zot/ext/asof"
 RESTORE_PATH = "/v2/_zot/ext/restore"
 
-_ROWS = 100
+ROWS = 100
 """Rows of a page where the client does not say how many."""
 RESTORED_LIMIT = 1000
 """The most tags that one request restores."""
@@ -205,7 +205,7 @@ class _TagHistory:
             raise ManifestUnknown(f"{repository} has no tag {tag}, and never had one", reference=tag)
 
     def _limit(self, asked: int | None) -> int:
-        return page_limit(self._registry, _ROWS if asked is None else asked)
+        return page_limit(self._registry, ROWS if asked is None else asked)
 
 
 def _required_time(query: QueryFields) -> int:
