@@ -57,6 +57,7 @@ def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
     parts = PageParts(
         search=search,
         catalog=context.registry.catalog,
+        registry=context.registry,
         accounts=context.auth.accounts,
         policy=context.policy,
         documents=documents,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from zot.admin.tag_history import as_of
@@ -15,6 +15,7 @@ from zot.extensions.search.interface import (
     PageBounds,
 )
 from zot.extensions.ui.addresses import ImageView, Links, parse_digest_or_none, parse_tag_or_none
+from zot.extensions.ui.comparison import Difference, compare
 from zot.extensions.ui.content import content
 from zot.extensions.ui.documents import is_archive
 from zot.extensions.ui.page import Download, HtmlPage, PageParts, PageVisit, may, not_found
@@ -44,14 +45,6 @@ class Step(NamedTuple):
     number: int | None
     command: str
     layer: Layer | None
-
-
-class Difference(NamedTuple):
-    """A line of a comparison: what one image has, and the other."""
-
-    name: str
-    one: str
-    other: str
 
 
 async def image(
@@ -160,7 +153,7 @@ async def _compare(
     other = await parts.search.image(visit.visible, name, other_reference) if other_reference is not None else None
     rows: list[Difference] = []
     if other is not None:
-        rows = list(differences(_manifest_of(found, ""), _manifest_of(other, "")))
+        rows = await compare(parts, visit, name, _manifest_of(found, ""), _manifest_of(other, ""))
     values = {
         **_head(name, reference, ImageView.COMPARE),
         "with": wanted,
@@ -195,36 +188,6 @@ def _steps(manifest: ManifestSummary) -> Iterator[Step]:
 def _command(text: str) -> str:
     """Return a command without what builders put before it."""
     return text.removeprefix("/bin/sh -c #(nop) ").removeprefix("/bin/sh -c ").strip()
-
-
-def differences(one: ManifestSummary | None, other: ManifestSummary | None) -> Iterator[Difference]:
-    """Return in which layers, labels and annotations two manifests differ."""
-    if one is None or other is None:
-        return
-    yield from _different("size", str(one.size), str(other.size))
-    yield from _different("platform", _platform(one), _platform(other))
-    longest = max(len(one.layers), len(other.layers))
-    for at in range(longest):
-        yield from _different(f"layer {at + 1}", _layer(one.layers, at), _layer(other.layers, at))
-    for kind, ones, others in (
-        ("label", one.labels, other.labels),
-        ("annotation", one.annotations, other.annotations),
-    ):
-        for key in sorted(ones.keys() | others.keys()):
-            yield from _different(f"{kind} {key}", ones.get(key, ""), others.get(key, ""))
-
-
-def _different(name: str, one: str, other: str) -> Iterator[Difference]:
-    if one != other:
-        yield Difference(name, one, other)
-
-
-def _platform(manifest: ManifestSummary) -> str:
-    return "/".join(each for each in (manifest.platform.os, manifest.platform.full_arch) if each)
-
-
-def _layer(layers: Sequence[Layer], at: int) -> str:
-    return layers[at].digest if at < len(layers) else ""
 
 
 def _shared_bytes(one: ManifestSummary | None, other: ManifestSummary | None) -> int:

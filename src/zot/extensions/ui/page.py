@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zot.config.access_control import AccessControlConfig
     from zot.extensions.ui.documents import DocumentReader
     from zot.foundation.threads import ThreadPool
+    from zot.registry.registry import Registry
 
 USE_PAGES = UseExtension(name="ui", resource_class=ResourceClass.PAGE)
 """What a request for a page is, or a form of one."""
@@ -43,6 +44,7 @@ class PageParts:
 
     search: Search
     catalog: Catalog
+    registry: Registry
     accounts: Accounts | None
     """None: there are no users."""
     policy: Policy

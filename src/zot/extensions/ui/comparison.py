@@ -1,0 +1,65 @@
+"""The comparison of two images of a page: the rows of its table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from zot.extensions.search.interface import ManifestSummary
+from zot.extensions.ui.page import PageParts, PageVisit
+from zot.oci.image_diff import ImageDiff, image_diff
+from zot.oci.names import Repository
+from zot.registry.errors import Denied
+from zot.registry.image_content import read_image
+from zot.registry.request import PullManifest, Request
+
+
+class Difference(NamedTuple):
+    """A line of a comparison: what one image has, and the other."""
+
+    name: str
+    one: str
+    other: str
+
+
+async def compare(
+    parts: PageParts, visit: PageVisit, name: Repository, one: ManifestSummary | None, other: ManifestSummary | None
+) -> list[Difference]:
+    """Return in what two manifests of a repository differ, also in what the index does not have of their configs.
+
+    Raises Denied, ManifestUnknown, ManifestTooLarge, NameUnknown, Unavailable, CatalogError, StorageError.
+    """
+    if one is None or other is None:
+        return []
+
+    def may(request: Request) -> bool:
+        return parts.policy.decide(visit.principal, request, visit.context).allowed
+
+    read = []
+    for manifest in (one, other):
+        request = PullManifest(repository=name, reference=manifest.digest)
+        if not may(request):
+            raise Denied
+        read.append(await read_image(parts.registry, request, "", may))
+    return list(_rows(image_diff(*read)))
+
+
+def _rows(found: ImageDiff) -> Iterator[Difference]:
+    for name, one, other in (
+        ("size", str(found.before.size), str(found.after.size)),
+        ("platform", found.before.platform, found.after.platform),
+    ):
+        if one != other:
+            yield Difference(name, one, other)
+    for layer in found.layers:
+        if layer.side != "both":
+            one, other = (layer.digest, "") if layer.side == "before" else ("", layer.digest)
+            yield Difference("layer", one, other)
+    for kind, values in (
+        ("config", found.config),
+        ("environment", found.environment),
+        ("label", found.labels),
+        ("annotation", found.annotations),
+    ):
+        for each in values:
+            yield Difference(f"{kind} {each.name}", each.before or "", each.after or "")
