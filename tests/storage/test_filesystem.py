@@ -440,7 +440,7 @@ def open_files() -> int:
 
 
 async def test_files_are_closed(tmp_path: Path, pools: ThreadPools) -> None:
-    """Pushes, reads, failures and cancelled calls leave no file open."""
+    """Pushes, reads, failures and cancelled calls leave no file open but what is kept for further reads."""
     storage = on(tmp_path, pools)
     digest = await push(storage, APP, CONTENT)
     before = open_files()
@@ -455,4 +455,5 @@ async def test_files_are_closed(tmp_path: Path, pools: ThreadPools) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    await storage.close()
     assert open_files() == before

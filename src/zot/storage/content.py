@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Generator, Hashable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from itertools import islice
 
@@ -14,20 +14,19 @@ from zot.oci.digest import Digest, InvalidDigestError, algorithm_of, parse_diges
 from zot.oci.names import Repository
 from zot.storage.directories import Directories
 from zot.storage.disk import Disk, File
+from zot.storage.file_content import FileContent
 from zot.storage.identity import make_directories
 from zot.storage.interface import (
     SMALL_BYTES,
     ContentDamagedError,
     ContentMissingError,
     FoundFile,
-    HeldContent,
-    Location,
     UploadKey,
     UploadMissingError,
     require_digest,
 )
 from zot.storage.layout_paths import LayoutPaths
-from zot.storage.os_errors import NO_LINK, storage_errors
+from zot.storage.os_errors import NO_LINK
 from zot.storage.uploads import UploadFiles
 
 _WALK_BATCH = 256
@@ -68,18 +67,19 @@ class ContentFiles:
             failing.pop_all()
         return file, status
 
-    def open_to_send(self, repository: Repository, digest: Digest, pool: ThreadPool) -> FileContent | HeldContent:
+    def open_to_send(self, repository: Repository, digest: Digest, pool: ThreadPool) -> FileContent:
         """Open content to send it; read it if it is small, else have the system read its beginning ahead."""
         file, status = self.open(repository, digest)
+        data = None
         with ExitStack() as failing:
             failing.enter_context(file)
             if status.st_size > SMALL_BYTES:
                 self._disk.will_need(file, 0, _READ_AHEAD_BYTES)
             else:
                 with suppress(OSError):  # a sector that cannot be read: the reader of the file learns why
-                    return HeldContent(self._disk.read(file, status.st_size, 0), identity_of(status))
+                    data = self._disk.read(file, status.st_size, 0)
             failing.pop_all()
-        return FileContent(self._disk, pool, file, status)
+        return FileContent(self._disk, pool, file, status, data)
 
     def size(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of content, None if it is not there."""
@@ -331,60 +331,6 @@ class ContentFiles:
             with suppress(OSError):
                 self._disk.unlink(temporary)
             raise
-
-
-class FileContent:
-    """Open content (a `Content`)."""
-
-    data = None
-
-    def __init__(self, disk: Disk, pool: ThreadPool, file: File, status: os.stat_result) -> None:
-        """Own the file, and read it in the threads of a pool."""
-        self._disk = disk
-        self._pool = pool
-        self._file = file
-        self.size = status.st_size
-        self.identity = identity_of(status)
-
-    def fileno(self) -> int | None:
-        """Return the file's descriptor."""
-        return self._file.descriptor
-
-    async def location(self) -> Location | None:
-        """Return None: only this server has the file."""
-        return None
-
-    async def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from `offset`, fewer only at the end."""
-        with storage_errors("read content"):
-            return await self._pool.run(self._disk.read, self._file, length, offset)
-
-    def will_need(self, offset: int, length: int) -> None:
-        """Have a thread ask the system to read these bytes ahead; skipped under load."""
-        # A separate descriptor, because the content may be closed before the thread runs.
-        file = File(os.dup(self._file.descriptor), self._file.path)
-        if not self._pool.hint(self._read_ahead, file, offset, length):
-            file.close()
-
-    def _read_ahead(self, file: File, offset: int, length: int) -> None:
-        with file:
-            self._disk.will_need(file, offset, length)
-
-    def close(self) -> None:
-        """Close the file."""
-        file, self._file = self._file, File(-1, self._file.path)
-        try:
-            removed = self._disk.status_of(file).st_nlink == 0
-        except OSError:  # closed already; closing is never refused
-            removed = False
-        # The last close of a removed file frees all its blocks: that is for a thread.
-        if not removed or not self._pool.hint(file.close):
-            file.close()
-
-
-def identity_of(status: os.stat_result) -> Hashable:
-    """Return what two names of the same file have in common, until its bytes change."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _missing(repository: Repository, digest: Digest) -> ContentMissingError:

@@ -16,6 +16,7 @@ from zot.storage.content import ContentFiles
 from zot.storage.copy import copy_content
 from zot.storage.directories import Directories
 from zot.storage.disk import Disk, File
+from zot.storage.file_content import SharedContents
 from zot.storage.free_space import Floor, FreeSpace
 from zot.storage.identity import StoreIdentity
 from zot.storage.interface import (
@@ -84,6 +85,7 @@ class FilesystemStorage:
         self._uploads = UploadFiles(disk, paths, directories, self._free_space, durable=durable)
         self._content = ContentFiles(disk, paths, directories, self._uploads, durable=durable)
         self._states = HashStates()
+        self._shared = SharedContents()
 
     @property
     def links_refused(self) -> int:
@@ -101,13 +103,22 @@ class FilesystemStorage:
 
     async def open(self, repository: Repository, digest: Digest) -> Content:
         """Open content for reading. Raises ContentMissingError."""
+        shared = self._shared.find(repository, digest)
+        if shared is not None:
+            return shared
         with storage_errors(f"open {digest} of {repository}"):
-            return await self._pools.read.acquire(
+            opened = await self._pools.read.acquire(
                 lambda: self._content.open_to_send(repository, digest, self._pools.read), lambda opened: opened.close()
             )
+        self._shared.keep(repository, digest, opened)
+        return opened
 
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of content in bytes, or None if it is missing."""
+        shared = self._shared.find(repository, digest)
+        if shared is not None:
+            shared.close()
+            return shared.size
         return await _run(
             self._pools.read, f"look for {digest} in {repository}", self._content.size, repository, digest
         )
@@ -290,7 +301,8 @@ class FilesystemStorage:
             raise StorageError(f"cannot write to {self.root}: it is read-only, or belongs to another user")
 
     async def close(self) -> None:
-        """Do nothing: each call closes the files that it opened."""
+        """Close the contents that are kept for further requests; each call closes what else it opened."""
+        self._shared.close()
 
     # --- content and staged files ---
 

@@ -112,7 +112,7 @@ FROM blob WHERE doom IS NOT NULL ORDER BY abandoned DESC, repository, digest LIM
 _EXPORT = """
 SELECT name, revision, exported, export_digest, export_signature, export_intent FROM repository WHERE name = ?
 """
-# References whose manifests are remembered, for as long as nothing changes.
+# References whose manifests are remembered, and as many blobs, for as long as nothing changes.
 _RESOLVED_LIMIT = 8192
 _CARRIED = "SELECT key, line, digest, name, media_type, unread FROM carried WHERE repository = ?"
 # Those whose manifests are here first.
@@ -147,6 +147,7 @@ class Reader:
         self._cursor: apsw.Cursor | None = None
         self._revision: ReaderRevision | None = None
         self._resolved: dict[tuple[Repository, Reference], tuple[bytes, ManifestRow]] = {}
+        self._blobs: dict[tuple[Repository, Digest], tuple[bytes, BlobRow]] = {}
         self._tail: tuple[bytes, ChangeCursor, ChangePage] | None = None
         """The end of the change log, as it was found at a revision."""
 
@@ -249,9 +250,20 @@ class Reader:
 
     async def blob(self, repository: Repository, digest: Digest) -> BlobRow | None:
         """Return a present blob."""
-        for size, media_type, marked, placed_ns, held in self._rows(_BLOB, (repository, digest)):
-            return BlobRow(size, media_type, bool(marked), placed_ns, bool(held))
-        return None
+        now = self._revision.now() if self._revision is not None else b""
+        known = self._blobs.get((repository, digest))
+        if known is not None and known[0] == now:
+            return known[1]
+        rows = self._rows(_BLOB, (repository, digest))
+        if not rows:
+            return None
+        size, media_type, marked, placed_ns, held = rows[0]
+        row = BlobRow(size, media_type, bool(marked), placed_ns, bool(held))
+        if now:
+            if len(self._blobs) >= _RESOLVED_LIMIT:
+                self._blobs.clear()
+            self._blobs[repository, digest] = (now, row)
+        return row
 
     async def blobs(self, repository: Repository, after: str, limit: int) -> Sequence[tuple[Digest, int]]:
         """Return present blobs, digest and size, with digests greater than `after`."""
@@ -356,6 +368,7 @@ class Reader:
         connection, self._connection, self._cursor = self._connection, None, None
         revision, self._revision = self._revision, None
         self._resolved.clear()
+        self._blobs.clear()
         for each in (connection, revision):
             if each is not None:
                 each.close()
