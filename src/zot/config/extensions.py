@@ -51,11 +51,19 @@ class SearchConfig(Section):
     cve: CveConfig | None = zot_key("cve", None, doc="Vulnerability scans.", reload=True)
 
 
+class LayerFilesConfig(Section):
+    """File lists of layers."""
+
+    enable: Flag = own_key("extensions.ui.layers.enable")
+    max_bytes: int = own_key("extensions.ui.layers.maxBytes")
+
+
 class UiConfig(Section):
     """The web interface."""
 
     enable: Flag = zot_key("enable", True, doc="Enable the web interface. Needs `search`.")
     path: str = own_key("extensions.ui.path")
+    layers: LayerFilesConfig = own_key("extensions.ui.layers", default=LayerFilesConfig.model_construct())
 
 
 class PrometheusConfig(Section):
@@ -172,6 +180,14 @@ class ExtensionsConfig(Section):
     def ui_enabled(self) -> bool:
         """Whether the web interface is enabled."""
         return self.ui is not None and self.ui.enable
+
+    @property
+    def layer_files(self) -> LayerFilesConfig | None:
+        """The file lists of layers; None: pages show none."""
+        ui = self.ui
+        if ui is None or not ui.enable or ui.path or not ui.layers.enable or not self.search_enabled:
+            return None
+        return ui.layers
 
     @property
     def metrics_enabled(self) -> bool:

@@ -162,6 +162,19 @@ KEYS = (
         "zot serves the zui that is built into it.", "the pages",
     ),
     OwnKey(
+        "extensions.ui.layers", None, "object", "File lists of layers.", "zot shows no files of layers.", "none",
+    ),
+    OwnKey(
+        "extensions.ui.layers.enable", True, "bool",
+        "Show the files of layers and images in pages, from lists that are made when a page first asks.",
+        "zot shows no files of layers.",
+    ),
+    OwnKey(
+        "extensions.ui.layers.maxBytes", 512 * MIB, "bytes",
+        "Size of `layers.db`, which keeps the lists; beyond it the lists that were not used for longest are removed.",
+        "zot shows no files of layers.", "512 MiB",
+    ),
+    OwnKey(
         "log.format", None, "text | json", "`text` for operators, `json` for programs (zot's fields).",
         "zot logs JSON.", "`text` on a terminal, else `json`",
     ),

@@ -59,6 +59,11 @@ class StateDirectory:
         """The search index, which is made again from the catalog if it is lost."""
         return self.catalog / "search.db"
 
+    @property
+    def layers_database(self) -> Path:
+        """The file lists of layers, which are made again from the layers if they are lost."""
+        return self.catalog / "layers.db"
+
     # --- state that a start needs from earlier ones ---
 
     @property

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # a check of the configuration reads declarations, and needs 
     from zot.auth.decision import Policy
     from zot.auth.principal import Principal
     from zot.config.model import Config
+    from zot.extensions.layers.interface import LayerFiles
     from zot.extensions.search.interface import Search, Visibility
     from zot.foundation.threads import ThreadPool
     from zot.maintenance.build import MaintenanceParts
@@ -50,6 +51,8 @@ class HttpContext:
     """What each principal may see of it; None: search is not enabled."""
     ask: Ask
     """Asks the process that works in the background, as commands of operators do."""
+    layer_files: LayerFiles | None
+    """The file lists of layers; None: they are not enabled."""
 
 
 @dataclass(frozen=True, slots=True)

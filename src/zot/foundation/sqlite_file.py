@@ -164,14 +164,14 @@ def set_aside_if_damaged(path: Path) -> Path | None:
 def _connect(path: Path, patience_ms: int, kind: FileKind) -> apsw.Connection:
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(_WRITE_PATIENCE_MS)
-    _begin_log(connection)
+    begin_log(connection)
     connection.pragma("synchronous", kind.synchronous)
     connection.pragma("foreign_keys", 1)
     connection.set_busy_timeout(patience_ms)
     return connection
 
 
-def _begin_log(connection: apsw.Connection) -> None:
+def begin_log(connection: apsw.Connection) -> None:
     """Switch the file to a write-ahead log, and retry while other processes do the same.
 
     SQLite fails all but one of them at once, since none could continue while all wait for each other.

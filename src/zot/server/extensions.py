@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zot.extensions.declaration import Extension
+from zot.extensions.layers.extension import EXTENSION as LAYERS
 from zot.extensions.metrics.extension import EXTENSION as METRICS
 from zot.extensions.scrub.extension import EXTENSION as SCRUB
 from zot.extensions.search.extension import EXTENSION as SEARCH
@@ -12,11 +13,13 @@ from zot.extensions.ui.extension import EXTENSION as UI
 
 if TYPE_CHECKING:
     from zot.auth.decision import Policy
+    from zot.extensions.layers.interface import LayerFiles
     from zot.extensions.search.interface import Search, Visibility
     from zot.foundation.threads import ThreadPool
+    from zot.registry.registry import Registry
     from zot.server.store import Store
 
-EXTENSIONS: tuple[Extension, ...] = (METRICS, SCRUB, SEARCH, UI)
+EXTENSIONS: tuple[Extension, ...] = (LAYERS, METRICS, SCRUB, SEARCH, UI)
 """The one list of extensions; each declares what it adds."""
 
 
@@ -36,6 +39,16 @@ def visibility(policy: Policy, search: Search | None, pool: ThreadPool) -> Visib
     from zot.extensions.search.visibility import VisibleRepositories  # noqa: PLC0415 (only where there is search)
 
     return VisibleRepositories(policy, search, pool)
+
+
+def open_layer_files(store: Store, registry: Registry) -> LayerFiles | None:
+    """Return what answers from the file lists of layers in this process; None if they are not enabled."""
+    if store.config.extensions.layer_files is None:
+        return None
+    from zot.config.state_directory import StateDirectory  # noqa: PLC0415 (only where there are pages)
+    from zot.extensions.layers.files import ListedLayerFiles  # noqa: PLC0415
+
+    return ListedLayerFiles(StateDirectory.of(store.config.storage).layers_database, registry)
 
 
 _CORE = frozenset(

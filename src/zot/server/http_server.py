@@ -38,7 +38,7 @@ from zot.migration.import_zot_metadata import accounts_awaited
 from zot.registry.request import UseExtension
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import CertificateReload, ConfigReload, certificates_of
-from zot.server.extensions import EXTENSIONS, open_search, visibility
+from zot.server.extensions import EXTENSIONS, open_layer_files, open_search, visibility
 from zot.server.plan import ServerPlan
 from zot.server.running_state import RunningState, StateReport
 from zot.server.store import Store
@@ -88,6 +88,7 @@ class HttpServer:
         self._passwords = ThreadPool("passwords", PASSWORD_THREADS, PASSWORD_QUEUE_LIMIT)
         self._handler_pool = ThreadPool("handlers", _HANDLER_THREADS, _HANDLER_QUEUE_LIMIT)
         self._search = open_search(store)
+        self._layer_files = open_layer_files(store, store.registry(store.config))
         self._auth: Auth | None = None
         config = store.config
         self.health = Health(_usable(store), store.plan.probed, store.plan.heartbeats.unresponsive)
@@ -163,6 +164,7 @@ class HttpServer:
             search=self._search,
             visibility=visibility(auth.policy, self._search, self._handler_pool),
             ask=self._ask,
+            layer_files=self._layer_files,
         )
         for extension in EXTENSIONS:
             for each in extension.routes(context):

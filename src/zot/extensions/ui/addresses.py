@@ -50,6 +50,9 @@ class ImageView(StrEnum):
     RAW = "raw"
     COMPARE = "compare"
     CONTENT = "content"
+    FILES = "files"
+    DOWNLOAD = "download"
+    """No page: a file of a layer."""
 
 
 class AdministrationView(StrEnum):

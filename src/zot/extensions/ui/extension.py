@@ -34,6 +34,7 @@ def _pages(context: HttpContext) -> Handler | None:
 
 
 def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
+    from zot.api.build import transfer_limits  # noqa: PLC0415
     from zot.api.preferences import Preferences  # noqa: PLC0415
     from zot.extensions.ui.account import AccountPage  # noqa: PLC0415
     from zot.extensions.ui.administration.pages import Administration  # noqa: PLC0415
@@ -63,6 +64,7 @@ def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
         documents=documents,
         rules=context.config.http.access_control,
         pool=context.pool,
+        layer_files=context.layer_files,
     )
     preferences = Preferences(context.auth.accounts, context.registry, context.policy)
     changes = PageActions(context.registry, context.authorizer, search, preferences)
@@ -77,7 +79,8 @@ def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
             pool=context.pool,
         )
     )
-    return Site(parts, visitors, changes, account, administration, Renderer())
+    limits = transfer_limits(context.config.http)
+    return Site(parts, visitors, changes, account, administration, Renderer(), limits)
 
 
 EXTENSION = Extension("ui", frozenset({"extensions.ui"}), pages=_pages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from zot.admin.tag_history import as_of
@@ -14,10 +15,12 @@ from zot.extensions.search.interface import (
     ManifestSummary,
     PageBounds,
 )
+from zot.extensions.ui import files
 from zot.extensions.ui.addresses import ImageView, Links, parse_digest_or_none, parse_tag_or_none
 from zot.extensions.ui.comparison import Difference, compare
 from zot.extensions.ui.content import content
 from zot.extensions.ui.documents import is_archive
+from zot.extensions.ui.file_changes import compared_files
 from zot.extensions.ui.page import Download, HtmlPage, PageParts, PageVisit, may, not_found
 from zot.extensions.ui.pull_commands import pinned_commands, pull_commands
 from zot.extensions.ui.referrers import referrer_tree
@@ -66,6 +69,9 @@ async def image(
             return await _raw(parts, visit, name, reference, found)
         case ImageView.COMPARE:
             return await _compare(parts, visit, name, reference, found)
+        case ImageView.FILES:
+            page = await files.files(parts.layer_files, visit, name, reference, found)
+            return replace(page, values={**_head(parts, name, reference, view), **page.values})
         case _:
             return await _summary(parts, visit, name, reference, found)
 
@@ -77,7 +83,7 @@ async def _history(parts: PageParts, visit: PageVisit, name: Repository, tag: Ta
     at_ns = parse_time_ns(f"{text}:00Z" if len(text) == _MINUTES else f"{text}Z") if text else None
     then = next(iter(await as_of(parts.catalog, name, tag, at_ns)), None) if at_ns is not None else None
     values = {
-        **_head(name, tag, ImageView.HISTORY),
+        **_head(parts, name, tag, ImageView.HISTORY),
         "changes": changes,
         "older": address,
         "at": text[:_AT_LIMIT],
@@ -86,6 +92,24 @@ async def _history(parts: PageParts, visit: PageVisit, name: Repository, tag: Ta
         "pulls": pinned_commands(visit.host, name, then.digest, secure=visit.secure) if then is not None else [],
     }
     return HtmlPage("history.html", values)
+
+
+async def download(
+    parts: PageParts, visit: PageVisit, name: Repository, reference: Reference
+) -> files.LayerDownload | HtmlPage:
+    """Return the file of an image that is to be sent, or a page that says why there is none.
+
+    Raises SearchUnavailableError, LayersUnavailableError.
+    """
+    found = None
+    if visit.visible is None or name in visit.visible:
+        found = await parts.search.image(visit.visible, name, reference)
+    if found is None:
+        return not_found(f"image {_title(name, reference)}")
+    page = await files.download(parts.layer_files, visit, name, reference, found)
+    if isinstance(page, HtmlPage):
+        return replace(page, values={**_head(parts, name, reference, ImageView.FILES), **page.values})
+    return page
 
 
 async def _unknown(parts: PageParts, visit: PageVisit, name: Repository, reference: Reference) -> HtmlPage | Download:
@@ -110,7 +134,7 @@ async def _summary(
     derived = await parts.search.derived_images(visit.visible, found, manifest=digest, page=_RELATED)
     steps = list(_steps(manifest)) if manifest is not None else []
     values = {
-        **_head(name, reference, ImageView.SUMMARY),
+        **_head(parts, name, reference, ImageView.SUMMARY),
         "image": found,
         "manifest": manifest,
         "usage": usage,
@@ -119,6 +143,7 @@ async def _summary(
         "described": list(_described(found.description)),
         "pulls": pull_commands(visit.host, found, secure=visit.secure),
         "steps": steps,
+        "shows_files": parts.layer_files is not None,
         "largest": max((each.layer.size for each in steps if each.layer is not None), default=0),
         "tables": [("Labels", manifest.labels), ("Annotations", manifest.annotations)] if manifest is not None else [],
         "documents": [each for each in manifest.layers if not is_archive(each.media_type)] if manifest else [],
@@ -136,7 +161,7 @@ async def _raw(
     if stored is None:
         return not_found(f"manifest {digest}")
     values = {
-        **_head(name, reference, ImageView.RAW),
+        **_head(parts, name, reference, ImageView.RAW),
         "digest": digest,
         "address": f"/v2/{name}/manifests/{digest}",
         "length": len(stored),
@@ -155,13 +180,21 @@ async def _compare(
     if other is not None:
         rows = await compare(parts, visit, name, _manifest_of(found, ""), _manifest_of(other, ""))
     values = {
-        **_head(name, reference, ImageView.COMPARE),
+        **_head(parts, name, reference, ImageView.COMPARE),
         "with": wanted,
         "other": other,
         "image": found,
         "rows": rows,
         "shared": _shared_bytes(_manifest_of(found, ""), _manifest_of(other, "")) if other is not None else 0,
+        "files": None,
+        "waiting": 0,
     }
+    one, another = _manifest_of(found, ""), _manifest_of(other, "") if other is not None else None
+    if parts.layer_files is not None and other_reference is not None and one is not None and another is not None:
+        address = Links.image(name, reference, view=ImageView.COMPARE, **{"with": wanted})
+        values |= await compared_files(
+            parts.layer_files, visit, name, ((reference, one), (other_reference, another)), address
+        )
     return HtmlPage("compare.html", values)
 
 
@@ -216,9 +249,16 @@ def _title(name: Repository, reference: Reference) -> str:
     return f"{name}{'@' if as_digest(reference) else ':'}{reference}"
 
 
-def _head(name: Repository, reference: Reference, view: ImageView) -> dict[str, object]:
+def _head(parts: PageParts, name: Repository, reference: Reference, view: ImageView) -> dict[str, object]:
     tag = as_tag(reference)
-    titles = {ImageView.SUMMARY: "Image", ImageView.RAW: "Manifest", ImageView.COMPARE: "Compare"}
+    titles = {
+        ImageView.SUMMARY: "Image",
+        ImageView.FILES: "Files",
+        ImageView.RAW: "Manifest",
+        ImageView.COMPARE: "Compare",
+    }
+    if parts.layer_files is None:
+        del titles[ImageView.FILES]
     if tag is not None:
         titles[ImageView.HISTORY] = "History"
     tabs = [

@@ -11,6 +11,7 @@ from zot.auth.credentials import ResourceClass
 from zot.auth.decision import NO_CONTEXT, Policy, RequestContext
 from zot.auth.principal import Principal
 from zot.catalog.interface import Catalog
+from zot.extensions.layers.interface import LayerFiles
 from zot.extensions.search.interface import IndexStatus, PageBounds, Search, Visible
 from zot.registry.request import OfRepository, UseExtension
 
@@ -53,6 +54,8 @@ class PageParts:
     """The rules of the policy; None: there are none."""
     pool: ThreadPool
     """For work that would block the event loop."""
+    layer_files: LayerFiles | None = None
+    """None: files of layers are not shown."""
 
 
 @dataclass(frozen=True, slots=True)

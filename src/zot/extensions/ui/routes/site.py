@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -13,10 +14,12 @@ from aiohttp import web
 from zot.accounts.interface import AccountsUnavailableError
 from zot.api.auth.authentication import HttpAuthenticator
 from zot.api.authorization import Authorizer
+from zot.api.body import TransferLimits
 from zot.api.errors import ErrorResponse, method_not_allowed, to_registry_error
 from zot.api.http_request import HttpRequest
 from zot.auth.build import Auth
 from zot.auth.principal import ANONYMOUS, Principal
+from zot.extensions.layers.interface import LayerContentError, LayersUnavailableError
 from zot.extensions.search.interface import SearchUnavailableError, Visibility
 from zot.extensions.ui import explore, image, repository
 from zot.extensions.ui.account import AccountPage
@@ -26,6 +29,7 @@ from zot.extensions.ui.addresses import (
     AdministrationAddress,
     ExploreAddress,
     ImageAddress,
+    ImageView,
     Links,
     LoginAddress,
     NoPageError,
@@ -39,6 +43,7 @@ from zot.extensions.ui.forms import PageFormInvalid, read_form
 from zot.extensions.ui.login import Logins, LoginWays, login_page
 from zot.extensions.ui.page import SECURITY_HEADERS, USE_PAGES, Download, HtmlPage, PageParts, PageVisit
 from zot.extensions.ui.rendering import ASSETS_PATH, Asset, Renderer
+from zot.extensions.ui.routes.download import send_pieces
 from zot.foundation.threads import ThreadPoolBusyError
 
 SUGGESTIONS_PATH = "/ui/suggestions"
@@ -84,6 +89,7 @@ class Site:
         account: AccountPage,
         administration: Administration,
         renderer: Renderer,
+        limits: TransferLimits,
     ) -> None:
         """Make pages from `parts`, for visitors that `visitors` knows."""
         self._parts = parts
@@ -92,6 +98,7 @@ class Site:
         self._account = account
         self._administration = administration
         self._renderer = renderer
+        self._limits = limits
         self._logins = Logins(visitors.auth, visitors.authenticator, visitors.ways) if visitors.authenticator else None
 
     async def handle(self, http: HttpRequest) -> web.StreamResponse:
@@ -111,6 +118,8 @@ class Site:
             return self._problem(http, "Not found", str(error), 404)
         if isinstance(address, LoginAddress):
             return self._respond(http, login_page(self._visitors.ways, fields.get("next", "")), None)
+        if isinstance(address, ImageAddress) and address.view is ImageView.DOWNLOAD:
+            return await self._send_file(http, address, fields)
         return await self._page(http, address, fields)
 
     async def _page(self, http: HttpRequest, address: Address | None, fields: Mapping[str, str]) -> web.StreamResponse:
@@ -140,6 +149,32 @@ class Site:
         except Exception as error:  # noqa: BLE001 (as above)
             return self._failed(http, error, http.raw_path)
         return self._respond(http, page, None)
+
+    async def _send_file(
+        self, http: HttpRequest, address: ImageAddress, fields: Mapping[str, str]
+    ) -> web.StreamResponse:
+        """Send a file of a layer. What goes wrong before its first bytes are there is shown on a page."""
+        layer_files = self._parts.layer_files
+        async with AsyncExitStack() as opened:
+            try:
+                principal = await self._visitors.authorizer.enter(http, USE_PAGES, lambda _: True)
+                visit = await self._visit(http, principal, fields)
+                found = await image.download(self._parts, visit, address.repository, address.reference)
+                if isinstance(found, HtmlPage):
+                    return self._respond(http, found, visit)
+                headers = {
+                    **_download_headers(found.name.decode("utf-8", "replace")),
+                    "Content-Length": str(found.file.size),
+                }
+                if http.method == "HEAD":
+                    return web.Response(headers=headers)
+                assert layer_files is not None, "there is no download without it"
+                reading = layer_files.open(found.repository, found.layer, found.file)
+                pieces = await opened.enter_async_context(reading)
+                first = await anext(pieces, b"")
+            except Exception as error:  # noqa: BLE001 (as above)
+                return self._failed(http, error, http.raw_path)
+            return await send_pieces(http, headers, first, pieces, self._limits)
 
     async def _made(self, visit: PageVisit, address: Address | None) -> HtmlPage | Download:
         match address:
@@ -209,7 +244,11 @@ class Site:
         match error:
             case ErrorResponse():
                 return self._refused(http, error, after)
-            case SearchUnavailableError() | AccountsUnavailableError() | ThreadPoolBusyError():
+            case LayerContentError():
+                return self._problem(http, "Not possible", str(error), 404)
+            case (
+                LayersUnavailableError() | SearchUnavailableError() | AccountsUnavailableError() | ThreadPoolBusyError()
+            ):
                 _log.warning("a page cannot be made: %s", error)
                 return self._problem(http, "Not now", "The registry is busy. Try again in a moment.", 503)
             case _:
@@ -277,17 +316,20 @@ def _takes_gzip(http: HttpRequest) -> bool:
 
 
 def _download(file: Download) -> web.Response:
-    """Return a file of a client as one to keep: no browser shows it, whatever it is."""
-    name = quote("".join(each for each in file.name[-_NAME_LIMIT:] if each.isprintable() and each not in "/\\"))
-    headers = {
+    return web.Response(body=file.content, headers=_download_headers(file.name))
+
+
+def _download_headers(name: str) -> dict[str, str]:
+    """Return the headers of a file of a client as one to keep: no browser shows it, whatever it is."""
+    shown = quote("".join(each for each in name[-_NAME_LIMIT:] if each.isprintable() and each not in "/\\"))
+    return {
         **_SECURITY,
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Content-Type": "application/octet-stream",
-        "Content-Disposition": f"attachment; filename*=UTF-8''{name or 'file'}",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{shown or 'file'}",
         "Cache-Control": "private, no-store",
         "Vary": "Cookie, Authorization",
     }
-    return web.Response(body=file.content, headers=headers)
 
 
 def _redirect(location: str) -> web.Response:
