@@ -178,6 +178,29 @@ async def test_filters_find_what_a_naive_search_finds(store: Store, visible: Vis
     assert page.total == len(expected)
 
 
+async def test_an_image_comes_once_however_many_of_its_manifests_match(tmp_path: Path) -> None:
+    """An index whose manifests all have a platform, a layer or the same base is one image, and counts once."""
+    registry = Registry()
+    configs = [{"os": "linux", "architecture": each} for each in ("amd64", "arm64")]
+    base = [await registry.push("a/base", config=each, layers=["root"]) for each in configs]
+    await registry.put("a/base", index(*base), "1")
+    app = [await registry.push("a/app", config=each, layers=["root", "app"]) for each in configs]
+    await registry.put("a/app", index(*app), "1")
+    async with searched(registry, tmp_path / "search.db") as search:
+        built = await search.image(None, Repository("a/app"), Tag("1"))
+        root = await search.image(None, Repository("a/base"), Tag("1"))
+        assert built is not None
+        assert root is not None
+        assert {each.digest for each in built.manifests} == {*app}
+        for page, expected in (
+            (await search.images(None, ImageQuery(filter=ImageFilter(os=("linux",)))), ["a/app", "a/base"]),
+            (await search.images(None, ImageQuery(digest=digest_of(b"root"))), ["a/app", "a/base"]),
+            (await search.base_images(None, built), ["a/base"]),
+            (await search.derived_images(None, root), ["a/app"]),
+        ):
+            assert ([each.repository for each in page.rows], page.total) == (expected, len(expected))
+
+
 @pytest.mark.parametrize("few", [0, 3, 20_000])
 async def test_a_part_of_a_tag_is_looked_for_in_its_repository_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int

@@ -119,7 +119,7 @@ class _ImageConditions(Conditions):
 
     def choose(self, contents: str, *values: Any) -> None:
         """Add the condition that repository and content of an image are in a set."""
-        self._sets.append(f"SELECT repository, content FROM ({contents})")  # noqa: S608 (the values are bound)
+        self._sets.append(f"SELECT DISTINCT repository, content FROM ({contents})")  # noqa: S608 (the values are bound)
         self._set_values += values
 
     @property
