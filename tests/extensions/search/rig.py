@@ -160,13 +160,18 @@ _DUMPS = {
         JOIN content p ON p.id = part.manifest JOIN repository r ON r.id = part.repository""",
     "image": """SELECT r.name, tag, c.digest, tagged_ns, moved_ns, i.updated_ns, i.size, i.kind, signed
         FROM image i JOIN content c ON c.id = content JOIN repository r ON r.id = i.repository""",
+    "platform": """SELECT r.name, c.digest, p.os, p.arch, p.variant FROM platform p
+        JOIN content c ON c.id = content JOIN repository r ON r.id = p.repository""",
     "attached": """SELECT r.name, tag, c.digest FROM attached a JOIN content c ON c.id = content
         JOIN repository r ON r.id = a.repository""",
     "trait": """SELECT t.name, r.name, value, arch, variant, manifests FROM trait t
         JOIN repository r ON r.id = repository""",
     "counts": "SELECT 'parts', count(*) FROM part UNION SELECT 'traits', count(*) FROM trait "
     "UNION SELECT 'layers', count(*) FROM layer UNION SELECT 'labels', count(*) FROM label "
-    "UNION SELECT 'texts', count(*) FROM tag_text",
+    "UNION SELECT 'texts', count(*) FROM tag_text "
+    "UNION SELECT 'platforms', count(*) FROM platform "
+    "UNION SELECT 'texts of no image', count(*) FROM tag_text WHERE rowid NOT IN (SELECT id FROM image) "
+    "UNION SELECT 'images out of range', count(*) FROM image WHERE id >> 32 <> repository",
 }
 
 

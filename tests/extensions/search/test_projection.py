@@ -36,6 +36,7 @@ STEPS = st.one_of(
     st.tuples(st.just("cosign"), _repositories, st.none(), _images),
     st.tuples(st.just("untag"), _repositories, _tags, st.none()),
     st.tuples(st.just("delete"), _repositories, st.integers(0, 20), st.none()),
+    st.tuples(st.just("drop"), _repositories, st.none(), st.none()),
     st.tuples(st.just("wait"), st.just(""), st.none(), st.none()),
 )
 
@@ -83,6 +84,10 @@ async def carry_out(registry: Registry, step: Any, path: Path) -> None:
                 chosen = manifests[what % len(manifests)].digest
                 await registry.catalog.do(RemoveManifest(repository=Repository(repository), digest=chosen))
             await registry.catalog.do(RemoveRepository(repository=Repository(repository)))
+        case "drop":
+            for each in await registry.catalog.manifests(Repository(repository), "", 100):
+                await registry.catalog.do(RemoveManifest(repository=Repository(repository), digest=each.digest))
+            await registry.catalog.do(RemoveRepository(repository=Repository(repository)))
         case _:
             await in_sync(registry, path)
 
@@ -101,6 +106,7 @@ def test_a_rebuilt_index_equals_one_that_followed(history: list[Any]) -> None:
                 await carry_out(registry, step, followed)
             await in_sync(registry, followed)
         found = dump(followed)
+        assert dict(found["counts"])["texts of no image"] == dict(found["counts"])["images out of range"] == 0
         assert found == await index_of(registry, directory / "rebuilt.db")
         assert found == await index_of(registry, followed)
 

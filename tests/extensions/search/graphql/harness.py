@@ -39,6 +39,7 @@ from zot.oci.names import Reference, Repository, Tag
 T = TypeVar("T")
 
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
+ALL = PageBounds(1000)
 BUILT_NS = 1_767_258_000_000_000_000
 
 
@@ -154,9 +155,18 @@ class Rows:
         page = await self.images(visible, ImageQuery(repository=repository, page=PageBounds(limit=1000)))
         return next((row for row in page.rows if reference in (row.tag, row.digest)), None)
 
-    async def base_images(self, visible: Visible, image: ImageSummary, **_: object) -> ImagePage:  # noqa: ARG002
-        """See `Search`: nothing is related."""
-        return ImagePage(0, ())
+    async def base_images(
+        self,
+        visible: Visible,
+        image: ImageSummary,
+        *,
+        page: PageBounds = PageBounds(),  # noqa: B008 (it is frozen)
+        **_: object,
+    ) -> ImagePage:
+        """See `Search`: the images with the same tag are related."""
+        found = await self.images(visible, ImageQuery(page=ALL))
+        rows = [each for each in found.rows if each.tag == image.tag and each.digest != image.digest]
+        return ImagePage(len(rows), tuple(_page(rows, page)))
 
     derived_images = base_images
 

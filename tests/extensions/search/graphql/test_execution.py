@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from graphql import GraphQLObjectType, GraphQLResolveInfo, execute, parse, validate
 from graphql.execution import ExecutionResult
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extensions.search.graphql.harness import Asker
+from extensions.search.graphql.harness import Asker, Rows
+from zot.accounts.memory import MemoryAccounts
+from zot.auth.decision import NO_CONTEXT, AllowAll, RequestContext
+from zot.auth.principal import Principal
+from zot.extensions.search.graphql.objects import Caller, Sources
 from zot.extensions.search.graphql.queries import RESOLVERS, Queries
 from zot.extensions.search.graphql.readers import READERS
 from zot.extensions.search.graphql.rows import Rows as PageRows
 from zot.extensions.search.graphql.schema import query_type, schema
 from zot.extensions.search.graphql.selection import NOTHING, Selection, object_type
+from zot.extensions.search.interface import Search
+from zot.foundation.threads import ThreadPool
+from zot.oci.names import Repository
 
 ARGUMENTS = {
     "ImageListForDigest": ['id:""'],
@@ -28,6 +36,9 @@ ARGUMENTS = {
     "Image": ['image:"team/web:1.0"'],
     "Referrers": ['repo:"team/api" digest:"sha256:' + "0" * 64 + '"'],
     "StarredRepos": [""],
+    "BookmarkedRepos": [""],
+    "BaseImageList": ['image:"team/web:1.0"', 'image:"team/web:1.0" requestedPage:{limit:1}'],
+    "DerivedImageList": ['image:"team/api:1.0"'],
 }
 VARIABLES = {"n": 2, "name": "team/web", "yes": True, "no": False}
 DIRECTIVES = [
@@ -94,6 +105,22 @@ def documents(draw: st.DrawFn) -> str:
     return f"{opening} {{ {' '.join(fields)} {uses} }} {' '.join(fragments)}"
 
 
+class HideAll(AllowAll):
+    """A policy by which nothing can be read."""
+
+    def readable(self, principal: Principal, repository: Repository, context: RequestContext = NO_CONTEXT) -> bool:
+        """See `Policy`."""
+        del principal, repository, context
+        return False
+
+
+@pytest.fixture
+def hidden(index: Rows, pool: ThreadPool) -> Asker:
+    """Return what executes the queries of eve, who may read nothing: objects are null throughout."""
+    sources = Sources(cast("Search", index), HideAll(), MemoryAccounts())
+    return Asker(sources, Caller(Principal("eve", "htpasswd"), NO_CONTEXT, frozenset()), pool)
+
+
 async def by_graphql_core(asker: Asker, text: str) -> object:
     """Return what graphql-core's executor makes of the same resolvers and readers."""
     queries = Queries(asker.sources, asker.caller)
@@ -121,9 +148,10 @@ async def by_graphql_core(asker: Asker, text: str) -> object:
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(documents())
-def test_it_answers_as_graphql_core(asker: Asker, text: str) -> None:
-    """On random documents with aliases, fragments, directives and variables."""
+@given(documents(), st.booleans())
+def test_it_answers_as_graphql_core(asker: Asker, hidden: Asker, text: str, is_hidden: bool) -> None:
+    """On random documents with aliases, fragments, directives and variables; also where nothing may be read."""
+    asker = hidden if is_hidden else asker
 
     async def both() -> tuple[object, object]:
         return (await asker.ask(text, VARIABLES)).data, await by_graphql_core(asker, text)
