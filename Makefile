@@ -14,7 +14,7 @@ LDAP := $(if $(wildcard $(VENV)/lib/python*/site-packages/bonsai),--extra ldap)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-python test-deps check format bench conformance coverage torture clean
+.PHONY: help setup run test test-python test-deps check format bench pictures conformance coverage torture clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ format: setup ## Format the code and apply the safe fixes
 
 bench: setup ## Measure, side by side with docker-registry where it is installed
 	$(BIN)/python -m bench $(ARGS)
+
+pictures: setup ## Take the pictures of docs/tutorial again, of the pages as they are now (needs Chromium)
+	$(BIN)/python scripts/tutorial_pictures.py
 
 conformance: setup ## Run the OCI conformance program with every switch on
 	$(BIN)/python scripts/conformance.py $(ARGS)
