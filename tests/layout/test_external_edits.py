@@ -17,7 +17,7 @@ from layout.store import APP, Store
 from zot.layout.interface import FileSignature, IndexVersion, Placement
 from zot.layout.reconcile import Reconciler
 from zot.oci.digest import Digest
-from zot.oci.names import Repository
+from zot.oci.names import Repository, parse_repository
 
 ONE, TWO, THREE, FOUR = image("one"), image("two"), image("three"), image("four")
 
@@ -281,3 +281,32 @@ async def test_a_catalog_older_than_its_store_gives_way(exported: Store) -> None
     # Nothing is known of the export that the file was made from.
     await reconciler.merge(APP, file.parsed, None)
     assert await exported.tags() == {"one": FOUR.digest, "two": THREE.digest}
+
+
+async def test_a_scan_checks_only_what_is_not_the_recorded_export(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layouts in sync are told by their signatures; an edit, a missing and a replaced file are found among them."""
+    names = [parse_repository(f"app-{number}") for number in range(70)]
+    for name in names:
+        await store.push(ONE, "one", repository=name)
+    assert await store.schedule.drain(60)
+    never = parse_repository("never-exported")
+    await store.push(ONE, "one", repository=never)
+    edited, removed, replaced = names[3], names[33], names[69]
+    store.layout(edited).put(TWO)
+    store.layout(edited).write(*store.layout(edited).read_index()["manifests"], TWO.descriptor("theirs"))
+    (store.layout(removed).path / "index.json").unlink()
+    (store.layout(replaced).path / ".uploads/.index.json.replaced").write_bytes(b"{}")
+    checked: list[str] = []
+    check = store.exporter.check
+
+    async def note(repository: Repository) -> None:
+        checked.append(repository)
+        await check(repository)
+
+    monkeypatch.setattr(store.exporter, "check", note)
+    await store.scanner.check_all()
+    assert checked == sorted([edited, removed, replaced])
+    assert "theirs" in await store.tags(edited)
+    assert await store.is_due(removed)

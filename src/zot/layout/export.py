@@ -92,6 +92,10 @@ class Exporter:
             await self._files.ready(repository)
             await self._edits.check(repository)
 
+    async def not_recorded(self, repositories: Sequence[Repository]) -> set[Repository]:
+        """Return those of some repositories that need a `check`, at a small part of its cost. Raises as it does."""
+        return await self._edits.not_recorded(repositories)
+
     async def remove(self, repository: Repository) -> bool:
         """Remove an empty repository from the catalog, and then its layout; return False if it is not empty.
 

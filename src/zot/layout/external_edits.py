@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from zot.catalog.command import ChangeSource
@@ -13,7 +14,7 @@ from zot.catalog.manifest_commands import RemoveRepository
 from zot.catalog.rows import ExportRow
 from zot.layout.export_stamp import ExportStamp, parse_export_stamp
 from zot.layout.index_json import Index, InvalidLayoutError
-from zot.layout.interface import FileSignature, IndexFile, IndexVersion, LayoutFiles
+from zot.layout.interface import FileSignature, IndexFile, IndexSignatures, IndexVersion, LayoutFiles
 from zot.layout.reconcile import Reconciler
 from zot.oci.names import Repository
 from zot.storage.interface import StorageError
@@ -66,6 +67,20 @@ class ExternalEdits:
         """
         if (await self.settle(repository)).signature is None and await self._was_exported(repository):
             await self._restore(repository)
+
+    async def not_recorded(self, repositories: Sequence[Repository]) -> set[Repository]:
+        """Return those of some repositories whose `index.json`, or its absence, is not what the catalog has recorded.
+
+        Only these need a `check`. Raises StorageError, CatalogError.
+        """
+        found = await self._files.all_signatures(repositories)
+        changed: set[Repository] = set()
+        for name in repositories:
+            row = await self._catalog.export(name)
+            last = parse_export_stamp(row.signature) if row is not None else None
+            if found.get(name) != IndexSignatures(last.signature if last else None, None):
+                changed.add(name)
+        return changed
 
     async def is_in_sync(self, repository: Repository) -> bool:
         """Return, by its signature alone, whether the current `index.json` is the recorded export."""

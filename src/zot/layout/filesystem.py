@@ -27,6 +27,7 @@ from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.registry.unimported import Unserved
 from zot.storage.disk import Disk, File
+from zot.storage.interface import StorageError
 from zot.storage.os_errors import storage_errors
 from zot.storage.synced_directories import SyncedDirectories
 from zot.storage.threads import ThreadPools
@@ -126,6 +127,25 @@ class FilesystemLayouts:
     async def signatures(self, repository: Repository) -> IndexSignatures:
         """Return the signatures of the current and of the replaced `index.json`."""
         return await self._read(f"look at {repository}", self._files_of(repository).signatures, repository)
+
+    async def all_signatures(self, repositories: Sequence[Repository]) -> Mapping[Repository, IndexSignatures]:
+        """Return the signatures of several layouts, of those below a root in one job."""
+        found: dict[Repository, IndexSignatures] = {}
+        for root, names in self._by_root(repositories):
+            # What is wrong is told where one of them is looked at alone.
+            with suppress(StorageError):
+                await self._ready(names[0])
+                found |= await self._read("look at index.json files", self._all_signatures, root, names)
+        return found
+
+    def _all_signatures(self, root: str, names: Sequence[Repository]) -> dict[Repository, IndexSignatures]:
+        directories, files = self._directories[root], self._files[root]
+        found: dict[Repository, IndexSignatures] = {}
+        for name in names:
+            with suppress(OSError):
+                directories.require_own_directory(name)
+                found[name] = files.signatures(name)
+        return found
 
     async def load(self, repository: Repository, version: IndexVersion = IndexVersion.CURRENT) -> IndexFile | None:
         """Return a parsed `index.json`, or None if it is missing."""

@@ -148,6 +148,12 @@ class LayoutFiles(Protocol):
     async def signatures(self, repository: Repository) -> IndexSignatures:
         """Return the signatures of the current and of the replaced `index.json`."""
 
+    async def all_signatures(self, repositories: Sequence[Repository]) -> Mapping[Repository, IndexSignatures]:
+        """Return the signatures of several layouts.
+
+        Left out: those that cannot be read or are not their own (see `ready`).
+        """
+
     async def load(self, repository: Repository, version: IndexVersion = IndexVersion.CURRENT) -> IndexFile | None:
         """Return a parsed `index.json`, or None if it is missing.
 

@@ -19,6 +19,8 @@ from zot.storage.interface import StorageError
 _log = logging.getLogger(__name__)
 
 _PROGRESS_S = 10.0
+# Repositories that are looked at in one job.
+_TOGETHER = 32
 
 
 class LayoutScanner:
@@ -79,17 +81,31 @@ class LayoutScanner:
     async def check_all(self) -> None:
         """Check each imported repository once for edits of `index.json` and new manifests. Raises CatalogError."""
         failed: list[StorageError] = []
-        async for name in paging.repositories(self._catalog):
-            row = await self._catalog.repository(name)
-            if row is not None and row.imported:
+        async for names in self._imported():
+            changed = await self._exporter.not_recorded(names)
+            for name in names:
                 try:
-                    await self._exporter.check(name)
+                    if name in changed:
+                        await self._exporter.check(name)
                     await self._arrivals.look(name)
                 except StorageError as error:
                     failed.append(error)
-            await asyncio.sleep(self._pause_s)
+            await asyncio.sleep(self._pause_s * len(names))
         if failed:
             _log.warning("%d layouts cannot be checked; the first: %s", len(failed), failed[0])
+
+    async def _imported(self) -> AsyncIterator[list[Repository]]:
+        """Iterate over imported repositories, some at a time."""
+        names: list[Repository] = []
+        async for name in paging.repositories(self._catalog):
+            row = await self._catalog.repository(name)
+            if row is not None and row.imported:
+                names.append(name)
+            if len(names) == _TOGETHER:
+                yield names
+                names = []
+        if names:
+            yield names
 
     async def _interrupted(self) -> AsyncIterator[Repository]:
         """Iterate over repositories whose import was interrupted."""
