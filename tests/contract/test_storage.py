@@ -136,7 +136,7 @@ async def push(
     """Upload, verify, place."""
     upload, digest = UploadKey(repository, session), digest_of(content)
     await storage.verify(upload, await stage(storage, content, upload), digest)
-    await storage.place(upload, digest, len(content), None)
+    await storage.place(upload, Progress(len(content)), digest, None)
     return digest
 
 
@@ -388,7 +388,7 @@ async def test_chunks_of_any_size(storage: Storage, chunks: list[bytes]) -> None
     progress = await storage.append(UPLOAD, Progress(0), body(*chunks), Checkpoints())
     whole = b"".join(chunks)
     assert progress == Progress(len(whole), CANONICAL, digest_of(whole))
-    await storage.place(UPLOAD, digest_of(whole), len(whole), None)
+    await storage.place(UPLOAD, Progress(len(whole)), digest_of(whole), None)
     assert await read(storage, APP, digest_of(whole)) == whole
 
 
@@ -525,7 +525,7 @@ async def test_waiting_for_an_upload_is_bounded(storage: Storage, act: str, monk
     calls: dict[str, Callable[[], Awaitable[object]]] = {
         "append": lambda: storage.append(UPLOAD, Progress(0), body(b"newer"), Checkpoints()),
         "verify": lambda: storage.verify(UPLOAD, Progress(0), digest_of(b"")),
-        "place": lambda: storage.place(UPLOAD, digest_of(b""), 0, None),
+        "place": lambda: storage.place(UPLOAD, Progress(0), digest_of(b""), None),
     }
     with pytest.raises(UploadLockedError):
         await calls[act]()
@@ -541,7 +541,7 @@ async def test_a_fenced_request_that_stalled_changes_nothing(storage: Storage) -
     await storage.verify(UPLOAD, newer, digest_of(CONTENT))
     with pytest.raises(FencedError):
         await storage.append(UPLOAD, Progress(0), body(b"stale"), Checkpoints(fails_at=0))
-    await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
+    await storage.place(UPLOAD, Progress(len(CONTENT)), digest_of(CONTENT), None)
     assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
 
 
@@ -559,7 +559,7 @@ async def test_an_append_that_waited_while_the_upload_was_placed_fails(storage: 
     progress = await stage(storage)
     digest = digest_of(CONTENT)
     placing = asyncio.gather(
-        storage.place(UPLOAD, digest, len(CONTENT), None),
+        storage.place(UPLOAD, Progress(len(CONTENT)), digest, None),
         *[storage.append(UPLOAD, Progress(progress.offset), body(), Checkpoints()) for _ in range(4)],
         return_exceptions=True,
     )
@@ -576,7 +576,7 @@ async def test_an_upload_that_is_discarded_while_it_is_placed_is_missing(storage
         upload, digest = UploadKey(APP, f"session-{round_}"), digest_of(content)
         await storage.append(upload, Progress(0), body(content), Checkpoints())
         placed, _ = await asyncio.gather(
-            storage.place(upload, digest, len(content), None), storage.discard(upload), return_exceptions=True
+            storage.place(upload, Progress(len(content)), digest, None), storage.discard(upload), return_exceptions=True
         )
         if placed is None:
             assert await read(storage, APP, digest) == content
@@ -590,7 +590,7 @@ async def test_bytes_after_the_verified_ones_are_not_placed(storage: Storage) ->
     progress = await stage(storage)
     await storage.verify(UPLOAD, progress, digest_of(CONTENT))
     await storage.append(UPLOAD, progress, body(b" and more"), Checkpoints())
-    await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
+    await storage.place(UPLOAD, Progress(len(CONTENT)), digest_of(CONTENT), None)
     assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
 
 
@@ -598,7 +598,7 @@ async def test_fewer_bytes_than_were_verified_are_not_placed(storage: Storage) -
     """The upload is missing then, and no content is made."""
     await stage(storage)
     with pytest.raises(UploadMissingError):
-        await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT) + 1, None)
+        await storage.place(UPLOAD, Progress(len(CONTENT) + 1), digest_of(CONTENT), None)
     assert await storage.stat(APP, digest_of(CONTENT)) is None
 
 
@@ -606,7 +606,7 @@ async def test_placing_again_demands_content_of_the_same_size(storage: Storage) 
     """Without staged bytes it succeeds only if content of that size exists."""
     await storage.put(APP, digest_of(CONTENT), CONTENT[:3])
     with pytest.raises(UploadMissingError):
-        await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
+        await storage.place(UPLOAD, Progress(len(CONTENT)), digest_of(CONTENT), None)
 
 
 async def test_damaged_content_is_replaced(storage: Storage) -> None:
@@ -615,7 +615,7 @@ async def test_damaged_content_is_replaced(storage: Storage) -> None:
     for damaged in (b"", CONTENT[:3], CONTENT[::-1], CONTENT + b"!"):
         await storage.put(APP, digest, damaged)
         await stage(storage)
-        await storage.place(UPLOAD, digest, len(CONTENT), None)
+        await storage.place(UPLOAD, Progress(len(CONTENT)), digest, None)
         assert await read(storage, APP, digest) == CONTENT
 
 
@@ -626,18 +626,18 @@ async def test_content_matches_staged_bytes_if_it_is_the_same(storage: Storage, 
     if content is not None:
         await storage.put(APP, digest, content)
     progress = await stage(storage)
-    assert await storage.matches(UPLOAD, len(CONTENT), APP, digest) is (content == CONTENT)
+    assert await storage.matches(UPLOAD, Progress(len(CONTENT)), APP, digest) is (content == CONTENT)
     await storage.append(UPLOAD, progress, body(b" and more"), Checkpoints())
-    assert await storage.matches(UPLOAD, len(CONTENT), APP, digest) is (content == CONTENT)
+    assert await storage.matches(UPLOAD, Progress(len(CONTENT)), APP, digest) is (content == CONTENT)
     assert await storage.is_whole(APP, digest) is (content == CONTENT)
-    await storage.place(UPLOAD, digest, len(CONTENT), None)
+    await storage.place(UPLOAD, Progress(len(CONTENT)), digest, None)
 
 
 async def test_nothing_is_compared_with_an_upload_that_is_missing(storage: Storage) -> None:
     """Comparing content with a missing upload raises UploadMissingError."""
     await storage.put(APP, digest_of(CONTENT), CONTENT)
     with pytest.raises(UploadMissingError):
-        await storage.matches(UPLOAD, len(CONTENT), APP, digest_of(CONTENT))
+        await storage.matches(UPLOAD, Progress(len(CONTENT)), APP, digest_of(CONTENT))
 
 
 async def test_content_of_another_size_is_not_linked(storage: Storage) -> None:
@@ -704,7 +704,7 @@ async def test_only_recorded_bytes_are_verified_and_placed(storage: Storage, kno
     await stage(storage)
     progress = Progress(4, CANONICAL, digest_of(CONTENT[:4]) if known else None)
     await storage.verify(UPLOAD, progress, digest_of(CONTENT[:4]))
-    await storage.place(UPLOAD, digest_of(CONTENT[:4]), len(CONTENT[:4]), None)
+    await storage.place(UPLOAD, Progress(4), digest_of(CONTENT[:4]), None)
     assert await read(storage, APP, digest_of(CONTENT[:4])) == CONTENT[:4]
 
 
@@ -722,7 +722,7 @@ async def test_missing_bytes_of_a_known_digest_are_not_placed(storage: Storage) 
     progress = Progress(len(CONTENT), CANONICAL, digest_of(CONTENT))
     await storage.verify(UPLOAD, progress, digest_of(CONTENT))
     with pytest.raises(UploadMissingError):
-        await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
+        await storage.place(UPLOAD, Progress(len(CONTENT)), digest_of(CONTENT), None)
 
 
 # --- place ---
@@ -731,7 +731,7 @@ async def test_missing_bytes_of_a_known_digest_are_not_placed(storage: Storage) 
 async def test_placed_bytes_are_content(storage: Storage) -> None:
     """Placing makes the staged bytes content, and the upload is gone."""
     await stage(storage)
-    await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
+    await storage.place(UPLOAD, Progress(len(CONTENT)), digest_of(CONTENT), None)
     assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
     assert await sessions(storage) == []
 
@@ -742,7 +742,7 @@ async def test_content_of_each_algorithm(storage: Storage, algorithm: str) -> No
     digest = digest_of(CONTENT, algorithm)
     assert algorithm_of(digest) == algorithm
     await storage.verify(UPLOAD, await stage(storage, algorithm=algorithm), digest)
-    await storage.place(UPLOAD, digest, len(CONTENT), None)
+    await storage.place(UPLOAD, Progress(len(CONTENT)), digest, None)
     assert await read(storage, APP, digest) == CONTENT
     assert await storage.stat(APP, digest_of(CONTENT)) is None
 
@@ -750,18 +750,18 @@ async def test_content_of_each_algorithm(storage: Storage, algorithm: str) -> No
 async def test_placing_is_idempotent(storage: Storage) -> None:
     """Repeated after an unknown outcome, placing returns, and the content is there."""
     digest = await push(storage, APP, session=UPLOAD.session)
-    await storage.place(UPLOAD, digest, len(CONTENT), None)
-    await storage.place(UPLOAD, digest, len(CONTENT), OTHER)
+    await storage.place(UPLOAD, Progress(len(CONTENT)), digest, None)
+    await storage.place(UPLOAD, Progress(len(CONTENT)), digest, OTHER)
     assert await read(storage, APP, digest) == CONTENT
 
 
 async def test_placing_nothing_fails(storage: Storage) -> None:
     """A missing upload cannot be placed, unless its content exists."""
     with pytest.raises(UploadMissingError):
-        await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), None)
+        await storage.place(UPLOAD, Progress(len(CONTENT)), digest_of(CONTENT), None)
     await push(storage, OTHER)
     with pytest.raises(UploadMissingError):
-        await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), OTHER)
+        await storage.place(UPLOAD, Progress(len(CONTENT)), digest_of(CONTENT), OTHER)
 
 
 async def test_placing_onto_content_replaces_it(storage: Storage) -> None:
@@ -803,7 +803,7 @@ async def test_content_is_placed_beside_a_twin(storage: Storage) -> None:
     """Content that was placed beside a twin stays when the twin's content is removed."""
     digest = await push(storage, OTHER)
     await stage(storage)
-    await storage.place(UPLOAD, digest, len(CONTENT), OTHER)
+    await storage.place(UPLOAD, Progress(len(CONTENT)), digest, OTHER)
     assert await sessions(storage) == []
     await storage.remove(OTHER, digest)
     assert await read(storage, APP, digest) == CONTENT
@@ -812,7 +812,7 @@ async def test_content_is_placed_beside_a_twin(storage: Storage) -> None:
 async def test_a_twin_without_the_content_is_no_obstacle(storage: Storage) -> None:
     """An upload can be placed although the twin's content is gone, or never existed."""
     await stage(storage)
-    await storage.place(UPLOAD, digest_of(CONTENT), len(CONTENT), OTHER)
+    await storage.place(UPLOAD, Progress(len(CONTENT)), digest_of(CONTENT), OTHER)
     assert await read(storage, APP, digest_of(CONTENT)) == CONTENT
 
 
@@ -821,7 +821,7 @@ async def test_a_twin_of_another_size_is_not_shared(storage: Storage) -> None:
     digest = digest_of(CONTENT)
     await storage.put(OTHER, digest, CONTENT[:-1])
     await stage(storage)
-    await storage.place(UPLOAD, digest, len(CONTENT), OTHER)
+    await storage.place(UPLOAD, Progress(len(CONTENT)), digest, OTHER)
     assert await read(storage, APP, digest) == CONTENT
 
 
@@ -984,7 +984,7 @@ async def test_an_upload_is_discarded_during_an_append(storage: Storage) -> None
     release.set()
     progress = await appending
     with pytest.raises(UploadMissingError):
-        await storage.place(UPLOAD, digest_of(CONTENT), progress.offset, None)
+        await storage.place(UPLOAD, progress, digest_of(CONTENT), None)
 
 
 async def test_uploads_are_listed_by_repository(storage: Storage) -> None:
@@ -1081,7 +1081,7 @@ async def test_an_upload_ends_with_cancelled_calls(storage: Storage) -> None:
         await asyncio.gather(task, return_exceptions=True)
         progress = await storage.append(upload, Progress(0), body(CONTENT), Checkpoints())
         await storage.verify(upload, progress, digest)
-        await storage.place(upload, digest, len(CONTENT), None)
+        await storage.place(upload, Progress(len(CONTENT)), digest, None)
         assert await sessions(storage) == []
     assert await read(storage, APP, digest) == CONTENT
 

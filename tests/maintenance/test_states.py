@@ -264,7 +264,7 @@ class Blob(World):
 
     async def _publish(self, name: str) -> None:
         await blob_commit.commit_upload(
-            self.registry, _upload(name), len(CONTENT), blob_commit.BlobClaim(self.registry, APP, BLOB)
+            self.registry, _upload(name), Progress(len(CONTENT)), blob_commit.BlobClaim(self.registry, APP, BLOB)
         )
 
     async def _push_manifest(self, tag: str) -> None:

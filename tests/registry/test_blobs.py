@@ -40,7 +40,7 @@ async def push(registry: Registry, content: bytes = CONTENT, repository: Reposit
     """Push content."""
     key = await staged(registry, content, repository)
     claim = blob_commit.BlobClaim(registry, repository, digest_of(content))
-    await blob_commit.commit_upload(registry, key, len(content), claim)
+    await blob_commit.commit_upload(registry, key, Progress(len(content)), claim)
 
 
 async def is_there(registry: Registry, digest: Digest = DIGEST, repository: Repository = APP) -> bool:
@@ -58,12 +58,12 @@ class Pausing(MemoryStorage):
         super().__init__()
         self.before: Callable[[], object] = lambda: None
 
-    async def place(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
+    async def place(self, upload: UploadKey, staged: Progress, digest: Digest, twin: Repository | None) -> None:
         """Publish after what comes before."""
         waiting = self.before()
         if asyncio.iscoroutine(waiting):
             await waiting
-        await super().place(upload, digest, size, twin)
+        await super().place(upload, staged, digest, twin)
 
 
 @pytest.fixture

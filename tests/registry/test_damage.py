@@ -18,7 +18,7 @@ from zot.registry.damage import FoundBy
 from zot.registry.errors import BlobUnknown, ManifestBlobUnknown
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob, PushManifest
-from zot.storage.interface import StorageError
+from zot.storage.interface import Progress, StorageError
 from zot.storage.memory import MemoryStorage
 
 MISSING, SHORT, LONG, ROTTEN = None, CONTENT[:4], CONTENT + b"!", CONTENT[::-1]
@@ -88,7 +88,7 @@ async def test_a_push_puts_verified_bytes_in_the_place_of_damaged_ones(
         with pytest.raises(BlobUnknown):
             await head(registry)
     key = await staged(registry)
-    await blob_commit.commit_upload(registry, key, len(CONTENT), blob_commit.BlobClaim(registry, APP, DIGEST))
+    await blob_commit.commit_upload(registry, key, Progress(len(CONTENT)), blob_commit.BlobClaim(registry, APP, DIGEST))
     assert (await get(registry), await head(registry)) == (CONTENT, len(CONTENT))
     row = await registry.catalog.upload(key.session)
     assert row is not None

@@ -30,5 +30,5 @@ async def push(storage: Storage, repository: Repository, content: bytes, twin: R
     upload, digest = UploadKey(repository, str(uuid4())), digest_of(content)
     progress = await storage.append(upload, Progress(0), body(content), ignore)
     await storage.verify(upload, progress, digest)
-    await storage.place(upload, digest, len(content), twin)
+    await storage.place(upload, progress, digest, twin)
     return digest

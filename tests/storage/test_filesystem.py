@@ -180,7 +180,7 @@ async def test_an_upload_discarded_just_before_its_rename_is_missing(tmp_path: P
         return 0
 
     with pytest.raises(UploadMissingError):
-        await on(tmp_path, pools, FailingDisk(discard_first)).place(upload, digest_of(b""), 0, None)
+        await on(tmp_path, pools, FailingDisk(discard_first)).place(upload, Progress(0), digest_of(b""), None)
 
 
 # --- durability ---
@@ -203,7 +203,7 @@ async def test_bytes_are_synced_before_their_name(tmp_path: Path, pools: ThreadP
     digest = digest_of(CONTENT)
     await storage.append(UploadKey(APP, "session"), Progress(0), body(CONTENT), ignore)
     disk.operations.clear()
-    await storage.place(UploadKey(APP, "session"), digest, len(CONTENT), None)
+    await storage.place(UploadKey(APP, "session"), Progress(len(CONTENT)), digest, None)
     assert changes(disk, tmp_path) == [
         "sync team/app/.uploads/session",
         f"rename team/app/blobs/sha256/{hex_of(digest)}",
@@ -246,7 +246,7 @@ async def test_placing_again_after_an_unknown_outcome_syncs(tmp_path: Path, pool
     storage = on(tmp_path, pools, disk)
     digest = await push(storage, APP, CONTENT)
     disk.operations.clear()
-    await storage.place(UploadKey(APP, "session"), digest, len(CONTENT), None)
+    await storage.place(UploadKey(APP, "session"), Progress(len(CONTENT)), digest, None)
     assert changes(disk, tmp_path) == [
         f"sync team/app/blobs/sha256/{hex_of(digest)}",
         "sync directory team/app/blobs/sha256",

@@ -55,12 +55,12 @@ async def verify(storage: FilesystemStorage) -> None:
 
 async def place(storage: FilesystemStorage) -> None:
     """Place the upload."""
-    await storage.place(UPLOAD, DIGEST, len(CONTENT), None)
+    await storage.place(UPLOAD, Progress(len(CONTENT)), DIGEST, None)
 
 
 async def place_beside_twin(storage: FilesystemStorage) -> None:
     """Place the upload where another repository has the content."""
-    await storage.place(UPLOAD, DIGEST, len(CONTENT), OTHER)
+    await storage.place(UPLOAD, Progress(len(CONTENT)), DIGEST, OTHER)
 
 
 async def put(storage: FilesystemStorage) -> None:
@@ -174,7 +174,7 @@ async def _assert_works(storage: FilesystemStorage, act: Act) -> None:
     except UploadMissingError:
         assert act in {place, place_beside_twin}
     await storage.append(UPLOAD, Progress(0), body(CONTENT), ignore)
-    await storage.place(UPLOAD, DIGEST, len(CONTENT), None)
+    await storage.place(UPLOAD, Progress(len(CONTENT)), DIGEST, None)
     await read(storage)
 
 

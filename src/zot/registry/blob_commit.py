@@ -28,7 +28,7 @@ from zot.registry.damage import BAD_DIGEST, FoundBy, size_mismatch
 from zot.registry.errors import Unavailable
 from zot.registry.held_blobs import has_bytes, is_held_intact
 from zot.registry.registry import MIB, Registry
-from zot.storage.interface import ContentDamagedError, StorageFullError, UploadKey, UploadMissingError
+from zot.storage.interface import ContentDamagedError, Progress, StorageFullError, UploadKey, UploadMissingError
 
 # A doomed blob is unlinked within milliseconds, unless the process that was about to unlink it died.
 _DOOMED_WAIT_S = 5.0
@@ -130,22 +130,22 @@ async def ensure_space(registry: Registry, repository: Repository, digest: Diges
             raise StorageFullError(f"{size} bytes are announced, and {free_bytes} are free")
 
 
-async def commit_upload(registry: Registry, upload: UploadKey, size: int, claim: BlobClaim) -> None:
+async def commit_upload(registry: Registry, upload: UploadKey, staged: Progress, claim: BlobClaim) -> None:
     """Make verified staged bytes the blob that is claimed, and finish the session. Durable when it returns.
 
     Content that is there already is compared with the staged bytes, and replaced if it is damaged. The caller has
     checked the quota. Raises QuotaExceeded, StorageFullError, Unavailable.
     """
-    digest = claim.digest
+    digest, size = claim.digest, staged.offset
 
     async def place() -> None:
-        twin = await _twin(registry, upload, digest, size)
-        await registry.storage.place(upload, digest, size, twin)
+        twin = await _twin(registry, upload, staged, digest)
+        await registry.storage.place(upload, staged, digest, twin)
 
     async def damage(row: BlobRow) -> str:
         if row.size != size:
             return size_mismatch(row.size, size)
-        return "" if await _equals_staged(registry, upload, size, upload.repository, digest) else _OTHER_BYTES
+        return "" if await _equals_staged(registry, upload, staged, upload.repository, digest) else _OTHER_BYTES
 
     blob = BlobCommit(upload.repository, digest, size, place, FoundBy.PUSH, damage, upload.session)
     if await commit_blob(registry, blob, claim):
@@ -261,14 +261,14 @@ async def _is_intact(registry: Registry, blob: BlobCommit) -> bool:
 
 
 async def _equals_staged(
-    registry: Registry, upload: UploadKey, size: int, repository: Repository, digest: Digest
+    registry: Registry, upload: UploadKey, staged: Progress, repository: Repository, digest: Digest
 ) -> bool:
     """Return whether a blob's content has the bytes that are staged."""
     try:
-        return await registry.storage.matches(upload, size, repository, digest)
+        return await registry.storage.matches(upload, staged, repository, digest)
     except UploadMissingError:
         # Placed by a concurrent request, or by an earlier one whose response the client did not receive.
-        return await registry.storage.stat(repository, digest) == size
+        return await registry.storage.stat(repository, digest) == staged.offset
 
 
 async def _take_back(registry: Registry, repository: Repository, digest: Digest) -> None:
@@ -277,13 +277,13 @@ async def _take_back(registry: Registry, repository: Repository, digest: Digest)
     await delete_blob(registry.catalog, registry.storage, doom)
 
 
-async def _twin(registry: Registry, upload: UploadKey, digest: Digest, size: int) -> Repository | None:
+async def _twin(registry: Registry, upload: UploadKey, staged: Progress, digest: Digest) -> Repository | None:
     """Return another repository whose file of the same content may be shared, its bytes compared; None: there is none.
 
     A damaged one that is found on the way is made absent.
     """
-    async for holder, row in _holders(registry, upload.repository, digest, size):
-        if await _equals_staged(registry, upload, size, holder, digest):
+    async for holder, row in _holders(registry, upload.repository, digest, staged.offset):
+        if await _equals_staged(registry, upload, staged, holder, digest):
             return holder
         await quarantine_damaged(registry, holder, digest, row, _OTHER_BYTES, FoundBy.PUSH)
     return None

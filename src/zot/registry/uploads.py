@@ -135,7 +135,7 @@ async def finish(
             if progress.offset != expected:  # the length of the body was not announced
                 await ensure_space(registry, request.repository, request.digest, progress.offset)
             await registry.storage.verify(session.key, progress, request.digest)
-            await commit_upload(registry, session.key, progress.offset, claim)
+            await commit_upload(registry, session.key, progress, claim)
     except DigestMismatchError as mismatch:
         # These bytes can never become that digest. A session that is finished, or that a newer request has, is kept.
         await _discard(registry, request.repository, request.session, if_epoch=session.row.epoch)

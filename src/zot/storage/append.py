@@ -28,7 +28,13 @@ class AppendTarget(Protocol):
         """The bytes that are staged."""
 
     async def write(self, chunks: Sequence[bytes]) -> None:
-        """Add the chunks. `progress` advances when all are written, and not at all if this raises."""
+        """Add the chunks. `progress` advances when all are written, and not at all if this raises.
+
+        A target that stages larger pieces holds some of them back.
+        """
+
+    async def flush(self) -> None:
+        """Have all that was added count in `progress`."""
 
 
 class AppendBuffers:
@@ -80,10 +86,12 @@ async def _append_body(
                 recorded = target.progress.offset
                 await record()
         await writer.flush()
+        await target.flush()
     except BaseException as breaking:
         if may_write:
             try:
                 await writer.flush()
+                await target.flush()
                 await record()
             except Exception as later:  # noqa: BLE001 - added to the exception that is raised anyway
                 breaking.add_note(f"recording the received bytes failed, too: {later!r}")

@@ -29,7 +29,7 @@ async def copy_content(
             upload, Progress(0, algorithm_of(digest)), _pieces(content), _nothing_to_record
         )
         await target_storage.verify(upload, progress, digest)
-        await target_storage.place(upload, digest, progress.offset, None)
+        await target_storage.place(upload, progress, digest, None)
     except DigestMismatchError as mismatch:
         await target_storage.discard(upload)
         raise ContentDamagedError(f"{digest} of {repository} is damaged: {mismatch}") from mismatch

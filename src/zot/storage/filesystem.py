@@ -123,8 +123,9 @@ class FilesystemStorage:
             self._pools.read, f"look for {digest} in {repository}", self._content.size, repository, digest
         )
 
-    async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
-        """Return whether content equals the first `size` staged bytes, in steps of the hashing pool."""
+    async def matches(self, upload: UploadKey, staged: Progress, repository: Repository, digest: Digest) -> bool:
+        """Return whether content equals the staged bytes, in steps of the hashing pool."""
+        size = staged.offset
         opened = await self._open_if_readable(repository, digest)
         if opened is None:
             return False
@@ -158,9 +159,9 @@ class FilesystemStorage:
         finally:
             await self._pools.read.complete(file.close)
 
-    async def place(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
+    async def place(self, upload: UploadKey, staged: Progress, digest: Digest, twin: Repository | None) -> None:
         """Make verified staged bytes content. Durable."""
-        doing = f"place {digest} in {upload.repository}"
+        doing, size = f"place {digest} in {upload.repository}", staged.offset
         await _once_free(lambda: _run(self._pools.durable, doing, self._content.place, upload, digest, size, twin))
 
     async def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> None:

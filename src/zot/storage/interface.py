@@ -201,13 +201,14 @@ class Storage(Protocol):
         """Write the body after the first `start.offset` bytes and return the new progress.
 
         No upload is begun: one without staged bytes is at offset 0. An append locks its upload. Another one waits for
-        the lock, at most 2 s, and with `waits` false not at all. If bytes are staged, `checkpoint` is called with
-        `start` first, under the lock and before anything is changed: a request that was fenced ends there. Then the
-        bytes after the offset are cut off, so that those of a fenced request vanish. `checkpoint` is called about
-        every 64 MiB, and `last` (if given, else `checkpoint`) at the end of the body. If the body breaks off or the
-        call is cancelled, `checkpoint` is called with what was written, and then the exception is raised. The digest
-        of the bytes so far is known when the append began at offset 0, or when this process hashed the bytes before.
-        Raises UploadMissingError; UploadLockedError, with nothing of the body read; StorageFullError, StorageError.
+        the lock, at most 2 s, and with `waits` false not at all. If bytes of another request could be lost,
+        `checkpoint` is called with `start` first, under the lock and before anything is changed: a request that was
+        fenced ends there. Then the bytes after the offset are cut off, so that those of a fenced request vanish.
+        `checkpoint` is called about every 64 MiB, and `last` (if given, else `checkpoint`) at the end of the body. If
+        the body breaks off or the call is cancelled, `checkpoint` is called with what was written, and then the
+        exception is raised. The digest of the bytes so far is known when the append began at offset 0, or when this
+        process hashed the bytes before. Raises UploadMissingError; UploadLockedError, with nothing of the body read;
+        StorageFullError, StorageError.
         """
 
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
@@ -218,15 +219,15 @@ class Storage(Protocol):
         UploadLockedError, StorageError.
         """
 
-    async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
-        """Return whether content equals the first `size` staged bytes, comparing all bytes.
+    async def matches(self, upload: UploadKey, staged: Progress, repository: Repository, digest: Digest) -> bool:
+        """Return whether content equals the staged bytes of that progress, which were verified; all bytes are read.
 
         False if the content has other bytes or another size, cannot be read, is missing, or is in another store.
         Raises UploadMissingError, UploadLockedError, StorageBusyError; StorageError if the staged bytes cannot be read.
         """
 
-    async def place(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
-        """Make the first `size` verified staged bytes the content of (repository, digest). Durable.
+    async def place(self, upload: UploadKey, staged: Progress, digest: Digest, twin: Repository | None) -> None:
+        """Make the staged bytes of that progress, which were verified, the content of (repository, digest). Durable.
 
         Bytes that another request appended after them are cut off. `twin` is a repository whose content `matches`: a
         driver that can share the bytes does so. The staged file is gone afterwards. Existing content is replaced.

@@ -50,34 +50,35 @@ class MemoryStorage:
         stored = self._content.get((repository, digest))
         return None if stored is None else len(stored.content)
 
-    async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
-        """Return whether content equals the first `size` staged bytes."""
-        stored = self._content.get((repository, digest))
+    async def matches(self, upload: UploadKey, staged: Progress, repository: Repository, digest: Digest) -> bool:
+        """Return whether content equals the staged bytes."""
+        stored, size = self._content.get((repository, digest)), staged.offset
         if stored is None or len(stored.content) != size:
             return False
-        staged = self._require(upload, size)
-        async with staged.held():
-            self._require_current(upload, staged)
-            return stored.content == staged.content[:size]
+        found = self._require(upload, size)
+        async with found.held():
+            self._require_current(upload, found)
+            return stored.content == found.content[:size]
 
     async def is_whole(self, repository: Repository, digest: Digest) -> bool:
         """Return whether content has its digest."""
         stored = self._content.get((repository, digest))
         return stored is not None and digest_of(stored.content, algorithm_of(digest)) == digest
 
-    async def place(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
+    async def place(self, upload: UploadKey, staged: Progress, digest: Digest, twin: Repository | None) -> None:
         """Make verified staged bytes content, or share the twin's."""
+        size = staged.offset
         if upload not in self._staged and await self.stat(upload.repository, digest) == size:
             return
-        staged = self._require(upload, size)
-        async with staged.held():
-            self._require_current(upload, staged)
-            del staged.content[size:]
+        found = self._require(upload, size)
+        async with found.held():
+            self._require_current(upload, found)
+            del found.content[size:]
             shared = None if twin is None else self._content.get((twin, digest))
-            if shared is not None and len(shared.content) == len(staged.content):
+            if shared is not None and len(shared.content) == len(found.content):
                 self._store(upload.repository, digest, shared.content)
             else:
-                self._store(upload.repository, digest, bytes(staged.content))
+                self._store(upload.repository, digest, bytes(found.content))
             del self._staged[upload]
 
     async def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> None:
@@ -273,3 +274,6 @@ class _Staged:
             if self.state is not None:
                 self.state.update(chunk)
         self.changed_s = time.time()
+
+    async def flush(self) -> None:
+        """Do nothing: all that was written counts."""

@@ -59,17 +59,17 @@ class PerStoreStorage:
         """Check that the staged bytes have this digest."""
         await self.of(upload.repository).verify(upload, progress, digest)
 
-    async def matches(self, upload: UploadKey, size: int, repository: Repository, digest: Digest) -> bool:
-        """Return whether content equals the first `size` staged bytes; False if it is in another storage."""
+    async def matches(self, upload: UploadKey, staged: Progress, repository: Repository, digest: Digest) -> bool:
+        """Return whether content equals the staged bytes; False if it is in another storage."""
         if not self.same_root(upload.repository, repository):
             return False
-        return await self.of(repository).matches(upload, size, repository, digest)
+        return await self.of(repository).matches(upload, staged, repository, digest)
 
-    async def place(self, upload: UploadKey, digest: Digest, size: int, twin: Repository | None) -> None:
+    async def place(self, upload: UploadKey, staged: Progress, digest: Digest, twin: Repository | None) -> None:
         """Make staged bytes content; a twin in another storage is ignored."""
         if twin is not None and not self.same_root(upload.repository, twin):
             twin = None
-        await self.of(upload.repository).place(upload, digest, size, twin)
+        await self.of(upload.repository).place(upload, staged, digest, twin)
 
     async def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> None:
         """Add the source's content to the target: shared in one storage, copied to another."""

@@ -247,6 +247,9 @@ class StagedUpload:
             self._synced = self._offset
             self._syncing = asyncio.ensure_future(self._pools.durable.complete(self._uploads.sync, self._file))
 
+    async def flush(self) -> None:
+        """Do nothing: all that was written counts."""
+
     async def settle(self) -> None:
         """Wait for the running sync. Raises StorageError if it failed; the upload is dropped then."""
         syncing, self._syncing = self._syncing, None
