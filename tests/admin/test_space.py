@@ -65,6 +65,16 @@ async def test_a_page_is_a_part_of_the_order(site: Site, sizes: dict[str, int]) 
         assert [row.repository for page in pages for row in page] == whole
 
 
+async def test_what_is_kept_of_the_order_is_bounded(
+    site: Site, sizes: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows beyond the page are dropped on the way, and none of the page is."""
+    monkeypatch.setattr("zot.admin.space.PAGE_LIMIT", 0)
+    for sort in SORTS:
+        (row,) = (await report(site, sort=sort, limit=1)).rows
+        assert row.repository == (NAMES[0] if sort == "name" else NAMES[-1])
+
+
 async def test_a_pattern_restricts_repositories_and_no_totals(site: Site, sizes: dict[str, int]) -> None:
     found = await report(site, "team/*", limit=1)
     assert (found.total, found.bytes) == (2, sizes["team/a"] + sizes["team/b"])

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from zot.admin.status import StoreUsage
-from zot.catalog.interface import Catalog
+from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.catalog.quotas import matches
 from zot.catalog.rows import UsageRow
 from zot.config.globs import compile_glob
@@ -112,16 +112,21 @@ async def usage_report(
     """
     glob = compile_glob(pattern)
     stores, quotas = _StoreSums(storage), [_QuotaSum(each) for each in storage.quotas]
+    order, first = _order(sort), offset + limit
     rows: list[UsageRow] = []
+    total = held = 0
     async for row in usage.repositories(catalog, None):
         stores.add(row)
         for quota in quotas:
             quota.add(row)
-        if glob.matches(row.repository):
-            rows.append(row)
-    page = nsmallest(offset + limit, rows, key=_order(sort))[offset:]
-    held = sum(row.bytes for row in rows)
-    return UsageReport(len(rows), held, page, await stores.result(space), [each.result() for each in quotas])
+        if not glob.matches(row.repository):
+            continue
+        total, held = total + 1, held + row.bytes
+        rows.append(row)
+        if len(rows) >= 2 * first + PAGE_LIMIT:  # now and then: one large sort would hold up the event loop
+            rows = nsmallest(first, rows, key=order)
+    page = nsmallest(first, rows, key=order)[offset:]
+    return UsageReport(total, held, page, await stores.result(space), [each.result() for each in quotas])
 
 
 def _order(sort: str) -> Callable[[UsageRow], tuple[Any, ...]]:

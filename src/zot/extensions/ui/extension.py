@@ -10,7 +10,8 @@ from zot.extensions.declaration import Extension, HttpContext
 if TYPE_CHECKING:
     from zot.api.http_request import Handler
     from zot.extensions.search.interface import Search, Visibility
-    from zot.extensions.ui.routes.site import Site
+    from zot.extensions.ui.administration.pages import Administration
+    from zot.extensions.ui.routes.site import Site, Visitors
 
 
 def _pages(context: HttpContext) -> Handler | None:
@@ -37,14 +38,13 @@ def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
     from zot.api.build import transfer_limits  # noqa: PLC0415
     from zot.api.preferences import Preferences  # noqa: PLC0415
     from zot.extensions.ui.account import AccountPage  # noqa: PLC0415
-    from zot.extensions.ui.administration.pages import Administration  # noqa: PLC0415
-    from zot.extensions.ui.administration.parts import AdministrationParts  # noqa: PLC0415
     from zot.extensions.ui.changes import PageActions  # noqa: PLC0415
     from zot.extensions.ui.documents import DocumentReader  # noqa: PLC0415
     from zot.extensions.ui.login import LoginWays  # noqa: PLC0415
     from zot.extensions.ui.page import PageParts  # noqa: PLC0415
     from zot.extensions.ui.rendering import Renderer  # noqa: PLC0415
     from zot.extensions.ui.routes.site import Site, Visitors  # noqa: PLC0415
+    from zot.foundation.first_use import FirstUse  # noqa: PLC0415
 
     settings = context.config.http.auth
     providers = settings.openid.providers if settings.openid is not None and context.auth.logins is not None else {}
@@ -69,18 +69,27 @@ def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
     preferences = Preferences(context.auth.accounts, context.registry, context.policy)
     changes = PageActions(context.registry, context.authorizer, search, preferences)
     account = AccountPage(context.authorizer, context.auth, context.registry, api_keys=settings.apikey)
-    administration = Administration(
+    # What operators ask brings maintenance with it, which few visitors need.
+    administration = FirstUse(lambda: _administration(context, search, visitors), context.pool)
+    limits = transfer_limits(context.config.http)
+    return Site(parts, visitors, changes, account, administration, Renderer(), limits)
+
+
+def _administration(context: HttpContext, search: Search, visitors: Visitors) -> Administration:
+    from zot.extensions.ui.administration.pages import Administration  # noqa: PLC0415
+    from zot.extensions.ui.administration.parts import AdministrationParts  # noqa: PLC0415
+
+    return Administration(
         AdministrationParts(
             config=context.config,
             ask=context.ask,
             search=search,
             authorizer=context.authorizer,
             auth=context.auth,
+            is_administrator=visitors.is_administrator,
             pool=context.pool,
         )
     )
-    limits = transfer_limits(context.config.http)
-    return Site(parts, visitors, changes, account, administration, Renderer(), limits)
 
 
 EXTENSION = Extension("ui", frozenset({"extensions.ui"}), pages=_pages)

@@ -45,11 +45,6 @@ class Administration:
         """Make them from `parts`."""
         self._parts = parts
 
-    def is_administrator(self, principal: Principal) -> bool:
-        """Tell whether a principal sees these pages: by the policy, or any client of a registry without users."""
-        auth = self._parts.auth
-        return auth.policy.is_admin(principal) and (principal.authenticated or auth.is_open)
-
     async def page(self, http: HttpRequest, view: AdministrationView, fields: Mapping[str, str]) -> HtmlPage:
         """Return a page. Raises NoPageError for a visitor who is no administrator, Unavailable."""
         if await self._administrator(http) is None:
@@ -98,4 +93,4 @@ class Administration:
             if error.error.status not in {401, 403}:
                 raise
             return None
-        return principal if self.is_administrator(principal) else None
+        return principal if self._parts.is_administrator(principal) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from zot.admin.asking import Ask
@@ -28,6 +29,7 @@ class AdministrationParts:
     search: Search
     authorizer: Authorizer
     auth: Auth
+    is_administrator: Callable[[Principal], bool]
     pool: ThreadPool
     """Reads files."""
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aiohttp import web
@@ -37,14 +38,17 @@ from zot.extensions.ui.addresses import (
     parse_address,
     parse_query,
 )
-from zot.extensions.ui.administration.pages import Administration
 from zot.extensions.ui.changes import PageActions
 from zot.extensions.ui.forms import PageFormInvalid, read_form
 from zot.extensions.ui.login import Logins, LoginWays, login_page
 from zot.extensions.ui.page import SECURITY_HEADERS, USE_PAGES, Download, HtmlPage, PageParts, PageVisit
 from zot.extensions.ui.rendering import ASSETS_PATH, Asset, Renderer
 from zot.extensions.ui.routes.download import send_pieces
+from zot.foundation.first_use import FirstUse
 from zot.foundation.threads import ThreadPoolBusyError
+
+if TYPE_CHECKING:
+    from zot.extensions.ui.administration.pages import Administration
 
 SUGGESTIONS_PATH = "/ui/suggestions"
 
@@ -71,6 +75,10 @@ class Visitors:
     ways: LoginWays
     visibility: Visibility
 
+    def is_administrator(self, principal: Principal) -> bool:
+        """Tell whether a principal is one: by the policy, or any client of a registry without users."""
+        return self.auth.policy.is_admin(principal) and (principal.authenticated or self.auth.is_open)
+
     def origin(self, http: HttpRequest) -> str:
         """Return the registry's origin as browsers see it."""
         if self.authenticator is not None:
@@ -87,7 +95,7 @@ class Site:
         visitors: Visitors,
         changes: PageActions,
         account: AccountPage,
-        administration: Administration,
+        administration: FirstUse[Administration],
         renderer: Renderer,
         limits: TransferLimits,
     ) -> None:
@@ -143,7 +151,8 @@ class Site:
     ) -> web.StreamResponse:
         """Return a page for administrators, which also works while search does not."""
         try:
-            page = await self._administration.page(http, address.view, fields)
+            administration = await self._administration.get()
+            page = await administration.page(http, address.view, fields)
         except NoPageError as error:
             return self._problem(http, "Not found", str(error), 404)
         except Exception as error:  # noqa: BLE001 (as above)
@@ -229,7 +238,7 @@ class Site:
             case "/ui/restore":
                 return await self._changes.restore_tag(http, form)
             case _ if path.startswith("/ui/admin/"):
-                return await self._administration.carry_out(http, form, path)
+                return await (await self._administration.get()).carry_out(http, form, path)
             case _:
                 raise PageFormInvalid("There is no form at this address.")
 
@@ -278,7 +287,7 @@ class Site:
             user = dict(visit.user)
         elif principal.authenticated:
             user["name"] = principal.name
-        user["is_admin"] = http.principal is not None and self._administration.is_administrator(http.principal)
+        user["is_admin"] = http.principal is not None and self._visitors.is_administrator(http.principal)
         common = {
             "user": user,
             "path": http.raw_path if http.method != "POST" else "/",
