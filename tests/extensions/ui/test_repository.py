@@ -130,7 +130,8 @@ def test_pages_offer_nothing_that_would_be_refused(guarded: RunningRegistry) -> 
     client, admin = Client(guarded.host), Client(guarded.host, user="admin:admin")
     pushed_image = image("offers")
     admin.push("public/offers", pushed_image, "1")
-    for path in ("", "/untagged", "/tag/1", f"/digest/{pushed_image.digest}"):
+    admin.push("public/offers", image("offers more"), "1")
+    for path in ("", "/untagged", "/tag/1", f"/digest/{pushed_image.digest}", "/history", "/tag/1/history"):
         text = page(client, f"/image/public%2Foffers{path}")
         assert "/ui/delete" not in text
         assert "/ui/restore" not in text

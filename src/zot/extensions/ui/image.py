@@ -24,7 +24,7 @@ from zot.extensions.ui.file_changes import compared_files
 from zot.extensions.ui.page import Download, HtmlPage, PageParts, PageVisit, may, not_found
 from zot.extensions.ui.pull_commands import pinned_commands, pull_commands
 from zot.extensions.ui.referrers import referrer_tree
-from zot.extensions.ui.repository import tag_changes
+from zot.extensions.ui.repository import restorable_tags, tag_changes
 from zot.foundation.times import parse_time_ns
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag, as_digest, as_tag
@@ -86,6 +86,7 @@ async def _history(parts: PageParts, visit: PageVisit, name: Repository, tag: Ta
         **_head(parts, name, tag, ImageView.HISTORY),
         "changes": changes,
         "older": address,
+        "restorable": restorable_tags(parts, visit, name, changes),
         "at": text[:_AT_LIMIT],
         "at_ns": at_ns,
         "then": then,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from zot.catalog.change_log import TagChange
@@ -14,7 +14,7 @@ from zot.extensions.ui.pull_commands import attach_readme
 from zot.extensions.ui.readme import readme
 from zot.extensions.ui.usage import usage
 from zot.oci.names import Repository, Tag
-from zot.registry.request import BeginUpload, DeleteManifest
+from zot.registry.request import BeginUpload, DeleteManifest, PushManifest
 
 _SORTS = (
     (ImageSort.PUSHED, "Pushed last"),
@@ -83,13 +83,30 @@ async def _untagged(parts: PageParts, visit: PageVisit, name: Repository) -> Htm
 async def _history(parts: PageParts, visit: PageVisit, name: Repository) -> HtmlPage:
     changes, older = await tag_changes(parts, visit, name, None)
     address = Links.repository(name, RepositoryView.HISTORY, before=older) if older else None
-    return HtmlPage("history.html", {"tag": None, "changes": changes, "older": address})
+    values = {
+        "tag": None,
+        "changes": changes,
+        "older": address,
+        "restorable": restorable_tags(parts, visit, name, changes),
+    }
+    return HtmlPage("history.html", values)
 
 
 def _may_delete(parts: PageParts, visit: PageVisit, result: ImagePage) -> bool:
     """Tell whether the visitor may delete anything of a page: with conditions, that may differ from tag to tag."""
     requests = (DeleteManifest(repository=each.repository, reference=each.tag or each.digest) for each in result.rows)
     return any(may(parts, visit, each) for each in requests)
+
+
+def restorable_tags(
+    parts: PageParts, visit: PageVisit, name: Repository, changes: Sequence[TagChange]
+) -> frozenset[Tag]:
+    """Return the tags of some changes that the visitor may create or move."""
+    return frozenset(
+        tag
+        for tag in {each.tag for each in changes}
+        if may(parts, visit, PushManifest(repository=name, reference=tag, tags=(tag,)))
+    )
 
 
 async def tag_changes(
