@@ -209,7 +209,9 @@ class Operations:
 
     async def _preview_page(self, request: requests.PreviewPage) -> Answers:
         found = await self._preview_of(request.repository, await self._settled_retentions())
-        yield PlannedDeletes(found.summary, found.going[request.offset : request.offset + request.limit])
+        rows = found.going[request.offset : request.offset + request.limit]
+        tags = found.tags[request.tags_offset : request.tags_offset + request.limit]
+        yield PlannedDeletes(found.summary, rows, tags, len(found.tags))
 
     async def _settled_retentions(self, retention: dict[str, Any] | None = None) -> dict[str, RetentionRules]:
         """Return the retention by the route of each store that collects, once all pulls count. Raises AdminError."""

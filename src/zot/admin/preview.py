@@ -84,6 +84,10 @@ class PlannedDeletes(msgspec.Struct, frozen=True):
 
     summary: CollectionSummary
     rows: list[PlannedDelete]
+    tags: list[TagDecision]
+    """A part of the decisions on tags; none: no rule deletes any."""
+    decided: int
+    """On how many tags there is a decision."""
 
 
 class CollectionPreview(msgspec.Struct, frozen=True):

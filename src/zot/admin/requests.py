@@ -101,11 +101,12 @@ class SummarizeCollection(AdminRequest[CollectionSummary], frozen=True, kw_only=
 
 
 class PreviewPage(AdminRequest[PlannedDeletes], frozen=True, kw_only=True, tag=True):
-    """List a part of what collection would delete of a repository in the end, with the reasons."""
+    """List a part of what collection would delete of a repository in the end, and of the decisions on its tags."""
 
     repository: Repository
     limit: int = 50
     offset: int = 0
+    tags_offset: int = 0
 
 
 class ScrubStores(AdminRequest[ScrubResult], frozen=True, kw_only=True, tag=True):

@@ -152,6 +152,7 @@ PAGES = [
     "/explore?search=nothing-has-this-name",
     "/image/browser%2Fapp",
     "/image/browser%2Fapp/usage",
+    "/image/browser%2Fapp/retention",
     "/image/browser%2Fapp/access",
     "/image/browser%2Fapp/untagged",
     "/image/browser%2Fapp/tag/1.0/history?at=2200-01-01T00:00",

@@ -37,6 +37,7 @@ class RepositoryView(StrEnum):
     TAGS = "tags"
     README = "readme"
     USAGE = "usage"
+    RETENTION = "retention"
     UNTAGGED = "untagged"
     HISTORY = "history"
     ACCESS = "access"

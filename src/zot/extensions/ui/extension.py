@@ -64,6 +64,7 @@ def _site(context: HttpContext, search: Search, visibility: Visibility) -> Site:
         documents=documents,
         rules=context.config.http.access_control,
         pool=context.pool,
+        ask=context.ask,
         layer_files=context.layer_files,
     )
     preferences = Preferences(context.auth.accounts, context.registry, context.policy)

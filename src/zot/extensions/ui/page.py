@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from zot.extensions.search.interface import IndexStatus, PageBounds, Search, Vis
 from zot.registry.request import OfRepository, UseExtension
 
 if TYPE_CHECKING:
+    from zot.admin.asking import Ask
     from zot.config.access_control import AccessControlConfig
     from zot.extensions.ui.documents import DocumentReader
     from zot.foundation.threads import ThreadPool
@@ -54,8 +56,12 @@ class PageParts:
     """The rules of the policy; None: there are none."""
     pool: ThreadPool
     """For work that would block the event loop."""
+    ask: Ask
+    """Asks the process that works in the background."""
     layer_files: LayerFiles | None = None
     """None: files of layers are not shown."""
+    previewing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the page that has that process compute what collection would delete."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from zot.extensions.ui.addresses import Links, RepositoryView
 from zot.extensions.ui.page import ROWS, HtmlPage, PageParts, PageVisit, bounds_of, list_pages, may, not_found, starred
 from zot.extensions.ui.pull_commands import attach_readme
 from zot.extensions.ui.readme import readme
+from zot.extensions.ui.retention import retention
 from zot.extensions.ui.usage import usage
 from zot.oci.names import Repository, Tag
 from zot.registry.request import BeginUpload, DeleteManifest, PushManifest
@@ -138,6 +139,7 @@ _PAGES: Mapping[RepositoryView, Callable[[PageParts, PageVisit, Repository], Awa
     RepositoryView.TAGS: _tags,
     RepositoryView.README: _readme,
     RepositoryView.USAGE: usage,
+    RepositoryView.RETENTION: retention,
     RepositoryView.UNTAGGED: _untagged,
     RepositoryView.HISTORY: _history,
     RepositoryView.ACCESS: access,
@@ -146,6 +148,7 @@ _TITLES = {
     RepositoryView.TAGS: "Tags",
     RepositoryView.README: "README",
     RepositoryView.USAGE: "Usage",
+    RepositoryView.RETENTION: "Retention",
     RepositoryView.UNTAGGED: "Untagged",
     RepositoryView.HISTORY: "History",
     RepositoryView.ACCESS: "Access",
