@@ -68,6 +68,10 @@ def test_other_content_is_no_document(content: bytes) -> None:
     assert read_sbom(content) is None
 
 
+def test_a_document_of_too_many_lists_is_none() -> None:
+    assert read_sbom(b'{"spdxVersion":"S","creationInfo":[' + b"[]," * 200_000 + b"0]}") is None
+
+
 def test_a_large_document_is_cut() -> None:
     found = read_sbom(json.dumps({"spdxVersion": "S", "packages": [{"name": "a"}] * (PACKAGES_LIMIT + 5)}).encode())
     assert found is not None

@@ -9,12 +9,16 @@ import msgspec
 
 TEXT_LIMIT = 500
 """Characters of a text that are kept."""
+_CONTAINERS_LIMIT = 200_000
+"""Lists and objects: a file of 4 MiB could have millions, each with its own memory."""
 
 T = TypeVar("T")
 
 
 def decode(content: bytes, kind: type[T]) -> T | None:
-    """Return JSON as a value of a type, None if it is no JSON or of another type."""
+    """Return JSON as a value of a type, None if it is no JSON, of another type, or far too nested to be a document."""
+    if content.count(b"{") + content.count(b"[") > _CONTAINERS_LIMIT:
+        return None
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
