@@ -15,7 +15,7 @@ import pytest
 from extensions.layers.archives import archive, compressed, entry, files
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.extensions.layers import database, list_process, lister
-from zot.extensions.layers.database import ListsDatabase
+from zot.extensions.layers.database import ListsDatabase, WantedList
 from zot.extensions.layers.files import ListedLayerFiles
 from zot.extensions.layers.interface import (
     LayerContentError,
@@ -32,6 +32,7 @@ from zot.oci.names import Repository
 from zot.registry.damage import FoundBy
 from zot.registry.held_blobs import put_blob
 from zot.registry.registry import Registry
+from zot.storage.interface import Content, StorageError
 from zot.storage.memory import MemoryStorage
 
 NAME = Repository("team/app")
@@ -125,6 +126,26 @@ async def test_a_list_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     async with listing(registry, tmp_path / "layers.db", list_limit_s=0.0) as asking:
         (found,) = await made(asking, digests)
     assert (found.status, found.note) == (ListStatus.FAILED, "No list can be made: it took too much time or memory.")
+
+
+async def test_a_layer_that_cannot_be_read_keeps_no_other_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = memory_registry()
+    bad = [files(a=str(each)) for each in range(3)]
+    digests = await pushed(registry, *bad, files(b="1"))
+    opened = LayerLister._content
+
+    async def content(self: LayerLister, wanted: WantedList) -> Content | None:
+        if wanted.digest in digests[:3]:
+            raise StorageError("a sector cannot be read")
+        return await opened(self, wanted)
+
+    monkeypatch.setattr(LayerLister, "_content", content)
+    async with listing(registry, tmp_path / "layers.db") as asking:
+        await asking.lists(NAME, digests)
+        (found,) = await made(asking, digests[3:])
+    assert found.status is ListStatus.MADE
 
 
 async def test_a_process_that_writes_no_list_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,8 +88,8 @@ def test_one_layer_shows_what_it_has_and_deletes(client: Client) -> None:
     listed(client, address)
     etc = page(client, f"{address}&path=etc")
     assert names(etc) == ["passwd", "shadow"]
-    assert "deletes it from the layers below" in etc
-    assert "deletes all that the layers below have" in page(client, f"{address}&path=opt/old")
+    assert "deleted from the layers below" in etc
+    assert "all that the layers below have in this directory is deleted" in page(client, f"{address}&path=opt/old")
     lower = f"/image/files%2Falone/tag/1/files?layer={sha256(image.blobs[1])}&path=etc/passwd"
     assert TEXT.strip() in listed(client, lower)
     assert client.get(f"/image/files%2Falone/tag/1/files?layer={sha256(b'')}").status == 404
@@ -147,7 +147,7 @@ def test_a_search_says_which_layer_a_path_comes_from(client: Client) -> None:
     assert "deleted or replaced by layer 2" in text
     shadow = page(client, f"{address}?find=shadow")
     assert shadow.count("etc/shadow") >= 2
-    assert "deletes it from the layers below" in shadow
+    assert "deleted from the layers below" in shadow
     assert "No path contains it" in page(client, f"{address}?find=nowhere")
 
 

@@ -85,6 +85,10 @@ class LayerLister:
         self._taken.add(wanted.id)
         try:
             await self._make(wanted)
+        except Exception:
+            # One layer that cannot be read must not keep the others waiting: the next question begins it again.
+            await self._threads.run(self._database.forget, wanted)
+            raise
         finally:
             self._taken.discard(wanted.id)
         removed = await self._threads.run(self._database.shrink, self._limit_bytes)

@@ -236,9 +236,9 @@ def _note(file: LayerFile) -> str:
         case LayerFileKind.HARD_LINK:
             return f"= {shown_name(file.target)}"
         case LayerFileKind.WHITEOUT:
-            return "deletes it from the layers below"
+            return "deleted from the layers below"
         case LayerFileKind.OPAQUE:
-            return "deletes all that the layers below have in this directory"
+            return "all that the layers below have in this directory is deleted"
         case LayerFileKind.CHARACTER_DEVICE | LayerFileKind.BLOCK_DEVICE:
             return f"{_WORDS[file.kind]} {shown_name(file.target)}"
         case _:
