@@ -134,3 +134,15 @@ def test_a_broken_certificate_is_not_served(server: ZotServer, authority: Author
     wait_for(lambda: server.output().count("certificate not reloaded, the old one stays") == 1)
     assert {serial(server, authority) for _ in range(8)} == {before}
     certificate.write_bytes(content)
+
+
+@pytest.mark.parametrize(("order", "chosen"), [("AES128:AES256", "AES128"), ("CHACHA20:AES128", "CHACHA20")])
+def test_the_client_chooses_the_cipher(server: ZotServer, authority: Authority, order: str, chosen: str) -> None:
+    """It knows what its machine is fastest at, and the server has good ones alone."""
+    context = trusting(authority, authority.issue("tester"))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # Python cannot order those of later ones
+    context.set_ciphers(":".join(f"ECDHE+{each}" for each in order.split(":")))
+    with negotiated(server, context) as connection:
+        cipher = connection.cipher()
+    assert cipher is not None
+    assert chosen in cipher[0]
