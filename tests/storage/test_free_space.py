@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -81,4 +82,24 @@ async def test_space_is_checked_before_it_is_used(tmp_path: Path) -> None:
     await storage.ensure_space(Repository("app"), 10 * MIB)
     with pytest.raises(StorageFullError):
         await storage.ensure_space(Repository("app"), 10 * MIB + 1)
+    pools.close()
+
+
+async def test_plenty_of_space_is_remembered_for_small_pushes(tmp_path: Path) -> None:
+    """A look that found far more than the floor spares small pushes another one for a moment, but no large push."""
+    pools = ThreadPools()
+    disk = SmallDisk(30 * GIB, 100 * GIB)
+    storage = FilesystemStorage(str(tmp_path), pools, min_free_percent=0, min_free_bytes=20 * GIB, disk=disk)
+    await storage.ensure_space(Repository("app"), MIB)
+    disk.free = 20 * GIB
+    await storage.ensure_space(Repository("app"), MIB)
+    with pytest.raises(StorageFullError):
+        await storage.ensure_space(Repository("app"), GIB)
+    while storage._free_space.is_plenty(MIB):  # noqa: ASYNC110 (it passes by itself)
+        await asyncio.sleep(0.01)
+    with pytest.raises(StorageFullError):
+        await storage.ensure_space(Repository("app"), MIB)
+    disk.free = 22 * GIB
+    await storage.ensure_space(Repository("app"), MIB)
+    assert not storage._free_space.is_plenty(MIB)
     pools.close()

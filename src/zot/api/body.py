@@ -76,8 +76,11 @@ async def iter_chunks(http: HttpRequest, limits: TransferLimits, together_bytes:
     average = ThroughputFloor(limits)
     while True:
         try:
-            async with asyncio.timeout(limits.sending_idle_s):
-                pieces = await connection.read_body(http, together_bytes)
+            if http.content.is_eof():  # there is nothing to wait for
+                pieces = await connection.read_body(http)
+            else:
+                async with asyncio.timeout(limits.sending_idle_s):
+                    pieces = await connection.read_body(http, together_bytes)
         except TimeoutError as error:
             for piece in connection.taken():
                 yield piece

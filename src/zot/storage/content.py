@@ -88,8 +88,22 @@ class ContentFiles:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def same(self, staged: File, content: File, offset: int, length: int) -> bool:
-        """Return whether both files have the same `length` bytes at `offset`; False if content is unreadable."""
+    def same(self, upload: UploadKey, size: int, repository: Repository, digest: Digest, step: tuple[int, int]) -> bool:
+        """Return whether content has the `size` of the staged bytes, and equals them in one step: offset and length.
+
+        False if content is missing or unreadable. Raises UploadMissingError, UploadLockedError.
+        """
+        try:
+            content, status = self.open(repository, digest)
+        except (OSError, ContentMissingError):
+            return False
+        with content:
+            if status.st_size != size:
+                return False
+            with self._uploads.open_locked(upload, size).file as staged:
+                return self._equal(staged, content, *step)
+
+    def _equal(self, staged: File, content: File, offset: int, length: int) -> bool:
         end = offset + length
         while offset < end:
             piece = self._disk.read(staged, min(_READ_BYTES, end - offset), offset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -125,25 +126,13 @@ class FilesystemStorage:
 
     async def matches(self, upload: UploadKey, staged: Progress, repository: Repository, digest: Digest) -> bool:
         """Return whether content equals the staged bytes, in steps of the hashing pool."""
-        size = staged.offset
-        opened = await self._open_if_readable(repository, digest)
-        if opened is None:
-            return False
-        file, status = opened
-        try:
-            if status.st_size != size:
+        size, doing = staged.offset, f"read an upload to {upload.repository}"
+        # An empty upload takes one step, too: it has to be there.
+        for offset in range(0, max(size, 1), _HASH_STEP_BYTES):
+            step = (offset, min(_HASH_STEP_BYTES, size - offset))
+            compare = partial(self._content.same, upload, size, repository, digest, step)
+            if not await _once_free(partial(_run, self._pools.hash, doing, compare)):
                 return False
-            held = await self._open_locked(upload, size)
-            try:
-                for offset in range(0, size, _HASH_STEP_BYTES):
-                    step = min(_HASH_STEP_BYTES, size - offset)
-                    with storage_errors(f"read an upload to {upload.repository}"):
-                        if not await self._pools.hash.complete(self._content.same, held.file, file, offset, step):
-                            return False
-            finally:
-                await self._pools.hash.complete(held.file.close)
-        finally:
-            await self._pools.read.complete(file.close)
         return True
 
     async def is_whole(self, repository: Repository, digest: Digest) -> bool:
@@ -281,6 +270,8 @@ class FilesystemStorage:
     async def ensure_space(self, repository: Repository, needed_bytes: int) -> None:
         """Raise StorageFullError unless a push of `needed_bytes` leaves the configured free space."""
         del repository
+        if self._free_space.is_plenty(needed_bytes):
+            return
 
         def check() -> None:
             # The free space of another disk tells nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 from zot.storage.disk import Disk
@@ -10,6 +11,10 @@ from zot.storage.interface import StorageFullError
 _MIB = 1024 * 1024
 DEFAULT_KEPT_BYTES = 512 * _MIB
 _DEFAULT_KEPT_SHARE = 10
+# Free beyond the floor and what is asked for: pushes cannot use as much before the next look.
+_PLENTY_BYTES = 4 * 1024 * _MIB
+_REMEMBERED_S = 0.25
+_SMALL_BYTES = 16 * _MIB
 
 
 class Floor(NamedTuple):
@@ -35,11 +40,18 @@ class FreeSpace:
         self._disk = disk
         self._root = root
         self._floor = floor
+        self._plenty_until_s = 0.0
+
+    def is_plenty(self, needed_bytes: int) -> bool:
+        """Tell, without a look at the disk, whether there was far more a moment ago than a small push needs."""
+        return needed_bytes <= _SMALL_BYTES and time.monotonic() < self._plenty_until_s
 
     def check(self, needed_bytes: int = 0) -> None:
         """Raise StorageFullError unless pushes may take `needed_bytes`. Raises OSError if that is not known."""
         free_bytes, size_bytes = self._disk.free_bytes(self._root)
         kept_bytes = self._floor.kept_bytes(size_bytes)
+        if free_bytes - needed_bytes - kept_bytes >= _PLENTY_BYTES:
+            self._plenty_until_s = time.monotonic() + _REMEMBERED_S
         if free_bytes - needed_bytes < kept_bytes:
             raise StorageFullError(
                 f"pushes are refused: {self._root} has {_mib(free_bytes)} free, and {_mib(kept_bytes)} are kept for"
