@@ -138,12 +138,13 @@ class LayoutImporter:
     async def _import_contents(self, repository: Repository, *, begun: bool, salvaged: bool) -> None:
         # `salvaged`: the catalog was damaged and keeps what is left of this repository; the layout adds what is lost.
         # A disk that is not mounted is not an empty layout.
-        await self._files.ready(repository)
+        await self._storage.ready(repository)
         if await self._files.is_removed(repository):  # mostly it is new: there is nothing to read
             await self._complete(repository)
             if not begun and not salvaged:
                 self._in_sync(repository)
             return
+        await self._files.ready(repository)
         contents = LayoutContents(
             self._catalog,
             self._storage,
