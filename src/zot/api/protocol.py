@@ -239,8 +239,8 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
             await self._arrival.enough
         finally:
             self._arrival = None
-        if not self._pieces and (error := content.exception()) is not None:
-            raise error
+        if not self._pieces:  # nothing but the connection's end ends the wait without a piece
+            raise content.exception() or ConnectionResetError("the connection broke in the body")
         return self.taken()
 
     def _pass_parser(self, http: HttpRequest) -> bool:
