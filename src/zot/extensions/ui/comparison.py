@@ -22,15 +22,22 @@ class Difference(NamedTuple):
     other: str
 
 
+class ImageComparison(NamedTuple):
+    """In what two images differ, and the bytes of the layers that both have."""
+
+    rows: list[Difference]
+    shared_bytes: int
+
+
 async def compare(
     parts: PageParts, visit: PageVisit, name: Repository, one: ManifestSummary | None, other: ManifestSummary | None
-) -> list[Difference]:
-    """Return in what two manifests of a repository differ, also in what the index does not have of their configs.
+) -> ImageComparison:
+    """Compare two manifests of a repository, also in what the index does not have of their configs.
 
     Raises Denied, ManifestUnknown, ManifestTooLarge, NameUnknown, Unavailable, CatalogError, StorageError.
     """
     if one is None or other is None:
-        return []
+        return ImageComparison([], 0)
 
     def may(request: Request) -> bool:
         return parts.policy.decide(visit.principal, request, visit.context).allowed
@@ -41,7 +48,8 @@ async def compare(
         if not may(request):
             raise Denied
         read.append(await read_image(parts.registry, request, "", may))
-    return list(_rows(image_diff(*read)))
+    found = image_diff(*read)
+    return ImageComparison(list(_rows(found)), found.shared_bytes)
 
 
 def _rows(found: ImageDiff) -> Iterator[Difference]:

@@ -17,7 +17,7 @@ from zot.extensions.search.interface import (
 )
 from zot.extensions.ui import files
 from zot.extensions.ui.addresses import ImageView, Links, parse_digest_or_none, parse_tag_or_none
-from zot.extensions.ui.comparison import Difference, compare
+from zot.extensions.ui.comparison import ImageComparison, compare
 from zot.extensions.ui.content import content
 from zot.extensions.ui.documents import is_archive
 from zot.extensions.ui.file_changes import compared_files
@@ -26,7 +26,6 @@ from zot.extensions.ui.pull_commands import pinned_commands, pull_commands
 from zot.extensions.ui.referrers import referrer_tree
 from zot.extensions.ui.repository import restorable_tags, tag_changes
 from zot.foundation.times import parse_time_ns
-from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag, as_digest, as_tag
 from zot.registry.request import BeginUpload, DeleteManifest
 
@@ -177,16 +176,16 @@ async def _compare(
     wanted = visit.fields.get("with", "").strip()
     other_reference = parse_digest_or_none(wanted) or parse_tag_or_none(wanted)
     other = await parts.search.image(visit.visible, name, other_reference) if other_reference is not None else None
-    rows: list[Difference] = []
+    compared = ImageComparison([], 0)
     if other is not None:
-        rows = await compare(parts, visit, name, _manifest_of(found, ""), _manifest_of(other, ""))
+        compared = await compare(parts, visit, name, _manifest_of(found, ""), _manifest_of(other, ""))
     values = {
         **_head(parts, name, reference, ImageView.COMPARE),
         "with": wanted,
         "other": other,
         "image": found,
-        "rows": rows,
-        "shared": _shared_bytes(_manifest_of(found, ""), _manifest_of(other, "")) if other is not None else 0,
+        "rows": compared.rows,
+        "shared": compared.shared_bytes,
         "files": None,
         "waiting": 0,
     }
@@ -222,15 +221,6 @@ def _steps(manifest: ManifestSummary) -> Iterator[Step]:
 def _command(text: str) -> str:
     """Return a command without what builders put before it."""
     return text.removeprefix("/bin/sh -c #(nop) ").removeprefix("/bin/sh -c ").strip()
-
-
-def _shared_bytes(one: ManifestSummary | None, other: ManifestSummary | None) -> int:
-    """Return the bytes of the layers that both have."""
-    if one is None or other is None:
-        return 0
-    others = {layer.digest for layer in other.layers}
-    sizes: dict[Digest, int] = {layer.digest: layer.size for layer in one.layers if layer.digest in others}
-    return sum(sizes.values())
 
 
 def _described(description: Description) -> Iterator[tuple[str, str]]:
