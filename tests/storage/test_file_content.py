@@ -74,6 +74,17 @@ async def test_what_other_programs_do_to_a_file_is_seen_at_once(
         await storage.open(APP, digest)
 
 
+async def test_quarantined_content_is_missed_at_once(tmp_path: Path, pools: ThreadPools) -> None:
+    """It keeps its bytes and has as many names as before, but is not the blob any more."""
+    storage = on(tmp_path, pools)
+    digest = await push(storage, APP, LARGE)
+    (await storage.open(APP, digest)).close()
+    await storage.quarantine(APP, digest)
+    assert await storage.stat(APP, digest) is None
+    with pytest.raises(ContentMissingError):
+        await storage.open(APP, digest)
+
+
 async def test_a_name_of_a_file_with_several_is_missed_when_it_is_removed(tmp_path: Path, pools: ThreadPools) -> None:
     """Also where the same bytes in another repository are a link to it."""
     storage = on(tmp_path, pools)

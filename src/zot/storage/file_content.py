@@ -37,6 +37,8 @@ class FileContent:
         self._pool = pool
         self._opened = _OpenFile(file)
         self._links = status.st_nlink
+        # A rename, such as to the quarantine, changes neither the number of names nor the bytes.
+        self._changed_ns = status.st_ctime_ns
         self._closed = False
         self.data = data
         self.size = status.st_size
@@ -50,7 +52,7 @@ class FileContent:
         return other
 
     def is_current(self) -> bool:
-        """Return whether no name of the file was removed, and its bytes not changed, since it was opened.
+        """Return whether the file was neither renamed, removed nor changed since it was opened.
 
         It looks at the open file, which takes a microsecond: for the event loop.
         """
@@ -58,7 +60,9 @@ class FileContent:
             status = self._disk.status_of(self._opened.file)
         except OSError:
             return False
-        return status.st_nlink == self._links and identity_of(status) == self.identity
+        if (status.st_nlink, status.st_ctime_ns) != (self._links, self._changed_ns):
+            return False
+        return identity_of(status) == self.identity
 
     def fileno(self) -> int | None:
         """Return the file's descriptor, None if the bytes are in memory."""
@@ -110,8 +114,8 @@ class SharedContents:
     """The contents that were opened last, each for a second, and shared meanwhile. For one event loop.
 
     A client asks for a blob by HEAD and then by GET, and many clients pull one image at once. Opening a file is a job
-    of a thread, with two hand-overs: as much as all else that a small response takes. What was removed or changed since
-    it was opened, also by another program, is not found here.
+    of a thread, with two hand-overs: as much as all else that a small response takes. What was renamed, removed or
+    changed since it was opened, also by another program, is not found here.
     """
 
     def __init__(self) -> None:
