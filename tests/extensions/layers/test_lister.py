@@ -91,7 +91,7 @@ async def test_a_layer_in_any_storage_is_listed_and_read(tmp_path: Path) -> None
             (ListStatus.MADE, how, 3) for how in ("none", "gzip", "zstd")
         ]
         for digest in digests:
-            file = await asking.file([digest], b"etc/hosts")
+            file = await asking.file(NAME, [digest], b"etc/hosts")
             assert file is not None
             assert await read(asking, digest, file.file) == b"one"
 
@@ -181,7 +181,7 @@ async def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
                         continue
                     break
             assert found.status is ListStatus.MADE
-            assert await asking.file(digests, b"a") is not None
+            assert await asking.file(NAME, digests, b"a") is not None
 
 
 async def test_a_list_that_was_begun_is_begun_again(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ async def test_a_list_that_was_begun_is_begun_again(tmp_path: Path) -> None:
     async with listing(registry, path) as asking:
         (found,) = await made(asking, digests)
         assert found.files == 1
-        assert await asking.file(digests, b"left") is None
+        assert await asking.file(NAME, digests, b"left") is None
 
 
 async def test_a_list_of_a_layer_that_was_deleted_is_forgotten(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import tarfile
 from pathlib import Path
@@ -10,13 +11,14 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from extensions.layers.archives import archive, compressed, directory, entry, layered, link
+from extensions.layers.archives import TAR, archive, compressed, directory, entry, layered, link
 from extensions.ui.test_pages import HOSTILE
 from extensions.ui.visitor import EXTENSIONS, log_in, page
 from http_client import Client, wait_for
 from layout.images import Image, sha256
 from zot.testing import RunningRegistry, serve
 
+NON_DISTRIBUTABLE = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 TEXT = "root:x:0:0:root:/root:/bin/sh\n"
 BASE = archive(
     directory("etc"),
@@ -248,6 +250,34 @@ def test_files_are_shown_to_those_who_may_read_a_repository_that_has_them(guarde
         assert hidden.status == missing.status == 404
         assert hidden.body.replace(b"secret/files", b"secret/xyzab").replace(b"%2Ffiles", b"%2Fxyzab") == missing.body
     assert client.get(f"/image/team%2Fapp/tag/1/files?layer={sha256(image.blobs[1])}", **cookie).status == 404
+
+
+def test_a_layer_that_a_repository_does_not_hold_shows_nothing_of_its_list(guarded: RunningRegistry) -> None:
+    """A manifest may name layers that are elsewhere: the list of one made for another repository stays hidden."""
+    client, admin = Client(guarded.host), Client(guarded.host, user="admin:admin")
+    image = app("borrowed")
+    admin.push("secret/lent", image, "1")
+    listed(admin, "/image/secret%2Flent/tag/1/files")
+    document = json.loads(image.content)
+    for each in document["layers"]:
+        each["mediaType"] = NON_DISTRIBUTABLE
+    own = archive(entry("own"))
+    document["layers"].append({"mediaType": TAR, "digest": sha256(own), "size": len(own)})
+    borrowing = Image(json.dumps(document).encode(), image.media_type, (image.blobs[0], own))
+    empty = layered("nothing", [])
+    admin.push("team/borrowed", borrowing, "1")
+    admin.push("team/borrowed", empty, "2")
+    cookie = log_in(client, "alice")
+    layer = sha256(image.blobs[1])
+    address = "/image/team%2Fborrowed/tag/1"
+    root = listed(client, f"{address}/files", **cookie)
+    assert "The registry does not have this layer" in root
+    assert names(root) == ["own"]
+    for view in ("files?find=passwd", f"files?layer={layer}", "compare?with=2"):
+        text = listed(client, f"{address}/{view}", **cookie)
+        assert set(names(text)) <= {"own"}, view
+    for view in ("files?path=etc/passwd", f"files?path=etc/passwd&layer={layer}", "download?path=new"):
+        assert client.get(f"{address}/{view}", **cookie).status == 404, view
 
 
 def test_files_can_be_turned_off(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ _THREADS = 2
 _QUEUE_LIMIT = 32
 _CHANGES_KEPT = 40_000
 
+HeldLayers = tuple[Digest | None, ...]
+"""An image's layers, the lowest first; None is one that its repository does not hold."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -46,7 +49,7 @@ class ListedLayerFiles:
         self._catalog: Catalog = registry.catalog
         self._threads = ThreadPool("layers", _THREADS, _QUEUE_LIMIT)
         self._contents = FileContents(registry, self._threads)
-        self._changes: BoundedMap[tuple[tuple[Digest, ...], tuple[Digest, ...]], tuple[list[FileChange], bool]]
+        self._changes: BoundedMap[tuple[HeldLayers, HeldLayers], tuple[list[FileChange], bool]]
         self._changes = BoundedMap(_CHANGES_KEPT, lambda known: 1 + len(known[0]))
 
     async def lists(self, repository: Repository, layers: Sequence[Digest]) -> list[LayerList]:
@@ -56,26 +59,30 @@ class ListedLayerFiles:
         missing = "The registry does not have this layer: its bytes are elsewhere, or were deleted."
         return [found.get(each) or LayerList(each, ListStatus.MISSING, note=missing) for each in layers]
 
-    async def directory(self, layers: Sequence[Digest], path: bytes, offset: int, limit: int) -> FilePage | None:
+    async def directory(
+        self, repository: Repository, layers: Sequence[Digest], path: bytes, offset: int, limit: int
+    ) -> FilePage | None:
         """See `LayerFiles`."""
-        return await self._ask(layers, tree.directory, path, offset, limit)
+        return await self._ask(repository, layers, tree.directory, path, offset, limit)
 
-    async def file(self, layers: Sequence[Digest], path: bytes) -> ImageFile | None:
+    async def file(self, repository: Repository, layers: Sequence[Digest], path: bytes) -> ImageFile | None:
         """See `LayerFiles`."""
-        return await self._ask(layers, tree.file, path)
+        return await self._ask(repository, layers, tree.file, path)
 
-    async def find(self, layers: Sequence[Digest], text: bytes, offset: int, limit: int) -> FilePage:
+    async def find(
+        self, repository: Repository, layers: Sequence[Digest], text: bytes, offset: int, limit: int
+    ) -> FilePage:
         """See `LayerFiles`."""
-        return await self._ask(layers, tree.find, text, offset, limit)
+        return await self._ask(repository, layers, tree.find, text, offset, limit)
 
     async def compare(
-        self, before: Sequence[Digest], after: Sequence[Digest], offset: int, limit: int
+        self, repository: Repository, before: Sequence[Digest], after: Sequence[Digest], offset: int, limit: int
     ) -> FileComparison:
         """See `LayerFiles`. The differences of the last comparisons are remembered for their other pages."""
-        key = tuple(before), tuple(after)
+        key = await self._held(repository, before), await self._held(repository, after)
         known = self._changes.use(key)
         if known is None:
-            known = await self._run(self._changed, before, after)
+            known = await self._run(self._changed, *key)
             self._changes[key] = known
         changes, partial = known
         added = sum(each.before is None for each in changes)
@@ -95,20 +102,28 @@ class ListedLayerFiles:
         except CatalogError as error:
             raise LayersUnavailableError(f"the catalog cannot be read: {error}") from error
 
-    def _changed(self, before: Sequence[Digest], after: Sequence[Digest]) -> tuple[list[FileChange], bool]:
+    async def _held(self, repository: Repository, layers: Sequence[Digest]) -> HeldLayers:
+        """Return which layers a repository holds: the list of another may be made for another repository."""
+        held = {each for each in dict.fromkeys(layers) if await self._has(repository, each)}
+        return tuple(each if each in held else None for each in layers)
+
+    def _changed(self, before: HeldLayers, after: HeldLayers) -> tuple[list[FileChange], bool]:
         with self._database.connected() as connection:
             return tree.changes(connection, tree.stack_of(connection, before), tree.stack_of(connection, after))
 
     async def _ask(
         self,
+        repository: Repository,
         layers: Sequence[Digest],
         question: Callable[Concatenate[apsw.Connection, tree.Stack, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
+        held = await self._held(repository, layers)
+
         def ask() -> R:
             with self._database.connected() as connection:
-                return question(connection, tree.stack_of(connection, layers), *args, **kwargs)
+                return question(connection, tree.stack_of(connection, held), *args, **kwargs)
 
         return await self._run(ask)
 

@@ -1,8 +1,9 @@
 """The interface of file lists: which files layers have, what an image's root directory looks like, and their content.
 
 A list is made of a layer's archive once, in the background, when a page first asks for it; until then its status says
-so. Lists are by digest. Callers ask only for layers of a repository that the visitor may read. Names in archives are
-any bytes: paths are bytes here, with `/` between names and none at the beginning, and `b""` is the root directory.
+so. Lists are by digest, and manifests may name layers that their repository does not hold: callers ask for layers of a
+repository that the visitor may read, and of one that it does not hold nothing is told. Names in archives are any bytes:
+paths are bytes here, with `/` between names and none at the beginning, and `b""` is the root directory.
 """
 
 from __future__ import annotations
@@ -143,30 +144,34 @@ class FileComparison(msgspec.Struct, frozen=True):
 class LayerFiles(Protocol):
     """Answers questions about the files of layers. None blocks the event loop.
 
-    `layers` are the digests of an image's layers, the lowest first, whose lists are made. All raise
-    LayersUnavailableError.
+    `layers` are the digests of an image's layers, the lowest first, whose lists are made. Those that the repository
+    does not hold count as empty. All raise LayersUnavailableError.
     """
 
     async def lists(self, repository: Repository, layers: Sequence[Digest]) -> list[LayerList]:
         """Return the state of each list, in order; ask for those that are not made yet. Idempotent."""
 
-    async def directory(self, layers: Sequence[Digest], path: bytes, offset: int, limit: int) -> FilePage | None:
+    async def directory(
+        self, repository: Repository, layers: Sequence[Digest], path: bytes, offset: int, limit: int
+    ) -> FilePage | None:
         """Return a page of a directory of the image; None: it has no such directory.
 
         With one layer it shows what that layer deletes as well.
         """
 
-    async def file(self, layers: Sequence[Digest], path: bytes) -> ImageFile | None:
+    async def file(self, repository: Repository, layers: Sequence[Digest], path: bytes) -> ImageFile | None:
         """Return what the image has at a path; None: nothing. The root is a directory of every image."""
 
-    async def find(self, layers: Sequence[Digest], text: bytes, offset: int, limit: int) -> FilePage:
+    async def find(
+        self, repository: Repository, layers: Sequence[Digest], text: bytes, offset: int, limit: int
+    ) -> FilePage:
         """Return a page of the files of all layers whose path contains a text, in any case of ASCII letters.
 
         Those that a higher layer deletes or replaces are among them, and say so.
         """
 
     async def compare(
-        self, before: Sequence[Digest], after: Sequence[Digest], offset: int, limit: int
+        self, repository: Repository, before: Sequence[Digest], after: Sequence[Digest], offset: int, limit: int
     ) -> FileComparison:
         """Return a page of the paths in which two images differ. Times of changes are not compared."""
 

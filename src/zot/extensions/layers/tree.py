@@ -42,12 +42,12 @@ Stack = dict[int, int]
 """The numbers of the lists of an image's layers, each with its position: 0 is the lowest layer."""
 
 
-def stack_of(connection: apsw.Connection, layers: Sequence[Digest]) -> Stack:
-    """Return the lists that are made of some layers, the lowest first. A layer that is there twice counts once, above.
+def stack_of(connection: apsw.Connection, layers: Sequence[Digest | None]) -> Stack:
+    """Return the lists that are made of some layers, the lowest first; None is a layer without one.
 
-    What it has below is hidden by itself.
+    A layer that is there twice counts once, above: what it has below is hidden by itself.
     """
-    positions = {digest: position for position, digest in enumerate(layers)}
+    positions = {digest: position for position, digest in enumerate(layers) if digest is not None}
     found: Stack = {}
     for digest, position in sorted(positions.items(), key=lambda each: each[1]):
         rows = connection.execute("SELECT id FROM list WHERE digest = ? AND status = ?", (digest, ListStatus.MADE))

@@ -51,7 +51,7 @@ async def compared_files(
     if waiting:
         return values
     bounds = bounds_of(visit.fields)
-    found = await layer_files.compare(before, after, bounds.offset, bounds.limit)
+    found = await layer_files.compare(name, before, after, bounds.offset, bounds.limit)
     notes = [f"{each.digest[:19]}…: {each.note}" for each in lists if each.note]
     return values | {
         "files": found,

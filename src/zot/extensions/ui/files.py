@@ -116,7 +116,7 @@ async def files(
     path = named(visit.fields.get("path", "")).strip(b"/")
     values |= {"file_path": shown_name(path), "crumbs": list(_crumbs(subject, path))}
     bounds = bounds_of(visit.fields)
-    page = await layer_files.directory(subject.layers, path, bounds.offset, bounds.limit)
+    page = await layer_files.directory(name, subject.layers, path, bounds.offset, bounds.limit)
     if page is not None:
         values |= {
             "rows": [_row(subject, each, path) for each in page.rows],
@@ -124,7 +124,7 @@ async def files(
             "file_pages": list_pages(bounds, page.total, subject.file_link(path)),
         }
         return HtmlPage("files.html", values)
-    file = await layer_files.file(subject.layers, path)
+    file = await layer_files.file(name, subject.layers, path)
     if file is None:
         return not_found(f"file {shown_name(path)} in this image")
     return HtmlPage("file.html", {**values, **await _file(layer_files, subject, file)})
@@ -141,7 +141,7 @@ async def download(
     lists = await layer_files.lists(name, subject.layers)
     if any(each.status is ListStatus.WAITING for each in lists):
         return HtmlPage("files.html", {**_common(subject, found), **list_notes(lists, subject)}, 503)
-    file = await layer_files.file(subject.layers, path)
+    file = await layer_files.file(name, subject.layers, path)
     content = await _content_of(layer_files, subject, file) if file is not None else None
     if file is None or content is None or content.offset is None:
         return not_found(f"file {shown_name(path)} with content in this image")
@@ -193,7 +193,7 @@ def _common(subject: _Subject, found: ImageSummary) -> dict[str, object]:
 
 async def _found(layer_files: LayerFiles, visit: PageVisit, subject: _Subject, text: str) -> dict[str, object]:
     bounds = bounds_of(visit.fields)
-    page = await layer_files.find(subject.layers, named(text), bounds.offset, bounds.limit)
+    page = await layer_files.find(subject.name, subject.layers, named(text), bounds.offset, bounds.limit)
     return {
         "rows": [_row(subject, each, None) for each in page.rows],
         "partial": page.partial,
@@ -292,7 +292,7 @@ async def _content_of(layer_files: LayerFiles, subject: _Subject, found: ImageFi
     """Return the file whose bytes a file has: itself, or of a hard link the one in the same layer; None: none."""
     file = found.file
     if file.kind is LayerFileKind.HARD_LINK:
-        target = await layer_files.file([subject.layers[found.layer]], file.target)
+        target = await layer_files.file(subject.name, [subject.layers[found.layer]], file.target)
         file = target.file if target is not None else file
     return file if file.kind is LayerFileKind.FILE else None
 
@@ -308,7 +308,8 @@ async def _target(layer_files: LayerFiles, subject: _Subject, file: LayerFile) -
         elif name not in {b"", b"."}:
             names.append(name)
     path = b"/".join(names)
-    return subject.file_link(path) if await layer_files.file(subject.layers, path) is not None else None
+    found = await layer_files.file(subject.name, subject.layers, path)
+    return subject.file_link(path) if found is not None else None
 
 
 async def _beginning(layer_files: LayerFiles, name: Repository, layer: Digest, file: LayerFile) -> bytes:
