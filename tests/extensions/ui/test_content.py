@@ -12,6 +12,7 @@ from extensions.ui.visitor import log_in, page
 from http_client import Client
 from layout.images import Image, image
 from zot.extensions.ui.documents import DOCUMENT_LIMIT_BYTES
+from zot.extensions.ui.json_fields import indented
 from zot.extensions.ui.referrers import DEPTH_LIMIT, ROWS_LIMIT
 from zot.testing import RunningRegistry
 
@@ -204,3 +205,19 @@ def test_a_hostile_readme_runs_nothing(client: Client) -> None:
 def test_a_readme_of_another_kind_is_none(client: Client) -> None:
     wrong = artifact("text/markdown", "archive.bin", b"\0\1", "application/octet-stream", image("readme/wrong"))
     assert "oras attach" in page(client, repository(client, "readme/wrong", wrong))
+
+
+def test_an_indented_document_is_no_longer_than_what_is_shown_of_it(client: Client) -> None:
+    """Indented, a deeply nested document has a line of its own depth for each number."""
+    nested = b"[" * 500 + b"0," * 20_000 + b"0" + b"]" * 500
+    plain = image("nested")
+    client.push(
+        "content/nested", Image(plain.content[:-1] + b',"x":' + nested + b"}", plain.media_type, plain.blobs), "1"
+    )
+    raw = client.get("/image/content%2Fnested/tag/1/raw")
+    assert raw.status == 200
+    assert len(raw.body) < 1 << 20
+    assert indented(nested, 1000) == ((json.dumps(json.loads(nested), indent=2)[:1000]), True)
+    assert indented(b'{"a": "\xc3\xa9", "b": []}', 1000) == ('{\n  "a": "\xe9",\n  "b": []\n}', False)
+    assert indented(b'["\\ud800"]', 1000) == ('[\n  "?"\n]', False)
+    assert indented(b"{no json\xff", 6) == ("{no js", True)

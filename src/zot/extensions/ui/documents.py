@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,7 +11,7 @@ from markupsafe import Markup
 
 from zot.auth.decision import Policy
 from zot.extensions.ui.attestation import Statement, read_statement
-from zot.extensions.ui.json_fields import at, decode, objects, text
+from zot.extensions.ui.json_fields import at, decode, indented, objects, text
 from zot.extensions.ui.markdown import SOURCE_LIMIT_BYTES, render_markdown
 from zot.extensions.ui.page import PageVisit
 from zot.extensions.ui.sbom import Sbom, read_sbom
@@ -178,15 +177,11 @@ def open_document(content: bytes, file: ArtifactFile) -> OpenedDocument:
     return OpenedDocument(size, text=shown, is_cut=size > SHOWN_LIMIT_BYTES)
 
 
-def _pretty(content: bytes, limit_bytes: int) -> tuple[str, bool]:
+def _pretty(content: bytes, limit: int) -> tuple[str, bool]:
     """Return JSON indented, or as it is if it is no JSON, cut to a size; and whether it was cut."""
-    shown = content
     if len(content) <= _PRETTY_LIMIT_BYTES:
-        try:
-            shown = json.dumps(json.loads(content), indent=2).encode()
-        except (ValueError, RecursionError):
-            shown = content
-    return shown[:limit_bytes].decode(errors="replace"), len(shown) > limit_bytes
+        return indented(content, limit)
+    return content[:limit].decode(errors="replace"), True
 
 
 def _markdown(content: bytes) -> Markup:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from zot.extensions.ui.comparison import ImageComparison, compare
 from zot.extensions.ui.content import content
 from zot.extensions.ui.documents import is_archive
 from zot.extensions.ui.file_changes import compared_files
+from zot.extensions.ui.json_fields import indented
 from zot.extensions.ui.page import Download, HtmlPage, PageParts, PageVisit, may, not_found
 from zot.extensions.ui.pull_commands import pinned_commands, pull_commands
 from zot.extensions.ui.referrers import referrer_tree
@@ -32,6 +32,8 @@ from zot.registry.request import BeginUpload, DeleteManifest
 _MINUTES, _AT_LIMIT = len("2026-01-02T03:04"), 40
 _RELATED = PageBounds(12)
 _RAW_LIMIT_BYTES = 512 * 1024
+_PRETTY_LIMIT = 2 * 1024 * 1024
+"""Characters of a manifest that is shown indented; a longer one is shown as it is."""
 _DESCRIBED = (
     ("Licenses", "licenses"),
     ("Source", "source"),
@@ -230,10 +232,8 @@ def _described(description: Description) -> Iterator[tuple[str, str]]:
 
 
 def _pretty(content: bytes) -> str:
-    try:
-        return json.dumps(json.loads(content), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return content.decode(errors="replace")
+    shown, is_cut = indented(content, _PRETTY_LIMIT)
+    return content.decode(errors="replace") if is_cut else shown
 
 
 def _title(name: Repository, reference: Reference) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -23,6 +24,24 @@ def decode(content: bytes, kind: type[T]) -> T | None:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
+
+
+def indented(content: bytes, limit: int) -> tuple[str, bool]:
+    """Return JSON indented, or as it is if it is no JSON, cut to some characters; and whether it was cut.
+
+    No more is made than is returned: indented, a deeply nested document is a thousand times as long.
+    """
+    pieces, count = [], 0
+    try:
+        for piece in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(json.loads(content)):
+            pieces.append(piece)
+            count += len(piece)
+            if count > limit:
+                break
+        found = "".join(pieces).encode(errors="replace").decode()  # half a surrogate pair is no character
+    except (ValueError, RecursionError):
+        found = content.decode(errors="replace")
+    return found[:limit], len(found) > limit
 
 
 def at(value: object, *keys: str) -> Any:
