@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -172,6 +173,24 @@ def test_tags_are_deleted_after_a_question_and_restored(client: Client) -> None:
     assert restored["Location"] == "/image/team%2Fundo/tag/a"
     assert client.tags("team/undo") == ["a", "b", "c"]
     assert client.get("/v2/team/undo/manifests/a")["Docker-Content-Digest"] == pushed.digest
+
+
+def test_a_tag_that_was_moved_since_its_history_was_shown_is_not_restored(client: Client) -> None:
+    old, new, newer = image("old"), image("new"), image("newer")
+    for each in (old, new):
+        client.push("team/raced", each, "a")
+    text = page(client, "/image/team%2Fraced/tag/a/history")
+    fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', text))
+    assert fields == {"repository": "team/raced", "tag": "a", "digest": old.digest, "now": new.digest}
+    client.push("team/raced", newer, "a")
+    answer = post(client, "/ui/restore", **fields)
+    assert answer.status == 412
+    assert b"Look at its history again" in answer.body
+    assert client.get("/v2/team/raced/manifests/a")["Docker-Content-Digest"] == newer.digest
+    assert post(client, "/ui/restore", **{**fields, "now": ""}).status == 412
+    assert post(client, "/ui/restore", **{**fields, "now": "x"}).status == 400
+    assert post(client, "/ui/restore", **{**fields, "now": newer.digest}).status == 303
+    assert client.get("/v2/team/raced/manifests/a")["Docker-Content-Digest"] == old.digest
 
 
 def test_a_tag_is_not_restored_to_a_manifest_that_is_gone(client: Client) -> None:

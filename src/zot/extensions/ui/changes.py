@@ -12,7 +12,7 @@ from zot.extensions.ui.forms import Form, PageFormInvalid
 from zot.extensions.ui.page import USE_PAGES, HtmlPage
 from zot.oci.names import Reference, as_digest, as_tag
 from zot.registry import manifests, tags
-from zot.registry.errors import ManifestUnknown, NameUnknown
+from zot.registry.errors import ManifestUnknown, NameUnknown, TagChanged
 from zot.registry.registry import Registry
 from zot.registry.request import DeleteManifest, PushManifest
 
@@ -83,7 +83,8 @@ class PageActions:
     async def restore_tag(self, http: HttpRequest, form: Form) -> str:
         """Point a tag at a manifest that it had, or at an untagged one.
 
-        Raises ErrorResponse, PageFormInvalid, ManifestUnknown, NotGranted.
+        Raises ErrorResponse, PageFormInvalid, ManifestUnknown, NotGranted, and TagChanged if the tag no longer points
+        where the page of the form showed it.
         """
         name, digest = form.repository, form.digest
         if len(form.tags) != 1:
@@ -91,9 +92,14 @@ class PageActions:
         (tag,) = form.tags
         request = PushManifest(repository=name, reference=tag, tags=(tag,))
         call = await self._authorizer.authorize(http, request)
-        move = tag_move(self._authorizer.policy, call, tag)
+        move = tag_move(self._authorizer.policy, call, tag, form.position)
         try:
             await tags.restore(self._registry, name, digest, move, call.principal.name)
         except ManifestUnknown as error:
             raise ManifestUnknown("Its manifest was deleted: the tag cannot be moved back to it.") from error
+        except TagChanged as error:
+            text = (
+                f"The tag {tag} was moved, created or deleted meanwhile, and stays as it is. Look at its history again."
+            )
+            raise TagChanged(text) from error
         return Links.image(name, tag)

@@ -9,6 +9,7 @@ from zot.api.body import TransferLimits, read_limited
 from zot.api.http_request import HttpRequest
 from zot.auth.credentials import CrossOrigin
 from zot.auth.oauth.callbacks import origin_of, safe_callback
+from zot.catalog.manifest_commands import TagPosition
 from zot.oci.digest import Digest, InvalidDigestError, parse_digest
 from zot.oci.names import InvalidNameError, InvalidTagError, Repository, Tag, parse_repository, parse_tag
 from zot.registry.errors import RegistryError
@@ -63,6 +64,19 @@ class Form:
         """The field `digest`. Raises PageFormInvalid."""
         try:
             return parse_digest(self.text("digest"))
+        except InvalidDigestError as error:
+            raise PageFormInvalid(f"This is no digest: {error}.") from error
+
+    @property
+    def position(self) -> TagPosition | None:
+        """The field `now`: where the page showed the tag, or empty: it was not there. None: anywhere.
+
+        Raises PageFormInvalid.
+        """
+        if "now" not in self._fields:
+            return None
+        try:
+            return TagPosition(parse_digest(self.text("now")) if self.text("now") else None)
         except InvalidDigestError as error:
             raise PageFormInvalid(f"This is no digest: {error}.") from error
 

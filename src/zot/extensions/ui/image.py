@@ -87,7 +87,7 @@ async def _history(parts: PageParts, visit: PageVisit, name: Repository, tag: Ta
         **_head(parts, name, tag, ImageView.HISTORY),
         "changes": changes,
         "older": address,
-        "restorable": restorable_tags(parts, visit, name, changes),
+        "restorable": await restorable_tags(parts, visit, name, changes),
         "at": text[:_AT_LIMIT],
         "at_ns": at_ns,
         "then": then,

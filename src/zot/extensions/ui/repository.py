@@ -88,7 +88,7 @@ async def _history(parts: PageParts, visit: PageVisit, name: Repository) -> Html
         "tag": None,
         "changes": changes,
         "older": address,
-        "restorable": restorable_tags(parts, visit, name, changes),
+        "restorable": await restorable_tags(parts, visit, name, changes),
     }
     return HtmlPage("history.html", values)
 
@@ -99,15 +99,18 @@ def _may_delete(parts: PageParts, visit: PageVisit, result: ImagePage) -> bool:
     return any(may(parts, visit, each) for each in requests)
 
 
-def restorable_tags(
+async def restorable_tags(
     parts: PageParts, visit: PageVisit, name: Repository, changes: Sequence[TagChange]
-) -> frozenset[Tag]:
-    """Return the tags of some changes that the visitor may create or move."""
-    return frozenset(
-        tag
-        for tag in {each.tag for each in changes}
-        if may(parts, visit, PushManifest(repository=name, reference=tag, tags=(tag,)))
-    )
+) -> Mapping[Tag, str]:
+    """Return the tags of some changes that the visitor may create or move, each with where it points now; empty: it is
+    not there. Raises CatalogError.
+    """
+    found: dict[Tag, str] = {}
+    for tag in dict.fromkeys(each.tag for each in changes):
+        if may(parts, visit, PushManifest(repository=name, reference=tag, tags=(tag,))):
+            row = await parts.catalog.tag(name, tag)
+            found[tag] = row.digest if row is not None else ""
+    return found
 
 
 async def tag_changes(
