@@ -38,12 +38,13 @@ async def _diff(before: str, after: str, platform: str, client: "RegistryClient"
 
     from zot.oci.image_diff import image_diff
     from zot.zli.distribution import image_content
+    from zot.zli.tables import printable
 
     one, other = [await image_content(client, ImageArgument.parse(each), platform) for each in (before, after)]
     found = image_diff(one, other)
     if output.is_text:
         for line in _lines(before, after, found):
-            click.echo(_printable(line))
+            click.echo(printable(line, kept="\n\t"))
     else:
         document = msgspec.to_builtins(found)
         for side, name in (("before", before), ("after", after)):
@@ -79,8 +80,3 @@ def _values(title: str, values: "Sequence[ValueDiff]", between: str) -> Iterator
             if text is not None:
                 lines = text.split("\n")
                 yield f"{mark} {each.name}{between}" + "\n  ".join(lines)
-
-
-def _printable(text: str) -> str:
-    """Return text of a client without characters that a terminal acts on."""
-    return "".join(each if each.isprintable() or each in "\n\t" else f"\\x{ord(each):02x}" for each in text)

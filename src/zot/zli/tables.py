@@ -36,7 +36,7 @@ class ImageTable:
 
     def add(self, image: ImageRecord) -> None:
         """Add an image to the end."""
-        rows = list(self._rows(image))
+        rows = [tuple(map(printable, row)) for row in self._rows(image)]
         self._name = max(self._name, len(image.repo_name))
         self._tag = max(self._tag, len(image.tag))
         self._platform = max(self._platform, *(len(row[2]) for row in rows))
@@ -130,9 +130,15 @@ def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> N
     """Print rows below their headings, or nothing when there is none; columns are as wide as their longest cell."""
     if not rows:
         return
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for row in (headings, *rows):
+    shown = [headings, *(tuple(map(printable, row)) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
         click.echo(_line(row, widths).rstrip())
+
+
+def printable(text: str, kept: str = "") -> str:
+    """Return text of a client without characters that a terminal acts on, but with those of `kept`."""
+    return "".join(each if each.isprintable() or each in kept else f"\\x{ord(each):02x}" for each in text)
 
 
 def platform_text(platform: PlatformRecord) -> str:
@@ -207,7 +213,7 @@ def _short(digest: str) -> str:
 
 
 def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
-    return " ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    return " ".join(printable(cell).ljust(width) for cell, width in zip(cells, widths, strict=True))
 
 
 def _cut_line(cells: Sequence[str]) -> str:
