@@ -8,6 +8,8 @@ import click
 
 FORMATS = ("text", "json", "yaml", "yml")
 
+# Longer than any sentence.
+_SENTENCE = 1000
 _EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)", re.DOTALL)
 
 
@@ -26,7 +28,14 @@ class UnknownCommandError(click.UsageError):
 
 
 class SuggestingGroup(click.Group):
-    """A group of commands that suggests names for an unknown one."""
+    """A group of commands that suggests names for an unknown one, and lists each with a whole sentence."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands: the first sentence of the help of each, wrapped and never cut."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, each.get_short_help_str(_SENTENCE)) for name, each in commands if each and not each.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
