@@ -113,6 +113,7 @@ def test_previewed_deletes_are_carried_out(given: list[tuple[Any, ...]], policy:
         said = await ask(site, site.config)
         going = {(each.kind, each.name) for each in said.going}
         assert len(going) == len(said.going), "something is said to go twice"
+        assert [each.tag for each in said.tags] == sorted(each.tag for each in said.tags)
         site.wall.now_s += 7200  # old enough for the tags of cosign; no rule here asks for times
         await site.sweep_until_done()
         assert await held(site) == before - going

@@ -153,7 +153,7 @@ async def preview(
         if details.whole
         for tag in details.tags
     ]
-    decisions = policy.tags(tagged, now_s)
+    decisions = sorted(policy.tags(tagged, now_s), key=lambda each: each.candidate.tag or "")
     gone = {each.candidate.tag for each in decisions if not each.keep}
     tags = {tag: digest for tag, digest in contents.tags.items() if tag not in gone}
     going = [
