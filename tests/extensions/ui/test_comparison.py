@@ -44,6 +44,16 @@ def test_config_and_environment_are_compared_as_by_the_api(client: Client) -> No
     assert "Nothing differs" in client.get("/image/team%2Fcompared/tag/1/compare?with=1").body.decode()
 
 
+def test_sizes_have_a_unit_and_differ_where_they_do(client: Client) -> None:
+    """Images of nearly the same size are told apart: the exact bytes stand beside the rounded size."""
+    client.push("team/sizes", built(b"x" * 900_000), "1")
+    client.push("team/sizes", built(b"x" * 900_001), "2")
+    text = client.get("/image/team%2Fsizes/tag/1/compare?with=2").body.decode()
+    sizes = [each.split("<")[0] for each in text.split('<td class="name">size</td>')[1].split('<td class="mono">')[1:3]]
+    assert [each.split(" (")[0] for each in sizes] == ["879.5 KiB", "879.5 KiB"]
+    assert sizes[0] != sizes[1]
+
+
 def test_an_index_without_manifests_is_compared_to_nothing(client: Client) -> None:
     """It has no layers and no config."""
     empty = Image(json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).encode(), INDEX)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from zot.extensions.search.interface import ManifestSummary
 from zot.extensions.ui.page import PageParts, PageVisit
+from zot.maintenance.units import size
 from zot.oci.image_diff import ImageDiff, image_diff
 from zot.oci.names import Repository
 from zot.registry.errors import Denied
@@ -54,7 +55,7 @@ async def compare(
 
 def _rows(found: ImageDiff) -> Iterator[Difference]:
     for name, one, other in (
-        ("size", str(found.before.size), str(found.after.size)),
+        ("size", _exact(found.before.size), _exact(found.after.size)),
         ("platform", found.before.platform, found.after.platform),
     ):
         if one != other:
@@ -71,3 +72,8 @@ def _rows(found: ImageDiff) -> Iterator[Difference]:
     ):
         for each in values:
             yield Difference(f"{kind} {each.name}", each.before or "", each.after or "")
+
+
+def _exact(count: int) -> str:
+    """Return a number of bytes for people, and to the byte: images that differ little would look alike."""
+    return size(count) if count < 1024 else f"{size(count)} ({count:,} B)"
