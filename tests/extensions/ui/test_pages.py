@@ -43,6 +43,7 @@ def test_an_empty_registry_says_how_to_push_to_it() -> None:
         # In its first moments the index may still be about to find that there is nothing.
         wait_for(lambda: "This registry is empty" in page(client, "/"))
         assert f"docker push {registry.host}/alpine:latest" in page(client, "/")
+        assert "docker pull alpine &amp;&amp; docker tag alpine" in page(client, "/"), "there may be no such image yet"
 
 
 def test_what_was_pushed_is_found_at_once(client: Client) -> None:

@@ -20,8 +20,15 @@ def first_push(host: str, *, secure: bool) -> list[ClientCommand]:
     """Return how to push a first image to a registry at `host`; without HTTPS some clients need to be told."""
     plain = not secure
     return [
-        ClientCommand("docker", f"docker tag alpine {host}/alpine:latest && docker push {host}/alpine:latest"),
-        ClientCommand("podman", f"podman push {'--tls-verify=false ' if plain else ''}alpine {host}/alpine:latest"),
+        ClientCommand(
+            "docker",
+            f"docker pull alpine && docker tag alpine {host}/alpine:latest && docker push {host}/alpine:latest",
+        ),
+        ClientCommand(
+            "podman",
+            f"podman pull docker.io/library/alpine && "
+            f"podman push {'--tls-verify=false ' if plain else ''}alpine {host}/alpine:latest",
+        ),
         ClientCommand(
             "skopeo",
             f"skopeo copy {'--dest-tls-verify=false ' if plain else ''}"
