@@ -15,6 +15,7 @@ CatalogUnavailableError: nothing is known of the outcome then, and the same comm
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from zot.catalog.change_log import ChangeCursor, ChangePage, TagChange
@@ -159,6 +160,13 @@ class Catalog(Protocol):
 
     async def exports_due(self, limit: int) -> Sequence[Repository]:
         """Return imported repositories whose layout does not show all changes, longest due first."""
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        """Have the reads of the block see one state of the catalog; together they cost less than apart.
+
+        The block must not wait for anything else, since one block at a time is possible. It raises
+        CatalogUnavailableError, at its end too: then what was read is not of one state.
+        """
 
     async def layout_snapshot(self, repository: Repository, limit: int, limit_bytes: int) -> LayoutSnapshot | None:
         """Return all that a repository's layout has to show, read at one moment.

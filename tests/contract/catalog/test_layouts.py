@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from contract.catalog.examples import (
     APP,
@@ -337,3 +338,18 @@ async def test_only_a_small_repository_has_a_snapshot(catalog: Catalog) -> None:
     found = await catalog.layout_snapshot(OTHER, 0, 0)
     assert found is not None
     assert (found.shown_ns, list(found.tags), list(found.manifests)) == (0, [], [])
+
+
+async def test_the_reads_of_one_moment_are_those_apart(catalog: Catalog) -> None:
+    """A block has what reads return outside of it, and the next block what was changed in between."""
+    first = await push(catalog, "one", tags=(V1,))
+    with catalog.one_moment():
+        inside = (await catalog.tag(APP, V1), await catalog.manifest(APP, first), await catalog.tag(APP, V2))
+    assert inside == (await catalog.tag(APP, V1), await catalog.manifest(APP, first), None)
+    second = await push(catalog, "two", tags=(V1, V2))
+    with catalog.one_moment():
+        rows = [await catalog.tag(APP, each) for each in (V1, V2)]
+    assert [each.digest for each in rows if each] == [second, second]
+    with pytest.raises(KeyError), catalog.one_moment():
+        raise KeyError
+    assert await catalog.tag(APP, V2) == rows[1]

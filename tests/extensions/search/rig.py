@@ -116,7 +116,7 @@ async def indexing(registry: Registry, path: Path, **options: Any) -> AsyncItera
         registry.catalog,
         registry.storage,
         registry.statistics,
-        **{"poll_s": 0.001, "delay_s": 0.001, "pulls_s": 0.0, **options},
+        **{"pause_s": 0.001, "delay_s": 0.001, "pulls_s": 0.0, **options},
     )
     task = asyncio.create_task(consumer.run())
     try:

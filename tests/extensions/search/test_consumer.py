@@ -242,6 +242,41 @@ async def test_a_config_that_arrives_later_is_read(tmp_path: Path) -> None:
     assert dump(path) == await index_of(registry, tmp_path / "other.db")
 
 
+async def test_a_config_of_several_images_is_read_where_it_is(tmp_path: Path) -> None:
+    """Images share a config, which one repository has in a file, one in the catalog, and one not at all."""
+    registry, path = Registry(), tmp_path / "search.db"
+    config = json.dumps({"os": "linux"}).encode()
+    async with indexing(registry, path, delay_s=3600.0):
+        search = IndexSearch(path, registry.catalog)
+        while not await search.caught_up():
+            pass
+        for number in range(3):
+            await registry.put("missing", image(config, layers=[f"{number}"]), f"{number}")
+        await registry.push("file", "1", config=config, layers=["file"])
+        await registry.catalog.do(PutBlob(repository=A, digest=digest_of(config), content=config))
+        await registry.put("a", image(config, layers=["held"]), "1")
+        assert await search.caught_up()
+        rows = (await search.images(ALL, ImageQuery())).rows
+    assert [each.manifests[0].platform.os for each in rows] == ["linux"] * 5
+
+
+async def test_without_a_pipe_a_search_finds_what_was_pushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system has no pipes, the log is read so often that a search need not ask."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError("no pipes")
+
+    monkeypatch.setattr("os.mkfifo", refused)
+    registry, path = Registry(), tmp_path / "search.db"
+    async with indexing(registry, path, delay_s=3600.0):
+        await in_sync(registry, path)
+        await registry.push("a", "1")
+        search = IndexSearch(path, registry.catalog)
+        while not await search.caught_up():
+            pass
+        assert await tags(search) == ["1"]
+
+
 async def test_a_storage_that_is_down_makes_nothing_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the storage fails the index waits; what was pushed is found with its config once it is back."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from zot.catalog.change_log import ChangeCursor, ChangePage, TagChange, change_page
@@ -236,6 +237,10 @@ class MemoryCatalog:
             if each.imported and each.due_ns is not None
         )
         return [name for _, name in _page(due, limit)]
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        """Do nothing: no read waits, and only a command that is awaited changes the state."""
+        return nullcontext()
 
     async def layout_snapshot(self, repository: Repository, limit: int, limit_bytes: int) -> LayoutSnapshot | None:
         """Return all that a repository's layout has to show."""

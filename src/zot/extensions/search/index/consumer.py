@@ -17,19 +17,22 @@ import apsw
 
 from zot.catalog import paging
 from zot.catalog.interface import Catalog, CatalogError
-from zot.extensions.search.index.database import Filling, IndexState, IndexWriter
+from zot.extensions.search.index.database import Filling, IndexState, IndexWriter, demand_pipe
 from zot.extensions.search.index.source import BATCH, CatalogSource, RepositoryState, Update
 from zot.foundation.sqlite_file import DAMAGE
 from zot.foundation.threads import ThreadPool
+from zot.foundation.wake_pipe import WakePipe
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.statistics.interface import StatisticsStore, StatisticsUnavailableError
 from zot.storage.interface import Storage, StorageError
 
-POLL_S = 0.05
-"""How long a search waits at most until the index begins with what it wants."""
+PAUSE_S = 0.05
+"""How long at least, after the log was read, it is not read again, however many searches wait."""
 DELAY_S = 1.0
 """How long a change waits at most while no search wants it: what comes meanwhile is written with it."""
+_WITHOUT_PIPE_S = 0.2
+"""The same where the file system has no pipes: then a search cannot say that it waits."""
 _RETRY_S = 1.0
 _INCOMPLETE_S = 60.0
 """How often content is looked for that was missing: a mirror has a config only once a client has pulled it."""
@@ -54,17 +57,18 @@ class IndexConsumer:
         storage: Storage,
         statistics: StatisticsStore | None = None,
         *,
-        poll_s: float = POLL_S,
+        pause_s: float = PAUSE_S,
         delay_s: float = DELAY_S,
         pulls_s: float = _PULLS_S,
     ) -> None:
         self._catalog = catalog
         self._statistics = statistics
-        self._poll_s = poll_s
+        self._pause_s = pause_s
         self._delay_s = delay_s
         self._pulls_s = pulls_s
         self._threads = ThreadPool("search-index", 1, 8)
         self._writer = IndexWriter(path)
+        self._demand = WakePipe(demand_pipe(path))
         self._source = CatalogSource(catalog, storage, self._threads, self._writer.unknown)
         self._problem = ""
         self._pulls_due_s = self._incomplete_due_s = 0.0
@@ -77,12 +81,14 @@ class IndexConsumer:
                 await self._attempt()
                 await asyncio.sleep(_RETRY_S)
         finally:
+            self._demand.close()
             await self._threads.complete(self._writer.close)
             self._threads.close()
 
     async def _attempt(self) -> None:
         try:
             try:
+                self._open_demand()
                 await self._follow(await self._threads.run(self._writer.open))
             except DAMAGE as error:
                 self._log_problem(f"the search index is damaged and is made again: {error}")
@@ -91,6 +97,12 @@ class IndexConsumer:
             self._log_problem(f"the search index is not updated for now: {error}")
         except Exception:  # noqa: BLE001 (what one image causes must not end maintenance, which shares the process)
             _log.exception("the search index is not updated")
+
+    def _open_demand(self) -> None:
+        try:
+            self._demand.open()
+        except OSError as error:
+            self._log_problem(f"searches cannot ask for the latest changes, which are looked for instead: {error}")
 
     def _log_problem(self, problem: str) -> None:
         if problem != self._problem:
@@ -108,7 +120,7 @@ class IndexConsumer:
             state = await self._threads.run(self._writer.open)
         cursor = state.cursor
         while self._writer.is_current():
-            self._writer.note_demand()  # before the changes are read: what a search asks for later is read later
+            self._demand.clear()  # before the changes are read: what a search asks for later is read later
             page = await self._catalog.changes(cursor, BATCH)
             if page.gap:
                 _log.info("the catalog's change log does not continue where the search index is: it is compared")
@@ -126,11 +138,9 @@ class IndexConsumer:
 
     async def _pause(self) -> None:
         """Wait until a search wants the latest changes, at most `delay_s`."""
-        until_s = time.monotonic() + self._delay_s
-        while True:
-            await asyncio.sleep(self._poll_s)
-            if self._writer.is_wanted() or time.monotonic() >= until_s:
-                return
+        began_s = time.monotonic()
+        if await self._demand.wait(self._delay_s if self._demand.is_open else _WITHOUT_PIPE_S):
+            await asyncio.sleep(max(0.0, self._pause_s - (time.monotonic() - began_s)))
 
     # --- filling ---
 

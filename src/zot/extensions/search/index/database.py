@@ -54,15 +54,15 @@ def damage_marker(path: Path) -> Path:
     return path.with_name(f"{path.name}.damaged")
 
 
-def demand_marker(path: Path) -> Path:
-    """Return the file by which a reader tells the writer that a search waits for the latest changes."""
-    return path.with_name(f"{path.name}.wanted")
-
-
 def read_state(connection: apsw.Connection) -> IndexState:
     """Return the state of the index."""
     ((sequence, at_ns, filling, *rest),) = connection.execute("SELECT * FROM state")
     return IndexState(sequence, at_ns, Filling(filling), *rest)
+
+
+def demand_pipe(path: Path) -> Path:
+    """Return the pipe by which a search that waits for the latest changes wakes the writer."""
+    return path.with_name(f"{path.name}.wanted")
 
 
 class IndexWriter:
@@ -70,7 +70,6 @@ class IndexWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._demand = os.fspath(demand_marker(path))  # looked for so often that a Path would show
         self._connection: apsw.Connection | None = None
         self._inode = 0
 
@@ -101,15 +100,6 @@ class IndexWriter:
             return self._path.stat().st_ino == self._inode and not damage_marker(self._path).exists()
         except OSError:
             return False
-
-    def is_wanted(self) -> bool:
-        """Tell whether a search has asked for the latest changes. It is cheap."""
-        return os.path.exists(self._demand)  # noqa: PTH110
-
-    def note_demand(self) -> None:
-        """Take back the marker of searches that wait: the latest changes are read from now on."""
-        with suppress(OSError):
-            os.unlink(self._demand)  # noqa: PTH108
 
     def remake(self) -> IndexState:
         """Replace the file by an empty index."""

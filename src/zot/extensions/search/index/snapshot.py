@@ -15,10 +15,11 @@ from typing import Any
 import apsw
 import msgspec
 
-from zot.extensions.search.index.database import IndexState, damage_marker, demand_marker, read_state
+from zot.extensions.search.index.database import IndexState, damage_marker, demand_pipe, read_state
 from zot.extensions.search.index.schema import APPLICATION_ID, VERSION
 from zot.extensions.search.interface import SearchUnavailableError, Visible
 from zot.foundation.sqlite_file import DAMAGE
+from zot.foundation.wake_pipe import wake
 from zot.oci.names import Repository
 
 _PATIENCE_MS = 1000
@@ -82,8 +83,7 @@ class SnapshotReader:
 
     def demand(self) -> None:
         """Tell the writer that a search waits for the latest changes."""
-        with suppress(OSError):  # else it reads them a moment later
-            demand_marker(self._path).touch(mode=0o600)
+        wake(demand_pipe(self._path))
 
     def _connected(self) -> _ReadConnection:
         """Return a connection to the file that is there now: the writer may have replaced it."""

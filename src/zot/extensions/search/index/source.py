@@ -7,7 +7,7 @@ each later change has an entry of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -29,6 +29,8 @@ from zot.oci.digest import Digest, has_digest
 from zot.oci.names import Repository, Tag
 from zot.storage.interface import ContentMissingError, Storage
 
+_TOGETHER = 16
+"""Repositories whose rows are read at one moment of the catalog, before other tasks run."""
 _PARALLEL = 8
 """Manifests, with their configs, that are held and read at once."""
 BATCH = 200
@@ -101,8 +103,11 @@ class CatalogSource:
             if change.digest is not None and change.kind is not ChangeKind.BLOB_LOST:
                 # A manifest that is tagged counts as pushed then: it is read again, wherever the tag points now.
                 state.manifests[change.digest] = None
-        for repository, state in update.repositories.items():
-            await self._read(repository, state)
+        states = list(update.repositories.items())
+        for start in range(0, len(states), _TOGETHER):
+            with self._catalog.one_moment():
+                for repository, state in states[start : start + _TOGETHER]:
+                    await self._read(repository, state)
             await asyncio.sleep(0)
         await self._read_contents(update)
         return update
@@ -110,7 +115,8 @@ class CatalogSource:
     async def state_of(self, repository: Repository, digests: Iterable[Digest], tags: Iterable[Tag]) -> Update:
         """Return the present state of manifests and tags that the index has. Raises CatalogError, StorageError."""
         state = RepositoryState(manifests=dict.fromkeys(digests), tags=dict.fromkeys(tags))
-        await self._read(repository, state)
+        with self._catalog.one_moment():
+            await self._read(repository, state)
         update = Update({repository: state})
         await self._read_contents(update)
         return update
@@ -148,11 +154,10 @@ class CatalogSource:
 
     async def _states(self, sources: Sequence[tuple[Repository, ManifestDetails]]) -> list[ContentState]:
         """Read manifests and their configs: few at once, since each may have some MiB."""
-        contents = [(await self._manifest(*each), each[1]) for each in sources]
+        with self._catalog.one_moment():
+            contents = [(await self._manifest(*each), each[1]) for each in sources]
         facts = await self._threads.run(_parsed, contents)
-        configs = await asyncio.gather(
-            *(self._config(repository, each) for (repository, _), each in zip(sources, facts, strict=True))
-        )
+        configs = await self._configs([repository for repository, _ in sources], facts)
         return await self._threads.run(_content_states, contents, facts, configs)
 
     async def _manifest(self, repository: Repository, details: ManifestDetails) -> bytes | None:
@@ -161,26 +166,40 @@ class CatalogSource:
             return b""
         return await self._catalog.manifest_content(repository, details.digest)
 
-    async def _config(self, repository: Repository, manifest: ManifestFacts) -> bytes | None:
-        """Return the bytes of a config: empty if it is not to be read, None if it is missing.
+    async def _configs(
+        self, repositories: Sequence[Repository], manifests: Sequence[ManifestFacts]
+    ) -> dict[Digest, bytes | None]:
+        """Return the bytes of the configs that are to be read, each read once: empty if too large, None if missing.
 
         Raises CatalogError, StorageError.
         """
-        if manifest.config is None or not manifest.config_is_read:
-            return b""
-        digest = manifest.config.digest
-        # Before the file is looked for: the catalog releases what it holds once the file is there.
-        held = await self._catalog.held_content(repository, digest)
-        if held is not None:
-            return held
-        try:
-            file = await self._storage.open(repository, digest)
-        except ContentMissingError:
-            return None
-        try:
-            return await file.read(0, file.size) if file.size <= CONFIG_LIMIT_BYTES else b""
-        finally:
-            file.close()
+        configs: dict[Digest, bytes | None] = {}
+        places: dict[Digest, set[Repository]] = {}
+        # Before any file is looked for: the catalog releases what it holds once the file is there.
+        with self._catalog.one_moment():
+            for repository, manifest in zip(repositories, manifests, strict=True):
+                if manifest.config is not None and manifest.config_is_read:
+                    digest = manifest.config.digest
+                    places.setdefault(digest, set()).add(repository)
+                    if configs.get(digest) is None:
+                        configs[digest] = await self._catalog.held_content(repository, digest)
+        missing = [digest for digest, content in configs.items() if content is None]
+        files = await asyncio.gather(*(self._config_file(places[digest], digest) for digest in missing))
+        configs.update(zip(missing, files, strict=True))
+        return configs
+
+    async def _config_file(self, repositories: Iterable[Repository], digest: Digest) -> bytes | None:
+        """Return the bytes of a config from the first of some repositories that has it."""
+        for repository in repositories:
+            try:
+                file = await self._storage.open(repository, digest)
+            except ContentMissingError:
+                continue
+            try:
+                return await file.read(0, file.size) if file.size <= CONFIG_LIMIT_BYTES else b""
+            finally:
+                file.close()
+        return None
 
 
 def _parsed(contents: Sequence[tuple[bytes | None, ManifestDetails]]) -> list[ManifestFacts]:
@@ -190,11 +209,13 @@ def _parsed(contents: Sequence[tuple[bytes | None, ManifestDetails]]) -> list[Ma
 def _content_states(
     contents: Sequence[tuple[bytes | None, ManifestDetails]],
     facts: Sequence[ManifestFacts],
-    configs: Sequence[bytes | None],
+    configs: Mapping[Digest, bytes | None],
 ) -> list[ContentState]:
     """Put together what was read; content that has not its digest counts as missing."""
     found = []
-    for (content, details), manifest, config in zip(contents, facts, configs, strict=True):
+    for (content, details), manifest in zip(contents, facts, strict=True):
+        read = manifest.config if manifest.config_is_read else None
+        config = configs[read.digest] if read is not None else b""
         if content is None or (content and not has_digest(content, details.digest)):
             nothing = manifest_facts(b"", details.media_type)
             found.append(ContentState(details, nothing, UNKNOWN, is_whole=False))
