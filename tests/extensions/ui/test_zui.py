@@ -51,6 +51,7 @@ def make_build(folder: Path) -> Path:
     folder.joinpath("build", "leak.txt").symlink_to(folder / "secret")
     folder.joinpath("build", "above").symlink_to(folder)
     folder.joinpath("build", "linked.js").symlink_to(Path("assets", "index-DQaujlc1.js"))
+    folder.joinpath("build", "circle").symlink_to("circle")
     return folder / "build"
 
 

@@ -100,7 +100,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
         for name in names:
             entry = Path(directory, name)
             served = f"/{entry.relative_to(root).as_posix()}"
-            path = entry.resolve()
+            path = Path(os.path.realpath(entry))  # which, unlike `resolve`, fails for no links in a circle
             if "/." in served or not path.is_file():
                 continue
             if not path.is_relative_to(root):
