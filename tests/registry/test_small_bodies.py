@@ -10,10 +10,13 @@ import pytest
 
 from storage.pushing import body
 from zot.catalog.blob_commands import DoomBlob, DoomOutcome
+from zot.catalog.command import Command
+from zot.catalog.interface import Outcome
 from zot.oci.digest import digest_of
 from zot.oci.names import Repository, parse_repository
 from zot.registry import blobs, uploads
 from zot.registry.errors import BlobUnknown, DigestInvalid
+from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Registry
 from zot.registry.request import AppendUpload, FinishUpload, PullBlob
 from zot.registry.small_bodies import SmallBodies
@@ -150,3 +153,36 @@ async def test_bodies_beyond_the_budget_are_staged(registry: Registry) -> None:
     full = replace(registry, small_bodies=SmallBodies(limit_bytes=len(CONTENT) - 1, held_bytes=0))
     await push(full)
     assert await pulled(full) == CONTENT
+
+
+@pytest.mark.parametrize("held_bytes", [0, len(CONTENT)])
+async def test_the_budget_counts_pushes_that_wait_for_something_else(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, held_bytes: int
+) -> None:
+    """All of them may be asked for their bodies at once afterwards: those beyond the budget are staged."""
+    bodies = SmallBodies(limit_bytes=len(CONTENT), held_bytes=held_bytes)
+    bounded = replace(registry, small_bodies=bodies, quotas=Quotas([ByteQuota(("**",), 1 << 20)]))
+    begun, released = asyncio.Semaphore(0), asyncio.Event()
+    do = registry.catalog.do
+
+    async def do_later(command: Command[Outcome]) -> Outcome:
+        await asyncio.sleep(0)
+        return await do(command)
+
+    monkeypatch.setattr(registry.catalog, "do", do_later)
+    monkeypatch.setattr(registry.storage, "ensure_space", lambda *_: asyncio.sleep(0))
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield CONTENT[:4]
+        begun.release()
+        await released.wait()
+        yield CONTENT[4:]
+
+    pushing = [asyncio.create_task(uploads.whole(bounded, APP, BY, DIGEST, stalls(), len(CONTENT))) for _ in range(3)]
+    for _ in pushing:
+        await begun.acquire()
+    staged = await bounded.storage.staged(APP)
+    released.set()
+    await asyncio.gather(*pushing)
+    assert len(staged) == 2
+    assert await pulled(registry) == CONTENT

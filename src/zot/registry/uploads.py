@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from zot.catalog.rows import UploadRow
@@ -117,10 +116,12 @@ async def finish(
     if body is None and start.offset == 0:
         body, announced = _nothing(), 0
     try:
-        if body is not None and start.offset == 0 and registry.small_bodies.admits(announced, request.digest):
-            _check_chunk(chunk, 0)
-            await _finish_small(registry, request, session, _exactly(body, announced or 0), announced or 0)
-            return
+        if body is not None and start.offset == 0:
+            with registry.small_bodies.admit(announced, request.digest) as is_small:
+                if is_small:
+                    _check_chunk(chunk, 0)
+                    await _finish_small(registry, request, session, _exactly(body, announced or 0), announced or 0)
+                    return
         expected = start.offset + (announced or 0)
         await ensure_space(registry, request.repository, request.digest, expected)
         async with BlobClaim(registry, request.repository, request.digest) as claim:
@@ -151,38 +152,32 @@ async def finish(
 async def _finish_small(
     registry: Registry, request: FinishUpload, session: UploadSession, body: Body, length: int
 ) -> None:
-    """Commit a small body, and finish the session without staged bytes. Raises LeaseLostError."""
+    """Commit a body that was admitted to memory, and finish the session without staged bytes. Raises LeaseLostError."""
     repository, digest, row = request.repository, request.digest, session.row
     if length <= registry.small_bodies.held_bytes:
-        async with _small(registry, repository, digest, body, length) as content:
-            if not await put_blob(registry, repository, digest, content, FoundBy.PUSH, upload=row):
-                raise LeaseLostError(row.session)
+        content = await _small(registry, repository, digest, body, length)
+        if not await put_blob(registry, repository, digest, content, FoundBy.PUSH, upload=row):
+            raise LeaseLostError(row.session)
     else:
         await ensure_space(registry, repository, digest, length)
-        async with (
-            registry.small_bodies.received(body, length) as pieces,
-            BlobClaim(registry, repository, digest) as claim,
-        ):
+        pieces = [piece async for piece in body]
+        async with BlobClaim(registry, repository, digest) as claim:
             await session.claim(claim)
             await commit_pieces(registry, repository, pieces, claim, row.session)
     if row.epoch or row.recorded_by:  # an earlier request may have staged bytes
         await registry.storage.discard(session.key)
 
 
-@asynccontextmanager
-async def _small(
-    registry: Registry, repository: Repository, digest: Digest, body: Body, length: int
-) -> AsyncIterator[bytes]:
+async def _small(registry: Registry, repository: Repository, digest: Digest, body: Body, length: int) -> bytes:
     """Receive a body that the catalog holds, if there is space for it. Its commit decides on the quota.
 
     Raises DigestMismatchError.
     """
     await ensure_space(registry, repository, None, length)
     await registry.storage.ensure_space(repository, length)
-    async with registry.small_bodies.received(body, length) as pieces:
-        content = b"".join(pieces)
-        require_digest((content,), digest)
-        yield content
+    content = b"".join([piece async for piece in body])
+    require_digest((content,), digest)
+    return content
 
 
 async def _finished_concurrently(registry: Registry, request: FinishUpload) -> bool:
@@ -212,15 +207,11 @@ async def whole(
 
     One that the catalog holds needs no session.
     """
-    bodies = registry.small_bodies
-    if length <= bodies.held_bytes and bodies.admits(length, digest):
-        await registry.writable(repository)
-        try:
-            async with _small(registry, repository, digest, _exactly(body, length), length) as content:
-                await put_blob(registry, repository, digest, content, FoundBy.PUSH, by=principal)
-        except DigestMismatchError as mismatch:
-            raise DigestInvalid(f"the uploaded content has digest {mismatch.actual}", digest=digest) from mismatch
-        return
+    if length <= registry.small_bodies.held_bytes:
+        with registry.small_bodies.admit(length, digest) as is_small:
+            if is_small:
+                await _put_small(registry, repository, principal, digest, _exactly(body, length), length)
+                return
     session = await begin(registry, repository, principal, algorithm_of(digest), client=client)
     request = FinishUpload(repository=repository, session=session, digest=digest)
     try:
@@ -228,6 +219,18 @@ async def whole(
     except BaseException:
         await _discard(registry, repository, session)
         raise
+
+
+async def _put_small(
+    registry: Registry, repository: Repository, principal: str, digest: Digest, body: Body, length: int
+) -> None:
+    """Push a blob that the catalog holds, without a session."""
+    await registry.writable(repository)
+    try:
+        content = await _small(registry, repository, digest, body, length)
+    except DigestMismatchError as mismatch:
+        raise DigestInvalid(f"the uploaded content has digest {mismatch.actual}", digest=digest) from mismatch
+    await put_blob(registry, repository, digest, content, FoundBy.PUSH, by=principal)
 
 
 async def cancel(registry: Registry, request: Cancel, principal: str) -> None:
