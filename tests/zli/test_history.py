@@ -45,8 +45,8 @@ def test_the_history_is_a_table_or_a_document_a_line(zli: Zli, client: Client, u
     table = zli("history", "app/history:v1", url).splitlines()
     assert table[0].split() == ["TIME", "TAG", "FROM", "TO", "BY"]
     assert [each.split()[1:] for each in table[1:]] == [
-        ["v1", OLD.digest, NEW.digest, "client"],
-        ["v1", "-", OLD.digest, "client"],
+        ["v1", OLD.digest, NEW.digest, "anonymous"],
+        ["v1", "-", OLD.digest, "anonymous"],
     ]
     documents = lines(zli("history", "app/history", url, "-f", "jsonl"))
     assert [(each["tag"], each["after"]) for each in documents] == [

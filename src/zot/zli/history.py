@@ -66,7 +66,7 @@ async def _history(fields: dict[str, str], limit: int | None, client: "RegistryC
     await output.records(
         found,
         ("TIME", "TAG", "FROM", "TO", "BY"),
-        lambda each: (each.time, each.tag, each.before or "-", each.after or "-", each.by or each.source),
+        lambda each: (each.time, each.tag, each.before or "-", each.after or "-", each.by or _source(each.source)),
     )
 
 
@@ -115,3 +115,8 @@ def _print_restored(repository: str, done: Any, output: "QueryOutput") -> None:
         click.echo(f"{repository}:{done.tag} points to {done.digest}")
     else:
         output.document({"repository": repository, "tag": done.tag, "digest": done.digest})
+
+
+def _source(source: str) -> str:
+    """Return what made a change that no user made, in the words of the pages."""
+    return "anonymous" if source == "client" else source
