@@ -87,3 +87,4 @@ def test_it_is_for_administrators(zli: Zli, registry: RunningRegistry, credentia
     """Other users get the registry's refusal."""
     said = zli.refused("explain", "--repo", "team/app", "--url", registry.url, "-u", credentials)
     assert "DENIED" in said or "UNAUTHORIZED" in said
+    assert "Body:" not in said, "an answer in JSON is shown as it came"

@@ -39,11 +39,13 @@ async def _explain(query: str, client: "RegistryClient", output: "QueryOutput") 
     import msgspec
 
     from zot.zli.records import AccessExplanation
+    from zot.zli.registry_api import error_text
     from zot.zli.search_client import unexpected
 
     response = await client.get(f"{EXPLAIN_PATH}?{query}")
     if response.status != 200:
-        raise unexpected(response)
+        said = error_text(response.body)
+        raise click.ClickException(said) if said else unexpected(response)
     try:
         explanation = msgspec.json.decode(response.body, type=AccessExplanation)
     except msgspec.MsgspecError as error:

@@ -107,7 +107,7 @@ def _document(client: RegistryClient, name: str, response: RegistryResponse) -> 
             return msgspec.json.decode(response.body, type=dict[str, Any])
         except msgspec.MsgspecError as error:
             raise _missing(client, name) from error
-    described = _description(response.body)
+    described = error_text(response.body)
     if described:
         raise click.ClickException(described)
     raise _missing(client, name) if response.status in {404, 405, 501} else unexpected(response)
@@ -127,7 +127,7 @@ def _missing(client: RegistryClient, name: str) -> click.ClickException:
     )
 
 
-def _description(body: bytes) -> str:
+def error_text(body: bytes) -> str:
     """Return what an error of this registry says, in one line; empty for any other body."""
     try:
         (error,) = msgspec.json.decode(body)["errors"]
