@@ -54,7 +54,9 @@ def pull_commands(host: str, image: ImageSummary, *, secure: bool) -> list[Clien
         result += [
             ClientCommand("docker", f"docker pull {named}"),
             ClientCommand("podman", f"podman pull {'--tls-verify=false ' if plain else ''}{named}"),
-            ClientCommand("skopeo", f"skopeo inspect {'--tls-verify=false ' if plain else ''}docker://{named}"),
+            ClientCommand(
+                "skopeo", f"skopeo copy {'--src-tls-verify=false ' if plain else ''}docker://{named} {_layout(image)}"
+            ),
             ClientCommand("nerdctl", f"nerdctl {'--insecure-registry ' if plain else ''}pull {named}"),
             ClientCommand("kubernetes", f"image: {pinned}"),
             ClientCommand("hosts.toml", _hosts_toml(host, secure=secure)),
@@ -97,3 +99,9 @@ def attach_readme(
 
 def _reference(host: str, image: ImageSummary, tag: Tag | None) -> str:
     return f"{host}/{image.repository}:{tag}" if tag is not None else f"{host}/{image.repository}@{image.digest}"
+
+
+def _layout(image: ImageSummary) -> str:
+    """Return the OCI layout in the working directory to which skopeo copies an image."""
+    directory = image.repository.rpartition("/")[2]
+    return f"oci:{directory}:{image.tag}" if image.tag is not None else f"oci:{directory}"
