@@ -194,6 +194,29 @@ def test_a_tag_that_was_moved_since_its_history_was_shown_is_not_restored(client
     assert client.get("/v2/team/raced/manifests/a")["Docker-Content-Digest"] == old.digest
 
 
+def test_a_tag_that_a_condition_hides_has_no_pages(tmp_path: Path) -> None:
+    """Its repository is listed: a page of the tag shows no more than a pull would get."""
+    users = tmp_path / "htpasswd"
+    users.write_bytes(b"\n".join(each + b":" + bcrypt.hashpw(each, bcrypt.gensalt(4)) for each in (b"admin", b"alice")))
+    grant = {"users": ["alice"], "actions": ["read"], "conditions": [{"expression": "req.tag != 'hidden'"}]}
+    rules = {
+        "repositories": {"team/**": {"policies": [grant]}},
+        "adminPolicy": {"users": ["admin"], "actions": ["read", "create", "update", "delete"]},
+    }
+    http = {"auth": {"htpasswd": {"path": str(users)}}, "accessControl": rules}
+    with serve(tmp_path / "content", {"extensions": EXTENSIONS, "http": http}) as registry:
+        admin, alice = Client(registry.host, user="admin:admin"), Client(registry.host)
+        hidden = image("hidden")
+        admin.push("team/some", hidden, "hidden")
+        admin.push("team/some", image("open"), "open")
+        cookie = log_in(alice, "alice")
+        for view in ("", "/raw", "/files", "/history", "/compare?with=open", "/content", "/download?path=x"):
+            assert alice.get(f"/image/team%2Fsome/tag/hidden{view}", **cookie).status == 404, view
+        assert alice.get("/image/team%2Fsome/tag/open", **cookie).status == 200
+        compared = page(alice, "/image/team%2Fsome/tag/open/compare?with=hidden", **cookie)
+        assert hidden.digest not in compared
+
+
 def test_a_tag_is_not_restored_to_a_manifest_that_is_gone(client: Client) -> None:
     client.push("team/gone", image("gone"), "a")
     answer = post(client, "/ui/restore", repository="team/gone", tag="a", digest=sha256(b"nothing"))

@@ -27,7 +27,7 @@ from zot.extensions.ui.referrers import referrer_tree
 from zot.extensions.ui.repository import restorable_tags, tag_changes
 from zot.foundation.times import parse_time_ns
 from zot.oci.names import Reference, Repository, Tag, as_digest, as_tag
-from zot.registry.request import BeginUpload, DeleteManifest
+from zot.registry.request import BeginUpload, DeleteManifest, PullManifest
 
 _MINUTES, _AT_LIMIT = len("2026-01-02T03:04"), 40
 _RELATED = PageBounds(12)
@@ -55,7 +55,7 @@ async def image(
     parts: PageParts, visit: PageVisit, name: Repository, reference: Reference, view: ImageView
 ) -> HtmlPage | Download:
     """Return a page. Raises SearchUnavailableError, CatalogError, StorageError, ThreadPoolBusyError."""
-    if visit.visible is not None and name not in visit.visible:
+    if not _may_read(parts, visit, name, reference):
         return not_found(f"image {_title(name, reference)}")
     tag = as_tag(reference)
     if view is ImageView.HISTORY and tag is not None:
@@ -75,6 +75,17 @@ async def image(
             return replace(page, values={**_head(parts, name, reference, view), **page.values})
         case _:
             return await _summary(parts, visit, name, reference, found)
+
+
+def _may_read(parts: PageParts, visit: PageVisit, name: Repository, reference: Reference) -> bool:
+    """Tell whether the visitor may pull an image, and the manifest that the query chooses.
+
+    By conditions that may differ from tag to tag of a repository which is listed.
+    """
+    chosen = parse_digest_or_none(visit.fields.get("digest", ""))
+    references = (reference,) if chosen is None else (reference, chosen)
+    is_listed = visit.visible is None or name in visit.visible
+    return is_listed and all(may(parts, visit, PullManifest(repository=name, reference=each)) for each in references)
 
 
 async def _history(parts: PageParts, visit: PageVisit, name: Repository, tag: Tag) -> HtmlPage:
@@ -104,7 +115,7 @@ async def download(
     Raises SearchUnavailableError, LayersUnavailableError.
     """
     found = None
-    if visit.visible is None or name in visit.visible:
+    if _may_read(parts, visit, name, reference):
         found = await parts.search.image(visit.visible, name, reference)
     if found is None:
         return not_found(f"image {_title(name, reference)}")
@@ -177,7 +188,9 @@ async def _compare(
 ) -> HtmlPage:
     wanted = visit.fields.get("with", "").strip()
     other_reference = parse_digest_or_none(wanted) or parse_tag_or_none(wanted)
-    other = await parts.search.image(visit.visible, name, other_reference) if other_reference is not None else None
+    other = None
+    if other_reference is not None and may(parts, visit, PullManifest(repository=name, reference=other_reference)):
+        other = await parts.search.image(visit.visible, name, other_reference)
     compared = ImageComparison([], 0)
     if other is not None:
         compared = await compare(parts, visit, name, _manifest_of(found, ""), _manifest_of(other, ""))
