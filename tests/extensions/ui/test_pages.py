@@ -60,7 +60,7 @@ def test_what_was_pushed_is_found_at_once(client: Client) -> None:
     assert f"&#34;digest&#34;: &#34;{sha256(pushed.blobs[1])}" in page(client, "/image/team%2Ffound/tag/1.0/raw")
 
 
-HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{77*77*77*77}}"
 
 
 def test_text_of_clients_runs_nowhere(client: Client) -> None:
@@ -89,7 +89,7 @@ def test_text_of_clients_runs_nowhere(client: Client) -> None:
         assert "<script>alert" not in text, path
         assert "<img" not in text, path
         assert 'href="javascript:' not in text, path
-        assert "49" not in text.partition("<main")[2] or "{{7*7}}" in text, path
+        assert "35153041" not in text.partition("<main")[2] or "{{77*77*77*77}}" in text, path
 
 
 def test_an_image_shows_layers_beside_their_commands(client: Client) -> None:
