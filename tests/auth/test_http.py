@@ -456,7 +456,9 @@ async def test_administrators_list_and_revoke_sessions(site: Site) -> None:
     assert await sessions.find(next(iter(listed))) is None
     assert await sessions.revoke(user="alice") == 2
     assert await sessions.find(ids[2]) is not None
-    assert await sessions.revoke(fingerprint=next(name for name, user in listed.items() if user == "bob")) == 1
+    of_bob = next(name for name, user in listed.items() if user == "bob")
+    assert await sessions.revoke(user="alice", fingerprint=of_bob) == 0
+    assert await sessions.revoke(fingerprint=of_bob) == 1
     assert await sessions.find(ids[2]) is None
     assert await sessions.revoke() == 0
 

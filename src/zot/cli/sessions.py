@@ -51,7 +51,7 @@ def list_sessions(*, as_json: bool, file: Path) -> None:
 
 
 @command.command()
-@click.option("--user", default="", help="End all sessions of this user.")
+@click.option("--user", default="", help="End all sessions of this user; with --session, that one.")
 @click.option("--session", default="", metavar="NAME", help="End the session with this name in the list.")
 @FILE
 def revoke(user: str, session: str, file: Path) -> None:

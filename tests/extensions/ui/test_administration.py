@@ -178,6 +178,7 @@ def test_an_administrator_ends_a_session_of_a_user(
     assert client.get("/user/apikey", **cookie).status == 200
     text = page(client, "/admin/users?user=bob", **admin)
     session = text.partition('name="session" value="')[2].partition('"')[0]
+    assert post(client, "/ui/admin/sessions/end", admin, user="alice", session=session).status == 400
     assert post(client, "/ui/admin/sessions/end", admin, user="bob", session=session).status == 303
     assert client.get("/user/apikey", **cookie).status == 303
     assert post(client, "/ui/admin/sessions/end", admin, user="bob", session=session).status == 400

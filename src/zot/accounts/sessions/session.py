@@ -95,15 +95,19 @@ class Sessions:
                 yield ListedSession(fingerprint_of(session_id), session)
 
     async def revoke(self, *, user: str = "", fingerprint: str = "") -> int:
-        """End the sessions of a user, or the one with this fingerprint; return their number."""
+        """End the sessions of a user, or the one with this fingerprint; with both that one if it is the user's.
+
+        Returns how many were ended.
+        """
         ended = 0
+        if not (user or fingerprint):
+            return ended
         async for session_id in self._store.ids():
             session = await self.find(session_id)
-            if session is None or not (
-                (user and session.user == user) or (fingerprint and fingerprint_of(session_id) == fingerprint)
-            ):
+            if session is None or (user and session.user != user):
                 continue
-            ended += await self._store.delete(session_id)
+            if not fingerprint or fingerprint_of(session_id) == fingerprint:
+                ended += await self._store.delete(session_id)
         return ended
 
     async def secret(self) -> bytes:

@@ -93,15 +93,14 @@ class AccountPage:
 
     async def end_session(self, http: HttpRequest, form: Form) -> str:
         """End a session of the user; return the address of the page. Raises ErrorResponse, Unavailable."""
-        owner = await self._owner(http)
-        own = {each.fingerprint for each in await self._sessions(owner)}
-        fingerprint = form.text("session")
-        if self._auth.sessions is None or fingerprint not in own:
-            raise PageFormInvalid("This is none of your sessions: it may have ended.")
+        owner, fingerprint, ended = await self._owner(http), form.text("session"), 0
         try:
-            await self._auth.sessions.revoke(fingerprint=fingerprint)
+            if self._auth.sessions is not None and fingerprint:
+                ended = await self._auth.sessions.revoke(user=owner.name, fingerprint=fingerprint)
         except SessionsUnavailableError as error:
             raise Unavailable("Sessions cannot be ended at the moment.") from error
+        if not ended:
+            raise PageFormInvalid("This is none of your sessions: it may have ended.")
         return ACCOUNT_PATH
 
     async def _owner(self, http: HttpRequest) -> Principal:

@@ -117,8 +117,10 @@ async def revoke_key(parts: AdministrationParts, principal: Principal, form: For
 async def end_session(parts: AdministrationParts, principal: Principal, form: Form) -> str:
     """End a session of a user; return the address of the user's page. Raises PageFormInvalid, Unavailable."""
     sessions, name, fingerprint = parts.auth.sessions, form.text("user"), form.text("session")
+    ended = 0
     try:
-        ended = sessions is not None and fingerprint and await sessions.revoke(fingerprint=fingerprint)
+        if sessions is not None and name and fingerprint:
+            ended = await sessions.revoke(user=name, fingerprint=fingerprint)
     except SessionsUnavailableError as error:
         raise Unavailable("Sessions cannot be ended at the moment.") from error
     if not ended:
