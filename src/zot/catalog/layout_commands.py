@@ -57,12 +57,7 @@ class ImportLayout(RepositoryCommand[tuple[Tag, ...]], frozen=True, kw_only=True
     if they have a name that no tag there stands for. A doomed blob stays doomed. Parts are small (some hundred
     entries), so that no other command waits long. With `complete` the repository is imported from then on. An import
     makes an export due like any other change: `FinishExport` records that the layout shows it already.
-
-    Not durable: a power loss that takes it leaves the layout, which is imported again. What builds on it (a push, a
-    delete, an export of what was merged) is durable, and syncs it, too.
     """
-
-    durable: ClassVar[bool] = False
 
     blobs: tuple[LayoutBlob, ...] = ()
     manifests: tuple[LayoutManifest, ...] = ()
