@@ -196,7 +196,9 @@ def test_the_api_says_what_it_is(registry: Client) -> None:
     assert (answer.status, answer.body, answer["Content-Type"]) == (200, b"", "application/json")
     assert answer["Docker-Distribution-API-Version"] == "registry/2.0"
     assert registry.head("/v2/").status == 200
-    assert registry.get("/v2/_oci/ext/discover").json == {"extensions": []}
+    [extension] = registry.get("/v2/_oci/ext/discover").json["extensions"]
+    assert extension["name"] == "_zot"
+    assert extension["endpoints"] == [f"/v2/_zot/ext/{name}" for name in ("history", "asof", "restore", "diff")]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/startupz", "/readyz"])

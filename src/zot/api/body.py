@@ -81,6 +81,11 @@ async def iter_chunks(http: HttpRequest, limits: TransferLimits, together_bytes:
             else:
                 async with asyncio.timeout(limits.sending_idle_s):
                     pieces = await connection.read_body(http, together_bytes)
+        except asyncio.CancelledError:
+            # The server is stopping: what came is kept.
+            for piece in connection.taken():
+                yield piece
+            raise
         except TimeoutError as error:
             for piece in connection.taken():
                 yield piece

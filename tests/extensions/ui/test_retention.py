@@ -48,10 +48,12 @@ def test_deletes_and_decisions_are_shown_with_their_reasons(retained: RunningReg
     text = page(client, "/image/team%2Fapp/retention")
     assert "collection would delete 1 tag, 1 manifest and 2 blobs" in text
     assert "tag 'patterns' rules" in text.replace("&#39;", "'")
-    assert text.count('<span class="tag good">kept</span>') == 49
     assert "retained by patterns policy" in text
     assert "50 of 61" in text
-    assert "kept59" in page(client, "/image/team%2Fapp/retention?tags=50")
+    rest = page(client, "/image/team%2Fapp/retention?tags=50")
+    assert "kept59" in rest
+    kept = '<span class="tag good">kept</span>'
+    assert (text.count(kept), rest.count(kept)) == (50, 10)  # in the order of tags "old" is the last
 
 
 def test_a_visitor_who_may_not_delete_learns_how_to_ask(retained: RunningRegistry) -> None:
