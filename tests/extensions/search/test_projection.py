@@ -93,6 +93,15 @@ async def carry_out(registry: Registry, step: Any, path: Path) -> None:
 
 
 @example([("push", "other", ["1"], (0, 0)), ("cosign", "other", None, (0, 0))])
+@example(
+    [
+        ("index", "other", [], []),
+        ("push", "team/app", [], (0, 0)),
+        ("wait", "", None, None),
+        ("drop", "other", None, None),
+        ("index", "team/app", [], []),
+    ]
+)
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=20))
 def test_a_rebuilt_index_equals_one_that_followed(history: list[Any]) -> None:

@@ -114,6 +114,8 @@ class Projection:
         """Repositories and traits: how many more manifests have them."""
         self._images: Counter[int] = Counter()
         """Repositories that are touched: how many more images they have."""
+        self._released: set[int] = set()
+        """Contents that a repository has no longer. Another one may have them by the same update, so they go last."""
 
     def apply(self, update: Update) -> None:
         """Write an update. The same one again changes nothing."""
@@ -142,6 +144,9 @@ class Projection:
         self._derive()
         self._retag()
         self._summarize()
+        for content in self._released:
+            if not self._rows("SELECT 1 FROM manifest WHERE content = ? LIMIT 1", content):
+                self._delete_content(content)
 
     # --- contents ---
 
@@ -296,8 +301,7 @@ class Projection:
                 )
             self._db.execute("DELETE FROM manifest WHERE repository = ? AND content = ?", (repository, content))
             self._db.execute("UPDATE repository SET downloads = downloads - ? WHERE id = ?", (downloads, repository))
-            if not self._rows("SELECT 1 FROM manifest WHERE content = ? LIMIT 1", content):
-                self._delete_content(content)
+            self._released.add(content)
 
     # --- tags ---
 
