@@ -24,7 +24,6 @@ from zot.registry.request import (
 )
 from zot.storage.memory import MemoryStorage
 
-
 WITH_ROUTES_OF_THEIR_OWN = {
     DiffImages,
     ListTagChanges,

@@ -42,7 +42,15 @@ ON_STORE = [
 ]
 """Commands that work on a store, before the configuration file."""
 
-ON_FILE = [*ON_STORE, ("config",), ("config", "--for-zot"), ("explain", "--repo", "team/app"), ("status",), ("verify",), ("serve",)]
+ON_FILE = [
+    *ON_STORE,
+    ("config",),
+    ("config", "--for-zot"),
+    ("explain", "--repo", "team/app"),
+    ("status",),
+    ("verify",),
+    ("serve",),
+]
 """Commands that read a configuration file."""
 
 ids = " ".join
