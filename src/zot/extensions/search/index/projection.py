@@ -144,9 +144,9 @@ class Projection:
         self._derive()
         self._retag()
         self._summarize()
-        for content in self._released:
-            if not self._rows("SELECT 1 FROM manifest WHERE content = ? LIMIT 1", content):
-                self._delete_content(content)
+        for released in self._released:
+            if not self._rows("SELECT 1 FROM manifest WHERE content = ? LIMIT 1", released):
+                self._delete_content(released)
 
     # --- contents ---
 
