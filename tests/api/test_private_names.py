@@ -21,6 +21,7 @@ PRIVATE_NAMES = {
     ("api/connection.py", "_connections"): "aiohttp Server: counts the open connections, and closes idle ones",
     ("api/connection.py", "_loop"): "aiohttp Server and RequestHandler: the event loop's clock and timers",
     ("api/protocol.py", "_buffer_paused"): "aiohttp BaseProtocol: whether the parser may have read ahead",
+    ("api/protocol.py", "_task_handler"): "aiohttp RequestHandler: the task that serves the requests",
     ("api/protocol.py", "_manager"): "aiohttp RequestHandler: its Server, which counts the requests of all connections",
     ("api/protocol.py", "_messages"): "aiohttp RequestHandler: the requests that wait, each with its body",
     ("api/protocol.py", "_reading_paused"): "aiohttp BaseProtocol: whether the parser may have read ahead",

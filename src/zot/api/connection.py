@@ -37,6 +37,7 @@ DRAINED_BYTES = 64 << 10
 
 # At the limit connections are closed that were idle for a second: all that never sent a request, else an eighth of the
 # limit. Where none is idle, a sixteenth more is accepted to be refused.
+_CUT_OFF_S = 2.0
 _CLOSED_SHARE = 8
 _REFUSED_SHARE = 16
 _IDLE_S = 1.0
@@ -251,8 +252,14 @@ class ConnectionServer(Server):
             each.force_close()
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (aiohttp's)
-        """End all connections; requests under way get the time, in seconds."""
+        """End all connections; requests under way get the time, in seconds.
+
+        Those that are cut off then record what came of their bodies, which is waited for.
+        """
+        handlers = [each.handling for each in self._connections if isinstance(each, Connection)]
         await super().shutdown(timeout)
+        if tasks := [each for each in handlers if each is not None]:
+            await asyncio.wait(tasks, timeout=_CUT_OFF_S)
         self.threads.close()
         self.flush()
 

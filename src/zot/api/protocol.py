@@ -125,6 +125,11 @@ class RegistryProtocol(RequestHandler, asyncio.BufferedProtocol):
         return self.serving is not None or bool(self._messages)
 
     @property
+    def handling(self) -> asyncio.Task[None] | None:
+        """The task that serves the connection's requests."""
+        return self._task_handler
+
+    @property
     def ends(self) -> bool:
         """Whether the client has ended its side and sends no more requests."""
         return self._half_closed and not self._messages
