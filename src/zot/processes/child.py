@@ -45,7 +45,7 @@ class ProcessContext:
     report: StateReport
     """The role calls it when it runs by another state than `state`."""
     replaces: bool
-    """Whether the server was ready before: then the role waits for a dependency that is down."""
+    """Whether clients counted on the server before: then the role waits for a dependency that is down."""
 
 
 Role = Callable[[ProcessContext], Awaitable[None]]

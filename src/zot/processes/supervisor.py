@@ -87,6 +87,8 @@ class Supervisor:
         self._failed = False
         self._lease_ended = False
         self._announced = False
+        self._served = False
+        """Whether all processes but the late ones were ready once: from then on clients count on them."""
         self._ticked_s = time.monotonic()
 
     def _arrange(self, plan: ServerPlan, groups: Groups) -> None:
@@ -143,17 +145,18 @@ class Supervisor:
 
     def _start(self, child: _Child) -> None:
         receiving, sending = os.pipe()
+        replaces = self._announced or (self._served and child.started_s > 0)
         child.started_s, child.ready = time.monotonic(), False
         child.silence = Silence(self._plan.heartbeats, child.spec.name)
         child.pid = os.fork()
         if child.pid == 0:
             os.close(receiving)
-            self._become(child, sending)
+            self._become(child, sending, replaces=replaces)
         os.close(sending)
         child.channel = ChannelReceiver(receiving)
         self._selector.register(receiving, selectors.EVENT_READ, (child, child.channel))
 
-    def _become(self, child: _Child, sending: int) -> NoReturn:
+    def _become(self, child: _Child, sending: int, *, replaces: bool) -> NoReturn:
         """Be the child: never return into the supervisor's code."""
         status = 1
         try:
@@ -167,7 +170,7 @@ class Supervisor:
             # Until the server is ready, a late process finds changes of files by itself, and logs them.
             reports = {} if child.spec.late and not self._announced else self._reports
             lifeline = self._lifelines[child.group][0]
-            handover = Handover(lifeline, ChannelSender(sending), self._state, reports, self._announced)
+            handover = Handover(lifeline, ChannelSender(sending), self._state, reports, replaces)
             status = run(self._plan, child.spec, handover)
         except BaseException:  # noqa: BLE001 (nothing above reports it)
             traceback.print_exc()
@@ -190,6 +193,7 @@ class Supervisor:
                 self._selector.unregister(key.fd)
                 channel.close()
         if all(child.ready or child.spec.late for child in self._children):
+            self._served = True
             for child in self._children:
                 if not child.started_s:
                     child.restart_s = 0.0
