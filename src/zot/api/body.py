@@ -81,15 +81,12 @@ async def iter_chunks(http: HttpRequest, limits: TransferLimits, together_bytes:
             else:
                 async with asyncio.timeout(limits.sending_idle_s):
                     pieces = await connection.read_body(http, together_bytes)
-        except asyncio.CancelledError:
-            # The server is stopping: what came is kept.
+        except (asyncio.CancelledError, TimeoutError) as error:  # the server is stopping, or the client is slow
             for piece in connection.taken():
                 yield piece
+            if isinstance(error, TimeoutError):
+                raise SlowClientError(f"no byte for {limits.sending_idle_s} s") from error
             raise
-        except TimeoutError as error:
-            for piece in connection.taken():
-                yield piece
-            raise SlowClientError(f"no byte for {limits.sending_idle_s} s") from error
         except web.RequestPayloadError as error:
             if http.transport is None:
                 raise ConnectionResetError("the connection broke in the body") from error

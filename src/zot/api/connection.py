@@ -35,9 +35,11 @@ PRODUCT = "zot"
 DRAINED_BYTES = 64 << 10
 """Bodies up to this size are read to their end although the request is refused."""
 
+_CUT_OFF_S = 2.0
+"""How long a stop waits for requests that are cut off to record what came of their bodies."""
+
 # At the limit connections are closed that were idle for a second: all that never sent a request, else an eighth of the
 # limit. Where none is idle, a sixteenth more is accepted to be refused.
-_CUT_OFF_S = 2.0
 _CLOSED_SHARE = 8
 _REFUSED_SHARE = 16
 _IDLE_S = 1.0

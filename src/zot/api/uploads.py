@@ -65,7 +65,7 @@ class Uploads:
     async def append(self, call: Call[AppendUpload]) -> web.Response:
         """PATCH: a chunk at its place (Content-Range), or the next bytes (without)."""
         http, request = call.http, call.request
-        body = iter_chunks(http, self._limits)  # each piece as it comes: what a stop cuts off can be continued
+        body = iter_chunks(http, self._limits, PIECE_BYTES)
         async with self._explaining_refusals(call):
             offset = await uploads.append(
                 self._registry, request, call.principal.name, body, _chunk(http), announced=http.content_length
