@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from zot.extensions.layers.interface import LayerFiles
     from zot.extensions.search.interface import Search, Visibility
     from zot.foundation.threads import ThreadPool
-    from zot.registry.registry import Registry
     from zot.server.store import Store
 
 EXTENSIONS: tuple[Extension, ...] = (LAYERS, METRICS, SCRUB, SEARCH, UI)
@@ -41,14 +40,13 @@ def visibility(policy: Policy, search: Search | None, pool: ThreadPool) -> Visib
     return VisibleRepositories(policy, search, pool)
 
 
-def open_layer_files(store: Store, registry: Registry) -> LayerFiles | None:
+def open_layer_files(store: Store) -> LayerFiles | None:
     """Return what answers from the file lists of layers in this process; None if they are not enabled."""
     if store.config.extensions.layer_files is None:
         return None
-    from zot.config.state_directory import StateDirectory  # noqa: PLC0415 (only where there are pages)
-    from zot.extensions.layers.files import ListedLayerFiles  # noqa: PLC0415
+    from zot.extensions.layers.files import ListedLayerFiles  # noqa: PLC0415 (only where there are pages)
 
-    return ListedLayerFiles(StateDirectory.of(store.config.storage).layers_database, registry)
+    return ListedLayerFiles(store.plan.state.layers_database, store.registry(store.config))
 
 
 _CORE = frozenset(

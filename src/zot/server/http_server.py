@@ -88,7 +88,7 @@ class HttpServer:
         self._passwords = ThreadPool("passwords", PASSWORD_THREADS, PASSWORD_QUEUE_LIMIT)
         self._handler_pool = ThreadPool("handlers", _HANDLER_THREADS, _HANDLER_QUEUE_LIMIT)
         self._search = open_search(store)
-        self._layer_files = open_layer_files(store, store.registry(store.config))
+        self._layer_files = open_layer_files(store)
         self._auth: Auth | None = None
         config = store.config
         self.health = Health(_usable(store), store.plan.probed, store.plan.heartbeats.unresponsive)

@@ -15,7 +15,8 @@ import pytest
 from extensions.layers.archives import archive, compressed, entry, files
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.extensions.layers import database, list_process, lister
-from zot.extensions.layers.database import ListsDatabase, WantedList
+from zot.extensions.layers.database import ListsDatabase
+from zot.extensions.layers.file_content import open_layer
 from zot.extensions.layers.files import ListedLayerFiles
 from zot.extensions.layers.interface import (
     LayerContentError,
@@ -134,14 +135,14 @@ async def test_a_layer_that_cannot_be_read_keeps_no_other_waiting(
     registry = memory_registry()
     bad = [files(a=str(each)) for each in range(3)]
     digests = await pushed(registry, *bad, files(b="1"))
-    opened = LayerLister._content
+    opened = open_layer
 
-    async def content(self: LayerLister, wanted: WantedList) -> Content | None:
-        if wanted.digest in digests[:3]:
+    async def content(registry: Registry, repository: Repository, layer: Digest) -> Content | None:
+        if layer in digests[:3]:
             raise StorageError("a sector cannot be read")
-        return await opened(self, wanted)
+        return await opened(registry, repository, layer)
 
-    monkeypatch.setattr(LayerLister, "_content", content)
+    monkeypatch.setattr(lister, "open_layer", content)
     async with listing(registry, tmp_path / "layers.db") as asking:
         await asking.lists(NAME, digests)
         (found,) = await made(asking, digests[3:])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
+import msgspec
 
 from zot.extensions.layers.interface import (
     IMPLIED_MODE,
@@ -75,6 +76,7 @@ CREATE TABLE file (
     ),
 )
 
+# The fields of `LayerFile`, in their order.
 FILE_COLUMNS = 'path, kind, size, mode, uid, gid, user, "group", modified_s, target, "offset", sha256'
 
 _log = logging.getLogger("zot.layers")
@@ -169,7 +171,7 @@ class ListsDatabase:
                 connection.execute(
                     f"INSERT OR {how} INTO file (list, depth, hides, {FILE_COLUMNS}) "  # noqa: S608 (constants)
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (wanted.id, depth_of(file.path), hides, *_values(file)),
+                    (wanted.id, depth_of(file.path), hides, *msgspec.structs.astuple(file)),
                 )
 
     def end(self, wanted: WantedList, made: LayerList) -> None:
@@ -248,20 +250,3 @@ def _used_bytes(connection: apsw.Connection) -> int:
     free: int = connection.pragma("freelist_count")
     size: int = connection.pragma("page_size")
     return (pages - free) * size
-
-
-def _values(file: LayerFile) -> tuple[Any, ...]:
-    return (
-        file.path,
-        file.kind,
-        file.size,
-        file.mode,
-        file.uid,
-        file.gid,
-        file.user,
-        file.group,
-        file.modified_s,
-        file.target,
-        file.offset,
-        file.sha256,
-    )

@@ -21,6 +21,18 @@ _READ_BYTES = 256 << 10
 _OPEN_LIMIT = 8
 
 
+async def open_layer(registry: Registry, repository: Repository, layer: Digest) -> Content | None:
+    """Open a layer of a repository; return None if it is not there. Raises CatalogError, StorageError."""
+    row = await registry.catalog.blob(repository, layer)
+    if row is None:
+        return None
+    try:
+        content, _ = await blobs.open_content(registry, PullBlob(repository=repository, digest=layer), row)
+    except BlobUnknown:
+        return None
+    return content
+
+
 class FileContents:
     """Opens files of layers, a few at once."""
 
@@ -39,22 +51,14 @@ class FileContents:
             raise LayersUnavailableError("too many files of layers are being read")
         self._open += 1
         try:
-            with closing(await self._content(repository, layer)) as content:
+            content = await open_layer(self._registry, repository, layer)
+            if content is None:
+                raise LayerContentError("The registry does not have this layer.")
+            with closing(content):
                 async with aclosing(self._part(content, file.offset, file.size)) as pieces:
                     yield pieces
         finally:
             self._open -= 1
-
-    async def _content(self, repository: Repository, layer: Digest) -> Content:
-        """Open a layer. Raises LayerContentError."""
-        row = await self._registry.catalog.blob(repository, layer)
-        if row is None:
-            raise LayerContentError("The registry does not have this layer.")
-        try:
-            content, _ = await blobs.open_content(self._registry, PullBlob(repository=repository, digest=layer), row)
-        except BlobUnknown as error:
-            raise LayerContentError("The registry does not have this layer.") from error
-        return content
 
     async def _part(self, content: Content, offset: int, size: int) -> AsyncGenerator[bytes, None]:
         """Yield a part of what a layer decompresses to. Raises LayerContentError."""

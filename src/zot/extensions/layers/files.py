@@ -54,7 +54,7 @@ class ListedLayerFiles:
 
     async def lists(self, repository: Repository, layers: Sequence[Digest]) -> list[LayerList]:
         """See `LayerFiles`."""
-        present = [each for each in dict.fromkeys(layers) if await self._has(repository, each)]
+        present = [each for each in dict.fromkeys(await self._held(repository, layers)) if each is not None]
         found = await self._run(self._database.lists, repository, present)
         missing = "The registry does not have this layer: its bytes are elsewhere, or were deleted."
         return [found.get(each) or LayerList(each, ListStatus.MISSING, note=missing) for each in layers]

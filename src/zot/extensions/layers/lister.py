@@ -18,13 +18,11 @@ import msgspec
 
 from zot.catalog.interface import CatalogError
 from zot.extensions.layers.database import ListsDatabase, WantedList
+from zot.extensions.layers.file_content import open_layer
 from zot.extensions.layers.interface import LayerList, LayersUnavailableError, ListStatus
 from zot.extensions.layers.list_frames import FRAME_LIMIT_BYTES, HEAD, FilesListed, Frame, ListEnded, decode_frame
 from zot.foundation.threads import ThreadPool
-from zot.registry import blobs
-from zot.registry.errors import BlobUnknown
 from zot.registry.registry import Registry
-from zot.registry.request import PullBlob
 from zot.storage.interface import Content, StorageError
 
 POLL_S = 0.25
@@ -98,7 +96,7 @@ class LayerLister:
 
     async def _make(self, wanted: WantedList) -> None:
         await self._threads.run(self._database.clear, wanted)
-        content = await self._content(wanted)
+        content = await open_layer(self._registry, wanted.repository, wanted.digest)
         if content is None:
             await self._threads.run(self._database.forget, wanted)
             return
@@ -106,18 +104,6 @@ class LayerLister:
             made = await self._listed(wanted, content)
         _log.info("layer %s is listed%s", wanted.digest, f": {made.note}" if made.note else "")
         await self._threads.run(self._database.end, wanted, made)
-
-    async def _content(self, wanted: WantedList) -> Content | None:
-        """Open a layer; None: it is gone."""
-        row = await self._registry.catalog.blob(wanted.repository, wanted.digest)
-        if row is None:
-            return None
-        request = PullBlob(repository=wanted.repository, digest=wanted.digest)
-        try:
-            content, _ = await blobs.open_content(self._registry, request, row)
-        except BlobUnknown:
-            return None
-        return content
 
     async def _listed(self, wanted: WantedList, content: Content) -> LayerList:
         """Write the files of a layer as a process lists them; return what is known of the list then."""

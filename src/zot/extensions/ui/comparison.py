@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from zot.extensions.search.interface import ManifestSummary
-from zot.extensions.ui.page import PageParts, PageVisit
+from zot.extensions.ui.page import PageParts, PageVisit, may
 from zot.maintenance.units import size
 from zot.oci.image_diff import ImageDiff, image_diff
 from zot.oci.names import Repository
 from zot.registry.errors import Denied
 from zot.registry.image_content import read_image
-from zot.registry.request import PullManifest, Request
+from zot.registry.request import PullManifest
 
 
 class Difference(NamedTuple):
@@ -40,15 +41,12 @@ async def compare(
     if one is None or other is None:
         return ImageComparison([], 0)
 
-    def may(request: Request) -> bool:
-        return parts.policy.decide(visit.principal, request, visit.context).allowed
-
     read = []
     for manifest in (one, other):
         request = PullManifest(repository=name, reference=manifest.digest)
-        if not may(request):
+        if not may(parts, visit, request):
             raise Denied
-        read.append(await read_image(parts.registry, request, "", may))
+        read.append(await read_image(parts.registry, request, "", partial(may, parts, visit)))
     found = image_diff(*read)
     return ImageComparison(list(_rows(found)), found.shared_bytes)
 

@@ -14,7 +14,7 @@ from zot.auth.principal import Principal
 from zot.catalog.interface import Catalog
 from zot.extensions.layers.interface import LayerFiles
 from zot.extensions.search.interface import IndexStatus, PageBounds, Search, Visible
-from zot.registry.request import OfRepository, UseExtension
+from zot.registry.request import Request, UseExtension
 
 if TYPE_CHECKING:
     from zot.admin.asking import Ask
@@ -115,7 +115,7 @@ class Download:
     content: bytes
 
 
-def may(parts: PageParts, visit: PageVisit, request: OfRepository) -> bool:
+def may(parts: PageParts, visit: PageVisit, request: Request) -> bool:
     """Tell whether the visitor may send a request: a page offers nothing that would be refused."""
     return parts.policy.decide(visit.principal, request, visit.context).allowed
 
