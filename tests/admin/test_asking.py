@@ -1,4 +1,4 @@
-"""A process that answers HTTP requests asks the one in the background, and does not wait for ever."""
+"""A process that answers HTTP requests asks the one in the background, and waits for a bounded time."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def texts(received: bytes) -> list[str]:
 @settings(max_examples=60)
 @given(SEQUENCES, st.data())
 def test_each_request_gets_its_own_body(sent: list[Sent], data: st.DataObject) -> None:
-    """No byte of a body is taken for a request, no request for a body's bytes, and none is lost or held for ever."""
+    """No byte of a body is taken for a request, no request for a body's bytes, none is lost or held indefinitely."""
     stream = b"".join(each.encoded(number) for number, each in enumerate(sent))
     # Near the borders of a request's parts, and anywhere.
     borders = [len(b"".join(each.encoded(n) for n, each in enumerate(sent[:count]))) for count in range(len(sent) + 1)]

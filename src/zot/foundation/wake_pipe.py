@@ -44,7 +44,7 @@ class WakePipe:
                 self._path.unlink()
         with suppress(FileExistsError):
             os.mkfifo(self._path, 0o600)
-        # For writing, too: else it would be readable for ever once a process that woke this one has closed it.
+        # For writing, too: else it would stay readable once a process that woke this one has closed it.
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         asyncio.get_running_loop().add_reader(self._descriptor, self._read, self._descriptor)
 

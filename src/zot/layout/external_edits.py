@@ -76,8 +76,7 @@ class ExternalEdits:
         found = await self._files.all_signatures(repositories)
         changed: set[Repository] = set()
         for name in repositories:
-            row = await self._catalog.export(name)
-            last = parse_export_stamp(row.signature) if row is not None else None
+            last = await self._last_export(name)
             if found.get(name) != IndexSignatures(last.signature if last else None, None):
                 changed.add(name)
         return changed
@@ -85,9 +84,12 @@ class ExternalEdits:
     async def is_in_sync(self, repository: Repository) -> bool:
         """Return, by its signature alone, whether the current `index.json` is the recorded export."""
         signature = await self._files.signature(repository)
-        row = await self._catalog.export(repository)
-        last = parse_export_stamp(row.signature) if row is not None else None
+        last = await self._last_export(repository)
         return last is not None and last.signature == signature
+
+    async def _last_export(self, repository: Repository) -> ExportStamp | None:
+        row = await self._catalog.export(repository)
+        return parse_export_stamp(row.signature) if row is not None else None
 
     async def merge_now(self, repository: Repository) -> None:
         """Merge an `index.json` that another program wrote; delete a repository whose directory was removed.

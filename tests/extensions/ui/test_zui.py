@@ -107,7 +107,7 @@ def test_addresses_of_zui_are_its_index(client: Client, address: str) -> None:
     ],
 )
 def test_files_are_served_with_their_types(client: Client, path: str, content_type: str, cached: bool) -> None:
-    """Those whose names have a hash for ever, others to be asked for again; compressed where that is smaller."""
+    """Those whose names have a hash indefinitely, others to be asked for again; compressed where that is smaller."""
     answer = client.get(f"/{path}", Accept_Encoding="gzip")
     plain = client.get(f"/{path}")
     assert (plain.status, plain.body, plain["Content-Encoding"]) == (200, FILES[path], None)
