@@ -15,8 +15,8 @@ from typing import Any
 
 from zot.accounts.sessions.ids import REDIS_BYTES, SECRET_BYTES, random_id, well_formed
 from zot.accounts.sessions.interface import SessionsUnavailableError
-from zot.accounts.sessions.redis_client import connect, disconnect
 from zot.config.redis_options import redis_options
+from zot.databases.redis_client import connect, disconnect
 
 DEFAULT_PREFIX = "zotsession"
 PLACE = "http.auth.sessionDriver"

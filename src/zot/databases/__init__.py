@@ -1,0 +1,1 @@
+"""Connections to database servers that replicas share."""
