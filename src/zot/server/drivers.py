@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zot.accounts.engine import AccountsEngine
 from zot.catalog.engine import CatalogEngine
+from zot.config.errors import ConfigProblem, ConfigurationError
 from zot.server.plan import ServerPlan
 
 # The drivers are imported where they are chosen: a check that fails before needs none of their libraries.
@@ -11,11 +12,14 @@ from zot.server.plan import ServerPlan
 
 
 def catalog_engine(plan: ServerPlan) -> CatalogEngine:
-    """Return the engine of the plan's catalog."""
+    """Return the engine of the plan's catalog. Raises ConfigurationError if its driver's options are not valid."""
     if plan.memory:
         from zot.catalog.memory.engine import MemoryCatalogEngine
 
         return MemoryCatalogEngine()
+    if plan.catalog_driver is not None:
+        name = plan.catalog_driver.get("name")
+        raise ConfigurationError(ConfigProblem(f"there is no catalog in {name}", "storage.cacheDriver.name"))
     from zot.catalog.sqlite.engine import SqliteCatalogEngine
 
     return SqliteCatalogEngine(plan.state, syncs=plan.syncs)

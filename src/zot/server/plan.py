@@ -58,6 +58,8 @@ class ServerPlan:
     """When this server started, if its catalog is older than its stores (restored from a backup); else 0."""
     memory: bool = False
     """Whether nothing is kept on a disk: catalog, content, accounts and statistics end with the process."""
+    catalog_driver: Mapping[str, Any] | None = None
+    """`storage.cacheDriver`, if the catalog is kept in a database server; None: it is embedded."""
     read_only: bool = False
     syncs: bool = True
     """Whether what is acknowledged is on the disk (`storage.commit`)."""
@@ -82,6 +84,7 @@ def make_plan(config: Config, file: Path | None, *, workers: int | None, read_on
         state=StateDirectory.of(storage),
         roots=stores.roots,
         stop=StopSchedule(http.drain_timeout_s),
+        catalog_driver=storage.cache_driver if storage.remote_cache else None,
         read_only=read_only or storage.read_only,
         # The catalog is one for all stores: it is as durable as the most durable of them.
         syncs=any(store.config.commit for store in stores),
