@@ -16,6 +16,7 @@ pytest_plugins = [
     "servers.oidc",
     "servers.redis",
     "servers.slapd",
+    "servers.versitygw",
 ]
 
 # The time of an example depends on the machine, not on the code: no test depends on it.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from storage.remote import RemoteStorage
+from zot.config.driver_options import S3, driver_options
 from zot.oci.digest import CANONICAL, Digest, algorithm_of, digest_of
 from zot.oci.names import Repository, parse_repository
 from zot.storage import filesystem, memory
@@ -27,6 +28,9 @@ from zot.storage.interface import (
     UploadMissingError,
 )
 from zot.storage.memory import MemoryStorage
+from zot.storage.object_store.local_locks import LocalLocks
+from zot.storage.object_store.s3 import S3Objects
+from zot.storage.object_store.storage import ObjectStorage
 from zot.storage.per_store import PerStoreStorage
 from zot.storage.threads import ThreadPools
 
@@ -48,7 +52,16 @@ def pools() -> Iterator[ThreadPools]:
     pools.close()
 
 
-@pytest.fixture(params=["filesystem", "filesystem not durable", "memory", "remote", "routed"])
+@pytest.fixture(
+    params=[
+        "filesystem",
+        "filesystem not durable",
+        "memory",
+        "remote",
+        "routed",
+        pytest.param("object store", marks=pytest.mark.needs("versitygw")),
+    ]
+)
 async def storage(request: pytest.FixtureRequest, tmp_path: Path, pools: ThreadPools) -> AsyncIterator[Storage]:
     """An empty storage of each kind."""
 
@@ -67,6 +80,11 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path, pools: ThreadP
             made = MemoryStorage()
         case "remote":
             made = RemoteStorage({APP: APP})
+        case "object store":
+            parameters = request.getfixturevalue("s3_server").make_bucket()
+            objects = S3Objects(driver_options(parameters, S3, "storageDriver"), "zot")
+            locks = LocalLocks(str(tmp_path / "locks"), pools.hash)
+            made = ObjectStorage(objects, pools, locks, expected=None, chunk_bytes=5 * MIB)
         case _:
             made = PerStoreStorage(on("root"), {"/infra": on("infra")})
     yield made
