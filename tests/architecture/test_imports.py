@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 # A third-party library (or a part of one) and the modules that may import it.
 FENCES = {
-    "aiobotocore": ["zot.catalog.dynamodb*", "zot.accounts.dynamodb*", "zot.storage.s3*", "zot.auth.aws*"],
+    "aiobotocore": ["zot.catalog.dynamodb*", "zot.accounts.dynamodb*", "zot.storage.object_store*", "zot.auth.aws*"],
     "aiohttp.web": ["zot.api*", "zot.processes*", "zot.server*", "zot.extensions.*.routes*", "zot.testing"],
     "apsw": [
         "zot.catalog.sqlite*",

@@ -16,6 +16,8 @@ from zot.storage.interface import StorageError
 from zot.storage.object_store.interface import ObjectMissingError, ObjectPart, ObjectStore
 from zot.storage.object_store.s3 import S3Objects
 
+pytestmark = pytest.mark.needs("versitygw")
+
 PART_BYTES = 5 * 1024 * 1024
 
 

@@ -103,6 +103,9 @@ class Location(NamedTuple):
 class Content(Protocol):
     """Open content. It stays readable until it is closed, even if it is removed concurrently.
 
+    Only content that is read in ranges from another machine may be gone then: a later `read` raises
+    ContentMissingError, and the transfer ends short of the announced length.
+
     A driver offers what it has of three ways to send it: the bytes themselves or a descriptor, a location, and the
     stream of bytes that `read` returns, which every driver has.
     """
@@ -249,8 +252,9 @@ class Storage(Protocol):
         """Make pieces of bytes that are in memory content, if together they have the digest. Durable and idempotent.
 
         `twin` is a repository that has the content, as the catalog says: a driver that can share its bytes compares
-        them with the pieces and does so. Existing content is replaced. Raises DigestMismatchError; ContentDamagedError,
-        with nothing changed, if the twin's content has other bytes, cannot be read, or is missing; StorageFullError.
+        them with the pieces and does so. Existing content is replaced. Raises DigestMismatchError, StorageFullError; if
+        bytes are shared ContentDamagedError, with nothing changed, if the twin's content has other bytes, cannot be
+        read, or is missing.
         """
 
     async def verify_pieces(self, repository: Repository, digest: Digest, pieces: Sequence[bytes]) -> None:
@@ -285,7 +289,10 @@ class Storage(Protocol):
         """
 
     async def discard(self, upload: UploadKey) -> None:
-        """Remove staged bytes, if there are any."""
+        """Remove staged bytes, if there are any.
+
+        An append that is running may stage bytes again; they are found by `staged`.
+        """
 
     def walk(self, repository: Repository) -> AsyncIterator[FoundFile]:
         """Iterate over the repository's content files, in no order. Other tasks run between batches."""

@@ -1,4 +1,4 @@
-"""Multipart uploads made of copies, on the server of the object store: the requests that the S3 library does not have."""
+"""Multipart uploads made of copies on the object store: the requests that the S3 library does not have."""
 
 from __future__ import annotations
 

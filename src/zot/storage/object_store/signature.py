@@ -15,7 +15,7 @@ from urllib.parse import quote
 _PAYLOAD = "UNSIGNED-PAYLOAD"
 
 
-class Credentials(NamedTuple):
+class S3Credentials(NamedTuple):
     """Credentials for S3; the token belongs to temporary ones."""
 
     access_key: str
@@ -39,7 +39,7 @@ class S3Request(NamedTuple):
         return f"{quote(self.path, safe='/~')}?{query}" if query else quote(self.path, safe="/~")
 
 
-def signed_headers(request: S3Request, credentials: Credentials, region: str, now_s: float) -> dict[str, str]:
+def signed_headers(request: S3Request, credentials: S3Credentials, region: str, now_s: float) -> dict[str, str]:
     """Return the headers of a request with its signature, which the server accepts for 15 minutes.
 
     The body is not signed: its integrity is that of the connection.

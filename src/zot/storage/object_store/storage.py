@@ -123,7 +123,7 @@ class ObjectStorage:
         async with self._held(upload):
             parts = list(chunks(upload, staged_state(staged, self._chunk_bytes)))
             try:
-                await self._objects.assemble(parts, key)
+                await (self._objects.assemble(parts, key) if parts else self._objects.write(key, [_EMPTY]))
             except ObjectMissingError:
                 if await self.stat(upload.repository, digest) == staged.offset:
                     return
@@ -137,6 +137,8 @@ class ObjectStorage:
             raise ContentMissingError(f"{source} has no content {digest}")
         if info.size != size:
             raise ContentDamagedError(f"{digest} of {source} has {info.size} bytes instead of {size}")
+        if source == target:
+            return
         try:
             await self._objects.assemble([ObjectPart(info.key, size)], self._key(target, digest))
         except ObjectMissingError:
