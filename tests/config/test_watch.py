@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import errno
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from zot.config import watch as watch_module
 from zot.config.watch import Watch
 
 Changes = AsyncGenerator[frozenset[Path], None]
@@ -17,11 +18,10 @@ Changes = AsyncGenerator[frozenset[Path], None]
 
 @asynccontextmanager
 async def watching(*paths: Path) -> AsyncIterator[tuple[Watch, Changes]]:
-    """Watch the files, and stop afterwards."""
+    """Watch the files, until the end of the block."""
     watch = Watch(paths)
     async with aclosing(watch.changes()) as found:
         yield watch, found
-        watch.stop()
 
 
 def replace(path: Path, text: str) -> None:
@@ -130,12 +130,37 @@ async def test_a_file_in_a_new_directory_is_reported(tmp_path: Path) -> None:
         assert await anext(found) == {path}
 
 
-async def test_stop_ends_the_watch(tmp_path: Path) -> None:
-    """After `stop` the iteration ends."""
-    watch = Watch([tmp_path / "a"])
-    asyncio.get_running_loop().call_later(0.01, watch.stop)
-    assert [changed async for changed in watch.changes()] == []
-    watch.stop()
+async def test_files_are_polled_where_the_system_sends_no_notices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each change is reported without notices, too: at the limit of watches, and on network file systems."""
+
+    def refused(_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(watch_module, "DirectoryNotices", refused)
+    monkeypatch.setattr(watch_module, "POLL_S", 0.01)
+    path = tmp_path / "a"
+    path.touch()
+    async with watching(path) as (_, found):
+        for text in ("x", "xx", "xxx"):
+            replace(path, text)
+            assert await anext(found) == {path}
+
+
+async def test_a_directory_in_place_of_another_is_watched(tmp_path: Path) -> None:
+    """Changes in a new directory of the same path are noticed, not only polled."""
+    path = tmp_path / "watched" / "file"
+    path.parent.mkdir()
+    path.touch()
+    async with watching(path) as (_, found):
+        for text in ("x", "xx", "xxx"):
+            path.parent.rename(tmp_path / f"before {text}")
+            path.parent.mkdir()
+            path.write_text(text, encoding="utf-8")
+            assert await anext(found) == {path}
+            path.write_text(text * 5, encoding="utf-8")
+            assert await anext(found) == {path}
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a pipe")

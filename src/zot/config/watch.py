@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from zot.foundation.directory_notices import DirectoryNotices
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Iterable, Mapping
     from pathlib import Path
 
 # Editors and deployments make several changes in a row, which are reported together.
-QUIET_MS = 150
-LONGEST_WAIT_MS = 1500
+QUIET_S = 0.15
+LONGEST_WAIT_S = 1.5
 # Files are also polled: network file systems send no notices, and the kernel limits the number of watches.
-POLL_MS = 1000
+POLL_S = 1.0
 
 Signature = tuple[int, int, int, int] | None
+Directories = frozenset[tuple["Path", int, int]]
+"""Directories with device and inode: another directory of the same path needs a watch of its own."""
 
 
 class Watch:
@@ -31,8 +35,9 @@ class Watch:
     def __init__(self, paths: Iterable[Path], seen: Mapping[Path, Signature] | None = None) -> None:
         """Watch `paths`; `seen` are their signatures when they were read, by default those of now."""
         self._seen = signatures(paths) | dict(seen or {})
-        self._stop = asyncio.Event()
-        self._awatch: Callable[..., AsyncGenerator[object, None]] | None = None
+        self._notices: DirectoryNotices | None = None
+        self._watched: Directories = frozenset()
+        self._look_for_directories = False  # for the first second: no start waits for it
 
     @property
     def seen(self) -> dict[Path, Signature]:
@@ -42,74 +47,69 @@ class Watch:
     def follow(self, paths: Iterable[Path]) -> None:
         """Replace the watched files; files that stay keep their signatures."""
         self._seen = {path: self._seen[path] if path in self._seen else _signature(path) for path in paths}
-
-    def stop(self) -> None:
-        """End `changes` within a second. Idempotent."""
-        self._stop.set()
+        self._look_for_directories = True
 
     async def changes(self) -> AsyncGenerator[frozenset[Path], None]:
-        """Iterate over sets of files that were written, replaced, removed or created, until `stop`."""
-        with ThreadPoolExecutor(1, thread_name_prefix="watch") as pool:
-            loop = asyncio.get_running_loop()
-            while not self._stop.is_set():
-                directories = await loop.run_in_executor(pool, _directories, tuple(self._seen))
-                async with aclosing(self._notices(directories, pool)) as notices:
-                    async for _ in notices:
-                        if changed := self._note(await loop.run_in_executor(pool, signatures, tuple(self._seen))):
-                            yield changed
-                        if directories != await loop.run_in_executor(pool, _directories, tuple(self._seen)):
-                            break
+        """Iterate over sets of files that were written, replaced, removed or created, until it is closed."""
+        try:
+            # In a thread: a network file system may keep it waiting.
+            with ThreadPoolExecutor(1, thread_name_prefix="watch") as pool:
+                loop = asyncio.get_running_loop()
+                while True:
+                    if self._look_for_directories:
+                        await loop.run_in_executor(pool, self._watch_directories)
+                    if changed := self._note(await loop.run_in_executor(pool, signatures, tuple(self._seen))):
+                        yield changed
+                    else:
+                        await self._pause()
+        finally:
+            self._close_notices()
 
     def _note(self, found: dict[Path, Signature]) -> frozenset[Path]:
         """Record new signatures and return the files whose signature changed."""
         changed = {path: now for path, now in found.items() if path in self._seen and self._seen[path] != now}
         self._seen |= changed
+        self._look_for_directories |= bool(changed)
         return frozenset(changed)
 
-    async def _notices(self, directories: frozenset[Path], pool: ThreadPoolExecutor) -> AsyncGenerator[None, None]:
-        """Yield at once, after each change in the directories, and once a second."""
-        yield
-        if directories and self._awatch is not None:
-            # If the directory is gone, or the kernel has no more watches, polling alone detects changes for a second.
-            with suppress(OSError, RuntimeError):
-                async with aclosing(self._events(self._awatch, directories)) as events:
-                    async for _ in events:
-                        yield
-        if not self._stop.is_set():
-            await asyncio.sleep(POLL_MS / 1000)
-        if self._awatch is None:
-            # After a second of polling, and in a thread: the first requests of a start do not wait for the import.
-            self._awatch = await asyncio.get_running_loop().run_in_executor(pool, _import_awatch)
+    async def _pause(self) -> None:
+        """Wait until the directories had changes and are quiet, at most until files are polled again."""
+        if self._notices is None:
+            await asyncio.sleep(POLL_S)
+            self._look_for_directories = True
+        elif await self._notices.wait(POLL_S):
+            self._look_for_directories = True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LONGEST_WAIT_S):
+                    while self._notices.clear():  # noqa: ASYNC110 (a time without notices is what is waited for)
+                        await asyncio.sleep(QUIET_S)
 
-    def _events(
-        self, awatch: Callable[..., AsyncGenerator[object, None]], directories: frozenset[Path]
-    ) -> AsyncGenerator[object, None]:
-        return awatch(
-            *directories,
-            watch_filter=None,
-            debounce=LONGEST_WAIT_MS,
-            step=QUIET_MS,
-            rust_timeout=POLL_MS,
-            yield_on_timeout=True,
-            recursive=False,
-            stop_event=self._stop,
-        )
+    def _watch_directories(self) -> None:
+        """Watch the directories that the files are in now; files are looked at after it."""
+        directories = _directories(self._seen)
+        self._look_for_directories = False
+        if self._notices is not None and directories == self._watched:
+            return
+        self._close_notices()
+        self._watched = directories
+        with suppress(OSError):  # a directory is gone, or the kernel has no more watches: polling detects changes
+            self._notices = DirectoryNotices(path for path, _, _ in directories)
 
-
-def _import_awatch() -> Callable[..., AsyncGenerator[object, None]]:
-    from watchfiles import awatch  # noqa: PLC0415
-
-    return awatch
+    def _close_notices(self) -> None:
+        notices, self._notices = self._notices, None
+        if notices is not None:
+            notices.close()
 
 
-def _directories(paths: tuple[Path, ...]) -> frozenset[Path]:
+def _directories(paths: Iterable[Path]) -> Directories:
     """Return the directories of the paths and of their symlinks' targets."""
     directories = set()
-    for path in paths:
+    for path in tuple(paths):
         directories.add(path.parent)
         with suppress(OSError, RuntimeError):  # a loop of symlinks
             directories.add(path.resolve().parent)
-    return frozenset(directory for directory in directories if _signature(directory) and directory.is_dir())
+    found = ((directory, _signature(directory)) for directory in directories if directory.is_dir())
+    return frozenset((directory, status[0], status[1]) for directory, status in found if status is not None)
 
 
 def signatures(paths: Iterable[Path]) -> dict[Path, Signature]:
