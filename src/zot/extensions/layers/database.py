@@ -26,6 +26,7 @@ from zot.extensions.layers.interface import (
 )
 from zot.foundation.sqlite_file import DAMAGE, begin_log
 from zot.foundation.sqlite_schema import SchemaMismatchError, SqliteSchema, immediate
+from zot.foundation.wake_pipe import wake
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 
@@ -101,6 +102,11 @@ def file_of(row: Sequence[Any]) -> LayerFile:
     return LayerFile(path, LayerFileKind(kind), *rest)
 
 
+def demand_pipe(path: Path) -> Path:
+    """Return the pipe that wakes the process that makes the lists of a file."""
+    return path.with_name(f"{path.name}.wanted")
+
+
 class ListsDatabase:
     """The lists. Every method blocks, and raises LayersUnavailableError."""
 
@@ -141,7 +147,12 @@ class ListsDatabase:
                         "ON CONFLICT DO NOTHING",
                         [(digest, repository, ListStatus.WAITING, now_s) for digest in missing],
                     )
+                self.demand()
         return {digest: each or LayerList(digest, ListStatus.WAITING) for digest, each in found.items()}
+
+    def demand(self) -> None:
+        """Wake the process that makes lists. Idempotent."""
+        wake(demand_pipe(self._path))
 
     # --- making ---
 

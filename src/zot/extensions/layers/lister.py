@@ -17,16 +17,19 @@ from pathlib import Path
 import msgspec
 
 from zot.catalog.interface import CatalogError
-from zot.extensions.layers.database import ListsDatabase, WantedList
+from zot.extensions.layers.database import ListsDatabase, WantedList, demand_pipe
 from zot.extensions.layers.file_content import open_layer
 from zot.extensions.layers.interface import LayerList, LayersUnavailableError, ListStatus
 from zot.extensions.layers.list_frames import FRAME_LIMIT_BYTES, HEAD, FilesListed, Frame, ListEnded, decode_frame
 from zot.foundation.threads import ThreadPool
+from zot.foundation.wake_pipe import WakePipe
 from zot.registry.registry import Registry
 from zot.storage.interface import Content, StorageError
 
-POLL_S = 0.25
-"""How long a list waits at most until it is begun, if no other is being made."""
+_DELAY_S = 10.0
+"""How long a list waits at most until it is begun, if no other is being made, should its request be overlooked."""
+_WITHOUT_PIPE_S = 0.25
+"""The same where the file system has no named pipes."""
 _AT_ONCE = 2
 _LIST_LIMIT_S = 900.0
 _RETRY_S = 1.0
@@ -51,21 +54,31 @@ class LayerLister:
         self._list_limit_s = list_limit_s
         self._threads = ThreadPool("layer-lists", 1, 8)
         self._taken: set[int] = set()
+        self._demand = WakePipe(demand_pipe(path))
 
     async def run(self) -> None:
         """Make lists until cancelled. What goes wrong is logged and tried again."""
         try:
+            self._open_demand()
             async with asyncio.TaskGroup() as group:
                 for _ in range(_AT_ONCE):
                     group.create_task(self._follow())
         finally:
+            self._demand.close()
             self._threads.close()
+
+    def _open_demand(self) -> None:
+        try:
+            self._demand.open()
+        except OSError as error:
+            _log.warning("requests for file lists of layers wake no process, and are polled instead: %s", error)
 
     async def _follow(self) -> None:
         while True:
             try:
+                self._demand.clear()  # before the file is read: a list that is wanted later is found later
                 if not await self._make_next():
-                    await asyncio.sleep(POLL_S)
+                    await self._demand.wait(_DELAY_S if self._demand.is_open else _WITHOUT_PIPE_S)
             except (LayersUnavailableError, StorageError, CatalogError, OSError) as error:
                 _log.warning("file lists of layers are not made for now: %s", error)
                 await asyncio.sleep(_RETRY_S)
@@ -81,6 +94,7 @@ class LayerLister:
         if wanted is None or wanted.id in self._taken:
             return False
         self._taken.add(wanted.id)
+        self._database.demand()  # one request may want several lists, and each task waits for the same pipe
         try:
             await self._make(wanted)
         except Exception:
