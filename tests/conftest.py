@@ -14,6 +14,7 @@ pytest_plugins = [
     "servers.moto",
     "servers.nats",
     "servers.oidc",
+    "servers.postgres",
     "servers.redis",
     "servers.slapd",
     "servers.versitygw",

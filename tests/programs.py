@@ -17,8 +17,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 GO_BIN = ROOT / ".cache" / "bin"
 NODE_MODULES = ROOT / ".cache" / "node" / "node_modules"
-# Debian keeps servers in /usr/sbin, which is not on the PATH of every user.
-PATH = os.pathsep.join([str(GO_BIN), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+# Debian keeps servers in /usr/sbin, and PostgreSQL's in a folder of its version, which are not on the PATH.
+POSTGRES_BIN = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))[-1:]
+PATH = os.pathsep.join([str(GO_BIN), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", *POSTGRES_BIN])
 INSTALLERS = {"apt": "apt-get", "go": "go", "npm": "npm"}
 LACKING = "not installed (make test-deps): "
 

@@ -23,6 +23,7 @@ FENCES = {
         "zot.extensions.layers*",
         "zot.extensions.search.index*",
     ],
+    "asyncpg": ["zot.databases.postgres*"],
     "backports": ["zot.extensions.layers.decompression"],
     "compression": ["zot.extensions.layers.decompression"],
     "bonsai": ["zot.auth.*ldap*"],
@@ -39,7 +40,7 @@ FENCES = {
 
 # The drivers of an interface. Beside their own package only the modules that assemble a process may import them.
 DRIVERS = {
-    "zot.catalog": ["sqlite", "redis", "dynamodb", "memory"],
+    "zot.catalog": ["sqlite", "postgres", "redis", "dynamodb", "memory"],
     "zot.storage": ["filesystem", "object_store", "memory"],
     "zot.accounts": ["sqlite", "files", "redis", "dynamodb", "memory"],
     "zot.statistics": ["sqlite", "redis"],
