@@ -11,7 +11,7 @@ from crash.scenarios import SCENARIOS
 from crash.stage import Stage
 from zot.catalog.sqlite.database import Database
 from zot.layout.index_files import IndexFiles
-from zot.layout.interface import FileSignature, Placement
+from zot.layout.interface import Placed, Replacement
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.registry import blob_commit
@@ -48,7 +48,7 @@ async def test_a_sync_of_the_directory_left_out_is_found(stage: Stage, seed: int
 def write_index_in_place(patch: pytest.MonkeyPatch) -> None:
     """Write `index.json` over the old one, as zot does when it deletes."""
 
-    def place(self: IndexFiles, repository: Repository, _: FileSignature | None, __: list[str]) -> Placement:
+    def place(self: IndexFiles, repository: Repository, replacement: Replacement, _: list[str]) -> Placed:
         staged, index = self._staged(repository), self._index(repository)
         content = self._disk.read_file(staged, 1 << 20)
         with self._disk.create(index) as file:
@@ -57,7 +57,8 @@ def write_index_in_place(patch: pytest.MonkeyPatch) -> None:
             self._disk.sync(file)
         self._disk.sync_directory(self._paths.repository(repository))
         self._disk.unlink(staged)
-        return Placement.PLACED
+        assert replacement.staged.signature is not None
+        return Placed(replacement.staged.signature)
 
     patch.setattr(IndexFiles, "_place", place)
 

@@ -21,7 +21,7 @@ from zot.catalog.interface import Outcome
 from zot.catalog.layout_commands import BeginExport, FinishExport, ImportLayout, LayoutBlob
 from zot.catalog.manifest_commands import MendManifest
 from zot.catalog.memory.driver import MemoryCatalog
-from zot.layout.interface import FileSignature, IndexVersion, Placement
+from zot.layout.interface import FileSignature, IndexVersion, Placed, StagedIndex
 from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.storage.interface import StorageError, UploadKey
@@ -352,9 +352,9 @@ async def test_a_manifest_that_is_pushed_again_has_its_file(store: Store, monkey
     await store.push(TWO, "moving")
     place = store.files.place
 
-    async def changing(repository: Repository, seen: FileSignature | None) -> Placement:
+    async def changing(repository: Repository, staged: StagedIndex, seen: FileSignature | None) -> Placed | None:
         await store.delete(ONE)
-        return await place(repository, seen)
+        return await place(repository, staged, seen)
 
     with monkeypatch.context() as patch:
         patch.setattr(store.files, "place", changing)

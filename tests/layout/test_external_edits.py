@@ -14,7 +14,7 @@ import pytest
 from layout.conftest import MakeStore
 from layout.images import INDEX, LAYER, REF_NAME, Image, Layout, image, index, sha256
 from layout.store import APP, Store
-from zot.layout.interface import FileSignature, IndexVersion, Placement
+from zot.layout.interface import FileSignature, IndexVersion, Placed, StagedIndex
 from zot.layout.reconcile import Reconciler
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, parse_repository
@@ -199,12 +199,13 @@ async def test_a_file_written_at_the_last_moment_is_merged(exported: Store, monk
         forget(repository)
         add(exported.layout(), FOUR, "four")
 
-    async def write_and_place(repository: Repository, seen: FileSignature | None) -> Placement:
+    async def write_and_place(repository: Repository, staged: StagedIndex, seen: FileSignature | None) -> Placed | None:
         # After the last look at the file that is to be replaced.
         monkeypatch.setattr(exported.files._files_of(APP), "forget_replaced", write)
-        placement = await place(repository, seen)
-        assert placement is Placement.PLACED_OVER_ANOTHER
-        return placement
+        placed = await place(repository, staged, seen)
+        assert placed is not None
+        assert placed.over_another
+        return placed
 
     monkeypatch.setattr(exported.files, "place", write_and_place)
     await exported.push(THREE, "three")
@@ -242,9 +243,9 @@ async def test_a_program_that_keeps_writing_delays_the_export(
     """An export that is overtaken repeatedly gives up for a while, and stays due."""
     place = exported.files.place
 
-    async def write_and_place(repository: Repository, seen: FileSignature | None) -> Placement:
+    async def write_and_place(repository: Repository, staged: StagedIndex, seen: FileSignature | None) -> Placed | None:
         add(exported.layout(), FOUR, "four")
-        return await place(repository, seen)
+        return await place(repository, staged, seen)
 
     monkeypatch.setattr(exported.files, "place", write_and_place)
     await exported.push(THREE, "three")

@@ -18,7 +18,7 @@ from storage.failing_disk import FailingDisk, NthFails, ObservedDisk
 from zot.catalog.rows import Unread
 from zot.layout.filesystem import FilesystemLayouts
 from zot.layout.index_json import InvalidLayoutError
-from zot.layout.interface import IndexVersion, Placement
+from zot.layout.interface import IndexVersion
 from zot.layout.layout_directories import LayoutDirectories
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, parse_repository
@@ -150,7 +150,7 @@ async def test_a_new_index_is_beside_the_old_one_until_it_is_placed(
     assert (layout.path / "index.json").read_bytes() == old
     assert f"sha256:{staged.digest}" == sha256(b"new content")
     before = await store.files.signature(APP)
-    assert await store.files.place(APP, None) is Placement.REFUSED
+    assert await store.files.place(APP, staged, None) is None
     assert (layout.path / "index.json").read_bytes() == old
     files = store.files._files_of(APP)
     forget = files.forget_replaced
@@ -163,7 +163,10 @@ async def test_a_new_index_is_beside_the_old_one_until_it_is_placed(
         (layout.path / "index.json").write_bytes(old)
 
     monkeypatch.setattr(files, "forget_replaced", write)  # after the last look at what is replaced
-    assert await store.files.place(APP, before) is Placement.PLACED_OVER_ANOTHER
+    placed = await store.files.place(APP, staged, before)
+    assert placed is not None
+    assert placed.over_another
+    assert placed.signature == staged.signature
     assert (layout.path / "index.json").read_bytes() == b"new content"
     assert await store.files.signature(APP) == staged.signature
     assert (await store.files.signatures(APP)).current == staged.signature
@@ -200,8 +203,8 @@ async def test_a_file_system_without_links_only_lacks_what_was_replaced(
 
     monkeypatch.setattr(os, "link", refuse)
     store.layout().write()
-    await store.files.stage(APP, pieces(b"new"))
-    await store.files.place(APP, await store.files.signature(APP))
+    staged = await store.files.stage(APP, pieces(b"new"))
+    await store.files.place(APP, staged, await store.files.signature(APP))
     assert (store.layout().path / "index.json").read_bytes() == b"new"
     assert await store.files.signature(APP, IndexVersion.REPLACED) is None
 

@@ -17,7 +17,7 @@ from zot.catalog.command import Command
 from zot.catalog.interface import Outcome
 from zot.catalog.layout_commands import BeginExport, FinishExport
 from zot.catalog.memory.driver import MemoryCatalog
-from zot.layout.interface import FileSignature, IndexVersion, Placement
+from zot.layout.interface import IndexVersion, Placed, Replacement
 from zot.oci.digest import Digest, digest_of
 from zot.oci.names import Repository, parse_repository
 
@@ -215,9 +215,9 @@ async def test_an_edit_at_the_last_moment_is_merged(store: Store, monkeypatch: p
     await store.push(THREE, "three")
     place_all = store.files.place_all
 
-    async def late(seen: Mapping[Repository, FileSignature | None]) -> Mapping[Repository, Placement]:
+    async def late(replacements: Mapping[Repository, Replacement]) -> Mapping[Repository, Placed]:
         await edited(store)
-        return await place_all(seen)
+        return await place_all(replacements)
 
     monkeypatch.setattr(store.files, "place_all", late)
     assert await store.exporter.export_together([APP]) == set()

@@ -18,7 +18,7 @@ from zot.layout.catalog_entries import PreviousEntries, catalog_entries
 from zot.layout.export_stamp import ExportStamp, last_change_ns
 from zot.layout.external_edits import ExternalEdits, SeenIndex
 from zot.layout.index_json import Index, IndexHead, IndexListing, InvalidLayoutError
-from zot.layout.interface import LayoutFiles, Placement, locked
+from zot.layout.interface import LayoutFiles, locked
 from zot.layout.manifest_files import remove_manifest_file
 from zot.layout.small_exports import SmallExports
 from zot.oci.digest import Digest
@@ -154,16 +154,16 @@ class Exporter:
             new = catalog_entries(self._catalog, repository, shown_ns, previous, put)
             staged = await self._files.stage(repository, index_json.encode(head.showing(shown_ns), new))
         # What the staged file lists may name blobs up to here. A crash before the release leaves them held.
-        placed = place_held(self._catalog, self._storage, self._damage, repository, put.pending)
-        releases = [release async for release in placed]
+        files_of_blobs = place_held(self._catalog, self._storage, self._damage, repository, put.pending)
+        releases = [release async for release in files_of_blobs]
         begin = BeginExport(repository=repository, digest=staged.digest, owner=self._catalog.owner)
         begun, *_ = await asyncio.gather(*map(self._catalog.do, (begin, *releases)))
         if not begun:
             return True  # removed concurrently
-        placement = await self._files.place(repository, seen.signature)
-        if placement is Placement.REFUSED:
+        placed = await self._files.place(repository, staged, seen.signature)
+        if placed is None:
             return False
-        mark = ExportStamp(staged.signature, shown_ns, whole=True)
+        mark = ExportStamp(placed.signature, shown_ns, whole=True)
         await self._catalog.do(
             FinishExport(repository=repository, revision=revision, digest=staged.digest, signature=str(mark))
         )
@@ -171,7 +171,7 @@ class Exporter:
             for digest in await self._unlisted(repository, previous.gone):
                 await remove_manifest_file(self._catalog, self._storage, repository, digest)
         # A file that another program wrote at the last moment is merged, and shown by the next export.
-        return placement is Placement.PLACED
+        return not placed.over_another
 
     @asynccontextmanager
     async def _previous(

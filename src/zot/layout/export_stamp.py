@@ -32,10 +32,10 @@ class ExportStamp(NamedTuple):
 def parse_export_stamp(text: str | None) -> ExportStamp | None:
     """Return the stamp of a text that the catalog kept, or None if there is none."""
     try:
-        size, inode, modified_ns, shown_ns, whole = map(int, (text or "").split(":"))
+        size, version, modified_ns, shown_ns, whole = map(int, (text or "").split(":"))
     except ValueError:
         return None
-    return ExportStamp(FileSignature(size, inode, modified_ns), shown_ns, bool(whole))
+    return ExportStamp(FileSignature(size, version, modified_ns), shown_ns, bool(whole))
 
 
 async def last_change_ns(catalog: Catalog, repository: Repository) -> int:

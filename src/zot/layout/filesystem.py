@@ -19,7 +19,8 @@ from zot.layout.interface import (
     IndexScan,
     IndexSignatures,
     IndexVersion,
-    Placement,
+    Placed,
+    Replacement,
     StagedIndex,
 )
 from zot.layout.layout_directories import LayoutDirectories
@@ -285,18 +286,18 @@ class FilesystemLayouts:
             staged |= await self._write(f"write index.json of {', '.join(names)}", self._files[root].stage_all, its)
         return staged
 
-    async def place_all(self, seen: Mapping[Repository, FileSignature | None]) -> Mapping[Repository, Placement]:
+    async def place_all(self, replacements: Mapping[Repository, Replacement]) -> Mapping[Repository, Placed]:
         """Replace several files, those below a root in one job. Durable."""
-        placements: dict[Repository, Placement] = {}
-        for root, names in self._by_root(seen):
-            its = {name: seen[name] for name in names}
+        placed: dict[Repository, Placed] = {}
+        for root, names in self._by_root(replacements):
+            its = {name: replacements[name] for name in names}
             doing = f"replace index.json of {', '.join(names)}"
-            placements |= await self._write(doing, self._files[root].place_all, its)
-        return placements
+            placed |= await self._write(doing, self._files[root].place_all, its)
+        return placed
 
-    async def place(self, repository: Repository, seen: FileSignature | None) -> Placement:
+    async def place(self, repository: Repository, staged: StagedIndex, seen: FileSignature | None) -> Placed | None:
         """Replace the `index.json` that was `seen` by the staged file. Durable."""
-        return (await self.place_all({repository: seen}))[repository]
+        return (await self.place_all({repository: Replacement(staged, seen)})).get(repository)
 
     async def forget_replaced(self, repository: Repository) -> None:
         """Remove the replaced `index.json`. Durable and idempotent."""

@@ -17,7 +17,8 @@ from zot.layout.interface import (
     IndexFile,
     IndexSignatures,
     IndexVersion,
-    Placement,
+    Placed,
+    Replacement,
     StagedIndex,
 )
 from zot.oci.digest import HEX_LENGTHS, Digest, digest_of, has_digest, hasher, hex_of
@@ -178,22 +179,20 @@ class IndexFiles:
             failing.pop_all()
         return staged
 
-    def place_all(self, seen: Mapping[Repository, FileSignature | None]) -> dict[Repository, Placement]:
-        """Rename the staged files to `index.json`, where the current ones are those `seen`."""
-        placements = dict.fromkeys(seen, Placement.REFUSED)
+    def place_all(self, replacements: Mapping[Repository, Replacement]) -> dict[Repository, Placed]:
+        """Rename the staged files to `index.json`, where the current ones are those that were seen."""
         unchanged = [
-            name for name, signature in seen.items() if self.signature(name, IndexVersion.CURRENT) == signature
+            name for name, each in replacements.items() if self.signature(name, IndexVersion.CURRENT) == each.seen
         ]
         self._make_layouts(unchanged, [])
         directories: list[str] = []
-        for repository in unchanged:
-            placements[repository] = self._place(repository, seen[repository], directories)
+        placed = {name: self._place(name, replacements[name], directories) for name in unchanged}
         # All changes are made before the syncs, so that one commit of a journal has them.
         for directory in directories:
             self._disk.sync_directory(directory)
-        return placements
+        return placed
 
-    def _place(self, repository: Repository, seen: FileSignature | None, directories: list[str]) -> Placement:
+    def _place(self, repository: Repository, replacement: Replacement, directories: list[str]) -> Placed:
         """Rename one staged file; add the directories that are to be synced.
 
         Another program may still write the current one at the last moment: so it keeps another name until it has been
@@ -209,12 +208,13 @@ class IndexFiles:
             if error.errno not in NO_LINK:
                 raise
         self._disk.rename(self._staged(repository), index)
-        replaced = self.signature(repository, IndexVersion.REPLACED)
+        seen, replaced = replacement.seen, self.signature(repository, IndexVersion.REPLACED)
         directories.append(self._paths.repository(repository))
         if replaced == seen is not None:
             self._disk.unlink(self._index(repository, IndexVersion.REPLACED))
             directories.append(self._paths.uploads(repository))
-        return Placement.PLACED if replaced in (None, seen) else Placement.PLACED_OVER_ANOTHER
+        assert replacement.staged.signature is not None, f"{index} is staged in a file"
+        return Placed(replacement.staged.signature, over_another=replaced not in (None, seen))
 
     def forget_replaced(self, repository: Repository) -> None:
         """Remove the replaced file durably: restored later it would pass for the work of another program."""

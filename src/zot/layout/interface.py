@@ -1,8 +1,8 @@
-"""The interface of layouts: which ones there are below the roots, and the `index.json` of each.
+"""The interface of layouts: which ones there are in a store, and the `index.json` of each.
 
 Content belongs to the storage. The files here have no digest as their name, are replaced as a whole, and may be written
 by other programs at any moment, in place or by renaming: a reader copes with half of a file, and a writer that replaces
-one looks at the file that it replaced.
+one looks at the file that it replaced. In an object store they are objects, which are never half written.
 """
 
 from __future__ import annotations
@@ -34,11 +34,13 @@ class IndexVersion(StrEnum):
 
 
 class FileSignature(NamedTuple):
-    """The status by which a file is recognised without reading it. Renaming keeps it."""
+    """What a file is recognised by without reading it. Renaming keeps it."""
 
     size: int
-    inode: int
+    version: int
+    """Its inode; of an object a number made of its version."""
     modified_ns: int
+    """0 of an object: its version is enough."""
 
 
 class IndexSignatures(NamedTuple):
@@ -46,17 +48,6 @@ class IndexSignatures(NamedTuple):
 
     current: FileSignature | None
     replaced: FileSignature | None
-
-
-class Placement(StrEnum):
-    """What became of a staged `index.json`."""
-
-    REFUSED = "refused"
-    """It was not placed: the current one is not the one that was seen."""
-    PLACED = "placed"
-    """It replaced the one that was seen, which is forgotten."""
-    PLACED_OVER_ANOTHER = "placed over another"
-    """Another program wrote the replaced one at the last moment: it can be read as REPLACED."""
 
 
 class IndexFile(NamedTuple):
@@ -69,11 +60,30 @@ class IndexFile(NamedTuple):
 
 
 class StagedIndex(NamedTuple):
-    """A new `index.json` before it is placed."""
+    """A new `index.json` before it is placed: in a file, or in memory."""
 
     digest: str
     """Its sha256, in hexadecimal digits."""
+    signature: FileSignature | None = None
+    """That of the file."""
+    content: bytes = b""
+    """All of it, if it is in memory."""
+
+
+class Replacement(NamedTuple):
+    """An `index.json` that is to be replaced."""
+
+    staged: StagedIndex
+    seen: FileSignature | None
+    """The signature of the one that is replaced, None for none."""
+
+
+class Placed(NamedTuple):
+    """An `index.json` that was placed, and replaced another."""
+
     signature: FileSignature
+    over_another: bool = False
+    """Another program wrote the replaced one at the last moment: it can be read as REPLACED."""
 
 
 class FoundIndex(NamedTuple):
@@ -112,7 +122,7 @@ class LayoutFiles(Protocol):
     """The layouts of a store. Every method raises StorageError when the storage fails."""
 
     async def ready(self, repository: Repository) -> None:
-        """Raise StorageError unless the root is the expected store and the repository's directory is its own.
+        """Raise StorageError unless the store is the expected one and the repository's directory is its own.
 
         It is not its own where a symbolic link leads to a directory that has another name in the store.
         """
@@ -126,7 +136,7 @@ class LayoutFiles(Protocol):
         """
 
     async def is_removed(self, repository: Repository) -> bool:
-        """Return whether the repository's directory is missing below an existing root.
+        """Return whether the repository's directory is missing below an existing root, or has no object.
 
         False where a symbolic link leads to it: the disk behind the link may be absent.
         """
@@ -183,7 +193,8 @@ class LayoutFiles(Protocol):
     def lock(self, repository: Repository) -> AbstractAsyncContextManager[bool]:
         """Lock the layout against import, merge and export by other processes; yield False if one holds the lock.
 
-        Yields True if there is no directory, and so nothing to import. The lock ends with the block or the process.
+        Yields True if there is nothing that could be locked, and so nothing to import. The lock ends with the block or
+        the process.
         """
 
     def lock_small(
@@ -196,22 +207,26 @@ class LayoutFiles(Protocol):
         """
 
     async def stage_all(self, indexes: Mapping[Repository, bytes]) -> Mapping[Repository, StagedIndex]:
-        """Write new small files as `stage` does, with their syncs shared. If it raises, some may be staged."""
+        """Stage new small files as `stage` does, with their syncs shared. If it raises, some may be staged."""
 
-    async def place_all(self, seen: Mapping[Repository, FileSignature | None]) -> Mapping[Repository, Placement]:
-        """Replace several files as `place` does, with their syncs shared. If it raises, some may be placed."""
+    async def place_all(self, replacements: Mapping[Repository, Replacement]) -> Mapping[Repository, Placed]:
+        """Replace several files as `place` does, with their syncs shared. If it raises, some may be placed.
 
-    async def stage(self, repository: Repository, content: AsyncIterator[bytes]) -> StagedIndex:
-        """Write a new `index.json` beside the current one, replacing an earlier staged one. Durable.
-
-        The directory is created if it is missing. If it raises, nothing is staged.
+        Left out: those whose current file is not the one that was seen.
         """
 
-    async def place(self, repository: Repository, seen: FileSignature | None) -> Placement:
-        """Replace the `index.json` that was `seen`, None for none, by the staged file. Durable.
+    async def stage(self, repository: Repository, content: AsyncIterator[bytes]) -> StagedIndex:
+        """Stage a new `index.json`, replacing an earlier staged one. If it raises, nothing is staged.
 
-        The directory becomes an image layout if it was not one. A replaced file that was not seen is kept as REPLACED
-        until it is forgotten, where the file system has hard links.
+        On a file system it is written durably beside the current one, in a directory that is created if it is missing.
+        """
+
+    async def place(self, repository: Repository, staged: StagedIndex, seen: FileSignature | None) -> Placed | None:
+        """Replace the `index.json` that was `seen`, None for none, by the one staged last. Durable.
+
+        Returns None if the current one is another one: nothing is changed then. The directory becomes an image layout
+        if it was not one. A replaced file that was not seen is kept as REPLACED until it is forgotten, where the file
+        system has hard links.
         """
 
     async def forget_replaced(self, repository: Repository) -> None:

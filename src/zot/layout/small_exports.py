@@ -21,7 +21,7 @@ from zot.layout import index_json
 from zot.layout.export_stamp import ExportStamp, parse_export_stamp
 from zot.layout.index_entry import IndexEntry, order
 from zot.layout.index_json import Index, InvalidLayoutError
-from zot.layout.interface import FileSignature, FoundIndex, IndexSignatures, LayoutFiles, Placement, StagedIndex
+from zot.layout.interface import FileSignature, FoundIndex, IndexSignatures, LayoutFiles, Placed, Replacement
 from zot.layout.manifest_files import remove_manifest_file
 from zot.oci.digest import Digest, has_digest
 from zot.oci.names import Repository
@@ -59,11 +59,11 @@ class _Plan(NamedTuple):
         placed = tuple(PlacedBlob(each.digest, each.placed_ns) for each in self.snapshot.held)
         return ReleaseBlobs(repository=repository, placed=placed)
 
-    def finish(self, repository: Repository, staged: StagedIndex) -> FinishExport:
-        """Return what records that the staged file is in place."""
-        stamp = ExportStamp(staged.signature, self.snapshot.shown_ns, whole=True)
+    def finish(self, repository: Repository, digest: str, placed: Placed) -> FinishExport:
+        """Return what records that the staged file, which has that digest, is in place."""
+        stamp = ExportStamp(placed.signature, self.snapshot.shown_ns, whole=True)
         revision = self.snapshot.export.revision
-        return FinishExport(repository=repository, revision=revision, digest=staged.digest, signature=str(stamp))
+        return FinishExport(repository=repository, revision=revision, digest=digest, signature=str(stamp))
 
 
 class SmallExports:
@@ -156,16 +156,20 @@ class SmallExports:
         begin = [BeginExport(repository=name, digest=staged[name].digest, owner=owner) for name in plans]
         release = [plan.release(name) for name, plan in plans.items() if plan.snapshot.held]
         begun = (await self._do([*begin, *release]))[: len(begin)]
-        seen = {name: plan.seen for (name, plan), is_there in zip(plans.items(), begun, strict=True) if is_there}
-        placements = await self._files.place_all(seen)
-        placed = [name for name, placement in placements.items() if placement is not Placement.REFUSED]
-        await self._do([plans[name].finish(name, staged[name]) for name in placed])
+        placed = await self._files.place_all(
+            {
+                name: Replacement(staged[name], plan.seen)
+                for (name, plan), is_there in zip(plans.items(), begun, strict=True)
+                if is_there
+            }
+        )
+        await self._do([plans[name].finish(name, staged[name].digest, each) for name, each in placed.items()])
         for name in placed:
             for digest in plans[name].gone:
                 await remove_manifest_file(self._catalog, self._storage, name, digest)
         # A file that another program wrote at the last moment is merged by an export alone. A repository that was
         # removed concurrently is not due any more.
-        return {name for name in placed if placements[name] is Placement.PLACED}
+        return {name for name, each in placed.items() if not each.over_another}
 
     async def _do(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """Carry commands out that travel together, and mostly are one commit."""
