@@ -1,0 +1,1 @@
+"""Layouts in an object store: one driver of the layouts, above a thin driver for each kind of object store."""
