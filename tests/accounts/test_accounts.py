@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from accounts.shared_engines import SHARED_ENGINES, shared_engine
 from zot.accounts.interface import Accounts, AccountsUnavailableError, ApiKey, User
 from zot.accounts.memory import MemoryAccounts
 from zot.accounts.sqlite import SCHEMA, SqliteAccounts
@@ -17,11 +18,16 @@ APP, OTHER = parse_repository("team/app"), parse_repository("other")
 KEY = ApiKey("1", "alice", "aa", "ci", ("repository:team/app:pull",), 10.0, 20.0, None, "curl/8")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", *SHARED_ENGINES])
 async def accounts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Accounts]:
     """Give each driver, empty."""
     pool = ThreadPool("accounts", 1, 64)
-    accounts = MemoryAccounts() if request.param == "memory" else SqliteAccounts(tmp_path / "identity.db", pool)
+    if request.param == "memory":
+        accounts: Accounts = MemoryAccounts()
+    elif request.param == "sqlite":
+        accounts = SqliteAccounts(tmp_path / "identity.db", pool)
+    else:
+        accounts = shared_engine(request, request.param).open_accounts(pool)
     yield accounts
     await accounts.close()
     pool.close()

@@ -7,22 +7,31 @@ from pathlib import Path
 
 import pytest
 
+from accounts.shared_engines import SHARED_ENGINES, shared_engine
 from certificates import Authority
 from servers.process import free_port
 from servers.redis import RedisServer
 from zot.accounts.sessions.interface import SessionStore, SessionsUnavailableError
 from zot.accounts.sessions.local import LocalSessions
 from zot.accounts.sessions.memory import MemorySessions
-from zot.accounts.sessions.redis import LONGEST_S, RedisSessions
+from zot.accounts.sessions.redis import RedisSessions
 from zot.accounts.sessions.session import Sessions
 from zot.config.secret_files import SessionKeys
+from zot.databases.redis_calls import LONGEST_S
 from zot.foundation.threads import ThreadPool
 
 KEYS = SessionKeys.model_validate({"hashKey": "h" * 32, "encryptKey": "e" * 32})
 
 
 @pytest.fixture(
-    params=["memory", "local", "local-sealed", pytest.param("redis", marks=pytest.mark.needs("redis-server"))]
+    params=[
+        "memory",
+        "local",
+        "local-sealed",
+        pytest.param("redis", marks=pytest.mark.needs("redis-server")),
+        *SHARED_ENGINES,
+        pytest.param("shared redis sealed", marks=pytest.mark.needs("redis-server")),
+    ]
 )
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SessionStore]:
     """Give each driver, empty."""
@@ -33,6 +42,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         store = await RedisSessions.open({"name": "redis", "url": server.url, "keyprefix": uuid.uuid4().hex})
     elif request.param == "memory":
         store = MemorySessions()
+    elif request.param.startswith("shared"):
+        engine = shared_engine(request, request.param.removesuffix(" sealed"))
+        store = engine.open_sessions(pool, KEYS if request.param.endswith(" sealed") else None)
     else:
         store = LocalSessions(tmp_path / "_sessions", pool, KEYS if request.param == "local-sealed" else None)
     yield store
@@ -169,12 +181,12 @@ async def test_redis_keys_begin_with_the_prefix(tmp_path: Path, prefix: object, 
         store = await RedisSessions.open(driver if prefix is None else {**driver, "keyprefix": prefix})
         session_id = store.new_id()
         await store.put(session_id, b"value", 7200)
-        keys = [key.decode() async for key in store._client.scan_iter()]
+        keys = [key.decode() async for key in store._calls.client.scan_iter()]
         assert keys == [f"{expected}{session_id}"]
-        assert 7100 < await store._client.ttl(keys[0]) <= 7200
+        assert 7100 < await store._calls.client.ttl(keys[0]) <= 7200
         assert await all_ids(store) == {session_id}
         await store.delete(session_id)
-        assert await store._client.dbsize() == 0
+        assert await store._calls.client.dbsize() == 0
         await store.close()
 
 
@@ -272,9 +284,9 @@ async def test_a_cluster_keeps_sessions(tmp_path: Path) -> None:
     bus = ["--cluster-port", str(free_port())]
     with RedisServer(tmp_path, ["--cluster-enabled", "yes", *bus]) as node:
         single = await RedisSessions.open({"name": "redis", "url": node.url})
-        await single._client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        await single._calls.client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         for _ in range(500):
-            if b"cluster_state:ok" in bytes(await single._client.execute_command("CLUSTER", "INFO")):
+            if b"cluster_state:ok" in bytes(await single._calls.client.execute_command("CLUSTER", "INFO")):
                 break
             await asyncio.sleep(0.02)
         await single.close()

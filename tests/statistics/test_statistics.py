@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from accounts.shared_engines import SHARED_ENGINES, shared_engine
 from zot.foundation.threads import ThreadPool
 from zot.oci.digest import digest_of
 from zot.oci.names import Repository
@@ -33,12 +34,15 @@ def pool() -> Iterator[ThreadPool]:
     pool.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", *SHARED_ENGINES])
 async def store(request: pytest.FixtureRequest, tmp_path: Path, pool: ThreadPool) -> AsyncIterator[StatisticsStore]:
     """An empty store of each driver."""
-    opened: StatisticsStore = (
-        MemoryStatistics() if request.param == "memory" else SqliteStatistics(tmp_path / "activity.db", pool)
-    )
+    if request.param == "memory":
+        opened: StatisticsStore = MemoryStatistics()
+    elif request.param == "sqlite":
+        opened = SqliteStatistics(tmp_path / "activity.db", pool)
+    else:
+        opened = shared_engine(request, request.param).open_statistics(pool)
     yield opened
     await opened.close()
 

@@ -7,30 +7,21 @@ process of the server. With an encryption key the files are encrypted as well.
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
-import hmac
 import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import msgspec
 
 from zot.accounts.sessions.ids import LOCAL_BYTES, random_id, well_formed
 from zot.accounts.sessions.interface import SessionsUnavailableError
+from zot.accounts.sessions.seal import SessionSeal
 from zot.config.secret_files import SessionKeys
-from zot.foundation.imports import LazyModule
 from zot.foundation.threads import ThreadPool
-
-if TYPE_CHECKING:
-    from cryptography import exceptions
-    from cryptography.hazmat.primitives.ciphers import aead
-else:
-    exceptions, aead = map(LazyModule, ("cryptography.exceptions", "cryptography.hazmat.primitives.ciphers.aead"))
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,7 +31,6 @@ SWEEP_INTERVAL_S = 3600.0
 _PREFIX = "session_"
 _KEY_FILE = "key"
 _KEY_BYTES = 64
-_NONCE_BYTES = 12
 
 
 class _StoredSession(msgspec.Struct, frozen=True, array_like=True):
@@ -63,16 +53,15 @@ class LocalSessions:
         self._swept_s = float("-inf")
         encryption_key = keys.encrypt_key if keys is not None else None
         signing_key = keys.hash_key if keys is not None else None
-        self._cipher = aead.AESGCM(encryption_key.get_secret_value().encode()) if encryption_key else None
         self._encoder, self._decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(_StoredSession)
         with _translated():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._key = signing_key.get_secret_value().encode() if signing_key else _stored_key(directory)
+            key = signing_key.get_secret_value().encode() if signing_key else _stored_key(directory)
+        self._seal = SessionSeal(key, encryption_key.get_secret_value().encode() if encryption_key else None)
 
     def new_id(self) -> str:
         """See `SessionStore`."""
-        name = random_id(LOCAL_BYTES)
-        return f"{name}.{self._signature(name)}"
+        return self._seal.signed(random_id(LOCAL_BYTES))
 
     async def put(self, session_id: str, value: bytes, ttl_s: int) -> None:
         """See `SessionStore`."""
@@ -80,10 +69,7 @@ class LocalSessions:
         if path is None:
             raise ValueError("the id is not of this store")
         expires_s = time.time() + ttl_s
-        content = self._encoder.encode(_StoredSession(expires_s, value))
-        if self._cipher is not None:
-            nonce = secrets.token_bytes(_NONCE_BYTES)
-            content = nonce + self._cipher.encrypt(nonce, content, path.name.encode())
+        content = self._seal.encrypted(path.name, self._encoder.encode(_StoredSession(expires_s, value)))
         with _translated():
             await self._threads.run(_write, path, content, expires_s)
         if time.monotonic() - self._swept_s > SWEEP_INTERVAL_S:
@@ -113,7 +99,7 @@ class LocalSessions:
 
     async def secret(self) -> bytes:
         """See `SessionStore`. Derived from the signing key, and changes with it."""
-        return hmac.digest(self._key, b"secret", hashlib.sha256)
+        return self._seal.secret()
 
     async def ids(self) -> AsyncIterator[str]:
         """See `SessionStore`."""
@@ -122,7 +108,7 @@ class LocalSessions:
         for name in names:
             session = name.removeprefix(_PREFIX)
             if name.startswith(_PREFIX) and well_formed(session):
-                yield f"{session}.{self._signature(session)}"
+                yield self._seal.signed(session)
 
     async def sweep(self) -> None:
         """See `SessionStore`."""
@@ -143,24 +129,15 @@ class LocalSessions:
     def _read(self, path: Path) -> _StoredSession | None:
         """Return the stored session; None if the file is missing or not readable with this key."""
         try:
-            content = path.read_bytes()
-            if self._cipher is not None:
-                nonce, encrypted = content[:_NONCE_BYTES], content[_NONCE_BYTES:]
-                content = self._cipher.decrypt(nonce, encrypted, path.name.encode())
-            return self._decoder.decode(content)
-        except (FileNotFoundError, exceptions.InvalidTag, ValueError):
+            content = self._seal.decrypted(path.name, path.read_bytes())
+            return self._decoder.decode(content) if content is not None else None
+        except (FileNotFoundError, ValueError):
             # It was written by zot or with another key, or was deleted concurrently.
             return None
 
     def _path(self, session_id: str) -> Path | None:
-        name, _, signature = session_id.partition(".")
-        if not well_formed(name) or not hmac.compare_digest(signature.encode(), self._signature(name).encode()):
-            return None
-        return self._directory / f"{_PREFIX}{name}"
-
-    def _signature(self, name: str) -> str:
-        digest = hmac.digest(self._key, name.encode(), hashlib.sha256)
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        name = self._seal.name_of(session_id)
+        return self._directory / f"{_PREFIX}{name}" if name is not None else None
 
 
 def _write(path: Path, content: bytes, expires_s: float) -> None:

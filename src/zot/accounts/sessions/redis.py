@@ -6,23 +6,19 @@ bytes, and only clients of Redis can list the keys.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from zot.accounts.sessions.ids import REDIS_BYTES, SECRET_BYTES, random_id, well_formed
 from zot.accounts.sessions.interface import SessionsUnavailableError
 from zot.config.redis_options import redis_options
-from zot.databases.redis_client import connect, disconnect
+from zot.databases.redis_calls import RedisCalls
+from zot.databases.redis_client import connect
 
 DEFAULT_PREFIX = "zotsession"
 PLACE = "http.auth.sessionDriver"
-
-LONGEST_S = 2.0
-"""How long a request waits for Redis at most, regardless of timeouts and retries of the connections."""
 
 # Not a well-formed session id.
 _KEY = "zot-signing-key"
@@ -35,7 +31,7 @@ class RedisSessions:
 
     def __init__(self, client: Any, prefix: str) -> None:
         """Own the client, which is closed with the store; `prefix` begins all keys."""
-        self._client = client
+        self._calls = RedisCalls(client, SessionsUnavailableError, "the session store")
         self._prefix = prefix
 
     @classmethod
@@ -50,7 +46,7 @@ class RedisSessions:
         if waits:
             return store
         try:
-            await _in_time(store._client.ping())
+            await store._calls.read("PING")
         except SessionsUnavailableError:
             await store.close()
             raise
@@ -62,29 +58,29 @@ class RedisSessions:
 
     async def put(self, session_id: str, value: bytes, ttl_s: int) -> None:
         """See `SessionStore`."""
-        await _in_time(self._client.set(self._key(session_id), value, ex=ttl_s))
+        await self._calls.change("SET", self._key(session_id), value, "EX", ttl_s)
 
     async def get(self, session_id: str) -> bytes | None:
         """See `SessionStore`."""
         if not well_formed(session_id):
             return None
-        value: bytes | None = await _in_time(self._client.get(self._key(session_id)))
+        value: bytes | None = await self._calls.read("GET", self._key(session_id))
         return value
 
     async def delete(self, session_id: str) -> bool:
         """See `SessionStore`."""
         if not well_formed(session_id):
             return False
-        return bool(await _in_time(self._client.delete(self._key(session_id))))
+        return bool(await self._calls.change("DEL", self._key(session_id)))
 
     async def secret(self) -> bytes:
         """See `SessionStore`. It does not expire in Redis."""
         key = f"{self._prefix}{_KEY}"
-        secret: bytes | None = await _in_time(self._client.get(key))
+        secret: bytes | None = await self._calls.read("GET", key)
         if secret is None:
             # NX: of replicas that start together, one sets it.
-            await _in_time(self._client.set(key, secrets.token_bytes(SECRET_BYTES), nx=True))
-            secret = await _in_time(self._client.get(key))
+            await self._calls.change("SET", key, secrets.token_bytes(SECRET_BYTES), "NX")
+            secret = await self._calls.read("GET", key)
         if secret is None:
             raise SessionsUnavailableError("the session store does not store the signing key")
         return secret
@@ -92,43 +88,17 @@ class RedisSessions:
     async def ids(self) -> AsyncIterator[str]:
         """See `SessionStore`. Without a prefix, keys of other programs that look like ids are included."""
         pattern = _GLOB.sub(r"\\\1", self._prefix) + "*"
-        with _translated():
-            async for key in self._client.scan_iter(match=pattern, count=500):
-                session_id = key.decode("utf-8", "replace").removeprefix(self._prefix)
-                if well_formed(session_id):
-                    yield session_id
+        async for key in self._calls.scan(pattern):
+            session_id = key.decode("utf-8", "replace").removeprefix(self._prefix)
+            if well_formed(session_id):
+                yield session_id
 
     async def sweep(self) -> None:
         """See `SessionStore`: Redis deletes expired keys."""
 
     async def close(self) -> None:
         """See `SessionStore`."""
-        with _translated():
-            await disconnect(self._client)
+        await self._calls.close()
 
     def _key(self, session_id: str) -> str:
         return f"{self._prefix}{session_id}"
-
-
-async def _in_time(operation: Awaitable[Any]) -> Any:
-    """Return the result of an operation. Raises SessionsUnavailableError after `LONGEST_S` at the latest."""
-    task = asyncio.ensure_future(operation)
-    try:
-        # Cancelled without waiting for the end: the library may take long to close a connection.
-        done, _ = await asyncio.wait({task}, timeout=LONGEST_S)
-    finally:
-        task.cancel()
-    if not done:
-        raise SessionsUnavailableError(f"the session store has not responded for {LONGEST_S:.0f} s")
-    with _translated():
-        return task.result()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    from redis.exceptions import RedisError  # noqa: PLC0415 - an extra
-
-    try:
-        yield
-    except (TimeoutError, RedisError, OSError) as error:
-        raise SessionsUnavailableError(f"the session store cannot be reached: {error}") from error
