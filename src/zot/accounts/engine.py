@@ -1,4 +1,4 @@
-"""The interface by which a store opens, heals and saves accounts, local sessions and statistics."""
+"""The interface by which a store opens, heals and saves accounts, sessions and statistics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AccountsEngine(Protocol):
-    """One driver of accounts, local sessions and statistics. Each process opens them; they need no separate process."""
+    """One driver of accounts, sessions and statistics. Each process opens them; they need no separate process."""
 
     def heal(self) -> list[str]:
         """Replace damaged statistics by empty ones, and return notices for the operator.
@@ -32,7 +32,7 @@ class AccountsEngine(Protocol):
         """
 
     def open_sessions(self, threads: ThreadPool, keys: SessionKeys | None) -> SessionStore:
-        """Open the sessions of this machine, signed and encrypted with `keys`. Raises SessionsUnavailableError."""
+        """Open the sessions, signed and encrypted with `keys` if given. Raises SessionsUnavailableError."""
 
     def open_statistics(self, threads: ThreadPool) -> StatisticsStore:
         """Open the statistics. Raises StatisticsUnavailableError as `open_accounts` does."""

@@ -182,7 +182,9 @@ class AuthConfig(Section):
     openid: OpenIdConfig | None = zot_key("openid", None, doc="Browser logins.", reload=True)
     apikey: Flag = zot_key("apikey", False, doc="API keys; always on with `openid`.", reload=True)
     session_keys_file: str = zot_key(
-        "sessionKeysFile", "", doc='File with `{"hashKey", "encryptKey"}`, which protect local sessions.'
+        "sessionKeysFile",
+        "",
+        doc='File with `{"hashKey", "encryptKey"}`, which protect sessions; not with `sessionDriver` redis.',
     )
     session_driver: DriverOptions = zot_key(
         "sessionDriver", None, doc="Store of sessions: `name` is `local` or `redis`."

@@ -37,7 +37,7 @@ class OpenIdCredentials(Section):
 
 
 class SessionKeys(Section):
-    """`http.auth.sessionKeysFile`: the keys that protect the cookies of local sessions."""
+    """`http.auth.sessionKeysFile`: the keys that protect the cookies of sessions."""
 
     hash_key: Secret | None = zot_key("hashKey", None, doc="Key of the signature; 32 or 64 bytes.")
     encrypt_key: Secret | None = zot_key("encryptKey", None, doc="Key of the encryption; 16, 24 or 32 bytes.")

@@ -26,11 +26,21 @@ def catalog_engine(plan: ServerPlan) -> CatalogEngine:
 
 
 def accounts_engine(plan: ServerPlan) -> AccountsEngine:
-    """Return the engine of the plan's accounts and statistics."""
+    """Return the engine of the plan's accounts and statistics: where the catalog is, as in zot.
+
+    Raises ConfigurationError as `catalog_engine` does.
+    """
     if plan.memory:
         from zot.accounts.memory_engine import MemoryAccountsEngine
 
         return MemoryAccountsEngine()
+    if plan.catalog_driver is not None:
+        name = plan.catalog_driver.get("name")
+        if name == "redis":
+            from zot.accounts.redis_engine import RedisAccountsEngine
+
+            return RedisAccountsEngine(plan.catalog_driver)
+        raise ConfigurationError(ConfigProblem(f"there are no accounts in {name}", "storage.cacheDriver.name"))
     from zot.accounts.sqlite_engine import SqliteAccountsEngine
     from zot.catalog.sqlite.snapshot import snapshot
 

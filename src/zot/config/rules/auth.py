@@ -154,7 +154,7 @@ def sessions(auth: AuthConfig) -> Iterator[Finding]:
 
 
 def session_keys(keys: SessionKeys | None) -> Iterator[Finding]:
-    """Check the keys of local sessions, after their file is read."""
+    """Check the keys of sessions, after their file is read."""
     path = "http.auth.sessionKeysFile"
     sealing, signing = (_bytes(keys.encrypt_key), _bytes(keys.hash_key)) if keys is not None else (b"", b"")
     if sealing and len(sealing) not in ENCRYPT_KEY_BYTES:
