@@ -1,4 +1,4 @@
-"""Two registries for all tests of the pages: one in which any client may do anything, and one with users."""
+"""What all tests of the pages share: a registry in which any client may do anything, one with users, two browsers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import bcrypt
 import pytest
+from selenium.webdriver import Chrome
 
+from extensions.ui.browsing import opened
 from extensions.ui.visitor import EXTENSIONS
 from http_client import Client
 from layout.images import image
@@ -58,3 +60,24 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistr
         admin.push("secret/app", image("secret"), "1")
         admin.push("public/app", image("public"), "1")
         yield registry
+
+
+@pytest.fixture(scope="session")
+def chrome() -> Iterator[Chrome]:
+    """A browser, with what the tests before did in it."""
+    with opened() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def browser(chrome: Chrome) -> Chrome:
+    """The browser, in which no user is logged in at first."""
+    chrome.delete_all_cookies()
+    return chrome
+
+
+@pytest.fixture(scope="session")
+def scriptless() -> Iterator[Chrome]:
+    """A browser that runs no scripts."""
+    with opened(scripts=False) as browser:
+        yield browser

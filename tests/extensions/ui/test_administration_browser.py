@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +11,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from extensions.ui.administered import administered
-from extensions.ui.test_browser import NARROW, WIDE, appears, narrow_width, opened, violations
+from extensions.ui.browsing import WIDE, appears, flaws
 from extensions.ui.visitor import log_in
 from http_client import Client
 from zot.testing import RunningRegistry
@@ -52,11 +51,10 @@ def log_in_by_form(browser: Chrome, registry: RunningRegistry) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser(registry: RunningRegistry) -> Iterator[Chrome]:
-    """The browser of an administrator."""
-    with opened() as chrome:
-        log_in_by_form(chrome, registry)
-        yield chrome
+def browser(chrome: Chrome, registry: RunningRegistry) -> Chrome:
+    """The shared browser, used by an administrator."""
+    log_in_by_form(chrome, registry)
+    return chrome
 
 
 def test_an_administrator_finds_a_job_and_runs_it(browser: Chrome, registry: RunningRegistry) -> None:
@@ -90,34 +88,21 @@ def test_an_administrator_ends_a_session(browser: Chrome, registry: RunningRegis
     assert client.get("/user/apikey", **cookie).status == 303
 
 
-def test_the_pages_work_without_script(registry: RunningRegistry) -> None:
-    with opened(scripts=False) as browser:
-        log_in_by_form(browser, registry)
-        appears(browser, ".tabs a[href='/admin/usage']").click()
-        appears(browser, "main input[name=pattern]").send_keys("team/*", Keys.ENTER)
-        assert [each.text for each in browser.find_elements(By.CSS_SELECTOR, "main td.name a")] == [
-            "team/old",
-            "team/app",
-        ]
-        appears(browser, ".tabs a[href='/admin/jobs']").click()
-        appears(browser, "button[aria-label='Run now: ChangeLogTrim']").click()
-        appears(browser, ".tabs a[href='/admin/jobs'][aria-current]")
-
-
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_fits_a_narrow_screen(browser: Chrome, registry: RunningRegistry, path: str) -> None:
-    assert narrow_width(browser, registry.url + path) <= NARROW[0]
+def test_the_pages_work_without_script(scriptless: Chrome, registry: RunningRegistry) -> None:
+    log_in_by_form(scriptless, registry)
+    appears(scriptless, ".tabs a[href='/admin/usage']").click()
+    appears(scriptless, "main input[name=pattern]").send_keys("team/*", Keys.ENTER)
+    assert [each.text for each in scriptless.find_elements(By.CSS_SELECTOR, "main td.name a")] == [
+        "team/old",
+        "team/app",
+    ]
+    appears(scriptless, ".tabs a[href='/admin/jobs']").click()
+    appears(scriptless, "button[aria-label='Run now: ChangeLogTrim']").click()
+    appears(scriptless, ".tabs a[href='/admin/jobs'][aria-current]")
 
 
 @pytest.mark.needs("axe-core")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_accessible(browser: Chrome, registry: RunningRegistry, path: str, scheme: str) -> None:
-    shown = violations(browser, registry.url + path, scheme)
-    assert shown == [], json.dumps(shown, indent=1)
-
-
-def test_text_of_clients_runs_in_no_browser(browser: Chrome, registry: RunningRegistry) -> None:
-    for path in PAGES:
-        browser.get(registry.url + path)
-        assert browser.find_elements(By.CSS_SELECTOR, "main script, main img") == []
+def test_a_page_is_accessible_and_fits_and_runs_nothing(browser: Chrome, registry: RunningRegistry, path: str) -> None:
+    """In both colour schemes, on a narrow screen, with text of clients that would run."""
+    assert flaws(browser, registry.url + path) == []
