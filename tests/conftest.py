@@ -1,6 +1,10 @@
 """Fixtures, markers and options of all tests."""
 
+import os
+import shutil
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -23,6 +27,16 @@ pytest_plugins = [
 # The time of an example depends on the machine, not on the code: no test depends on it.
 hypothesis.settings.register_profile("zot", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("zot")
+
+
+# A sync to a disk takes milliseconds, and tests make hundreds of thousands. What would survive a power loss is computed
+# by the crash tests from the calls, wherever the files are. A TMPDIR that is set is used as it is.
+_MEMORY = Path("/dev/shm")
+_MEMORY_BYTES = 4 << 30
+"""More than all tests that run at a time keep in files."""
+if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES:
+    os.environ["TMPDIR"] = str(_MEMORY)  # for the programs that tests start, too
+    tempfile.tempdir = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
