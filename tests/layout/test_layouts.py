@@ -45,7 +45,7 @@ async def test_a_pull_works_at_once(store: Store) -> None:
     write(store, APP)
     for reference in (LATEST, Digest(BOTH.digest)):
         pulled = await manifests.pull(registry(store), PullManifest(APP, reference))
-        assert pulled == (BOTH.digest, BOTH.media_type, BOTH.content)
+        assert pulled[:3] == (BOTH.digest, BOTH.media_type, BOTH.content)
     await store.importer.ensure(APP)
     assert await store.tags() == {"latest": BOTH.digest}
 

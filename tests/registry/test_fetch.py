@@ -59,10 +59,13 @@ class Mirrored:
         """Return what the test sets."""
         return self.due
 
-    async def check(self, repository: Repository, tag: Tag, known: Digest) -> SourcedManifest | None:
-        """Return the tag's manifest if it is another one."""
+    def checked(self, repository: Repository, tag: Tag, *, told: bool) -> None:
+        """Do nothing: the test sets what is due."""
+
+    async def resolve(self, repository: Repository, tag: Tag) -> Digest | None:
+        """Return the tag's digest."""
         found = await self.manifest(repository, tag)
-        return found if found is not None and found.digest != known else None
+        return None if found is None else found.digest
 
     @asynccontextmanager
     async def blob(self, repository: Repository, digest: Digest) -> AsyncIterator[SourcedBlob | None]:  # noqa: ARG002
@@ -122,7 +125,7 @@ async def test_what_the_layout_lacks_comes_from_the_first_upstream_that_has_it(s
     sources = Mirrored(), Mirrored(tags={"v2": TWO}), Mirrored(tags={"v2": ONE})
     registry = mirror(store, *sources)
     pulled = await manifests.pull(registry, PullManifest(APP, parse_tag("v2")))
-    assert pulled == (TWO.digest, TWO.media_type, TWO.content)
+    assert pulled == (TWO.digest, TWO.media_type, TWO.content, False)
     assert [source.asked for source in sources] == [["v2"], ["v2"], []]
     assert await store.tags() == {"latest": ONE.digest, "v2": TWO.digest}
 
@@ -175,8 +178,8 @@ async def test_a_failing_upstream_is_followed_by_the_next(store: Store) -> None:
 async def test_what_a_failing_upstream_may_have_is_unavailable(store: Store) -> None:
     """503, not 404, if one source could not tell and none of the others has the content; 404 if all could tell."""
     down, up = Mirrored(), Mirrored(tags={"latest": ONE})
-    registry = mirror(store, down, up)
     for fails, manifest, blob in ((True, Unavailable, Unavailable), (False, NameUnknown, NameUnknown)):
+        registry = mirror(store, down, up)
         down.fails = fails
         with pytest.raises(manifest):
             await manifests.pull(registry, PullManifest(OTHER, ABSENT))
@@ -219,6 +222,18 @@ async def test_a_tag_is_checked_only_when_it_is_due(store: Store) -> None:
     assert upstream.asked == ["latest"]
     assert (await manifests.pull(registry, PullManifest(APP, LATEST))).content == TWO.content
     assert await store.tags() == {"latest": TWO.digest}
+
+
+async def test_what_no_upstream_has_is_not_asked_for_again_at_once(store: Store) -> None:
+    """For a moment a miss or a failure is answered without upstreams, each of its own reference alone."""
+    upstream = Mirrored()
+    registry = mirror(store, upstream)
+    for fails, tag, error in ((False, "gone", NameUnknown), (True, "failed", Unavailable)):
+        upstream.fails = fails
+        for _ in range(2):
+            with pytest.raises(error):
+                await manifests.pull(registry, PullManifest(APP, parse_tag(tag)))
+    assert upstream.asked == ["gone", "failed"]
 
 
 @pytest.mark.parametrize("gone", [False, True])

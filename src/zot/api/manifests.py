@@ -24,6 +24,8 @@ from zot.registry.request import Action, DeleteManifest, PullManifest, PushManif
 
 MANIFESTS_LIMIT_BYTES = 64 * MIB
 """Bytes of manifests being received by one process; more if a single one may be larger than a quarter of it."""
+STALE = '110 - "Response is Stale"'
+"""RFC 7234, 5.5.1: the upstream of a mirrored tag was not asked, or did not answer in time."""
 SMALL_MANIFESTS_LIMIT_BYTES = 16 * MIB
 """Kept for manifests that are not large, so that large ones waiting for their turn make no small one fail."""
 
@@ -50,6 +52,8 @@ class Manifests:
         }
         if isinstance(found, OpenedManifest):
             return await self._send_file(call, found, headers)
+        if found.stale:
+            headers["Warning"] = STALE
         if is_current(call.http, found.digest):
             return web.Response(status=304, headers=headers)
         if request.head:

@@ -84,9 +84,9 @@ def secret_paths(auth: AuthConfig) -> list[Path]:
     return [Path(name) for name in names if name]
 
 
-def read_sync_credentials(path: Path) -> dict[str, RegistryCredentials]:
+def read_sync_credentials(path: Path, read: Callable[[Path], bytes] = read_content) -> dict[str, RegistryCredentials]:
     """Read `extensions.sync.credentialsFile`: credentials by `host[:port]`."""
-    tree = lower_keys(read_tree(path))
+    tree = lower_keys(read_tree(path, read))
     return {host: _validate(entry, RegistryCredentials, path) for host, entry in tree.items()}
 
 

@@ -52,6 +52,9 @@ FEATURES = (
     "extensions.trust",
     "extensions.events",
     "extensions.sync",
+    "extensions.sync.registries.credentialHelper",
+    "extensions.sync.registries.onlySigned",
+    "extensions.sync.registries.pollInterval",
     "scheduler",
     "cluster",
 )
@@ -92,7 +95,9 @@ def _enabling_keys(config: Config, feature: str) -> Iterator[str]:
 
 
 def _enables(value: Any, names: list[str], wanted: str) -> bool:
-    for name in names:
+    for i, name in enumerate(names):
+        if isinstance(value, tuple):
+            return any(_enables(each, names[i:], wanted) for each in value)
         if isinstance(value, dict):
             value = value.get(name)
         elif isinstance(value, Section):

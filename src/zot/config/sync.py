@@ -20,7 +20,7 @@ class ContentConfig(Section):
     """Repositories to mirror, and their local names."""
 
     prefix: str = zot_key("prefix", "", doc="Glob of upstream repositories; a leading `/` is ignored.")
-    tags: TagsConfig | None = zot_key("tags", None, doc="Filters of tags; absent: all tags.")
+    tags: TagsConfig | None = zot_key("tags", None, doc="Filters of tags, on demand too; absent: all tags.")
     destination: str = zot_key("destination", "", doc="Prefix of the local names.")
     strip_prefix: Flag = zot_key("stripPrefix", False, doc="Remove the fixed part of `prefix` from the local names.")
 
@@ -56,9 +56,11 @@ class SyncRegistryConfig(Section):
     cert_dir: str = zot_key(
         "certDir", "", doc="Directory with CAs (`.crt`) and a client certificate (`.cert`, `.key`)."
     )
-    max_retries: int | None = zot_key("maxRetries", None, doc="Retries of a failed request.")
+    max_retries: int | None = zot_key(
+        "maxRetries", None, doc="Attempts to go on with a download that broke. Default: 3."
+    )
     retry_delay_s: Seconds | None = zot_key(
-        "retryDelay", None, doc="Delay before a retry. Mandatory with `maxRetries`."
+        "retryDelay", None, doc="Delay before an attempt, on demand at most 5s. Mandatory with `maxRetries`."
     )
     max_retry_delay_s: Seconds | None = zot_key(
         "maxRetryDelay", None, doc="Longest delay before a retry. Default: that of `retryDelay`."
@@ -74,11 +76,15 @@ class SyncRegistryConfig(Section):
     preserve_digest: Flag = zot_key(
         "preserveDigest", False, doc="Do not convert Docker manifests. Needs `http.compat`."
     )
-    manifest_check_interval_s: Seconds = zot_key(
-        "manifestCheckInterval", 0.0, doc="On demand: age at which a local manifest is checked against upstream."
+    manifest_check_interval_s: Seconds | None = zot_key(
+        "manifestCheckInterval",
+        None,
+        doc="On demand: age at which a tag is checked against upstream; 0: at each pull. Default: 60s.",
     )
-    sync_timeout_s: Seconds = zot_key("syncTimeout", 10800.0, doc="Longest duration of one synchronization.")
-    req_concurrent: int | None = zot_key("reqConcurrent", None, doc="Concurrent requests to a host. Default: 3.")
+    sync_timeout_s: Seconds = zot_key("syncTimeout", 10800.0, doc="Longest duration of one download.")
+    req_concurrent: int | None = zot_key(
+        "reqConcurrent", None, doc="Concurrent downloads from a host, and as many other requests. Default: 16."
+    )
     req_per_sec: float | None = zot_key("reqPerSec", None, doc="Requests a second to a host. Default: no limit.")
     disable_http2: Flag | None = zot_key("disableHTTP2", None, doc="Accepted; HTTP/1.1 is always used.")
     max_idle_conns_per_host: int | None = zot_key(

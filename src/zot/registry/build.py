@@ -13,6 +13,7 @@ from zot.config.store_table import StoreTable
 from zot.oci.names import Repository
 from zot.registry.content_cache import ContentCache
 from zot.registry.damage import DamageReports
+from zot.registry.fetches import Fetches
 from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Registry, RegistryLimits
 from zot.registry.sources import Upstream
@@ -31,6 +32,7 @@ class RegistryParts:
     upstreams: tuple[Upstream, ...] = ()
     read_only: bool = False
     damage: DamageReports = field(default_factory=DamageReports)
+    fetches: Fetches = field(default_factory=Fetches)
 
 
 def build(config: Config, parts: RegistryParts) -> Registry:
@@ -53,6 +55,7 @@ def build(config: Config, parts: RegistryParts) -> Registry:
         sparse=config.http.accept_sparse,
         read_only=parts.read_only or config.storage.read_only,
         damage=parts.damage,
+        fetches=parts.fetches,
     )
 
 

@@ -6,10 +6,11 @@ read-only registry asks no upstream, since it could store nothing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from zot.catalog.command import ChangeSource
 from zot.catalog.manifest_commands import TagMove
@@ -26,6 +27,9 @@ from zot.registry.sources import SourcedManifest, Upstream
 # What the catalog records as the principal, and as the client whose open uploads are counted.
 _BY = "upstream"
 
+CHECK_LIMIT_S = 2.0
+"""How long a pull of a tag that is here waits for its check."""
+
 _Found = TypeVar("_Found")
 
 _log = logging.getLogger("zot.registry")
@@ -41,7 +45,13 @@ async def fetch_manifest(registry: Registry, repository: Repository, reference: 
         found = await upstream.manifest(repository, reference)
         return found and await _store_manifest(registry, repository, reference, found)
 
-    return await _first(registry, fetch)
+    async def fetch_first() -> SourcedManifest | None:
+        stored = await _first(registry, fetch)
+        if stored is not None and (tag := as_tag(reference)):
+            _set_checked(registry, repository, tag, told=True)
+        return stored
+
+    return await registry.fetches.join(("manifest", repository, reference), fetch_first)
 
 
 async def fetch_blob(registry: Registry, repository: Repository, digest: Digest) -> BlobRow | None:
@@ -63,30 +73,56 @@ async def fetch_blob(registry: Registry, repository: Repository, digest: Digest)
     return await _first(registry, fetch)
 
 
-async def check_tag(registry: Registry, repository: Repository, tag: Tag, row: ManifestRow) -> ManifestRow:
+class CheckedTag(NamedTuple):
+    """What a tag stands for, and whether that may be out of date."""
+
+    row: ManifestRow
+    stale: bool
+
+
+async def check_tag(registry: Registry, repository: Repository, tag: Tag, row: ManifestRow) -> CheckedTag:
     """Return what a tag stands for, `row` so far, after the upstreams whose check of it is due were asked.
 
-    While an upstream fails, the tag stays as it is: an old answer is better than none. Raises QuotaExceeded,
-    StorageFullError.
+    While an upstream fails, or does not answer within CHECK_LIMIT_S, the tag stays as it is: an old answer is better
+    than none. A check that takes longer goes on, for later requests. Raises QuotaExceeded, StorageFullError.
     """
-    if registry.read_only:
-        return row
-    for upstream in registry.upstreams:
-        if not upstream.is_due(repository, tag):
-            continue
-        try:
-            found = await upstream.check(repository, tag, row.digest)
-            if found is None:
+    if registry.read_only or not any(upstream.is_due(repository, tag) for upstream in registry.upstreams):
+        return CheckedTag(row, stale=False)
+    checking = registry.fetches.start(("check", repository, tag), lambda: _check(registry, repository, tag, row.digest))
+    await asyncio.wait({checking}, timeout=CHECK_LIMIT_S)
+    if not checking.done():
+        return CheckedTag(row, stale=True)
+    told = checking.result()
+    return CheckedTag(await registry.catalog.resolve(repository, tag) or row, stale=not told)
+
+
+async def _check(registry: Registry, repository: Repository, tag: Tag, known: Digest) -> bool:
+    """Have a tag point where the first upstream that has it points; return whether the upstreams could tell.
+
+    A tag that no upstream has stays.
+    """
+    told = True
+    try:
+        for upstream in registry.upstreams:
+            digest = await upstream.resolve(repository, tag)
+            if digest is None:
                 continue
-            await _store_manifest(registry, repository, tag, found)
-        except Unavailable as error:
-            _log.warning("%s:%s is served as it was: %s", repository, tag, error)
-            continue
-        return await registry.catalog.resolve(repository, tag) or row
-    return row
+            if digest != known and (found := await upstream.manifest(repository, tag)) is not None:
+                await _store_manifest(registry, repository, tag, found)
+            break
+    except Unavailable as error:
+        _log.warning("%s:%s is served as it was: %s", repository, tag, error)
+        told = False
+    _set_checked(registry, repository, tag, told=told)
+    return told
 
 
-async def _first(registry: Registry, fetch: Callable[[Upstream], Awaitable[_Found | None]]) -> _Found | None:
+def _set_checked(registry: Registry, repository: Repository, tag: Tag, *, told: bool) -> None:
+    for upstream in registry.upstreams:
+        upstream.checked(repository, tag, told=told)
+
+
+async def _first(registry: Registry, fetch: Callable[[Upstream], Coroutine[Any, Any, _Found | None]]) -> _Found | None:
     """Return what the first upstream gives that has it. Raises the first failure if none has it."""
     failed: Unavailable | None = None
     for upstream in () if registry.read_only else registry.upstreams:
@@ -116,7 +152,8 @@ async def _store_manifest(
         request, found.content, found.media_type, [TagMove(tag)] if tag else [], _BY, ChangeSource.SYNC
     )
     try:
-        stored = await commit_manifest(replace(registry, sparse=True), commit)
+        # A mirror keeps what its upstream has, byte for byte: Docker's types too.
+        stored = await commit_manifest(replace(registry, sparse=True, docker_types=True), commit)
     except (DigestInvalid, ManifestInvalid) as error:
         raise Unavailable(f"an upstream sent an invalid manifest: {error}", reference=reference) from error
     return found._replace(digest=stored.digest)

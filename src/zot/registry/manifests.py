@@ -44,6 +44,8 @@ class PulledManifest(NamedTuple):
     digest: Digest
     media_type: str
     content: bytes
+    stale: bool = False
+    """Whether an upstream could not tell in time if the tag still points to it."""
 
 
 class OpenedManifest(NamedTuple):
@@ -66,7 +68,8 @@ async def pull(registry: Registry, request: PullManifest) -> PulledManifest | Op
     if row is None:
         return await _outside_catalog(registry, request)
     if registry.upstreams and (tag := as_tag(request.reference)):
-        row = await check_tag(registry, request.repository, tag, row)
+        checked = await check_tag(registry, request.repository, tag, row)
+        return (await _stored(registry, request, checked.row))._replace(stale=checked.stale)
     return await _stored(registry, request, row)
 
 

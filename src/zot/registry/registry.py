@@ -14,6 +14,7 @@ from zot.oci.names import Repository, creation_refused
 from zot.registry.content_cache import ContentCache
 from zot.registry.damage import DamageReports
 from zot.registry.errors import NameInvalid, NameUnknown, Unsupported
+from zot.registry.fetches import Fetches
 from zot.registry.large_manifests import LargeManifests
 from zot.registry.quota import Quotas
 from zot.registry.small_bodies import SmallBodies
@@ -61,6 +62,8 @@ class Registry:
     """Accept images some of whose blobs are not here."""
     read_only: bool = False
     damage: DamageReports = field(default_factory=DamageReports)
+    fetches: Fetches = field(default_factory=Fetches)
+    """What is on its way from upstreams, for all requests of this process."""
 
     @property
     def sources(self) -> tuple[Source, ...]:

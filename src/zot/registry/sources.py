@@ -55,11 +55,11 @@ class Upstream(Source, Protocol):
     def is_due(self, repository: Repository, tag: Tag) -> bool:
         """Return whether the upstream has to be asked where a tag points now. It decides without I/O."""
 
-    async def check(self, repository: Repository, tag: Tag, known: Digest) -> SourcedManifest | None:
-        """Return the manifest that a tag points to now, None if that is still `known` or the tag is gone.
+    async def resolve(self, repository: Repository, tag: Tag) -> Digest | None:
+        """Return the digest that a tag stands for now, None if the upstream has no such tag. Raises Unavailable."""
 
-        The tag is not due again for a while. Raises Unavailable.
-        """
+    def checked(self, repository: Repository, tag: Tag, *, told: bool) -> None:
+        """Record that a tag was checked: it is due again after a while, sooner if it was not `told` where it points."""
 
     def blob(self, repository: Repository, digest: Digest) -> AbstractAsyncContextManager[SourcedBlob | None]:
         """Open a blob for the length of the block, None if the upstream has none. Raises Unavailable."""

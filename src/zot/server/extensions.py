@@ -9,16 +9,19 @@ from zot.extensions.layers.extension import EXTENSION as LAYERS
 from zot.extensions.metrics.extension import EXTENSION as METRICS
 from zot.extensions.scrub.extension import EXTENSION as SCRUB
 from zot.extensions.search.extension import EXTENSION as SEARCH
+from zot.extensions.sync.extension import EXTENSION as SYNC
 from zot.extensions.ui.extension import EXTENSION as UI
 
 if TYPE_CHECKING:
     from zot.auth.decision import Policy
+    from zot.config.model import Config
     from zot.extensions.layers.interface import LayerFiles
     from zot.extensions.search.interface import Search, Visibility
+    from zot.extensions.sync.build import Mirrors
     from zot.foundation.threads import ThreadPool
     from zot.server.store import Store
 
-EXTENSIONS: tuple[Extension, ...] = (LAYERS, METRICS, SCRUB, SEARCH, UI)
+EXTENSIONS: tuple[Extension, ...] = (LAYERS, METRICS, SCRUB, SEARCH, SYNC, UI)
 """The one list of extensions; each declares what it adds."""
 
 
@@ -38,6 +41,15 @@ def visibility(policy: Policy, search: Search | None, pool: ThreadPool) -> Visib
     from zot.extensions.search.visibility import VisibleRepositories  # noqa: PLC0415 (only where there is search)
 
     return VisibleRepositories(policy, search, pool)
+
+
+def open_mirrors(config: Config, pool: ThreadPool) -> Mirrors | None:
+    """Return the registries that this process mirrors; None if there are none. Their files are read in the pool."""
+    if not config.extensions.sync_enabled:
+        return None
+    from zot.extensions.sync.build import Mirrors  # noqa: PLC0415 (only where there is an upstream)
+
+    return Mirrors(config, pool)
 
 
 def open_layer_files(store: Store) -> LayerFiles | None:

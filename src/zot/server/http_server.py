@@ -38,7 +38,7 @@ from zot.migration.import_zot_metadata import accounts_awaited
 from zot.registry.request import UseExtension
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import CertificateReload, ConfigReload, certificates_of
-from zot.server.extensions import EXTENSIONS, open_layer_files, open_search, visibility
+from zot.server.extensions import EXTENSIONS, open_layer_files, open_mirrors, open_search, visibility
 from zot.server.plan import ServerPlan
 from zot.server.running_state import RunningState, StateReport
 from zot.server.store import Store
@@ -51,6 +51,7 @@ if TYPE_CHECKING:  # these bring maintenance and the library of metrics with the
     from zot.api.metrics.metrics import Metrics
     from zot.api.metrics.registry import Recorded
     from zot.api.metrics.state import ServerState
+    from zot.extensions.sync.build import Mirrors
 
 # Queries of extensions that take long are made one by one, so that they leave the processor to other requests.
 _HANDLER_THREADS = 1
@@ -89,6 +90,7 @@ class HttpServer:
         self._handler_pool = ThreadPool("handlers", _HANDLER_THREADS, _HANDLER_QUEUE_LIMIT)
         self._search = open_search(store)
         self._layer_files = open_layer_files(store)
+        self._mirrors: Mirrors | None = None
         self._auth: Auth | None = None
         config = store.config
         self.health = Health(_usable(store), store.plan.probed, store.plan.heartbeats.unresponsive)
@@ -127,6 +129,8 @@ class HttpServer:
             yield
         if self._metrics is not None:
             self._metrics.close()
+        if self._mirrors is not None:
+            await self._mirrors.retire()
         if self._auth is not None:
             await self._auth.close()
         if self._accounts is not None:
@@ -135,11 +139,13 @@ class HttpServer:
         self._handler_pool.close()
 
     async def _apply(self, config: Config) -> None:
-        replaced = self._auth
+        replaced, mirrors = self._auth, self._mirrors
         application = self._application(config)
         self.server.replace(application.handle, application.add_headers)
         if replaced is not None:
             await replaced.close()
+        if mirrors is not None and mirrors is not self._mirrors:
+            await mirrors.retire()
 
     def _application(self, config: Config) -> Application:
         auth = self._auth = build_auth(config, self._auth_parts())
@@ -150,7 +156,9 @@ class HttpServer:
         else:
             of_auth = build_auth_http(config.http, auth, self._addresses)
             authorizer, authenticator, routes = of_auth.authorizer, of_auth.authenticator, dict(of_auth.routes)
-        registry = self._store.registry(config)
+        if self._mirrors is None or self._mirrors.config != config.extensions.sync:
+            self._mirrors = open_mirrors(config, self._store.pools.read)
+        registry = self._store.registry(config, () if self._mirrors is None else self._mirrors.upstreams)
         context = HttpContext(
             config=config,
             registry=registry,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal, cast
@@ -24,7 +24,9 @@ from zot.logs.setup import Logs
 from zot.registry import build as registry_build
 from zot.registry.content_cache import ContentCache
 from zot.registry.damage import DamageReports
+from zot.registry.fetches import Fetches
 from zot.registry.registry import Registry
+from zot.registry.sources import Upstream
 from zot.registry.unimported import NothingUnimported
 from zot.server.drivers import accounts_engine, catalog_engine
 from zot.server.plan import ServerPlan
@@ -69,26 +71,30 @@ class Store:
     statistics: StatisticsStore
     cache: ContentCache = field(default_factory=ContentCache)
     damage: DamageReports = field(default_factory=DamageReports)
+    fetches: Fetches = field(default_factory=Fetches)
 
     @property
     def read_only(self) -> bool:
         """Whether nothing may be changed."""
         return self.plan.read_only or self.config.storage.read_only
 
-    def registry(self, config: Config) -> Registry:
-        """Return the registry that a configuration describes, on this store."""
+    def registry(self, config: Config, upstreams: Sequence[Upstream] = ()) -> Registry:
+        """Return the registry that a configuration describes, on this store; it mirrors the upstreams."""
         parts = registry_build.RegistryParts(
             catalog=self.catalog,
             storage=self.storage,
             layouts=self.layouts or NothingUnimported(),
             cache=self.cache,
             damage=self.damage,
+            fetches=self.fetches,
+            upstreams=tuple(upstreams),
             read_only=self.plan.read_only,
         )
         return registry_build.build(config, parts)
 
     async def close(self) -> None:
         """Close everything, in the opposite order."""
+        await self.fetches.close()
         await self.statistics.close()
         if self.layouts is not None:
             await self.layouts.close()

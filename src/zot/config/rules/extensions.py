@@ -47,9 +47,10 @@ def sync(config: Config) -> Iterator[Finding]:
 
 
 def _retries(registry: SyncRegistryConfig, path: str) -> Iterator[Finding]:
-    if registry.manifest_check_interval_s < 0:
+    interval_s = registry.manifest_check_interval_s or 0
+    if interval_s < 0:
         yield ConfigProblem("manifestCheckInterval cannot be negative", f"{path}.manifestCheckInterval")
-    if registry.manifest_check_interval_s > 0 and not registry.on_demand:
+    if interval_s > 0 and not registry.on_demand:
         yield ConfigProblem("manifestCheckInterval requires onDemand to be enabled", f"{path}.manifestCheckInterval")
     delay_s, longest_s = registry.retry_delay_s, registry.max_retry_delay_s
     if registry.max_retries is not None and delay_s is None:

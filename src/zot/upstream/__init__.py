@@ -1,0 +1,1 @@
+"""A client of other registries: bounded in time, size and number, and careful with credentials."""

@@ -1,0 +1,188 @@
+"""A registry that mirrors another one on demand, over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from http_client import Client
+from layout.images import DOCKER_MANIFEST, image, index, sha256
+from servers.upstream import ScriptedUpstream, scripted_upstream
+from zot.testing import serve
+
+ONE, TWO, DOCKER = image("one"), image("two"), image("docker", DOCKER_MANIFEST)
+BOTH = index(ONE, TWO)
+STALE = '110 - "Response is Stale"'
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[ScriptedUpstream]:
+    """The upstream of all tests: each has a repository of its own."""
+    with scripted_upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(running: ScriptedUpstream) -> Iterator[ScriptedUpstream]:
+    """The upstream, which works again after the test."""
+    running.asked.clear()
+    yield running
+    running.fault = None
+
+
+@pytest.fixture(scope="module")
+def credentials(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with no credentials that are needed."""
+    path = tmp_path_factory.mktemp("sync") / "credentials.json"
+    path.write_text(json.dumps({"registry.example": {"username": "a", "password": "b"}}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def mirrors(running: ScriptedUpstream, credentials: Path) -> Iterator[Client]:
+    """A registry that checks tags below `always` at each pull, and all others once an hour."""
+    common: dict[str, Any] = {"urls": [running.url], "onDemand": True, "maxRetries": 2, "retryDelay": "10ms"}
+    registries = [
+        {**common, "content": [{"prefix": "always/**"}], "manifestCheckInterval": "0s"},
+        {**common, "content": [{"prefix": "**"}], "manifestCheckInterval": "1h"},
+    ]
+    sync = {"credentialsFile": str(credentials), "registries": registries}
+    with serve(config={"extensions": {"sync": sync}}) as mirror:
+        yield Client(mirror.host)
+
+
+@pytest.fixture
+def repository(request: pytest.FixtureRequest) -> str:
+    """A repository for the test alone."""
+    return f"r/{request.node.name.partition('[')[0].removeprefix('test_').replace('_', '-')}"
+
+
+def test_an_image_is_fetched_when_it_is_pulled(mirrors: Client, upstream: ScriptedUpstream, repository: str) -> None:
+    """An index, its children and their blobs are each fetched once, when a client asks for them, and then served."""
+    upstream.add(repository, BOTH, "latest")
+    for _ in range(2):
+        pulled = mirrors.ask("GET", f"/v2/{repository}/manifests/latest")
+        assert (pulled.status, pulled.body, pulled["Docker-Content-Digest"]) == (200, BOTH.content, BOTH.digest)
+        assert mirrors.ask("GET", f"/v2/{repository}/manifests/{ONE.digest}").body == ONE.content
+        for content in ONE.blobs:
+            assert mirrors.ask("GET", f"/v2/{repository}/blobs/{sha256(content)}").body == content
+    assert [each.path.rpartition("/")[2] for each in upstream.asked] == ["latest", ONE.digest, *map(sha256, ONE.blobs)]
+    assert mirrors.ask("GET", f"/v2/{repository}/tags/list").json["tags"] == ["latest"]
+
+
+def test_docker_images_keep_their_digest(mirrors: Client, upstream: ScriptedUpstream, repository: str) -> None:
+    """An image of Docker's types is stored as it is, although this registry takes no pushes of it."""
+    upstream.add(repository, DOCKER, "latest")
+    pulled = mirrors.ask("GET", f"/v2/{repository}/manifests/latest")
+    assert (pulled.status, pulled["Docker-Content-Digest"]) == (200, DOCKER.digest)
+
+
+def test_what_upstream_lacks_is_unknown_for_a_moment(
+    mirrors: Client, upstream: ScriptedUpstream, repository: str
+) -> None:
+    """A missing image is 404, and is not asked for again at once."""
+    for _ in range(3):
+        assert mirrors.ask("GET", f"/v2/{repository}/manifests/latest").error == (404, "NAME_UNKNOWN")
+    assert len(upstream.asked) == 1
+
+
+def test_a_cached_tag_is_served_without_asking(mirrors: Client, upstream: ScriptedUpstream, repository: str) -> None:
+    """Within the interval a pull of a tag asks upstream nothing, and one by digest never does."""
+    upstream.add(repository, ONE, "latest")
+    for reference in ("latest", "latest", ONE.digest, ONE.digest):
+        pulled = mirrors.ask("GET", f"/v2/{repository}/manifests/{reference}")
+        assert (pulled.status, pulled["Warning"]) == (200, None)
+    assert len(upstream.asked) == 1
+
+
+def test_a_due_tag_is_checked_by_head(mirrors: Client, upstream: ScriptedUpstream) -> None:
+    """After the interval upstream is asked by HEAD; a tag that moved is followed."""
+    repository = "always/moved"
+    upstream.add(repository, ONE, "latest")
+    for expected in (ONE, ONE, TWO, TWO):
+        upstream.add(repository, expected, "latest")
+        assert mirrors.ask("GET", f"/v2/{repository}/manifests/latest").body == expected.content
+    assert [each.method for each in upstream.asked] == ["GET", "HEAD", "HEAD", "GET", "HEAD"]
+
+
+async def refuse_401(_: web.Request) -> web.Response:
+    """Refuse without a way to authenticate."""
+    return web.Response(status=401)
+
+
+async def fail_500(_: web.Request) -> web.Response:
+    """Fail."""
+    return web.Response(status=500)
+
+
+async def html(_: web.Request) -> web.Response:
+    """Send a page of a portal."""
+    return web.Response(body=b"<html>Log in", content_type="text/html")
+
+
+@pytest.mark.parametrize("fault", [refuse_401, fail_500, html])
+def test_an_upstream_that_fails_takes_no_tag_away(
+    mirrors: Client, upstream: ScriptedUpstream, fault: Callable[..., Any]
+) -> None:
+    """What is here is served, marked as stale if upstream could not tell, and later without asking for a moment."""
+    repository = f"always/failing-{fault.__name__.replace('_', '-')}"
+    upstream.add(repository, ONE, "latest")
+    mirrors.ask("GET", f"/v2/{repository}/manifests/latest")
+    upstream.fault = fault
+    pulled = mirrors.ask("GET", f"/v2/{repository}/manifests/latest")
+    assert (pulled.status, pulled.body) == (200, ONE.content)
+    assert pulled["Warning"] == (None if fault is refuse_401 else STALE)
+    assert mirrors.ask("GET", f"/v2/{repository}/manifests/{ONE.digest}").status == 200
+
+
+@pytest.mark.parametrize("fault", [fail_500, html])
+def test_what_a_failing_upstream_may_have_is_unavailable(
+    mirrors: Client, upstream: ScriptedUpstream, repository: str, fault: Callable[..., Any]
+) -> None:
+    """503, not 404, and remembered for a moment."""
+    upstream.fault = fault
+    repository = f"{repository}/{fault.__name__.replace('_', '-')}"
+    for _ in range(2):
+        refused = mirrors.ask("GET", f"/v2/{repository}/manifests/latest")
+        assert refused.error == (503, "UNAVAILABLE")
+        assert refused["Retry-After"]
+    assert len(upstream.asked) == 1
+    upstream.fault = None
+    assert mirrors.ask("GET", f"/v2/{repository}/tags/list").status == 404
+
+
+def test_a_client_may_push_beside_mirrored_images(mirrors: Client, upstream: ScriptedUpstream, repository: str) -> None:
+    """A mirrored repository takes pushes as any other."""
+    upstream.add(repository, ONE, "latest")
+    mirrors.ask("GET", f"/v2/{repository}/manifests/latest")
+    assert mirrors.push(repository, TWO, "mine") == TWO.digest
+    assert mirrors.ask("GET", f"/v2/{repository}/tags/list").json["tags"] == ["latest", "mine"]
+
+
+def test_access_control_decides_whether_something_is_fetched(upstream: ScriptedUpstream) -> None:
+    """A client that may not pull gets nothing fetched."""
+    upstream.add("secret/app", ONE, "latest")
+    sync = {"registries": [{"urls": [upstream.url], "onDemand": True}]}
+    access = {"repositories": {"open/**": {"anonymousPolicy": ["read"]}}}
+    config = {"http": {"accessControl": access}, "extensions": {"sync": sync}}
+    with serve(config=config, memory=True) as mirror:
+        assert Client(mirror.host).ask("GET", "/v2/secret/app/manifests/latest").status in (401, 403)
+        assert upstream.asked == []
+
+
+@pytest.mark.parametrize(
+    "key", [{"pollInterval": "1h"}, {"onlySigned": True}, {"credentialHelper": "ecr"}], ids=lambda key: next(iter(key))
+)
+def test_what_is_not_built_is_refused(key: dict[str, Any]) -> None:
+    """A key that asks for periodic mirroring, signed images or a helper is refused by its name, not ignored."""
+    registry = {"urls": ["https://registry.example"], "onDemand": True, "content": [{"prefix": "**"}], **key}
+    with (
+        pytest.raises(Exception, match=rf"extensions\.sync\.registries\.{next(iter(key))}"),
+        serve(config={"extensions": {"sync": {"registries": [registry]}}}, memory=True),
+    ):
+        pass
