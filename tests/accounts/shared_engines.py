@@ -1,14 +1,25 @@
 """The engines of accounts, sessions and statistics that replicas share, empty for each test."""
 
 import uuid
+from functools import cache
 
 import pytest
 
+from servers.postgres import PostgresServer
 from servers.redis import RedisServer
+from zot.accounts import postgres as accounts_tables
 from zot.accounts.engine import AccountsEngine
+from zot.accounts.postgres_engine import PostgresAccountsEngine
 from zot.accounts.redis_engine import RedisAccountsEngine
+from zot.accounts.sessions import postgres as sessions_tables
+from zot.config.postgres_address import parse_address
+from zot.databases.postgres_pool import PostgresPool, run_apart
+from zot.statistics import postgres as statistics_tables
 
-SHARED_ENGINES = [pytest.param("shared redis", marks=pytest.mark.needs("redis-server"))]
+SHARED_ENGINES = [
+    pytest.param("shared redis", marks=pytest.mark.needs("redis-server")),
+    pytest.param("shared postgres", marks=pytest.mark.needs("postgres")),
+]
 
 
 def shared_engine(request: pytest.FixtureRequest, name: str) -> AccountsEngine:
@@ -18,7 +29,35 @@ def shared_engine(request: pytest.FixtureRequest, name: str) -> AccountsEngine:
 
 def replicas(request: pytest.FixtureRequest, name: str) -> tuple[AccountsEngine, AccountsEngine]:
     """Return the engines of two replicas, of a parameter in SHARED_ENGINES."""
-    assert name == "shared redis"
-    server: RedisServer = request.getfixturevalue("redis_server")
-    driver = {"name": "redis", "url": server.url, "keyprefix": uuid.uuid4().hex}
-    return RedisAccountsEngine(driver), RedisAccountsEngine(driver)
+    if name == "shared redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        driver = {"name": "redis", "url": server.url, "keyprefix": uuid.uuid4().hex}
+        return RedisAccountsEngine(driver), RedisAccountsEngine(driver)
+    postgres: PostgresServer = request.getfixturevalue("postgres_server")
+    driver = {"name": "postgres", "url": _emptied(postgres)}
+    return PostgresAccountsEngine(driver), PostgresAccountsEngine(driver)
+
+
+def _emptied(server: PostgresServer) -> str:
+    """Return the URL of a database without rows, whose tables exist after the first test."""
+    url = _database(server)
+
+    async def empty() -> None:
+        pool = PostgresPool(parse_address(url), 1)
+        for schema in (accounts_tables.SCHEMA, sessions_tables.SCHEMA, statistics_tables.SCHEMA):
+            await schema.migrate(pool)
+        await pool.fetch(
+            "TRUNCATE zot_accounts.users, zot_accounts.api_key, zot_accounts.star, zot_accounts.bookmark,"
+            " zot_sessions.session, zot_sessions.secret, zot_statistics.statistic"
+        )
+        await pool.close()
+
+    run_apart(empty())
+    return url
+
+
+@cache
+def _database(server: PostgresServer) -> str:
+    name = f"accounts_{uuid.uuid4().hex}"
+    server.sql(f"CREATE DATABASE {name}")
+    return server.url(name)

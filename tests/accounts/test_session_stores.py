@@ -30,7 +30,7 @@ KEYS = SessionKeys.model_validate({"hashKey": "h" * 32, "encryptKey": "e" * 32})
         "local-sealed",
         pytest.param("redis", marks=pytest.mark.needs("redis-server")),
         *SHARED_ENGINES,
-        pytest.param("shared redis sealed", marks=pytest.mark.needs("redis-server")),
+        pytest.param("shared postgres sealed", marks=pytest.mark.needs("postgres")),
     ]
 )
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SessionStore]:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from accounts.shared_engines import SHARED_ENGINES, replicas
+from servers.postgres import PostgresServer
 from servers.redis import RedisServer
 from zot.accounts.engine import AccountsEngine
 from zot.accounts.interface import AccountsUnavailableError, ApiKey, User
+from zot.accounts.postgres_engine import PostgresAccountsEngine
 from zot.accounts.redis_engine import RedisAccountsEngine
 from zot.accounts.sessions.interface import SessionsUnavailableError
 from zot.accounts.sessions.session import Session, Sessions
@@ -170,6 +172,52 @@ async def test_redis_that_goes_away_is_an_error_until_it_is_back(tmp_path: Path,
         assert await sessions.get(sessions.new_id()) is None
         for each in (accounts, statistics, sessions):
             await each.close()
+
+
+@pytest.mark.needs("postgres")
+async def test_postgres_that_goes_away_is_an_error_until_it_is_back(
+    postgres_server: PostgresServer, pool: ThreadPool
+) -> None:
+    """A database that refuses connections fails each store with its error; one that was replaced gets its tables."""
+    name = f"away_{uuid.uuid4().hex}"
+    postgres_server.sql(f"CREATE DATABASE {name}")
+    engine = PostgresAccountsEngine({"name": "postgres", "url": postgres_server.url(name)})
+    accounts, statistics, sessions = (
+        engine.open_accounts(pool),
+        engine.open_statistics(pool),
+        engine.open_sessions(pool, None),
+    )
+    await accounts.add_key(KEY)
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    postgres_server.sql(end)
+    assert await accounts.key("aa") is not None
+    postgres_server.sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    postgres_server.sql(end)
+    failed = await asyncio.gather(
+        accounts.key("aa"),
+        statistics.of(APP, DIGEST),
+        sessions.get(sessions.new_id()),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in failed] == [
+        AccountsUnavailableError,
+        StatisticsUnavailableError,
+        SessionsUnavailableError,
+    ]
+    postgres_server.sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                assert await accounts.stars(APP) == 0
+                break
+            except AccountsUnavailableError:
+                await asyncio.sleep(0.05)
+    postgres_server.sql("DROP SCHEMA zot_accounts CASCADE", name)
+    with pytest.raises(AccountsUnavailableError):
+        await accounts.user("alice")
+    assert await accounts.user("alice") is None
+    for each in (accounts, statistics, sessions):
+        await each.close()
 
 
 @pytest.mark.needs("redis-server")

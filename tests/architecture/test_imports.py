@@ -42,8 +42,8 @@ FENCES = {
 DRIVERS = {
     "zot.catalog": ["sqlite", "postgres", "redis", "dynamodb", "memory"],
     "zot.storage": ["filesystem", "object_store", "memory"],
-    "zot.accounts": ["sqlite", "files", "redis", "dynamodb", "memory"],
-    "zot.statistics": ["sqlite", "redis"],
+    "zot.accounts": ["sqlite", "files", "postgres", "redis", "dynamodb", "memory"],
+    "zot.statistics": ["sqlite", "postgres", "redis"],
 }
 # A driver that is above another one: layouts are objects of the same object store.
 ABOVE = {"zot.storage": ["zot.layout.object_store*"]}

@@ -115,3 +115,10 @@ class Accounts(Protocol):
 
     async def close(self) -> None:
         """Close the store after the changes that have begun."""
+
+
+def login_changes(known: User | None, groups: Sequence[str], origin: str) -> bool:
+    """Tell whether `record_login` of a user changes what is known of it: most logins do not."""
+    if known is None:
+        return True
+    return not known.service and (known.groups != tuple(sorted(groups)) or origin not in ("", known.origin))

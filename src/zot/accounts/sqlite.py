@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from zot.accounts.interface import AccountsUnavailableError, ApiKey, KeyedUser, User
+from zot.accounts.interface import AccountsUnavailableError, ApiKey, KeyedUser, User, login_changes
 from zot.foundation.sqlite_file import FileKind, SqliteFile
 from zot.foundation.sqlite_schema import SqliteSchema
 from zot.foundation.threads import ThreadPool
@@ -72,13 +72,11 @@ class SqliteAccounts:
 
     async def record_login(self, name: str, groups: Sequence[str], origin: str = "") -> None:
         """See `Accounts`."""
-        known = await self.user(name)
-        ordered = tuple(sorted(groups))
-        if known is None or (not known.service and (known.groups != ordered or origin not in ("", known.origin))):
+        if login_changes(await self.user(name), groups, origin):
             await self._write(
                 "INSERT INTO user (name, groups, service, origin) VALUES (?1, ?2, 0, ?3) ON CONFLICT DO UPDATE"
                 " SET groups = ?2, origin = iif(?3 = '', origin, ?3) WHERE NOT service",
-                (name, _encode(ordered), origin),
+                (name, _encode(sorted(groups)), origin),
             )
 
     async def user(self, name: str) -> User | None:

@@ -40,6 +40,10 @@ def accounts_engine(plan: ServerPlan) -> AccountsEngine:
             from zot.accounts.redis_engine import RedisAccountsEngine
 
             return RedisAccountsEngine(plan.catalog_driver)
+        if name == "postgres":
+            from zot.accounts.postgres_engine import PostgresAccountsEngine
+
+            return PostgresAccountsEngine(plan.catalog_driver)
         raise ConfigurationError(ConfigProblem(f"there are no accounts in {name}", "storage.cacheDriver.name"))
     from zot.accounts.sqlite_engine import SqliteAccountsEngine
     from zot.catalog.sqlite.snapshot import snapshot

@@ -8,7 +8,7 @@ import secrets
 
 # The lengths of zot's own ids.
 LOCAL_BYTES = 32
-REDIS_BYTES = 64
+SHARED_BYTES = 64
 
 SECRET_BYTES = 32
 """The length of a store's secret key."""

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from zot.accounts.sessions.ids import REDIS_BYTES, SECRET_BYTES, random_id, well_formed
+from zot.accounts.sessions.ids import SECRET_BYTES, SHARED_BYTES, random_id, well_formed
 from zot.accounts.sessions.interface import SessionsUnavailableError
 from zot.config.redis_options import redis_options
 from zot.databases.redis_calls import RedisCalls
@@ -54,7 +54,7 @@ class RedisSessions:
 
     def new_id(self) -> str:
         """See `SessionStore`."""
-        return random_id(REDIS_BYTES)
+        return random_id(SHARED_BYTES)
 
     async def put(self, session_id: str, value: bytes, ttl_s: int) -> None:
         """See `SessionStore`."""
