@@ -46,6 +46,11 @@ Result = TypeVar("Result")
 class PostgresError(Exception):
     """A statement failed. Unless a subclass says otherwise nothing was changed, and it would fail again."""
 
+    def __init__(self, text: str, sqlstate: str = "") -> None:
+        super().__init__(text)
+        self.sqlstate = sqlstate
+        """The server's code of the error; empty if it is not the server's."""
+
 
 class PostgresUnavailableError(PostgresError):
     """The database cannot be reached or used now. The outcome of a statement is unknown."""
@@ -92,7 +97,7 @@ class PostgresPool:
                 rows: list[asyncpg.Record] = await connection.fetch(sql, *values, timeout=_left_s(until_s))
             except Exception as error:
                 again = _was_rolled_back(error) or (repeatable and connection.is_closed())
-                translated = self._translated(error, connection)
+                translated = self.translated(error, connection)
                 if not again or not isinstance(translated, PostgresUnavailableError) or _left_s(until_s) < _RETRY_S:
                     raise translated from error
                 await asyncio.sleep(_FIRST_DELAY_S * random.random())  # noqa: S311 (it only spreads)
@@ -117,7 +122,7 @@ class PostgresPool:
             async with connection.transaction(isolation=isolation, readonly=read_only):
                 yield connection
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise self._translated(error, connection) from error
+            raise self.translated(error, connection) from error
         finally:
             self._release(connection)
 
@@ -148,7 +153,7 @@ class PostgresPool:
             if self._failed is not None and (
                 isinstance(self._failed, PostgresRefusedError) or now_s - self._failing_since_s > _OUTAGE_S
             ):
-                raise type(self._failed)(str(self._failed))
+                raise type(self._failed)(str(self._failed), self._failed.sqlstate)
             if now_s >= until_s:
                 raise self._failed or PostgresUnavailableError(f"{self.address}: all connections are in use")
             wait_s = until_s - now_s
@@ -190,7 +195,7 @@ class PostgresPool:
             now_s = asyncio.get_running_loop().time()
             if self._failed is None:
                 self._failing_since_s = now_s
-            self._failed = self._translated(error, None)
+            self._failed = self.translated(error, None)
             delay_s = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2.0**self._failures)
             self._failures += 1
             self._try_after_s = now_s + delay_s * (0.5 + random.random() / 2)  # noqa: S311 (it only spreads)
@@ -233,7 +238,7 @@ class PostgresPool:
                 waiting.set_result(None)
                 return
 
-    def _translated(self, error: Exception, connection: Any) -> PostgresError:
+    def translated(self, error: Exception, connection: Any) -> PostgresError:
         """Return the error for callers; a connection that cannot be used further is ended."""
         place = self.address
         if isinstance(error, PostgresError):
@@ -249,16 +254,16 @@ class PostgresPool:
                 # After a failover the same address may be that of the new primary.
                 if connection is not None:
                     connection.terminate()
-                return PostgresUnavailableError(f"{place}: it is read-only, such as a standby: {text}")
+                return PostgresUnavailableError(f"{place}: it is read-only, such as a standby: {text}", state)
             if state.startswith("28") or state in ("3D000", "42501"):
-                return PostgresRefusedError(f"{place}: {text}")
+                return PostgresRefusedError(f"{place}: {text}", state)
             if state == "53100":
-                return PostgresFullError(f"{place}: {text}")
+                return PostgresFullError(f"{place}: {text}", state)
             if state.startswith(("08", "40", "53", "57", "58", "XX")) or state == "55P03":
                 if connection is not None and state.startswith(("08", "57P", "58", "XX")):
                     connection.terminate()
-                return PostgresUnavailableError(f"{place}: {text}")
-            return PostgresError(f"{place}: {text}")
+                return PostgresUnavailableError(f"{place}: {text}", state)
+            return PostgresError(f"{place}: {text}", state)
         if isinstance(error, asyncpg.ClientConfigurationError):
             return PostgresRefusedError(f"{place}: the URL cannot be used: {_without_values(text)}")
         if isinstance(error, asyncpg.InterfaceError) and connection is not None and not connection.is_closed():

@@ -11,9 +11,15 @@ from pathlib import Path
 import pytest
 
 from contract.catalog.examples import OWNER
+from servers.postgres import PostgresServer
 from zot.catalog.interface import Catalog
 from zot.catalog.memory.driver import MemoryCatalog
+from zot.catalog.owner_commands import RenewOwner
+from zot.catalog.postgres.driver import PostgresCatalog
+from zot.catalog.postgres.engine import PostgresCatalogEngine
 from zot.catalog.sqlite.driver import connect, open_in_thread
+from zot.config.postgres_address import parse_address
+from zot.databases.postgres_pool import PostgresPool
 
 
 class WriterHost:
@@ -55,7 +61,43 @@ def writer_host() -> Iterator[WriterHost]:
     host.close()
 
 
-@pytest.fixture(params=["memory", "sqlite thread", "sqlite process"])
+# Cheaper for a few rows than to truncate.
+_EMPTY = """
+DELETE FROM zot_catalog.repository; DELETE FROM zot_catalog.blob; DELETE FROM zot_catalog.held;
+DELETE FROM zot_catalog.claim; DELETE FROM zot_catalog.manifest; DELETE FROM zot_catalog.content;
+DELETE FROM zot_catalog.edge; DELETE FROM zot_catalog.tag; DELETE FROM zot_catalog.carried;
+DELETE FROM zot_catalog.change_new; DELETE FROM zot_catalog.change_log; DELETE FROM zot_catalog.upload;
+DELETE FROM zot_catalog.owner; DELETE FROM zot_catalog.lease; DELETE FROM zot_catalog.remembered;
+UPDATE zot_catalog.change_state SET newest = 0, trimmed = 0;
+"""
+
+
+class PostgresCatalogs:
+    """A database for one catalog at a time, which is emptied for each."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        server.sql("CREATE DATABASE contract")
+        self.address = parse_address(server.url("contract"))
+        self.engine = PostgresCatalogEngine(self.address, "store", is_alone=True)
+        self.engine.begin(OWNER)
+
+    async def open(self) -> Catalog:
+        """Open an empty catalog."""
+        pool = PostgresPool(self.address)
+        async with pool.transaction() as connection:
+            await connection.execute(_EMPTY)
+        opened = PostgresCatalog(pool, OWNER)
+        await opened.do(RenewOwner(owner=OWNER))
+        return opened
+
+
+@pytest.fixture(scope="session")
+def postgres_catalogs(postgres_server: PostgresServer) -> PostgresCatalogs:
+    """The one database for all catalogs in PostgreSQL."""
+    return PostgresCatalogs(postgres_server)
+
+
+@pytest.fixture(params=["memory", "sqlite thread", "sqlite process", "postgres"])
 async def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Catalog]:
     """An empty catalog of each kind."""
     match request.param:
@@ -65,6 +107,11 @@ async def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             await opened.close()
         case "sqlite thread":
             opened = open_in_thread(tmp_path, OWNER)
+            yield opened
+            await opened.close()
+        case "postgres":
+            catalogs: PostgresCatalogs = request.getfixturevalue("postgres_catalogs")
+            opened = await catalogs.open()
             yield opened
             await opened.close()
         case _:
