@@ -29,6 +29,7 @@ from zot.oci.image_diff import CONTENT_LIMIT_BYTES
 from zot.oci.manifest import CONTAINERS_LIMIT
 from zot.oci.names import REPOSITORY_LENGTH_LIMIT
 from zot.oci.ranges import RANGES_LIMIT
+from zot.registry.blob_commit import BLOB_LIMIT_BYTES
 from zot.registry.large_manifests import LARGE_BYTES
 from zot.registry.registry import RegistryLimits
 from zot.storage.append import COLLECTED_LIMIT_BYTES
@@ -63,6 +64,7 @@ MANIFESTS_ON_THEIR_WAY = (
         ("Time without a byte to a client that reads", f"{HttpConfig().write_timeout_s:.0f} s"),
         ("Query parameters", f"{route._QUERY_FIELDS_LIMIT}"),
         ("`X-Forwarded-For` and `Forwarded` headers of a request", size(client_address._HEADERS_LIMIT)),
+        ("Blob, beside quotas and the disk", f"{BLOB_LIMIT_BYTES >> 50} PiB"),
         ("Repository name", f"{REPOSITORY_LENGTH_LIMIT} characters"),
         ("Tags moved by one push (`?tag=`)", f"{RegistryLimits().tags_per_push}"),
         ("Manifests being received, of all clients", MANIFESTS_ON_THEIR_WAY),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from http_client import OCTETS, Client, Response, parsed, read_all, wait_for
 from layout.images import index, sha256
+from zot.registry.blob_commit import BLOB_LIMIT_BYTES
 from zot.testing import RunningRegistry, serve
 
 CONTENT = b"0123456789" * 1000
@@ -491,14 +492,21 @@ def test_a_quota_of_bytes_is_shared(limited: Client, little: RunningRegistry) ->
 
 
 def test_what_can_never_fit_is_refused_before_it_is_sent(limited: Client) -> None:
-    """A body that is announced to be larger than the quota, or than the disk, is not asked for."""
-    for repo, size, status in (("small/other", 15_001, 403), ("large", 1 << 60, 503)):
+    """A body that is announced to be larger than the quota, the disk or any disk is not asked for."""
+    for repo, size, status in (
+        ("small/other", 15_001, 403),
+        ("large", BLOB_LIMIT_BYTES, 503),
+        ("large", BLOB_LIMIT_BYTES + 1, 413),
+        ("large", 1 << 63, 413),
+        ("small/other", 1 << 63, 413),
+    ):
         location = limited.begin(repo)
         for method, query in (("PATCH", ""), ("PUT", f"?digest={NOWHERE}")):
             head = f"{method} {location}{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n"
             with limited.socket() as connection:
                 connection.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
                 assert connection.recv(13) == f"HTTP/1.1 {status} ".encode()
+        assert limited.ask("DELETE", location).status == 204
 
 
 def test_the_number_of_repositories_is_limited(limited: Client) -> None:

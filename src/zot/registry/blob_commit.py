@@ -25,7 +25,7 @@ from zot.oci.names import Repository
 from zot.registry import quota
 from zot.registry.blob_deletion import delete_blob, quarantine_damaged
 from zot.registry.damage import BAD_DIGEST, FoundBy, size_mismatch
-from zot.registry.errors import Unavailable
+from zot.registry.errors import BodyTooLarge, Unavailable
 from zot.registry.held_blobs import has_bytes, is_held_intact
 from zot.registry.registry import MIB, Registry
 from zot.storage.interface import ContentDamagedError, Progress, StorageFullError, UploadKey, UploadMissingError
@@ -38,6 +38,8 @@ _DAMAGED_WAIT_S = 5.0
 # Repositories tried for one to share bytes with: if none of them may, the blob is stored once more.
 _TWINS = 16
 _OTHER_BYTES = f"{BAD_DIGEST}: its bytes differ from those that were pushed again"
+BLOB_LIMIT_BYTES = 1 << 50
+"""More than any disk or object store keeps in one file: a larger announcement is a fault of the client."""
 # Below this size the free space of the disk is not checked before content is received.
 _LARGE_BYTES = 64 * MIB
 
@@ -113,8 +115,10 @@ async def ensure_space(registry: Registry, repository: Repository, digest: Diges
     """Refuse content that the quota or the disk has no space for, before it is received.
 
     Without `digest` the content may be here already, so only what could never fit is refused. The commit decides on
-    the quota for good. Raises QuotaExceeded, StorageFullError.
+    the quota for good. Raises BodyTooLarge, QuotaExceeded, StorageFullError.
     """
+    if size > BLOB_LIMIT_BYTES:
+        raise BodyTooLarge(f"a blob has at most {BLOB_LIMIT_BYTES} bytes", length=size)
     if quotas := registry.quotas.of(repository):
         if digest is None:
             refused = exceeded_quota(quotas, size, lambda _: 0)
