@@ -95,6 +95,17 @@ def test_every_response_has_the_common_headers(running: RunningRegistry, kind: s
     assert first != second
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [(f"/v2/_zot/ext/history?repo={REPOSITORY}", 200), ("/v2/_zot/ext/history", 400), ("/v2/_zot/ext/none", 404)],
+)
+def test_answers_of_extensions_are_kept_in_no_cache(running: RunningRegistry, target: str, status: int) -> None:
+    """They tell what one user may see at one time. Content, which its digest names, may be kept."""
+    answer = ask(Client(running.host), "GET", target)
+    assert (answer.status, answer["Cache-Control"]) == (status, "no-store")
+    assert ask(Client(running.host), "GET", MANIFEST)["Cache-Control"] is None
+
+
 def test_a_refusal_by_the_rate_limit_has_the_common_headers(running: RunningRegistry) -> None:
     """429 is made before any handler, and has the headers all the same."""
     client = Client(running.host)

@@ -6,6 +6,7 @@ from multidict import istr
 
 ACCEPT_RANGES = istr("Accept-Ranges")
 AUTHORIZATION = istr("Authorization")
+CACHE_CONTROL = istr("Cache-Control")
 CONNECTION = istr("Connection")
 CONTENT_DIGEST = istr("Docker-Content-Digest")
 CONTENT_LENGTH = istr("Content-Length")

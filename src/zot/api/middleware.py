@@ -12,7 +12,7 @@ from aiohttp import web
 from zot.api import cookies
 from zot.api.client_address import ClientAddresses
 from zot.api.cors import Cors
-from zot.api.headers import REQUEST_ID, VERSION
+from zot.api.headers import CACHE_CONTROL, REQUEST_ID, VERSION
 from zot.api.http_request import HttpRequest
 from zot.api.ratelimit import RateLimiter
 from zot.api.route import PREFIX
@@ -20,6 +20,7 @@ from zot.logs import fields
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _VERSION = "registry/2.0"
+_EXTENSIONS = f"{PREFIX}_zot/"
 
 
 class RequestIds:
@@ -67,6 +68,8 @@ class Middleware:
         headers[REQUEST_ID] = http.request_id or self.ids.begin(http)
         if http.raw_path.startswith(PREFIX):
             headers.setdefault(VERSION, _VERSION)
+            if http.raw_path.startswith(_EXTENSIONS):  # what one user may see, and only for now
+                headers.setdefault(CACHE_CONTROL, "no-store")
         cookies.add_headers(http, response)
         self.cors.add_headers(http, response)
         if self.ratelimit is not None:
