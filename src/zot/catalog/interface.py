@@ -162,9 +162,9 @@ class Catalog(Protocol):
         """Return imported repositories whose layout does not show all changes, longest due first."""
 
     def one_moment(self) -> AbstractContextManager[None]:
-        """Have the reads of the block see one state of the catalog; together they cost less than apart.
+        """Have the reads of the block see one state of each repository that they read.
 
-        The block must not wait for anything else, since one block at a time is possible. It raises
+        The block must not wait for anything but reads, since a driver may have one block at a time. It raises
         CatalogUnavailableError, at its end too: then what was read is not of one state.
         """
 

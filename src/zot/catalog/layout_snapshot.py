@@ -1,4 +1,4 @@
-"""What the layout of a small repository has to show, as both drivers read it."""
+"""What the layout of a small repository has to show, as each driver reads it."""
 
 from __future__ import annotations
 

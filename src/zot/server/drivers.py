@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from zot.accounts.engine import AccountsEngine
 from zot.catalog.engine import CatalogEngine
 from zot.config.errors import ConfigProblem, ConfigurationError
+from zot.config.redis_options import redis_options
 from zot.server.plan import ServerPlan
 
 # The drivers are imported where they are chosen: a check that fails before needs none of their libraries.
@@ -19,10 +23,21 @@ def catalog_engine(plan: ServerPlan) -> CatalogEngine:
         return MemoryCatalogEngine()
     if plan.catalog_driver is not None:
         name = plan.catalog_driver.get("name")
+        if name == "redis":
+            return _redis_catalog(plan, plan.catalog_driver)
         raise ConfigurationError(ConfigProblem(f"there is no catalog in {name}", "storage.cacheDriver.name"))
     from zot.catalog.sqlite.engine import SqliteCatalogEngine
 
     return SqliteCatalogEngine(plan.state, syncs=plan.syncs)
+
+
+def _redis_catalog(plan: ServerPlan, driver: Mapping[str, Any]) -> CatalogEngine:
+    from zot.catalog.redis.engine import RedisCatalogEngine
+    from zot.catalog.redis.server import DEFAULT_PREFIX, RedisPlace
+
+    options, _ = redis_options(driver, DEFAULT_PREFIX, "storage.cacheDriver")
+    store = plan.stores[0][1] if plan.stores else ""
+    return RedisCatalogEngine(RedisPlace(options), store, is_alone=not plan.shares_content)
 
 
 def accounts_engine(plan: ServerPlan) -> AccountsEngine:

@@ -63,6 +63,7 @@ def open_layer_files(store: Store) -> LayerFiles | None:
 
 _CORE = frozenset(
     {
+        "storage.cacheDriver.name=redis",
         "storage.gc",
         "storage.maxRepos",
         "storage.quotas",

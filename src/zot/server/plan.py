@@ -60,6 +60,8 @@ class ServerPlan:
     """Whether nothing is kept on a disk: catalog, content, accounts and statistics end with the process."""
     catalog_driver: Mapping[str, Any] | None = None
     """`storage.cacheDriver`, if the catalog is kept in a database server; None: it is embedded."""
+    shares_content: bool = False
+    """Whether content is in an object store, which other servers may use at the same time: no lock excludes them."""
     read_only: bool = False
     syncs: bool = True
     """Whether what is acknowledged is on the disk (`storage.commit`)."""
@@ -84,6 +86,7 @@ def make_plan(config: Config, file: Path | None, *, workers: int | None, read_on
         state=StateDirectory.of(storage),
         roots=stores.roots,
         stop=StopSchedule(http.drain_timeout_s),
+        shares_content=any(store.config.storage_driver is not None for store in stores),
         catalog_driver=storage.cache_driver if storage.remote_cache else None,
         read_only=read_only or storage.read_only,
         # The catalog is one for all stores: it is as durable as the most durable of them.

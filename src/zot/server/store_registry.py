@@ -61,7 +61,11 @@ def require_store(state: StateDirectory, catalog: CatalogEngine, roots: Sequence
             if not Path(root, ".zot", "store.json").exists():
                 raise StorageError(_why_no_store(root))
             StoreIdentity(Disk(), root, known.get(root)).check()
-        if not catalog.exists():
+        try:
+            exists = catalog.exists()
+        except CatalogError as error:
+            raise StorageError(str(error)) from error
+        if not exists:
             raise StorageError(f"there is no catalog {catalog}: `zot serve` makes it again from the layouts")
 
 

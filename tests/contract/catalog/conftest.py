@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -12,13 +13,17 @@ import pytest
 
 from contract.catalog.examples import OWNER
 from servers.postgres import PostgresServer
+from servers.redis import RedisServer
 from zot.catalog.interface import Catalog
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.owner_commands import RenewOwner
 from zot.catalog.postgres.driver import PostgresCatalog
 from zot.catalog.postgres.engine import PostgresCatalogEngine
+from zot.catalog.redis.engine import RedisCatalogEngine
+from zot.catalog.redis.server import RedisPlace
 from zot.catalog.sqlite.driver import connect, open_in_thread
 from zot.config.postgres_address import parse_address
+from zot.config.redis_options import redis_options
 from zot.databases.postgres_pool import PostgresPool
 
 
@@ -97,7 +102,15 @@ def postgres_catalogs(postgres_server: PostgresServer) -> PostgresCatalogs:
     return PostgresCatalogs(postgres_server)
 
 
-@pytest.fixture(params=["memory", "sqlite thread", "sqlite process", "postgres"])
+@pytest.fixture(
+    params=[
+        "memory",
+        "sqlite thread",
+        "sqlite process",
+        "postgres",
+        pytest.param("redis", marks=pytest.mark.needs("redis-server")),
+    ]
+)
 async def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Catalog]:
     """An empty catalog of each kind."""
     match request.param:
@@ -107,6 +120,13 @@ async def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             await opened.close()
         case "sqlite thread":
             opened = open_in_thread(tmp_path, OWNER)
+            yield opened
+            await opened.close()
+        case "redis":
+            server: RedisServer = request.getfixturevalue("redis_server")
+            # Each test has keys of its own: none is removed, and the server ends with the run.
+            options, _ = redis_options({"url": server.url, "keyprefix": secrets.token_hex(8)}, "zot", "cacheDriver")
+            opened = RedisCatalogEngine(RedisPlace(options), "store", is_alone=True).open(OWNER)
             yield opened
             await opened.close()
         case "postgres":
