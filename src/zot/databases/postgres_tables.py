@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from zot.databases.postgres_pool import PostgresError, PostgresPool
+from zot.databases.postgres_pool import PostgresError, PostgresPool, PostgresUnavailableError
 from zot.databases.postgres_schema import PostgresSchema
 
 _READ_S = 2.0
@@ -32,7 +32,7 @@ class PostgresTables:
         self._subject = subject
         self._release = release
         self._migrated = False
-        self._migrating = asyncio.Lock()
+        self._migration: asyncio.Task[None] | None = None
 
     async def read(self, sql: str, *values: Any) -> list[Any]:
         """Return the rows of a statement that only reads. It is repeated if the connection is lost."""
@@ -55,16 +55,24 @@ class PostgresTables:
                 yield connection
 
     async def close(self) -> None:
-        """Release the pool."""
+        """End a migration, and release the pool."""
+        if self._migration is not None:
+            self._migration.cancel()
+            await asyncio.wait({self._migration})
         await self._release()
 
     async def _ready(self) -> None:
         if self._migrated:
             return
-        async with self._migrating:
-            if not self._migrated:
-                await self._schema.migrate(self._pool)
-                self._migrated = True
+        if self._migration is None or self._migration.done():
+            self._migration = asyncio.create_task(self._schema.migrate(self._pool))
+        migration = self._migration
+        # A migration may take longer than a request waits: it goes on.
+        done, _ = await asyncio.wait({migration}, timeout=_READ_S)
+        if not done:
+            raise PostgresUnavailableError(f"{self._pool.address}: the tables are not ready yet")
+        migration.result()
+        self._migrated = True
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
