@@ -43,6 +43,7 @@ DRIVERS = {
     "zot.catalog": ["sqlite", "postgres", "redis", "dynamodb", "memory"],
     "zot.storage": ["filesystem", "object_store", "memory"],
     "zot.accounts": ["sqlite", "files", "postgres", "redis", "dynamodb", "memory"],
+    "zot.replicas": ["postgres", "redis", "memory"],
     "zot.statistics": ["sqlite", "postgres", "redis"],
 }
 # A driver that is above another one: layouts are objects of the same object store.

@@ -1,4 +1,4 @@
-"""The interface by which a store opens, heals and saves accounts, sessions and statistics."""
+"""The interface by which a store opens, heals and saves accounts, sessions, statistics and replicas."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from zot.accounts.interface import Accounts
 from zot.accounts.sessions.interface import SessionStore
 from zot.config.secret_files import SessionKeys
+from zot.replicas.interface import Replicas
 from zot.statistics.interface import StatisticsStore
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class AccountsEngine(Protocol):
-    """One driver of accounts, sessions and statistics. Each process opens them; they need no separate process."""
+    """One driver of accounts, sessions, statistics and replicas.
+
+    Each process opens them; they need no separate process.
+    """
 
     def heal(self) -> list[str]:
         """Replace damaged statistics by empty ones, and return notices for the operator.
@@ -36,6 +40,9 @@ class AccountsEngine(Protocol):
 
     def open_statistics(self, threads: ThreadPool) -> StatisticsStore:
         """Open the statistics. Raises StatisticsUnavailableError as `open_accounts` does."""
+
+    def open_replicas(self) -> Replicas:
+        """Open what replicas tell of themselves."""
 
     def save(self, directory: Path) -> list[str]:
         """Copy consistent snapshots of existing databases into a directory; return the names of the files.

@@ -11,6 +11,8 @@ from zot.accounts.memory import MemoryAccounts
 from zot.accounts.sessions.interface import SessionStore
 from zot.accounts.sessions.memory import MemorySessions
 from zot.config.secret_files import SessionKeys
+from zot.replicas.interface import Replicas
+from zot.replicas.memory import MemoryReplicas
 from zot.statistics.interface import StatisticsStore
 from zot.statistics.memory import MemoryStatistics
 
@@ -36,6 +38,10 @@ class MemoryAccountsEngine:
     def open_statistics(self, threads: ThreadPool) -> StatisticsStore:  # noqa: ARG002
         """See `AccountsEngine`."""
         return MemoryStatistics()
+
+    def open_replicas(self) -> Replicas:
+        """See `AccountsEngine`: there is this server alone."""
+        return MemoryReplicas()
 
     def save(self, directory: Path) -> list[str]:  # noqa: ARG002
         """See `AccountsEngine`: there is nothing to save."""

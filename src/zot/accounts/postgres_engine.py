@@ -17,6 +17,8 @@ from zot.config.secret_files import SessionKeys
 from zot.databases.postgres_pool import PostgresPool
 from zot.databases.postgres_schema import PostgresSchema
 from zot.databases.postgres_tables import PostgresTables
+from zot.replicas import postgres as replicas_tables
+from zot.replicas.interface import Replicas, ReplicasUnavailableError
 from zot.statistics import postgres as statistics_tables
 from zot.statistics.interface import StatisticsStore, StatisticsUnavailableError
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from zot.foundation.threads import ThreadPool
 
 _CONNECTIONS = 4
-"""Of one process, for all three stores."""
+"""Of one process, for all its stores."""
 
 
 class PostgresAccountsEngine:
@@ -57,6 +59,11 @@ class PostgresAccountsEngine:
         """See `AccountsEngine`. It connects with the first call."""
         tables = self._tables(statistics_tables.SCHEMA, StatisticsUnavailableError, "the statistics")
         return statistics_tables.PostgresStatistics(tables)
+
+    def open_replicas(self) -> Replicas:
+        """See `AccountsEngine`. It connects with the first call."""
+        tables = self._tables(replicas_tables.SCHEMA, ReplicasUnavailableError, "the replicas")
+        return replicas_tables.PostgresReplicas(tables)
 
     def save(self, directory: Path) -> list[str]:
         """See `AccountsEngine`. Always raises AccountsUnavailableError: PostgreSQL is backed up by its own means."""

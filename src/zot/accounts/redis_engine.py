@@ -15,6 +15,8 @@ from zot.config.redis_options import redis_options
 from zot.config.secret_files import SessionKeys
 from zot.databases.redis_calls import RedisCalls
 from zot.databases.redis_client import connect
+from zot.replicas.interface import Replicas, ReplicasUnavailableError
+from zot.replicas.redis import RedisReplicas
 from zot.statistics.interface import StatisticsStore, StatisticsUnavailableError
 from zot.statistics.redis import RedisStatistics
 
@@ -50,6 +52,11 @@ class RedisAccountsEngine:
         """See `AccountsEngine`. It connects with the first call."""
         calls = RedisCalls.open(self._options, StatisticsUnavailableError, "the statistics")
         return RedisStatistics(calls, f"{self._prefix}statistics:")
+
+    def open_replicas(self) -> Replicas:
+        """See `AccountsEngine`. It connects with the first call."""
+        calls = RedisCalls.open(self._options, ReplicasUnavailableError, "the replicas")
+        return RedisReplicas(calls, f"{self._prefix}replicas:")
 
     def save(self, directory: Path) -> list[str]:
         """See `AccountsEngine`. Always raises AccountsUnavailableError: Redis is backed up by its own means."""

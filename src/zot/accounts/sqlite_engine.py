@@ -13,6 +13,8 @@ from zot.config.secret_files import SessionKeys
 from zot.config.state_directory import StateDirectory
 from zot.foundation.sqlite_file import is_damaged, set_aside_if_damaged
 from zot.foundation.threads import ThreadPool
+from zot.replicas.interface import Replicas
+from zot.replicas.memory import MemoryReplicas
 from zot.statistics.interface import StatisticsStore
 from zot.statistics.sqlite import SqliteStatistics
 
@@ -49,6 +51,10 @@ class SqliteAccountsEngine:
     def open_statistics(self, threads: ThreadPool) -> StatisticsStore:
         """See `AccountsEngine`."""
         return SqliteStatistics(self._state.statistics_database, threads)
+
+    def open_replicas(self) -> Replicas:
+        """See `AccountsEngine`: there is this server alone."""
+        return MemoryReplicas()
 
     def save(self, directory: Path) -> list[str]:
         """See `AccountsEngine`."""

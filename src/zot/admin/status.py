@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from zot.maintenance.scheduler import TaskState
+from zot.replicas.interface import SeenReplica
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
@@ -68,5 +69,7 @@ class StatusReport(msgspec.Struct, frozen=True):
     jobs: list[TaskState]
     certificate: CertificateTimes | None
     """None: it serves plain HTTP, or the certificate cannot be read, of which there is a warning."""
+    replicas: list[SeenReplica]
+    """The servers that share the store, itself included; without a shared catalog there is no other."""
     warnings: list[str]
     """What needs attention, a sentence each."""

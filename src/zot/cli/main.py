@@ -25,6 +25,7 @@ COMMANDS = {
     "scrub": "zot.cli.scrub",
     "tag": "zot.cli.tag",
     "jobs": "zot.cli.jobs",
+    "replicas": "zot.cli.replicas",
     "status": "zot.cli.status",
     "usage": "zot.cli.usage",
     "backup": "zot.cli.backup",

@@ -24,6 +24,7 @@ from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import ConfigReload
 from zot.server.extensions import EXTENSIONS, open_search
 from zot.server.owner_lease import OwnerLease
+from zot.server.presence import Presence
 from zot.server.running_state import RunningState, StateReport
 from zot.server.start_log import log_start
 from zot.server.store import Store
@@ -77,6 +78,7 @@ class Background:
         self._scheduler = maintenance.scheduler(store.config, parts, _jobs(store.config, parts))
         self._consumers = [run for each in EXTENSIONS for run in each.consumers(store.config, parts)]
         self._search = open_search(store)
+        self._presence = Presence(store.replicas, store.plan, self._lease, self._search)
         self._operations = operations(store.config, store, layouts, parts, self._scheduler, self._search)
 
     @asynccontextmanager
@@ -84,6 +86,7 @@ class Background:
         """Do what is due during the block; at its end, when no process writes any more, export every layout."""
         async with background_tasks(self._tasks()):
             yield
+        await self._presence.end()
         if not self._store.read_only:
             stop = self._store.plan.stop
             if not self._lease.holds(EXPORT_LEASE):
@@ -100,7 +103,7 @@ class Background:
         return self._operations.answer(request)
 
     def _tasks(self) -> list[Callable[[], Awaitable[None]]]:
-        tasks: list[Callable[[], Awaitable[None]]] = [self._reload.run, *self._consumers]
+        tasks: list[Callable[[], Awaitable[None]]] = [self._reload.run, self._presence.run, *self._consumers]
         if self._store.read_only:
             tasks.append(self._scheduler.run)
             if self._store.config.extensions.search_enabled:

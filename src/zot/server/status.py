@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 from zot import __version__
@@ -14,6 +14,7 @@ from zot.catalog.interface import CatalogError
 from zot.config.model import Config
 from zot.extensions.search.interface import Search, SearchUnavailableError
 from zot.maintenance.scheduler import TaskState
+from zot.replicas.interface import ReplicasUnavailableError, SeenReplica
 from zot.server.heartbeats import UNRESPONSIVE_S, Heartbeats
 from zot.server.store import Store
 from zot.server.tls import Pem, TlsError, TlsFiles, certificate_times, validity_warning
@@ -63,6 +64,11 @@ async def server_status(config: Config, store: Store, jobs: list[TaskState], sea
         else:
             certificate = _certificate(files, pem)
             warnings += _certificate_warnings(pem, certificate)
+    replicas: Sequence[SeenReplica] = ()
+    try:
+        replicas = await store.replicas.all()
+    except ReplicasUnavailableError as error:
+        warnings.append(str(error))
     plan = store.plan
     return StatusReport(
         version=__version__,
@@ -75,6 +81,7 @@ async def server_status(config: Config, store: Store, jobs: list[TaskState], sea
         index=index,
         jobs=jobs,
         certificate=certificate,
+        replicas=list(replicas),
         warnings=warnings,
     )
 

@@ -28,6 +28,7 @@ from zot.registry.fetches import Fetches
 from zot.registry.registry import Registry
 from zot.registry.sources import Upstream
 from zot.registry.unimported import NothingUnimported
+from zot.replicas.interface import Replicas
 from zot.server.drivers import accounts_engine, catalog_engine
 from zot.server.plan import ServerPlan
 from zot.server.store_registry import (
@@ -69,6 +70,7 @@ class Store:
     """None: content is not kept in layouts, so none is imported or exported."""
     accounts_engine: AccountsEngine
     statistics: StatisticsStore
+    replicas: Replicas
     cache: ContentCache = field(default_factory=ContentCache)
     damage: DamageReports = field(default_factory=DamageReports)
     fetches: Fetches = field(default_factory=Fetches)
@@ -95,6 +97,7 @@ class Store:
     async def close(self) -> None:
         """Close everything, in the opposite order."""
         await self.fetches.close()
+        await self.replicas.close()
         await self.statistics.close()
         if self.layouts is not None:
             await self.layouts.close()
@@ -251,4 +254,7 @@ def _assembled(config: Config, plan: ServerPlan, logs: Logs, engine: CatalogEngi
             manifest_limit_bytes=config.http.limits.max_manifest_bytes,
         )
     statistics = accounts.open_statistics(pools.durable)
-    return Store(config, plan, logs, pools, engine, catalog, storage, layouts, accounts, statistics, damage=damage)
+    replicas = accounts.open_replicas()
+    return Store(
+        config, plan, logs, pools, engine, catalog, storage, layouts, accounts, statistics, replicas, damage=damage
+    )

@@ -1,0 +1,1 @@
+"""The servers that share a store: who is there, and what each of them does."""
