@@ -14,6 +14,7 @@ from zot.accounts.redis_engine import RedisAccountsEngine
 from zot.accounts.sessions import postgres as sessions_tables
 from zot.config.postgres_address import parse_address
 from zot.databases.postgres_pool import PostgresPool, run_apart
+from zot.replicas import postgres as replicas_tables
 from zot.statistics import postgres as statistics_tables
 
 SHARED_ENGINES = [
@@ -44,11 +45,11 @@ def _emptied(server: PostgresServer) -> str:
 
     async def empty() -> None:
         pool = PostgresPool(parse_address(url), 1)
-        for schema in (accounts_tables.SCHEMA, sessions_tables.SCHEMA, statistics_tables.SCHEMA):
-            await schema.migrate(pool)
+        for tables in (accounts_tables, sessions_tables, statistics_tables, replicas_tables):
+            await tables.SCHEMA.migrate(pool)
         await pool.fetch(
             "TRUNCATE zot_accounts.users, zot_accounts.api_key, zot_accounts.star, zot_accounts.bookmark,"
-            " zot_sessions.session, zot_sessions.secret, zot_statistics.statistic"
+            " zot_sessions.session, zot_sessions.secret, zot_statistics.statistic, zot_replicas.replica"
         )
         await pool.close()
 

@@ -12,6 +12,7 @@ from certificates import Authority
 from http_client import Client, wait_for
 from layout.images import image
 from servers.zot import ZotServer
+from zot import __version__
 from zot.cli.main import cli
 from zot.testing import serve
 
@@ -46,6 +47,24 @@ def test_a_server_without_faults_is_healthy(tmp_path: Path) -> None:
     assert 0 < store["free_bytes"] <= store["disk_bytes"]
     assert found["warnings"] == []
     assert "ChangeLogTrim" in {each["task"] for each in found["jobs"]}
+
+
+def test_the_replicas_of_a_store_are_listed(tmp_path: Path) -> None:
+    """A server without a shared catalog is the only one; it holds all leases of background work."""
+    tree = configured(tmp_path)
+    with serve(tmp_path / "content", tree):
+
+        def listed() -> Any:
+            result = CliRunner().invoke(cli, ["replicas", "--format", "json", str(tmp_path / "config.json")])
+            assert result.exit_code == 0, result.output
+            return json.loads(result.output)
+
+        wait_for(lambda: listed() and listed()[0]["replica"]["leases"] == ["export", "import", "maintenance"])
+        (row,) = listed()
+        assert row["replica"]["version"] == __version__
+        assert row["replica"]["behind"] is None
+        result = CliRunner().invoke(cli, ["replicas", str(tmp_path / "config.json")])
+    assert "export, import, maintenance" in result.output
 
 
 def test_without_a_server_it_says_so(tmp_path: Path) -> None:

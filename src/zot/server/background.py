@@ -84,9 +84,11 @@ class Background:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Do what is due during the block; at its end, when no process writes any more, export every layout."""
-        async with background_tasks(self._tasks()):
-            yield
-        await self._presence.end()
+        try:
+            async with background_tasks(self._tasks()):
+                yield
+        finally:
+            await self._presence.end()
         if not self._store.read_only:
             stop = self._store.plan.stop
             if not self._lease.holds(EXPORT_LEASE):
