@@ -158,6 +158,7 @@ class Store:
         exporter = self.jobs.exporter
         scanner = LayoutScanner(
             self.catalog,
+            self.layouts.files,
             self.layouts.importer,
             self.layouts.unimported_names,
             exporter,

@@ -1,4 +1,4 @@
-"""A store as the product puts it together, on a directory, with the catalog in memory."""
+"""A store as the product puts it together, with the catalog in memory; mostly on a directory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import pytest
 
@@ -21,6 +22,7 @@ from zot.layout.export import Exporter
 from zot.layout.external_edits import ExternalEdits
 from zot.layout.filesystem import FilesystemLayouts
 from zot.layout.importer import LayoutImporter
+from zot.layout.interface import LayoutFiles
 from zot.layout.layouts import StoreLayouts
 from zot.layout.reconcile import Reconciler
 from zot.layout.scanner import LayoutScanner
@@ -35,6 +37,7 @@ from zot.oci.names import Repository, parse_name, parse_repository, parse_tag
 from zot.registry.registry import Registry
 from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
+from zot.storage.interface import Storage
 from zot.storage.threads import ThreadPools
 
 APP = parse_repository("team/app")
@@ -49,22 +52,17 @@ async def eventually(holds: Callable[[], Awaitable[object]]) -> None:
     pytest.fail("it never held")
 
 
-class Store:
-    """One process of a server on `root`. Several on one root and catalog are several processes."""
+Files = TypeVar("Files", bound=LayoutFiles)
 
-    def __init__(
-        self,
-        root: Path,
-        pools: ThreadPools,
-        catalog: Catalog | None = None,
-        disk: Disk | None = None,
-        wait_s: float = 5.0,
-    ) -> None:
+
+class LayoutStore(Generic[Files]):
+    """One process of a server on layouts of any driver."""
+
+    def __init__(self, catalog: Catalog | None, storage: Storage, files: Files, wait_s: float = 5.0) -> None:
         """Begin with an empty catalog, unless one is given."""
-        self.root = root
         self.catalog = catalog or MemoryCatalog()
-        self.storage = FilesystemStorage(str(root), pools, min_free_percent=0, min_free_bytes=0, disk=disk)
-        self.files = FilesystemLayouts([str(root)], lambda _: str(root), self.storage.ready, pools, disk=disk)
+        self.storage = storage
+        self.files = files
         reconciler = Reconciler(self.catalog, self.storage, self.files)
         edits = ExternalEdits(self.catalog, self.files, reconciler, retry_s=0)
         self.layouts = StoreLayouts(self.catalog, self.storage, self.files, edits)
@@ -73,30 +71,13 @@ class Store:
         self.schedule = ExportSchedule(self.catalog, self.files, self.exporter, poll_s=0, quiet_s=0)
         self.scanner = LayoutScanner(
             self.catalog,
+            self.files,
             self.importer,
             self.layouts.unimported_names,
             self.exporter,
             self.layouts.arrivals,
             looks_per_s=1e6,
         )
-
-    async def collect(self) -> None:
-        """Run two sweeps with a delay of zero."""
-        registry = Registry(catalog=self.catalog, storage=self.storage, layouts=self.layouts)
-        stores = MaintainedStores(StorageConfig(root_directory=str(self.root)))
-        layouts = CollectedLayouts(self.files.ready, self.exporter.remove)
-        seconds = itertools.count()
-        clock = CollectorClock(0.0, lambda: float(next(seconds)))
-        collector = Collector(registry, stores, layouts, None, clock, NoObserver())
-        rules = stores.all[0]
-        now = replace(rules, delay_s=0.0, retention=rules.retention.with_delay(0.0))
-        for _ in range(2):
-            async for _pause in collector.sweep(now, lambda _: None):
-                pass
-
-    def layout(self, repository: Repository = APP) -> Layout:
-        """Return a repository's layout, to read and to write as other programs do."""
-        return Layout(self.root / repository)
 
     async def push(self, image: Image, *tags: str, repository: Repository = APP) -> None:
         """Store an image and its tags as the registry does, at least as far as a layout can tell."""
@@ -142,3 +123,39 @@ class Store:
     async def close(self) -> None:
         """Cancel the background work."""
         await self.layouts.close()
+
+
+class Store(LayoutStore[FilesystemLayouts]):
+    """One process of a server on `root`. Several on one root and catalog are several processes."""
+
+    def __init__(
+        self,
+        root: Path,
+        pools: ThreadPools,
+        catalog: Catalog | None = None,
+        disk: Disk | None = None,
+        wait_s: float = 5.0,
+    ) -> None:
+        """Begin with an empty catalog, unless one is given."""
+        self.root = root
+        storage = FilesystemStorage(str(root), pools, min_free_percent=0, min_free_bytes=0, disk=disk)
+        files = FilesystemLayouts([str(root)], lambda _: str(root), storage.ready, pools, disk=disk)
+        super().__init__(catalog, storage, files, wait_s)
+
+    async def collect(self) -> None:
+        """Run two sweeps with a delay of zero."""
+        registry = Registry(catalog=self.catalog, storage=self.storage, layouts=self.layouts)
+        stores = MaintainedStores(StorageConfig(root_directory=str(self.root)))
+        layouts = CollectedLayouts(self.files.ready, self.exporter.remove)
+        seconds = itertools.count()
+        clock = CollectorClock(0.0, lambda: float(next(seconds)))
+        collector = Collector(registry, stores, layouts, None, clock, NoObserver())
+        rules = stores.all[0]
+        now = replace(rules, delay_s=0.0, retention=rules.retention.with_delay(0.0))
+        for _ in range(2):
+            async for _pause in collector.sweep(now, lambda _: None):
+                pass
+
+    def layout(self, repository: Repository = APP) -> Layout:
+        """Return a repository's layout, to read and to write as other programs do."""
+        return Layout(self.root / repository)

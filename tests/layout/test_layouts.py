@@ -164,7 +164,7 @@ async def test_scanning_continues_after_an_error(make_store: MakeStore, caplog: 
     await store.importer.ensure(names[0])
     failing += [str(store.layout(name).path / "index.json") for name in names[:2]]
     scanner = store.scanner
-    scanner._interval_s = 0
+    scanner._scans = [scan._replace(interval_s=0) for scan in store.files.scans()]
 
     async def said() -> bool:
         return "1 layouts cannot be checked" in caplog.text and "b is not imported" in caplog.text

@@ -56,6 +56,7 @@ class Arrivals:
         changed = await self._files.content_changed(repository)
         if self._looked_at.get(repository) == changed:
             return
+        await self._files.restore_content(repository)
         async for page in paging.carried_pages(self._catalog, repository):
             await self._read(repository, page)
         self._looked_at[repository] = changed

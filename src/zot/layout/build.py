@@ -73,5 +73,5 @@ def build_jobs(catalog: Catalog, storage: Storage, layouts: StoreLayouts) -> Lay
     return LayoutJobs(
         exporter,
         ExportSchedule(catalog, layouts.files, exporter),
-        LayoutScanner(catalog, layouts.importer, layouts.unimported_names, exporter, layouts.arrivals),
+        LayoutScanner(catalog, layouts.files, layouts.importer, layouts.unimported_names, exporter, layouts.arrivals),
     )

@@ -19,6 +19,7 @@ from zot.layout.interface import (
     IndexScan,
     IndexSignatures,
     IndexVersion,
+    LayoutScan,
     Placed,
     Replacement,
     StagedIndex,
@@ -68,6 +69,13 @@ class FilesystemLayouts:
         self._pools = pools
         self._directories = {root: LayoutDirectories(self._disk, root) for root in roots}
         self._files = {root: IndexFiles(self._disk, root, synced) for root in self._directories}
+
+    def scans(self) -> Sequence[LayoutScan]:
+        """Return all roots as one part."""
+        return [LayoutScan(self, lambda repository: self._root_of(repository) in self._directories)]
+
+    async def restore_content(self, repository: Repository | None = None) -> None:
+        """Do nothing: two names of the same content are links to one file."""
 
     async def ready(self, repository: Repository) -> None:
         """Raise StorageError unless the root is the expected store and the repository's directory is its own."""
@@ -306,6 +314,9 @@ class FilesystemLayouts:
     async def remove(self, repository: Repository) -> None:
         """Remove the layout's own files, then the directories that are empty."""
         await self._write(f"remove the layout {repository}", self._files_of(repository).remove, repository)
+
+    async def close(self) -> None:
+        """Do nothing: the pools are their maker's."""
 
     def _directories_of(self, repository: Repository) -> LayoutDirectories:
         return self._directories[self._root_of(repository)]

@@ -145,6 +145,7 @@ class LayoutImporter:
                 self._in_sync(repository)
             return
         await self._files.ready(repository)
+        await self._files.restore_content(repository)
         contents = LayoutContents(
             self._catalog,
             self._storage,

@@ -8,7 +8,7 @@ one looks at the file that it replaced. In an object store they are objects, whi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -118,8 +118,29 @@ class ContentFile(NamedTuple):
     modified_ns: int
 
 
+class LayoutScan(NamedTuple):
+    """A store that is scanned for the work of other programs, and how."""
+
+    files: LayoutFiles
+    has: Callable[[Repository], bool]
+    """Whether a repository is in this store."""
+    interval_s: float = 60.0
+    imports_at_once: int = 1
+    checks_first: bool = True
+    """False: known repositories are checked from the second scan on."""
+
+
 class LayoutFiles(Protocol):
     """The layouts of a store. Every method raises StorageError when the storage fails."""
+
+    def scans(self) -> Sequence[LayoutScan]:
+        """Return the parts of the store that are scanned apart; each repository is in one of them."""
+
+    async def restore_content(self, repository: Repository | None = None) -> None:
+        """Give empty objects that stand for the content of another repository that content, in one or in all.
+
+        A file system has none: there two names are links to one file. Idempotent.
+        """
 
     async def ready(self, repository: Repository) -> None:
         """Raise StorageError unless the store is the expected one and the repository's directory is its own.
@@ -234,6 +255,9 @@ class LayoutFiles(Protocol):
 
     async def remove(self, repository: Repository) -> None:
         """Remove the layout's own files, then its directory and those above it that are empty. Idempotent."""
+
+    async def close(self) -> None:
+        """Release all connections."""
 
 
 @asynccontextmanager

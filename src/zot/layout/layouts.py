@@ -120,3 +120,4 @@ class StoreLayouts:
         await self.unimported_names.close()
         await self.arrivals.close()
         await self.importer.close()
+        await self.files.close()

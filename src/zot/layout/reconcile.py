@@ -104,6 +104,7 @@ class Reconciler:
         is imported with its blobs, if it has a file; an entry that cannot be read, or whose name is not a tag, is
         carried along. Raises StorageError, CatalogError.
         """
+        await self._files.restore_content(repository)
         added = await self._additions(repository, index, last.shown_ns if last else 0)
         async for part in import_batches(repository, self._items(repository, index, added), ChangeSource.MERGE, BY):
             for tag in await self._catalog.do(part):

@@ -1,4 +1,4 @@
-"""Scan the roots for the work of other programs: new layouts, which are imported, and edits, which are merged."""
+"""Scan a store for the work of other programs: new layouts, which are imported, and edits, which are merged."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from zot.layout.arrivals import Arrivals
 from zot.layout.export import Exporter
 from zot.layout.importer import LayoutImporter
 from zot.layout.index_json import InvalidLayoutError
+from zot.layout.interface import LayoutFiles, LayoutScan
 from zot.layout.unimported_names import UnimportedNames
 from zot.oci.names import Repository
 from zot.storage.interface import StorageError
@@ -29,21 +30,21 @@ class LayoutScanner:
     def __init__(
         self,
         catalog: Catalog,
+        files: LayoutFiles,
         importer: LayoutImporter,
         names: UnimportedNames,
         exporter: Exporter,
         arrivals: Arrivals,
         *,
-        interval_s: float = 60.0,
         looks_per_s: float = 200.0,
     ) -> None:
-        """Scan all repositories every `interval_s`, at no more than `looks_per_s` repositories a second."""
+        """Scan each part of the store as it asks for, at no more than `looks_per_s` repositories a second."""
         self._catalog = catalog
+        self._scans = files.scans()
         self._importer = importer
         self._names = names
         self._exporter = exporter
         self._arrivals = arrivals
-        self._interval_s = interval_s
         self._pause_s = 1 / looks_per_s
 
     async def run(self, *, merges: bool = True) -> None:
@@ -51,37 +52,68 @@ class LayoutScanner:
 
         Without `merges` it only imports: edits of layouts that the catalog has are left alone.
         """
+        async with asyncio.TaskGroup() as running:
+            for scan in self._scans:
+                running.create_task(self._run(scan, merges=merges))
+
+    async def _run(self, scan: LayoutScan, *, merges: bool) -> None:
         pause_s = 0.0  # the first scan makes all repositories known, and does not pause
+        checks = merges and scan.checks_first
         while True:
             try:
-                await self.import_all(pause_s)
+                await self._import(scan, pause_s, restores=merges)
                 pause_s = self._pause_s
-                if merges:
-                    await self.check_all()
+                if checks:
+                    await self._check(scan)
+                checks = merges
             except (StorageError, CatalogError) as error:
                 _log.warning("layouts cannot be scanned: %s", error)
-            await asyncio.sleep(self._interval_s)
+            await asyncio.sleep(scan.interval_s)
 
-    async def import_all(self, pause_s: float = 0) -> None:
-        """Import every layout that the catalog lacks, one after the other, scanning the directories with pauses.
+    async def import_all(self) -> None:
+        """Import every layout that the catalog lacks.
 
-        Invalid and unreadable layouts are skipped. Raises StorageError if the directories cannot be scanned,
-        CatalogError.
+        Invalid and unreadable layouts are skipped. Raises StorageError if the store cannot be scanned, CatalogError.
         """
-        names = [*await self._names.look(pause_s), *[name async for name in self._interrupted()]]
-        progress = _Progress(len(names))
-        for name in names:
-            try:
-                await self._importer.import_layout(name)
-            except (InvalidLayoutError, StorageError):  # logged by the importer
-                progress.failed += 1
-            progress.step()
-        progress.end()
+        for scan in self._scans:
+            await self._import(scan, 0)
 
     async def check_all(self) -> None:
         """Check each imported repository once for edits of `index.json` and new manifests. Raises CatalogError."""
+        for scan in self._scans:
+            await self._check(scan)
+
+    async def _import(self, scan: LayoutScan, pause_s: float, *, restores: bool = True) -> None:
+        """Import the layouts of a part of the store, scanning it with pauses; a few side by side if it asks for that.
+
+        With `restores` the content that empty objects of known repositories stand for is restored, too.
+        """
+        unknown = await self._names.look_at(scan.files, pause_s)
+        names = [*unknown, *[name async for name in self._interrupted() if scan.has(name)]]
+        progress = _Progress(len(names))
+        left = iter(names)
+
+        async def work() -> None:
+            for name in left:
+                try:
+                    await self._importer.import_layout(name)
+                except (InvalidLayoutError, StorageError):  # logged by the importer
+                    progress.failed += 1
+                progress.step()
+
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(min(scan.imports_at_once, len(names))):
+                    workers.create_task(work())
+        except* CatalogError as errors:
+            raise errors.exceptions[0] from None
+        progress.end()
+        if restores:
+            await scan.files.restore_content()
+
+    async def _check(self, scan: LayoutScan) -> None:
         failed: list[StorageError] = []
-        async for names in self._imported():
+        async for names in self._imported(scan):
             changed = await self._exporter.not_recorded(names)
             for name in names:
                 try:
@@ -94,12 +126,12 @@ class LayoutScanner:
         if failed:
             _log.warning("%d layouts cannot be checked; the first: %s", len(failed), failed[0])
 
-    async def _imported(self) -> AsyncIterator[list[Repository]]:
+    async def _imported(self, scan: LayoutScan) -> AsyncIterator[list[Repository]]:
         """Iterate over imported repositories, some at a time."""
         names: list[Repository] = []
         async for name in paging.repositories(self._catalog):
             row = await self._catalog.repository(name)
-            if row is not None and row.imported:
+            if row is not None and row.imported and scan.has(name):
                 names.append(name)
             if len(names) == _TOGETHER:
                 yield names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import chain
 
 from zot.catalog.interface import PAGE_LIMIT, Catalog
 from zot.layout.interface import LayoutFiles
@@ -13,29 +14,38 @@ from zot.registry.errors import Unavailable
 
 
 class UnimportedNames:
-    """The layouts that a scan of the directories found, without those that were imported or removed since."""
+    """The layouts that a scan found, without those that were imported or removed since."""
 
     def __init__(self, catalog: Catalog, files: LayoutFiles, *, wait_s: float = 5.0) -> None:
         """Scan on the first request, and let requests wait `wait_s` for the scan."""
         self._catalog = catalog
         self._files = files
         self._wait_s = wait_s
+        self._parts = [scan.files for scan in files.scans()]
+        self._found: dict[LayoutFiles, list[Repository]] = {}
         self._names: list[Repository] | None = None
+        """Those of all parts, once all were scanned."""
         self._looking: asyncio.Task[list[Repository]] | None = None
 
     async def look(self, pause_s: float = 0) -> list[Repository]:
-        """Scan all directories, with a pause after each layout; return the names that the catalog lacks.
+        """Scan all parts of the store; return the names that the catalog lacks. Raises as `look_at` does."""
+        return sorted([name for part in self._parts for name in await self.look_at(part, pause_s)])
 
-        Raises StorageError.
+    async def look_at(self, part: LayoutFiles, pause_s: float = 0) -> list[Repository]:
+        """Scan a part of the store, with a pause after each layout; return the names that the catalog lacks.
+
+        Raises StorageError, CatalogError.
         """
         found: list[Repository] = []
-        async for name in self._files.repositories():
+        async for name in part.repositories():
             if await self._catalog.repository(name) is None:
                 found.append(name)
             if pause_s:
                 await asyncio.sleep(pause_s)
-        self._names = sorted(found)
-        return self._names
+        self._found[part] = sorted(found)
+        if len(self._found) == len(self._parts):
+            self._names = sorted(chain.from_iterable(self._found.values()))
+        return self._found[part]
 
     async def page(self, after: str, limit: int) -> Sequence[Repository]:
         """Return the names greater than `after`, in byte order.

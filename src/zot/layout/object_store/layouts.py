@@ -16,6 +16,7 @@ from zot.layout.interface import (
     IndexScan,
     IndexSignatures,
     IndexVersion,
+    LayoutScan,
     Placed,
     Replacement,
     StagedIndex,
@@ -35,10 +36,13 @@ from zot.registry.unimported import Unserved
 from zot.storage.interface import StorageError
 from zot.storage.object_store.interface import ObjectInfo, ObjectMissingError, ObjectStore, together
 from zot.storage.object_store.local_locks import LocalLocks
+from zot.storage.object_store.markers import Markers
 from zot.storage.threads import ThreadPools
 
 _OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _REQUESTS_AT_ONCE = 32
+_IMPORTS_AT_ONCE = 16
+_SCAN_INTERVAL_S = 3600.0
 # Of content that is read: what all are read up to at once, and how much of the larger ones is in memory.
 _FIRST_BYTES = 64 * 1024
 _CONTENTS_BYTES = 4 * 1024 * 1024
@@ -58,12 +62,20 @@ class ObjectStoreLayouts:
         ready: Callable[[Repository], Awaitable[None]],
         pools: ThreadPools,
         locks: LocalLocks,
+        *,
+        has: Callable[[Repository], bool] = lambda _: True,
+        checks_first: bool = True,
     ) -> None:
-        """Use all layouts of `objects`; `ready` raises StorageError unless it is the expected store.
+        """Use the layouts of `objects` that it `has`: other names are served from another store.
 
-        `locks` are shared by the processes that export and import.
+        `ready` raises StorageError unless it is the expected store. `locks` are shared by the processes that export and
+        import. Without `checks_first` known repositories are checked for the work of other programs an hour after the
+        start.
         """
         self._objects = objects
+        self._has = has
+        self._checks_first = checks_first
+        self._markers = Markers(objects)
         self._ready = ready
         self._pools = pools
         self._locks = locks
@@ -74,6 +86,16 @@ class ObjectStoreLayouts:
         await self._ready(repository)
 
     # --- which layouts there are ---
+
+    def scans(self) -> Sequence[LayoutScan]:
+        """Return the store as one part, whose scans cost requests: there are few, and each does much at once."""
+        return [LayoutScan(self, self._has, _SCAN_INTERVAL_S, _IMPORTS_AT_ONCE, self._checks_first)]
+
+    async def restore_content(self, repository: Repository | None = None) -> None:
+        """Replace the markers of a repository, or of all, by the content that they stand for."""
+        if repository is not None:
+            await self._ready(repository)
+        await self._markers.restore(repository)
 
     async def repositories(self) -> AsyncIterator[Repository]:
         """Iterate over the names of all layouts, by one list of all keys."""
@@ -92,18 +114,21 @@ class ObjectStoreLayouts:
         async for batch in self._objects.list(""):
             for info in batch:
                 for found in keys.feed(info.key):
-                    yield found
+                    yield self._own(found)
         for found in keys.finish():
-            yield found
+            yield self._own(found)
+
+    def _own(self, found: Repository | Unserved) -> Repository | Unserved:
+        if isinstance(found, Unserved) or self._has(found):
+            return found
+        return Unserved(f"{self._objects.location}/{found}", "another store serves its name")
 
     async def is_removed(self, repository: Repository) -> bool:
         """Return whether the repository has neither content nor an object of a layout."""
-        looks = [
-            self._is_object(index_key(repository)),
-            self._is_object(oci_layout_key(repository)),
-            self._is_prefix(content_prefix(repository)),
-        ]
-        return not any(await together(looks))
+        if await self._is_object(index_key(repository)):
+            return False
+        others = [self._is_object(oci_layout_key(repository)), self._is_prefix(content_prefix(repository))]
+        return not any(await together(others))
 
     async def obstacle(self, repository: Repository) -> str | None:
         """Return what occupies the key of an object of a new layout of that name, or None; None for a layout.
@@ -323,6 +348,10 @@ class ObjectStoreLayouts:
         """Remove the layout's own objects. Content, and nested repositories, are objects of their own."""
         await self._objects.remove(index_key(repository))
         await self._objects.remove(oci_layout_key(repository))
+
+    async def close(self) -> None:
+        """Release all connections."""
+        await self._objects.close()
 
     # --- requests ---
 
