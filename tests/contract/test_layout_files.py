@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,7 @@ from zot.layout.filesystem import FilesystemLayouts
 from zot.layout.index_json import InvalidLayoutError
 from zot.layout.interface import FoundIndex, IndexSignatures, IndexVersion, LayoutFiles, Replacement
 from zot.layout.object_store.layouts import ObjectStoreLayouts
+from zot.layout.per_store import PerStoreLayouts
 from zot.oci.digest import Digest
 from zot.oci.names import Repository, parse_repository
 from zot.storage.interface import StorageError
@@ -39,6 +40,8 @@ class Place(Protocol):
     files: LayoutFiles
     other: LayoutFiles
     """The driver of another process."""
+    drivers: list[LayoutFiles]
+    """All that are behind them."""
 
     async def write(self, path: str, content: bytes) -> None:
         """Write a file or object, or replace it as a whole."""
@@ -54,18 +57,35 @@ async def ready(_: Repository) -> None:
     """Be the right store."""
 
 
-class Directory:
-    """A root on a file system (`Place`)."""
+class Directories:
+    """Roots on a file system (`Place`)."""
 
-    def __init__(self, root: Path, pools: ThreadPools) -> None:
-        """Use an empty directory."""
-        self._root = root
-        self.files: LayoutFiles = FilesystemLayouts([str(root)], lambda _: str(root), ready, pools)
-        self.other: LayoutFiles = FilesystemLayouts([str(root)], lambda _: str(root), ready, pools)
+    def __init__(self, roots: Mapping[str, Path], pools: ThreadPools) -> None:
+        """Use a directory for all names, or one for the names below `team` and another for the others."""
+        self._roots = roots
+        self._pools = pools
+        self.drivers: list[LayoutFiles] = []
+        self.files = self._layouts()
+        self.other = self._layouts()
+        for each in roots.values():
+            each.mkdir()
+
+    def _layouts(self) -> LayoutFiles:
+        stores = {
+            root: FilesystemLayouts([str(root)], lambda name: str(self._root_of(name)), ready, self._pools)
+            for root in self._roots.values()
+        }
+        self.drivers += stores.values()
+        if len(stores) == 1:
+            return self.drivers[-1]
+        return PerStoreLayouts(list(stores.values()), lambda name: stores[self._root_of(name)])
+
+    def _root_of(self, path: str) -> Path:
+        return self._roots.get(path.partition("/")[0], self._roots[""])
 
     async def write(self, path: str, content: bytes) -> None:
         """Write a file, replacing one by its name."""
-        file = self._root / path
+        file = self._root_of(path) / path
         file.parent.mkdir(parents=True, exist_ok=True)
         new = file.with_name(f"{file.name}.new")
         new.write_bytes(content)
@@ -74,12 +94,12 @@ class Directory:
     async def read(self, path: str) -> bytes | None:
         """Read a file."""
         with suppress(FileNotFoundError):
-            return (self._root / path).read_bytes()
+            return (self._root_of(path) / path).read_bytes()
         return None
 
     async def remove(self, path: str) -> None:
         """Remove a file."""
-        (self._root / path).unlink()
+        (self._root_of(path) / path).unlink()
 
 
 class Bucket:
@@ -90,6 +110,7 @@ class Bucket:
         self._objects = objects
         self.files: LayoutFiles = ObjectStoreLayouts(objects, ready, pools, LocalLocks(str(locks), pools.read))
         self.other: LayoutFiles = ObjectStoreLayouts(objects, ready, pools, LocalLocks(str(locks), pools.read))
+        self.drivers: list[LayoutFiles] = [self.files, self.other]
 
     async def write(self, path: str, content: bytes) -> None:
         """Write an object."""
@@ -114,12 +135,14 @@ def pools() -> Iterator[ThreadPools]:
     pools.close()
 
 
-@pytest.fixture(params=["filesystem", pytest.param("object store", marks=pytest.mark.needs("versitygw"))])
+@pytest.fixture(params=["filesystem", "sub-path", pytest.param("object store", marks=pytest.mark.needs("versitygw"))])
 async def place(request: pytest.FixtureRequest, tmp_path: Path, pools: ThreadPools) -> AsyncIterator[Place]:
     """An empty place of each kind."""
-    if request.param == "filesystem":
-        (tmp_path / "root").mkdir()
-        yield Directory(tmp_path / "root", pools)
+    roots = {"": tmp_path / "root"}
+    if request.param == "sub-path":
+        roots["team"] = tmp_path / "team"
+    if request.param != "object store":
+        yield Directories(roots, pools)
         return
     parameters = request.getfixturevalue("s3_server").make_bucket()
     objects = S3Objects(driver_options(parameters, S3, "storageDriver"), "zot")
@@ -133,7 +156,7 @@ async def write_layout(place: Place, path: str, index: bytes = EMPTY_INDEX) -> N
     await place.write(f"{path}/oci-layout", OCI_LAYOUT)
 
 
-async def names(files: LayoutFiles) -> list[str]:
+async def names(files: LayoutFiles) -> list[Repository]:
     """Return all names, sorted."""
     return sorted([name async for name in files.repositories()])
 
@@ -391,7 +414,7 @@ async def test_what_is_not_ready_is_not_read_as_empty(place: Place, monkeypatch:
     async def another(_: Repository) -> None:
         raise StorageError("it is another store")
 
-    for files in (place.files, place.other):
+    for files in place.drivers:
         monkeypatch.setattr(files, "_ready", another)
     with pytest.raises(StorageError):
         await place.files.ready(APP)
@@ -419,3 +442,26 @@ async def test_a_list_during_changes_has_what_is_there_all_the_time(place: Place
         assert len(set(found)) == len(found)
     await changing
     assert await names(place.files) == staying
+
+
+async def test_each_repository_is_in_one_scanned_part(place: Place) -> None:
+    """The parts that are scanned apart have all layouts between them, each one once."""
+    for path in ("app", "team/app", "team/app/nested"):
+        await write_layout(place, path)
+    parts = place.files.scans()
+    found = {name: [name in await names(part.files) for part in parts] for name in await names(place.files)}
+    assert found.keys() == {"app", "team/app", "team/app/nested"}
+    for name, is_in in found.items():
+        assert is_in == [part.has(name) for part in parts]
+        assert is_in.count(True) == 1
+
+
+async def test_restoring_content_changes_no_content(place: Place) -> None:
+    """What has its content keeps it, also if that is nothing."""
+    contents = [b"x", b""]
+    for content in contents:
+        await place.write(f"{APP}/blobs/{sha256(content).replace(':', '/')}", content)
+    await place.files.restore_content(APP)
+    await place.files.restore_content()
+    found = await place.files.contents(APP, [Digest(sha256(content)) for content in contents], 10)
+    assert [isinstance(each, Unread) or each.content for each in found] == contents
