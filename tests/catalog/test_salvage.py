@@ -150,7 +150,7 @@ def test_a_whole_database_is_the_same_again(directory: Path) -> None:
     assert (found.gaps, found.without_content) == (0, 0)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("tree", TABLES)
 def test_one_bad_leaf_loses_at_most_what_was_only_there(directory: Path, tree: str, seed: int) -> None:
     """Rows on one bad page are worked out from the others where these tell; the rest is as it was."""

@@ -12,6 +12,7 @@ from typing import Any
 import apsw
 import msgspec
 import pytest
+import pytest_asyncio
 
 from extensions.search.rig import LAYER_TYPE, Registry, image, in_sync, index, indexing
 from zot.catalog.manifest_commands import DeleteTag
@@ -83,9 +84,13 @@ VISIBLE: list[Visible] = [
 ]
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    """A store of 60 images in some repositories."""
+in_store = pytest.mark.asyncio(loop_scope="module")
+"""A test of the shared store runs in its event loop."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store]:
+    """A store of 60 images in some repositories, which no test changes."""
     chosen, registry, pushed = random.Random(7), Registry(), {}
     for number in range(60):
         repository = chosen.choice(["a/app", "a/other", "tools", "b/app/x"])
@@ -103,10 +108,11 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         row = await registry.catalog.tag(Repository(repository), Tag(tag))
         assert row is not None
         pushed[repository, tag] = Pushed(repository, tag, digest, os, arch, created, layers, label, row.moved_ns)
-    async with searched(registry, tmp_path / "search.db") as search:
+    async with searched(registry, tmp_path_factory.mktemp("store") / "search.db") as search:
         yield Store(registry, search, list(pushed.values()))
 
 
+@in_store
 @pytest.mark.parametrize("visible", VISIBLE)
 @pytest.mark.parametrize("sort", ImageSort)
 async def test_pages_are_the_parts_of_one_order(store: Store, visible: Visible, sort: ImageSort) -> None:
@@ -167,6 +173,7 @@ QUERIES: list[tuple[ImageQuery, Any]] = [
 ]
 
 
+@in_store
 @pytest.mark.parametrize("visible", VISIBLE)
 @pytest.mark.parametrize("number", range(len(QUERIES)))
 async def test_filters_find_what_a_naive_search_finds(store: Store, visible: Visible, number: int) -> None:
@@ -232,6 +239,7 @@ async def test_a_part_of_a_tag_is_looked_for_in_its_repository_alone(
                     assert (await search.images(None, both)).total == len(wanted)
 
 
+@in_store
 @pytest.mark.parametrize("visible", VISIBLE)
 @pytest.mark.parametrize("sort", RepositorySort)
 async def test_repositories_are_sorted_and_paged(store: Store, visible: Visible, sort: RepositorySort) -> None:
@@ -263,6 +271,7 @@ async def test_repositories_are_sorted_and_paged(store: Store, visible: Visible,
         assert row.name == name
 
 
+@in_store
 async def test_repositories_are_found_by_text_and_lists(store: Store) -> None:
     """A text is part of a name, the best fit first; lists of names include and exclude."""
     by_text = RepositoryQuery(" /APP/ ", sort=RepositorySort.RELEVANCE)
@@ -286,6 +295,7 @@ def test_names_are_ranked_as_by_zot(text: str, name: str, expected: int) -> None
     assert rank(text, Repository(name)) == expected
 
 
+@in_store
 @pytest.mark.parametrize("visible", VISIBLE)
 async def test_facets_count_repositories(store: Store, visible: Visible) -> None:
     """A facet is how many visible repositories have an image with the property."""
@@ -304,6 +314,7 @@ async def test_facets_count_repositories(store: Store, visible: Visible) -> None
     assert {each.name for each in (await store.search.repositories(visible, filtered)).rows} == names
 
 
+@in_store
 @pytest.mark.parametrize("visible", VISIBLE)
 async def test_base_and_derived_images(store: Store, visible: Visible) -> None:
     """A base has the first layers of an image, or all of them, in another manifest; derived is the converse."""
@@ -320,6 +331,7 @@ async def test_base_and_derived_images(store: Store, visible: Visible) -> None:
         assert {(each.repository, each.tag) for each in page.rows} == derived
 
 
+@in_store
 async def test_a_hidden_repository_is_a_missing_one(store: Store) -> None:
     """Queries for one repository answer the same for a hidden and for a missing one."""
     search, some = store.search, VISIBLE[2]
@@ -336,6 +348,7 @@ async def test_a_hidden_repository_is_a_missing_one(store: Store) -> None:
         assert await search.suggestions(some, f"{name}:v") == ()
 
 
+@in_store
 async def test_suggestions(store: Store) -> None:
     """A text suggests repositories, `repo:tag` and `:tag` images, and a digest the images that have it."""
     assert (await store.search.suggestions(None, "tool"))[0] == Suggestion(Repository("tools"))
