@@ -173,8 +173,10 @@ def open_document(content: bytes, file: ArtifactFile) -> OpenedDocument:
         content.decode()
     except UnicodeDecodeError:
         return OpenedDocument(size)
-    shown = content[:SHOWN_LIMIT_BYTES].decode(errors="replace")
-    return OpenedDocument(size, text=shown, is_cut=size > SHOWN_LIMIT_BYTES)
+    sbom = read_sbom(content)
+    limit_bytes = SHOWN_LIMIT_BYTES if sbom is None else _BESIDE_LIMIT_BYTES
+    shown = content[:limit_bytes].decode(errors="replace")
+    return OpenedDocument(size, sbom=sbom, text=shown, is_cut=size > limit_bytes)
 
 
 def _pretty(content: bytes, limit: int) -> tuple[str, bool]:

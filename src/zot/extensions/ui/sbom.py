@@ -7,12 +7,15 @@ from typing import Any
 
 import msgspec
 
+from zot.extensions.ui.cyclonedx_xml import read_xml
 from zot.extensions.ui.json_fields import at, decode, first_text, objects, text
 
 PACKAGES_LIMIT = 20_000
 """Packages of a document that are kept."""
 _LIST_LIMIT = 8
 _DEPTH_LIMIT = 16
+_SPDX_3 = "https://spdx.org/rdf/3."
+_LICENSES_3 = ("hasConcludedLicense", "hasDeclaredLicense")
 _NO_LICENSE = frozenset({"NOASSERTION", "NONE"})
 
 
@@ -56,6 +59,11 @@ class _Spdx(msgspec.Struct):
     creation: Any = msgspec.field(default=None, name="creationInfo")
 
 
+class _Spdx3(msgspec.Struct):
+    context: str = msgspec.field(name="@context")
+    elements: list[dict[str, Any]] = msgspec.field(name="@graph")
+
+
 class _Component(msgspec.Struct):
     name: Any = ""
     group: Any = ""
@@ -73,10 +81,15 @@ class _CycloneDx(msgspec.Struct):
 
 
 def read_sbom(content: bytes) -> Sbom | None:
-    """Return the document that some JSON is, None if it is none. Blocks: for a thread."""
+    """Return the document that some JSON or XML is, None if it is none. Blocks: for a thread."""
+    if (document := read_xml(content)) is not None:
+        return _cyclone(msgspec.convert(document, _CycloneDx))
     spdx = decode(content, _Spdx)
     if spdx is not None:
         return _spdx(spdx)
+    graph = decode(content, _Spdx3)
+    if graph is not None:
+        return _spdx_3(graph.elements) if graph.context.startswith(_SPDX_3) else None
     cyclone = decode(content, _CycloneDx)
     return _cyclone(cyclone) if cyclone is not None and cyclone.format == "CycloneDX" else None
 
@@ -101,6 +114,59 @@ def _spdx_package(package: _SpdxPackage) -> Package:
         if each.get("referenceType") == "purl"
     )
     return Package(text(package.name), text(package.version), first_text(*licenses), first_text(*purls))
+
+
+def _spdx_3(elements: list[dict[str, Any]]) -> Sbom:
+    """Return what a graph of elements says, which name each other by `spdxId`."""
+    of_type: dict[str, list[dict[str, Any]]] = {}
+    by_id: dict[str, dict[str, Any]] = {}
+    for each in elements:
+        of_type.setdefault(text(each.get("type")), []).append(each)
+        by_id.setdefault(text(each.get("spdxId")) or text(each.get("@id")), each)
+    licenses = _spdx_3_licenses(of_type.get("Relationship", ()), by_id)
+    document = next(iter(of_type.get("SpdxDocument", ())), {})
+    made = document.get("creationInfo")
+    creation = made if isinstance(made, dict) else by_id.get(text(made), {})
+    packages = of_type.get("software_Package", [])
+    return Sbom(
+        format=f"SPDX {text(creation.get('specVersion')) or 3}",
+        subject=text(document.get("name")),
+        created=text(creation.get("created")),
+        tools=tuple(text(each.get("name")) for each in of_type.get("Tool", [])[:_LIST_LIMIT]),
+        packages=tuple(
+            _spdx_3_package(each, licenses.get(text(each.get("spdxId")), {})) for each in packages[:PACKAGES_LIMIT]
+        ),
+        total=len(packages),
+    )
+
+
+def _spdx_3_licenses(
+    relationships: Iterable[dict[str, Any]], by_id: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, str]]:
+    """Return the licenses of elements: what the relationship is called, and the expression."""
+    found: dict[str, dict[str, str]] = {}
+    for each in relationships:
+        kind, to = text(each.get("relationshipType")), each.get("to")
+        if kind in _LICENSES_3 and isinstance(to, list) and to:
+            license_ = by_id.get(text(to[0]), {})
+            expression = first_text(license_.get("simplelicensing_licenseExpression"), license_.get("name"))
+            found.setdefault(text(each.get("from")), {})[kind] = expression
+    return found
+
+
+def _spdx_3_package(package: dict[str, Any], licenses: dict[str, str]) -> Package:
+    said = (each for each in (licenses.get(kind, "") for kind in _LICENSES_3) if each not in _NO_LICENSE)
+    purls = (
+        each.get("identifier")
+        for each in objects(package.get("externalIdentifier"), _LIST_LIMIT)
+        if each.get("externalIdentifierType") == "packageUrl"
+    )
+    return Package(
+        text(package.get("name")),
+        text(package.get("software_packageVersion")),
+        first_text(*said),
+        first_text(package.get("software_packageUrl"), *purls),
+    )
 
 
 def _cyclone(document: _CycloneDx) -> Sbom:
