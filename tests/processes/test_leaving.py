@@ -99,13 +99,14 @@ def test_requests_that_take_too_long_are_cut_off(server: ZotServer) -> None:
         assert server.client.get(location)["Range"] == "0-49999"
 
 
-@pytest.mark.parametrize("name", ["jobs", "writer", "worker-0"])
-def test_a_process_that_hangs_does_not_hold_up_a_stop(tmp_path: Path, name: str) -> None:
-    """It is killed when its time is over; what was acknowledged is there afterwards."""
+@pytest.mark.parametrize("names", [("jobs",), ("writer", "worker-0")])
+def test_processes_that_hang_do_not_hold_up_a_stop(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """They are killed when their time is over; what was acknowledged is there afterwards."""
     server = ZotServer(tmp_path, http={"drainTimeout": "100ms"})
     server.start()
     server.client.push("app", PUSHED, "v1")
-    os.kill(server.processes()[name], signal.SIGSTOP)
+    for name in names:
+        os.kill(server.processes()[name], signal.SIGSTOP)
     assert server.stop() == 0
     with server:
         assert server.client.tags("app") == ["v1"]
