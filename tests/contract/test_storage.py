@@ -1162,3 +1162,24 @@ def test_errors_are_one_tree() -> None:
     assert issubclass(UploadLockedError, StorageError)
     assert issubclass(ContentMissingError, StorageError)
     assert not issubclass(DigestMismatchError, StorageError)
+
+
+async def test_staged_bytes_are_read_while_they_grow(storage: Storage) -> None:
+    """Of an upload that is being appended to, or placed since, a reader gets what is staged by then.
+
+    A driver that cannot read them says so.
+    """
+    with pytest.raises(UploadMissingError):
+        await storage.open_staged(UPLOAD)
+    progress = await storage.append(UPLOAD, Progress(0), body(CONTENT), Checkpoints())
+    try:
+        opened = await storage.open_staged(UPLOAD)
+    except UploadMissingError:
+        assert isinstance(storage, ObjectStorage)
+        return
+    assert opened.size == len(CONTENT)
+    progress = await storage.append(UPLOAD, progress, body(CONTENT), Checkpoints())
+    assert await opened.read(len(CONTENT) - 2, 4) == (CONTENT * 2)[len(CONTENT) - 2 :][:4]
+    await storage.place(UPLOAD, progress, digest_of(CONTENT * 2), None)
+    assert await opened.read(0, 2 * len(CONTENT)) == CONTENT * 2
+    opened.close()

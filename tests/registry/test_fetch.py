@@ -68,11 +68,22 @@ class Mirrored:
         return None if found is None else found.digest
 
     @asynccontextmanager
-    async def blob(self, repository: Repository, digest: Digest) -> AsyncIterator[SourcedBlob | None]:  # noqa: ARG002
+    async def blob(
+        self,
+        repository: Repository,  # noqa: ARG002
+        digest: Digest,
+        start: int = 0,
+    ) -> AsyncIterator[SourcedBlob | None]:
         """Open a blob that is sent in two pieces."""
         self._requested(digest)
         content = self.blobs.get(digest)
-        yield None if content is None else SourcedBlob(len(content), _pieces(content))
+        yield None if content is None else SourcedBlob(len(content), _pieces(content[start:]))
+
+    async def blob_size(self, repository: Repository, digest: Digest) -> int | None:  # noqa: ARG002
+        """Return the size of a blob."""
+        self._requested(digest)
+        content = self.blobs.get(digest)
+        return None if content is None else len(content)
 
     async def names(self, after: str, limit: int) -> Sequence[Repository]:
         """Return the names."""

@@ -16,6 +16,7 @@ from zot.api.http_request import HttpRequest
 from zot.api.sending_threads import BURST_BYTES, SendingThreads
 from zot.api.tls_transport import PIECE_BYTES, TlsTransport
 from zot.oci.ranges import ByteRange
+from zot.registry.blob_fetch import FetchedContent
 from zot.storage.interface import Content
 
 # asyncio passes the whole length to one sendfile call, which freezes the loop for as long as the client is fast. In
@@ -127,6 +128,8 @@ async def _transfer(
                 window = _SHARED_WINDOW_BYTES
             continue
         length = min(window, part.stop - offset)
+        if isinstance(content, FetchedContent):
+            length = await content.available(offset, length)
         content.will_need(offset, _READ_AHEAD_BYTES)
         began = loop.time()
         try:
@@ -136,7 +139,8 @@ async def _transfer(
             raise SlowClientError(f"the client took less than {length} bytes in {idle_s} s") from error
         offset += length
         http.sent_bytes += length
-        average.add(length)
+        if not isinstance(content, FetchedContent):  # an upstream may be slower than a client has to be
+            average.add(length)
         await asyncio.sleep(0)
         requests, before = _requests_of_all(http), requests
         if loop.time() - began > _SLOW_S:

@@ -23,6 +23,7 @@ from zot.api.headers import (
     RANGE,
 )
 from zot.auth.decision import Policy
+from zot.catalog.rows import BlobRow
 from zot.oci.media_types import OCTET_STREAM
 from zot.oci.ranges import UnsatisfiableRangeError, parse_ranges
 from zot.registry import blobs
@@ -45,9 +46,9 @@ class Blobs:
     async def pull(self, call: Call[PullBlob]) -> web.StreamResponse:
         """GET and HEAD: the content, or ranges of it."""
         http, request = call.http, call.request
-        row = await blobs.pull(self._registry, request)
+        found = await blobs.pull_or_follow(self._registry, request)
         headers: dict[str, str] = {
-            CONTENT_TYPE: row.media_type or OCTET_STREAM,
+            CONTENT_TYPE: (isinstance(found, BlobRow) and found.media_type) or OCTET_STREAM,
             CONTENT_DIGEST: request.digest,
             ETAG: entity_tag(request.digest),
             ACCEPT_RANGES: "bytes",
@@ -58,10 +59,13 @@ class Blobs:
         if is_current(http, request.digest):
             return web.Response(status=304, headers=headers)
         if request.head:
-            row = await blobs.check_content(self._registry, request, row)
-            headers[CONTENT_LENGTH] = str(row.size)
+            if isinstance(found, BlobRow):
+                found = await blobs.check_content(self._registry, request, found)
+            headers[CONTENT_LENGTH] = str(found.size)
             return web.Response(headers=headers)
-        content, _ = await blobs.open_content(self._registry, request, row)
+        content: Content = (
+            (await blobs.open_content(self._registry, request, found))[0] if isinstance(found, BlobRow) else found
+        )
         with closing(content):
             return await self._send(call, content, headers)
 

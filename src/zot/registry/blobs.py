@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from zot.catalog.blob_commands import DoomBlob, DoomOutcome, TouchBlob
 from zot.catalog.command import new_id
@@ -12,9 +12,10 @@ from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.registry.blob_commit import BlobCommit, commit_blob, ensure_space, manifest_as_blob
 from zot.registry.blob_deletion import delete_blob, quarantine_damaged
+from zot.registry.blob_fetch import FetchedContent
 from zot.registry.damage import FoundBy, size_mismatch
 from zot.registry.errors import BlobUnknown, InUse, NameUnknown, Unavailable
-from zot.registry.fetch import fetch_blob
+from zot.registry.fetch import fetch_blob, open_blob
 from zot.registry.held_blobs import put_blob, read_held
 from zot.registry.registry import Registry
 from zot.registry.request import PullBlob
@@ -28,19 +29,36 @@ async def pull(registry: Registry, request: PullBlob) -> BlobRow:
     """Return the row of a present blob; a manifest of that digest is one, too. Raises BlobUnknown, NameUnknown.
 
     The caller may rely on the blob for the collection's delay: a marked blob loses its mark, and one that is gone by
-    then is unknown.
+    then is unknown. One that an upstream has is stored by then.
     """
-    row = await registry.catalog.blob(request.repository, request.digest)
-    if row is None:
-        row = await _outside_catalog(registry, request)
-    if row is None or (
-        row.marked and not await registry.touch(TouchBlob(repository=request.repository, digest=request.digest))
+    found = await _pull(registry, request, fetch_blob)
+    assert isinstance(found, BlobRow)
+    return found
+
+
+async def pull_or_follow(registry: Registry, request: PullBlob) -> BlobRow | FetchedContent:
+    """Return the row of a present blob as `pull` does, or one that is on its way from an upstream, open for reading."""
+    return await _pull(registry, request, open_blob)
+
+
+async def _pull(registry: Registry, request: PullBlob, fetch: Fetch) -> BlobRow | FetchedContent:
+    found: BlobRow | FetchedContent | None = await registry.catalog.blob(request.repository, request.digest)
+    if found is None:
+        found = await _outside_catalog(registry, request, fetch)
+    if found is None or (
+        isinstance(found, BlobRow)
+        and found.marked
+        and not await registry.touch(TouchBlob(repository=request.repository, digest=request.digest))
     ):
         raise BlobUnknown(digest=request.digest)
-    return row
+    return found
 
 
-async def _outside_catalog(registry: Registry, request: PullBlob) -> BlobRow | None:
+Fetch = Callable[[Registry, Repository, Digest], Awaitable[BlobRow | FetchedContent | None]]
+"""Gets a blob from an upstream: all of it, or as it comes."""
+
+
+async def _outside_catalog(registry: Registry, request: PullBlob, fetch: Fetch) -> BlobRow | FetchedContent | None:
     """Make present a blob of an unimported layout, a manifest's bytes, or an upstream's blob. Raises NameUnknown."""
     repository, digest = request.repository, request.digest
     known = await registry.is_known(repository)
@@ -48,10 +66,10 @@ async def _outside_catalog(registry: Registry, request: PullBlob) -> BlobRow | N
         row = await registry.catalog.blob(repository, digest) or await manifest_as_blob(registry, repository, digest)
         if row is not None:
             return row
-    row = await fetch_blob(registry, repository, digest)
-    if row is None and not known:
+    found = await fetch(registry, repository, digest)
+    if found is None and not known:
         raise NameUnknown(name=repository)
-    return row
+    return found
 
 
 async def open_content(registry: Registry, request: PullBlob, row: BlobRow) -> tuple[Content, BlobRow]:

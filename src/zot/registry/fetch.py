@@ -17,15 +17,13 @@ from zot.catalog.manifest_commands import TagMove
 from zot.catalog.rows import BlobRow, ManifestRow
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag, as_tag
-from zot.registry import uploads
-from zot.registry.errors import DigestInvalid, ManifestInvalid, SizeInvalid, Unavailable
+from zot.registry.blob_fetch import BY, BlobFetch, FetchedContent
+from zot.registry.errors import DigestInvalid, ManifestInvalid, Unavailable
 from zot.registry.manifest_commit import ManifestCommit, commit_manifest
 from zot.registry.registry import Registry
 from zot.registry.request import PushManifest
 from zot.registry.sources import SourcedManifest, Upstream
-
-# What the catalog records as the principal, and as the client whose open uploads are counted.
-_BY = "upstream"
+from zot.storage.interface import SMALL_BYTES
 
 CHECK_LIMIT_S = 2.0
 """How long a pull of a tag that is here waits for its check."""
@@ -59,18 +57,43 @@ async def fetch_blob(registry: Registry, repository: Repository, digest: Digest)
 
     None: no upstream has it. Raises Unavailable if one of them could not tell, QuotaExceeded, StorageFullError.
     """
+    started = _start(registry, repository, digest)
+    return None if started is None else await asyncio.shield(started.task)
 
-    async def fetch(upstream: Upstream) -> BlobRow | None:
-        async with upstream.blob(repository, digest) as found:
-            if found is None:
-                return None
-            try:
-                await uploads.whole(registry, repository, _BY, digest, found.chunks, found.size, client=_BY)
-            except (DigestInvalid, SizeInvalid) as error:
-                raise Unavailable(f"an upstream sent other content: {error}", digest=digest) from error
-        return await registry.catalog.blob(repository, digest)
 
-    return await _first(registry, fetch)
+async def open_blob(registry: Registry, repository: Repository, digest: Digest) -> FetchedContent | None:
+    """Open a blob that is on its way from the first upstream that has it, as soon as its size is known.
+
+    A small one is stored by then. None: no upstream has it. Raises as `fetch_blob`.
+    """
+    started = _start(registry, repository, digest)
+    if started is None:
+        return None
+    fetch, task = started
+    await fetch.opened()
+    if (fetch.size is None or fetch.size <= SMALL_BYTES or task.done()) and await asyncio.shield(task) is None:
+        return None
+    return FetchedContent(fetch)
+
+
+class _Started(NamedTuple):
+    fetch: BlobFetch
+    task: asyncio.Task[BlobRow | None]
+
+
+def _start(registry: Registry, repository: Repository, digest: Digest) -> _Started | None:
+    """Return the fetch of a blob that is under way, else begin one; None: no upstream had it a moment ago."""
+    key, fetches = ("blob", repository, digest), registry.fetches
+    if fetches.was_in_vain(key):
+        return None
+    fetch = fetches.blobs.get(key)
+    if fetch is None:
+        fetch = BlobFetch(registry, repository, digest)
+    task = fetches.start(key, lambda: _first(registry, fetch.run))
+    if key not in fetches.blobs:
+        fetches.blobs[key] = fetch
+        task.add_done_callback(lambda _: fetches.blobs.pop(key).end())
+    return _Started(fetch, task)
 
 
 class CheckedTag(NamedTuple):
@@ -149,7 +172,7 @@ async def _store_manifest(
     expected = found.digest if tag else reference
     request = PushManifest(repository=repository, reference=expected, tags=(tag,) if tag else ())
     commit = ManifestCommit(
-        request, found.content, found.media_type, [TagMove(tag)] if tag else [], _BY, ChangeSource.SYNC
+        request, found.content, found.media_type, [TagMove(tag)] if tag else [], BY, ChangeSource.SYNC
     )
     try:
         # A mirror keeps what its upstream has, byte for byte: Docker's types too.

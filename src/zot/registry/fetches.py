@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from zot.foundation.bounded_map import BoundedMap
 from zot.registry.errors import Unavailable
+
+if TYPE_CHECKING:
+    from zot.registry.blob_fetch import BlobFetch
 
 T = TypeVar("T")
 
@@ -21,6 +24,8 @@ class Fetches:
 
     def __init__(self) -> None:
         """Begin with none."""
+        self.blobs: dict[Hashable, BlobFetch] = {}
+        """What is known of blobs on their way, by the keys of their tasks."""
         self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
         self._in_vain: BoundedMap[Hashable, tuple[float, Unavailable | None]] = BoundedMap(_REMEMBERED)
 
@@ -37,12 +42,16 @@ class Fetches:
 
         For a moment after one that returned None or raised Unavailable the outcome is the same without a task.
         """
+        return None if self.was_in_vain(key) else await asyncio.shield(self.start(key, work))
+
+    def was_in_vain(self, key: Hashable) -> bool:
+        """Return whether a task of the key returned None a moment ago. Raises Unavailable if it did."""
         until_s, failure = self._in_vain.get(key, (0.0, None))
-        if asyncio.get_running_loop().time() < until_s:
-            if failure is not None:
-                raise Unavailable(str(failure), retry_after_s=failure.retry_after_s)
-            return None
-        return await asyncio.shield(self.start(key, work))
+        if asyncio.get_running_loop().time() >= until_s:
+            return False
+        if failure is not None:
+            raise Unavailable(str(failure), retry_after_s=failure.retry_after_s)
+        return True
 
     async def close(self) -> None:
         """Cancel the running tasks, and wait for their end."""

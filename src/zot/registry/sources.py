@@ -32,8 +32,9 @@ class SourcedBlob(NamedTuple):
     """A blob that an upstream sends."""
 
     size: int
+    """Of the whole blob."""
     chunks: AsyncIterator[bytes]
-    """Its bytes, read once. Raises Unavailable if the upstream fails midway."""
+    """Its bytes from where it was opened, read once. Raises Unavailable if the upstream fails midway."""
 
 
 class Source(Protocol):
@@ -61,5 +62,13 @@ class Upstream(Source, Protocol):
     def checked(self, repository: Repository, tag: Tag, *, told: bool) -> None:
         """Record that a tag was checked: it is due again after a while, sooner if it was not `told` where it points."""
 
-    def blob(self, repository: Repository, digest: Digest) -> AbstractAsyncContextManager[SourcedBlob | None]:
-        """Open a blob for the length of the block, None if the upstream has none. Raises Unavailable."""
+    async def blob_size(self, repository: Repository, digest: Digest) -> int | None:
+        """Return the size of a blob, None if the upstream has none. Raises Unavailable."""
+
+    def blob(
+        self, repository: Repository, digest: Digest, start: int = 0
+    ) -> AbstractAsyncContextManager[SourcedBlob | None]:
+        """Open a blob from an offset on for the length of the block, None if the upstream has none.
+
+        Raises Unavailable.
+        """

@@ -237,6 +237,13 @@ class FilesystemStorage:
             await staged.close()
         return progress
 
+    async def open_staged(self, upload: UploadKey) -> Content:
+        """Open the staged file for reading. Raises UploadMissingError."""
+        with storage_errors(f"open an upload to {upload.repository}"):
+            return await self._pools.read.acquire(
+                lambda: self._uploads.open_to_read(upload, self._pools.read), lambda opened: opened.close()
+            )
+
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
         """Check that the first `progress.offset` bytes have this digest."""
         actual = progress.prefix

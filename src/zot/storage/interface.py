@@ -214,6 +214,13 @@ class Storage(Protocol):
         StorageFullError, StorageError.
         """
 
+    async def open_staged(self, upload: UploadKey) -> Content:
+        """Open the staged bytes of an upload for reading, while a request appends to it; `size` is that of now.
+
+        What is read after `size` was appended since. The content stays readable when it is placed. Raises
+        UploadMissingError: there are none, or the driver can read them only once they are placed.
+        """
+
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
         """Check that the first `progress.offset` bytes have this digest.
 

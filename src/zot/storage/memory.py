@@ -19,6 +19,7 @@ from zot.storage.interface import (
     DigestMismatchError,
     FoundFile,
     HeldContent,
+    Location,
     Progress,
     UploadKey,
     UploadLockedError,
@@ -163,6 +164,10 @@ class MemoryStorage:
             staged.cut(start)
             return await append_body(staged, body, checkpoint, last or checkpoint, AppendBuffers())
 
+    async def open_staged(self, upload: UploadKey) -> Content:
+        """Open staged bytes for reading. Raises UploadMissingError."""
+        return _StagedContent(self._require(upload, 0).content)
+
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
         """Check that the first `progress.offset` bytes have this digest."""
         actual = progress.prefix
@@ -231,6 +236,35 @@ class MemoryStorage:
 class _Stored:
     content: bytes
     modified_s: float
+
+
+class _StagedContent:
+    """Staged bytes that grow while they are read (a `Content`)."""
+
+    data = None
+    identity = None
+
+    def __init__(self, content: bytearray) -> None:
+        self.size = len(content)
+        self._content = content
+
+    def fileno(self) -> int | None:
+        """Return None: there is no file."""
+        return None
+
+    async def location(self) -> Location | None:
+        """Return None: only this process has the bytes."""
+        return None
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`, fewer only at the end."""
+        return bytes(self._content[offset : offset + length])
+
+    def will_need(self, offset: int, length: int) -> None:
+        """Do nothing: the bytes are here."""
+
+    def close(self) -> None:
+        """Do nothing: the bytes go with this object."""
 
 
 @dataclass(slots=True, eq=False)

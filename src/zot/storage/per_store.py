@@ -55,6 +55,10 @@ class PerStoreStorage:
         """Write the body after the first `start.offset` bytes."""
         return await self.of(upload.repository).append(upload, start, body, checkpoint, last, waits=waits)
 
+    async def open_staged(self, upload: UploadKey) -> Content:
+        """Open staged bytes for reading."""
+        return await self.of(upload.repository).open_staged(upload)
+
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
         """Check that the staged bytes have this digest."""
         await self.of(upload.repository).verify(upload, progress, digest)

@@ -9,11 +9,12 @@ from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 from zot.foundation.bounded_map import BoundedMap
-from zot.foundation.threads import settled
+from zot.foundation.threads import ThreadPool, settled
 from zot.oci.digest import Hash, finished, hasher
 from zot.oci.names import Repository
 from zot.storage.directories import Directories
 from zot.storage.disk import Disk, File
+from zot.storage.file_content import FileContent
 from zot.storage.free_space import FreeSpace
 from zot.storage.interface import Progress, UploadKey, UploadLockedError, UploadMissingError
 from zot.storage.layout_paths import LayoutPaths, is_session
@@ -59,6 +60,18 @@ class UploadFiles:
             self._free_space.check()
             failing.pop_all()
         return held
+
+    def open_to_read(self, upload: UploadKey, pool: ThreadPool) -> FileContent:
+        """Open the staged file, which another request may be writing. Raises UploadMissingError."""
+        try:
+            file = self._disk.open(self._paths.staged(upload))
+        except (FileNotFoundError, NotADirectoryError):
+            raise UploadMissingError(f"no staged bytes of upload {upload.session}") from None
+        with ExitStack() as failing:
+            failing.enter_context(file)
+            status = self._disk.status_of(file)
+            failing.pop_all()
+        return FileContent(self._disk, pool, file, status, None)
 
     def check_space(self, needed_bytes: int) -> None:
         """Raise StorageFullError unless a push may take `needed_bytes` of the root's disk."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from clients import Clients
 from http_client import Client
 from layout.images import DOCKER_MANIFEST, image, index, sha256
 from servers.upstream import ScriptedUpstream, scripted_upstream
@@ -186,3 +191,85 @@ def test_what_is_not_built_is_refused(key: dict[str, Any]) -> None:
         serve(config={"extensions": {"sync": {"registries": [registry]}}}, memory=True),
     ):
         pass
+
+
+LARGE = bytes(range(256)) * 12_000
+LARGE_DIGEST = sha256(LARGE)
+
+
+def test_a_first_pull_streams(mirrors: Client, upstream: ScriptedUpstream, repository: str) -> None:
+    """The first bytes, and a range, reach clients while the upstream still sends, and all share one download."""
+    upstream.add(repository, ONE, "latest")
+    mirrors.ask("GET", f"/v2/{repository}/manifests/latest")
+    upstream.asked.clear()
+    half, goes_on = len(LARGE) // 2, threading.Event()
+
+    async def send_half(request: web.Request) -> web.StreamResponse | None:
+        if request.method != "GET" or "/blobs/" not in request.path:
+            return None
+        response = web.StreamResponse(headers={"Content-Length": str(len(LARGE))})
+        await response.prepare(request)
+        await response.write(LARGE[:half])
+        await asyncio.to_thread(goes_on.wait, 30)
+        await response.write(LARGE[half:])
+        return response
+
+    upstream.fault = send_half
+    target = f"/v2/{repository}/blobs/{LARGE_DIGEST}"
+    try:
+        assert mirrors.ask("HEAD", target)["Content-Length"] == str(len(LARGE))
+        part = mirrors.ask("GET", target, headers={"Range": "bytes=1000-1999"})
+        assert (part.status, part.body) == (206, LARGE[1000:2000])
+        with closing(mirrors.connection()) as connection:
+            connection.request("GET", target)
+            response = connection.getresponse()
+            assert response.status == 200
+            assert response.read(half) == LARGE[:half]
+            goes_on.set()
+            assert response.read() == LARGE[half:]
+    finally:
+        goes_on.set()
+    assert upstream.count("GET", "/blobs/") == 1
+
+
+def test_a_download_that_breaks_is_resumed(mirrors: Client, upstream: ScriptedUpstream, repository: str) -> None:
+    """The rest is asked for by a range, and the client notices nothing."""
+    upstream.add(repository, ONE, "latest")
+    upstream.blobs[LARGE_DIGEST] = LARGE
+    mirrors.ask("GET", f"/v2/{repository}/manifests/latest")
+
+    async def break_once(request: web.Request) -> web.StreamResponse | None:
+        if "Range" in request.headers or request.method != "GET":
+            return None
+        response = web.StreamResponse(headers={"Content-Length": str(len(LARGE))})
+        await response.prepare(request)
+        await response.write(LARGE[:1_000_000])
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    upstream.fault = break_once
+    assert mirrors.ask("GET", f"/v2/{repository}/blobs/{LARGE_DIGEST}").body == LARGE
+    ranges = [each.range for each in upstream.asked if "/blobs/" in each.path]
+    assert ranges[0] == ""
+    assert 0 < int(ranges[1].removeprefix("bytes=").rstrip("-")) <= 1_000_000
+
+
+def test_a_blob_of_another_digest_is_cut_short(mirrors: Client, upstream: ScriptedUpstream, repository: str) -> None:
+    """No client gets all of it, it is not stored, and a small one is refused before its first byte."""
+    upstream.add(repository, ONE, "latest")
+    mirrors.ask("GET", f"/v2/{repository}/manifests/latest")
+    large, small = f"sha256:{1:064}", f"sha256:{2:064}"
+    upstream.blobs |= {large: LARGE, small: b"small"}
+    with pytest.raises(IncompleteRead):
+        mirrors.ask("GET", f"/v2/{repository}/blobs/{large}")
+    assert mirrors.ask("GET", f"/v2/{repository}/blobs/{small}").error == (503, "UNAVAILABLE")
+    assert mirrors.ask("GET", f"/v2/{repository}/blobs/{large}").error == (503, "UNAVAILABLE")
+
+
+@pytest.mark.needs("crane")
+def test_crane_pulls_through(mirrors: Client, upstream: ScriptedUpstream, clients: Clients, repository: str) -> None:
+    """A client that knows nothing of mirrors pulls an index with all of its images."""
+    upstream.add(repository, BOTH, "latest")
+    clients.run("crane", "pull", "--insecure", "--format=oci", f"{mirrors.host}/{repository}:latest", "image")
+    assert sum(upstream.count("GET", sha256(blob)) for each in (ONE, TWO) for blob in each.blobs) == 4

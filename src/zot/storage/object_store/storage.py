@@ -231,6 +231,10 @@ class ObjectStorage:
                 await target.close()
                 self._states.keep(upload, target.progress, target.hash)
 
+    async def open_staged(self, upload: UploadKey) -> Content:
+        """Raise UploadMissingError: chunks are read once they are assembled."""
+        raise UploadMissingError(f"the bytes of upload {upload.session} cannot be read before they are placed")
+
     async def verify(self, upload: UploadKey, progress: Progress, digest: Digest) -> None:
         """Check that the first `progress.offset` bytes have this digest."""
         actual = progress.prefix
