@@ -314,7 +314,6 @@ ACCEPTED = [
     content(prefix="/a/**", stripPrefix=True, destination="/"),
     oauth2(**ASSERTION, grantType=EXCHANGE, audience="a", subjectTokenType="urn:x:jwt"),
     extension(search={}, ui={}),
-    {**storage(), "cluster": {"members": ["a:1"], "hashKey": "0123456789abcdef"}},
 ]
 
 
@@ -336,6 +335,24 @@ def test_further_problems_name_the_key(tree: dict[str, Any], text: str, key: str
 def test_accepted(tree: dict[str, Any]) -> None:
     """A valid configuration is accepted without a warning."""
     assert load_tree(tree).warnings == ()
+
+
+def test_a_list_of_members_is_not_needed() -> None:
+    """Zot's list is accepted with a warning where all members have one store and one catalog, and is refused elsewhere.
+
+    Nothing passes a request on to the member that would have its data.
+    """
+    shared = storage(storageDriver=BUCKET, cacheDriver={**REDIS, "url": "redis://h"}, remoteCache=True)
+    members = {"members": ["a:1", "b:1"], "hashKey": "0123456789abcdef"}
+    for tree in ({**shared, "cluster": members}, {**storage(), "cluster": {**members, "members": ["a:1"]}}):
+        (warning,) = load_tree(tree).warnings
+        assert warning.startswith("cluster: not needed")
+    for tree in (
+        {**storage(), "cluster": members},
+        {**storage(storageDriver=BUCKET, dedupe=False), "cluster": members},
+    ):
+        with pytest.raises(ConfigurationError, match=r"share nothing.*cluster\.members"):
+            load_tree(tree)
 
 
 def test_session_keys_are_refused_with_redis(tmp_path: Any) -> None:

@@ -72,7 +72,9 @@ class Config(Section):
         "extensions", ExtensionsConfig.model_construct(), doc="Features beyond the distribution specification."
     )
     scheduler: SchedulerConfig = zot_key("scheduler", SchedulerConfig.model_construct(), doc="Background tasks.")
-    cluster: ClusterConfig | None = zot_key("cluster", None, doc="zot's static cluster members.")
+    cluster: ClusterConfig | None = zot_key(
+        "cluster", None, doc="zot's members; not needed, as each replica serves any request."
+    )
 
     _secrets: Secrets = PrivateAttr(default_factory=Secrets)
 

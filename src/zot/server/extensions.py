@@ -85,6 +85,7 @@ _CORE = frozenset(
         "http.tls",
         "http.ratelimit",
         "http.unixSocket",
+        "cluster",
         "log.audit",
         "scheduler",
     }

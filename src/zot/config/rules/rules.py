@@ -58,6 +58,7 @@ def _findings(config: Config, compile_condition: CompileCondition | None) -> Ite
     yield from auth_rules.lint(config.http)
     yield from access.lint(config.http)
     yield from extension_rules.own_checks(config)
+    yield from _members(config)
     if config.scheduler.num_workers < 0:
         text = f"invalid number of workers {config.scheduler.num_workers}"
         yield ConfigProblem(text, "scheduler.numWorkers", "0 or more")
@@ -71,3 +72,15 @@ def _cluster(config: Config) -> Iterator[Finding]:
         yield ConfigProblem("cannot have 0 members in a scale out cluster", "cluster.members", "a list of host:port")
     if len(cluster.hash_key.encode()) != 16:
         yield ConfigProblem("hashKey for scale out cluster must have 16 characters", "cluster.hashKey")
+
+
+def _members(config: Config) -> Iterator[Finding]:
+    """Check that members of a cluster share everything: no request is passed on to the member that has its data."""
+    cluster, storage = config.cluster, config.storage
+    if cluster is None:
+        return
+    if len(cluster.members) > 1 and not (storage.storage_driver and storage.remote_cache and storage.cache_driver):
+        text = "members of a cluster share nothing, and each serves any request by itself"
+        yield ConfigProblem(text, "cluster.members", "one storageDriver and cacheDriver for all members, or no list")
+    else:
+        yield ConfigWarning("not needed: each replica serves any request by itself, and no member is asked", "cluster")
