@@ -78,7 +78,8 @@ class ChangeCursor(msgspec.Struct, frozen=True):
     """
 
     sequence: int
-    at_ns: int
+    at_ns: int | None
+    """None: whichever entry has the number, for a consumer that knows nothing else of it."""
 
 
 class ChangePage(msgspec.Struct, frozen=True):

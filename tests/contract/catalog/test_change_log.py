@@ -292,12 +292,24 @@ async def test_a_cursor_that_the_log_does_not_know_is_a_gap(catalog: Catalog) ->
     """A number that another entry has now, as after a restore, or that none has, makes the reader rebuild."""
     await push(catalog, "image", tags=(V1,))
     end = await end_of(catalog)
+    assert end.at_ns is not None
     for wrong in (
         ChangeCursor(end.sequence, end.at_ns + 1),
         ChangeCursor(end.sequence + 1, end.at_ns),
         ChangeCursor(2, 1),
     ):
         assert await catalog.changes(wrong, 10) == ChangePage((), end, oldest=1, gap=True)
+
+
+async def test_a_cursor_may_be_a_number_alone(catalog: Catalog) -> None:
+    """A reader that knows the number of an entry and not its time reads on after it; the entry has to be kept."""
+    await push(catalog, "image", tags=(V1,))
+    changes = await all_changes(catalog)
+    page = await catalog.changes(ChangeCursor(changes[0].sequence, None), 10)
+    assert (list(page.changes), page.gap) == (changes[1:], False)
+    last = ChangeCursor(changes[-1].sequence, None)
+    assert await catalog.changes(last, 10) == ChangePage((), last, oldest=1)
+    assert (await catalog.changes(ChangeCursor(changes[-1].sequence + 1, None), 10)).gap
 
 
 @pytest.mark.parametrize("limit", [0, -1])

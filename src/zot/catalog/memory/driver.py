@@ -138,7 +138,7 @@ class MemoryCatalog:
         state = self._state
         at = after or ChangeCursor(0, 0)
         later = [each for each in state.log if each.sequence > max(at.sequence, state.trimmed)]
-        is_known = any((each.sequence, each.at_ns) == (at.sequence, at.at_ns) for each in state.log)
+        is_known = any(each.sequence == at.sequence and at.at_ns in (None, each.at_ns) for each in state.log)
         page = later[: max(0, min(limit, PAGE_LIMIT))]
         return change_page(after, page, trimmed=state.trimmed, newest=state.newest, is_known=is_known)
 

@@ -12,7 +12,7 @@ TRIMMED = "(SELECT CAST(value AS INTEGER) FROM setting WHERE name = 'changes_tri
 # One row at least, without an entry if none follows: all of it is read at one moment.
 PAGE = f"""
 SELECT {TRIMMED}, newest.sequence, newest.at_ns,
-  EXISTS (SELECT 1 FROM change_log WHERE sequence = ?1 AND at_ns = ?2),
+  EXISTS (SELECT 1 FROM change_log WHERE sequence = ?1 AND at_ns = coalesce(?2, at_ns)),
   page.*
 FROM (SELECT 1)
 LEFT JOIN (SELECT sequence, at_ns FROM change_log ORDER BY sequence DESC LIMIT 1) AS newest
@@ -22,7 +22,7 @@ LEFT JOIN (
 ) AS page
 ORDER BY page.sequence
 """  # noqa: S608 (a statement of constants)
-"""Selects a page of the log after an entry (sequence ?1, time ?2), with what tells whether a reader may go on."""
+"""Selects a page of the log after an entry (sequence ?1; time ?2, or NULL), and whether a reader may go on."""
 
 TAG_HISTORY = """
 SELECT sequence, tag, digest_before, digest_after, at_ns, changed_by, source FROM change_log
