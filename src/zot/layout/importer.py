@@ -140,7 +140,7 @@ class LayoutImporter:
         # A disk that is not mounted is not an empty layout.
         await self._storage.ready(repository)
         if await self._files.is_removed(repository):  # mostly it is new: there is nothing to read
-            await self._complete(repository)
+            await self._complete(repository, ChangeSource.CLIENT)
             if not begun and not salvaged:
                 self._in_sync(repository)
             return
@@ -162,7 +162,7 @@ class LayoutImporter:
         # Requests write only after it is complete: up to here the tag log has exactly what the file shows.
         shown_ns = await last_change_ns(self._catalog, repository)
         row = await self._catalog.repository(repository)
-        await self._complete(repository)
+        await self._complete(repository, ChangeSource.IMPORT)
         file = contents.index
         if file is None:
             return
@@ -180,5 +180,5 @@ class LayoutImporter:
             )
             self._in_sync(repository)
 
-    async def _complete(self, repository: Repository) -> None:
-        await self._catalog.do(ImportLayout(repository=repository, complete=True, source=ChangeSource.IMPORT))
+    async def _complete(self, repository: Repository, source: ChangeSource) -> None:
+        await self._catalog.do(ImportLayout(repository=repository, complete=True, source=source))
