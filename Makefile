@@ -8,7 +8,7 @@ PYTEST     := $(BIN)/pytest
 
 # The extras that install from wheels. ldap is compiled: `make test-deps` installs its headers and builds it; later
 # targets keep it.
-SYNC := $(BIN)/uv sync --quiet --locked --compile-bytecode --extra cel --extra redis --extra postgres --extra aws --extra s3
+SYNC := $(BIN)/uv sync --quiet --locked --compile-bytecode --extra cel --extra redis --extra postgres --extra aws --extra s3 --extra nats
 LDAP := $(if $(wildcard $(VENV)/lib/python*/site-packages/bonsai),--extra ldap)
 
 export UV_PYTHON_DOWNLOADS := never

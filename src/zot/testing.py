@@ -65,8 +65,8 @@ def serve(
     Content is kept in `root`, or in a temporary directory. With `memory` it is kept in this process instead, with the
     catalog and the accounts: that starts in milliseconds, writes no image layouts, and runs no garbage collection.
     `config` is a configuration as in a file, without address and port; by default any client may do anything. Raises
-    ConfigurationError, StorageError if another registry has the directory, ValueError for `memory` with a `root` or
-    with search, and any other reason not to start.
+    ConfigurationError, StorageError if another registry has the directory, ValueError for `memory` with a `root`,
+    search or events, and any other reason not to start.
     """
     if memory and root is not None:
         raise ValueError("a registry in memory has no root")
@@ -75,6 +75,8 @@ def serve(
         loaded = _configuration(directory, config or {})
         if memory and loaded.extensions.search_enabled:
             raise ValueError("a registry in memory has no search: nothing would keep the index in sync")
+        if memory and loaded.extensions.events_enabled:
+            raise ValueError("a registry in memory has no events: nothing would send them")
         with _in_thread(loaded, directory, memory=memory) as running:
             yield running
 

@@ -51,7 +51,7 @@ def test_a_process_is_silent_until_it_responds() -> None:
 async def test_a_server_whose_parts_work_has_no_warning(store: Store) -> None:
     for name in store.plan.heartbeats.names:
         store.plan.heartbeats.beat(name)
-    found = await server_status(store.config, store, [], cast("Search", Index(readable=True)))
+    found = await server_status(store.config, store, [], cast("Search", Index(readable=True)), None)
     assert found.warnings == []
     assert found.index is not None
     assert (found.index.complete, found.index.done, found.index.total) == (False, 3, 12)
@@ -62,7 +62,7 @@ async def test_what_does_not_work_is_a_warning(store: Store) -> None:
     """A process that does not respond, a job that failed, an index that cannot be read."""
     store.plan.heartbeats.beat("writer")
     failed = TaskState("Scrub", "low", 60.0, "waiting", JobRun(1.0, 2.0, True, "no space"), None)
-    found = await server_status(store.config, store, [failed], cast("Search", Index(readable=False)))
+    found = await server_status(store.config, store, [failed], cast("Search", Index(readable=False)), None)
     assert found.warnings == [
         "the process jobs does not respond",
         "the job Scrub failed: no space",

@@ -11,6 +11,7 @@ from typing import Any
 
 from zot.admin import requests, tag_history
 from zot.admin.backup import BackupOutput
+from zot.admin.events import EventDeliveries, EventsError
 from zot.admin.preview import CollectionPreview, Delays, PlannedDeletes, preview
 from zot.admin.requests import AdminError, AdminRequest, CollectResult, Noted, OperationProgress
 from zot.admin.space import DiskSpace, usage_report
@@ -53,10 +54,11 @@ class Operations:
         space: DiskSpace,
         status: Callable[[], Awaitable[StatusReport]] | None = None,
         wall: Callable[[], float] = time.time,
+        events: EventDeliveries | None = None,
     ) -> None:
         """With a scheduler, a server runs and its tasks do the work; without one, this process has the store alone.
 
-        `status` tells how that server is.
+        `status` tells how that server is; `events` is None if none are sent.
         """
         self._config = config
         self._stores = MaintainedStores(config.storage)
@@ -68,6 +70,7 @@ class Operations:
         self._imports = imports
         self._space = space
         self._status = status
+        self._events = events
         self._wall = wall
         self._scrubbing = asyncio.Lock()
 
@@ -92,6 +95,8 @@ class Operations:
             requests.TagsUsage: self._tags_usage,
             requests.CreateBackup: self._create_backup,
             requests.Findings: self._findings,
+            requests.ListDeadLetters: self._dead_letters,
+            requests.ReplayEvents: self._replay_events,
         }
         try:
             async with aclosing(answers[type(request)](request)) as rows:
@@ -102,6 +107,7 @@ class Operations:
             StorageError,
             StatisticsUnavailableError,
             tag_history.RestoreRefusedError,
+            EventsError,
             OSError,
         ) as error:
             raise AdminError(str(error)) from error
@@ -286,6 +292,26 @@ class Operations:
             return
         if await self._catalog.resolve(repository, tag) is None:
             raise AdminError(f"{repository} has no tag {tag}, and never had one")
+
+    # --- events ---
+
+    async def _dead_letters(self, request: requests.ListDeadLetters) -> Answers:
+        for row in self._required_events().dead_letters(request.sink, 0, request.limit):
+            yield row
+
+    async def _replay_events(self, request: requests.ReplayEvents) -> Answers:
+        events = self._required_events()
+        if request.since is not None:
+            rows = await events.replay_since(request.sink, request.since)
+        else:
+            rows = await events.replay_letters(request.sink, request.letter)
+        for row in rows:
+            yield row
+
+    def _required_events(self) -> EventDeliveries:
+        if self._events is None:
+            raise AdminError("no events are sent: extensions.events is not enabled")
+        return self._events
 
     # --- usage, findings, backup ---
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 import msgspec
 
+from zot.admin.events import DeadLetter, Replay
 from zot.admin.preview import CollectionPreview, CollectionSummary, PlannedDeletes
 from zot.admin.space import UsageReport
 from zot.admin.status import StatusReport
@@ -171,6 +172,23 @@ class Findings(AdminRequest[Finding], frozen=True, kw_only=True, tag=True):
     """List what the store holds and the registry does not serve as it was stored, with the reasons."""
 
 
+class ListDeadLetters(AdminRequest[DeadLetter], frozen=True, kw_only=True, tag=True):
+    """List the events that a sink, or any sink, did not accept, oldest first."""
+
+    sink: str | None = None
+    limit: int = 1000
+
+
+class ReplayEvents(AdminRequest[Replay], frozen=True, kw_only=True, tag=True):
+    """Send dead letters again, or all events after an entry of the change log: to a sink, or to all."""
+
+    sink: str | None = None
+    letter: int | None = None
+    """One dead letter; None: all."""
+    since: int | None = None
+    """The sequence number of the entry; None: dead letters are sent."""
+
+
 AnyRequest = (
     AskStatus
     | ListJobs
@@ -188,6 +206,8 @@ AnyRequest = (
     | TagsUsage
     | CreateBackup
     | Findings
+    | ListDeadLetters
+    | ReplayEvents
 )
 
 encode = msgspec.json.Encoder().encode

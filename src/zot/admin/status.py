@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from zot.admin.events import SinkStatus
 from zot.maintenance.scheduler import TaskState
 from zot.replicas.interface import SeenReplica
 
@@ -71,5 +72,7 @@ class StatusReport(msgspec.Struct, frozen=True):
     """None: it serves plain HTTP, or the certificate cannot be read, of which there is a warning."""
     replicas: list[SeenReplica]
     """The servers that share the store, itself included; without a shared catalog there is no other."""
+    sinks: list[SinkStatus]
+    """The receivers of events."""
     warnings: list[str]
     """What needs attention, a sentence each."""

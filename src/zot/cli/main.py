@@ -26,6 +26,7 @@ COMMANDS = {
     "tag": "zot.cli.tag",
     "jobs": "zot.cli.jobs",
     "replicas": "zot.cli.replicas",
+    "events": "zot.cli.events",
     "status": "zot.cli.status",
     "usage": "zot.cli.usage",
     "backup": "zot.cli.backup",

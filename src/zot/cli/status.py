@@ -12,6 +12,7 @@ from zot.cli.store_client import FILE, ask_running, moment, show_json, table
 from zot.maintenance.units import elapsed, size
 
 if TYPE_CHECKING:
+    from zot.admin.events import SinkStatus
     from zot.admin.status import StatusReport, StoreUsage
 
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 def command(*, form: str, file: Path | None) -> None:
     """Show how the server is that runs on the configuration FILE: what it consists of, holds and does.
 
-    Shows version, processes, stores with the space of their disks, how far the search index is, background tasks with
-    their last results, and until when the certificate is valid. Exit status 1 if no server answers, or if something
-    needs attention: a warning says what.
+    Shows version, processes, stores with the space of their disks, how far the search index and the sinks of events
+    are, background tasks with their last results, and until when the certificate is valid. Exit status 1 if no server
+    answers, or if something needs attention: a warning says what.
     """
     from zot.admin.requests import AskStatus
 
@@ -45,6 +46,7 @@ def _lines(status: StatusReport) -> Iterator[str]:
     rows = [("configuration", config), ("processes", _processes(status))]
     rows += [(f"store {each.route}", _store(each)) for each in status.stores]
     rows.append(("search", _index(status)))
+    rows += [(f"events {each.name}", _sink(each)) for each in status.sinks]
     if status.certificate is not None:
         ends_s = status.certificate.ends_s
         left_days = int((ends_s - status.now_s) // 86400)
@@ -79,6 +81,12 @@ def _store(store: StoreUsage) -> str:
     if store.free_bytes is None or store.disk_bytes is None:
         return f"{held}; its disk cannot be asked"
     return f"{held}; {size(store.free_bytes)} of {size(store.disk_bytes)} free"
+
+
+def _sink(sink: SinkStatus) -> str:
+    state = "failing" if sink.problem else "up to date" if not sink.behind else f"{sink.behind} changes behind"
+    letters = f", {sink.dead_letters} dead letters" if sink.dead_letters else ""
+    return f"{state}, {sink.delivered} events accepted{letters}"
 
 
 def _index(status: StatusReport) -> str:

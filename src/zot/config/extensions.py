@@ -135,6 +135,13 @@ class SinkConfig(Section):
     headers: dict[str, str] = zot_key("headers", {}, doc="http: additional headers.")
     credentials: SinkCredentials | None = zot_key("credentials", None, doc="Credentials of the server.")
     tls: SinkTlsConfig | None = zot_key("tlsconfig", None, doc="Certificates for the sink.")
+    name: str = own_key("extensions.events.sinks[].name")
+    types: Listed[str] = own_key("extensions.events.sinks[].types")
+    repositories: Listed[str] = own_key("extensions.events.sinks[].repositories")
+    include: Listed[str] = own_key("extensions.events.sinks[].include")
+    signing_secrets: Listed[Secret] = own_key("extensions.events.sinks[].signingSecrets")
+    jetstream: Flag = own_key("extensions.events.sinks[].jetStream")
+    patience_s: Seconds = own_key("extensions.events.sinks[].patience")
 
     @field_validator("type")
     @classmethod

@@ -175,6 +175,38 @@ KEYS = (
         "zot shows no files of layers.", "512 MiB",
     ),
     OwnKey(
+        "extensions.events.sinks[].name", "", "text",
+        "Name of the sink in commands and metrics, by which its position is kept.",
+        "zot keeps no position.", "type, address and channel",
+    ),
+    OwnKey(
+        "extensions.events.sinks[].types", (), "list",
+        "Types of events to send, such as `image.updated`.", "zot sends events of all types.", "all",
+    ),
+    OwnKey(
+        "extensions.events.sinks[].repositories", (), "list of glob",
+        "The repositories of whose changes events are sent.", "zot sends events of all repositories.", "all",
+    ),
+    OwnKey(
+        "extensions.events.sinks[].include", (), "list",
+        "Causes of other changes to tell of: `collection`, `retention`, `import`, `merge`, `sync`, `scrub`.",
+        "zot sends events of mirroring, and of no other background work.", "none",
+    ),
+    OwnKey(
+        "extensions.events.sinks[].signingSecrets", (), "list",
+        "http: secrets of the signatures in Standard Webhooks' headers; each one signs.",
+        "zot does not sign events.", "none",
+    ),
+    OwnKey(
+        "extensions.events.sinks[].jetStream", False, "bool",
+        "nats: wait until a stream of JetStream has stored each event.", "zot publishes without waiting.",
+    ),
+    OwnKey(
+        "extensions.events.sinks[].patience", 3600.0, "duration",
+        "How long an event is sent again that the sink answers with errors, until it is a dead letter.",
+        "zot sends each event once.", "1h",
+    ),
+    OwnKey(
         "log.format", None, "text | json", "`text` for operators, `json` for programs (zot's fields).",
         "zot logs JSON.", "`text` on a terminal, else `json`",
     ),

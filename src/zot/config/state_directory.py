@@ -64,6 +64,11 @@ class StateDirectory:
         """The file lists of layers, which are made again from the layers if they are lost."""
         return self.catalog / "layers.db"
 
+    @property
+    def events_database(self) -> Path:
+        """How far each sink of events is, and the events that it did not accept."""
+        return self.catalog / "events.db"
+
     # --- state that a start needs from earlier ones ---
 
     @property

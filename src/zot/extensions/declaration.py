@@ -103,3 +103,5 @@ class Extension:
     One that fails ends the process, which is replaced: a consumer handles its own errors. They are built once, by the
     configuration of the start.
     """
+    exclusive_consumers: Callable[[Config, MaintenanceParts], Sequence[Callable[[], Awaitable[None]]]] = _none
+    """The same for what one server alone does of several that share a catalog: the one that maintains it."""

@@ -37,6 +37,8 @@ class MaintenanceParts:
     job_states: JobStates
     """Already loaded."""
     hash_pool: ThreadPool
+    started_s: float
+    """When the server started, in seconds since the epoch."""
     statistics: StatisticsStore | None = None
     observer: Observer = field(default_factory=NoObserver)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zot.admin.backup import BackupOutput, BackupSource, back_up
+from zot.admin.events import EventDeliveries
 from zot.admin.operations import Operations
 from zot.admin.requests import AdminError
 from zot.admin.status import StatusReport
@@ -25,6 +26,7 @@ from zot.maintenance.job_state import JobStates
 from zot.maintenance.observer import NoObserver, Observer
 from zot.maintenance.scheduler import Scheduler
 from zot.oci.names import Repository
+from zot.server.extensions import open_deliveries
 from zot.server.plan import ServerPlan
 from zot.server.status import disk_space, server_status
 from zot.server.store import Notify, Store, open_store
@@ -75,6 +77,7 @@ def maintenance_parts(
         layouts=CollectedLayouts(ready=layouts.files.ready, remove=layout_jobs.exporter.remove),
         job_states=job_states,
         hash_pool=store.pools.hash,
+        started_s=store.plan.started_s,
         statistics=store.statistics,
         observer=observer,
     )
@@ -87,10 +90,11 @@ def operations(
     parts: MaintenanceParts,
     scheduler: Scheduler | None,
     search: Search | None = None,
+    events: EventDeliveries | None = None,
 ) -> Operations:
     """Return what answers operators' requests on an open store; with a scheduler, on that of a server.
 
-    `search` is the index of that server, None where search is off.
+    `search` is the index of that server, None where search is off; `events` is None where none are sent.
     """
     imports = StoreImports(store.catalog, layouts, read_only=store.read_only)
 
@@ -110,10 +114,10 @@ def operations(
         return back_up(source, store.catalog, target, store.pools.durable)
 
     async def status() -> StatusReport:
-        return await server_status(config, store, scheduler.states() if scheduler is not None else [], search)
+        return await server_status(config, store, scheduler.states() if scheduler is not None else [], search, events)
 
     known = status if scheduler is not None else None
-    return Operations(config, parts, scheduler, back_up_to, imports, disk_space(store), known)
+    return Operations(config, parts, scheduler, back_up_to, imports, disk_space(store), known, events=events)
 
 
 @asynccontextmanager
@@ -132,7 +136,7 @@ async def open_operations(config: Config, plan: ServerPlan, notify: Notify) -> A
             job_states = JobStates(plan.state.jobs, store.pools.durable)
             await job_states.load()
             parts = maintenance_parts(config, store, layouts, layout_jobs, job_states, NoObserver())
-            yield operations(config, store, layouts, parts, None)
+            yield operations(config, store, layouts, parts, None, events=open_deliveries(store))
             if not store.read_only:
                 await layout_jobs.drain(plan.stop.exports_s)
     except RootInUseError:

@@ -22,7 +22,7 @@ from zot.migration.import_zot_metadata import import_zot_metadata
 from zot.server.admin import maintenance_parts, operations
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import ConfigReload
-from zot.server.extensions import EXTENSIONS, open_search
+from zot.server.extensions import EXTENSIONS, open_deliveries, open_search
 from zot.server.owner_lease import OwnerLease
 from zot.server.presence import Presence
 from zot.server.running_state import RunningState, StateReport
@@ -77,9 +77,11 @@ class Background:
         parts = self._parts(store.config)
         self._scheduler = maintenance.scheduler(store.config, parts, _jobs(store.config, parts))
         self._consumers = [run for each in EXTENSIONS for run in each.consumers(store.config, parts)]
+        self._exclusive = [run for each in EXTENSIONS for run in each.exclusive_consumers(store.config, parts)]
         self._search = open_search(store)
         self._presence = Presence(store.replicas, store.plan, self._lease, self._search)
-        self._operations = operations(store.config, store, layouts, parts, self._scheduler, self._search)
+        self._events = open_deliveries(store)
+        self._operations = operations(store.config, store, layouts, parts, self._scheduler, self._search, self._events)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -107,7 +109,7 @@ class Background:
     def _tasks(self) -> list[Callable[[], Awaitable[None]]]:
         tasks: list[Callable[[], Awaitable[None]]] = [self._reload.run, self._presence.run, *self._consumers]
         if self._store.read_only:
-            tasks.append(self._scheduler.run)
+            tasks += [self._scheduler.run, *self._exclusive]
             if self._store.config.extensions.search_enabled:
                 # Searches find what the catalog has; a pull needs no import, so that without search nothing does.
                 tasks.append(partial(self._layout_jobs.scanner.run, merges=False))
@@ -115,6 +117,7 @@ class Background:
             tasks += [
                 self._lease.run,
                 partial(self._alone, MAINTENANCE_LEASE, self._scheduler.run),
+                *(partial(self._alone, MAINTENANCE_LEASE, run) for run in self._exclusive),
                 partial(self._alone, EXPORT_LEASE, self._layout_jobs.schedule.run),
                 partial(self._alone, IMPORT_LEASE, self._layout_jobs.scanner.run),
             ]
@@ -130,7 +133,9 @@ class Background:
     async def _apply(self, config: Config) -> None:
         parts = self._parts(config)
         self._scheduler.replace(_jobs(config, parts))
-        self._operations = operations(config, self._store, self._layouts, parts, self._scheduler, self._search)
+        self._operations = operations(
+            config, self._store, self._layouts, parts, self._scheduler, self._search, self._events
+        )
 
     def _parts(self, config: Config) -> maintenance.MaintenanceParts:
         return maintenance_parts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zot.extensions.declaration import Extension
+from zot.extensions.events.extension import EXTENSION as EVENTS
 from zot.extensions.layers.extension import EXTENSION as LAYERS
 from zot.extensions.metrics.extension import EXTENSION as METRICS
 from zot.extensions.scrub.extension import EXTENSION as SCRUB
@@ -13,6 +14,7 @@ from zot.extensions.sync.extension import EXTENSION as SYNC
 from zot.extensions.ui.extension import EXTENSION as UI
 
 if TYPE_CHECKING:
+    from zot.admin.events import EventDeliveries
     from zot.auth.decision import Policy
     from zot.config.model import Config
     from zot.extensions.layers.interface import LayerFiles
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from zot.foundation.threads import ThreadPool
     from zot.server.store import Store
 
-EXTENSIONS: tuple[Extension, ...] = (LAYERS, METRICS, SCRUB, SEARCH, SYNC, UI)
+EXTENSIONS: tuple[Extension, ...] = (EVENTS, LAYERS, METRICS, SCRUB, SEARCH, SYNC, UI)
 """The one list of extensions; each declares what it adds."""
 
 
@@ -50,6 +52,15 @@ def open_mirrors(config: Config, pool: ThreadPool) -> Mirrors | None:
     from zot.extensions.sync.build import Mirrors  # noqa: PLC0415 (only where there is an upstream)
 
     return Mirrors(config, pool)
+
+
+def open_deliveries(store: Store) -> EventDeliveries | None:
+    """Return what answers operators' questions about events in this process; None if they are not enabled."""
+    if not store.config.extensions.events_enabled or store.plan.memory:
+        return None
+    from zot.extensions.events.build import open_deliveries as open_events  # noqa: PLC0415 (only where there are events)
+
+    return open_events(store.config, store.catalog, store.pools.read)
 
 
 def open_layer_files(store: Store) -> LayerFiles | None:

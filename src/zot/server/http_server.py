@@ -38,7 +38,14 @@ from zot.migration.import_zot_metadata import accounts_awaited
 from zot.registry.request import UseExtension
 from zot.server.background_tasks import background_tasks
 from zot.server.config_reload import CertificateReload, ConfigReload, certificates_of
-from zot.server.extensions import EXTENSIONS, open_layer_files, open_mirrors, open_search, visibility
+from zot.server.extensions import (
+    EXTENSIONS,
+    open_deliveries,
+    open_layer_files,
+    open_mirrors,
+    open_search,
+    visibility,
+)
 from zot.server.plan import ServerPlan
 from zot.server.running_state import RunningState, StateReport
 from zot.server.store import Store
@@ -48,6 +55,7 @@ from zot.statistics.recorder import StatisticsRecorder
 
 if TYPE_CHECKING:  # these bring maintenance and the library of metrics with them
     from zot.admin.asking import Ask
+    from zot.admin.events import EventDeliveries
     from zot.api.metrics.metrics import Metrics
     from zot.api.metrics.registry import Recorded
     from zot.api.metrics.state import ServerState
@@ -91,6 +99,7 @@ class HttpServer:
         self._search = open_search(store)
         self._layer_files = open_layer_files(store)
         self._mirrors: Mirrors | None = None
+        self._events: EventDeliveries | None = None
         self._auth: Auth | None = None
         config = store.config
         self.health = Health(_usable(store), store.plan.probed, store.plan.heartbeats.unresponsive)
@@ -99,6 +108,8 @@ class HttpServer:
         if self.recorded is not None:
             store.damage.observe(self.recorded.count_damaged)
         self._metrics = self._measuring()
+        if self._metrics is not None:
+            self._events = open_deliveries(store)
         self._recorder = StatisticsRecorder(store.statistics)
         self.server: ConnectionServer = api.build_server(
             config.http, self._application(config), self._observers(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -164,7 +175,7 @@ class HttpServer:
             registry=registry,
             policy=auth.policy,
             metrics=self._metrics,
-            state=None if self._metrics is None else _state(self._store),
+            state=None if self._metrics is None else _state(self._store, self._events),
             authorizer=authorizer,
             auth=auth,
             authenticator=authenticator,
@@ -268,9 +279,9 @@ def _guarded(authorizer: Authorizer, extension: Extension, route: ExtensionRoute
     return handle
 
 
-def _state(store: Store) -> ServerState:
+def _state(store: Store, events: EventDeliveries | None) -> ServerState:
     from zot.api.metrics.state import ServerState  # noqa: PLC0415
 
     info = {"commit": "", "binaryType": "python", "goVersion": "", "version": store.config.dist_spec_version}
     info["releaseTag"] = __version__
-    return ServerState(store.catalog, info, store.plan.workers, store.catalog_engine.log_file)
+    return ServerState(store.catalog, info, store.plan.workers, store.catalog_engine.log_file, events=events)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 
 from zot import __version__
+from zot.admin.events import EventDeliveries, EventsError, SinkStatus
 from zot.admin.space import DiskSpace, stores_usage
 from zot.admin.status import CertificateTimes, IndexProgress, ProcessStatus, StatusReport
 from zot.catalog.interface import CatalogError
@@ -37,10 +38,12 @@ def disk_space(store: Store) -> DiskSpace:
     return ask
 
 
-async def server_status(config: Config, store: Store, jobs: list[TaskState], search: Search | None) -> StatusReport:
+async def server_status(
+    config: Config, store: Store, jobs: list[TaskState], search: Search | None, events: EventDeliveries | None
+) -> StatusReport:
     """Return how the server is; what cannot be asked is a warning. Raises CatalogError if the catalog cannot be read.
 
-    `jobs` are the states of its tasks, `search` is None where search is off.
+    `jobs` are the states of its tasks, `search` and `events` are None where they are off.
     """
     processes = processes_of(store.plan.heartbeats)
     index, certificate, warnings = None, None, [each async for each in _warnings(config, store)]
@@ -55,6 +58,13 @@ async def server_status(config: Config, store: Store, jobs: list[TaskState], sea
             index = await index_progress(search)
         except SearchUnavailableError as error:
             warnings.append(f"the search index cannot be read: {error}")
+    sinks: list[SinkStatus] = []
+    if events is not None:
+        try:
+            sinks = await events.status()
+        except EventsError as error:
+            warnings.append(str(error))
+        warnings += [each for sink in sinks for each in _sink_warnings(sink)]
     files = TlsFiles.of(config.http)
     if files is not None:
         try:
@@ -80,6 +90,7 @@ async def server_status(config: Config, store: Store, jobs: list[TaskState], sea
         stores=await stores_usage(store.catalog, config.storage, disk_space(store)),
         index=index,
         jobs=jobs,
+        sinks=sinks,
         certificate=certificate,
         replicas=list(replicas),
         warnings=warnings,
@@ -107,6 +118,15 @@ async def index_progress(search: Search) -> IndexProgress:
         repositories=found.repositories,
         images=found.images,
     )
+
+
+def _sink_warnings(sink: SinkStatus) -> Iterator[str]:
+    """Yield what is wrong with a receiver of events."""
+    if sink.failing_since_s is not None and sink.problem:
+        since = f"{datetime.fromtimestamp(sink.failing_since_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        yield f"{sink.name} has accepted no events since {since}: {sink.problem}"
+    if sink.dead_letters:
+        yield f"{sink.name} did not accept {sink.dead_letters} events: `zot events list` shows them"
 
 
 def _is_silent(process: ProcessStatus) -> bool:

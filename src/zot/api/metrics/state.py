@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from zot.admin.events import EventDeliveries, EventsError
 from zot.catalog.interface import PAGE_LIMIT, Catalog, CatalogError
 
 REPOSITORIES_LIMIT = 10_000
@@ -27,18 +28,23 @@ class ServerState:
         workers: int,
         write_ahead_log: Path | None = None,
         repositories_limit: int = REPOSITORIES_LIMIT,
+        events: EventDeliveries | None = None,
     ) -> None:
-        """Take the labels of `zot_info`, the number of HTTP workers, and the catalog's log if it is a file."""
+        """Take the labels of `zot_info`, the number of HTTP workers, and the catalog's log if it is a file.
+
+        `events` is None if none are sent.
+        """
         self._catalog = catalog
         self._info = info
         self._workers = workers
         self._write_ahead_log = write_ahead_log
         self._repositories_limit = repositories_limit
+        self._events = events
 
     async def of_catalog(self) -> list[Metric]:
         """Return what the catalog knows; of one that cannot be reached, only that."""
         try:
-            metrics = [await self._storage(), await self._uploads(), await self._exports()]
+            metrics = [await self._storage(), await self._uploads(), await self._exports(), *await self._sinks()]
         except CatalogError:
             return [_gauge("zot_catalog_up", "Whether the catalog can be reached.", 0)]
         return [_gauge("zot_catalog_up", "Whether the catalog can be reached.", 1), *metrics]
@@ -84,6 +90,30 @@ class ServerState:
     async def _exports(self) -> Metric:
         due = await self._catalog.exports_due(PAGE_LIMIT)
         return _gauge("zot_exports_due", "Repositories whose index.json is behind.", len(due))
+
+    async def _sinks(self) -> list[Metric]:
+        """Return how each receiver of events is; nothing while that cannot be read."""
+        if self._events is None:
+            return []
+        try:
+            sinks = await self._events.status()
+        except EventsError:
+            return []
+        families: list[tuple[type[CounterMetricFamily | GaugeMetricFamily], str, str, str]] = [
+            (CounterMetricFamily, "zot_events_delivered", "Events that a sink has accepted.", "delivered"),
+            (CounterMetricFamily, "zot_events_failed_attempts", "Deliveries that failed.", "failures"),
+            (CounterMetricFamily, "zot_events_gaps", "Times that the change log lacked events of a sink.", "gaps"),
+            (GaugeMetricFamily, "zot_events_dead_letters", "Events that a sink did not accept.", "dead_letters"),
+            (GaugeMetricFamily, "zot_events_behind", "Changes that a sink is not done with.", "behind"),
+            (GaugeMetricFamily, "zot_events_lag_seconds", "Age of the first of these changes.", "lag_s"),
+        ]
+        metrics: list[Metric] = []
+        for family, name, documentation, attribute in families:
+            metric = family(name, documentation, labels=["sink"])
+            for sink in sinks:
+                metric.add_metric([sink.name], getattr(sink, attribute))
+            metrics.append(metric)
+        return metrics
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

@@ -106,7 +106,7 @@ class RedisReader:
         at = after or ChangeCursor(0, 0)
         trimmed, sequence, last, known, rows = await self._read("changes", at.sequence, _page(limit))
         newest = ChangeCursor(sequence, change_row(last).at_ns if last is not None else 0)
-        is_known = known is not None and change_row(known).at_ns == at.at_ns
+        is_known = known is not None and at.at_ns in (None, change_row(known).at_ns)
         changes = [change_row(packed).change(int(each)) for each, packed in rows]
         return change_page(after, changes, trimmed=trimmed, newest=newest, is_known=is_known)
 

@@ -7,6 +7,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from zot.config.errors import ConfigProblem, ConfigWarning, Finding
+from zot.config.rules import events as event_rules
 from zot.config.rules import patterns as pattern_rules
 from zot.config.rules.storage import stores
 from zot.config.sync import TOKEN_EXCHANGE
@@ -15,7 +16,7 @@ from zot.config.urls import split_url
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from zot.config.extensions import EventsConfig, MetricsConfig
+    from zot.config.extensions import MetricsConfig
     from zot.config.model import Config
     from zot.config.storage import RetentionPolicyConfig, StorageConfig
     from zot.config.sync import ContentConfig, OAuth2CredentialHelper, SyncRegistryConfig
@@ -185,15 +186,4 @@ def own_checks(config: Config) -> Iterator[Finding]:
                 f"unknown format {sbom.format!r}: spdx-json is used", "extensions.search.cve.trivy.sbom.format"
             )
     if settings.events is not None:
-        yield from _sinks(settings.events)
-
-
-def _sinks(events: EventsConfig) -> Iterator[Finding]:
-    if events.enable and not events.sinks:
-        yield ConfigWarning("no events are sent: there are no sinks", "extensions.events.sinks")
-    for i, sink in enumerate(events.sinks):
-        path = f"extensions.events.sinks[{i}]"
-        if not sink.address:
-            yield ConfigProblem("address field cannot be empty", f"{path}.address", "the URL of the sink")
-        for unknown in sink.model_extra or {}:
-            yield ConfigWarning("unknown key, ignored", f"{path}.{unknown}")
+        yield from event_rules.sinks(settings.events)

@@ -38,7 +38,7 @@ BEGIN
   PERFORM zot_catalog_functions.number_changes();
   RETURN QUERY
   SELECT state.trimmed, last.sequence, last.at_ns,
-    EXISTS (SELECT 1 FROM zot_catalog.change_log AS l WHERE l.sequence = after_sequence AND l.at_ns = after_ns),
+    EXISTS (SELECT 1 FROM zot_catalog.change_log AS l WHERE l.sequence = after_sequence AND l.at_ns = coalesce(after_ns, l.at_ns)),
     page.*
   FROM zot_catalog.change_state AS state
   LEFT JOIN LATERAL (

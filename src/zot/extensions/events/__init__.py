@@ -1,0 +1,1 @@
+"""Events about changes of the catalog: deliveries to sinks by HTTP and NATS."""
