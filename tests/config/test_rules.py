@@ -15,6 +15,7 @@ BAD = "invalid server config: "
 ROOT = {"rootDirectory": "/data"}
 TLS = {"cert": "c.pem", "key": "k.pem", "cacert": "ca.pem"}
 REDIS = {"name": "redis", "url": "redis://localhost:6379"}
+POSTGRES = {"name": "postgres", "url": "postgres://zot:secret@h:5432/zot"}
 BUCKET = {"name": "s3", "bucket": "b"}
 TABLES = {"name": "dynamodb", "region": "r", "cacheTablename": "t"}
 S3 = {**ROOT, "storageDriver": BUCKET}
@@ -271,6 +272,8 @@ FURTHER_PROBLEMS = [
     (storage(storageDriver={"name": "s3"}, dedupe=False), "invalid parameter of driver s3", "storageDriver.bucket"),
     (storage(storageDriver={**BUCKET, "chunksize": 1}, dedupe=False), "invalid size 1", "storageDriver.chunksize"),
     (storage(cacheDriver={**REDIS, "url": "http://h"}, remoteCache=True), "invalid value for url", "cacheDriver.url"),
+    (storage(cacheDriver={"name": "postgres"}), "invalid URL", "storage.cacheDriver.url: postgres://"),
+    (sub_path(cacheDriver=POSTGRES, remoteCache=True), "cannot have local storage driver", "cacheDriver"),
     (http(tls={"cert": "c"}), "HTTPS needs a certificate and its key", "http.tls.key"),
     (http(compat=["docker1"]), "unsupported media type compatibility 'docker1'", "docker2s2"),
     (http(ratelimit={"rate": 0}), "invalid rate 0", "http.ratelimit.rate"),
@@ -297,6 +300,8 @@ ACCEPTED = [
     storage(gcTimeWindow=""),
     storage(cacheDriver=REDIS, remoteCache=True),
     {"storage": {**S3, "cacheDriver": REDIS}},
+    storage(cacheDriver=POSTGRES),
+    {"storage": {**S3, "cacheDriver": POSTGRES}},
     {"storage": {"storageDriver": {"name": "gcs", "bucket": "b"}, "dedupe": False}},
     sub_path(storageDriver=BUCKET, cacheDriver=TABLES, remoteCache=True),
     auth(sessionDriver={"name": "local"}),
@@ -405,6 +410,7 @@ WARNINGS = [
     (storage(**{**S3, "dedupe": False, "storageDriver": {**BUCKET, "colour": "red"}}), "storageDriver.colour: unknown"),
     (storage(cacheDriver={"name": "redis", "colour": "red"}, remoteCache=True), "storage.cacheDriver.colour: unknown"),
     (auth(sessionDriver={**REDIS, "keyprefix": []}), "http.auth.sessionDriver.keyprefix: not a text"),
+    (storage(cacheDriver={**POSTGRES, "colour": "red"}), "storage.cacheDriver.colour: unknown"),
     (storage(remoteCache=True), "storage.remoteCache: ignored, because there is no cacheDriver"),
     (extension(mgmt={}), "extensions.mgmt: ignored"),
     (extension(apikey={"enable": True}), "extensions.apikey: ignored"),

@@ -11,8 +11,7 @@ from zot.accounts.interface import Accounts, AccountsUnavailableError
 from zot.accounts.sessions import postgres as sessions_tables
 from zot.accounts.sessions.interface import SessionStore, SessionsUnavailableError
 from zot.accounts.sessions.seal import sealed
-from zot.config.errors import ConfigProblem, ConfigurationError
-from zot.config.postgres_address import EXAMPLE, parse_address
+from zot.config.postgres_address import driver_address
 from zot.config.secret_files import SessionKeys
 from zot.databases.postgres_pool import PostgresPool
 from zot.databases.postgres_schema import PostgresSchema
@@ -34,10 +33,7 @@ class PostgresAccountsEngine:
 
     def __init__(self, driver: Mapping[str, Any]) -> None:
         """Keep the address in `storage.cacheDriver`. Raises ConfigurationError if it is not valid."""
-        try:
-            self._address = parse_address(str(driver.get("url", "")))
-        except ValueError as error:
-            raise ConfigurationError(ConfigProblem(str(error), "storage.cacheDriver.url", EXAMPLE)) from None
+        self._address = driver_address(driver, "storage.cacheDriver")
         self._pool: PostgresPool | None = None
         self._users = 0
 

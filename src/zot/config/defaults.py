@@ -62,9 +62,11 @@ def _complete_store(store: AnyStore, warnings: list[str]) -> AnyStore:
         values |= {name: 0.0 for name in ("gc_delay_s", "gc_interval_s") if name not in given}
     if "delay_s" not in store.retention.model_fields_set:
         values["retention"] = _replace(store.retention, delay_s=delay_s)
+    # zot has no such driver, so that its default has no meaning there.
+    in_postgres = store.cache_driver is not None and store.cache_driver.get("name") == "postgres"
+    if "remote_cache" not in given and (in_postgres or (store.storage_driver is not None and store.dedupe)):
+        values["remote_cache"] = True
     if store.storage_driver is not None:
-        if store.dedupe and "remote_cache" not in given:
-            values["remote_cache"] = True
         driver = store.storage_driver
         if driver.get("name") == "s3" and "regionendpoint" in driver and "forcepathstyle" not in driver:
             warnings.append("storage.storageDriver: forcepathstyle is set to true because of regionendpoint")

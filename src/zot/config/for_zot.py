@@ -28,6 +28,7 @@ def for_zot(path: Path) -> ForZot:
     """
     lost: list[str] = []
     tree = _strip(read_tree(path), "", lost)
+    lost += _own_catalog(tree)
     lost += _other_defaults(tree)
     if path.suffix.lower() in (".yaml", ".yml"):
         import yaml  # noqa: PLC0415 - not needed for a JSON file
@@ -55,6 +56,19 @@ def _strip(value: Any, path: str, lost: list[str]) -> Any:
         if stripped != {} or item == {}:
             kept[name] = stripped
     return kept
+
+
+def _own_catalog(tree: Tree) -> list[str]:
+    """Remove a catalog driver that zot does not have."""
+    storage = next((value for name, value in tree.items() if name.lower() == "storage"), None)
+    if not isinstance(storage, dict):
+        return []
+    key = next((name for name in storage if name.lower() == "cachedriver"), "")
+    driver = storage.get(key)
+    if not isinstance(driver, dict) or driver.get("name") != "postgres":
+        return []
+    del storage[key]
+    return ["storage.cacheDriver: zot has no catalog in PostgreSQL, and builds its own from the layouts"]
 
 
 def _other_defaults(tree: Tree) -> list[str]:

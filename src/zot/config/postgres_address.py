@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from zot.config.errors import ConfigProblem, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 EXAMPLE = "postgres://user:password@host:5432/database"
 
@@ -44,3 +49,19 @@ def parse_address(url: str) -> PostgresAddress:
     place = f"PostgreSQL at {hosts}{parts.path.rstrip('/')}"
     clean = f"{parts.scheme}://{parts.netloc}{parts.path}{'?' if rest else ''}{urlencode(rest)}"
     return PostgresAddress(clean, place, "true" in pooled)
+
+
+def driver_address(driver: Mapping[str, Any], key: str) -> PostgresAddress:
+    """Return the address in the parameters of a `postgres` driver; `key` is the path of its object.
+
+    Raises ConfigurationError if `url` is missing or not valid.
+    """
+    try:
+        return parse_address(str(driver.get("url", "")))
+    except ValueError as error:
+        raise ConfigurationError(ConfigProblem(f"invalid URL: {error}", f"{key}.url", EXAMPLE)) from None
+
+
+def unknown_parameters(driver: Mapping[str, Any]) -> list[str]:
+    """Return the parameters that a `postgres` driver does not have."""
+    return sorted(driver.keys() - {"name", "url"})

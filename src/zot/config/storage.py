@@ -123,7 +123,7 @@ class StoreConfig(Section):
     remote_cache: Flag = zot_key(
         "remoteCache",
         False,
-        doc="Keep the catalog in `cacheDriver`. Default: true with `dedupe` and a `storageDriver`.",
+        doc="Keep the catalog in `cacheDriver`. Default: true with `postgres`, or `dedupe` and a `storageDriver`.",
     )
     gc: Flag = zot_key("gc", True, doc="Collect garbage periodically.", reload=True)
     gc_delay_s: Seconds = zot_key(
@@ -155,7 +155,7 @@ class StoreConfig(Section):
     cache_driver: DriverOptions = zot_key(
         "cacheDriver",
         None,
-        doc="`name` (`redis`, `dynamodb`) and parameters of a catalog shared by replicas; absent: embedded.",
+        doc="`name` (`redis`, `postgres`, `dynamodb`) and parameters of a shared catalog; absent: embedded.",
     )
 
 

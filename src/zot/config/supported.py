@@ -21,6 +21,7 @@ FEATURES = (
     "storage.storageDriver.name=s3",
     "storage.storageDriver.name=gcs",
     "storage.storageDriver.name=azure",
+    "storage.cacheDriver.name=postgres",
     "storage.cacheDriver.name=redis",
     "storage.cacheDriver.name=dynamodb",
     "storage.quotas",

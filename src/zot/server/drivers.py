@@ -8,6 +8,7 @@ from typing import Any
 from zot.accounts.engine import AccountsEngine
 from zot.catalog.engine import CatalogEngine
 from zot.config.errors import ConfigProblem, ConfigurationError
+from zot.config.postgres_address import driver_address
 from zot.config.redis_options import redis_options
 from zot.server.plan import ServerPlan
 
@@ -23,6 +24,8 @@ def catalog_engine(plan: ServerPlan) -> CatalogEngine:
         return MemoryCatalogEngine()
     if plan.catalog_driver is not None:
         name = plan.catalog_driver.get("name")
+        if name == "postgres":
+            return _postgres_catalog(plan, plan.catalog_driver)
         if name == "redis":
             return _redis_catalog(plan, plan.catalog_driver)
         raise ConfigurationError(ConfigProblem(f"there is no catalog in {name}", "storage.cacheDriver.name"))
@@ -38,6 +41,14 @@ def _redis_catalog(plan: ServerPlan, driver: Mapping[str, Any]) -> CatalogEngine
     options, _ = redis_options(driver, DEFAULT_PREFIX, "storage.cacheDriver")
     store = plan.stores[0][1] if plan.stores else ""
     return RedisCatalogEngine(RedisPlace(options), store, is_alone=not plan.shares_content)
+
+
+def _postgres_catalog(plan: ServerPlan, driver: Mapping[str, Any]) -> CatalogEngine:
+    from zot.catalog.postgres.engine import PostgresCatalogEngine
+
+    store = plan.stores[0][1] if plan.stores else ""
+    address = driver_address(driver, "storage.cacheDriver")
+    return PostgresCatalogEngine(address, store, is_alone=not plan.shares_content)
 
 
 def accounts_engine(plan: ServerPlan) -> AccountsEngine:

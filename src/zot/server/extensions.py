@@ -74,6 +74,7 @@ def open_layer_files(store: Store) -> LayerFiles | None:
 
 _CORE = frozenset(
     {
+        "storage.cacheDriver.name=postgres",
         "storage.cacheDriver.name=redis",
         "storage.gc",
         "storage.maxRepos",

@@ -7,6 +7,7 @@ from itertools import combinations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from zot.config import postgres_address
 from zot.config.driver_options import DRIVERS, driver_options, unknown_parameters
 from zot.config.durations import format_seconds
 from zot.config.errors import ConfigProblem, ConfigurationError, ConfigWarning, Finding
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from zot.config.storage import RetentionConfig, StorageConfig, StoreConfig
 
 OBJECT_STORES = ("s3", "gcs", "azure")
-REMOTE_CATALOGS = ("dynamodb", "redis")
+REMOTE_CATALOGS = ("dynamodb", "postgres", "redis")
+# Those that may describe stores on the file system.
+_LOCAL_TOO = ("postgres", "redis")
 
 
 def stores(storage: StorageConfig) -> Iterator[tuple[str, StoreConfig]]:
@@ -105,7 +108,7 @@ def caches(storage: StorageConfig) -> Iterator[Finding]:
                     "invalid database config, dedupe set to true with remote storage and database, but no remote "
                     "database configured",
                     f"{path}.cacheDriver",
-                    "a redis or dynamodb driver, or remoteCache: false",
+                    "a redis, postgres or dynamodb driver, or remoteCache: false",
                 )
             elif store.remote_cache:
                 yield ConfigWarning("ignored, because there is no cacheDriver", f"{path}.remoteCache")
@@ -117,9 +120,9 @@ def caches(storage: StorageConfig) -> Iterator[Finding]:
             yield ConfigWarning(
                 "ignored, because remoteCache is false: the embedded catalog is used", f"{path}.cacheDriver"
             )
-        elif not remote and (name != "redis" or store is not storage):
+        elif not remote and (name not in _LOCAL_TOO or store is not storage):
             text = "invalid database config, cannot have local storage driver with remote database!"
-            yield ConfigProblem(text, f"{path}.cacheDriver", "redis, or a storageDriver")
+            yield ConfigProblem(text, f"{path}.cacheDriver", "redis or postgres, or a storageDriver")
         elif name not in allowed:
             text = "invalid database config, unsupported database driver"
             yield ConfigProblem(text, f"{path}.cacheDriver.name", " or ".join(allowed))
@@ -177,6 +180,10 @@ def _parameters(driver: dict[str, Any], key: str) -> Iterator[Finding]:
         if driver.get("name") == "redis":
             _, warnings = redis_options(driver, "zot", key)
             yield from map(ConfigWarning, warnings)
+        elif driver.get("name") == "postgres":
+            postgres_address.driver_address(driver, key)
+            for unknown in postgres_address.unknown_parameters(driver):
+                yield ConfigWarning("unknown parameter, ignored", f"{key}.{unknown}")
         elif model := DRIVERS.get(str(driver.get("name"))):
             for unknown in unknown_parameters(driver_options(driver, model, key)):
                 yield ConfigWarning("unknown parameter, ignored", f"{key}.{unknown}")
