@@ -32,9 +32,9 @@ STATEMENT_S = 10.0
 
 _CONNECT_S = 5.0
 _OUTAGE_S = 5.0
-"""How long callers wait for a database that is away; later they fail at once, and one in each interval tries."""
+"""How long callers wait for a database that is away; later each waits for one more attempt alone."""
 _FIRST_DELAY_S = 0.05
-_LONGEST_DELAY_S = 2.0
+_LONGEST_DELAY_S = 0.5
 _RETRY_S = 0.5
 """A statement is not repeated in the last moments of its time."""
 _CLOSE_S = 5.0
@@ -79,6 +79,7 @@ class PostgresPool:
         self._failures = 0
         self._failed: PostgresError | None = None
         self._failing_since_s = 0.0
+        self._failed_at_s = 0.0
         self._try_after_s = 0.0
         self._closed = False
 
@@ -139,6 +140,7 @@ class PostgresPool:
     async def _acquire(self, until_s: float) -> Any:
         """Return a connection of the caller's own. Raises PostgresUnavailableError, PostgresRefusedError."""
         loop = asyncio.get_running_loop()
+        began_s = loop.time()
         while not self._closed:
             while self._idle:
                 connection = self._idle.pop()
@@ -150,8 +152,10 @@ class PostgresPool:
                 if (opened := await self._open(min(_CONNECT_S, until_s - now_s))) is not None:
                     return opened
                 continue
-            if self._failed is not None and (
-                isinstance(self._failed, PostgresRefusedError) or now_s - self._failing_since_s > _OUTAGE_S
+            if (
+                self._failed is not None
+                and self._failed_at_s >= began_s
+                and (isinstance(self._failed, PostgresRefusedError) or now_s - self._failing_since_s > _OUTAGE_S)
             ):
                 raise type(self._failed)(str(self._failed), self._failed.sqlstate)
             if now_s >= until_s:
@@ -195,7 +199,7 @@ class PostgresPool:
             now_s = asyncio.get_running_loop().time()
             if self._failed is None:
                 self._failing_since_s = now_s
-            self._failed = self.translated(error, None)
+            self._failed, self._failed_at_s = self.translated(error, None), now_s
             delay_s = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2.0**self._failures)
             self._failures += 1
             self._try_after_s = now_s + delay_s * (0.5 + random.random() / 2)  # noqa: S311 (it only spreads)
