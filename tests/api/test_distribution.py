@@ -21,6 +21,7 @@ from zot.registry.request import (
     Request,
     RestoreRepositoryTags,
     UseExtension,
+    WatchEvents,
 )
 from zot.storage.memory import MemoryStorage
 
@@ -32,6 +33,7 @@ WITH_ROUTES_OF_THEIR_OWN = {
     ListUsage,
     RestoreRepositoryTags,
     UseExtension,
+    WatchEvents,
 }
 """Requests beyond the distribution API, below `/v2/_zot/ext/`."""
 

@@ -13,6 +13,7 @@ import pytest
 
 from zot.api import health, image_diff, tag_history
 from zot.api.auth import apikey, explain, login, token
+from zot.extensions.events.routes import watch
 from zot.extensions.search.graphql.schema import query_type
 from zot.extensions.search.routes import graphql, management, preferences, usage
 from zot.registry.request import Request
@@ -37,7 +38,7 @@ def test_every_operation_is_in_the_reference(operation: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    [apikey, explain, login, token, health, tag_history, image_diff, graphql, management, preferences, usage],
+    [apikey, explain, login, token, health, tag_history, image_diff, graphql, management, preferences, usage, watch],
     ids=lambda each: each.__name__,
 )
 def test_every_other_route_is_in_the_reference(module: ModuleType) -> None:

@@ -120,6 +120,11 @@ class Connection(RegistryProtocol):
         elif self._header_timer is None:
             self._start_header_timer()
 
+    @property
+    def draining(self) -> bool:
+        """Whether the server stops: a response that would go on for long ends."""
+        return isinstance(self._manager, ConnectionServer) and self._manager.draining
+
     def worn_out(self) -> bool:
         """Tell whether this connection has served long enough and should be closed after the response."""
         return self.requests >= self._limits.requests or self._loop.time() - self._born_s >= self._limits.age_s

@@ -86,6 +86,12 @@ class ListUsage(Request, frozen=True):
     last: str = ""
 
 
+class WatchEvents(Request, frozen=True):
+    """GET /v2/_zot/ext/events: what happens; to the repositories that the principal may read."""
+
+    operation = "events.watch"
+
+
 class OfRepository(Request, frozen=True):
     """A request within one repository: reading, unless a subclass says otherwise."""
 

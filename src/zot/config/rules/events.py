@@ -27,7 +27,9 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 (of Standard Webhooks)
 def sinks(events: EventsConfig) -> Iterator[Finding]:
     """Check the sinks."""
     if events.enable and not events.sinks:
-        yield ConfigWarning("no events are sent: there are no sinks", "extensions.events.sinks")
+        yield ConfigWarning(
+            "no events are sent: there are no sinks, and events can only be watched", "extensions.events.sinks"
+        )
     names = Counter(sink.name for sink in events.sinks if sink.name)
     for i, sink in enumerate(events.sinks):
         path = f"extensions.events.sinks[{i}]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from zot.extensions.declaration import Extension
+from zot.extensions.declaration import Extension, ExtensionRoute, HttpContext
 
 if TYPE_CHECKING:
     from zot.config.model import Config
@@ -20,4 +20,14 @@ def _consumers(config: Config, parts: MaintenanceParts) -> Sequence[Callable[[],
     return consumers(config, parts)
 
 
-EXTENSION = Extension("events", frozenset({"extensions.events"}), exclusive_consumers=_consumers)
+def _routes(context: HttpContext) -> Sequence[ExtensionRoute]:
+    if not context.config.extensions.events_enabled:
+        return ()
+    from zot.auth.credentials import ResourceClass  # noqa: PLC0415
+    from zot.extensions.events.routes import watch  # noqa: PLC0415 (brings the HTTP server)
+
+    # Any client that may be anonymous may watch; the handler decides on what it sees.
+    return (ExtensionRoute(watch.PATH, "GET", ResourceClass.REGISTRY, watch.watch(context), lambda _: True),)
+
+
+EXTENSION = Extension("events", frozenset({"extensions.events"}), routes=_routes, exclusive_consumers=_consumers)
