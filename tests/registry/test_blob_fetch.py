@@ -68,6 +68,10 @@ class Sending:
             offset += len(chunk)
             yield chunk
 
+    async def referrers(self, repository: Repository, subject: Digest) -> Sequence[Digest]:  # noqa: ARG002
+        """Return none."""
+        return ()
+
     async def blob_size(self, repository: Repository, digest: Digest) -> int | None:  # noqa: ARG002
         """Return the size."""
         return len(self._content) if digest == self._digest else None

@@ -79,6 +79,10 @@ class Mirrored:
         content = self.blobs.get(digest)
         yield None if content is None else SourcedBlob(len(content), _pieces(content[start:]))
 
+    async def referrers(self, repository: Repository, subject: Digest) -> Sequence[Digest]:  # noqa: ARG002
+        """Return none."""
+        return ()
+
     async def blob_size(self, repository: Repository, digest: Digest) -> int | None:  # noqa: ARG002
         """Return the size of a blob."""
         self._requested(digest)

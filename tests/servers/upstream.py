@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import re
 import ssl
 import threading
@@ -13,13 +14,14 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from layout.images import Image, sha256
+from layout.images import INDEX, Image, sha256
 
 Fault = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 """Responds instead of the registry; None: the registry responds."""
 
 _MANIFEST = re.compile(r"/v2/(.+)/manifests/([^/]+)")
 _BLOB = re.compile(r"/v2/(.+)/blobs/([^/]+)")
+_REFERRERS = re.compile(r"/v2/(.+)/referrers/([^/]+)")
 _RANGE = re.compile(r"bytes=(\d+)-")
 _START_S = 10.0
 
@@ -88,6 +90,15 @@ class ScriptedUpstream:
             media_type, content = self.manifests.get((found[1], found[2]), ("", b""))
             headers = {"Content-Type": media_type, "Docker-Content-Digest": sha256(content)}
             return web.Response(body=content, headers=headers) if media_type else web.Response(status=404)
+        if found := _REFERRERS.fullmatch(request.path):
+            entries = [
+                {"mediaType": media_type, "digest": reference, "size": len(content)}
+                for (repository, reference), (media_type, content) in self.manifests.items()
+                if repository == found[1]
+                and ":" in reference
+                and json.loads(content).get("subject", {}).get("digest") == found[2]
+            ]
+            return web.json_response({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
         if (found := _BLOB.fullmatch(request.path)) and (blob := self.blobs.get(found[2])) is not None:
             if part := _RANGE.fullmatch(request.headers.get("Range", "")):
                 start = int(part[1])

@@ -145,6 +145,29 @@ def _set_checked(registry: Registry, repository: Repository, tag: Tag, *, told: 
         upstream.checked(repository, tag, told=told)
 
 
+async def fetch_referrers(registry: Registry, repository: Repository, subject: Digest) -> None:
+    """Store what refers to a manifest at the upstreams, so that signatures are found where the image is.
+
+    It returns after CHECK_LIMIT_S, and goes on behind. While an upstream fails, the list has what is here.
+    """
+    if registry.read_only or not registry.upstreams:
+        return
+
+    async def fetch() -> None:
+        for upstream in registry.upstreams:
+            try:
+                for digest in await upstream.referrers(repository, subject):
+                    if await registry.catalog.resolve(repository, digest) is None:
+                        await fetch_manifest(registry, repository, digest)
+            except Unavailable as error:
+                _log.warning("referrers of %s in %s are listed as they were: %s", subject, repository, error)
+
+    fetching = registry.fetches.start(("referrers", repository, subject), fetch)
+    done, _ = await asyncio.wait({fetching}, timeout=CHECK_LIMIT_S)
+    if done:
+        fetching.result()
+
+
 async def _first(registry: Registry, fetch: Callable[[Upstream], Coroutine[Any, Any, _Found | None]]) -> _Found | None:
     """Return what the first upstream gives that has it. Raises the first failure if none has it."""
     failed: Unavailable | None = None

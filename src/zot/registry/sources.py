@@ -62,6 +62,12 @@ class Upstream(Source, Protocol):
     def checked(self, repository: Repository, tag: Tag, *, told: bool) -> None:
         """Record that a tag was checked: it is due again after a while, sooner if it was not `told` where it points."""
 
+    async def referrers(self, repository: Repository, subject: Digest) -> Sequence[Digest]:
+        """Return manifests that name a manifest as their subject; none if it was asked a while ago. Raises Unavailable.
+
+        There may be more: their number is bounded.
+        """
+
     async def blob_size(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of a blob, None if the upstream has none. Raises Unavailable."""
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 from urllib.parse import quote
 
 import aiohttp
+import msgspec
 from yarl import URL
 
 from zot.oci.digest import CANONICAL, Digest, InvalidDigestError, algorithm_of, digest_of, parse_digest
-from zot.oci.media_types import MANIFESTS
+from zot.oci.media_types import IMAGE_INDEX, MANIFESTS
 from zot.oci.names import Reference, as_digest
 from zot.upstream.authorization import UpstreamAuthorization
 from zot.upstream.errors import UpstreamError, UpstreamRefusedError
@@ -22,6 +23,18 @@ _ACCEPT = ", ".join(sorted(MANIFESTS))
 _ABSENT = frozenset({404, 410})
 _DENIED = frozenset({401, 403})
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+REFERRERS_LIMIT = 100
+"""Referrers of one manifest that are read."""
+
+
+class _Entry(msgspec.Struct):
+    digest: str
+
+
+class _Index(msgspec.Struct):
+    manifests: list[_Entry]
 
 
 class UpstreamManifest(NamedTuple):
@@ -84,6 +97,25 @@ class UpstreamClient:
                 return parse_digest(response.headers.get("Docker-Content-Digest", ""))
             except InvalidDigestError:
                 raise UpstreamError(f"{self.url.host} does not tell the digest of {repository}:{reference}") from None
+
+    async def referrers(self, repository: str, subject: Digest) -> Sequence[Digest]:
+        """Return the first REFERRERS_LIMIT manifests that refer to one, by the API or else by a tag.
+
+        Raises UpstreamError.
+        """
+        for path in (f"referrers/{subject}", f"manifests/{subject.replace(':', '-')}"):
+            async with self._send("GET", repository, f"{repository}/{path}", {"Accept": IMAGE_INDEX}) as response:
+                if response is not None:
+                    return self._entries(await read_limited(response, self._manifest_limit_bytes))
+        return ()
+
+    def _entries(self, content: bytes) -> Sequence[Digest]:
+        """Return the digests of an index. Raises UpstreamError if it is none."""
+        try:
+            index = msgspec.json.decode(content, type=_Index)
+            return [parse_digest(each.digest) for each in index.manifests[:REFERRERS_LIMIT]]
+        except (ValueError, RecursionError):  # msgspec's errors and InvalidDigestError are ValueErrors
+            raise UpstreamError(f"{self.url.host} sends a list of referrers that is no index") from None
 
     async def blob_size(self, repository: str, digest: Digest) -> int | None:
         """Return the size of a blob, by HEAD; None: there is none. Raises UpstreamError."""

@@ -161,6 +161,21 @@ def test_what_a_failing_upstream_may_have_is_unavailable(
     assert mirrors.ask("GET", f"/v2/{repository}/tags/list").status == 404
 
 
+def test_referrers_come_with_their_subject(mirrors: Client, upstream: ScriptedUpstream, repository: str) -> None:
+    """A list of referrers has those of the upstream, which is asked once, and each of them can be pulled."""
+    signature = image("signature", subject=ONE)
+    upstream.add(repository, ONE, "latest")
+    upstream.add(repository, signature)
+    mirrors.ask("GET", f"/v2/{repository}/manifests/latest")
+    for _ in range(2):
+        listed = mirrors.ask("GET", f"/v2/{repository}/referrers/{ONE.digest}").json
+        assert [each["digest"] for each in listed["manifests"]] == [signature.digest]
+    assert upstream.count("GET", "/referrers/") == 1
+    upstream.fault = fail_500
+    assert mirrors.ask("GET", f"/v2/{repository}/manifests/{signature.digest}").body == signature.content
+    assert mirrors.ask("GET", f"/v2/{repository}/referrers/{TWO.digest}").json["manifests"] == []
+
+
 def test_a_client_may_push_beside_mirrored_images(mirrors: Client, upstream: ScriptedUpstream, repository: str) -> None:
     """A mirrored repository takes pushes as any other."""
     upstream.add(repository, ONE, "latest")

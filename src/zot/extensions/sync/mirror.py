@@ -29,6 +29,7 @@ class MirroredRegistry:
         self._clients = clients
         self._routes = routes
         self._settings = settings
+        self._next_referrers_s: BoundedMap[tuple[Repository, Digest], float] = BoundedMap(_CHECKED_LIMIT)
         self._next_check_s: BoundedMap[tuple[Repository, Tag], float] = BoundedMap(_CHECKED_LIMIT)
 
     async def manifest(self, repository: Repository, reference: Reference) -> SourcedManifest | None:
@@ -60,6 +61,14 @@ class MirroredRegistry:
         if remote is None:
             return None
         return await first_answer(self._clients, lambda client: client.resolve(name_at(client, remote), tag))
+
+    async def referrers(self, repository: Repository, subject: Digest) -> Sequence[Digest]:
+        """Return the upstream's referrers of a manifest; none within the interval after a call. Raises Unavailable."""
+        remote = self._routes.remote(repository)
+        if remote is None or self._now_s() < self._next_referrers_s.get((repository, subject), 0.0):
+            return ()
+        self._next_referrers_s[repository, subject] = self._now_s() + max(self._settings.check_interval_s, MOMENT_S)
+        return await first_answer(self._clients, lambda client: client.referrers(name_at(client, remote), subject))
 
     async def blob_size(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of a blob; None: there is none. Raises Unavailable."""
