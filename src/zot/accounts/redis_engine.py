@@ -41,8 +41,9 @@ class RedisAccountsEngine:
 
     def open_accounts(self, threads: ThreadPool, awaited: Callable[[], bool] = lambda: False) -> Accounts:  # noqa: ARG002
         """See `AccountsEngine`. It connects with the first call."""
-        calls = RedisCalls.open(self._options, AccountsUnavailableError, "the accounts")
-        return RedisAccounts(calls, f"{self._prefix}accounts:", awaited)
+        prefix = f"{self._prefix}accounts:"
+        calls = RedisCalls.open(self._options, AccountsUnavailableError, "the accounts", prefix)
+        return RedisAccounts(calls, prefix, awaited)
 
     def open_sessions(self, threads: ThreadPool, keys: SessionKeys | None) -> SessionStore:  # noqa: ARG002
         """See `AccountsEngine`. It connects with the first call."""
@@ -50,13 +51,15 @@ class RedisAccountsEngine:
 
     def open_statistics(self, threads: ThreadPool) -> StatisticsStore:  # noqa: ARG002
         """See `AccountsEngine`. It connects with the first call."""
-        calls = RedisCalls.open(self._options, StatisticsUnavailableError, "the statistics")
-        return RedisStatistics(calls, f"{self._prefix}statistics:")
+        prefix = f"{self._prefix}statistics:"
+        calls = RedisCalls.open(self._options, StatisticsUnavailableError, "the statistics", prefix)
+        return RedisStatistics(calls, prefix)
 
     def open_replicas(self) -> Replicas:
         """See `AccountsEngine`. It connects with the first call."""
-        calls = RedisCalls.open(self._options, ReplicasUnavailableError, "the replicas")
-        return RedisReplicas(calls, f"{self._prefix}replicas:")
+        prefix = f"{self._prefix}replicas:"
+        calls = RedisCalls.open(self._options, ReplicasUnavailableError, "the replicas", prefix)
+        return RedisReplicas(calls, prefix)
 
     def save(self, directory: Path) -> list[str]:
         """See `AccountsEngine`. Always raises AccountsUnavailableError: Redis is backed up by its own means."""

@@ -7,10 +7,13 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zot.config.redis_options import RedisOptions
 from zot.databases.redis_client import connect, disconnect
+
+if TYPE_CHECKING:
+    from zot.databases.redis_connection import SharedConnection
 
 LONGEST_S = 2.0
 """How long a request waits for Redis at most, regardless of timeouts and retries of the connections."""
@@ -40,25 +43,29 @@ class RedisCalls:
     A connection that was lost is made again by the next call.
     """
 
-    def __init__(self, client: Any, unavailable: type[Exception], subject: str) -> None:
-        """Own the client, which is closed with this; `subject` begins the texts of errors."""
+    def __init__(self, client: Any, unavailable: type[Exception], subject: str, key: str = "") -> None:
+        """Own the client, which is closed with this; `subject` begins the texts of errors.
+
+        With `key` all calls are made on one connection, in a cluster to the node that has the key.
+        """
         self.client = client
+        self._key = key
+        self._connection: SharedConnection | None = None
         self._unavailable = unavailable
         self._subject = subject
 
     @classmethod
-    def open(cls, options: RedisOptions, unavailable: type[Exception], subject: str) -> RedisCalls:
-        """Return calls that connect on first use; no change is sent twice. Raises ConfigurationError."""
-        # The library would repeat a change whose result was lost.
-        return cls(connect(options.model_copy(update={"max_retries": 0})), unavailable, subject)
+    def open(cls, options: RedisOptions, unavailable: type[Exception], subject: str, key: str) -> RedisCalls:
+        """Return calls on one connection, which is opened with the first. Raises ConfigurationError."""
+        return cls(connect(options), unavailable, subject, key)
 
     async def read(self, *command: Any) -> Any:
         """Return the result of a command that only reads. It is repeated once if the connection is lost."""
-        return await self._limited(lambda: self.client.execute_command(*command), repeatable=True)
+        return await self._limited(lambda: self._send(*command), repeatable=True)
 
     async def change(self, *command: Any) -> Any:
         """Return the result of a command, which is sent once. If this raises, it may have been carried out."""
-        return await self._limited(lambda: self.client.execute_command(*command))
+        return await self._limited(lambda: self._send(*command))
 
     async def run(self, script: RedisScript, prefix: str, *arguments: Any) -> Any:
         """Return the result of a script on the keys that begin with `prefix`."""
@@ -67,9 +74,9 @@ class RedisCalls:
             from redis.exceptions import NoScriptError  # noqa: PLC0415 - an extra
 
             try:
-                return await self.client.execute_command("EVALSHA", script.sha, 1, prefix, *arguments)
+                return await self._send("EVALSHA", script.sha, 1, prefix, *arguments)
             except NoScriptError:  # Redis has been restarted, or has not seen it yet
-                return await self.client.execute_command("EVAL", script.text, 1, prefix, *arguments)
+                return await self._send("EVAL", script.text, 1, prefix, *arguments)
 
         return await self._limited(call, repeatable=script.repeatable)
 
@@ -81,29 +88,47 @@ class RedisCalls:
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._connection is not None:
+            await self._connection.close()
         with self._translated():
             await disconnect(self.client)
 
+    async def _send(self, *command: Any) -> Any:
+        if not self._key:
+            return await self.client.execute_command(*command)
+        if self._connection is None:
+            from zot.databases.redis_connection import SharedConnection  # noqa: PLC0415 - an extra
+
+            self._connection = SharedConnection(self.client, self._key)
+        return await self._connection.call(*command)
+
     async def _limited(self, call: Callable[[], Awaitable[Any]], *, repeatable: bool = False) -> Any:
+        with self._translated():
+            if self._key:
+                async with asyncio.timeout(LONGEST_S):
+                    return await (_repeated(call) if repeatable else call())
         task = asyncio.ensure_future(_repeated(call) if repeatable else call())
         try:
             # Cancelled without waiting for the end: the library may take long to close a connection.
             done, _ = await asyncio.wait({task}, timeout=LONGEST_S)
         finally:
             task.cancel()
-        if not done:
-            raise self._unavailable(f"{self._subject} cannot be reached: Redis has not responded for {LONGEST_S:.0f} s")
         with self._translated():
+            if not done:
+                raise TimeoutError
             return task.result()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        from redis.exceptions import RedisError  # noqa: PLC0415 - an extra
+        from redis.exceptions import MovedError, ReadOnlyError, RedisError  # noqa: PLC0415 - an extra
 
         try:
             yield
         except (TimeoutError, RedisError, OSError) as error:
-            raise self._unavailable(f"{self._subject} cannot be reached: {error}") from error
+            if self._connection is not None and isinstance(error, MovedError | ReadOnlyError):
+                self._connection.drop()  # after a failover another server has the keys
+            why = str(error) or f"Redis has not responded for {LONGEST_S:.0f} s"
+            raise self._unavailable(f"{self._subject} cannot be reached: {why}") from error
 
 
 async def _repeated(call: Callable[[], Awaitable[Any]]) -> Any:

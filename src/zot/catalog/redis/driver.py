@@ -13,13 +13,13 @@ from zot.catalog.layout_snapshot import read_layout_snapshot
 from zot.catalog.owner_commands import lease_ended
 from zot.catalog.quotas import RepositoryQuota, matches
 from zot.catalog.redis.codec import decode_outcome, encode_command
-from zot.catalog.redis.connection import SharedConnection
 from zot.catalog.redis.reader import RedisReader
 from zot.catalog.redis.script_calls import ScriptCalls
 from zot.catalog.redis.scripts import COMMANDS, READS
 from zot.catalog.redis.server import RedisPlace
 from zot.catalog.rows import LayoutSnapshot
 from zot.databases.redis_client import disconnect
+from zot.databases.redis_connection import SharedConnection
 from zot.oci.names import Repository
 
 _NAMES_TRIES = 5

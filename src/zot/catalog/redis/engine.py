@@ -13,12 +13,12 @@ from zot.catalog.command import new_id
 from zot.catalog.interface import Catalog, CatalogError, CatalogUnusableError
 from zot.catalog.owner_commands import LEASE_S
 from zot.catalog.redis.codec import decode_value, encode_fields
-from zot.catalog.redis.connection import SharedConnection
 from zot.catalog.redis.driver import RedisCatalog
 from zot.catalog.redis.script_calls import ScriptCalls
 from zot.catalog.redis.scripts import COMMANDS
 from zot.catalog.redis.server import RedisPlace, read_settings
 from zot.databases.redis_client import disconnect
+from zot.databases.redis_connection import SharedConnection
 
 _log = logging.getLogger("zot.catalog")
 

@@ -8,9 +8,9 @@ from typing import Any
 from redis.exceptions import NoScriptError, RedisError
 
 from zot.catalog.interface import CatalogUnavailableError
-from zot.catalog.redis.connection import SharedConnection
 from zot.catalog.redis.errors import may_pass, translated
 from zot.databases.redis_calls import RedisScript
+from zot.databases.redis_connection import SharedConnection
 
 _LONGEST_S = 5.0
 """How long a call is tried: a failover takes some seconds, and a client gives up soon after."""

@@ -20,6 +20,10 @@ from redis.exceptions import RedisError, ResponseError
 _Answer = asyncio.Future[Any]
 
 
+class _ClosedWhileIdleError(Exception):
+    """The server has closed a connection on which nothing was to be answered."""
+
+
 class SharedConnection:
     """A connection that opens with the first command, and again with the first one after it was lost."""
 
@@ -59,6 +63,7 @@ class SharedConnection:
     async def _run(self) -> None:
         """Serve commands until the connection is lost; then those without an answer fail."""
         lost: BaseException = RedisConnectionError("the connection was closed")
+        idle = False
         connection: Any = None
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -66,15 +71,24 @@ class SharedConnection:
             tasks += [asyncio.create_task(self._send(connection)), asyncio.create_task(self._receive(connection))]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                lost = task.exception() or lost
+                error = task.exception()
+                idle = idle or isinstance(error, _ClosedWhileIdleError)
+                if isinstance(error, RedisError | OSError):
+                    lost = error  # any other one follows from that one task has closed it under the other
         except (RedisError, OSError) as error:
             lost = error
         finally:
             # Synchronously: a command that comes from now on opens the next connection.
             self._running = None
-            unanswered = [*self._expected, *(answer for _, answer in self._unsent)]
+            unanswered = list(self._expected)
             self._expected.clear()
-            self._unsent.clear()
+            if not idle:
+                unanswered += [answer for _, answer in self._unsent]
+                self._unsent.clear()
+            elif self._unsent:
+                # They were not sent: the next connection takes them.
+                self._to_send.set()
+                self._running = asyncio.create_task(self._run())
             for task in tasks:
                 task.cancel()
             for answer in unanswered:
@@ -98,8 +112,12 @@ class SharedConnection:
         return connection
 
     async def _send(self, connection: Any) -> None:
+        used = False
         while True:
             await self._to_send.wait()
+            if used and not self._expected and connection._reader.at_eof():  # noqa: SLF001 - no public name
+                raise _ClosedWhileIdleError
+            used = True
             self._to_send.clear()
             packed: list[bytes] = []
             while self._unsent:
