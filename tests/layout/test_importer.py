@@ -14,6 +14,8 @@ import pytest
 from layout.conftest import MakeStore
 from layout.images import DOCKER_MANIFEST, MANIFEST, image, index, sha256
 from layout.store import APP, Store
+from zot.catalog.change_log import ChangeCursor, ChangeKind
+from zot.catalog.command import ChangeSource
 from zot.catalog.layout_commands import ImportLayout, LayoutManifest, LayoutTag
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.rows import Unread
@@ -287,3 +289,17 @@ async def test_a_descriptor_that_is_wrong_about_a_size_loses_nothing(store: Stor
     blob = await store.catalog.blob(APP, digest)
     assert blob is not None
     assert blob.size == len(layer)
+
+
+async def test_a_new_repository_is_the_change_of_its_first_client(store: Store) -> None:
+    """Where there is nothing to import the change log names the client; a layout is no act of a client."""
+    await store.importer.ensure(APP, "alice")
+    other = parse_repository("other")
+    store.layout(other).write(ONE.descriptor("1.0"))
+    await store.importer.ensure(other, "alice")
+    created = [
+        (each.repository, each.by, each.source)
+        for each in (await store.catalog.changes(ChangeCursor(0, 0), 100)).changes
+        if each.kind is ChangeKind.REPOSITORY_CREATED
+    ]
+    assert created == [(APP, "alice", ChangeSource.CLIENT), (other, "", ChangeSource.IMPORT)]

@@ -93,7 +93,10 @@ class Uploads:
         def readable(source: Repository) -> bool:
             return may_pull(self._policy, call, source, digest)
 
-        return await blobs.mount(self._registry, call.request.repository, digest, call.request.source, readable)
+        request = call.request
+        return await blobs.mount(
+            self._registry, request.repository, digest, request.source, readable, by=call.principal.name
+        )
 
     async def _receive_whole(self, call: Call[BeginUpload], digest: Digest) -> None:
         http = call.http

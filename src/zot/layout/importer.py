@@ -37,6 +37,9 @@ class _Run:
     task: asyncio.Task[None]
     awaited: bool = False
     """A request waits for it: no pauses."""
+    by: str = ""
+    """Who makes the change if there is nothing to import, and so the repository is new."""
+    source: ChangeSource = ChangeSource.IMPORT
 
 
 class LayoutImporter:
@@ -67,14 +70,15 @@ class LayoutImporter:
         self._runs: dict[Repository, _Run] = {}
         self._logged: BoundedMap[Repository, str] = BoundedMap(_LOGGED_LIMIT)
 
-    async def ensure(self, repository: Repository) -> None:
-        """Return once the repository is imported; one that does not exist is created.
+    async def ensure(self, repository: Repository, by: str = "", source: ChangeSource = ChangeSource.CLIENT) -> None:
+        """Return once the repository is imported; one that does not exist is created, as the first caller's change.
 
         Raises Unavailable if that takes longer than a request should wait, and continues in the background; also if the
         `index.json` is invalid. Raises StorageError, CatalogError.
         """
         run = self._run(repository)
-        run.awaited = True
+        if not run.awaited:
+            run.awaited, run.by, run.source = True, by, source
         done, _ = await asyncio.wait({run.task}, timeout=self._wait_s)
         if not done:
             raise Unavailable("the repository is being imported", name=repository)
@@ -140,7 +144,8 @@ class LayoutImporter:
         # A disk that is not mounted is not an empty layout.
         await self._storage.ready(repository)
         if await self._files.is_removed(repository):  # mostly it is new: there is nothing to read
-            await self._complete(repository, ChangeSource.CLIENT)
+            run = self._runs[repository]
+            await self._complete(repository, run.by, run.source)
             if not begun and not salvaged:
                 self._in_sync(repository)
             return
@@ -162,7 +167,7 @@ class LayoutImporter:
         # Requests write only after it is complete: up to here the tag log has exactly what the file shows.
         shown_ns = await last_change_ns(self._catalog, repository)
         row = await self._catalog.repository(repository)
-        await self._complete(repository, ChangeSource.IMPORT)
+        await self._complete(repository, "", ChangeSource.IMPORT)
         file = contents.index
         if file is None:
             return
@@ -180,5 +185,5 @@ class LayoutImporter:
             )
             self._in_sync(repository)
 
-    async def _complete(self, repository: Repository, source: ChangeSource) -> None:
-        await self._catalog.do(ImportLayout(repository=repository, complete=True, source=source))
+    async def _complete(self, repository: Repository, by: str, source: ChangeSource) -> None:
+        await self._catalog.do(ImportLayout(repository=repository, complete=True, by=by, source=source))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
+from zot.catalog.command import ChangeSource
 from zot.catalog.interface import Catalog
 from zot.catalog.rows import CarriedEntry
 from zot.foundation.shared_marks import SharedMarks
@@ -60,9 +61,11 @@ class StoreLayouts:
         self.arrivals = Arrivals(catalog, storage, files, manifest_limit_bytes)
         self.unimported_names = UnimportedNames(catalog, files)
 
-    async def ensure_imported(self, repository: Repository) -> None:
+    async def ensure_imported(
+        self, repository: Repository, by: str = "", source: ChangeSource = ChangeSource.CLIENT
+    ) -> None:
         """Return once the repository's layout is imported; a repository that does not exist is created."""
-        await self.importer.ensure(repository)
+        await self.importer.ensure(repository, by, source)
 
     def comparison_due(self, repository: Repository) -> bool:
         """Return whether a known repository was not compared with its layout yet. Does not access the disk."""

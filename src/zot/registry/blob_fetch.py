@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, closing
 from uuid import NAMESPACE_OID, uuid5
 
+from zot.catalog.command import ChangeSource
 from zot.catalog.rows import BlobRow, UploadRow
 from zot.catalog.upload_commands import BeginOutcome, CancelUploadRow, CreateUploadRow
 from zot.oci.digest import Digest, algorithm_of
@@ -177,7 +178,7 @@ class BlobFetch:
         """Return the session, which is begun if there is none. One that is finished is of a blob deleted since."""
         registry, repository, session = self._registry, self._repository, self._key.session
         while True:
-            await registry.writable(repository)
+            await registry.writable(repository, BY, ChangeSource.SYNC)
             begun = await registry.catalog.do(
                 CreateUploadRow(
                     repository=repository,

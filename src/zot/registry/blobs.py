@@ -153,13 +153,15 @@ async def mount(
     digest: Digest,
     source: Repository | None,
     readable: Callable[[Repository], bool],
+    *,
+    by: str = "",
 ) -> bool:
     """Make a blob of another repository a blob of this one, too. Durable when True; False: no such blob is readable.
 
     Without `source`, any repository that is `readable` may give it: knowing a digest is no right to its content.
     Idempotent. Raises QuotaExceeded, StorageFullError, Unavailable.
     """
-    await registry.writable(repository)
+    await registry.writable(repository, by)
     if source is not None:
         return (
             readable(source)

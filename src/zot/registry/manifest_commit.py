@@ -73,7 +73,7 @@ async def _store(registry: Registry, commit: ManifestCommit, pushed: PushedManif
     if needed and not await registry.exists(request.repository):
         # Refused before `writable`: a push that cannot succeed creates no repository.
         raise _refusal(request.repository, MissingBlobs(needed))
-    await registry.writable(request.repository)
+    await registry.writable(request.repository, commit.by, commit.source)
     if await registry.catalog.resolve(request.repository, digest) is None:
         await registry.storage.ensure_space(request.repository, _COPIES * len(content))
     command = PutManifest(

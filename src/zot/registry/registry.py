@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from zot.catalog.blob_commands import TouchBlob
+from zot.catalog.command import ChangeSource
 from zot.catalog.interface import Catalog
 from zot.catalog.manifest_commands import TouchManifest
 from zot.config import default_limits
@@ -90,8 +91,8 @@ class Registry:
         await self.layouts.ensure_imported(repository)
         return True
 
-    async def writable(self, repository: Repository) -> None:
-        """Return once the repository may be written to; create it if it does not exist.
+    async def writable(self, repository: Repository, by: str = "", source: ChangeSource = ChangeSource.CLIENT) -> None:
+        """Return once the repository may be written to; create it if it does not exist, as a change of `by`.
 
         Raises Unsupported, Unavailable, NameInvalid if it is not there and no repository of its name can be created.
         """
@@ -108,7 +109,7 @@ class Registry:
                 refused = None
             if refused is not None:
                 raise NameInvalid(refused, name=repository)
-        await self.layouts.ensure_imported(repository)
+        await self.layouts.ensure_imported(repository, by, source)
 
     async def level(self, repository: Repository) -> bool:
         """Return once the catalog has what another program wrote before the start; tell whether it was compared.

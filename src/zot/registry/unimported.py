@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
+from zot.catalog.command import ChangeSource
 from zot.catalog.rows import CarriedEntry
 from zot.oci.names import Reference, Repository
 from zot.registry.sources import Source, SourcedManifest
@@ -20,11 +21,14 @@ class Unserved(NamedTuple):
 class UnimportedRepositories(Source, Protocol):
     """Layouts that the catalog does not know yet: the first source, and all that is peculiar to layouts."""
 
-    async def ensure_imported(self, repository: Repository) -> None:
+    async def ensure_imported(
+        self, repository: Repository, by: str = "", source: ChangeSource = ChangeSource.CLIENT
+    ) -> None:
         """Return once all of the repository's layout is in the catalog; a repository that is nowhere is created.
 
-        Use cases that write, list or delete in a repository call it first. Raises Unavailable when it takes longer
-        than a request should wait; the import continues in the background.
+        `by` and `source` are those of the change that creates it. Use cases that write, list or delete in a repository
+        call it first. Raises Unavailable when it takes longer than a request should wait; the import continues in the
+        background.
         """
 
     def comparison_due(self, repository: Repository) -> bool:
@@ -64,7 +68,9 @@ class UnimportedRepositories(Source, Protocol):
 class NothingUnimported:
     """No other program writes here: storage without layouts, or an empty one."""
 
-    async def ensure_imported(self, repository: Repository) -> None:
+    async def ensure_imported(
+        self, repository: Repository, by: str = "", source: ChangeSource = ChangeSource.CLIENT
+    ) -> None:
         """Do nothing."""
 
     def comparison_due(self, repository: Repository) -> bool:  # noqa: ARG002

@@ -42,7 +42,7 @@ async def begin(
     Only the catalog knows it until bytes come. It counts against the limit of its client: of a user, or of the address
     of an anonymous client. Raises TooManyRequests, Unavailable.
     """
-    await registry.writable(repository)
+    await registry.writable(repository, principal)
     session = str(uuid4())
     begun = await registry.catalog.do(
         CreateUploadRow(
@@ -225,7 +225,7 @@ async def _put_small(
     registry: Registry, repository: Repository, principal: str, digest: Digest, body: Body, length: int
 ) -> None:
     """Push a blob that the catalog holds, without a session."""
-    await registry.writable(repository)
+    await registry.writable(repository, principal)
     try:
         content = await _small(registry, repository, digest, body, length)
     except DigestMismatchError as mismatch:

@@ -93,7 +93,8 @@ def test_a_watcher_sees_what_happens(admin: Client) -> None:
     with watching(admin) as stream:
         digest = admin.push("team/seen", image("seen"), "1")
         created, updated = stream.event(), stream.event()
-    assert (created["type"], created["data"]["name"]) == ("zotregistry.repository.created", "team/seen")
+    assert created["type"] == "zotregistry.repository.created"
+    assert created["data"] == {"actor": {"name": "admin"}, "name": "team/seen"}
     assert updated["type"] == "zotregistry.image.updated"
     assert updated["data"] == {
         "actor": {"name": "admin"},
@@ -126,6 +127,15 @@ def test_a_watcher_sees_only_what_it_may_read(running: RunningRegistry, admin: C
         admin.push("open/end", image("app"), "1")
         assert [alice.image() for _ in range(4)] == ["team/app:", "team/app:1", "team/end:", "team/end:1"]
         assert [anonymous.image() for _ in range(4)] == ["open/app:", "open/app:1", "open/end:", "open/end:1"]
+
+
+def test_a_mount_creates_a_repository(admin: Client) -> None:
+    """A repository that the mount of a blob creates has its creator, too."""
+    digest = admin.push_blob("team/from", b"mounted")
+    with watching(admin) as stream:
+        answer = admin.ask("POST", f"/v2/team/to/blobs/uploads/?mount={digest}&from=team/from")
+        assert answer.status == 201
+        assert stream.event()["data"] == {"actor": {"name": "admin"}, "name": "team/to"}
 
 
 def test_a_watcher_chooses_events(admin: Client) -> None:
