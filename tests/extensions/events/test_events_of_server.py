@@ -66,7 +66,7 @@ def test_none_is_lost_over_kills(tmp_path: Path) -> None:
 
         receiver.answer = sometimes
         pushed = []
-        for number in range(60):
+        for number in range(36):
             name = "ab"[number % 2]
             server.client.push(name, image(str(number)), f"{number:02}")
             pushed.append(f"{name}:{number:02}")
@@ -74,7 +74,7 @@ def test_none_is_lost_over_kills(tmp_path: Path) -> None:
                 process = server.processes()["jobs"]
                 os.kill(process, signal.SIGKILL)
                 wait_for(lambda process=process: server.processes().get("jobs", process) != process)  # type: ignore[misc]
-            if number == 40:
+            if number == 24:
                 server.kill()
                 server.start()
         wait_for(lambda: set(pushed) <= set(receiver.images))

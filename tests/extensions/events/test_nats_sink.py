@@ -116,7 +116,7 @@ async def test_a_server_that_restarts(tmp_path: Path) -> None:
     try:
         async with client_of(server) as client:
             await client.jetstream().add_stream(name="events", subjects=["events"])
-        sink = NatsSink(server.url, "events", jetstream=True, timeout_s=5)
+        sink = NatsSink(server.url, "events", jetstream=True, timeout_s=1)
         async with delivering(registry.catalog, sink, tmp_path / "events.db") as database:
             await registry.push("a", "1")
             await until(lambda: (row := database.sink(NAME)) is not None and row.delivered == 2)
