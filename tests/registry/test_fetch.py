@@ -263,6 +263,17 @@ async def test_a_tag_that_cannot_be_checked_is_served_as_it_was(store: Store, *,
     assert upstream.asked == ["latest", "latest"]
 
 
+async def test_a_tag_whose_new_image_has_no_space_is_served_as_it_was(store: Store) -> None:
+    """A mirror that is full goes on to serve what it has, as stale."""
+    upstream = Mirrored(tags={"latest": ONE})
+    registry = mirror(store, upstream)
+    await manifests.pull(registry, PullManifest(APP, LATEST))
+    upstream.due, upstream.tags["latest"] = True, TWO
+    full = replace(registry, quotas=Quotas([ByteQuota(("**",), 10, each=True)]))
+    pulled = await manifests.pull(full, PullManifest(APP, LATEST))
+    assert pulled == (ONE.digest, ONE.media_type, ONE.content, True)
+
+
 async def test_a_read_only_registry_asks_no_upstream(store: Store) -> None:
     """It could store nothing: what it lacks is unknown, and its tags stay as they are."""
     upstream = Mirrored(tags={"latest": ONE})

@@ -18,12 +18,12 @@ from zot.catalog.rows import BlobRow, ManifestRow
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag, as_tag
 from zot.registry.blob_fetch import BY, BlobFetch, FetchedContent
-from zot.registry.errors import DigestInvalid, ManifestInvalid, Unavailable
+from zot.registry.errors import DigestInvalid, ManifestInvalid, RegistryError, Unavailable
 from zot.registry.manifest_commit import ManifestCommit, commit_manifest
 from zot.registry.registry import Registry
 from zot.registry.request import PushManifest
 from zot.registry.sources import SourcedManifest, Upstream
-from zot.storage.interface import SMALL_BYTES
+from zot.storage.interface import SMALL_BYTES, StorageFullError
 
 CHECK_LIMIT_S = 2.0
 """How long a pull of a tag that is here waits for its check."""
@@ -107,7 +107,7 @@ async def check_tag(registry: Registry, repository: Repository, tag: Tag, row: M
     """Return what a tag stands for, `row` so far, after the upstreams whose check of it is due were asked.
 
     While an upstream fails, or does not answer within CHECK_LIMIT_S, the tag stays as it is: an old answer is better
-    than none. A check that takes longer goes on, for later requests. Raises QuotaExceeded, StorageFullError.
+    than none, also where the new one cannot be stored. A check that takes longer goes on, for later requests.
     """
     if registry.read_only or not any(upstream.is_due(repository, tag) for upstream in registry.upstreams):
         return CheckedTag(row, stale=False)
@@ -133,7 +133,7 @@ async def _check(registry: Registry, repository: Repository, tag: Tag, known: Di
             if digest != known and (found := await upstream.manifest(repository, tag)) is not None:
                 await _store_manifest(registry, repository, tag, found)
             break
-    except Unavailable as error:
+    except (RegistryError, StorageFullError) as error:
         _log.warning("%s:%s is served as it was: %s", repository, tag, error)
         told = False
     _set_checked(registry, repository, tag, told=told)
