@@ -24,6 +24,12 @@ class CatalogEngine(Protocol):
     def release_reserve(self) -> None:
         """Return the disk space that is held for deletes, if a start would not find the space that it needs."""
 
+    def check(self) -> list[str]:
+        """Return in sentences what a fault of the catalog's server may cost. Nothing is changed.
+
+        It waits for the server, up to some seconds. Raises CatalogError if a start could not use it.
+        """
+
     def exists(self) -> bool:
         """Tell whether a start has made the catalog."""
 
@@ -52,6 +58,9 @@ class CatalogEngine(Protocol):
 
         While the catalog of `boot` is not there, it waits.
         """
+
+    def require_saving(self) -> None:
+        """Raise CatalogError if `save` is not possible: the message names what to use."""
 
     def save(self, directory: Path) -> list[str]:
         """Copy the catalog as it is at one moment into a directory, durably; return the names of the files made.

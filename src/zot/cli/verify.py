@@ -36,7 +36,7 @@ def _check_start(file: Path, config: Config) -> None:
     from zot.server.preflight import preflight, problems, reachable_servers
 
     plan = make_plan(config, file, workers=None, read_only=False)
-    findings = [*preflight(config, plan), *check_address(plan), *reachable_servers(config)]
+    findings = [*preflight(config, plan), *check_address(plan), *reachable_servers(config, plan)]
     for finding in findings:
         if isinstance(finding, ConfigWarning):
             click.echo(f"Warning: {finding}", err=True)

@@ -90,6 +90,7 @@ class SharedConnection:
                 self._to_send.set()
                 self._running = asyncio.create_task(self._run())
             for task in tasks:
+                task.add_done_callback(_ended)
                 task.cancel()
             for answer in unanswered:
                 if not answer.done():
@@ -145,3 +146,9 @@ class SharedConnection:
                 answer.set_result(reply)
             else:
                 answer.set_exception(error)
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """Take note of how a half of the connection ended: both fail when it is lost, and one failure is passed on."""
+    if not task.cancelled():
+        task.exception()

@@ -112,7 +112,7 @@ def _check(config: Config, plan: ServerPlan) -> None:
     """Print warnings. Raises StartError with every problem that is found."""
     findings = [*preflight(config, plan)]
     if not problems(findings):
-        findings += reachable_servers(config)
+        findings += reachable_servers(config, plan)
     for finding in findings:
         if isinstance(finding, ConfigWarning):
             print(f"Warning: {finding}", file=sys.stderr, flush=True)  # noqa: T201

@@ -101,7 +101,8 @@ def operations(
     def save(directory: Path) -> list[str]:
         return [*store.catalog_engine.save(directory), *store.accounts_engine.save(directory)]
 
-    def back_up_to(target: str) -> AsyncIterator[BackupOutput]:
+    async def back_up_to(target: str) -> AsyncIterator[BackupOutput]:
+        store.catalog_engine.require_saving()
         source = BackupSource(
             roots=store.plan.roots,
             root_of=StoreTable(config.storage).root_of,
@@ -111,7 +112,8 @@ def operations(
             open_saved=store.catalog_engine.open_saved,
             imports=imports,
         )
-        return back_up(source, store.catalog, target, store.pools.durable)
+        async for line in back_up(source, store.catalog, target, store.pools.durable):
+            yield line
 
     async def status() -> StatusReport:
         return await server_status(config, store, scheduler.states() if scheduler is not None else [], search, events)

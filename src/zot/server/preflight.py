@@ -11,9 +11,11 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from zot.catalog.interface import CatalogError
 from zot.config.auth import AuthConfig
 from zot.config.errors import ConfigProblem, ConfigurationError, ConfigWarning, Finding
 from zot.config.model import Config
+from zot.server.drivers import catalog_engine
 from zot.server.plan import ServerPlan
 from zot.server.tls import TlsError, TlsFiles, validity_warning
 from zot.storage.build import space_warnings
@@ -36,9 +38,22 @@ def preflight(config: Config, plan: ServerPlan) -> Iterator[Finding]:
     yield from map(ConfigWarning, space_warnings(config.storage))
 
 
-def reachable_servers(config: Config) -> Iterator[Finding]:
+def reachable_servers(config: Config, plan: ServerPlan) -> Iterator[Finding]:
     """Yield problems with the servers that a start needs. It waits for them, up to some seconds."""
-    auth = config.http.auth
+    yield from _catalog_server(plan)
+    yield from _session_server(config.http.auth)
+
+
+def _catalog_server(plan: ServerPlan) -> Iterator[Finding]:
+    try:
+        yield from map(ConfigWarning, catalog_engine(plan).check())
+    except ConfigurationError as error:
+        yield from error.problems
+    except CatalogError as error:
+        yield ConfigProblem(f"storage.cacheDriver: {error}", prefix="")
+
+
+def _session_server(auth: AuthConfig) -> Iterator[Finding]:
     if not auth.has_basic or auth.session_driver_name != "redis":
         return
     from zot.accounts.sessions.interface import SessionsUnavailableError  # noqa: PLC0415 - with Redis alone

@@ -23,6 +23,10 @@ class MemoryCatalogEngine:
     def release_reserve(self) -> None:
         """Nothing is held."""
 
+    def check(self) -> list[str]:
+        """See `CatalogEngine`: there is no server."""
+        return []
+
     def exists(self) -> bool:
         """See `CatalogEngine`: none outlives its process."""
         return False
@@ -48,6 +52,10 @@ class MemoryCatalogEngine:
         """Raise CatalogError: another process does not see it."""
         del stop, ready
         _refuse(f"write to it in boot {boot}")
+
+    def require_saving(self) -> None:
+        """Raise CatalogError."""
+        _refuse("save it")
 
     def save(self, directory: Path) -> list[str]:
         """Raise CatalogError."""

@@ -50,6 +50,14 @@ class PostgresCatalogEngine:
     def release_reserve(self) -> None:
         """See `CatalogEngine`: no disk space is held."""
 
+    def check(self) -> list[str]:
+        """See `CatalogEngine`."""
+
+        async def check(pool: PostgresPool) -> list[str]:
+            return list(await require_primary(pool))
+
+        return self._blocking(check)
+
     def exists(self) -> bool:
         """See `CatalogEngine`. Raises CatalogError if the server cannot be reached."""
         return self._blocking(_exists)
@@ -89,6 +97,10 @@ class PostgresCatalogEngine:
         """Raise CatalogError: the server is the writer."""
         del stop, ready
         raise CatalogError(f"the catalog {self} needs no writer for boot {boot}")
+
+    def require_saving(self) -> None:
+        """Raise CatalogError: the server's own programs save it."""
+        self._refuse("back it up")
 
     def save(self, directory: Path) -> list[str]:
         """Raise CatalogError: the server's own programs save it."""

@@ -46,6 +46,10 @@ class RedisCatalogEngine:
     def release_reserve(self) -> None:
         """See `CatalogEngine`: no disk space is held."""
 
+    def check(self) -> list[str]:
+        """See `CatalogEngine`."""
+        return self._blocking(self._warnings)
+
     def exists(self) -> bool:
         """See `CatalogEngine`. Raises CatalogError if the server cannot be reached."""
         key = f"{self._place.prefix}store"
@@ -75,6 +79,10 @@ class RedisCatalogEngine:
         del stop, ready
         raise CatalogError(f"the catalog {self} needs no writer for boot {boot}")
 
+    def require_saving(self) -> None:
+        """Raise CatalogError: the server saves itself."""
+        self._refuse("back it up")
+
     def save(self, directory: Path) -> list[str]:
         """Raise CatalogError: the server saves itself."""
         del directory
@@ -92,10 +100,14 @@ class RedisCatalogEngine:
     def _refuse(self, what: str) -> NoReturn:
         raise CatalogError(f"the catalog is {self}: {what} with the server's own files (RDB, AOF)")
 
-    async def _begin(self, calls: ScriptCalls, owner: str) -> None:
+    async def _warnings(self, calls: ScriptCalls) -> list[str]:
         settings = await read_settings(calls)
         settings.require_no_eviction(self._place)
-        if warning := settings.warning(self._place):
+        warning = settings.warning(self._place)
+        return [warning] if warning else []
+
+    async def _begin(self, calls: ScriptCalls, owner: str) -> None:
+        for warning in await self._warnings(calls):
             _log.warning("%s", warning)
         fields = {
             "id": new_id(),

@@ -199,7 +199,9 @@ class RedisReader:
         if row is None:
             return None
         revision, exported, *texts = row
-        return ExportRow(repository, int(revision), int(exported), *(None if each is None else each.decode() for each in texts))
+        return ExportRow(
+            repository, int(revision), int(exported), *(None if each is None else each.decode() for each in texts)
+        )
 
     async def exports_due(self, limit: int) -> Sequence[Repository]:
         """Return imported repositories whose layout does not show all changes, longest due first."""

@@ -36,6 +36,10 @@ class SqliteCatalogEngine:
         """See `CatalogEngine`."""
         DiskReserve(self._directory).release_at_start()
 
+    def check(self) -> list[str]:
+        """See `CatalogEngine`: there is no server."""
+        return []
+
     def exists(self) -> bool:
         """See `CatalogEngine`."""
         return self._database.exists()
@@ -62,6 +66,9 @@ class SqliteCatalogEngine:
         writer = await open_begun(self._directory, boot, stop, syncs=self._syncs)
         if writer is not None:
             await serve(writer, socket_address(self._socket), stop, ready)
+
+    def require_saving(self) -> None:
+        """See `CatalogEngine`: it always is."""
 
     def save(self, directory: Path) -> list[str]:
         """See `CatalogEngine`."""
