@@ -1,21 +1,30 @@
 -- Commands on blobs and claims.
 
-CREATE FUNCTION zot_catalog_functions.is_manifest(repository_name text, wanted text) RETURNS boolean LANGUAGE sql STABLE
-AS $$ SELECT EXISTS (SELECT 1 FROM zot_catalog.manifest WHERE repository = repository_name AND digest = wanted) $$;
+CREATE FUNCTION zot_catalog_functions.is_manifest(repository_name text, wanted text) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT 1 FROM zot_catalog.manifest WHERE repository = repository_name AND digest = wanted);
+END $$;
 
-CREATE FUNCTION zot_catalog_functions.is_blob(repository_name text, wanted text) RETURNS boolean LANGUAGE sql STABLE
-AS $$
-  SELECT EXISTS (SELECT 1 FROM zot_catalog.blob
-    WHERE repository = repository_name AND digest = wanted AND doom IS NULL)
-$$;
+CREATE FUNCTION zot_catalog_functions.is_blob(repository_name text, wanted text) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT 1 FROM zot_catalog.blob
+    WHERE repository = repository_name AND digest = wanted AND doom IS NULL);
+END $$;
 
-CREATE FUNCTION zot_catalog_functions.has_unread(repository_name text) RETURNS boolean LANGUAGE sql STABLE AS $$
-  SELECT EXISTS (SELECT 1 FROM zot_catalog.carried WHERE repository = repository_name AND unread IS NOT NULL)
-    OR EXISTS (SELECT 1 FROM zot_catalog.manifest WHERE repository = repository_name AND NOT whole)
-$$;
+CREATE FUNCTION zot_catalog_functions.has_unread(repository_name text) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT 1 FROM zot_catalog.carried WHERE repository = repository_name AND unread IS NOT NULL)
+    OR EXISTS (SELECT 1 FROM zot_catalog.manifest WHERE repository = repository_name AND NOT whole);
+END $$;
 
-CREATE FUNCTION zot_catalog_functions.claim_stands(repository_name text, wanted text) RETURNS boolean LANGUAGE sql STABLE
-AS $$ SELECT EXISTS (SELECT 1 FROM zot_catalog.claim WHERE repository = repository_name AND digest = wanted) $$;
+CREATE FUNCTION zot_catalog_functions.claim_stands(repository_name text, wanted text) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT 1 FROM zot_catalog.claim WHERE repository = repository_name AND digest = wanted);
+END $$;
 
 -- Make a blob present unless there is one, doomed or not.
 CREATE FUNCTION zot_catalog_functions.add_blob(s zot_catalog_functions.scope, new_digest text, new_size bigint)

@@ -3,24 +3,35 @@
 -- Record whether something keeps each of these manifests: a tag, an index, a present subject or a named entry. One whose
 -- state changes loses its mark. Called whenever that may have changed.
 CREATE FUNCTION zot_catalog_functions.settle_kept(repository_name text, digests text[]) RETURNS void
-LANGUAGE sql VOLATILE AS $$
+LANGUAGE plpgsql AS $$
+BEGIN
+  -- Each row is found by its whole key, and each subquery with a limit by its own: a plan that was made while the tables
+  -- were small would else read all of a repository (a list as a filter, EXISTS by a hash).
   UPDATE zot_catalog.manifest AS m SET kept = NOT kept, marked_s = NULL
-  WHERE repository = repository_name AND digest = ANY(digests) AND kept <> (
-    EXISTS (SELECT 1 FROM zot_catalog.tag WHERE manifest_id = m.id)
-    OR EXISTS (SELECT 1 FROM zot_catalog.edge
-      WHERE edge.repository = repository_name AND edge.digest = m.digest AND edge.child)
-    OR EXISTS (SELECT 1 FROM zot_catalog.manifest AS other
-      WHERE other.repository = repository_name AND other.digest = m.subject)
-    OR EXISTS (SELECT 1 FROM zot_catalog.carried
-      WHERE carried.repository = repository_name AND carried.digest = m.digest AND line <> ''))
-$$;
+  WHERE id = ANY(array(
+      SELECT (SELECT id FROM zot_catalog.manifest WHERE repository = repository_name AND digest = wanted)
+      FROM unnest(digests) AS wanted))
+    AND kept <> coalesce(
+    (SELECT true FROM zot_catalog.tag WHERE manifest_id = m.id LIMIT 1),
+    (SELECT true FROM zot_catalog.edge
+      WHERE edge.repository = repository_name AND edge.digest = m.digest AND edge.child LIMIT 1),
+    (SELECT true FROM zot_catalog.manifest AS other
+      WHERE other.repository = repository_name AND other.digest = m.subject LIMIT 1),
+    (SELECT true FROM zot_catalog.carried
+      WHERE carried.repository = repository_name AND carried.digest = m.digest AND line <> '' LIMIT 1),
+    false);
+END $$;
 
 -- Return what a tag points to.
 CREATE FUNCTION zot_catalog_functions.tag_at(repository_name text, tag_name text) RETURNS zot_catalog.manifest
-LANGUAGE sql STABLE AS $$
-  SELECT m FROM zot_catalog.manifest AS m
-  WHERE id = (SELECT manifest_id FROM zot_catalog.tag WHERE repository = repository_name AND name = tag_name)
-$$;
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  m zot_catalog.manifest;
+BEGIN
+  SELECT * INTO m FROM zot_catalog.manifest
+  WHERE id = (SELECT manifest_id FROM zot_catalog.tag WHERE repository = repository_name AND name = tag_name);
+  RETURN m;
+END $$;
 
 -- Return the refusal of the first of the moves that may not be made, as `TagMove.refusal` decides it.
 CREATE FUNCTION zot_catalog_functions.refused_move(repository_name text, moves jsonb, after text) RETURNS jsonb
@@ -100,10 +111,19 @@ BEGIN
 END $$;
 
 -- Return the manifests that a manifest may keep: what it lists, and what refers to it.
-CREATE FUNCTION zot_catalog_functions.dependent(m zot_catalog.manifest) RETURNS text[] LANGUAGE sql STABLE AS $$
-  SELECT array(SELECT digest FROM zot_catalog.edge WHERE manifest_id = m.id AND child
-    UNION SELECT digest FROM zot_catalog.manifest WHERE repository = m.repository AND subject = m.digest)
-$$;
+CREATE FUNCTION zot_catalog_functions.dependent(m zot_catalog.manifest) RETURNS text[] LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN array(SELECT digest FROM zot_catalog.edge WHERE manifest_id = m.id AND child
+    UNION SELECT digest FROM zot_catalog.manifest WHERE repository = m.repository AND subject = m.digest);
+END $$;
+
+-- Return where the rows of blobs are. They stay there while the repository is locked.
+CREATE FUNCTION zot_catalog_functions.blob_rows(repository_name text, digests text[]) RETURNS tid[]
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN array(SELECT (SELECT ctid FROM zot_catalog.blob WHERE repository = repository_name AND digest = wanted)
+    FROM unnest(digests) AS wanted);
+END $$;
 
 -- Store a manifest that is not there, and log it. What it names is referenced, and loses its mark.
 CREATE FUNCTION zot_catalog_functions.add_manifest(
@@ -111,6 +131,7 @@ CREATE FUNCTION zot_catalog_functions.add_manifest(
 ) RETURNS zot_catalog_functions.scope LANGUAGE plpgsql AS $$
 DECLARE
   m zot_catalog.manifest;
+  named text[] := array(SELECT e.digest FROM jsonb_to_recordset(entry->'edges') AS e (digest text));
 BEGIN
   INSERT INTO zot_catalog.manifest (repository, digest, media_type, size, artifact_type, subject, pushed_ns,
     pushed_by, annotations, whole, kept)
@@ -122,8 +143,7 @@ BEGIN
   SELECT s.repository, e.digest, m.id, e.media_type, e.child
   FROM jsonb_to_recordset(entry->'edges') AS e (digest text, media_type text, child boolean);
   UPDATE zot_catalog.blob SET referenced = true, marked_s = NULL
-  WHERE repository = s.repository AND NOT referenced AND digest IN (
-    SELECT m.digest UNION ALL SELECT e.digest FROM jsonb_to_recordset(entry->'edges') AS e (digest text));
+  WHERE ctid = ANY(zot_catalog_functions.blob_rows(s.repository, named || m.digest)) AND NOT referenced;
   -- Its carried entries count as read; only a name keeps one.
   DELETE FROM zot_catalog.carried
   WHERE repository = s.repository AND digest = m.digest AND (name IS NULL OR line = '');
@@ -177,8 +197,8 @@ BEGIN
     SELECT jsonb_build_object('type', 'MissingBlobs', 'digests', jsonb_agg(e.value->'digest' ORDER BY e.ordinality))
     INTO refused FROM jsonb_array_elements(c->'edges') WITH ORDINALITY AS e
     WHERE NOT (e.value->>'child')::boolean AND NOT (e.value->>'optional')::boolean
-      AND NOT EXISTS (SELECT 1 FROM zot_catalog.blob
-        WHERE repository = s.repository AND digest = e.value->>'digest' AND doom IS NULL)
+      AND (SELECT true FROM zot_catalog.blob
+        WHERE repository = s.repository AND digest = e.value->>'digest' AND doom IS NULL LIMIT 1) IS NULL
     HAVING count(*) > 0;
   END IF;
   IF refused IS NULL AND is_new AND NOT zot_catalog_functions.is_blob(s.repository, c->>'digest') THEN
@@ -234,6 +254,7 @@ DECLARE
   tags text[];
   tag_name text;
   indexes jsonb;
+  named text[];
   kept_by_it text[];
 BEGIN
   IF s.known IS NOT NULL THEN
@@ -269,18 +290,20 @@ BEGIN
   END LOOP;
   DELETE FROM zot_catalog.carried WHERE repository = s.repository AND digest = m.digest;
   -- Entries listed by an index are deleted with the last index that lists them.
-  DELETE FROM zot_catalog.carried AS entry WHERE repository = s.repository AND line = ''
-    AND digest IN (SELECT digest FROM zot_catalog.edge WHERE manifest_id = m.id AND child)
-    AND NOT EXISTS (SELECT 1 FROM zot_catalog.edge WHERE edge.repository = s.repository
-      AND edge.digest = entry.digest AND edge.child AND edge.manifest_id <> m.id);
+  named := array(SELECT digest FROM zot_catalog.edge WHERE manifest_id = m.id);
+  DELETE FROM zot_catalog.carried AS entry
+  WHERE repository = s.repository AND line = '' AND digest = ANY(named)
+    AND (SELECT true FROM zot_catalog.edge
+      WHERE manifest_id = m.id AND repository = s.repository AND edge.digest = entry.digest AND child LIMIT 1)
+    AND (SELECT true FROM zot_catalog.edge WHERE edge.repository = s.repository
+      AND edge.digest = entry.digest AND edge.child AND edge.manifest_id <> m.id LIMIT 1) IS NULL;
   -- What it names, and its digest, unless another manifest names or is it.
   UPDATE zot_catalog.blob AS b SET referenced = false
-  WHERE repository = s.repository
-    AND digest IN (SELECT digest FROM zot_catalog.edge WHERE manifest_id = m.id UNION SELECT m.digest)
-    AND NOT EXISTS (SELECT 1 FROM zot_catalog.edge WHERE edge.repository = s.repository
-      AND edge.digest = b.digest AND edge.manifest_id <> m.id)
-    AND NOT EXISTS (SELECT 1 FROM zot_catalog.manifest AS other WHERE other.repository = s.repository
-      AND other.digest = b.digest AND other.id <> m.id);
+  WHERE ctid = ANY(zot_catalog_functions.blob_rows(s.repository, named || m.digest))
+    AND (SELECT true FROM zot_catalog.edge WHERE edge.repository = s.repository
+      AND edge.digest = b.digest AND edge.manifest_id <> m.id LIMIT 1) IS NULL
+    AND (SELECT true FROM zot_catalog.manifest AS other WHERE other.repository = s.repository
+      AND other.digest = b.digest AND other.id <> m.id LIMIT 1) IS NULL;
   kept_by_it := zot_catalog_functions.dependent(m);
   DELETE FROM zot_catalog.edge WHERE manifest_id = m.id;
   DELETE FROM zot_catalog.content WHERE manifest_id = m.id;

@@ -1,9 +1,10 @@
 -- Commands on owners and their leases.
 
 -- Until the end of the transaction no command of the owner is carried out.
-CREATE FUNCTION zot_catalog_functions.stop_owner(owner_id text) RETURNS void LANGUAGE sql VOLATILE AS $$
-  SELECT pg_advisory_xact_lock(2052682851, hashtext(owner_id))
-$$;
+CREATE FUNCTION zot_catalog_functions.stop_owner(owner_id text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(2052682851, hashtext(owner_id));
+END $$;
 
 -- End an owner's lease: its claims are dropped, and its named leases are free.
 CREATE FUNCTION zot_catalog_functions.end_lease(owner_id text) RETURNS void LANGUAGE plpgsql AS $$

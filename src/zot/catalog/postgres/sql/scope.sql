@@ -15,13 +15,16 @@ CREATE TYPE zot_catalog_functions.scope AS (
   known jsonb -- the outcome, if the command was carried out before
 );
 
-CREATE FUNCTION zot_catalog_functions.now_ns() RETURNS bigint LANGUAGE sql VOLATILE AS $$
-  SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000
-$$;
+CREATE FUNCTION zot_catalog_functions.now_ns() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000;
+END $$;
 
--- A durable change is on the disk when it is answered, also where the server is told to answer earlier.
+-- Begin a transaction. A durable change is on the disk when it is answered, also where the server is told to answer
+-- earlier. Every statement finds rows by keys, so that one plan fits all: to plan it for its values costs more than it.
 CREATE FUNCTION zot_catalog_functions.set_durable(durable boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+  PERFORM set_config('plan_cache_mode', 'force_generic_plan', true);
   IF NOT durable THEN
     PERFORM set_config('synchronous_commit', 'off', true);
   ELSIF current_setting('synchronous_commit') = 'off' THEN
@@ -30,9 +33,10 @@ BEGIN
 END $$;
 
 -- Until the end of the transaction the lease of the owner does not end.
-CREATE FUNCTION zot_catalog_functions.hold_owner(owner_id text) RETURNS void LANGUAGE sql VOLATILE AS $$
-  SELECT pg_advisory_xact_lock_shared(2052682851, hashtext(owner_id))
-$$;
+CREATE FUNCTION zot_catalog_functions.hold_owner(owner_id text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(2052682851, hashtext(owner_id));
+END $$;
 
 CREATE FUNCTION zot_catalog_functions.require_alive(owner_id text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -87,12 +91,16 @@ END $$;
 -- Write an entry of the change log, and return its id.
 CREATE FUNCTION zot_catalog_functions.log(
   s zot_catalog_functions.scope, kind text, tag text, before text, after text, media_type text
-) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  entry bigint;
+BEGIN
   INSERT INTO zot_catalog.change_new
     (repository, kind, tag, digest_before, digest_after, media_type, at_ns, changed_by, source)
   VALUES (s.repository, kind, tag, before, after, media_type, s.now_ns, s.actor, s.source)
-  RETURNING id
-$$;
+  RETURNING id INTO entry;
+  RETURN entry;
+END $$;
 
 -- Create the repository unless it exists. It comes before all other entries.
 CREATE FUNCTION zot_catalog_functions.create_repository(s zot_catalog_functions.scope)
