@@ -20,8 +20,11 @@ from zot.catalog.command import Command, OwnedCommand
 from zot.catalog.interface import LeaseEndedError
 from zot.oci.digest import Digest
 
-LEASE_S = 60.0
-"""How long an owner's lease lasts: four times the interval at which a server renews it."""
+LEASE_S = 40.0
+"""How long an owner's lease lasts: four times the interval at which a server renews it.
+
+So the work of a replica that is lost is taken over within a minute: by the first renewal after its lease has expired.
+"""
 
 ENDED_KEPT_S = 7 * 86400
 """How long the catalog remembers that a lease has ended: no suspended process is expected back after it."""

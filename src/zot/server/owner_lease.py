@@ -25,9 +25,15 @@ _log = logging.getLogger("zot.server")
 class OwnerLease:
     """Renews the lease of a server's owner. One process of the server has it: that of the background work."""
 
-    def __init__(self, catalog: Catalog, *, renew_s: float = RENEW_S, retry_s: float = _RETRY_S) -> None:
-        """Keep the lease of the catalog's owner, renewed every `renew_s`, or after `retry_s` if that fails."""
+    def __init__(
+        self, catalog: Catalog, *, lease_s: float = LEASE_S, renew_s: float = RENEW_S, retry_s: float = _RETRY_S
+    ) -> None:
+        """Keep the lease of the catalog's owner: `lease_s` long, renewed every `renew_s`.
+
+        If that fails, it is tried again after `retry_s`.
+        """
         self._catalog = catalog
+        self._lease_s = lease_s
         self._renew_s = renew_s
         self._retry_s = retry_s
         self._acquired = {name: asyncio.Event() for name in WORK_LEASES}
@@ -55,7 +61,7 @@ class OwnerLease:
         A lease that another owner holds is tried again the next time. Raises LeaseEndedError, CatalogError.
         """
         catalog = self._catalog
-        if not await catalog.do(RenewOwner(owner=catalog.owner)):
+        if not await catalog.do(RenewOwner(owner=catalog.owner, lease_s=self._lease_s)):
             raise lease_ended(catalog.owner)
         for owner in await catalog.do(EndExpiredOwners(owner=catalog.owner)):
             _log.warning("the lease of owner %s has expired: what it held is taken over", owner)
