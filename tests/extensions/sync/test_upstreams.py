@@ -16,6 +16,9 @@ from http_client import OCTETS, Client
 from layout.images import image, sha256
 from servers.docker_registry import DockerRegistry
 from servers.upstream import ScriptedUpstream, scripted_upstream
+from zot.config.load import load_tree
+from zot.extensions.sync.build import Mirrors
+from zot.foundation.threads import ThreadPool
 from zot.testing import serve
 
 ONE, TWO = image("one"), image("two")
@@ -108,6 +111,17 @@ def test_registries_are_tried_in_order(upstream: ScriptedUpstream) -> None:
         assert pulled(fits, mine) == (200, TWO.content)
         assert pulled(fits_not, mine) == (200, ONE.content)
         assert pulled({**fits, "onDemand": False}, mine) == (200, ONE.content)
+
+
+def test_this_server_is_no_upstream_of_itself(upstream: ScriptedUpstream) -> None:
+    """Its own address is left out of the addresses of a registry, and a registry without another one is ignored."""
+    own = "http://localhost:5000"
+    registries = [{"urls": [own, upstream.url], "onDemand": True}, {"urls": [own], "onDemand": True}]
+    tree = {"storage": {"rootDirectory": "/nowhere"}, "http": {"port": "5000"}}
+    config = load_tree({**tree, "extensions": {"sync": {"registries": registries}}}).config
+    pool = ThreadPool("files", 1, 1)
+    assert len(Mirrors(config, pool).upstreams) == 1
+    pool.close()
 
 
 @pytest.mark.needs("docker-registry")

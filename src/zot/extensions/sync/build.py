@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Sequence
 
@@ -21,6 +22,8 @@ from zot.upstream.client import UpstreamClient
 from zot.upstream.tls import tls_context
 from zot.upstream.transport import Tls, Transport
 
+_log = logging.getLogger("zot.sync")
+
 CHECK_INTERVAL_S = 60.0
 """Default of `manifestCheckInterval`."""
 CONCURRENT = 16
@@ -38,7 +41,14 @@ class Mirrors:
         """Read the configuration; nothing is connected yet. Files are read in the pool, when they are needed."""
         self.config = config.extensions.sync
         sync = self.config
-        registries = [each for each in (sync.registries if sync is not None else ()) if each.on_demand]
+        own = _own_addresses(config)
+        registries = []
+        for each in sync.registries if sync is not None else ():
+            urls = tuple(url for url in each.urls if _address(url) not in own)
+            if each.on_demand and urls:
+                registries.append(each.model_copy(update={"urls": urls}))
+            elif each.on_demand:
+                _log.warning("a registry of extensions.sync is ignored: %s is this server", ", ".join(each.urls))
         credentials = UpstreamCredentials(sync.credentials_file if sync is not None else "", pool)
         limit_bytes = config.http.limits.max_manifest_bytes
         self._registries = [_registry(each, credentials, pool, limit_bytes) for each in registries]
@@ -72,7 +82,7 @@ def _registry(
 def _client(
     url: str, config: SyncRegistryConfig, credentials: UpstreamCredentials, pool: ThreadPool, limit_bytes: int
 ) -> UpstreamClient:
-    address = URL(url if "://" in url else f"https://{url}").origin()
+    address = _address(url)
     if address.host in DOCKER_HUB_NAMES:
         address = address.with_host(DOCKER_HUB)
     host = address.host or ""
@@ -82,6 +92,17 @@ def _client(
     transport = Transport(address, _tls(host_and_port, config, pool), budget)
     authorization = UpstreamAuthorization(transport, credentials.of(host_and_port))
     return UpstreamClient(transport, authorization, manifest_limit_bytes=limit_bytes)
+
+
+def _address(url: str) -> URL:
+    return URL(url if "://" in url else f"https://{url}").origin()
+
+
+def _own_addresses(config: Config) -> set[URL]:
+    """Return addresses of this server itself, which would ask itself for what it lacks."""
+    scheme, port = "https" if config.http.tls is not None else "http", int(config.http.port or 0)
+    hosts = {"localhost", "127.0.0.1", "::1", config.http.address} - {"", "0.0.0.0", "::"}  # noqa: S104 (not bound)
+    return {URL.build(scheme=scheme, host=host, port=port) for host in hosts}
 
 
 def _tls(host: str, config: SyncRegistryConfig, pool: ThreadPool) -> Tls:
