@@ -35,7 +35,7 @@ def test_a_kill_loses_nothing(server: ZotServer, seed: int, series: int, torture
     """Acknowledged content is there, each tag's history has one order, and the store recovers without manual help."""
     chance = random.Random(f"{seed} {series}")
     rounds: list[Answered] = []
-    for number in range(200 if torture else 10):
+    for number in range(200 if torture else 6):
         victim = chance.choice(VICTIMS)
         with clients(server.client, f"r{number}", seed * SERIES + series) as answered:
             time.sleep(chance.uniform(0.15, 0.35))

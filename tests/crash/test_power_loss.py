@@ -23,7 +23,7 @@ async def test_nothing_acknowledged_is_lost(
     """Changes that were not synced are lost, reordered or torn: the store starts, is complete, and is tidy."""
     explorer = Explorer(stage, seed, scenario.afterwards)
     for _ in range(6 if torture else 1):
-        await explorer.explore(await stage.play(scenario), 2000 if torture else 500)
+        await explorer.explore(await stage.play(scenario), 2000 if torture else 250)
     _count(explorer.figures, figure)
 
 
@@ -34,7 +34,7 @@ async def test_nothing_is_lost_after_a_kill_either(
     """The server is killed and continues with files that were not synced; then the power fails."""
     changes = [event for event in (await stage.play(scenario)).events if isinstance(event, Change)]
     explorer = Explorer(stage, seed, scenario.afterwards)
-    for die_at in _deaths(changes, random.Random(f"{seed} {scenario.name}"), 48 if torture else 12):
+    for die_at in _deaths(changes, random.Random(f"{seed} {scenario.name}"), 48 if torture else 8):
         trace = await stage.play(scenario, die_at=die_at)
         figure("processes killed before the power failed", 1)
         await explorer.explore(trace, 100 if torture else 16)
