@@ -26,6 +26,8 @@ from zot.oci.names import Repository
 
 POLL_S = 0.1
 """How often the change log is looked at. A look costs microseconds while nothing was committed."""
+_OPERATORS_S = 1.0
+"""How often the database is looked at for what operators want sent again."""
 PATIENCE_S = 3600.0
 """How long an event is sent again that the sink answers with an error, before it is a dead letter."""
 _PATIENCE_WITH_ONE_S = 60.0
@@ -118,7 +120,15 @@ class Delivery:
                 await self._deliver(row, filter(self._wanted.matches, page.events), page.cursor)
             await self._send_due_letters()
             if not page.more:
-                await asyncio.sleep(POLL_S)
+                await self._wait(page.cursor)
+
+    async def _wait(self, cursor: ChangeCursor) -> None:
+        """Wait for a change after a cursor, at most until it is time to look at what operators want."""
+        ends_s = time.monotonic() + _OPERATORS_S
+        while time.monotonic() < ends_s:
+            await asyncio.sleep(POLL_S)
+            if (await self._catalog.changes(cursor, 1)).cursor != cursor:
+                return
 
     async def _position(self) -> SinkRow:
         """Return the row of the sink; a new one begins with the changes since the start."""
