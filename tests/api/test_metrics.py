@@ -29,6 +29,8 @@ from zot.catalog.manifest_commands import PutManifest, TagMove
 from zot.catalog.memory.driver import MemoryCatalog
 from zot.catalog.rows import UsageRow
 from zot.catalog.upload_commands import CreateUploadRow
+from zot.extensions.events.deliveries import Deliveries
+from zot.foundation.threads import ThreadPool
 from zot.oci.digest import digest_of
 from zot.oci.names import parse_reference, parse_repository, parse_tag
 from zot.registry.request import PullManifest, PushManifest, Request
@@ -353,8 +355,11 @@ DASHBOARD = Path(__file__).parents[2] / "examples" / "grafana-dashboard.json"
 
 async def shown_names(recorded: Recorded, tmp_path: Path) -> dict[str, str]:
     """Every metric that a page can show, with its type."""
-    state = ServerState(MemoryCatalog(), INFO, workers=2, write_ahead_log=tmp_path / "log")
+    catalog, threads = MemoryCatalog(), ThreadPool("events", 1, 8)
+    events = Deliveries({}, catalog, tmp_path / "events.db", threads)
+    state = ServerState(catalog, INFO, workers=2, write_ahead_log=tmp_path / "log", events=events)
     families = [*recorded.collect(), *state.of_server(), *await state.of_catalog()]
+    threads.close()
     return {family.name + ("_total" if family.type == "counter" else ""): family.type for family in families}
 
 

@@ -65,6 +65,8 @@ def test_none_is_lost_over_kills(tmp_path: Path) -> None:
             return 500 if len(failures) % 5 == 0 else 204
 
         receiver.answer = sometimes
+        server.client.push("begin", image("begin"), "1")
+        wait_for(lambda: bool(receiver.accepted))  # from then on the sink has a position
         pushed = []
         for number in range(36):
             name = "ab"[number % 2]
