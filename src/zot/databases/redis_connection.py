@@ -46,7 +46,7 @@ class SharedConnection:
         self._unsent.append((arguments, answer))
         self._to_send.set()
         if self._running is None:
-            self._running = asyncio.create_task(self._run())
+            self._begin()
         return await answer
 
     def drop(self) -> None:
@@ -59,6 +59,20 @@ class SharedConnection:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
+
+    def _begin(self) -> None:
+        self._running = asyncio.create_task(self._run())
+        self._running.add_done_callback(self._never_begun)
+
+    def _never_begun(self, run: asyncio.Task[None]) -> None:
+        """Fail the commands of a connection that was closed before its task ran at all."""
+        if self._running is not run:
+            return
+        self._running = None
+        while self._unsent:
+            _, answer = self._unsent.popleft()
+            if not answer.done():
+                answer.set_exception(RedisConnectionError("the connection was closed"))
 
     async def _run(self) -> None:
         """Serve commands until the connection is lost; then those without an answer fail."""
@@ -88,7 +102,7 @@ class SharedConnection:
             elif self._unsent:
                 # They were not sent: the next connection takes them.
                 self._to_send.set()
-                self._running = asyncio.create_task(self._run())
+                self._begin()
             for task in tasks:
                 task.add_done_callback(_ended)
                 task.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from zot.catalog.interface import CatalogUnavailableError
 from zot.catalog.redis.errors import may_pass, translated
@@ -44,7 +44,7 @@ class ScriptCalls:
                     raise
             except (RedisError, OSError) as error:
                 passes = may_pass(error)
-                if passes:
+                if passes and isinstance(error, ResponseError):
                     # A replica that was promoted, a slot that moved: another server may have the keys now.
                     self._connection.drop()
                 if not passes or loop.time() + pause_s > until:

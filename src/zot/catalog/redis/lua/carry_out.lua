@@ -3,6 +3,8 @@
 local remembered_s, known_as = tonumber(ARGV[3]), key('id', command.id)
 local remembered = remembered_s > 0 and call('GET', known_as)
 if remembered then
+  -- WAIT counts from the last write of a connection: without one it would not wait for what another one wrote.
+  call('SET', key('clock'), integer(us))
   return { 'ok', remembered }
 end
 if ARGV[1] ~= 'Begin' and not is_begun() then
