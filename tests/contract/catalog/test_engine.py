@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import pytest
 
+from servers.postgres import PostgresServer
 from zot.catalog.engine import CatalogEngine
 from zot.catalog.interface import CatalogError
 from zot.catalog.memory.engine import MemoryCatalogEngine
+from zot.catalog.postgres.engine import PostgresCatalogEngine
 from zot.catalog.sqlite.engine import SqliteCatalogEngine
 from zot.catalog.upload_commands import CreateUploadRow
+from zot.config.postgres_address import parse_address
 from zot.config.state_directory import StateDirectory
 from zot.config.storage import StorageConfig
 from zot.oci.names import parse_repository
@@ -23,11 +27,16 @@ def create(name: str) -> CreateUploadRow:
     return CreateUploadRow(repository=parse_repository(name), session=name)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> CatalogEngine:
     """Return each engine, where there is no catalog yet."""
     if request.param == "memory":
         return MemoryCatalogEngine()
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        database = f"engine_{secrets.token_hex(4)}"
+        server.sql(f"CREATE DATABASE {database}")
+        return PostgresCatalogEngine(parse_address(server.url(database)), "store", is_alone=True)
     return SqliteCatalogEngine(StateDirectory.of(StorageConfig(root_directory=str(tmp_path / "data"))))
 
 
