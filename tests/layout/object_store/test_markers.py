@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
 from layout.images import Image, image, sha256
 from layout.object_store.bucket import BucketLayout, BucketStore
 from layout.object_store.conftest import MakeBucketStore
-from layout.store import APP
+from layout.store import APP, eventually
 from zot.oci.digest import Digest
 from zot.oci.names import parse_repository, parse_tag
+from zot.storage.interface import ContentMissingError, StorageUnavailableError
+from zot.storage.object_store import markers
 from zot.storage.object_store.interface import ObjectInfo
 
 pytestmark = pytest.mark.needs("versitygw")
@@ -86,8 +89,6 @@ async def test_markers_of_known_repositories_are_restored(store: BucketStore) ->
     for name in (FIRST, LAST):
         await BucketLayout(store.objects, name).put_markers(*ONE.blobs, ONE.content)
     await BucketLayout(store.objects, APP).put_markers(b"")
-    # As if an hour had passed.
-    store.files._markers._listed_s = 0
     await store.scanner.import_all()
     for name in (FIRST, APP, LAST):
         assert await is_whole(store, name, ONE)
@@ -155,3 +156,66 @@ async def test_restoring_twice_at_once_is_restoring_once(make_store: MakeBucketS
     for name in (FIRST, APP):
         await stores[0].importer.ensure(name)
         assert await is_whole(stores[0], name, ONE)
+
+
+async def test_a_marker_is_read_as_its_content(make_store: MakeBucketStore) -> None:
+    """Content that zot made a marker of while this server was down is served by the first request for it."""
+    store = make_store()
+    await deduplicate(store, manifests=False)
+    await store.scanner.import_all()
+    content = ONE.blobs[1]
+    digest = Digest(sha256(content))
+    for read in ("open", "stat", "is_whole"):
+        await BucketLayout(store.objects, LAST).put_markers(content)
+        restarted = make_store(store.catalog)
+        assert await getattr(restarted.storage, read)(LAST, digest)
+        assert await BucketLayout(store.objects, LAST).content(digest) == content
+    await BucketLayout(store.objects, LAST).put_markers(content)
+    assert (await make_store(store.catalog).storage.open(LAST, digest)).size == len(content)
+
+
+async def test_a_lost_marker_is_missing_content(store: BucketStore) -> None:
+    """A marker without an original is never read as content of no bytes."""
+    digest = Digest(sha256(b"lost"))
+    await BucketLayout(store.objects).put_markers(b"lost")
+    assert await store.storage.stat(APP, digest) is None
+    assert not await store.storage.is_whole(APP, digest)
+    with pytest.raises(ContentMissingError):
+        await store.storage.open(APP, digest)
+
+
+async def test_an_original_outlives_its_markers(make_store: MakeBucketStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Content is removed only once no marker of the bucket stands for it, also in repositories that nothing imported.
+
+    While that takes long, a removal is unavailable.
+    """
+    store = make_store()
+    await deduplicate(store, manifests=False)
+    digest = Digest(sha256(ONE.blobs[0]))
+    await store.storage.remove(APP, digest)
+    assert await store.storage.stat(APP, digest) is None
+    for name in (FIRST, LAST):
+        assert await BucketLayout(store.objects, name).content(digest) == ONE.blobs[0]
+    slow, others = make_store(), asyncio.Event()
+    objects_list = slow.objects.list
+
+    async def waiting(prefix: str) -> AsyncIterator[list[ObjectInfo]]:
+        await others.wait()
+        async for batch in objects_list(prefix):
+            yield batch
+
+    monkeypatch.setattr(slow.objects, "list", waiting)
+    monkeypatch.setattr(markers, "_WAIT_S", 0)
+    with pytest.raises(StorageUnavailableError):
+        await slow.storage.remove(FIRST, digest)
+    assert await BucketLayout(store.objects, FIRST).content(digest) == ONE.blobs[0]
+    others.set()
+
+    async def removed() -> bool:
+        with suppress(StorageUnavailableError):
+            await slow.storage.remove(FIRST, digest)
+            return True
+        return False
+
+    await eventually(removed)
+    await slow.storage.close()

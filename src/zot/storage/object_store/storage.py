@@ -28,8 +28,9 @@ from zot.storage.interface import (
 from zot.storage.layout_paths import LayoutPaths, is_session
 from zot.storage.object_store.content import ObjectContent
 from zot.storage.object_store.identity import ObjectStoreIdentity
-from zot.storage.object_store.interface import ObjectMissingError, ObjectPart, ObjectStore, together
+from zot.storage.object_store.interface import ObjectInfo, ObjectMissingError, ObjectPart, ObjectStore, together
 from zot.storage.object_store.local_locks import LocalLocks
+from zot.storage.object_store.markers import Markers, marked_digest
 from zot.storage.object_store.staged import (
     StagedChunks,
     chunks,
@@ -78,6 +79,7 @@ class ObjectStorage:
         self._collected = AppendBuffers()
         self._states = HashStates()
         self._requests = asyncio.Semaphore(_REQUESTS_AT_ONCE)
+        self._markers = Markers(objects)
 
     # --- content ---
 
@@ -85,6 +87,10 @@ class ObjectStorage:
         """Open content for reading; all of a small one is read at once. Raises ContentMissingError."""
         try:
             info, data = await self._objects.open(self._key(repository, digest), SMALL_BYTES)
+            if marked_digest(info) is not None:
+                if await self._look(repository, digest) is None:
+                    raise ContentMissingError(f"{repository} has an empty object in place of {digest}")
+                info, data = await self._objects.open(info.key, SMALL_BYTES)
         except ObjectMissingError:
             raise ContentMissingError(f"{repository} has no content {digest}") from None
         if info.size <= SMALL_BYTES:
@@ -93,12 +99,12 @@ class ObjectStorage:
 
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of content in bytes, or None if it is missing."""
-        info = await self._objects.look(self._key(repository, digest))
+        info = await self._look(repository, digest)
         return None if info is None else info.size
 
     async def matches(self, upload: UploadKey, staged: Progress, repository: Repository, digest: Digest) -> bool:
         """Return whether content equals the staged bytes, by the digests of both."""
-        info = await self._objects.look(self._key(repository, digest))
+        info = await self._look(repository, digest)
         if info is None or info.size != staged.offset:
             return False
         async with self._held(upload):
@@ -111,7 +117,7 @@ class ObjectStorage:
         """Return whether content has its digest, reading all of it."""
         key = self._key(repository, digest)
         try:
-            info = await self._objects.look(key)
+            info = await self._look(repository, digest)
             return info is not None and await self._digest([ObjectPart(key, info.size)], algorithm_of(digest)) == digest
         except StorageError:
             return False
@@ -132,7 +138,7 @@ class ObjectStorage:
 
     async def link(self, source: Repository, target: Repository, digest: Digest, size: int) -> None:
         """Copy the source's content to the target on the server of the object store."""
-        info = await self._objects.look(self._key(source, digest))
+        info = await self._look(source, digest)
         if info is None:
             raise ContentMissingError(f"{source} has no content {digest}")
         if info.size != size:
@@ -172,7 +178,11 @@ class ObjectStorage:
         await self._pools.hash.run(require_digest, pieces, digest)
 
     async def remove(self, repository: Repository, digest: Digest) -> None:
-        """Remove content, by a request that expires."""
+        """Remove content, by a request that expires.
+
+        Raises StorageUnavailableError while content of the store may be the original of a marker.
+        """
+        await self._markers.require_none()
         await self._objects.remove(self._key(repository, digest))
 
     async def quarantine(self, repository: Repository, digest: Digest) -> bool:
@@ -294,6 +304,7 @@ class ObjectStorage:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._markers.close()
         await self._objects.close()
 
     # --- keys and bytes ---
@@ -312,6 +323,15 @@ class ObjectStorage:
             if loop.time() >= deadline:
                 raise UploadLockedError(f"another request writes to upload {upload.session}")
             await asyncio.sleep(_LOCK_POLL_S)
+
+    async def _look(self, repository: Repository, digest: Digest) -> ObjectInfo | None:
+        """Return the object of content, None if it is missing; a marker is replaced first, if it has an original."""
+        info = await self._objects.look(self._key(repository, digest))
+        if info is None or marked_digest(info) is None:
+            return info
+        await self._markers.restore_one(info, digest)
+        info = await self._objects.look(info.key)
+        return None if info is None or marked_digest(info) is not None else info
 
     def _key(self, repository: Repository, digest: Digest) -> str:
         return self._paths.content(repository, digest).removeprefix("/")
