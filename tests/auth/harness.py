@@ -84,7 +84,7 @@ async def serving(
     storage: Storage | None = None,
 ) -> AsyncIterator[Site]:
     """Serve the section `http` of a configuration, with `root` for what is kept of users."""
-    tree = {"storage": {"rootDirectory": str(root)}, "http": dict(http)}
+    tree = {"storage": {"rootDirectory": str(root), "redirectBlobURL": True}, "http": dict(http)}
     config = load_tree(tree, cel.compile_condition).config
     pool = ThreadPool("passwords", 2, 64)
     stores = await accounts_build.open_stores(

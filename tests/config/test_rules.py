@@ -302,7 +302,7 @@ ACCEPTED = [
     {"storage": {**S3, "cacheDriver": REDIS}},
     storage(cacheDriver=POSTGRES),
     {"storage": {**S3, "cacheDriver": POSTGRES}},
-    {"storage": {"storageDriver": {"name": "gcs", "bucket": "b"}, "dedupe": False}},
+    {"storage": {**ROOT, "storageDriver": {"name": "gcs", "bucket": "b"}, "dedupe": False}},
     sub_path(storageDriver=BUCKET, cacheDriver=TABLES, remoteCache=True),
     auth(sessionDriver={"name": "local"}),
     auth(sessionDriver=REDIS),

@@ -14,6 +14,7 @@ from zot.config.supported import FEATURES, enabled_features, refuse_unbuilt
 ROOT = {"rootDirectory": "/data"}
 RULES = {"repositories": {"**": {"anonymousPolicy": ["read"]}}}
 OIDC = {"issuer": "https://i", "audiences": ["a"]}
+S3 = {"storageDriver": {"name": "s3", "bucket": "b"}, "dedupe": False}
 SBOM = {"search": {"cve": {"trivy": {"sbom": {"enable": True}}}}}
 PROVIDER = {"clientid": "i", "issuer": "https://i", "scopes": ["openid"]}
 
@@ -22,7 +23,7 @@ ENABLING = [
     ({"storage": {**ROOT, "retention": {"policies": [{"repositories": ["a"]}]}}}, {"storage.retention"}),
     ({"storage": {**ROOT, "maxRepos": 5}}, {"storage.maxRepos"}),
     ({"storage": {**ROOT, "quotas": [{"repositories": "a", "bytes": 1}]}}, {"storage.quotas"}),
-    ({"storage": {"storageDriver": {"name": "s3", "bucket": "b"}, "dedupe": False}}, {"storage.storageDriver.name=s3"}),
+    ({"storage": {**ROOT, **S3}}, {"storage.storageDriver.name=s3"}),
     ({"http": {"auth": {"htpasswd": {"path": "x"}}}}, {"http.auth.htpasswd"}),
     ({"http": {"auth": {"openid": {"providers": {"oidc": PROVIDER}}}}}, {"http.auth.openid"}),
     ({"http": {"auth": {"bearer": {"oidc": [OIDC]}}}}, {"http.auth.bearer", "http.auth.bearer.oidc"}),

@@ -21,10 +21,10 @@ pytestmark = pytest.mark.needs("versitygw")
 PART_BYTES = 5 * 1024 * 1024
 
 
-@pytest.fixture
-async def objects(s3_server: S3Server) -> AsyncIterator[ObjectStore]:
-    """An empty object store."""
-    made = S3Objects(driver_options(s3_server.make_bucket(), S3, "storageDriver"), "zot/zot")
+@pytest.fixture(params=[{}, {"storageclass": "STANDARD_IA", "multipartcopythresholdsize": 6}], ids=["s3", "s3 marked"])
+async def objects(s3_server: S3Server, request: pytest.FixtureRequest) -> AsyncIterator[ObjectStore]:
+    """An empty object store of each kind; what is written to the last is marked, and copied in parts."""
+    made = S3Objects(driver_options(s3_server.make_bucket() | request.param, S3, "storageDriver"), "zot/zot")
     yield made
     await made.close()
 

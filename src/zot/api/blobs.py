@@ -89,6 +89,8 @@ class Blobs:
 
         HEAD and ranges are never redirected: a signed URL is for one method, and some clients lose the range.
         """
+        if not self._registry.redirects(call.request.repository):
+            return None
         try:
             location = await content.location()
         except StorageError as error:

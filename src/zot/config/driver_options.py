@@ -53,6 +53,17 @@ class S3(Driver):
     accelerate: Flag = zot_key("accelerate", False, doc="Use S3 Transfer Acceleration.")
     log_level: str = zot_key("loglevel", "off", doc="Accepted and ignored.")
 
+    @property
+    def prefix(self) -> str:
+        """The prefix of all keys, without a slash at its ends: `rootdirectory` twice, as zot has it."""
+        root = self.root_directory.strip("/")
+        return f"{root}/{root}" if root else ""
+
+    @property
+    def location(self) -> str:
+        """What operators call the store: the bucket and the prefix. It has no secret."""
+        return f"s3://{self.bucket}/{self.prefix}"
+
 
 class Gcs(Driver):
     """Google Cloud Storage."""

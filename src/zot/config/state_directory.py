@@ -109,6 +109,11 @@ class StateDirectory:
         return self.runtime / "control"
 
     @property
+    def locks(self) -> Path:
+        """The directory of this machine's locks on what is in object stores."""
+        return self.runtime / "locks"
+
+    @property
     def metrics(self) -> Path:
         """The directory in which the processes share their metrics."""
         return self.runtime / "metrics"

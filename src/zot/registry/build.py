@@ -51,6 +51,7 @@ def build(config: Config, parts: RegistryParts) -> Registry:
         quotas=_quotas(config),
         cache=parts.cache,
         shares=_sharing(config.storage),
+        redirects=_redirecting(config.storage),
         docker_types=DOCKER2S2 in config.http.compat,
         sparse=config.http.accept_sparse,
         read_only=parts.read_only or config.storage.read_only,
@@ -68,6 +69,12 @@ def _sharing(storage: StorageConfig) -> Callable[[Repository, Repository], bool]
         return mine.config.dedupe and its.config.dedupe and mine.root == its.root
 
     return shares
+
+
+def _redirecting(storage: StorageConfig) -> Callable[[Repository], bool]:
+    """Return a function that tells whether pulls from a repository may be redirected (`redirectBlobURL`)."""
+    stores = StoreTable(storage)
+    return lambda repository: stores.of(repository).config.redirect_blob_url
 
 
 def _quotas(config: Config) -> Quotas:

@@ -57,6 +57,8 @@ class Registry:
     cache: ContentCache = field(default_factory=ContentCache)
     shares: Callable[[Repository, Repository], bool] = lambda _one, _other: True
     """Whether two repositories may have the same bytes: in one store, where content is deduplicated."""
+    redirects: Callable[[Repository], bool] = lambda _: True
+    """Whether clients are redirected to where a repository's content is, if the storage knows a location."""
     docker_types: bool = True
     """Accept Docker's schema 2 manifests beside OCI's."""
     sparse: bool = False

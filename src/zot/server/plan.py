@@ -10,6 +10,7 @@ from typing import Any
 
 from zot.api.probe_times import ProbeTimes
 from zot.catalog.command import new_id
+from zot.config.driver_options import S3
 from zot.config.model import Config
 from zot.config.resources import worker_count
 from zot.config.state_directory import StateDirectory
@@ -36,7 +37,7 @@ class ServerPlan:
     unix_socket: str | None
     state: StateDirectory
     roots: tuple[str, ...]
-    """The directories that this server locks: every root of its stores."""
+    """The directories that this server locks: the main store's, and every root of its stores."""
     stop: StopSchedule
     unready_s: float = 5.0
     """How long to go on accepting once /readyz says no, so that a load balancer stops sending clients here."""
@@ -50,6 +51,8 @@ class ServerPlan:
     synced_directories: SyncedDirectories = field(default_factory=SyncedDirectories, compare=False)
     compared: SharedMarks = field(default_factory=SharedMarks, compare=False)
     """Repositories that a process has compared with their layouts."""
+    object_stores: Mapping[str, S3] = field(default_factory=dict)
+    """The object stores that have content, by their roots."""
     stores: tuple[tuple[str, str], ...] = ()
     """The roots and the identities that they must have."""
     catalog_boot: str = ""
@@ -84,7 +87,8 @@ def make_plan(config: Config, file: Path | None, *, workers: int | None, read_on
         port=int(http.port or 0),
         unix_socket=http.unix_socket or None,
         state=StateDirectory.of(storage),
-        roots=stores.roots,
+        roots=stores.directories,
+        object_stores=stores.object_stores,
         stop=StopSchedule(http.drain_timeout_s),
         shares_content=any(store.config.storage_driver is not None for store in stores),
         catalog_driver=storage.cache_driver if storage.remote_cache else None,

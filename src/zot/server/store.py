@@ -34,6 +34,7 @@ from zot.server.plan import ServerPlan
 from zot.server.store_registry import (
     catalog_is_older,
     known_stores,
+    recorded_stores,
     refuse_root,
     require_store,
     require_whole_catalog,
@@ -44,6 +45,7 @@ from zot.storage.build import build as build_storage
 from zot.storage.interface import Storage, StorageError
 from zot.storage.lock import locked_roots
 from zot.storage.memory import MemoryStorage
+from zot.storage.probe import probe
 from zot.storage.threads import ThreadPools
 
 _OPENING_POLL_S = 0.2
@@ -146,11 +148,13 @@ def prepare_store(plan: ServerPlan, notify: Notify) -> ServerPlan:
         for directory in dict.fromkeys((state.catalog, state.runtime)):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         catalog.release_reserve()
-        stores = tuple(known_stores(state, plan.roots).items())
-        older_ns = time.time_ns() if catalog_is_older(state, plan.roots) else 0
+        now_ns = time.time_ns()
+        probed = probe(plan.object_stores, recorded_stores(state), now_ns)
+        stores = tuple(known_stores(state, plan.roots, probed).items())
+        older_ns = now_ns if catalog_is_older(state, plan.roots, probed) else 0
     except OSError as error:
         raise StorageError(f"{error.filename}: {error.strerror}") from error
-    for why in unusable_stores(stores):
+    for why in unusable_stores(stores, probed):
         notify(f"{why}. Until then what needs this store is answered with 503.")
     try:
         notices = accounts_engine(plan).heal()

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,31 +19,46 @@ from zot.storage.identity import StoreIdentity
 from zot.storage.interface import StorageError
 from zot.storage.os_errors import FULL, storage_errors
 from zot.storage.owner import other_user
+from zot.storage.probe import ProbedStore
 
 _EPOCH = "epoch"
 """In each root, as beside the catalog: when a server last started on both, in nanoseconds since the epoch."""
 
 
-def known_stores(state: StateDirectory, roots: Sequence[str]) -> dict[str, str]:
+def recorded_stores(state: StateDirectory) -> dict[str, str]:
+    """Return the identities of the roots of earlier starts. Raises StorageError, OSError."""
+    return _read(state.stores)
+
+
+def known_stores(state: StateDirectory, roots: Sequence[str], probed: Mapping[str, ProbedStore] = {}) -> dict[str, str]:
     """Return the identity of each root, as recorded beside the catalog; new roots are added.
 
-    A root whose identity is known is not read here: its storage compares, and serves nothing until it is the expected
-    one. Raises StorageError, OSError.
+    `probed` has the answers of the object stores. A root whose identity is known is not read here: its storage
+    compares, and serves nothing until it is the expected one. Raises StorageError, OSError.
     """
     known = _read(state.stores)
     added = {root: StoreIdentity(Disk(), root, None).establish() for root in roots if root not in known}
+    for root, answer in probed.items():
+        if root not in known:
+            if answer.problem:
+                raise StorageError(answer.problem)
+            added[root] = answer.store
     if added:
         known |= added
         _replace(state.stores, json.dumps(known, indent=2))
-    return {root: known[root] for root in roots}
+    return {root: known[root] for root in (*roots, *probed)}
 
 
-def unusable_stores(stores: Iterable[tuple[str, str]]) -> Iterator[str]:
+def unusable_stores(stores: Iterable[tuple[str, str]], probed: Mapping[str, ProbedStore]) -> Iterator[str]:
     """Yield the reason for each root that is not the expected store; `stores` has roots and identities.
 
     The server starts nevertheless, and uses such a store once it is the expected one.
     """
     for root, expected in stores:
+        if root in probed:
+            if probed[root].problem:
+                yield probed[root].problem
+            continue
         try:
             StoreIdentity(Disk(), root, expected).check()
         except (StorageError, OSError) as error:
@@ -97,14 +112,17 @@ def _why_no_store(root: str) -> str:
     return f"{root} is empty: {ask}"
 
 
-def catalog_is_older(state: StateDirectory, roots: Sequence[str]) -> bool:
+def catalog_is_older(state: StateDirectory, roots: Sequence[str], probed: Mapping[str, ProbedStore] = {}) -> bool:
     """Tell whether a root had a later start than the catalog: then the catalog was restored from an earlier time.
 
-    Both record this start. Raises OSError.
+    Both record this start; object stores have it already. One that did not answer may have had a later start. Raises
+    OSError.
     """
     now = time.time_ns()
     paths = [Path(root, ".zot", _EPOCH) for root in roots]
-    older = any(_epoch(path) > _epoch(state.epoch) for path in paths)
+    own_ns = _epoch(state.epoch)
+    older = any(_epoch(path) > own_ns for path in paths)
+    older = older or any(answer.problem or answer.epoch_ns > own_ns for answer in probed.values())
     try:
         # The catalog's first: if there is no room for all of them, none is later than it.
         for path in dict.fromkeys((state.epoch, *paths)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from zot.config.state_directory import StateDirectory
 from zot.config.storage import StorageConfig as Configuration
 from zot.config.store_table import StoreEntry, StoreTable
 from zot.storage.disk import Disk
@@ -25,7 +26,7 @@ def floor_of(config: Configuration) -> Floor:
 def space_warnings(config: Configuration) -> Iterator[str]:
     """Yield a sentence for each root whose disk is too full for pushes. Blocks; creates nothing."""
     disk, floor = Disk(), floor_of(config)
-    for root in map(Path, StoreTable(config).roots):
+    for root in map(Path, StoreTable(config).directories):
         there = next(each for each in (root, *root.parents) if each.exists())
         try:
             FreeSpace(disk, str(there), floor).check()
@@ -41,24 +42,31 @@ def build(
 ) -> Storage:
     """Return the storage of the main store and of the sub-paths.
 
-    Sub-paths with the same root share one store. `expected` maps roots (absolute paths) to the identities that they
-    had before. `synced` is shared by the processes of a server.
+    Sub-paths with the same root share one store. `expected` maps roots to the identities that they had before.
+    `synced` is shared by the processes of a server.
     """
-    stores: dict[str, FilesystemStorage] = {}
+    stores: dict[str, Storage] = {}
     floor = floor_of(config)
 
-    def store(entry: StoreEntry) -> FilesystemStorage:
+    def store(entry: StoreEntry) -> Storage:
         root = entry.root
         if root not in stores:
-            stores[root] = FilesystemStorage(
-                root,
-                pools,
-                durable=entry.config.commit,
-                expected=expected.get(root) if expected else None,
-                min_free_percent=floor.min_free_percent,
-                min_free_bytes=floor.min_free_bytes,
-                synced=synced,
-            )
+            identity = expected.get(root) if expected else None
+            if entry.objects is not None:
+                # Brings the library of object stores.
+                from zot.storage.object_store.build import build as build_objects  # noqa: PLC0415
+
+                stores[root] = build_objects(entry.objects, pools, StateDirectory.of(config).locks, identity)
+            else:
+                stores[root] = FilesystemStorage(
+                    root,
+                    pools,
+                    durable=entry.config.commit,
+                    expected=identity,
+                    min_free_percent=floor.min_free_percent,
+                    min_free_bytes=floor.min_free_bytes,
+                    synced=synced,
+                )
         return stores[root]
 
     main, *others = StoreTable(config)

@@ -151,6 +151,10 @@ def own_checks(storage: StorageConfig) -> Iterator[Finding]:
     for path, store in stores(storage):
         if not store.root_directory and store.storage_driver is None:
             yield ConfigProblem("image store not found", f"{path}.rootDirectory", "the directory of the store")
+        elif not store.root_directory and store is storage and not (storage.remote_cache and storage.cache_driver):
+            yield ConfigProblem(
+                "no directory for the catalog", f"{path}.rootDirectory", "a local directory that outlives the server"
+            )
         for name, driver in (("storageDriver", store.storage_driver), ("cacheDriver", store.cache_driver)):
             if driver is not None:
                 yield from _parameters(driver, f"{path}.{name}")

@@ -20,12 +20,11 @@ class ObjectContent:
 
     data: bytes | None = None
 
-    def __init__(self, objects: ObjectStore, info: ObjectInfo, repository: Repository, *, located: bool) -> None:
-        """Read the object that `info` is about; with `located` clients are told where it is."""
+    def __init__(self, objects: ObjectStore, info: ObjectInfo, repository: Repository) -> None:
+        """Read the object that `info` is about."""
         self._objects = objects
         self._info = info
         self._repository = repository
-        self._located = located
         self.size = info.size
 
     @property
@@ -37,10 +36,8 @@ class ObjectContent:
         """Return None: there is no file."""
         return None
 
-    async def location(self) -> Location | None:
-        """Return a URL that works for ten minutes, None if clients get the bytes from here. Raises StorageError."""
-        if not self._located:
-            return None
+    async def location(self) -> Location:
+        """Return a URL that works for ten minutes. Raises StorageError."""
         return Location(await self._objects.sign(self._info.key, _LOCATION_S), self._repository)
 
     async def read(self, offset: int, length: int) -> bytes:

@@ -6,7 +6,9 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from html import unescape
 from typing import Any
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
@@ -14,9 +16,9 @@ from obstore.store import S3Store
 
 from zot.config.driver_options import S3
 from zot.storage.interface import StorageError
-from zot.storage.object_store.assembly import Assembly, S3Endpoint
 from zot.storage.object_store.credentials import S3CredentialSource
 from zot.storage.object_store.interface import ObjectInfo, ObjectMissingError, ObjectPart
+from zot.storage.object_store.signed_requests import S3Endpoint, SignedRequests
 
 # A request fails after three attempts or ten seconds: its client is told to come again (503).
 _RETRIES = 2
@@ -27,6 +29,7 @@ _REMOVAL_S = 30.0
 _WRITING = frozenset({"write", "list", "sign", "remove"})
 _CODE = re.compile(r"<Code>([^<]*)")
 _MESSAGE = re.compile(r"<Message>([^<]*)")
+_HTTP_ERROR = re.compile(r"Error performing \w+ (\S+?)(?:\?\S*)? in .* - (.*)")
 _COPY_LIMIT_BYTES = 5 * 1024**3
 """Larger objects are copied in parts: the limit of CopyObject."""
 
@@ -57,7 +60,8 @@ class S3Objects:
             },
             retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_RETRY_S)},
         )
-        self._assembly = Assembly(endpoint, options, credentials)
+        self._signed = SignedRequests(endpoint, options, credentials)
+        self._copy_limit_bytes = min(_COPY_LIMIT_BYTES, options.multipart_copy_threshold_bytes)
 
     async def look(self, key: str) -> ObjectInfo | None:
         """Return an object without its bytes, or None if it is missing."""
@@ -89,36 +93,46 @@ class S3Objects:
 
     async def write(self, key: str, pieces: Sequence[bytes]) -> ObjectInfo:
         """Write an object in one request."""
+        if self._signed.marks:
+            version = await self._signed.write(self._prefix + key, pieces)
+            return ObjectInfo(key, sum(map(len, pieces)), version or "", 0.0)
         return await self._put(key, pieces, None)
 
     async def write_if(self, key: str, content: bytes, version: str | None) -> ObjectInfo | None:
         """Write an object if the key has that version."""
+        if self._signed.marks:
+            written = await self._signed.write(self._prefix + key, [content], (version,))
+            return None if written is None else ObjectInfo(key, len(content), written, 0.0)
         try:
             return await self._put(key, [content], "create" if version is None else {"e_tag": version})
         except (AlreadyExistsError, PreconditionError):
             return None
 
     async def _put(self, key: str, pieces: Sequence[bytes], mode: Any) -> ObjectInfo:
-        content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        size = sum(map(len, pieces))
         with _errors("write", key):
-            result = await obstore.put_async(self._store, self._prefix + key, content, mode=mode, use_multipart=False)
-        return ObjectInfo(key, len(content), result["e_tag"] or "", 0.0)
+            result = await obstore.put_async(
+                self._store, self._prefix + key, list(pieces), mode=mode, use_multipart=False
+            )
+        return ObjectInfo(key, size, result["e_tag"] or "", 0.0)
 
     async def assemble(self, parts: Sequence[ObjectPart], target: str) -> None:
         """Copy an object, or assemble several by copying them as parts."""
-        (whole,) = parts if len(parts) == 1 else (None,)
-        if whole is not None and whole.size <= _COPY_LIMIT_BYTES:
-            with _errors("copy", whole.key):
-                await obstore.copy_async(self._store, self._prefix + whole.key, self._prefix + target)
+        if len(parts) == 1 and parts[0].size <= self._copy_limit_bytes and not self._signed.marks:
+            with _errors("copy", parts[0].key):
+                await obstore.copy_async(self._store, self._prefix + parts[0].key, self._prefix + target)
             return
         sources = [ObjectPart(self._prefix + part.key, part.size) for part in parts]
-        await self._assembly.assemble(sources, self._prefix + target)
+        if len(parts) == 1 and parts[0].size <= self._copy_limit_bytes:
+            await self._signed.copy(sources[0], self._prefix + target)
+        else:
+            await self._signed.assemble(sources, self._prefix + target)
 
     async def remove(self, key: str) -> None:
         """Remove an object by a request that expires."""
         with _errors("remove", key):
             url = await obstore.sign_async(self._store, "DELETE", self._prefix + key, timedelta(seconds=_REMOVAL_S))
-        await self._assembly.remove(url)
+        await self._signed.remove(url)
 
     async def list(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
         """Iterate over the objects whose keys begin with `prefix`, a thousand at a time."""
@@ -138,7 +152,7 @@ class S3Objects:
 
     async def close(self) -> None:
         """Release all connections."""
-        await self._assembly.close()
+        await self._signed.close()
 
     def _info(self, meta: Any) -> ObjectInfo:
         key = meta["path"].removeprefix(self._prefix)
@@ -174,6 +188,11 @@ def _reason(error: BaseException) -> str:
     """Return the server's own words if there are any, else the library's first line."""
     text = str(error).strip()
     code, message = _CODE.search(text), _MESSAGE.search(text)
-    if code is None:
-        return text.partition("\n")[0]
-    return f"{code[1]}: {message[1]}" if message else code[1]
+    if code is not None:
+        return unescape(f"{code[1]}: {message[1]}" if message else code[1])
+    line = text.partition("\n")[0]
+    failed = _HTTP_ERROR.search(line)
+    if failed is None:
+        return line
+    where = urlsplit(failed[1])
+    return f"{where.scheme}://{where.netloc} does not answer: {failed[2]}"

@@ -63,9 +63,8 @@ class ObjectStorage:
         *,
         expected: str | None,
         chunk_bytes: int,
-        located: bool = False,
     ) -> None:
-        """Stage uploads in chunks of `chunk_bytes`; with `located` clients are told where large content is.
+        """Stage uploads in chunks of `chunk_bytes`.
 
         With `expected` the object store must be the store with that identity.
         """
@@ -74,7 +73,6 @@ class ObjectStorage:
         self._pools = pools
         self._locks = locks
         self._chunk_bytes = chunk_bytes
-        self._located = located
         self._paths = LayoutPaths("")
         self._collected = AppendBuffers()
         self._states = HashStates()
@@ -95,7 +93,7 @@ class ObjectStorage:
             raise ContentMissingError(f"{repository} has no content {digest}") from None
         if info.size <= SMALL_BYTES:
             return HeldContent(data, (info.key, info.version))
-        return ObjectContent(self._objects, info, repository, located=self._located)
+        return ObjectContent(self._objects, info, repository)
 
     async def stat(self, repository: Repository, digest: Digest) -> int | None:
         """Return the size of content in bytes, or None if it is missing."""
