@@ -12,7 +12,7 @@ from yarl import URL
 
 from servers.versitygw import S3Server
 from zot.config.driver_options import S3, driver_options
-from zot.storage.interface import StorageError
+from zot.storage.interface import StorageError, StorageUnavailableError
 from zot.storage.object_store.interface import ObjectMissingError, ObjectPart, ObjectStore
 from zot.storage.object_store.s3 import S3Objects
 
@@ -187,7 +187,7 @@ async def test_a_server_that_is_away_is_a_failure(s3_server: S3Server) -> None:
             await call()  # type: ignore[operator]
         return caught.type
 
-    assert set(await asyncio.gather(*map(failure, calls))) == {StorageError}
+    assert set(await asyncio.gather(*map(failure, calls))) == {StorageUnavailableError}
     await away.close()
 
 
@@ -207,6 +207,6 @@ async def test_a_refused_request_is_a_failure(s3_server: S3Server, wrong: dict[s
     for call in [*calls, lambda: refused.remove("a"), assemble]:
         with pytest.raises(StorageError) as caught:
             await call()
-        assert caught.type is StorageError
+        assert caught.type is StorageUnavailableError
         assert re.search(r": [A-Za-z]+: .*(signature|access key|bucket)", str(caught.value)), str(caught.value)
     await refused.close()

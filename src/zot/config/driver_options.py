@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 SMALLEST_CHUNK_BYTES = 5 * MIB
+LARGEST_CHUNK_BYTES = 64 * MIB
+"""Of larger chunks a few would be all that may be in memory."""
 
 
 class Driver(Section):

@@ -8,7 +8,7 @@ from zot.foundation.threads import ThreadPool
 from zot.oci.digest import Digest, algorithm_of, finished, hasher
 from zot.oci.names import Repository
 from zot.registry.damage import BAD_DIGEST, NOT_FOUND, size_mismatch
-from zot.storage.interface import ContentMissingError, Storage, StorageError
+from zot.storage.interface import ContentMissingError, Storage, StorageError, StorageUnavailableError
 
 _PIECE_BYTES = 1 << 20
 # Verified content of this run, so that bytes that repositories share are read once.
@@ -51,6 +51,8 @@ class ContentVerifier:
                 yield f"{BAD_DIGEST}: the content has {actual}"
             elif content.identity is not None and len(self._shared) < _REMEMBERED:
                 self._shared[content.identity] = digest
+        except StorageUnavailableError:  # tells nothing about the content
+            raise
         except StorageError as error:  # a sector that cannot be read
             yield str(error)
         finally:

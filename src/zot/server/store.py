@@ -42,6 +42,7 @@ from zot.server.store_registry import (
 )
 from zot.statistics.interface import StatisticsStore
 from zot.storage.build import build as build_storage
+from zot.storage.build import open_object_stores
 from zot.storage.interface import Storage, StorageError
 from zot.storage.lock import locked_roots
 from zot.storage.memory import MemoryStorage
@@ -245,7 +246,8 @@ def _assembled(config: Config, plan: ServerPlan, logs: Logs, engine: CatalogEngi
     if plan.memory:
         storage = MemoryStorage()
     else:
-        storage = build_storage(config.storage, pools, dict(plan.stores), plan.synced_directories)
+        objects = open_object_stores(config.storage, pools)
+        storage = build_storage(config.storage, pools, dict(plan.stores), plan.synced_directories, objects)
         layouts = build_layouts(
             config.storage,
             catalog,
@@ -253,6 +255,7 @@ def _assembled(config: Config, plan: ServerPlan, logs: Logs, engine: CatalogEngi
             pools,
             damage,
             synced=plan.synced_directories,
+            objects=objects,
             compared=plan.compared,
             catalog_is_older_than_ns=plan.catalog_is_older_than_ns,
             manifest_limit_bytes=config.http.limits.max_manifest_bytes,

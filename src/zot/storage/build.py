@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+from zot.config.driver_options import LARGEST_CHUNK_BYTES
 from zot.config.state_directory import StateDirectory
 from zot.config.storage import StorageConfig as Configuration
 from zot.config.store_table import StoreEntry, StoreTable
@@ -12,6 +14,9 @@ from zot.storage.disk import Disk
 from zot.storage.filesystem import FilesystemStorage
 from zot.storage.free_space import Floor, FreeSpace
 from zot.storage.interface import Storage, StorageFullError
+from zot.storage.object_store.interface import ObjectStore
+from zot.storage.object_store.local_locks import LocalLocks
+from zot.storage.object_store.storage import ObjectStorage
 from zot.storage.per_store import PerStoreStorage
 from zot.storage.synced_directories import SyncedDirectories
 from zot.storage.threads import ThreadPools
@@ -34,16 +39,37 @@ def space_warnings(config: Configuration) -> Iterator[str]:
             yield str(error)
 
 
+class OpenObjectStore(NamedTuple):
+    """An object store, and the locks on it of this machine's processes."""
+
+    objects: ObjectStore
+    locks: LocalLocks
+
+
+def open_object_stores(config: Configuration, pools: ThreadPools) -> dict[str, OpenObjectStore]:
+    """Return the object stores of a configuration, by their roots, for content and layouts of this process."""
+    options = StoreTable(config).object_stores
+    if not options:
+        return {}
+    # Brings the library of object stores, whose threads do not outlive a fork.
+    from zot.storage.object_store.s3 import S3Objects  # noqa: PLC0415
+
+    locks = LocalLocks(str(StateDirectory.of(config).locks), pools.durable)
+    return {root: OpenObjectStore(S3Objects(each, each.prefix), locks) for root, each in options.items()}
+
+
 def build(
     config: Configuration,
     pools: ThreadPools,
     expected: Mapping[str, str] | None = None,
     synced: SyncedDirectories | None = None,
+    objects: Mapping[str, OpenObjectStore] = {},
 ) -> Storage:
     """Return the storage of the main store and of the sub-paths.
 
     Sub-paths with the same root share one store. `expected` maps roots to the identities that they had before.
-    `synced` is shared by the processes of a server.
+    `synced` is shared by the processes of a server. `objects` has the open object stores by their roots; the storage
+    closes them.
     """
     stores: dict[str, Storage] = {}
     floor = floor_of(config)
@@ -53,10 +79,10 @@ def build(
         if root not in stores:
             identity = expected.get(root) if expected else None
             if entry.objects is not None:
-                # Brings the library of object stores.
-                from zot.storage.object_store.build import build as build_objects  # noqa: PLC0415
-
-                stores[root] = build_objects(entry.objects, pools, StateDirectory.of(config).locks, identity)
+                chunk_bytes = min(entry.objects.chunk_bytes, LARGEST_CHUNK_BYTES)
+                stores[root] = ObjectStorage(
+                    objects[root].objects, pools, objects[root].locks, expected=identity, chunk_bytes=chunk_bytes
+                )
             else:
                 stores[root] = FilesystemStorage(
                     root,

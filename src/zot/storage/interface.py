@@ -22,7 +22,7 @@ class StorageError(Exception):
 
 
 class StorageUnavailableError(StorageError):
-    """The root is not the expected store: its disk is not mounted, or its identity is lost. May succeed later."""
+    """The store is not the expected one (its disk is not mounted, its identity lost), or is away. May succeed later."""
 
 
 class StorageFullError(StorageError):
@@ -292,7 +292,8 @@ class Storage(Protocol):
     async def is_whole(self, repository: Repository, digest: Digest) -> bool:
         """Return whether content has its digest, reading all of it.
 
-        False, too, if it cannot be read or is missing. Raises StorageBusyError.
+        False, too, if it cannot be read or is missing. Raises StorageBusyError, and StorageUnavailableError from an
+        object store that does not answer.
         """
 
     async def discard(self, upload: UploadKey) -> None:

@@ -42,6 +42,7 @@ def _findings(config: Config, compile_condition: CompileCondition | None) -> Ite
     yield from auth_rules.bearer(config.http.auth)
     yield from extension_rules.sync(config)
     yield from storage_rules.roots(config.storage)
+    yield from storage_rules.object_store_prefixes(config.storage)
     yield from storage_rules.caches(config.storage)
     yield from auth_rules.sessions(config.http.auth)
     yield from extension_rules.extensions(config)

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from zot.config import postgres_address
-from zot.config.driver_options import DRIVERS, driver_options, unknown_parameters
+from zot.config.driver_options import DRIVERS, LARGEST_CHUNK_BYTES, S3, driver_options, unknown_parameters
 from zot.config.durations import format_seconds
 from zot.config.errors import ConfigProblem, ConfigurationError, ConfigWarning, Finding
 from zot.config.redis_options import redis_options
@@ -189,7 +189,36 @@ def _parameters(driver: dict[str, Any], key: str) -> Iterator[Finding]:
             for unknown in postgres_address.unknown_parameters(driver):
                 yield ConfigWarning("unknown parameter, ignored", f"{key}.{unknown}")
         elif model := DRIVERS.get(str(driver.get("name"))):
-            for unknown in unknown_parameters(driver_options(driver, model, key)):
+            options = driver_options(driver, model, key)
+            for unknown in unknown_parameters(options):
                 yield ConfigWarning("unknown parameter, ignored", f"{key}.{unknown}")
+            if isinstance(options, S3):
+                yield from _s3(options, key)
     except ConfigurationError as error:
         yield from error.problems
+
+
+def _s3(options: S3, key: str) -> Iterator[Finding]:
+    if bool(options.access_key) != bool(options.secret_key):
+        missing = "secretkey" if options.access_key else "accesskey"
+        yield ConfigProblem("only half of a pair of keys", f"{key}.{missing}", "both, or neither")
+    if not options.region and not options.region_endpoint:
+        yield ConfigWarning("absent: us-east-1 is used", f"{key}.region")
+    if options.key_id and not options.encrypt:
+        yield ConfigWarning("ignored, because encrypt is false", f"{key}.keyid")
+    if options.chunk_bytes > LARGEST_CHUNK_BYTES:
+        yield ConfigWarning("64 MiB are used: larger chunks would fill the memory", f"{key}.chunksize")
+
+
+def object_store_prefixes(storage: StorageConfig) -> Iterator[Finding]:
+    """Check that no two stores have one prefix of one bucket, and none is inside another."""
+    named = []
+    for path, store in stores(storage):
+        driver = store.storage_driver
+        if driver is not None and driver.get("name") == "s3" and isinstance(driver.get("bucket"), str):
+            root = str(driver.get("rootdirectory") or "").strip("/")
+            named.append((path, driver.get("regionendpoint"), driver["bucket"], f"{root}/" if root else ""))
+    for (_, *bucket, prefix), (path, *other_bucket, other) in combinations(named, 2):
+        if bucket == other_bucket and (prefix.startswith(other) or other.startswith(prefix)):
+            text = f"invalid storage config, two stores share the prefix {prefix or '/'} of bucket {bucket[1]}"
+            yield ConfigProblem(text, f"{path}.storageDriver.rootdirectory", "prefixes none of which is in another")

@@ -15,7 +15,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from zot.config.driver_options import S3
-from zot.storage.interface import StorageError
+from zot.storage.interface import StorageUnavailableError
 from zot.storage.object_store.credentials import S3CredentialSource
 from zot.storage.object_store.interface import ObjectInfo, ObjectMissingError, ObjectPart
 from zot.storage.object_store.signed_requests import S3Endpoint, SignedRequests
@@ -176,12 +176,12 @@ def _errors(doing: str, key: str) -> Iterator[None]:
         # Also the answer where the bucket is missing, but for HEAD, whose answer has no text.
         code = _CODE.search(str(error))
         if doing in _WRITING or (code is not None and code[1] != "NoSuchKey"):
-            raise StorageError(f"cannot {doing} {key}: {_reason(error)}") from error
+            raise StorageUnavailableError(f"cannot {doing} {key}: {_reason(error)}") from error
         raise ObjectMissingError(f"cannot {doing} {key}: there is no such object") from None
     except (AlreadyExistsError, PreconditionError):
         raise
     except (BaseError, OSError) as error:
-        raise StorageError(f"cannot {doing} {key}: {_reason(error)}") from error
+        raise StorageUnavailableError(f"cannot {doing} {key}: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:

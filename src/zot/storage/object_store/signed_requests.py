@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from zot.config.driver_options import S3
-from zot.storage.interface import StorageError
+from zot.storage.interface import StorageError, StorageUnavailableError
 from zot.storage.object_store.credentials import S3CredentialSource
 from zot.storage.object_store.interface import ObjectMissingError, ObjectPart, together
 from zot.storage.object_store.signature import S3Request, signed_headers
@@ -154,8 +154,8 @@ class SignedRequests:
                 if response.status in {200, 204} or (response.status == 404 and "<Code>NoSuchKey<" in text):
                     return
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise StorageError(f"cannot remove an object: {error!r}") from error
-        raise StorageError(f"cannot remove an object: {_why(response.status, text)}")
+            raise StorageUnavailableError(f"cannot remove an object: {error!r}") from error
+        raise StorageUnavailableError(f"cannot remove an object: {_why(response.status, text)}")
 
     async def close(self) -> None:
         """Close all connections."""
@@ -203,7 +203,7 @@ class SignedRequests:
             if attempt == _ATTEMPTS or not is_passing:
                 break
             await asyncio.sleep(0.2 * attempt)
-        raise StorageError(f"cannot {doing} {key}: {_why(status, text)}")
+        raise StorageUnavailableError(f"cannot {doing} {key}: {_why(status, text)}")
 
     async def _attempt(self, request: S3Request, body: Sequence[bytes]) -> _Answer:
         credentials = await self._credentials()

@@ -19,7 +19,6 @@ from zot.storage.interface import (
     FoundFile,
     HeldContent,
     Progress,
-    StorageError,
     UploadKey,
     UploadLockedError,
     UploadMissingError,
@@ -117,7 +116,7 @@ class ObjectStorage:
         try:
             info = await self._look(repository, digest)
             return info is not None and await self._digest([ObjectPart(key, info.size)], algorithm_of(digest)) == digest
-        except StorageError:
+        except ObjectMissingError:
             return False
 
     async def place(self, upload: UploadKey, staged: Progress, digest: Digest, twin: Repository | None) -> None:
