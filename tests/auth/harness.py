@@ -4,6 +4,7 @@ import base64
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ async def serving(
     storage: Storage | None = None,
 ) -> AsyncIterator[Site]:
     """Serve the section `http` of a configuration, with `root` for what is kept of users."""
-    tree = {"storage": {"rootDirectory": str(root), "redirectBlobURL": True}, "http": dict(http)}
+    tree = {"storage": {"rootDirectory": str(root)}, "http": dict(http)}
     config = load_tree(tree, cel.compile_condition).config
     pool = ThreadPool("passwords", 2, 64)
     stores = await accounts_build.open_stores(
@@ -94,9 +95,8 @@ async def serving(
     auth = auth_of.build(config, parts)
     addresses = ClientAddresses(config.http.trusted_proxies)
     catalog, storage = MemoryCatalog(), storage or MemoryStorage()
-    registry = registry_of.build(
-        config, registry_of.RegistryParts(catalog, storage, NothingUnimported(), ContentCache())
-    )
+    built = registry_of.build(config, registry_of.RegistryParts(catalog, storage, NothingUnimported(), ContentCache()))
+    registry = replace(built, redirects=lambda _: True)
     outside = auth_build.build(config.http, auth, addresses)
     distribution = Distribution(registry, outside.authorizer, TransferLimits(), addresses, ())
     middleware = Middleware(

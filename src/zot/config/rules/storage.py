@@ -199,11 +199,6 @@ def _parameters(driver: dict[str, Any], key: str) -> Iterator[Finding]:
 
 
 def _s3(options: S3, key: str) -> Iterator[Finding]:
-    if bool(options.access_key) != bool(options.secret_key):
-        missing = "secretkey" if options.access_key else "accesskey"
-        yield ConfigProblem("only half of a pair of keys", f"{key}.{missing}", "both, or neither")
-    if not options.region and not options.region_endpoint:
-        yield ConfigWarning("absent: us-east-1 is used", f"{key}.region")
     if options.key_id and not options.encrypt:
         yield ConfigWarning("ignored, because encrypt is false", f"{key}.keyid")
     if options.chunk_bytes > LARGEST_CHUNK_BYTES:
