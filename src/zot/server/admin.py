@@ -103,6 +103,11 @@ def operations(
 
     async def back_up_to(target: str) -> AsyncIterator[BackupOutput]:
         store.catalog_engine.require_saving()
+        if store.plan.object_stores:
+            raise AdminError(
+                f"zot backup copies directories, and content is in {', '.join(store.plan.object_stores)}: use the"
+                f" bucket's versions or replication, and copy {store.plan.state.catalog} while the server is stopped"
+            )
         source = BackupSource(
             roots=store.plan.roots,
             root_of=StoreTable(config.storage).root_of,
