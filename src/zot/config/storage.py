@@ -187,7 +187,10 @@ class StorageConfig(StoreConfig):
 
     max_repos: int = zot_key("maxRepos", 0, doc="Most repositories; further ones are refused. 0: no limit.")
     fast_restart: Flag = zot_key(
-        "fastRestart", False, doc="Accepted and ignored: every start is fast, whatever the size of the store."
+        "fastRestart",
+        False,
+        doc="Every start is fast, whatever the size of the store. With an object store: look for the work of other "
+        "programs in known repositories an hour after the start, not at once.",
     )
     sub_paths: dict[str, SubPathConfig] = zot_key(
         "subPaths", {}, doc="Stores for the repositories below a route, such as `/team-a`."
