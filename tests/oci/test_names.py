@@ -15,6 +15,7 @@ from zot.oci.names import (
     parse_reference,
     parse_repository,
     parse_tag,
+    version_key,
 )
 
 ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -151,3 +152,20 @@ def test_a_digest_is_a_reference() -> None:
     digest = digest_of(b"")
     assert as_digest(parse_reference(digest)) == digest
     assert as_tag(parse_reference(digest)) is None
+
+
+VERSIONS = st.lists(st.integers(0, 10**30), min_size=1, max_size=4)
+
+
+@given(VERSIONS, VERSIONS, st.sampled_from(["v", "", "release-"]))
+@example([1, 2], [1, 10], "v")
+def test_keys_of_tags_sort_as_versions(one: list[int], other: list[int], before: str) -> None:
+    """The keys of two versions compare as their numbers do, however many digits these have."""
+    keys = [version_key(before + ".".join(map(str, numbers))) for numbers in (one, other)]
+    assert (keys[0] < keys[1], keys[0] == keys[1]) == (one < other, one == other)
+
+
+def test_keys_of_tags_without_numbers_are_the_tags() -> None:
+    """What has no number is compared by its characters, and leading zeros count for nothing."""
+    assert version_key("latest-rc.x_Y") == "latest-rc.x_Y"
+    assert version_key("2026.08") == version_key("2026.8")

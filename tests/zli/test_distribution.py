@@ -54,8 +54,8 @@ def registry() -> Iterator[RunningRegistry]:
     """Serve images: one signed by a referrer, one by a tag."""
     with serve(memory=True) as registry:
         client = Client(registry.host)
-        client.push("team/app", OLD, "v1")
-        client.push("team/app", NEW, "v2", "latest")
+        client.push("team/app", OLD, "v2")
+        client.push("team/app", NEW, "v10", "latest")
         client.push("team/app", referrer(OLD, SIGNATURE))
         client.push("team/app", referrer(OLD, "application/spdx+json"))
         client.push("infra/dns", BOTH, "1.0")
@@ -84,17 +84,17 @@ def test_all_images_are_listed_in_order(zli: Zli, registry: RunningRegistry) -> 
         ["linux/arm64/v8", short(arm), "false"],
         ["legacy/docker", "old", short(DOCKER), "false"],
         ["team/app", "latest", "linux/amd64", short(NEW), "false"],
-        ["team/app", "v1", "linux/amd64", short(OLD), "true"],
-        ["team/app", "v2", "linux/amd64", short(NEW), "false"],
+        ["team/app", "v2", "linux/amd64", short(OLD), "true"],
+        ["team/app", "v10", "linux/amd64", short(NEW), "false"],
     ]
 
 
 @pytest.mark.parametrize(
     ("order", "tags"),
     [
-        ("alpha-asc", ["1.0", "old", "latest", "v1", "v2"]),
-        ("alpha-dsc", ["v2", "v1", "latest", "old", "1.0"]),
-        ("update-time", ["latest", "v2", "1.0", "v1", "old"]),
+        ("alpha-asc", ["1.0", "old", "latest", "v2", "v10"]),
+        ("alpha-dsc", ["v10", "v2", "latest", "old", "1.0"]),
+        ("update-time", ["latest", "v10", "1.0", "v2", "old"]),
     ],
 )
 def test_images_are_sorted(zli: Zli, registry: RunningRegistry, order: str, tags: list[str]) -> None:
@@ -106,13 +106,13 @@ def test_images_are_sorted(zli: Zli, registry: RunningRegistry, order: str, tags
 
 def test_an_image_is_shown_with_its_layers(zli: Zli, registry: RunningRegistry) -> None:
     """Its size is that of manifest, config and layers."""
-    (line,) = zli("image", "name", "team/app:v1", "--url", registry.url, "-f", "json").splitlines()
+    (line,) = zli("image", "name", "team/app:v2", "--url", registry.url, "-f", "json").splitlines()
     shown = json.loads(line)
     assert shown["size"] == str(len(OLD.content) + sum(map(len, OLD.blobs)))
     (manifest,) = shown["manifests"]
     assert (manifest["digest"], manifest["configDigest"]) == (OLD.digest, sha256(OLD.blobs[0]))
     assert [layer["digest"] for layer in manifest["layers"]] == [sha256(OLD.blobs[1])]
-    rows = cells(zli("image", "name", "team/app:v1", "--verbose", "--url", registry.url))
+    rows = cells(zli("image", "name", "team/app:v2", "--verbose", "--url", registry.url))
     assert rows[1][0] == sha256(OLD.blobs[1])[7:15]
 
 
@@ -138,12 +138,12 @@ def test_a_repository_that_goes_meanwhile_is_left_out(zli: Zli) -> None:
 
 def test_referrers_are_listed(zli: Zli, registry: RunningRegistry) -> None:
     """Of a tag or a digest, in all formats."""
-    rows = cells(zli("search", "subject", "team/app:v1", "--url", registry.url))
+    rows = cells(zli("search", "subject", "team/app:v2", "--url", registry.url))
     assert sorted(row[0] for row in rows) == ["application/spdx+json", SIGNATURE]
     assert zli("search", "subject", f"team/app@{OLD.digest}", "--url", registry.url).splitlines()[1:]
-    documents = yaml.safe_load(zli("search", "subject", "team/app:v1", "--url", registry.url, "-f", "yaml"))
+    documents = yaml.safe_load(zli("search", "subject", "team/app:v2", "--url", registry.url, "-f", "yaml"))
     assert documents[0]["annotations"] == [{"key": "org.example.result", "value": "pass"}]
-    assert zli("search", "subject", "team/app:v2", "--url", registry.url) == "ARTIFACT TYPE SIZE       DIGEST  \n"
+    assert zli("search", "subject", "team/app:v10", "--url", registry.url) == "ARTIFACT TYPE SIZE       DIGEST  \n"
     assert "Got: 404" in zli.refused("search", "subject", "team/app:nope", "--url", registry.url)
 
 

@@ -36,6 +36,7 @@ LAYOUT_NAMES = frozenset({"blobs", "index.json", "oci-layout"})
 """Names in an image layout: a component of that name may collide with the content of another repository."""
 # Files that zot keeps at the root of a store.
 _ROOT_NAMES = frozenset({"cache.db", "meta.db"})
+_NUMBER = re.compile(r"[0-9]+")
 
 
 class InvalidNameError(ValueError):
@@ -115,3 +116,17 @@ def as_digest(reference: Reference) -> Digest | None:
 def as_tag(reference: Reference) -> Tag | None:
     """Return the reference if it is a tag, else None."""
     return None if ":" in reference else Tag(reference)
+
+
+def version_key(tag: str) -> str:
+    """Return a text by which tags sort as versions: `v1.2` before `v1.10`.
+
+    Each number is preceded by its count of digits, so that keys compare as texts. Numbers compare by value, all else by
+    its characters; tags that differ in leading zeros alone have the same key.
+    """
+    return _NUMBER.sub(_counted_digits, tag)
+
+
+def _counted_digits(number: re.Match[str]) -> str:
+    digits = number[0].lstrip("0")
+    return f"{len(digits):03x}{digits}"

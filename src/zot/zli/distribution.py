@@ -12,6 +12,7 @@ import msgspec
 from zot.oci.image_diff import CONTENT_LIMIT_BYTES, ImageContent, child_of, config_of
 from zot.oci.image_diff import image_content as parse_image
 from zot.oci.media_types import INDEXES, MANIFESTS
+from zot.oci.names import version_key
 from zot.zli.client import RegistryClient, RegistryResponse
 from zot.zli.image_reference import ImageArgument
 from zot.zli.records import (
@@ -110,7 +111,7 @@ async def images_by_name(
                 raise click.ClickException("no repository found")
             continue
         chosen = [each for each in tags if not _is_signature(each) and tag in {"", each}]
-        chosen.sort(reverse=sort_by == "alpha-dsc")
+        chosen.sort(key=lambda each: (version_key(each), each), reverse=sort_by == "alpha-dsc")
         for start in range(0, len(chosen), _CONCURRENT):
             some = chosen[start : start + _CONCURRENT]
             read = await asyncio.gather(*(_image(client, name, each, frozenset(tags)) for each in some))

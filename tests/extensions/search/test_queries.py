@@ -34,7 +34,7 @@ from zot.extensions.search.interface import (
     Visible,
 )
 from zot.oci.digest import Digest, digest_of
-from zot.oci.names import Repository, Tag
+from zot.oci.names import Repository, Tag, version_key
 from zot.statistics.interface import Statistic
 
 ALL = PageBounds(1000)
@@ -118,7 +118,7 @@ async def store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store
 async def test_pages_are_the_parts_of_one_order(store: Store, visible: Visible, sort: ImageSort) -> None:
     """Pages of any size put together are all visible images, each once, in order; every page has the right total."""
     keys: dict[ImageSort, Any] = {
-        ImageSort.NAME: lambda each: (each.repository, each.tag),
+        ImageSort.NAME: lambda each: (each.repository, each.tag.rstrip("0123456789"), int(each.tag.lstrip("Velasrv-"))),
         ImageSort.UPDATED: lambda each: (-each.created, each.repository, each.tag),
         ImageSort.PUSHED: lambda each: (-each.moved_ns, each.repository, each.tag),
         ImageSort.DOWNLOADS: lambda each: (each.repository, each.tag),
@@ -179,7 +179,8 @@ QUERIES: list[tuple[ImageQuery, Any]] = [
 async def test_filters_find_what_a_naive_search_finds(store: Store, visible: Visible, number: int) -> None:
     """Each condition, alone and with the repositories that may be seen, gives the images of a plain filter."""
     query, matches = QUERIES[number]
-    expected = sorted((each.repository, each.tag) for each in store.seen(visible) if matches(each))
+    found = [(each.repository, each.tag) for each in store.seen(visible) if matches(each)]
+    expected = sorted(found, key=lambda each: (each[0], version_key(each[1])))
     page = await store.search.images(visible, query)
     assert [(each.repository, each.tag) for each in page.rows] == expected[:50]
     assert page.total == len(expected)
@@ -233,7 +234,7 @@ async def test_a_part_of_a_tag_is_looked_for_in_its_repository_alone(
                 for name, tags in expected.items():
                     query = ImageQuery(repository=Repository(name), tag_contains=text, page=ALL)
                     found = await search.images(None, query)
-                    wanted = sorted(each for each in tags if text.lower() in each)
+                    wanted = sorted((each for each in tags if text.lower() in each), key=version_key)
                     assert (found.total, [each.tag for each in found.rows]) == (len(wanted), wanted)
                     both = msgspec.structs.replace(query, filter=ImageFilter(os=("linux", "windows")))
                     assert (await search.images(None, both)).total == len(wanted)

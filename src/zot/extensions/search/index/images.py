@@ -32,8 +32,8 @@ _FEW = 20_000
 _LAST = "\U0010ffff"
 
 _ORDERS = {
-    ImageSort.NAME: ("name", "image.tag"),
-    ImageSort.NAME_DESCENDING: ("name DESC", "image.tag DESC"),
+    ImageSort.NAME: ("name", "image.version", "image.tag"),
+    ImageSort.NAME_DESCENDING: ("name DESC", "image.version DESC", "image.tag DESC"),
     ImageSort.UPDATED: ("image.updated_ns DESC", "name", "image.tag"),
     ImageSort.PUSHED: ("image.moved_ns DESC", "name", "image.tag"),
     ImageSort.DOWNLOADS: ("image.downloads DESC", "name", "image.tag"),

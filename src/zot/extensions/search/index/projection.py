@@ -27,7 +27,7 @@ from zot.extensions.search.index.schema import chains, image_range, pack, unpack
 from zot.extensions.search.index.source import ContentState, RepositoryState, Update
 from zot.extensions.search.interface import ImageKind
 from zot.oci.digest import Digest, InvalidDigestError, parse_digest
-from zot.oci.names import Repository, Tag
+from zot.oci.names import Repository, Tag, version_key
 
 PARTS_LIMIT = 256
 """Manifests of one image."""
@@ -81,9 +81,10 @@ WHERE part.repository = ? AND part.content = ? AND os || arch || variant <> '' O
 """
 _PLATFORMS = "SELECT os, arch, variant FROM platform WHERE repository = ? AND content = ? ORDER BY 1, 2, 3"
 _INSERT_IMAGE = """
-INSERT INTO image (id, repository, tag, content, tagged_ns, moved_ns, updated_ns, size, kind, signed, downloads)
+INSERT INTO image (id, repository, tag, version, content, tagged_ns, moved_ns, updated_ns, size, kind, signed,
+  downloads)
 VALUES (coalesce((SELECT id + 1 FROM image WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1), ?1),
-  ?,?,?,?,?,?,?,?,?,?)
+  ?,?,?,?,?,?,?,?,?,?,?)
 """
 _MOVE_IMAGE = """
 UPDATE image SET content = ?, tagged_ns = ?, moved_ns = ?, updated_ns = ?, size = ?, kind = ?, signed = ?, downloads = ?
@@ -325,7 +326,7 @@ class Projection:
             "SELECT id, content, tagged_ns, moved_ns FROM image WHERE repository = ? AND tag = ?", repository, row.name
         )
         if not known:
-            values = (repository, row.name, content, row.created_ns, row.moved_ns, *derived)
+            values = (repository, row.name, version_key(row.name), content, row.created_ns, row.moved_ns, *derived)
             self._db.execute(_INSERT_IMAGE, (*image_range(repository), *values))
             image = self._db.connection.last_insert_rowid()
             self._db.execute("INSERT INTO tag_text (rowid, tag) VALUES (?,?)", (image, row.name))

@@ -13,7 +13,7 @@ from zot.oci.digest import HEX_LENGTHS, Digest
 
 APPLICATION_ID = 0x7A6F7473
 """`zots`."""
-VERSION = 2
+VERSION = 3
 """Grows with each change of the schema, or of what is written into it."""
 
 SCHEMA = """
@@ -139,6 +139,7 @@ CREATE TABLE image (
   id INTEGER PRIMARY KEY,         -- in the range of its repository: `image_range`
   repository INTEGER NOT NULL,
   tag TEXT NOT NULL,
+  version TEXT NOT NULL,          -- the tag as it is sorted by name: `version_key`
   content INTEGER NOT NULL,
   tagged_ns INTEGER NOT NULL,
   moved_ns INTEGER NOT NULL,
@@ -149,6 +150,7 @@ CREATE TABLE image (
   downloads INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX image_by_tag ON image (repository, tag);
+CREATE INDEX image_by_version ON image (repository, version, tag);
 CREATE INDEX image_by_content ON image (repository, content);
 CREATE INDEX image_by_update ON image (repository, updated_ns DESC, tag);
 CREATE INDEX image_by_push ON image (repository, moved_ns DESC, tag);
