@@ -290,3 +290,19 @@ def test_files_can_be_turned_off(tmp_path: Path) -> None:
         assert "/files" not in page(client, "/image/a/tag/1")
         assert 'id="files"' not in page(client, "/image/a/tag/1/compare?with=1")
     assert not (tmp_path / "content" / ".zot" / "layers.db").exists()
+
+
+def test_pages_say_so_while_lists_can_be_neither_read_nor_written(tmp_path: Path) -> None:
+    """What an image is, is shown without its files, and its files are once the lists can be written."""
+    with serve(tmp_path / "content", {"extensions": EXTENSIONS}) as registry:
+        client = Client(registry.host)
+        client.push("team/app", app(), "1", "2")
+        lists = tmp_path / "content" / ".zot" / "layers.db"
+        lists.mkdir()
+        for path in ("files", "files?path=etc", "files?find=a", "compare?with=2"):
+            text = page(client, f"/image/team%2Fapp/tag/1/{path}")
+            assert "cannot read or write its lists of files now" in text
+            assert "Look again" in text
+            assert "http-equiv" not in text
+        lists.rmdir()
+        assert names(listed(client, "/image/team%2Fapp/tag/1/files")) == ["bin/", "etc/", "new", "opt/"]

@@ -122,7 +122,10 @@ class ListsDatabase:
                 yield connection
         except (*DAMAGE, SchemaMismatchError) as error:
             _log.warning("the file lists of layers cannot be used and are made again: %s", error)
-            self._remove()
+            try:
+                self._remove()
+            except OSError as kept:
+                raise LayersUnavailableError(f"the file lists of layers cannot be removed: {kept}") from kept
             raise LayersUnavailableError(f"the file lists of layers are made again: {error}") from error
         except (apsw.Error, OSError) as error:
             raise LayersUnavailableError(f"the file lists of layers cannot be used: {error}") from error

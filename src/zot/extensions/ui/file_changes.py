@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from zot.extensions.layers.interface import IMPLIED_MODE, FileChange, LayerFile, LayerFileKind, LayerFiles, ListStatus
+from zot.extensions.layers.interface import (
+    IMPLIED_MODE,
+    FileChange,
+    LayerFile,
+    LayerFileKind,
+    LayerFiles,
+    LayersUnavailableError,
+    ListStatus,
+)
 from zot.extensions.search.interface import ManifestSummary
 from zot.extensions.ui.addresses import ImageView, Links
 from zot.extensions.ui.file_names import shown_name
-from zot.extensions.ui.files import mode_text, owner_text
+from zot.extensions.ui.files import UNAVAILABLE, mode_text, owner_text
 from zot.extensions.ui.page import PageVisit, bounds_of, list_pages
 from zot.oci.names import Reference, Repository
+
+_log = logging.getLogger("zot.ui")
 
 
 class ChangeRow(NamedTuple):
@@ -39,10 +50,25 @@ async def compared_files(
     images: tuple[ComparedImage, ComparedImage],
     address: str,
 ) -> dict[str, object]:
-    """Return what the page shows of files, at `address`; it asks for lists that are not made.
+    """Return what the page shows of files, at `address`; it says so while lists cannot be used.
 
-    Raises LayersUnavailableError.
+    It asks for lists that are not made.
     """
+    try:
+        return await _compared(layer_files, visit, name, images, address)
+    except LayersUnavailableError as error:
+        _log.warning("the page of a comparison shows no files: %s", error)
+        return {"file_problem": UNAVAILABLE}
+
+
+async def _compared(
+    layer_files: LayerFiles,
+    visit: PageVisit,
+    name: Repository,
+    images: tuple[ComparedImage, ComparedImage],
+    address: str,
+) -> dict[str, object]:
+    """Return the files that differ, or how many lists are waited for. Raises LayersUnavailableError."""
     before, after = ([each.digest for each in manifest.layers] for _, manifest in images)
     asked = list(dict.fromkeys([*before, *after]))
     lists = await layer_files.lists(name, asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import stat
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from zot.extensions.layers.interface import (
     LayerFileKind,
     LayerFiles,
     LayerList,
+    LayersUnavailableError,
     ListStatus,
 )
 from zot.extensions.search.interface import ImageSummary, ManifestSummary
@@ -23,6 +25,8 @@ from zot.extensions.ui.file_text import SHOWN_BYTES, as_text
 from zot.extensions.ui.page import HtmlPage, PageVisit, bounds_of, list_pages, not_found
 from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository
+
+UNAVAILABLE = "The registry cannot read or write its lists of files now. Its log says why."
 
 _FIND_LIMIT = 256
 _KINDS = {
@@ -40,6 +44,9 @@ _WORDS = {
     LayerFileKind.FIFO: "FIFO",
     LayerFileKind.OTHER: "of an unknown kind",
 }
+
+
+_log = logging.getLogger("zot.ui")
 
 
 class FileRow(NamedTuple):
@@ -103,10 +110,23 @@ async def files(
     reference: Reference,
     found: ImageSummary,
 ) -> HtmlPage:
-    """Return a page of files, without what all pages of an image have. Raises LayersUnavailableError, StorageError."""
+    """Return a page of files, without what all pages of an image have; it says so while lists cannot be used.
+
+    Raises StorageError.
+    """
     subject = _subject(visit, name, reference, found)
     if layer_files is None or subject is None:
         return not_found("layer with this digest in this image" if layer_files else "page at this address")
+    try:
+        return await _listed(layer_files, visit, subject, found)
+    except LayersUnavailableError as error:
+        _log.warning("the page of an image's files shows none: %s", error)
+        return HtmlPage("files.html", {**_common(subject, found), "problem": UNAVAILABLE})
+
+
+async def _listed(layer_files: LayerFiles, visit: PageVisit, subject: _Subject, found: ImageSummary) -> HtmlPage:
+    """Return the page of a directory, a search or a file. Raises LayersUnavailableError, StorageError."""
+    name = subject.name
     lists = await layer_files.lists(name, subject.layers)
     values = {**_common(subject, found), **list_notes(lists, subject)}
     if values["waiting"]:
@@ -182,6 +202,7 @@ def _common(subject: _Subject, found: ImageSummary) -> dict[str, object]:
         "layer_number": subject.number(0) if subject.chosen else None,
         "layers": subject.manifest.layers,
         "address": subject.link(),
+        "problem": "",
         "find": "",
         "file_path": "",
         "crumbs": [],

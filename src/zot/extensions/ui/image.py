@@ -202,6 +202,7 @@ async def _compare(
         "rows": compared.rows,
         "shared": compared.shared_bytes,
         "files": None,
+        "file_problem": "",
         "waiting": 0,
     }
     one, another = _manifest_of(found, ""), _manifest_of(other, "") if other is not None else None
