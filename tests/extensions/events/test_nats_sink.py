@@ -132,3 +132,59 @@ async def test_a_server_that_restarts(tmp_path: Path) -> None:
             assert [json.loads(each.data or b"")["data"].get("reference") for each in stored] == [None, "1", "2", "3"]
     finally:
         server.kill()
+
+
+@pytest.mark.parametrize("jetstream", [False, True])
+async def test_a_server_that_denies_to_publish(tmp_path: Path, *, jetstream: bool) -> None:
+    """The server takes such a message and stores nothing: no event has arrived, whatever it answers afterwards."""
+    rights = tmp_path / "rights.conf"
+    rights.write_text('authorization: {users: [{user: u, password: p, permissions: {publish: {deny: "denied"}}}]}')
+    with NatsServer(tmp_path, ["--config", str(rights)]) as server:
+        sink = NatsSink(server.url, "denied", username="u", password="p", timeout_s=1, jetstream=jetstream)
+        for _ in range(2):
+            with pytest.raises(DeliveryError, match="denies to publish") as caught:
+                await sink.send(EVENT, None)
+            assert caught.value.failure is Failure.UNREACHABLE
+        await sink.close()
+        allowed = NatsSink(server.url, "allowed", username="u", password="p", timeout_s=5)
+        await allowed.send(EVENT, None)
+        await allowed.close()
+
+
+@pytest.mark.parametrize("url", ["nats://u:secret@127.0.0.1:1", "nats://u:secret@127.0.0.1:x", "foo://u:secret@:1"])
+async def test_a_server_that_cannot_be_reached(url: str) -> None:
+    """It is no fault of the event, is known before the time limit, and the reason has no credentials."""
+    sink = NatsSink(url, "x", timeout_s=3600)
+    with pytest.raises(DeliveryError, match="cannot be reached") as caught:
+        await sink.send(EVENT, None)
+    assert caught.value.failure is Failure.UNREACHABLE
+    assert "secret" not in str(caught.value)
+    await sink.close()
+
+
+async def test_several_servers(nats_server: NatsServer) -> None:
+    """Of the servers that the address lists, one that can be reached gets the event."""
+    sink = NatsSink(f"nats://127.0.0.1:1,{nats_server.url}", "several")
+    async with listening(nats_server, "several") as messages:
+        await sink.send(EVENT, None)
+        await until(lambda: bool(messages))
+    await sink.close()
+
+
+async def test_a_server_that_hangs(tmp_path: Path) -> None:
+    """A server that is stopped in the midst holds a delivery no longer than its limit, and gets the event later."""
+    with NatsServer(tmp_path) as server:
+        sink = NatsSink(server.url, "hang", timeout_s=0.3)
+        await sink.send(EVENT, None)
+        server.freeze()
+        try:
+            with pytest.raises(DeliveryError):
+                await sink.send(EVENT, "x" * 900_000)
+            with pytest.raises(DeliveryError, match="cannot be reached"):
+                await sink.send(EVENT, None)
+        finally:
+            server.thaw()
+        again = NatsSink(server.url, "hang", timeout_s=10)
+        await again.send(EVENT, None)
+        await again.close()
+        await sink.close()
