@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -128,6 +129,25 @@ async def test_a_sink_that_cannot_be_reached() -> None:
         url = closed.url
     error = await failure(HttpSink(url))
     assert error.failure is Failure.UNREACHABLE
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_reason_has_no_credentials(scheme: str) -> None:
+    """What a server that speaks no HTTP makes of a request is told without the URLs of sink and proxy."""
+
+    async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"220 welcome\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(garbage, "127.0.0.1", 0) as server:
+        place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        direct = await failure(HttpSink(f"http://u:secret@{place}/x?token=secret"))
+        by_proxy = await failure(HttpSink(f"{scheme}://{place}/x?token=secret", proxy=f"http://u:secret@{place}"))
+    for error in (direct, by_proxy):
+        assert str(error)
+        assert "secret" not in str(error)
+        assert "\n" not in str(error)
 
 
 async def test_a_proxy_gets_the_request() -> None:

@@ -84,9 +84,13 @@ def named_sinks(config: Config) -> dict[str, SinkConfig]:
 
 
 def _name_of(sink: SinkConfig) -> str:
-    """Return host, port and path: an address may have credentials in its other parts."""
-    url = urlsplit(sink.address)
-    place = f"{url.netloc.rpartition('@')[2]}{url.path}".rstrip("/")
+    """Return host, port and path: an address may have credentials in its other parts. Several are joined by commas."""
+    if sink.type == "nats":  # a list of URLs, with or without a scheme
+        parts = (each.strip().rpartition("://")[2].rpartition("@")[2].rstrip("/") for each in sink.address.split(","))
+        place = ",".join(parts)
+    else:
+        url = urlsplit(sink.address)
+        place = f"{url.netloc.rpartition('@')[2]}{url.path}".rstrip("/")
     return f"{place}#{sink.channel}" if sink.channel else place
 
 

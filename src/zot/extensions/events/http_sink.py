@@ -23,6 +23,7 @@ _BUSY = frozenset({429, 502, 503, 504})
 _ABOUT_THE_EVENT = frozenset({400, 413, 415, 422})
 _CONNECTIONS = 8
 _RETRY_AFTER_LIMIT_S = 3600.0
+_REASON_LIMIT = 200
 # What may stand in a header of CloudEvents without being encoded: printable characters but space, quote and percent.
 _PLAIN = "".join(chr(each) for each in range(0x21, 0x7F) if chr(each) not in '"%')
 
@@ -86,9 +87,10 @@ class HttpSink:
             raise DeliveryError(f"it cannot be reached: {error}", Failure.UNREACHABLE) from error
         except TimeoutError as error:
             raise DeliveryError(f"it did not answer within {self._timeout.total:g} s", Failure.FAILED) from error
+        except aiohttp.ClientHttpProxyError as error:
+            raise DeliveryError(f"its proxy answered with status {error.status}", Failure.UNREACHABLE) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            text = str(error) or type(error).__name__
-            raise DeliveryError(f"the request failed: {text}", Failure.FAILED) from error
+            raise DeliveryError(f"the request failed: {_reason(error)}", Failure.FAILED) from error
         if not 200 <= status < 300:
             raise _refusal(status, retry_after)
 
@@ -132,6 +134,14 @@ def signing_key(secret: str) -> bytes:
     if not secret.startswith(SECRET_PREFIX):
         return secret.encode()
     return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+
+
+def _reason(error: Exception) -> str:
+    """Return why a request failed, without its URL, which may have credentials: operators and logs see the text."""
+    if isinstance(error, aiohttp.InvalidURL):
+        return "the URL is invalid"
+    text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    return " ".join(text.split())[:_REASON_LIMIT] or type(error).__name__
 
 
 def _refusal(status: int, retry_after: str) -> DeliveryError:
