@@ -15,7 +15,7 @@ from zot.catalog.quotas import RepositoryQuota, matches
 from zot.catalog.redis.codec import decode_outcome, encode_command
 from zot.catalog.redis.reader import RedisReader
 from zot.catalog.redis.script_calls import ScriptCalls
-from zot.catalog.redis.scripts import COMMANDS, READS
+from zot.catalog.redis.scripts import command_script
 from zot.catalog.redis.server import RedisPlace
 from zot.catalog.rows import LayoutSnapshot
 from zot.databases.redis_client import disconnect
@@ -49,7 +49,7 @@ class RedisCatalog(RedisReader):
         for _ in range(_NAMES_TRIES):
             fields, contents = encode_command(command, await self._quota_fields(command))
             status, result = await self._changes.evaluate(
-                COMMANDS, name, fields, remembered_s, *contents, replicas=replicas
+                command_script(name), name, fields, remembered_s, *contents, replicas=replicas
             )
             if status == b"ok":
                 outcome: Outcome = decode_outcome(type(command), result)
@@ -73,7 +73,7 @@ class RedisCatalog(RedisReader):
 
     async def ready(self) -> None:
         """Raise CatalogUnavailableError while it cannot be reached; CatalogError."""
-        await self._reads.evaluate(READS, "unread", "")
+        await self._read("unread", "")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -113,7 +113,7 @@ class RedisCatalog(RedisReader):
             counts: set[int] = set()
             after = ""
             while True:
-                _, (count, page) = await self._reads.evaluate(READS, "names", after, PAGE_LIMIT)
+                count, page = await self._read("names", after, PAGE_LIMIT)
                 counts.add(int(count or 0))
                 names += [Repository(name.decode()) for name in page]
                 if len(page) < PAGE_LIMIT:

@@ -15,7 +15,7 @@ from zot.catalog.owner_commands import LEASE_S
 from zot.catalog.redis.codec import decode_value, encode_fields
 from zot.catalog.redis.driver import RedisCatalog
 from zot.catalog.redis.script_calls import ScriptCalls
-from zot.catalog.redis.scripts import COMMANDS
+from zot.catalog.redis.scripts import command_script
 from zot.catalog.redis.server import RedisPlace, read_settings
 from zot.databases.redis_client import disconnect
 from zot.databases.redis_connection import SharedConnection
@@ -116,7 +116,7 @@ class RedisCatalogEngine:
             "store": self._store,
             "is_alone": self._is_alone,
         }
-        _, packed = await calls.evaluate(COMMANDS, "Begin", encode_fields(fields), 0)
+        _, packed = await calls.evaluate(command_script("Begin"), "Begin", encode_fields(fields), 0)
         if (store := decode_value(packed)) != self._store:
             raise CatalogUnusableError(
                 f"the catalog {self} belongs to the store {store}, this one is {self._store}: "

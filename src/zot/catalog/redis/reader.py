@@ -11,7 +11,7 @@ from zot.catalog.change_log import ChangeCursor, ChangePage, TagChange, change_p
 from zot.catalog.interface import PAGE_LIMIT, CatalogUnavailableError
 from zot.catalog.redis.rows import blob_row, carried_row, change_row, manifest_row, tag_row, upload_row
 from zot.catalog.redis.script_calls import ScriptCalls
-from zot.catalog.redis.scripts import READS
+from zot.catalog.redis.scripts import read_script
 from zot.catalog.rows import (
     BlobRow,
     CarriedEntry,
@@ -248,11 +248,13 @@ class RedisReader:
             raise CatalogUnavailableError("the repository was changed while it was read: read it again")
 
     async def _read(self, name: str, *arguments: Any) -> Any:
-        state, *row = await self._reads.evaluate(READS, name, *arguments)
         moment = self._moment.get()
-        if moment is not None:
-            moment.saw(arguments[0], state)
-        return row[0] if row else None
+        if moment is None:
+            (row,) = await self._reads.evaluate(read_script(name), "", *arguments)
+            return row
+        row, state = await self._reads.evaluate(read_script(name), "state", *arguments)
+        moment.saw(arguments[0], state)
+        return row
 
 
 def _page(limit: int) -> int:

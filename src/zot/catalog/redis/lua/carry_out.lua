@@ -17,7 +17,7 @@ end
 if command.names and tonumber(call('GET', key('names')) or 0) ~= command.names then
   return { 'names changed', '' }
 end
-local outcome = handlers[ARGV[1]]()
+local outcome = handler()
 if outcome == nil then
   outcome = NULL
 end

@@ -1,4 +1,4 @@
--- The reads of the catalog: ARGV is the read's name and its arguments. Each returns rows as they are stored.
+-- The reads of the catalog. Each returns rows as they are stored; nothing, or an empty list, if there is none.
 
 local reads = {}
 
@@ -39,7 +39,7 @@ function reads.repositories(after, limit)
 end
 
 function reads.names(after, limit)
-  return { call('GET', key('names')), page(key('repositories'), after, limit) }
+  return is_begun() and { call('GET', key('names')), page(key('repositories'), after, limit) }
 end
 
 function reads.resolve(name, reference)
@@ -91,6 +91,9 @@ function reads.tag_log(name, before, limit, tag)
 end
 
 function reads.changes(after, limit)
+  if not is_begun() then
+    return nil
+  end
   local trimmed, newest, wanted = trimmed_changes(), newest_change(), {}
   local from = math.max(tonumber(after), trimmed) + 1
   for sequence = from, math.min(from + tonumber(limit) - 1, newest) do
@@ -241,11 +244,3 @@ function reads.usage(after, limit)
   end
   return found
 end
-
--- The state of a repository grows with each command on it; reads of one moment compare it.
-if not is_begun() then
-  return redis.error_reply('LOST the catalog was emptied')
-end
-local arguments = { unpack(ARGV, 2) }
-local state = call('HGET', key('r', arguments[1] or ''), 'state')
-return { state, reads[ARGV[1]](unpack(arguments)) }
