@@ -12,6 +12,7 @@ import redis
 
 from contract.catalog.examples import APP, OTHER, V1, digest, layer, push, push_blob, put
 from http_client import wait_for
+from servers.process import free_port
 from servers.redis import RedisServer
 from zot.catalog.blob_commands import ClaimBlob, TouchBlob
 from zot.catalog.interface import (
@@ -238,7 +239,9 @@ async def test_a_change_waits_for_a_replica(server: RedisServer, tmp_path: Path,
 
 async def test_a_cluster_has_all_of_it_in_one_slot(tmp_path: Path) -> None:
     """Scripts use keys that they do not declare, which a cluster allows where all are of one slot."""
-    with RedisServer(tmp_path, ["--cluster-enabled", "yes"]) as node, redis.Redis.from_url(node.url) as admin:
+    # By default the port of the cluster is 10,000 above the other: there may be none.
+    arguments = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+    with RedisServer(tmp_path, arguments) as node, redis.Redis.from_url(node.url) as admin:
         admin.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         wait_for(lambda: b"cluster_state:ok" in bytes(admin.execute_command("CLUSTER", "INFO", NEVER_DECODE=True)))
         where = place(node, parameters=f"?addr=127.0.0.1:{node.port}")
