@@ -6,15 +6,17 @@ import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from extensions.events.receiver import Received, Receiver
 from extensions.events.rig import NAME, database_at, delivering, until
 from extensions.search.rig import Registry
 from zot.catalog.change_log import TrimChanges
-from zot.extensions.events import delivery_database
+from zot.extensions.events import delivery, delivery_database
 from zot.extensions.events.event_filter import EventFilter
 from zot.extensions.events.http_sink import HttpSink
 
@@ -146,6 +148,55 @@ async def test_an_event_that_always_fails_does_not_stop_the_others(receiver: Rec
         await until(lambda: database.dead_letter_count(NAME) == 1)
         await registry.push("a", "good")
         await until(lambda: receiver.images[-1:] == ["a:good"])
+
+
+async def test_an_event_that_fails_holds_up_its_repository_alone(
+    receiver: Receiver, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later events of others arrive while it is tried again, and since they do, it is given up sooner."""
+    registry = Registry()
+    receiver.answer = lambda request: 500 if request.image == "a:bad" else 204
+    async with delivering(registry.catalog, HttpSink(receiver.url), path, patience_s=3600) as database:
+        await registry.push("a", "bad")
+        await until(lambda: (row := database.sink(NAME)) is not None and row.failures >= 3)
+        await registry.push("b", "1")
+        await registry.push("a", "next")
+        await until(lambda: receiver.images[-2:] == ["b:", "b:1"])
+        assert not database.dead_letter_count(NAME)
+        monkeypatch.setattr(delivery, "_PATIENCE_WITH_ONE_S", 0.0)
+        await until(lambda: database.dead_letter_count(NAME) == 1)
+        await until(lambda: receiver.images[-1] == "a:next")
+    async with delivering(registry.catalog, HttpSink(receiver.url), path):
+        await registry.push("c", "1")
+        await until(lambda: receiver.images == ["a:", "b:", "b:1", "a:next", "c:", "c:1"])
+
+
+@pytest.mark.parametrize("status", [400, 500])
+async def test_an_outage_is_no_fault_of_an_event(receiver: Receiver, path: Path, status: int) -> None:
+    """Attempts while the sink is away do not count: an error after them is the first one."""
+    registry, answers = Registry(), iter([503, 503, 503, 503, status, 503, status, 204])
+    receiver.answer = lambda _: next(answers, 204)
+    async with delivering(registry.catalog, HttpSink(receiver.url), path, patience_s=0.0) as database:
+        await registry.push("a", "1")
+        await until(lambda: receiver.images == ["a:", "a:1"])
+        assert not database.dead_letter_count(NAME)
+
+
+async def test_a_database_that_cannot_be_written_repeats_no_event(
+    receiver: Receiver, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What arrived is recorded once that is possible, and the sink goes on then."""
+    monkeypatch.setattr(delivery, "_RETRY_S", 0.005)
+    registry = Registry()
+    with closing(apsw.Connection(str(path))) as other:
+        async with delivering(registry.catalog, HttpSink(receiver.url), path):
+            other.execute("CREATE TRIGGER full BEFORE UPDATE ON sink BEGIN SELECT RAISE(ABORT, 'full'); END")
+            await registry.push("a", "1")
+            await until(lambda: "no more events are sent to receiver for now" in caplog.text)
+            await registry.push("a", "2")
+            other.execute("DROP TRIGGER full")
+            await until(lambda: receiver.images == ["a:", "a:1", "a:2"])
+    assert len(receiver.received) == 3
 
 
 async def test_dead_letters_are_bounded(receiver: Receiver, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

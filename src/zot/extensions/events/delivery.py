@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from zot.catalog.change_log import ChangeCursor
 from zot.catalog.interface import Catalog, CatalogError
@@ -20,9 +23,9 @@ from zot.extensions.events.change_reader import cursor_before, read_events
 from zot.extensions.events.delivery_database import DeliveryDatabase, EventsUnavailableError, SinkRow
 from zot.extensions.events.event import Event
 from zot.extensions.events.event_filter import EventFilter
+from zot.extensions.events.lanes import Lane, Lanes
 from zot.extensions.events.sink import DeliveryError, Failure, Sink
 from zot.foundation.threads import ThreadPoolBusyError
-from zot.oci.names import Repository
 
 POLL_S = 0.1
 """How often the change log is looked at. A look costs microseconds while nothing was committed."""
@@ -39,8 +42,12 @@ _AT_ONCE = 8
 _BACK_OFF_S = (0.5, 60.0)
 _RETRY_S = 1.0
 _LETTERS = 100
+_UNDELIVERED_LIMIT = 1000
+"""Events in memory beyond which no more are read while one fails."""
 
 _log = logging.getLogger("zot.events")
+
+Result = TypeVar("Result")
 
 
 class BackOff:
@@ -89,6 +96,7 @@ class Delivery:
         self._patience_s = patience_s
         self._back_off = back_off or BackOff()
         self._problem = ""
+        self._delivered_s = -math.inf
 
     async def run(self) -> None:
         """Deliver until cancelled. What goes wrong is logged and tried again."""
@@ -142,28 +150,47 @@ class Delivery:
     async def _deliver(self, row: SinkRow, events: Iterable[Event], end: ChangeCursor) -> None:
         """Deliver the events of a page up to `end`, or keep them as dead letters.
 
-        Each round records how far it is. Returns early if an operator has moved the sink back.
+        Each round records how far it is. While an event fails, those that follow are read, so that one that the sink
+        cannot process holds up its repository alone. Returns early if an operator has moved the sink back.
         """
-        lanes = _Lanes(events)
+        lanes = Lanes(events, end)
         while True:
             try:
                 outcome = await self._round(lanes)
-            except asyncio.CancelledError:
-                await self._database.advance(self._name, row.rewound, lanes.reached(end))
+            except (asyncio.CancelledError, CatalogError):
+                await self._database.advance(self._name, row.rewound, lanes.reached)
                 raise
-            reached = lanes.reached(end)
             await self._record(outcome)
-            is_current = await self._database.advance(self._name, row.rewound, reached, outcome.delivered)
-            if not lanes or not is_current:
+            advance = partial(self._database.advance, self._name, row.rewound, lanes.reached, outcome.delivered)
+            if not await self._recorded(advance) or not lanes:
                 return
             await asyncio.sleep(self._back_off.failed(max(each.retry_after_s for each in outcome.failures)))
+            await self._read_on(lanes)
 
-    async def _round(self, lanes: _Lanes) -> _Outcome:
+    async def _read_on(self, lanes: Lanes) -> None:
+        """Add the next page of the log, if there is room for it."""
+        if len(lanes) >= _UNDELIVERED_LIMIT:
+            return
+        with suppress(CatalogError):  # it is read again after the next round
+            page = await read_events(self._catalog, lanes.end)
+            if not page.gap:  # else it is noticed once these are delivered
+                lanes.add(filter(self._wanted.matches, page.events), page.cursor)
+
+    async def _recorded(self, change: Callable[[], Awaitable[Result]]) -> Result:
+        """Make a change of the database, as soon as that is possible: else what arrived would be sent again."""
+        while True:
+            try:
+                return await change()
+            except (EventsUnavailableError, ThreadPoolBusyError) as error:
+                self._log_problem(f"no more events are sent to {self._name} for now: {error}")
+            await asyncio.sleep(_RETRY_S)
+
+    async def _round(self, lanes: Lanes) -> _Outcome:
         """Send the events of each repository until one fails; when all fail, leave the rest for the next round."""
         outcome = _Outcome()
         slots = asyncio.Semaphore(_AT_ONCE)
 
-        async def send(lane: _Lane) -> None:
+        async def send(lane: Lane) -> None:
             async with slots:
                 if not outcome.failures or outcome.delivered:
                     await self._send_lane(lane, outcome)
@@ -174,27 +201,29 @@ class Delivery:
                 raise each
         return outcome
 
-    async def _send_lane(self, lane: _Lane, outcome: _Outcome) -> None:
+    async def _send_lane(self, lane: Lane, outcome: _Outcome) -> None:
         while lane.events:
             event = lane.events[0]
             try:
                 await self._send(event)
             except DeliveryError as error:
                 outcome.failures.append(error)
-                lane.failed()
-                if not self._is_dead(lane, error, outcome):
+                lane.failed(error.failure)
+                if not self._is_dead(lane, error):
                     return
                 _log.error("the event %s (%s) is a dead letter of %s: %s", event.id, event.type, self._name, error)
-                await self._database.bury(self._name, event, str(error), lane.attempts)
+                await self._recorded(partial(self._database.bury, self._name, event, str(error), lane.attempts))
             else:
                 outcome.delivered += 1
+                self._delivered_s = time.monotonic()
             lane.next()
 
-    def _is_dead(self, lane: _Lane, error: DeliveryError, outcome: _Outcome) -> bool:
+    def _is_dead(self, lane: Lane, error: DeliveryError) -> bool:
         """Tell whether the first event of a lane is given up: the sink is there, and does not accept it."""
-        if error.failure is Failure.UNREACHABLE or lane.attempts < ATTEMPTS:
+        if error.failure is Failure.UNREACHABLE or lane.answers < ATTEMPTS:
             return False
-        patience_s = min(self._patience_s, _PATIENCE_WITH_ONE_S) if outcome.delivered else self._patience_s
+        accepts_others = self._delivered_s > lane.since_s
+        patience_s = min(self._patience_s, _PATIENCE_WITH_ONE_S) if accepts_others else self._patience_s
         return error.failure is Failure.REFUSED or lane.failing_s > patience_s
 
     async def _send(self, event: Event) -> None:
@@ -211,12 +240,13 @@ class Delivery:
             if self._problem:
                 _log.info("%s accepts events again", self._name)
                 self._problem = ""
-            await self._database.recovered(self._name)
+            await self._recorded(partial(self._database.recovered, self._name))
         if outcome.failures:
             problem = str(outcome.failures[-1])
             if not outcome.delivered:
                 self._log_problem(f"{self._name} does not accept events for now: {problem}")
-            await self._database.failed(self._name, len(outcome.failures), None if outcome.delivered else problem)
+            problem_now = None if outcome.delivered else problem
+            await self._recorded(partial(self._database.failed, self._name, len(outcome.failures), problem_now))
 
     async def _send_due_letters(self) -> None:
         """Send the dead letters again that an operator wants sent, in their order."""
@@ -230,11 +260,11 @@ class Delivery:
                 if error.failure is Failure.UNREACHABLE:
                     await asyncio.sleep(self._back_off.failed(error.retry_after_s))
                     return
-                await self._database.refused_again(letter.id, str(error))
+                await self._recorded(partial(self._database.refused_again, letter.id, str(error)))
             else:
                 outcome.delivered = 1
                 await self._record(outcome)
-                await self._database.forget(letter.id)
+                await self._recorded(partial(self._database.forget, letter.id))
 
     def _log_problem(self, problem: str) -> None:
         if problem != self._problem:
@@ -248,53 +278,3 @@ class _Outcome:
 
     delivered: int = 0
     failures: list[DeliveryError] = field(default_factory=list)
-
-
-class _Lane:
-    """The undelivered events of one repository, and the failed attempts to send the first of them."""
-
-    def __init__(self) -> None:
-        self.events: deque[Event] = deque()
-        self.attempts = 0
-        self._since_s = 0.0
-
-    def failed(self) -> None:
-        """Count a failed attempt."""
-        if not self.attempts:
-            self._since_s = time.monotonic()
-        self.attempts += 1
-
-    @property
-    def failing_s(self) -> float:
-        """Seconds since the first failed attempt."""
-        return time.monotonic() - self._since_s
-
-    def next(self) -> None:
-        """Go on with the next event."""
-        self.events.popleft()
-        self.attempts = 0
-
-
-class _Lanes:
-    """The undelivered events of a page by repository: those of one are sent one after the other."""
-
-    def __init__(self, events: Iterable[Event]) -> None:
-        self._lanes: dict[Repository, _Lane] = {}
-        for event in events:
-            self._lanes.setdefault(event.repository, _Lane()).events.append(event)
-
-    def __bool__(self) -> bool:
-        return any(each.events for each in self._lanes.values())
-
-    def in_order(self) -> list[_Lane]:
-        """Return those with events, first those that have failed least often."""
-        return sorted((each for each in self._lanes.values() if each.events), key=lambda each: each.attempts)
-
-    def reached(self, end: ChangeCursor) -> ChangeCursor:
-        """Return the cursor up to which everything is done: before the first undelivered event, else `end`."""
-        first = min((each.events[0] for each in self._lanes.values() if each.events), key=_sequence, default=None)
-        return end if first is None else first.before
-
-
-def _sequence(event: Event) -> int:
-    return event.sequence
