@@ -38,6 +38,10 @@ BETTER = {
     "globalsearch-tag-filter-arch": "arm64 is the architecture of arm64/v8",
     "globalsearch-filter-signed": "library/debian has a signed image, which is not its newest",
     "image-artifact": "an artifact has no vulnerabilities, which is no error",
+    **dict.fromkeys(
+        ("imagelist-repo", "imagelist-sort-alphabetic_dsc", "imagelist-sort-relevance"),
+        "tags sort by name as versions: 1.2 before 1.10",
+    ),
     "image-digest-ref": "an image is found by its digest",
 }
 """Queries that zot answers worse."""
