@@ -70,7 +70,7 @@ class Index:
     complete = False
 
     async def status(self) -> IndexStatus:
-        return IndexStatus(complete=self.complete, done=0, total=9, behind=3, repositories=0, images=0)
+        return IndexStatus(complete=self.complete, importing=False, done=0, total=9, behind=3, repositories=0, images=0)
 
 
 async def until(condition: Callable[[], bool]) -> None:

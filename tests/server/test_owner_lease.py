@@ -74,10 +74,12 @@ async def test_each_part_of_the_work_is_done_by_the_server_that_has_its_lease() 
     lease = OwnerLease(catalog)
     await lease.renew()
     assert [name for name in WORK_LEASES if lease.holds(name)] == [name for name in WORK_LEASES if name != EXPORT_LEASE]
+    assert [name for name in WORK_LEASES if lease.is_elsewhere(name)] == [EXPORT_LEASE]
     assert await acquirable(catalog, PEER) == [EXPORT_LEASE]
     await catalog.do(ReleaseLease(lease=export))
     await lease.renew()
     assert lease.holds(EXPORT_LEASE)
+    assert not lease.is_elsewhere(EXPORT_LEASE)
 
 
 async def test_a_second_server_takes_over_when_the_lease_of_the_first_has_expired() -> None:

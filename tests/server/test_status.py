@@ -28,7 +28,7 @@ class Index:
     async def status(self) -> IndexStatus:
         if not self._readable:
             raise SearchUnavailableError("it is being made again")
-        return IndexStatus(complete=False, done=3, total=12, behind=5, repositories=3, images=9)
+        return IndexStatus(complete=False, importing=False, done=3, total=12, behind=5, repositories=3, images=9)
 
 
 @pytest.fixture

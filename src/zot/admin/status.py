@@ -36,6 +36,8 @@ class IndexProgress(msgspec.Struct, frozen=True):
 
     complete: bool
     """It has everything but the latest changes; if not, it is being filled."""
+    importing: bool
+    """The catalog does not have all layouts of the store yet, which a first start imports."""
     done: int
     """Repositories that are in it, while it is being filled."""
     total: int

@@ -93,6 +93,8 @@ def _index(status: StatusReport) -> str:
     index = status.index
     if index is None:
         return "no index"
+    if index.importing:
+        return f"layouts are being imported: {index.repositories} repositories are in the index"
     if not index.complete:
         return f"the index is being filled: {index.done} of {index.total} repositories"
     behind = f", {index.behind} changes behind" if index.behind else ""

@@ -46,6 +46,8 @@ class LayoutScanner:
         self._exporter = exporter
         self._arrivals = arrivals
         self._pause_s = 1 / looks_per_s
+        self._walked: set[int] = set()
+        """The parts of the store of which all layouts were imported once."""
 
     async def run(self, *, merges: bool = True) -> None:
         """Import and check until it is cancelled. Failures are logged and retried with the next scan.
@@ -53,15 +55,21 @@ class LayoutScanner:
         Without `merges` it only imports: edits of layouts that the catalog has are left alone.
         """
         async with asyncio.TaskGroup() as running:
-            for scan in self._scans:
-                running.create_task(self._run(scan, merges=merges))
+            for number, scan in enumerate(self._scans):
+                running.create_task(self._run(number, scan, merges=merges))
 
-    async def _run(self, scan: LayoutScan, *, merges: bool) -> None:
+    @property
+    def has_imported(self) -> bool:
+        """Whether every layout that was there at first is in the catalog, but those that cannot be imported."""
+        return len(self._walked) == len(self._scans)
+
+    async def _run(self, number: int, scan: LayoutScan, *, merges: bool) -> None:
         pause_s = 0.0  # the first scan makes all repositories known, and does not pause
         checks = merges and scan.checks_first
         while True:
             try:
                 await self._import(scan, pause_s, restores=merges)
+                self._walked.add(number)
                 pause_s = self._pause_s
                 if checks:
                     await self._check(scan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from zot.config.model import Config
@@ -41,6 +41,8 @@ class MaintenanceParts:
     """When the server started, in seconds since the epoch."""
     statistics: StatisticsStore | None = None
     observer: Observer = field(default_factory=NoObserver)
+    layouts_are_imported: Callable[[], bool] = lambda: True
+    """Tells whether the catalog has all layouts that the store had when the server started."""
 
 
 def build(config: Config, parts: MaintenanceParts) -> list[Task]:

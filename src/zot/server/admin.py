@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +70,7 @@ def maintenance_parts(
     layout_jobs: LayoutJobs,
     job_states: JobStates,
     observer: Observer,
+    layouts_are_imported: Callable[[], bool] = lambda: True,
 ) -> MaintenanceParts:
     """Return what maintenance works on, by a configuration; `job_states` are loaded."""
     return MaintenanceParts(
@@ -80,6 +81,7 @@ def maintenance_parts(
         started_s=store.plan.started_s,
         statistics=store.statistics,
         observer=observer,
+        layouts_are_imported=layouts_are_imported,
     )
 
 

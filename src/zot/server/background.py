@@ -139,8 +139,18 @@ class Background:
 
     def _parts(self, config: Config) -> maintenance.MaintenanceParts:
         return maintenance_parts(
-            config, self._store, self._layouts, self._layout_jobs, self._job_states, self._observer
+            config,
+            self._store,
+            self._layouts,
+            self._layout_jobs,
+            self._job_states,
+            self._observer,
+            self._layouts_are_imported,
         )
+
+    def _layouts_are_imported(self) -> bool:
+        # What another server imports is seen in the shared catalog, and not how much is left of it.
+        return self._layout_jobs.scanner.has_imported or self._lease.is_elsewhere(IMPORT_LEASE)
 
 
 def _jobs(config: Config, parts: maintenance.MaintenanceParts) -> list[Task]:

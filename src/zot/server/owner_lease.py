@@ -37,6 +37,7 @@ class OwnerLease:
         self._renew_s = renew_s
         self._retry_s = retry_s
         self._acquired = {name: asyncio.Event() for name in WORK_LEASES}
+        self._elsewhere: set[str] = set()
 
     async def run(self) -> None:
         """Renew the lease until cancelled. Raises LeaseEndedError once it has ended.
@@ -70,6 +71,9 @@ class OwnerLease:
                 continue
             if await catalog.do(AcquireLease(name=name, owner=catalog.owner)) is not None:
                 acquired.set()
+                self._elsewhere.discard(name)
+            else:
+                self._elsewhere.add(name)
 
     async def acquired(self, name: str) -> None:
         """Return once this server holds a lease of the background work."""
@@ -78,6 +82,10 @@ class OwnerLease:
     def holds(self, name: str) -> bool:
         """Return whether this server has acquired a lease of the background work."""
         return self._acquired[name].is_set()
+
+    def is_elsewhere(self, name: str) -> bool:
+        """Return whether another server had a lease of the background work when this one last asked for it."""
+        return name in self._elsewhere
 
     async def end(self) -> None:
         """End the lease, so that another server need not wait until it expires. Raises CatalogError."""

@@ -112,6 +112,7 @@ async def index_progress(search: Search) -> IndexProgress:
     found = await search.status()
     return IndexProgress(
         complete=found.complete,
+        importing=found.importing,
         done=found.done,
         total=found.total,
         behind=found.behind,

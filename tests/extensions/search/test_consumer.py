@@ -338,3 +338,24 @@ async def test_a_search_that_waits_wakes_the_consumer(tmp_path: Path) -> None:
         assert len(await tags(search)) == 5
         assert await search.caught_up()
         assert len(await tags(search)) == 6
+
+
+async def test_an_index_is_complete_once_all_layouts_are_imported(tmp_path: Path) -> None:
+    """Until then it tells how much it has; it does not take a later start for another import."""
+    registry, path, imported = Registry(), tmp_path / "search.db", False
+    async with indexing(registry, path, imported=lambda: imported):
+        await in_sync(registry, path)
+        search = IndexSearch(path, registry.catalog)
+        await registry.push("a", "1")
+        assert not await search.caught_up()
+        status = await search.status()
+        assert (status.complete, status.importing) == (False, True)
+        assert await tags(search) == ["1"]
+        await registry.push("a", "2")
+        imported = True
+        while not await search.caught_up():
+            pass
+        status = await search.status()
+        assert (status.complete, status.importing, status.images) == (True, False, 2)
+    async with indexing(registry, path, imported=lambda: False):
+        assert await search.caught_up()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import re
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +17,7 @@ import pytest
 from extensions.ui.visitor import EXTENSIONS, FORM, log_in, page, post
 from http_client import Client, wait_for
 from layout.images import CONFIG, LAYER, MANIFEST, Image, image, sha256
+from zot.layout.scanner import LayoutScanner
 from zot.testing import RunningRegistry, serve
 
 
@@ -359,6 +362,26 @@ def test_a_user_restores_the_last_tag_of_a_repository(guarded: RunningRegistry) 
     assert pushed.digest in history
     assert pushed.digest in page(client, "/image/team%2Flast/untagged", **cookie)
     assert client.get("/image/team%2Flast/history", **log_in(client, "bob")).status == 404
+
+
+def test_pages_say_so_until_the_layouts_of_a_store_are_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index of a catalog that has not all layouts yet is not called complete, nor the registry empty."""
+    scanned, scan = Event(), LayoutScanner._import
+
+    async def scan_later(scanner: LayoutScanner, *args: Any, **kwargs: Any) -> None:
+        await asyncio.to_thread(scanned.wait)
+        await scan(scanner, *args, **kwargs)
+
+    monkeypatch.setattr(LayoutScanner, "_import", scan_later)
+    with serve(tmp_path / "content", {"extensions": EXTENSIONS}) as registry:
+        client = Client(registry.host)
+        wait_for(lambda: "Layouts are being imported: 0 repositories are in search" in page(client, "/"))
+        assert "This registry is empty" not in page(client, "/")
+        scanned.set()
+        wait_for(lambda: "This registry is empty" in page(client, "/"))
+        assert "being imported" not in page(client, "/")
 
 
 def test_a_form_says_that_search_is_not_there_now(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_registry_is_empty_only_by_a_complete_index(*, complete: bool) -> None
     values = {
         "user": {"name": "", "may_log_in": False, "has_preferences": False, "is_admin": False},
         "path": "/",
-        "index": IndexStatus(complete, done=0, total=29, behind=0, repositories=0, images=0),
+        "index": IndexStatus(complete, importing=False, done=0, total=29, behind=0, repositories=0, images=0),
         "search_text": "",
         "narrowed": False,
         "result": RepositoryPage(0, ()),

@@ -371,6 +371,8 @@ class IndexStatus(msgspec.Struct, frozen=True):
 
     complete: bool
     """It has everything but the latest changes. If not, it is being filled: results are partial."""
+    importing: bool
+    """The catalog does not have all layouts of the store yet, which a first start imports."""
     done: int
     """Repositories that are in it, while it is being filled."""
     total: int
@@ -387,7 +389,8 @@ class Search(Protocol):
     async def caught_up(self) -> bool:
         """Wait until the index has all that was acknowledged before the call, at most 1 s; tell whether it has.
 
-        A request calls it once, before its first query. While the index is being filled it does not wait.
+        A request calls it once, before its first query. While the index is being filled it does not wait, and tells
+        that it has not, as it does while layouts are imported.
         """
 
     async def status(self) -> IndexStatus:

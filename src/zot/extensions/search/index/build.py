@@ -18,7 +18,11 @@ def consumers(config: Config, parts: MaintenanceParts) -> Sequence[Callable[[], 
     if not config.extensions.search_enabled:
         return ()
     path = StateDirectory.of(config.storage).search_database
-    return (IndexConsumer(path, parts.registry.catalog, parts.registry.storage, parts.statistics).run,)
+    registry = parts.registry
+    consumer = IndexConsumer(
+        path, registry.catalog, registry.storage, parts.statistics, imported=parts.layouts_are_imported
+    )
+    return (consumer.run,)
 
 
 def open_search(config: Config, catalog: Catalog, statistics: StatisticsStore | None) -> IndexSearch:

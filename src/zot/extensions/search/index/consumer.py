@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,6 +31,8 @@ PAUSE_S = 0.05
 """How long at least, after the log was read, it is not read again, however many searches wait."""
 DELAY_S = 1.0
 """How long a change waits at most while no search wants it: what comes meanwhile is written with it."""
+_IMPORTING_S = 0.1
+"""The same while layouts are imported, of which the end is awaited too."""
 _WITHOUT_PIPE_S = 0.2
 """The same where the file system has no pipes: then a search cannot say that it waits."""
 _RETRY_S = 1.0
@@ -60,12 +62,15 @@ class IndexConsumer:
         pause_s: float = PAUSE_S,
         delay_s: float = DELAY_S,
         pulls_s: float = _PULLS_S,
+        imported: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Write the index at `path`; `imported` tells whether the catalog has all layouts of the store."""
         self._catalog = catalog
         self._statistics = statistics
         self._pause_s = pause_s
         self._delay_s = delay_s
         self._pulls_s = pulls_s
+        self._imported = imported
         self._threads = ThreadPool("search-index", 1, 8)
         self._writer = IndexWriter(path)
         self._demand = WakePipe(demand_pipe(path))
@@ -118,9 +123,10 @@ class IndexConsumer:
         if state.filling is not Filling.DONE:
             await self._fill(state)
             state = await self._threads.run(self._writer.open)
-        cursor = state.cursor
+        cursor, importing = state.cursor, bool(state.importing)
         while self._writer.is_current():
             self._demand.clear()  # before the changes are read: what a search asks for later is read later
+            imported = self._imported()  # the same holds for what an import wrote
             page = await self._catalog.changes(cursor, BATCH)
             if page.gap:
                 _log.info("the catalog's change log does not continue where the search index is: it is compared")
@@ -131,15 +137,18 @@ class IndexConsumer:
                 cursor, self._problem = page.cursor, ""
                 if len(page.changes) == BATCH:
                     continue
+            if importing and imported:
+                await self._threads.run(self._writer.end_importing)
+                importing = False
             await self._read_pulls()
             await self._read_incomplete()
-            await self._pause()
+            await self._pause(_IMPORTING_S if importing else self._delay_s)
         return None
 
-    async def _pause(self) -> None:
+    async def _pause(self, delay_s: float) -> None:
         """Wait until a search wants the latest changes, at most `delay_s`."""
         began_s = time.monotonic()
-        if await self._demand.wait(self._delay_s if self._demand.is_open else _WITHOUT_PIPE_S):
+        if await self._demand.wait(delay_s if self._demand.is_open else min(delay_s, _WITHOUT_PIPE_S)):
             await asyncio.sleep(max(0.0, self._pause_s - (time.monotonic() - began_s)))
 
     # --- filling ---
@@ -164,7 +173,7 @@ class IndexConsumer:
                     pending = await self._write(pending, filled_to, done, state.total)
             filled_to, done = name, done + 1
         await self._write(pending, filled_to, done, state.total)
-        await self._threads.run(self._writer.end_filling)
+        await self._threads.run(self._writer.end_filling, self._imported())
         if state.total:
             _log.info("the search index is filled: it has %d repositories", done)
 

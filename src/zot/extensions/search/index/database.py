@@ -41,12 +41,18 @@ class IndexState(NamedTuple):
     filled_to: str
     done: int
     total: int
+    importing: int
     names: int
 
     @property
     def cursor(self) -> ChangeCursor:
         """The last entry of the change log that is in the index."""
         return ChangeCursor(self.sequence, self.at_ns)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the index has all that the store has, but the latest changes."""
+        return self.filling is Filling.DONE and not self.importing
 
 
 def damage_marker(path: Path) -> Path:
@@ -173,10 +179,15 @@ class IndexWriter:
         """Record that the repositories up to a name have been read."""
         self._set_filling(Filling.RUNNING, to, done, total)
 
-    def end_filling(self) -> None:
-        """Record that all lists have been read."""
+    def end_filling(self, imported: bool) -> None:
+        """Record that all lists have been read, and whether they had all layouts of the store."""
         with self._db:
-            self._db.execute("UPDATE state SET filling = ?", (Filling.DONE,))
+            self._db.execute("UPDATE state SET filling = ?, importing = importing AND ?", (Filling.DONE, not imported))
+
+    def end_importing(self) -> None:
+        """Record that the index has all layouts that the store had."""
+        with self._db:
+            self._db.execute("UPDATE state SET importing = 0")
 
     def _set_filling(
         self, filling: Filling, to: str, done: int, total: int, cursor: ChangeCursor | None = None

@@ -13,7 +13,7 @@ from zot.oci.digest import HEX_LENGTHS, Digest
 
 APPLICATION_ID = 0x7A6F7473
 """`zots`."""
-VERSION = 3
+VERSION = 4
 """Grows with each change of the schema, or of what is written into it."""
 
 SCHEMA = """
@@ -24,9 +24,10 @@ CREATE TABLE state (
   filled_to TEXT NOT NULL,        -- the last repository that was read
   done INTEGER NOT NULL,
   total INTEGER NOT NULL,
+  importing INTEGER NOT NULL,     -- 0: the catalog had all layouts of the store when it was read
   names INTEGER NOT NULL          -- the version of the set of repositories; begins anywhere
 ) STRICT;
-INSERT INTO state VALUES (0, 0, 2, '', 0, 0, abs(random() % 1000000000000));
+INSERT INTO state VALUES (0, 0, 2, '', 0, 0, 1, abs(random() % 1000000000000));
 
 CREATE TABLE repository (
   id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again

@@ -43,6 +43,8 @@ from zot.statistics.interface import Statistic, StatisticsByManifest, Statistics
 _THREADS = 2
 _QUEUE_LIMIT = 64
 _FRESH_S = 1.0
+_IMPORTED_S = 0.2
+"""How long it waits for the end of an import: a start that has nothing to import is there within moments."""
 _POLL_S = 0.01
 _BREATH = 64
 """Images whose counts are read at once, before other tasks run."""
@@ -66,6 +68,7 @@ class IndexSearch:
     async def caught_up(self) -> bool:
         """See `Search`."""
         deadline_s = time.monotonic() + _FRESH_S
+        importing_s = time.monotonic() + _IMPORTED_S
         wanted: ChangeCursor | None = None
         while True:
             try:
@@ -79,9 +82,10 @@ class IndexSearch:
                 if late:
                     raise
             else:
-                if state.filling is Filling.DONE and state.sequence >= wanted.sequence:
+                if state.is_complete and state.sequence >= wanted.sequence:
                     return True
-                if state.filling is not Filling.DONE or late:
+                waited = late if state.sequence < wanted.sequence else time.monotonic() > importing_s
+                if state.filling is not Filling.DONE or waited:
                     return False
             await self._in_thread(self._reader.demand)
             await asyncio.sleep(_POLL_S)
@@ -93,11 +97,12 @@ class IndexSearch:
             newest = (await self._catalog.changes(None, 1)).cursor
         except CatalogError as error:
             raise SearchUnavailableError(f"the catalog cannot be read: {error}") from error
-        complete = state.filling is Filling.DONE
+        is_filled = state.filling is Filling.DONE
         return IndexStatus(
-            complete=complete,
-            done=found if complete else state.done,
-            total=found if complete else state.total,
+            complete=state.is_complete,
+            importing=bool(state.importing),
+            done=found if is_filled else state.done,
+            total=found if is_filled else state.total,
             behind=max(0, newest.sequence - state.sequence),
             repositories=found,
             images=count,
