@@ -408,7 +408,7 @@ async def test_a_late_unlink_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exploration finds a delete that removes the row before the file, and then deletes a newer file."""
 
     async def forget_first(
-        catalog: Catalog, storage: Storage, repository: Repository, digest: Digest, token: str, *_: object
+        catalog: Catalog, storage: Storage, repository: Repository, digest: Digest, token: str, *_: object, **__: object
     ) -> None:
         await catalog.do(ForgetBlob(repository=repository, digest=digest, token=token))
         await storage.remove(repository, digest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ async def test_a_manifest_of_the_same_bytes_keeps_its_file(
         PutManifest(repository=APP, digest=DIGEST, content=CONTENT, media_type=IMAGE_INDEX, edges=())
     )
     for _ in range(2):
-        await finish_delete(registry.catalog, storage, APP, DIGEST, "delete", disposal)
+        await finish_delete(registry.catalog, storage, APP, DIGEST, "delete", disposal, begun_s=time.monotonic())
         assert await storage.stat(APP, DIGEST) == len(CONTENT)
     assert await registry.catalog.resolve(APP, DIGEST) is not None
 

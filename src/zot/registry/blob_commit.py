@@ -30,7 +30,8 @@ from zot.registry.held_blobs import has_bytes, is_held_intact
 from zot.registry.registry import MIB, Registry
 from zot.storage.interface import ContentDamagedError, Progress, StorageFullError, UploadKey, UploadMissingError
 
-# A doomed blob is unlinked within milliseconds, unless the process that was about to unlink it died.
+# A doomed blob is removed within milliseconds, unless the process that was about to remove it died, or the outcome of
+# its request to an object store is unknown: then it stays doomed until the request has expired.
 _DOOMED_WAIT_S = 5.0
 _DOOMED_POLL_S = 0.005
 # A damaged blob becomes absent within milliseconds, unless other pushes of it are about to commit.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from zot.catalog.blob_commands import Disposal, DoomBlob, DoomOutcome, ForgetBlob
 from zot.catalog.command import ChangeSource, new_id
@@ -12,7 +13,7 @@ from zot.oci.digest import Digest
 from zot.oci.names import Repository
 from zot.registry.damage import FoundBy
 from zot.registry.registry import Registry
-from zot.storage.interface import Storage
+from zot.storage.interface import REMOVAL_DECIDED_S, Storage, StorageUnavailableError
 
 
 async def delete_blob(catalog: Catalog, storage: Storage, doom: DoomBlob) -> DoomOutcome:
@@ -21,9 +22,13 @@ async def delete_blob(catalog: Catalog, storage: Storage, doom: DoomBlob) -> Doo
     With DOOMED the blob is gone, durably, and so is its file. A caller that is cancelled leaves no blob half deleted.
     Raises CatalogError, StorageError; the deletion is then completed by `maintenance.unfinished_deletes`.
     """
+    begun_s = time.monotonic()
     outcome = await catalog.do(doom)
     if outcome is DoomOutcome.DOOMED:
-        await asyncio.shield(finish_delete(catalog, storage, doom.repository, doom.digest, doom.token, doom.disposal))
+        finishing = finish_delete(
+            catalog, storage, doom.repository, doom.digest, doom.token, doom.disposal, begun_s=begun_s
+        )
+        await asyncio.shield(finishing)
     return outcome
 
 
@@ -34,11 +39,18 @@ async def finish_delete(
     digest: Digest,
     token: str,
     disposal: Disposal,
+    *,
+    begun_s: float,
 ) -> None:
     """Dispose of the file of a blob doomed under `token`, then forget its row. Idempotent.
 
-    Raises CatalogError, StorageError.
+    `begun_s` is when the caller began, by the monotonic clock. After an error the removal may still take effect for a
+    while (`Storage.removal_expires_s`): the row stays, so that no push stores what is removed late. Raises
+    CatalogError, StorageError.
     """
+    # A process that stood still is late: the delete may have been finished in its place, and the blob pushed again.
+    if removal_expires_s(storage, repository, disposal) and time.monotonic() - begun_s > REMOVAL_DECIDED_S:
+        raise StorageUnavailableError(f"the delete of {digest} from {repository} was delayed: it is finished later")
     match disposal:
         case Disposal.UNLINK:
             await storage.remove(repository, digest)
@@ -51,6 +63,11 @@ async def finish_delete(
     content = await catalog.manifest_content(repository, digest)
     if content is not None:
         await storage.put(repository, digest, content)
+
+
+def removal_expires_s(storage: Storage, repository: Repository, disposal: Disposal) -> float:
+    """Return how long a pending delete may still take effect after its process died or its removal failed."""
+    return 0.0 if disposal is Disposal.NO_FILE else storage.removal_expires_s(repository)
 
 
 async def quarantine_damaged(

@@ -179,6 +179,11 @@ class FilesystemStorage:
         doing = f"store small content in {', '.join(contents)}"
         await _run(self._pools.durable, doing, self._content.put_all, contents)
 
+    def removal_expires_s(self, repository: Repository) -> float:
+        """Return 0: a removal ends with its call."""
+        del repository
+        return 0.0
+
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content."""
         doing = f"remove {digest} from {repository}"

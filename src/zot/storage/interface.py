@@ -176,6 +176,10 @@ Checkpoint = Callable[[Progress], Awaitable[None]]
 """Records what an append has staged so far. If it raises, the append ends and writes nothing more."""
 
 
+REMOVAL_DECIDED_S = 10.0
+"""How long after the decision to delete a removal may be called, where `Storage.removal_expires_s` is not 0."""
+
+
 class Storage(Protocol):
     """Bytes by (repository, digest), and staged uploads."""
 
@@ -276,14 +280,22 @@ class Storage(Protocol):
         If it raises, some may be there.
         """
 
+    def removal_expires_s(self, repository: Repository) -> float:
+        """Return how long a removal may still take effect after `remove` or `quarantine` was called, in seconds.
+
+        0: it has no effect once the call has ended, or its process. Otherwise that is so only of a call that returned;
+        after an error, or the death of the process, the content may vanish until that time is over, also if it was
+        stored again. It includes 10 s between the decision to delete and the call.
+        """
+
     async def remove(self, repository: Repository, digest: Digest) -> None:
-        """Remove content. Durable and idempotent."""
+        """Remove content. Durable and idempotent. Raises StorageError; see `removal_expires_s`."""
 
     async def quarantine(self, repository: Repository, digest: Digest) -> bool:
         """Move damaged content to a place from which no client is served; return False if it is missing.
 
         Durable. Content that was quarantined under that name before is replaced. If the content is missing, that is
-        recorded for `is_quarantined`.
+        recorded for `is_quarantined`. Raises StorageError; see `removal_expires_s`.
         """
 
     async def is_quarantined(self, repository: Repository, digest: Digest) -> bool:

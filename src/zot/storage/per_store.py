@@ -109,6 +109,10 @@ class PerStoreStorage:
             if its:
                 await storage.put_all(its)
 
+    def removal_expires_s(self, repository: Repository) -> float:
+        """Return how long a removal may still take effect."""
+        return self.of(repository).removal_expires_s(repository)
+
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content."""
         await self.of(repository).remove(repository, digest)

@@ -78,8 +78,8 @@ class ObjectStore(Protocol):
     async def remove(self, key: str) -> None:
         """Remove an object. Idempotent.
 
-        The request expires after 30 s at the object store: one that is delayed for longer removes nothing, also if the
-        key has been written again. After an error the outcome is unknown for as long.
+        The request is sent once, and expires 35 s after the call at the object store: one that is delayed for longer
+        removes nothing, also if the key has been written again. After an error the outcome is unknown for as long.
         """
 
     def list(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -26,6 +27,7 @@ _REQUEST_S = 30.0
 _RETRY_S = 10.0
 _CONNECT_S = 5.0
 _REMOVAL_S = 30.0
+_SIGNED_S = 5.0
 _WRITING = frozenset({"write", "list", "sign", "remove"})
 _CODE = re.compile(r"<Code>([^<]*)")
 _MESSAGE = re.compile(r"<Message>([^<]*)")
@@ -130,8 +132,11 @@ class S3Objects:
 
     async def remove(self, key: str) -> None:
         """Remove an object by a request that expires."""
+        called_s = time.monotonic()
         with _errors("remove", key):
             url = await obstore.sign_async(self._store, "DELETE", self._prefix + key, timedelta(seconds=_REMOVAL_S))
+        if time.monotonic() - called_s > _SIGNED_S:
+            raise StorageUnavailableError(f"cannot remove {key}: credentials for the signature took too long")
         await self._signed.remove(url)
 
     async def list(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:

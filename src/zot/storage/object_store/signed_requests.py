@@ -23,6 +23,8 @@ from zot.storage.object_store.signature import S3Request, signed_headers
 _AT_ONCE = 32
 _ATTEMPTS = 3
 _TIMEOUT = aiohttp.ClientTimeout(total=60, connect=5)
+# An answer that comes later than the request expires is not worth waiting for.
+_REMOVAL_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 _ANSWER_BYTES = 1024 * 1024
 _PARTS = 10_000
 
@@ -148,7 +150,10 @@ class SignedRequests:
     async def remove(self, url: str) -> None:
         """Send a removal that is signed in its URL, once. Raises StorageError."""
         try:
-            async with self._session().delete(URL(url, encoded=True)) as response:
+            target = URL(url, encoded=True)
+            async with self._session().delete(
+                target, middlewares=(_once,), timeout=_REMOVAL_TIMEOUT, allow_redirects=False
+            ) as response:
                 text = (await response.content.read(_ANSWER_BYTES)).decode(errors="replace")
                 # Some servers that look like S3 tell that there was no object.
                 if response.status in {200, 204} or (response.status == 404 and "<Code>NoSuchKey<" in text):
@@ -221,6 +226,14 @@ class SignedRequests:
             connector = aiohttp.TCPConnector(ssl=self._tls, limit=_AT_ONCE)
             self._client = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, trust_env=True)
         return self._client
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send a request once: the client itself repeats one whose connection breaks, and both may be carried out."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientError as error:
+        raise StorageUnavailableError(f"cannot remove an object: {error!r}") from error
 
 
 async def _sent(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -19,6 +20,7 @@ from zot.storage.interface import (
     FoundFile,
     HeldContent,
     Progress,
+    StorageUnavailableError,
     UploadKey,
     UploadLockedError,
     UploadMissingError,
@@ -45,6 +47,9 @@ _REQUESTS_AT_ONCE = 16
 _LOCK_WAIT_S = 2.0
 _LOCK_POLL_S = 0.02
 _EMPTY = b""
+_REMOVAL_PREPARED_S = 6.0
+_REMOVAL_EXPIRES_S = 75.0
+"""10 s from the decision to the call, 6 s to prepare, 35 s for the request: clocks may differ by 24 s."""
 
 
 class ObjectStorage:
@@ -174,25 +179,43 @@ class ObjectStorage:
         del repository
         await self._pools.hash.run(require_digest, pieces, digest)
 
+    def removal_expires_s(self, repository: Repository) -> float:
+        """Return how long a request that removes an object may be under way, and clocks differ."""
+        del repository
+        return _REMOVAL_EXPIRES_S
+
     async def remove(self, repository: Repository, digest: Digest) -> None:
         """Remove content, by a request that expires.
 
         Raises StorageUnavailableError while content of the store may be the original of a marker.
         """
+        called_s = time.monotonic()
         await self._markers.require_none()
-        await self._objects.remove(self._key(repository, digest))
+        await self._remove_content(self._key(repository, digest), called_s)
 
     async def quarantine(self, repository: Repository, digest: Digest) -> bool:
-        """Copy damaged content below `.zot/quarantine`, then remove it; an empty object records that it was missing."""
+        """Copy damaged content below `.zot/quarantine`, then remove it; an empty object records that it was missing.
+
+        Raises StorageUnavailableError if the copy took long: the next call finds it, and removes at once.
+        """
+        called_s = time.monotonic()
         key, kept = self._key(repository, digest), self._quarantined(repository, digest)
-        info = await self._objects.look(key)
+        info, copied = await self._objects.look(key), await self._objects.look(kept)
         if info is None:
-            if await self._objects.look(kept) is None:
+            if copied is None:
                 await self._objects.write(kept, [_EMPTY])
             return False
-        await self._objects.assemble([ObjectPart(key, info.size)], kept)
-        await self._objects.remove(key)
+        # A copy that is newer than the content is one of it: nothing else is written there.
+        if copied is None or copied.size != info.size or copied.modified_s <= info.modified_s:
+            await self._objects.assemble([ObjectPart(key, info.size)], kept)
+        await self._remove_content(key, called_s)
         return True
+
+    async def _remove_content(self, key: str, called_s: float) -> None:
+        """Remove the object of content. Raises StorageUnavailableError if its call was too long ago, StorageError."""
+        if time.monotonic() - called_s > _REMOVAL_PREPARED_S:
+            raise StorageUnavailableError(f"{key} is removed later: what comes before took too long")
+        await self._objects.remove(key)
 
     async def is_quarantined(self, repository: Repository, digest: Digest) -> bool:
         """Return whether content of that name was found damaged or missing and was quarantined."""
