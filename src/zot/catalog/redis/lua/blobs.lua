@@ -31,10 +31,32 @@ function blobs.save(digest, blob)
 end
 
 function blobs.settle(digest, blob)
-  local is_loose = blob and not blob.doom and not blobs.is_referenced(digest)
-  call(is_loose and 'ZADD' or 'ZREM', mine('lb'), unpack(is_loose and { 0, digest } or { digest }))
-  local is_unmarked = is_loose and not blob.marked_s
-  call(is_unmarked and 'ZADD' or 'ZREM', mine('lbu'), unpack(is_unmarked and { 0, digest } or { digest }))
+  if not blob or blob.doom or blobs.is_referenced(digest) then
+    blobs.tighten(digest)
+    return
+  end
+  call('ZADD', mine('lb'), 0, digest)
+  if blob.marked_s then
+    call('ZREM', mine('lbu'), digest)
+  else
+    call('ZADD', mine('lbu'), 0, digest)
+  end
+end
+
+-- Take a digest out of the unreferenced ones.
+function blobs.tighten(digest)
+  if call('ZREM', mine('lb'), digest) == 1 then
+    call('ZREM', mine('lbu'), digest)
+  end
+end
+
+-- Take note that a manifest names or is a blob: it loses its mark.
+function blobs.referenced(digest, blob)
+  if blob.marked_s then
+    blob.marked_s = nil
+    put(mine('b'), digest, blob)
+  end
+  blobs.tighten(digest)
 end
 
 function blobs.clear_mark(digest, blob)
@@ -63,6 +85,9 @@ function blobs.release(digest, blob)
 end
 
 function blobs.over_quota(digest, size)
+  if #command.quotas == 0 then
+    return nil
+  end
   local is_here = call('HEXISTS', mine('m'), digest) == 1 or blobs.present(digest)
   return exceeded_quota(is_here and 0 or size)
 end

@@ -1,13 +1,13 @@
 -- Carries out one command: ARGV is its name, its fields, for how many seconds its outcome is remembered, its contents.
 
-local remembered_s, known_as = tonumber(ARGV[3]), key('id', command.id)
-local remembered = remembered_s > 0 and call('GET', known_as)
+local remembered_s = tonumber(ARGV[3])
+local remembered = remembered_s > 0 and begin[2]
 if remembered then
   -- WAIT counts from the last write of a connection: without one it would not wait for what another one wrote.
   call('SET', key('clock'), integer(us))
   return { 'ok', remembered }
 end
-if ARGV[1] ~= 'Begin' and not is_begun() then
+if ARGV[1] ~= 'Begin' and not begin[3] then
   return redis.error_reply('LOST the catalog was emptied')
 end
 local is_owned = command.owner and (repository or ARGV[1] == 'AcquireLease')
@@ -27,6 +27,6 @@ if repository and scope.exists() then
 end
 local packed = cmsgpack.pack(outcome)
 if remembered_s > 0 then
-  call('SET', known_as, packed, 'EX', remembered_s)
+  call('SET', key('id', command.id), packed, 'EX', remembered_s)
 end
 return { 'ok', packed }

@@ -24,9 +24,11 @@ end
 function manifests.settle(digest)
   local manifest = manifests.get(digest)
   if not manifest or is_kept(digest, manifest) then
-    call('ZREM', mine('lm'), digest)
-    call('ZREM', mine('lmu'), digest)
-    call('HDEL', mine('mm'), digest)
+    -- What has a mark or lacks one is among those that nothing keeps.
+    if call('ZREM', mine('lm'), digest) == 1 then
+      call('ZREM', mine('lmu'), digest)
+      call('HDEL', mine('mm'), digest)
+    end
     return
   end
   call('ZADD', mine('lm'), 0, digest)
@@ -69,8 +71,7 @@ local function add_edges(digest, edges, number)
     end
     local blob = blobs.get(edge.digest)
     if blob then
-      blob.marked_s = nil
-      blobs.save(edge.digest, blob)
+      blobs.referenced(edge.digest, blob)
     end
   end
 end
@@ -115,7 +116,7 @@ function manifests.store(entry, bytes, pushed_ns, whole)
     manifests.mend(digest, bytes)
     return false
   end
-  local before, edges = blobs.weight(digest), {}
+  local edges = {}
   for i, edge in ipairs(entry.edges) do
     edges[i] = { digest = edge.digest, media_type = edge.media_type, child = edge.child }
   end
@@ -138,12 +139,15 @@ function manifests.store(entry, bytes, pushed_ns, whole)
   carried.read(digest)
   local blob = blobs.get(digest)
   if blob then
-    blob.marked_s = nil
-    blobs.save(digest, blob)
+    blobs.referenced(digest, blob)
   end
-  scope.grow(blobs.weight(digest) - before)
+  -- Beside a present blob it weighs nothing.
+  scope.grow(blob and not blob.doom and 0 or #bytes)
   settle_dependents(digest, edges)
-  manifests.settle(digest)
+  -- A tag that comes to it now settles it.
+  if #(entry.tags or {}) == 0 then
+    manifests.settle(digest)
+  end
   scope.changed()
   scope.log('manifest stored', nil, nil, digest, entry.media_type)
   return true
@@ -181,9 +185,11 @@ function handlers.PutManifest()
     return refused
   end
   local created = manifests.store(command, bytes, ns(us), true)
-  clear_mark(digest)
-  if not created and #command.tags > 0 and call('EXISTS', mine('g', digest)) == 0 then
-    manifests.renew(digest)
+  if not created then
+    clear_mark(digest)
+    if #command.tags > 0 and call('EXISTS', mine('g', digest)) == 0 then
+      manifests.renew(digest)
+    end
   end
   return { type = 'Stored', created = created, changes = tags.move(command.tags, digest) }
 end

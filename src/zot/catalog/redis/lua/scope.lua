@@ -4,8 +4,11 @@ local command = cmsgpack.unpack(ARGV[2])
 local repository, handlers = command.repository, {}
 local blobs, claims, uploads, carried, tags, manifests = {}, {}, {}, {}, {}, {}
 
+-- The time of the last command, the outcome of this one if it was carried out before, and whether a start has begun.
+local begin = call('MGET', key('clock'), key('id', command.id), key('store'))
+
 -- Later than in every command before, whatever the server's clock does.
-local us = math.max(now_us(), tonumber(call('GET', key('clock')) or 0) + 1)
+local us = math.max(now_us(), tonumber(begin[1] or 0) + 1)
 
 local function mine(kind, part)
   return key(kind, repository, part)
@@ -19,7 +22,10 @@ end
 local scope = { is_changed = false }
 
 function scope.exists()
-  return call('EXISTS', mine('r')) == 1
+  if scope.is_there == nil then
+    scope.is_there = call('EXISTS', mine('r')) == 1
+  end
+  return scope.is_there
 end
 
 function scope.log(kind, tag, before, after, media_type)
@@ -43,6 +49,7 @@ function scope.create()
   call('HSET', mine('r'), 'created', integer(created), 'imported', 0, 'revision', 0, 'exported', 0, 'unread', 0)
   call('ZADD', key('repositories'), 0, repository)
   call('INCR', key('names'))
+  scope.is_there = true
 end
 
 -- Give the repository a new revision, once a command, and make an export due.
@@ -88,6 +95,7 @@ function scope.forget()
     call('HDEL', key('log'), sequence)
   end
   call('DEL', mine('r'), mine('hl'), mine('ht'))
+  scope.is_there = false
   call('HDEL', key('bytes'), repository)
   call('ZREM', key('repositories'), repository)
   call('ZREM', key('due'), repository)
