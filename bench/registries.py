@@ -29,6 +29,8 @@ class Setup:
     """Answer a push once it is durable: only zot can do without."""
     search: bool = False
     """Search and pages are on: only zot has them."""
+    catalog: str | None = None
+    """URL of the database that has the catalog, None for a file: zot only."""
     workers: int | None = None
     """Processes that answer requests, 0 for a single process, None for the default: zot only."""
 

@@ -48,6 +48,9 @@ def _zot_settings(data: Path, port: int, setup: Setup) -> dict[str, Any]:
         "log": {"level": "info" if setup.access_log else "error"},
         "extensions": extensions,
     }
+    if setup.catalog:
+        name = setup.catalog.partition(":")[0]
+        storage |= {"remoteCache": True, "cacheDriver": {"name": name, "url": setup.catalog}}
     if not setup.commit:
         storage["commit"] = False
     if setup.workers is not None:
@@ -85,8 +88,8 @@ class DockerRegistry:
         self.program = program
 
     def can(self, setup: Setup) -> bool:
-        """Tell whether it can run like this: it has one process, one way to commit, and no search."""
-        return setup.commit and setup.workers is None and not setup.search
+        """Tell whether it can run like this: one process, one way to commit, no catalog, no search."""
+        return setup.commit and setup.workers is None and not setup.search and not setup.catalog
 
     def url(self, port: int, setup: Setup) -> str:
         """Return where it then is."""
