@@ -35,11 +35,11 @@ function blobs.settle(digest, blob)
     blobs.tighten(digest)
     return
   end
-  call('ZADD', mine('lb'), 0, digest)
+  call('ZADD', mine('lb'), '0', digest)
   if blob.marked_s then
     call('ZREM', mine('lbu'), digest)
   else
-    call('ZADD', mine('lbu'), 0, digest)
+    call('ZADD', mine('lbu'), '0', digest)
   end
 end
 
@@ -70,10 +70,10 @@ function blobs.add(digest, size, bytes)
   local before = blobs.weight(digest)
   if bytes then
     call('HSET', mine('h'), digest, bytes)
-    call('ZADD', mine('H'), 0, digest)
+    call('ZADD', mine('H'), '0', digest)
   end
-  call('ZADD', mine('B'), 0, digest)
-  call('ZADD', key('w', digest), 0, repository)
+  call('ZADD', mine('B'), '0', digest)
+  call('ZADD', key('w', digest), '0', repository)
   blobs.save(digest, { size = size, placed_us = us, held = bytes and true or nil })
   scope.grow(blobs.weight(digest) - before)
 end
@@ -229,7 +229,7 @@ local function doom_orphan()
   if claims.is_claimed(command.digest) then
     return 'claimed'
   end
-  call('ZADD', key('doomed'), 0, doomed_member())
+  call('ZADD', key('doomed'), '0', doomed_member())
   blobs.save(command.digest, {
     size = 0, placed_us = 0, doom = command.token, owner = command.owner, disposal = command.disposal,
   })
@@ -267,7 +267,7 @@ function handlers.DoomBlob()
   blob.doom, blob.owner, blob.disposal, blob.marked_s = command.token, command.owner, command.disposal, nil
   call('ZREM', mine('B'), digest)
   call('ZREM', key('w', digest), repository)
-  call('ZADD', key('doomed'), 0, doomed_member())
+  call('ZADD', key('doomed'), '0', doomed_member())
   blobs.save(digest, blob)
   scope.grow(blobs.weight(digest) - before)
   if command.damaged then

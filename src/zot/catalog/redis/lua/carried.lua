@@ -9,7 +9,7 @@ function carried.put(entry_key, entry)
   local before = carried.get(entry_key)
   scope.count_unread((entry.unread and 1 or 0) - (before and before.unread and 1 or 0))
   put(mine('k'), entry_key, entry)
-  call('ZADD', mine('K'), 0, entry_key)
+  call('ZADD', mine('K'), '0', entry_key)
   if entry.digest then
     call('SADD', mine('kd', entry.digest), entry_key)
   end

@@ -2,7 +2,8 @@
 --
 -- KEYS[1] is the prefix of all keys of the store. It has the one hash tag, so that a cluster keeps them in one slot.
 -- A row is a MessagePack map in a hash. Lua's numbers are doubles, so times are microseconds here; a time in
--- nanoseconds that other programs gave is text.
+-- nanoseconds that other programs gave is text. Scores are text where they are 0: Redis prints a number that a script
+-- passes with 17 digits first.
 
 local call, NULL, PREFIX = redis.call, cjson.null, KEYS[1]
 

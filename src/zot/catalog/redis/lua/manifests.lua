@@ -31,16 +31,16 @@ function manifests.settle(digest)
     end
     return
   end
-  call('ZADD', mine('lm'), 0, digest)
+  call('ZADD', mine('lm'), '0', digest)
   if call('HEXISTS', mine('mm'), digest) == 0 then
-    call('ZADD', mine('lmu'), 0, digest)
+    call('ZADD', mine('lmu'), '0', digest)
   end
 end
 
 -- Clear the mark of a manifest that nothing keeps.
 local function clear_mark(digest)
   if call('HDEL', mine('mm'), digest) == 1 then
-    call('ZADD', mine('lmu'), 0, digest)
+    call('ZADD', mine('lmu'), '0', digest)
   end
 end
 
@@ -64,9 +64,9 @@ local function add_edges(digest, edges, number)
   for _, edge in ipairs(edges) do
     call('ZADD', mine('x', edge.digest), number, named_as(digest, edge))
     if edge.child then
-      call('ZADD', mine('xc', edge.digest), 0, digest)
+      call('ZADD', mine('xc', edge.digest), '0', digest)
       if call('HEXISTS', mine('m'), edge.digest) == 0 then
-        call('ZADD', mine('ac'), 0, edge.digest)
+        call('ZADD', mine('ac'), '0', edge.digest)
       end
     end
     local blob = blobs.get(edge.digest)
@@ -125,13 +125,13 @@ function manifests.store(entry, bytes, pushed_ns, whole)
     annotations = cjson.encode(entry.annotations), pushed_ns = pushed_ns, by = command.by, whole = whole,
   })
   call('HSET', mine('c'), digest, bytes)
-  call('ZADD', mine('M'), 0, digest)
+  call('ZADD', mine('M'), '0', digest)
   call('SADD', key('holding'), repository)
   if #edges > 0 then
     put(mine('e'), digest, edges)
   end
   if entry.subject then
-    call('ZADD', mine('s', entry.subject), 0, digest)
+    call('ZADD', mine('s', entry.subject), '0', digest)
   end
   call('ZREM', mine('ac'), digest)
   add_edges(digest, edges, call('HINCRBY', mine('r'), 'number', 1))

@@ -36,7 +36,7 @@ function scope.log(kind, tag, before, after, media_type)
   })
   if tag then
     call('ZADD', mine('hl'), sequence, integer(sequence))
-    call('ZADD', mine('ht'), 0, tag .. ' ' .. string.format('%016.0f', sequence))
+    call('ZADD', mine('ht'), '0', tag .. ' ' .. string.format('%016.0f', sequence))
   end
   return sequence
 end
@@ -47,7 +47,7 @@ function scope.create()
   end
   local created = scope.log('repository created')
   call('HSET', mine('r'), 'created', integer(created), 'imported', 0, 'revision', 0, 'exported', 0, 'unread', 0)
-  call('ZADD', key('repositories'), 0, repository)
+  call('ZADD', key('repositories'), '0', repository)
   call('INCR', key('names'))
   scope.is_there = true
 end

@@ -46,8 +46,8 @@ function tags.point(tag, digest, written)
     put(mine('t'), tag, {
       digest = digest, created_us = before and before.created_us or us, moved_us = us, by = command.by, written = written,
     })
-    call('ZADD', mine('T'), 0, tag)
-    call('ZADD', mine('g', digest), 0, tag)
+    call('ZADD', mine('T'), '0', tag)
+    call('ZADD', mine('g', digest), '0', tag)
     carried.replaced_by_tag(digest, tag, written)
   else
     call('HDEL', mine('t'), tag)

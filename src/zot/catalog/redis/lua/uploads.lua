@@ -45,7 +45,7 @@ function handlers.CreateUploadRow()
       repository = repository, principal = command.principal, epoch = 0, offset = 0, algorithm = command.algorithm,
       recorded_by = '', client = command.client, driver_state = '',
     })
-    call('ZADD', key('uploads'), 0, command.session)
+    call('ZADD', key('uploads'), '0', command.session)
     call('SADD', mine('ur'), command.session)
     uploads.count(command.client, 1)
   end
