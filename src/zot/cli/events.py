@@ -10,6 +10,8 @@ from zot.cli.command_group import CommandGroup
 from zot.cli.store_client import FILE, JSON, ask, moment, show_json, table
 
 _SINK = click.option("--sink", metavar="NAME", help="Only this sink, by its name in `zot status`.")
+_LAST = 2**63 - 1
+"""The greatest number of a dead letter, and of an entry of the change log."""
 
 
 @click.group("events", cls=CommandGroup)
@@ -41,8 +43,10 @@ def list_letters(*, sink: str | None, limit: int, as_json: bool, file: Path | No
 
 @command.command("replay")
 @_SINK
-@click.option("--id", "letter", type=click.IntRange(1), help="Only this dead letter.")
-@click.option("--since", type=click.IntRange(0), metavar="SEQUENCE", help="All events after this entry of the log.")
+@click.option("--id", "letter", type=click.IntRange(1, _LAST), help="Only this dead letter.")
+@click.option(
+    "--since", type=click.IntRange(0, _LAST), metavar="SEQUENCE", help="All events after this entry of the log."
+)
 @JSON
 @FILE
 def replay(*, sink: str | None, letter: int | None, since: int | None, as_json: bool, file: Path | None) -> None:

@@ -147,7 +147,18 @@ def test_a_watcher_chooses_events(admin: Client) -> None:
         assert [stream.image() for _ in range(2)] == ["team/chosen:1", "team/chosen:1"]
 
 
-@pytest.mark.parametrize("query", ["?since=x", "?since=1-", "?since=1-2-3", "?type=image.eaten", "?include=client"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?since=x",
+        "?since=1-",
+        "?since=1-2-3",
+        f"?since={2**63}",
+        f"?since=1-{2**63}",
+        "?type=image.eaten",
+        "?include=client",
+    ],
+)
 def test_a_wrong_query_is_refused(admin: Client, query: str) -> None:
     """With the reason, before anything is sent."""
     assert admin.get(watch.PATH + query).error == (400, "UNSUPPORTED")

@@ -33,6 +33,8 @@ AGE_S = 300.0
 """After which a stream ends: the client connects again, and its credentials are looked at again."""
 _PAGE = 100
 _RETRY_MS = 1000
+_LAST = 2**63 - 1
+"""The greatest number of an entry, and its latest time, in nanoseconds."""
 _HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",
@@ -156,6 +158,6 @@ def _cursor(text: str) -> ChangeCursor | None:
         return None
     number, dash, time = text[:64].partition("-")
     parts = (number, time) if dash else (number,)
-    if not all(each.isascii() and each.isdecimal() and len(each) < 20 for each in parts):
+    if not all(each.isascii() and each.isdecimal() and int(each) <= _LAST for each in parts):
         raise QueryInvalid(f"since={text[:64]!r} is neither the number of an entry nor the id of an event")
     return ChangeCursor(int(number), int(time) if dash else None)
