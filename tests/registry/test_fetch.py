@@ -17,6 +17,7 @@ from zot.oci.digest import Digest
 from zot.oci.names import Reference, Repository, Tag, parse_repository, parse_tag
 from zot.registry import blobs, manifests, repositories
 from zot.registry.errors import BlobUnknown, ManifestUnknown, NameUnknown, QuotaExceeded, Unavailable
+from zot.registry.fetch import fetch_referrers
 from zot.registry.quota import ByteQuota, Quotas
 from zot.registry.registry import Registry
 from zot.registry.request import ListRepositories, PullBlob, PullManifest
@@ -41,6 +42,7 @@ class Mirrored:
         self.asked: list[str] = []
         self.fails = False
         self.due = False
+        self.referring: list[Digest] = []
 
     def _requested(self, what: str) -> None:
         self.asked.append(what)
@@ -80,8 +82,8 @@ class Mirrored:
         yield None if content is None else SourcedBlob(len(content), _pieces(content[start:]))
 
     async def referrers(self, repository: Repository, subject: Digest) -> Sequence[Digest]:  # noqa: ARG002
-        """Return none."""
-        return ()
+        """Return what the test sets."""
+        return self.referring
 
     async def blob_size(self, repository: Repository, digest: Digest) -> int | None:  # noqa: ARG002
         """Return the size of a blob."""
@@ -272,6 +274,16 @@ async def test_a_tag_whose_new_image_has_no_space_is_served_as_it_was(store: Sto
     full = replace(registry, quotas=Quotas([ByteQuota(("**",), 10, each=True)]))
     pulled = await manifests.pull(full, PullManifest(APP, LATEST))
     assert pulled == (ONE.digest, ONE.media_type, ONE.content, True)
+
+
+async def test_referrers_that_have_no_space_are_left_out(store: Store) -> None:
+    """A mirror that is full lists what it has, as while its upstream is down."""
+    upstream = Mirrored(TWO)
+    upstream.referring = [Digest(TWO.digest)]
+    full = replace(mirror(store, upstream), quotas=Quotas([ByteQuota(("**",), 10, each=True)]))
+    await fetch_referrers(full, APP, Digest(ONE.digest))
+    assert upstream.asked == [TWO.digest]
+    assert await store.catalog.manifests(APP, "", 10) == []
 
 
 async def test_a_read_only_registry_asks_no_upstream(store: Store) -> None:

@@ -148,7 +148,8 @@ def _set_checked(registry: Registry, repository: Repository, tag: Tag, *, told: 
 async def fetch_referrers(registry: Registry, repository: Repository, subject: Digest) -> None:
     """Store what refers to a manifest at the upstreams, so that signatures are found where the image is.
 
-    It returns after CHECK_LIMIT_S, and goes on behind. While an upstream fails, the list has what is here.
+    It returns after CHECK_LIMIT_S, and goes on behind. While an upstream fails, or what it has cannot be stored, the
+    list has what is here.
     """
     if registry.read_only or not registry.upstreams:
         return
@@ -159,7 +160,7 @@ async def fetch_referrers(registry: Registry, repository: Repository, subject: D
                 for digest in await upstream.referrers(repository, subject):
                     if await registry.catalog.resolve(repository, digest) is None:
                         await fetch_manifest(registry, repository, digest)
-            except Unavailable as error:
+            except (RegistryError, StorageFullError) as error:
                 _log.warning("referrers of %s in %s are listed as they were: %s", subject, repository, error)
 
     fetching = registry.fetches.start(("referrers", repository, subject), fetch)
