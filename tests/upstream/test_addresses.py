@@ -26,6 +26,18 @@ def test_public_addresses(address: str) -> None:
     assert not is_private_literal(address)
 
 
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "127.0.0.1.", "10.0.0.1", "::1", "fe80::1%eth0"])
+def test_private_literals(host: str) -> None:
+    """An address that is connected to without the resolver is refused in each form that the system takes."""
+    assert is_private_literal(host)
+
+
+@pytest.mark.parametrize("host", ["localhost", "0x7f.1", "1.example.org"])
+def test_names_are_no_literals(host: str) -> None:
+    """What the HTTP client gives to the resolver is judged by what it resolves to."""
+    assert not is_private_literal(host)
+
+
 async def test_names_resolve_to_public_addresses_only() -> None:
     """A name of the private network does not resolve, so that no connection is made."""
     resolver = PublicResolver()

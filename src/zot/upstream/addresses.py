@@ -28,12 +28,12 @@ def is_public(address: str) -> bool:
 
 
 def is_private_literal(host: str) -> bool:
-    """Tell whether a URL's host is an IP address that is not public; such a host is not resolved."""
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return not is_public(host)
+    """Tell whether a URL's host is an IP address that is not public; such a host is not resolved.
+
+    Short forms, such as 127.1 and 2130706433, count as not public: the system connects to them without a resolver.
+    """
+    looks_numeric = ":" in host or host.replace(".", "").isdigit()
+    return looks_numeric and not is_public(host)
 
 
 async def is_in_private_network(host: str) -> bool:
