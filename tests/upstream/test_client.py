@@ -226,6 +226,53 @@ async def test_an_upstream_is_obeyed(upstream: ScriptedUpstream, client: Upstrea
     assert len(upstream.asked) == 1
 
 
+@pytest.mark.parametrize("after", ["9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_a_pause_is_bounded(upstream: ScriptedUpstream, client: UpstreamClient, after: str) -> None:
+    """A pause without end is one of an hour, for the clients of the mirror too."""
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": after})
+
+    upstream.fault = refuse
+    with pytest.raises(UpstreamError) as error:
+        await client.resolve(APP, LATEST)
+    assert error.value.retry_after_s == 3600
+
+
+async def lie_about_range(_: web.Request) -> web.Response:
+    """Send a part of a size that is no number of bytes."""
+    return web.Response(status=206, body=b"x", headers={"Content-Range": f"bytes 4-{'9' * 4400}/1"})
+
+
+async def test_a_range_that_cannot_be_right_is_an_error(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
+    """A number that is too long to read makes the response one with another range."""
+    upstream.fault = lie_about_range
+    with pytest.raises(UpstreamError, match="another range"):
+        await blob(client, 4)
+
+
+async def test_a_lifetime_that_cannot_be_right_is_an_error(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
+    """A token whose lifetime is no number of seconds is refused."""
+    upstream.token = "abc"
+
+    async def lie(request: web.Request) -> web.Response | None:
+        text = f'{{"token": "abc", "expires_in": 1{"0" * 400}}}'
+        return web.Response(text=text) if request.path == "/token" else None
+
+    upstream.fault = lie
+    with pytest.raises(UpstreamError, match="sends no token"):
+        await client.resolve(APP, LATEST)
+
+
+async def test_what_an_anonymous_client_gets_no_token_for_is_absent(
+    upstream: ScriptedUpstream, client: UpstreamClient
+) -> None:
+    """A token server that denies an anonymous client, as for a repository that does not exist, is no failure."""
+    upstream.user, upstream.token = "me:secret", "abc"
+    for _ in range(2):
+        assert await client.resolve(APP, LATEST) is None
+
+
 async def test_an_upstream_that_is_down_fails_fast() -> None:
     """Once it could not be connected to, the next request does not try."""
     with scripted_upstream() as gone:

@@ -108,23 +108,26 @@ class UpstreamAuthorization:
             if known is not None and known != refused:
                 return known
             token = await self._ask(repository, challenge)
+            if token is None:
+                return None
             self._tokens[repository] = token
             return None if token.header == refused else token.header
 
-    async def _ask(self, repository: str, challenge: _Challenge) -> _Token:
-        """Return a token to pull from a repository. Raises UpstreamError."""
+    async def _ask(self, repository: str, challenge: _Challenge) -> _Token | None:
+        """Return a token to pull from a repository; None: an anonymous client gets none. Raises UpstreamError."""
         realm, service = challenge
         query = {**realm.query, "scope": f"repository:{repository}:pull"}
         if service:
             query["service"] = service
         headers = {"Accept": "application/json"}
         credentials = await self._credentials()
-        if credentials is not None and self._is_trusted(realm):
+        sends = credentials is not None and self._is_trusted(realm)
+        if credentials is not None and sends:
             headers["Authorization"] = credentials.basic
-        else:
-            credentials = None
         async with self._transport.ask_token_server(realm.with_query(query), headers) as response:
-            if response.status in (401, 403) and credentials is not None:
+            if response.status in (401, 403) and credentials is None:
+                return None  # some registries say so of a repository that does not exist
+            if response.status in (401, 403) and sends:
                 raise UpstreamRefusedError(f"{realm.host} refuses the credentials for {self._host}")
             if response.status != 200:
                 raise UpstreamError(f"{realm.host} gives no token for {self._host}: status {response.status}")
@@ -136,7 +139,7 @@ class UpstreamAuthorization:
             document: Any = msgspec.json.decode(content)
             token = document.get("token") or document.get("access_token")
             lifetime_s = min(float(document.get("expires_in") or _LIFETIME_S), _LONGEST_LIFETIME_S)
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except (ValueError, TypeError, AttributeError, RecursionError, OverflowError):
             token, lifetime_s = None, 0.0
         if not isinstance(token, str) or not 0 < len(token) <= _TOKEN_LIMIT_CHARACTERS or not _is_visible(token):
             raise UpstreamError(f"{realm.host} sends no token for {self._host}")

@@ -22,7 +22,7 @@ from zot.upstream.transport import Transport, read_limited
 _ACCEPT = ", ".join(sorted(MANIFESTS))
 _ABSENT = frozenset({404, 410})
 _DENIED = frozenset({401, 403})
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 
 
 REFERRERS_LIMIT = 100

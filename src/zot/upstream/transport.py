@@ -14,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from zot.upstream.addresses import PublicResolver, is_in_private_network, is_private_literal, same_origin
-from zot.upstream.budget import RequestBudget
+from zot.upstream.budget import LONGEST_PAUSE_S, RequestBudget
 from zot.upstream.errors import UpstreamError
 
 CONNECT_S = 5.0
@@ -173,14 +173,14 @@ class Transport:
 
 
 def _retry_after_s(value: str | None) -> float:
-    """Return the seconds of a Retry-After header, which has a number or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds of a Retry-After header, which has a number or a date (RFC 9110, 10.2.3); at most an hour."""
     if value is None:
         return _BUSY_S
     if value.strip().isdecimal():
-        return float(value)
+        return min(float(value), LONGEST_PAUSE_S)
     try:
-        return max(1.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+        return min(max(1.0, parsedate_to_datetime(value).timestamp() - time.time()), LONGEST_PAUSE_S)
+    except (ValueError, OverflowError):
         return _BUSY_S
 
 
