@@ -16,6 +16,7 @@ from zot.storage.free_space import Floor, FreeSpace
 from zot.storage.interface import Storage, StorageFullError
 from zot.storage.object_store.interface import ObjectStore
 from zot.storage.object_store.local_locks import LocalLocks
+from zot.storage.object_store.staged import ChunkMemory
 from zot.storage.object_store.storage import ObjectStorage
 from zot.storage.per_store import PerStoreStorage
 from zot.storage.synced_directories import SyncedDirectories
@@ -72,6 +73,7 @@ def build(
     closes them.
     """
     stores: dict[str, Storage] = {}
+    memory = ChunkMemory()
     floor = floor_of(config)
 
     def store(entry: StoreEntry) -> Storage:
@@ -81,7 +83,12 @@ def build(
             if entry.objects is not None:
                 chunk_bytes = min(entry.objects.chunk_bytes, LARGEST_CHUNK_BYTES)
                 stores[root] = ObjectStorage(
-                    objects[root].objects, pools, objects[root].locks, expected=identity, chunk_bytes=chunk_bytes
+                    objects[root].objects,
+                    pools,
+                    objects[root].locks,
+                    expected=identity,
+                    chunk_bytes=chunk_bytes,
+                    memory=memory,
                 )
             else:
                 stores[root] = FilesystemStorage(

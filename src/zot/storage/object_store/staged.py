@@ -7,6 +7,7 @@ cut nothing. What a progress needs to find its chunks is its `driver_state`.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator, Sequence
 from uuid import uuid4
 
@@ -18,6 +19,56 @@ from zot.oci.names import Repository
 from zot.storage.interface import Progress, UploadKey, UploadMissingError
 from zot.storage.layout_paths import is_session
 from zot.storage.object_store.interface import ObjectMissingError, ObjectPart, ObjectStore
+
+MEMORY_LIMIT_BYTES = 192 * 1024 * 1024
+"""Bytes of chunks that all appends of a process hold together."""
+
+
+class ChunkMemory:
+    """The memory budget of the chunks of all appends: beyond it they wait, in their order, and read no more.
+
+    An append that waits must hold nothing, so that those that hold bytes can always complete their chunks.
+    """
+
+    def __init__(self, limit_bytes: int = MEMORY_LIMIT_BYTES) -> None:
+        """Allow `limit_bytes` in all, and more only to a single append whose chunks are larger."""
+        self._limit_bytes = limit_bytes
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self.taken_bytes = 0
+
+    def take_now(self, size: int) -> bool:
+        """Take bytes if there are that many, and no append waits; return whether they were taken."""
+        if self._waiting or (self.taken_bytes and self.taken_bytes + size > self._limit_bytes):
+            return False
+        self.taken_bytes += size
+        return True
+
+    async def take(self, size: int) -> None:
+        """Take bytes once there are that many."""
+        if self.take_now(size):
+            return
+        turn = size, asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn[1]
+        except asyncio.CancelledError:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                self.give_back(0)
+            else:
+                self.give_back(size)
+            raise
+
+    def give_back(self, size: int) -> None:
+        """Return bytes; appends whose turn it is get theirs."""
+        self.taken_bytes -= size
+        while self._waiting:
+            wanted, turn = self._waiting[0]
+            if self.taken_bytes and self.taken_bytes + wanted > self._limit_bytes:
+                return
+            self._waiting.popleft()
+            self.taken_bytes += wanted
+            turn.set_result(None)
 
 
 class ChunkRun(msgspec.Struct, frozen=True, array_like=True):
@@ -105,7 +156,8 @@ def _key(prefix: str, number: int, epoch: str) -> str:
 class StagedChunks:
     """An upload that is being appended to (`AppendTarget`): collects bytes to chunks, and writes each as an object.
 
-    One chunk is hashed and written while the next is collected, so that two are in memory.
+    One chunk is hashed and written while the next is collected, so that two are in memory. Where all appends together
+    hold too much, what is collected is written as a short chunk, and taken back once there is memory for a whole one.
     """
 
     def __init__(
@@ -115,8 +167,14 @@ class StagedChunks:
         upload: UploadKey,
         state: StagedState,
         hashing: tuple[str, Hash | None],
+        memory: ChunkMemory,
     ) -> None:
         """Append after `state`; `hashing` is the algorithm, and the hash state of those bytes if it is known."""
+        self._upload = upload
+        self._memory = memory
+        self._taken_bytes = 0
+        """How much of the memory budget this append has: at least what it holds and writes."""
+        self._writing_bytes = 0
         self._objects = objects
         self._pool = pool
         self._prefix = upload_prefix(upload)
@@ -129,20 +187,26 @@ class StagedChunks:
         """How many of the held bytes the hash state has already: those of a chunk that was taken back."""
         self._writing: asyncio.Future[None] | None = None
 
-    async def resume(self, upload: UploadKey) -> None:
+    async def resume(self) -> None:
         """Take the last chunk back if it is a short one: it is written again, with what follows it.
 
         Raises UploadMissingError, StorageError.
         """
-        if not self._state.count or self._state.tail_bytes == self._state.chunk_bytes:
+        if not self._has_short_chunk:
             return
-        *_, tail = chunks(upload, self._state)
+        *_, tail = chunks(self._upload, self._state)
+        if tail.size > self._taken_bytes:
+            await self._take(tail.size - self._taken_bytes)
         try:
             _, held = await self._objects.open(tail.key, tail.size)
         except ObjectMissingError:
-            raise UploadMissingError(f"the last chunk of upload {upload.session} is gone") from None
+            raise UploadMissingError(f"the last chunk of upload {self._upload.session} is gone") from None
         self._state = self._state.without_last()
         self._pieces, self._held_bytes, self._hashed_bytes = [held], tail.size, tail.size
+
+    @property
+    def _has_short_chunk(self) -> bool:
+        return self._state.count > 0 and self._state.tail_bytes != self._state.chunk_bytes
 
     @property
     def progress(self) -> Progress:
@@ -154,11 +218,40 @@ class StagedChunks:
 
     async def write(self, pieces: Sequence[bytes]) -> None:
         """Collect the pieces; begin to write each chunk that is full. Raises StorageError."""
+        size = sum(map(len, pieces))
+        await self._make_room(size)
         self._pieces += pieces
-        self._held_bytes += sum(map(len, pieces))
+        self._held_bytes += size
         while self._held_bytes >= self._state.chunk_bytes:
             await self._written()
             self._begin(self._state.chunk_bytes)
+
+    async def _make_room(self, size: int) -> None:
+        """Take memory for `size` more bytes; wait for it with nothing held. Raises StorageError."""
+        needed = self._held_bytes + self._writing_bytes + size - self._taken_bytes
+        if not self._has_short_chunk:
+            if needed <= 0:
+                return
+            if self._memory.take_now(needed):
+                self._taken_bytes += needed
+                return
+        await self._written()
+        if self._held_bytes:
+            await self.flush()
+            # The short chunk is written again under another key: a late request cannot replace the whole one.
+            self._epoch = uuid4().hex[:12]
+        self._give_back(self._taken_bytes)
+        short_bytes = self._state.tail_bytes if self._has_short_chunk else 0
+        await self._take(max(self._state.chunk_bytes, short_bytes + size))
+        await self.resume()
+
+    async def _take(self, size: int) -> None:
+        await self._memory.take(size)
+        self._taken_bytes += size
+
+    def _give_back(self, size: int) -> None:
+        self._taken_bytes -= size
+        self._memory.give_back(size)
 
     async def flush(self) -> None:
         """Write what is held as the last chunk, so that all of it counts in `progress`. Raises StorageError."""
@@ -173,6 +266,7 @@ class StagedChunks:
         if writing is not None:
             await asyncio.wait([writing])
             writing.exception()
+        self._give_back(self._taken_bytes)
 
     async def _written(self) -> None:
         writing, self._writing = self._writing, None
@@ -182,6 +276,7 @@ class StagedChunks:
     def _begin(self, size: int) -> None:
         pieces, self._pieces = _split(self._pieces, size)
         self._held_bytes -= size
+        self._writing_bytes = size
         self._writing = asyncio.ensure_future(self._write_chunk(pieces, size))
 
     async def _write_chunk(self, pieces: list[bytes], size: int) -> None:
@@ -193,6 +288,8 @@ class StagedChunks:
         self.hash = hashed
         self._hashed_bytes -= skipped
         self._state = self._state.appended(self._epoch, size)
+        self._writing_bytes = 0
+        self._give_back(size)
 
 
 def _update(state: Hash | None, pieces: Sequence[bytes]) -> None:

@@ -33,6 +33,7 @@ from zot.storage.object_store.interface import ObjectInfo, ObjectMissingError, O
 from zot.storage.object_store.local_locks import LocalLocks
 from zot.storage.object_store.markers import Markers, marked_digest
 from zot.storage.object_store.staged import (
+    ChunkMemory,
     StagedChunks,
     chunks,
     staged_state,
@@ -67,8 +68,9 @@ class ObjectStorage:
         *,
         expected: str | None,
         chunk_bytes: int,
+        memory: ChunkMemory | None = None,
     ) -> None:
-        """Stage uploads in chunks of `chunk_bytes`.
+        """Stage uploads in chunks of `chunk_bytes`, which are in `memory`, the budget of several stores or its own.
 
         With `expected` the object store must be the store with that identity.
         """
@@ -77,6 +79,7 @@ class ObjectStorage:
         self._pools = pools
         self._locks = locks
         self._chunk_bytes = chunk_bytes
+        self._memory = memory or ChunkMemory()
         self._paths = LayoutPaths("")
         self._collected = AppendBuffers()
         self._states = HashStates()
@@ -251,11 +254,11 @@ class ObjectStorage:
         async with self._held(upload, waits=waits):
             state = staged_state(start, self._chunk_bytes)
             hashing = start.algorithm, self._states.take(upload, start)
-            target = StagedChunks(self._objects, self._pools.hash, upload, state, hashing)
+            target = StagedChunks(self._objects, self._pools.hash, upload, state, hashing, self._memory)
             try:
                 if start.offset:
                     await checkpoint(start)
-                    await target.resume(upload)
+                    await target.resume()
                 return await append_body(target, body, checkpoint, last or checkpoint, self._collected)
             finally:
                 await target.close()
