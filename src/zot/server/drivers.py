@@ -39,14 +39,14 @@ def _redis_catalog(plan: ServerPlan, driver: Mapping[str, Any]) -> CatalogEngine
     from zot.catalog.redis.server import DEFAULT_PREFIX, RedisPlace
 
     options, _ = redis_options(driver, DEFAULT_PREFIX, "storage.cacheDriver")
-    store = plan.stores[0][1] if plan.stores else ""
+    store = dict(plan.stores).get(plan.main_root, "")
     return RedisCatalogEngine(RedisPlace(options), store, is_alone=not plan.shares_content)
 
 
 def _postgres_catalog(plan: ServerPlan, driver: Mapping[str, Any]) -> CatalogEngine:
     from zot.catalog.postgres.engine import PostgresCatalogEngine
 
-    store = plan.stores[0][1] if plan.stores else ""
+    store = dict(plan.stores).get(plan.main_root, "")
     address = driver_address(driver, "storage.cacheDriver")
     return PostgresCatalogEngine(address, store, is_alone=not plan.shares_content)
 

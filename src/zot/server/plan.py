@@ -53,6 +53,8 @@ class ServerPlan:
     """Repositories that a process has compared with their layouts."""
     object_stores: Mapping[str, S3] = field(default_factory=dict)
     """The object stores that have content, by their roots."""
+    main_root: str = ""
+    """The root of the main store's content: one of `roots`, or of `object_stores`."""
     stores: tuple[tuple[str, str], ...] = ()
     """The roots and the identities that they must have."""
     catalog_boot: str = ""
@@ -89,6 +91,7 @@ def make_plan(config: Config, file: Path | None, *, workers: int | None, read_on
         state=StateDirectory.of(storage),
         roots=stores.directories,
         object_stores=stores.object_stores,
+        main_root=next(iter(stores)).root,
         stop=StopSchedule(http.drain_timeout_s),
         shares_content=any(store.config.storage_driver is not None for store in stores),
         catalog_driver=storage.cache_driver if storage.remote_cache else None,

@@ -152,7 +152,9 @@ def prepare_store(plan: ServerPlan, notify: Notify) -> ServerPlan:
         now_ns = time.time_ns()
         probed = probe(plan.object_stores, recorded_stores(state), now_ns)
         stores = tuple(known_stores(state, plan.roots, probed).items())
-        older_ns = now_ns if catalog_is_older(state, plan.roots, probed) else 0
+        older = catalog_is_older(state, plan.roots, probed)
+        # Other replicas record their starts in the object store, too: theirs say nothing about the catalog they share.
+        older_ns = now_ns if older and not (plan.shares_content and plan.catalog_driver) else 0
     except OSError as error:
         raise StorageError(f"{error.filename}: {error.strerror}") from error
     for why in unusable_stores(stores, probed):
