@@ -286,7 +286,7 @@ def test_a_backup_that_was_broken_off_is_none(make_place: Callable[..., Place], 
     assert not (place.root / ".zot" / "catalog.db").exists()
 
 
-def test_the_control_socket_is_its_owners(make_place: Callable[..., Place]) -> None:
+def test_the_control_socket_is_its_owners(make_place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch) -> None:
     """Other users cannot connect; an invalid request gets an error, and the server continues."""
     place = make_place()
     with place.serve():
@@ -295,7 +295,7 @@ def test_the_control_socket_is_its_owners(make_place: Callable[..., Place]) -> N
         assert path.stat().st_uid == os.getuid()
         for line in (b"nonsense\n", b'{"type": "Unlink"}\n', b'{"type": "Restore", "repository": 1}\n', b"x" * 100_000):
             with socket.socket(socket.AF_UNIX) as peer:
-                os.chdir(path.parent)  # an address has at most 107 bytes
+                monkeypatch.chdir(path.parent)  # an address has at most 107 bytes
                 peer.connect("control")
                 peer.sendall(line)
                 peer.shutdown(socket.SHUT_WR)
