@@ -20,6 +20,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "zot"
 PRIVATE_NAMES = {
     ("api/connection.py", "_connections"): "aiohttp Server: counts the open connections, and closes idle ones",
     ("api/connection.py", "_loop"): "aiohttp Server and RequestHandler: the event loop's clock and timers",
+    ("api/connection.py", "_manager"): "aiohttp RequestHandler: its Server, which tells whether the registry drains",
     ("api/protocol.py", "_buffer_paused"): "aiohttp BaseProtocol: whether the parser may have read ahead",
     ("api/protocol.py", "_task_handler"): "aiohttp RequestHandler: the task that serves the requests",
     ("api/protocol.py", "_manager"): "aiohttp RequestHandler: its Server, which counts the requests of all connections",

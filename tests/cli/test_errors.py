@@ -46,7 +46,10 @@ ON_FILE = [
     *ON_STORE,
     ("config",),
     ("config", "--for-zot"),
+    ("events", "list"),
+    ("events", "replay"),
     ("explain", "--repo", "team/app"),
+    ("replicas",),
     ("status",),
     ("verify",),
     ("serve",),
@@ -89,7 +92,8 @@ def names(tmp_path: Path, arguments: tuple[str, ...]) -> tuple[str, ...]:
 
 def refused(result: Result) -> str:
     """Check that it is one error, with status 1; return it."""
-    errors = [line for line in result.stderr.splitlines() if not line.startswith("Warning: ")]
+    # A server of other tests in this process may log what it cannot write while the process has another user.
+    errors = [line for line in result.stderr.splitlines() if not line.startswith(("Warning: ", "zot: log: "))]
     assert result.exit_code == 1, result.output
     assert errors
     assert errors[0].startswith("Error: ")

@@ -90,6 +90,13 @@ class Directories:
         new = file.with_name(f"{file.name}.new")
         new.write_bytes(content)
         new.rename(file)
+        self._wait_for_a_tick(file.parent)
+
+    def _wait_for_a_tick(self, changed: Path) -> None:
+        """Wait until the clock of file times goes on: changes in one of its ticks have the same time."""
+        clock = self._roots[""].with_name("clock")
+        while not clock.exists() or clock.stat().st_mtime_ns <= changed.stat().st_mtime_ns:
+            clock.touch()
 
     async def read(self, path: str) -> bytes | None:
         """Read a file."""
@@ -99,7 +106,9 @@ class Directories:
 
     async def remove(self, path: str) -> None:
         """Remove a file."""
-        (self._root_of(path) / path).unlink()
+        file = self._root_of(path) / path
+        file.unlink()
+        self._wait_for_a_tick(file.parent)
 
 
 class Bucket:
