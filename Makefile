@@ -14,7 +14,7 @@ LDAP := $(if $(wildcard $(VENV)/lib/python*/site-packages/bonsai),--extra ldap)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-python test-deps check format bench pictures conformance coverage torture clean
+.PHONY: help setup run test test-python test-deps check format bench pictures replicas conformance coverage torture clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ bench: setup ## Measure, side by side with docker-registry where it is installed
 
 pictures: setup ## Take the pictures of docs/tutorial again, of the pages as they are now (needs Chromium)
 	$(BIN)/python scripts/tutorial_pictures.py
+
+replicas: setup ## Serve two replicas on one bucket and one Redis, to try them; nothing is kept
+	$(BIN)/python scripts/replicas.py
 
 conformance: setup ## Run the OCI conformance program with every switch on
 	$(BIN)/python scripts/conformance.py $(ARGS)

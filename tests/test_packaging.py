@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -62,6 +63,27 @@ def test_the_compose_file_runs_the_image() -> None:
     assert service["ports"] == ["5000:5000"]
     assert service["volumes"] == ["registry:/var/lib/registry"]
     assert service["stop_grace_period"] == "90s"
+
+
+def test_the_replicas_of_the_compose_file_are_balanced_and_share_what_it_runs() -> None:
+    """Its configuration names its database and its S3 server, which share their secrets; HAProxy knows each replica."""
+    folder = PACKAGING / "replicas"
+    services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
+    config = load(folder / "config.json").config
+    names = {name for name in services if name.startswith("replica-")}
+    assert len(names) == 2
+    assert all((folder / services[name]["build"] / "Dockerfile").resolve() == ROOT / "Dockerfile" for name in names)
+    servers = re.findall(r"^ *server (\S+) (\S+):5000$", (folder / "haproxy.cfg").read_text(), re.MULTILINE)
+    assert {name for name, _ in servers} == {host for _, host in servers} == names
+    assert config.storage.storage_driver is not None
+    assert config.storage.cache_driver is not None
+    assert urlsplit(config.storage.cache_driver["url"]).hostname in services
+    assert (
+        urlsplit(config.storage.cache_driver["url"]).password
+        == services["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    )
+    assert urlsplit(config.storage.storage_driver["regionendpoint"]).hostname in services
+    assert f"--secret {config.storage.storage_driver['secretkey']} " in services["s3"]["entrypoint"][2]
 
 
 def test_the_newest_version_of_the_changelog_is_the_packages() -> None:
