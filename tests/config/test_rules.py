@@ -16,7 +16,7 @@ ROOT = {"rootDirectory": "/data"}
 TLS = {"cert": "c.pem", "key": "k.pem", "cacert": "ca.pem"}
 REDIS = {"name": "redis", "url": "redis://localhost:6379"}
 POSTGRES = {"name": "postgres", "url": "postgres://zot:secret@h:5432/zot"}
-BUCKET = {"name": "s3", "bucket": "b"}
+BUCKET = {"name": "s3", "bucket": "b", "region": "eu-west-1"}
 TABLES = {"name": "dynamodb", "region": "r", "cacheTablename": "t"}
 S3 = {**ROOT, "storageDriver": BUCKET}
 
@@ -506,3 +506,21 @@ def test_retention_that_keeps_what_is_mirrored_is_fine() -> None:
     """A policy that keeps exactly the mirrored tags draws no warning."""
     kept = policy(repositories=["a"], keepTags=[{"patterns": ["v.*"]}])
     assert load_tree({**content(prefix="a", tags={"regex": "v.*"}), **kept}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "paths"),
+    [
+        ({"accesskey": "a"}, ["storage.storageDriver.accesskey"]),
+        ({"secretkey": "s"}, ["storage.storageDriver.secretkey"]),
+        ({"accesskey": "a", "secretkey": "s"}, []),
+        ({"region": ""}, ["storage.storageDriver.region"]),
+        ({"region": "", "regionendpoint": "https://s3.eu-west-1.amazonaws.com"}, ["storage.storageDriver.region"]),
+        ({"region": "", "regionendpoint": "https://minio.example"}, []),
+    ],
+)
+def test_what_s3_would_use_in_place_is_said(parameters: dict[str, str], paths: list[str]) -> None:
+    """A key without its other half, and a region that AWS needs and the configuration lacks, are warned of."""
+    loaded = load_tree(storage(storageDriver=BUCKET | parameters, dedupe=False, remoteCache=False))
+    said = [warning.partition(":")[0] for warning in loaded.warnings]
+    assert [path for path in said if path.endswith(("key", ".region"))] == paths

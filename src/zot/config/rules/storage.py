@@ -203,6 +203,12 @@ def _s3(options: S3, key: str) -> Iterator[Finding]:
         yield ConfigWarning("ignored, because encrypt is false", f"{key}.keyid")
     if options.chunk_bytes > LARGEST_CHUNK_BYTES:
         yield ConfigWarning("64 MiB are used: larger chunks would fill the memory", f"{key}.chunksize")
+    if bool(options.access_key) != bool(options.secret_key):
+        given, absent = ("accesskey", "secretkey") if options.access_key else ("secretkey", "accesskey")
+        text = f"ignored, because {absent} is absent: the credentials of the machine are used"
+        yield ConfigWarning(text, f"{key}.{given}")
+    if not options.region and (not options.region_endpoint or "amazonaws.com" in options.region_endpoint):
+        yield ConfigWarning("us-east-1 is used, because it is absent", f"{key}.region")
 
 
 def object_store_prefixes(storage: StorageConfig) -> Iterator[Finding]:
