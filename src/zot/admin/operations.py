@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -37,6 +38,9 @@ from zot.storage.interface import StorageError
 
 BackUpTo = Callable[[str], AsyncIterator[BackupOutput]]
 """Backs up the store to a directory, and reports its progress."""
+
+PAGE_MANIFESTS_LIMIT = 20_000
+"""Of a repository with more manifests a page shows what retention decides on tags, and not what follows from that."""
 
 Answers = AsyncGenerator[Any, None]
 
@@ -214,10 +218,11 @@ class Operations:
                 yield (await self._preview(repository, retentions)).summary
 
     async def _preview_page(self, request: requests.PreviewPage) -> Answers:
-        found = await self._preview_of(request.repository, await self._settled_retentions())
+        retentions = await self._settled_retentions()
+        found = await self._preview_of(request.repository, retentions, manifests_limit=PAGE_MANIFESTS_LIMIT)
         rows = found.going[request.offset : request.offset + request.limit]
         tags = found.tags[request.tags_offset : request.tags_offset + request.limit]
-        yield PlannedDeletes(found.summary, rows, tags, len(found.tags))
+        yield PlannedDeletes(found.summary, rows, tags, len(found.tags), found.tags_only)
 
     async def _settled_retentions(self, retention: dict[str, Any] | None = None) -> dict[str, RetentionRules]:
         """Return the retention by the route of each store that collects, once all pulls count. Raises AdminError."""
@@ -227,13 +232,18 @@ class Operations:
         return retentions
 
     async def _preview_of(
-        self, repository: Repository, retentions: dict[str, RetentionRules], tag: Tag | None = None
+        self,
+        repository: Repository,
+        retentions: dict[str, RetentionRules],
+        tag: Tag | None = None,
+        *,
+        manifests_limit: float = math.inf,
     ) -> CollectionPreview:
         """Return the preview of a repository that there has to be. Raises AdminError."""
         await self._require(repository)
         if self._stores.of(repository).route not in retentions:
             raise AdminError(f"nothing of {repository} is deleted: garbage collection is off in its store")
-        return await self._preview(repository, retentions, tag)
+        return await self._preview(repository, retentions, tag, manifests_limit)
 
     def _retentions(self, retention: dict[str, Any] | None) -> dict[str, RetentionRules]:
         if retention is None:
@@ -244,14 +254,18 @@ class Operations:
             raise AdminError(f"retention: {error}") from error
 
     async def _preview(
-        self, repository: Repository, retentions: dict[str, RetentionRules], tag: Tag | None = None
+        self,
+        repository: Repository,
+        retentions: dict[str, RetentionRules],
+        tag: Tag | None = None,
+        manifests_limit: float = math.inf,
     ) -> CollectionPreview:
         store = self._stores.of(repository)
         retention = retentions[store.route]
         policy = retention.of(repository)
         statistics = self._parts.statistics
         known = await all_of(statistics, repository) if statistics is not None and policy.asks_for_times else {}
-        found = await repository_graph.read(self._catalog, repository)
+        found = await repository_graph.read(self._catalog, repository, manifests_limit)
         if tag is not None and tag not in found.tags:
             raise AdminError(f"there is no tag {tag} in {repository}")
         delays = Delays(retention.delay_s, store.delay_s)

@@ -88,6 +88,8 @@ class PlannedDeletes(msgspec.Struct, frozen=True):
     """A part of the decisions on tags; none: no rule deletes any."""
     decided: int
     """On how many tags there is a decision."""
+    tags_only: bool = False
+    """The repository is too large for a page: its manifests and blobs were not looked at."""
 
 
 class CollectionPreview(msgspec.Struct, frozen=True):
@@ -97,6 +99,8 @@ class CollectionPreview(msgspec.Struct, frozen=True):
     tags: list[TagDecision]
     """The decisions on tags."""
     going: list[PlannedDelete]
+    tags_only: bool = False
+    """The manifests and blobs were not looked at."""
 
     def of(self, tag: Tag, needed: Collection[str]) -> CollectionPreview:
         """Return the part that concerns a tag: its decision, and the deletes among the content that it `needed`."""
@@ -161,8 +165,9 @@ async def preview(
         for each in decisions
         if not each.keep
     ]
-    if contents.unread:
-        return CollectionPreview(repository, [_tag_decision(repository, each) for each in decisions], going)
+    if contents.unread or contents.tags_only:
+        decided = [_tag_decision(repository, each) for each in decisions]
+        return CollectionPreview(repository, decided, going, contents.tags_only)
     manifests = dict(contents.manifests)
     for kind, name, reason in _later_deletes(contents, policy, known, tags, now_s):
         size = 0 if kind is DeleteKind.TAG else manifests.pop(Digest(name)).size

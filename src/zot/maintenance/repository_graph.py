@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ class RepositoryGraph:
     """The manifests that each index lists, present or not."""
     unread: bool = False
     """Whether an entry could not be read, so that only tags are collected."""
+    tags_only: bool = False
+    """There are more manifests than were to be read: blobs and references were not."""
 
     @property
     def tags(self) -> dict[Tag, Digest]:
@@ -62,9 +65,11 @@ class RepositoryGraph:
         return sum((sizes | {digest: self.blobs[digest] for digest in blobs}).values())
 
 
-async def read(catalog: Catalog, repository: Repository) -> RepositoryGraph:
-    """Read a repository. Raises CatalogError."""
+async def read(catalog: Catalog, repository: Repository, manifests_limit: float = math.inf) -> RepositoryGraph:
+    """Read a repository; one of more manifests than the limit without what they name. Raises CatalogError."""
     manifests = {each.digest: each async for each in paging.manifests(catalog, repository)}
+    if len(manifests) > manifests_limit:
+        return RepositoryGraph(manifests, {}, {}, {}, tags_only=True)
     names: dict[Digest, frozenset[Digest]] = {}
     children: dict[Digest, frozenset[Digest]] = {}
     for digest, manifest in manifests.items():

@@ -12,6 +12,7 @@ import pytest
 from extensions.ui.visitor import EXTENSIONS, page
 from http_client import Client
 from layout.images import image
+from zot.admin import operations
 from zot.testing import RunningRegistry, serve
 
 KEEP = [{"repositories": ["team/**"], "keepTags": [{"patterns": ["kept.*"]}]}]
@@ -54,6 +55,22 @@ def test_deletes_and_decisions_are_shown_with_their_reasons(retained: RunningReg
     assert "kept59" in rest
     kept = '<span class="tag good">kept</span>'
     assert (text.count(kept), rest.count(kept)) == (50, 10)  # in the order of tags "old" is the last
+
+
+def test_a_page_of_a_large_repository_shows_tags_and_says_so(
+    retained: RunningRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the tags' manifests name is read of a repository up to a limit."""
+    monkeypatch.setattr(operations, "PAGE_MANIFESTS_LIMIT", 1)
+    for user, path in (("alice", "/image/team%2Fapp/retention"), ("admin", "/admin/collection?repository=team/app")):
+        text = page(Client(retained.host, user=f"{user}:{user}"), path)
+        assert "only tags are shown here" in text
+        assert "tag 'patterns' rules" in text.replace("&#39;", "'")
+    text = page(Client(retained.host, user="alice:alice"), "/image/team%2Fapp/retention")
+    assert "would delete 1 tag, 0 manifests and 0 blobs" in text
+    assert "50 of 61" in text
+    monkeypatch.setattr(operations, "PAGE_MANIFESTS_LIMIT", 2)
+    assert "only tags" not in page(Client(retained.host, user="alice:alice"), "/image/team%2Fapp/retention")
 
 
 def test_a_visitor_who_may_not_delete_learns_how_to_ask(retained: RunningRegistry) -> None:
