@@ -13,6 +13,7 @@ from extensions.ui.visitor import EXTENSIONS, page
 from http_client import Client
 from layout.images import image
 from zot.admin import operations
+from zot.maintenance import scheduler
 from zot.testing import RunningRegistry, serve
 
 KEEP = [{"repositories": ["team/**"], "keepTags": [{"patterns": ["kept.*"]}]}]
@@ -36,11 +37,21 @@ def config(users: Path, **storage: Any) -> dict[str, Any]:
 def retained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
     """A registry that keeps tags by their names."""
     folder = tmp_path_factory.mktemp("retained")
-    with serve(folder / "content", config(folder / "users", retention={"policies": KEEP})) as registry:
-        admin = Client(registry.host, user="admin:admin")
-        admin.push("team/app", image("kept"), *[f"kept{each:02}" for each in range(60)])
-        admin.push("team/app", image("old"), "old")
-        yield registry
+    described = config(folder / "users", retention={"policies": KEEP})
+    with pytest.MonkeyPatch.context() as patched:
+        # Collection does not begin by itself.
+        patched.setattr(scheduler, "_spread", lambda: 1.0)
+        patched.setattr(scheduler, "_SPREAD_S", 3600.0)
+        with serve(folder / "content", described) as registry:
+            fill(registry)
+            yield registry
+
+
+def fill(registry: RunningRegistry) -> None:
+    """Push tags that a rule keeps, and one that it does not keep."""
+    admin = Client(registry.host, user="admin:admin")
+    admin.push("team/app", image("kept"), *[f"kept{each:02}" for each in range(60)])
+    admin.push("team/app", image("old"), "old")
 
 
 @pytest.mark.parametrize("user", ["alice", "admin"])
