@@ -218,7 +218,7 @@ class Operations:
                 yield (await self._preview(repository, retentions)).summary
 
     async def _preview_page(self, request: requests.PreviewPage) -> Answers:
-        retentions = await self._settled_retentions()
+        retentions = self._retentions(None)  # a visitor does not wait for the pulls of the last second
         found = await self._preview_of(request.repository, retentions, manifests_limit=PAGE_MANIFESTS_LIMIT)
         rows = found.going[request.offset : request.offset + request.limit]
         tags = found.tags[request.tags_offset : request.tags_offset + request.limit]
@@ -227,7 +227,8 @@ class Operations:
     async def _settled_retentions(self, retention: dict[str, Any] | None = None) -> dict[str, RetentionRules]:
         """Return the retention by the route of each store that collects, once all pulls count. Raises AdminError."""
         retentions = self._retentions(retention)
-        if self._scheduler is not None and self._parts.statistics is not None:
+        asked = any(each.asks_for_times for each in retentions.values())
+        if asked and self._scheduler is not None and self._parts.statistics is not None:
             await self._parts.statistics.settled()
         return retentions
 

@@ -10,7 +10,7 @@ import bcrypt
 import pytest
 
 from extensions.ui.visitor import EXTENSIONS, page
-from http_client import Client
+from http_client import Client, wait_for
 from layout.images import image
 from zot.admin import operations
 from zot.maintenance import scheduler
@@ -52,6 +52,8 @@ def fill(registry: RunningRegistry) -> None:
     admin = Client(registry.host, user="admin:admin")
     admin.push("team/app", image("kept"), *[f"kept{each:02}" for each in range(60)])
     admin.push("team/app", image("old"), "old")
+    # Each process writes its counts of pushes once a second, and a page does not wait for them.
+    wait_for(lambda: "would delete 1 tag" in page(admin, "/image/team%2Fapp/retention"))
 
 
 @pytest.mark.parametrize("user", ["alice", "admin"])
