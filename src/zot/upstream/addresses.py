@@ -30,7 +30,7 @@ def is_public(address: str) -> bool:
 def is_private_literal(host: str) -> bool:
     """Tell whether a URL's host is an IP address that is not public; such a host is not resolved.
 
-    Short forms, such as 127.1 and 2130706433, count as not public: the system connects to them without a resolver.
+    Short forms, such as 127.1 and 2130706433, count as not public, whatever the HTTP client makes of them.
     """
     looks_numeric = ":" in host or host.replace(".", "").isdigit()
     return looks_numeric and not is_public(host)
