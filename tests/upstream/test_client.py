@@ -296,3 +296,25 @@ async def test_requests_are_bounded_apart_from_downloads(upstream: ScriptedUpstr
         assert upstream.count("GET", "/blobs/") == 1
     assert await waiting == ONE.blobs[1]
     await client.retire()
+
+
+async def test_a_proxy_in_a_private_network_is_used(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator names it; a redirect of an upstream to it is refused as to any other private address."""
+
+    async def tls() -> ssl.SSLContext:
+        return ssl.create_default_context()
+
+    proxy = f"http://localhost:{URL(upstream.url).port}"
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    transport = Transport(URL("http://8.8.8.8"), tls, RequestBudget(1))
+    async with transport.ask_token_server(URL("http://auth.example.org/v2/team/app/manifests/latest"), {}) as response:
+        assert await response.read() == ONE.content
+    with pytest.raises(UpstreamError, match="private address localhost"):
+        async with transport.ask_token_server(URL(f"{proxy}/v2/"), {}):
+            pass
+    await transport.close()

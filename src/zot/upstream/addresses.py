@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Set as AbstractSet
+from urllib.request import getproxies
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
@@ -34,6 +36,13 @@ def is_private_literal(host: str) -> bool:
     """
     looks_numeric = ":" in host or host.replace(".", "").isdigit()
     return looks_numeric and not is_public(host)
+
+
+def proxy_hosts() -> frozenset[str]:
+    """Return the hosts of the proxies that the environment names for HTTP, as the client reads them."""
+    proxies = getproxies()
+    hosts = (URL(proxies[scheme]).host for scheme in ("http", "https") if scheme in proxies)
+    return frozenset(host for host in hosts if host)
 
 
 async def is_in_private_network(host: str) -> bool:
@@ -71,8 +80,9 @@ def same_site(upstream: str, host: str) -> bool:
 class PublicResolver(AbstractResolver):
     """Resolves names to their public addresses only."""
 
-    def __init__(self) -> None:
-        """Resolve as the system does."""
+    def __init__(self, proxies: AbstractSet[str] = frozenset()) -> None:
+        """Resolve as the system does; `proxies`, which the operator names, may be in a private network."""
+        self._proxies = proxies
         self._system = ThreadedResolver()
 
     async def resolve(
@@ -80,7 +90,7 @@ class PublicResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Return the public addresses of a host. Raises OSError if it has none."""
         found = await self._system.resolve(host, port, family)
-        public = [each for each in found if is_public(each["host"])]
+        public = [each for each in found if host in self._proxies or is_public(each["host"])]
         if not public:
             raise OSError(f"{host} is in a private network, where an upstream may not lead")
         return public

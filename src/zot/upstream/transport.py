@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 from yarl import URL
 
-from zot.upstream.addresses import PublicResolver, is_in_private_network, is_private_literal, same_origin
+from zot.upstream.addresses import PublicResolver, is_in_private_network, is_private_literal, proxy_hosts, same_origin
 from zot.upstream.budget import LONGEST_PAUSE_S, RequestBudget
 from zot.upstream.errors import UpstreamError
 
@@ -141,10 +141,12 @@ class Transport:
                 self._own = await self._session(None)
             if same_origin(url, self.url) or await is_in_private_network(self.url.host or ""):
                 return self._own
-            if is_private_literal(url.host or ""):
-                raise UpstreamError(f"{self.url.host} leads to the private address {url.host}")
+            host, proxies = url.host or "", proxy_hosts()
+            # The resolver admits proxies, which no upstream may lead to.
+            if is_private_literal(host) or (host in proxies and await is_in_private_network(host)):
+                raise UpstreamError(f"{self.url.host} leads to the private address {host}")
             if self._elsewhere is None:
-                self._elsewhere = await self._session(PublicResolver())
+                self._elsewhere = await self._session(PublicResolver(proxies))
             return self._elsewhere
 
     async def _session(self, resolver: PublicResolver | None) -> aiohttp.ClientSession:
