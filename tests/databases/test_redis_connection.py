@@ -72,6 +72,8 @@ async def test_a_connection_that_was_closed_while_idle_is_opened_again(redis_ser
             admin.client_kill_filter(_id=before)
             while any(each["id"] == str(before) for each in await asyncio.to_thread(admin.client_list)):
                 continue
+        while connection._line is not None:  # noqa: ASYNC110 - until the event loop has read that it ended
+            await asyncio.sleep(0)
         assert await connection.call("CLIENT", "ID") > before
 
 

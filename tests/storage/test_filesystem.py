@@ -458,4 +458,4 @@ async def test_files_are_closed(tmp_path: Path, pools: ThreadPools) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     await storage.close()
-    assert open_files() == before
+    assert open_files() <= before  # files of earlier tests may still be closed meanwhile

@@ -64,13 +64,13 @@ def test_certificates_of_an_authority(authority: Authority, tmp_path: Path) -> N
 
 
 def test_credentials_of_the_file(upstream: ScriptedUpstream, tmp_path: Path) -> None:
-    """`credentialsFile` names the host with its port; a wrong password is 503."""
+    """`credentialsFile` names the host with its port; a wrong password is 503, a client without one finds nothing."""
     upstream.user, upstream.token = "me:secret", "abc"
     host, path = upstream.url.removeprefix("http://"), tmp_path / "credentials.json"
     for password, status in (("secret", 200), ("wrong", 503)):
         path.write_text(json.dumps({host: {"username": "me", "password": password}}))
         assert pulled({"urls": [upstream.url]}, credentialsFile=str(path))[0] == status
-    assert pulled({"urls": [upstream.url]})[0] == 503, "the token server refuses a client without credentials"
+    assert pulled({"urls": [upstream.url]})[0] == 404, "the token server refuses a client without credentials"
     upstream.token = ""
     assert pulled({"urls": [upstream.url]})[0] == 404
 
