@@ -47,11 +47,21 @@ def reached(address: str) -> set[str]:
     """Listen on an address, and return which of the machine's own addresses lead there."""
     found = set()
     (listener,) = listen(address, 0, 1)
-    with listener:
+    with listener, ExitStack() as opened:
+        clients = set()
         for each in ("127.0.0.1", "::1"):
             with suppress(OSError):
-                socket.create_connection((each, listener.getsockname()[1])).close()
-                found.add(each)
+                client = socket.create_connection((each, listener.getsockname()[1]))
+                clients.add(opened.enter_context(client).getsockname()[:2])
+        listener.setblocking(False)
+        # Another program may listen on the same port of the other address.
+        with suppress(BlockingIOError):
+            while True:
+                accepted, (host, port, *_) = listener.accept()
+                accepted.close()
+                host = host.removeprefix("::ffff:")
+                if (host, port) in clients:
+                    found.add(host)
     return found
 
 
